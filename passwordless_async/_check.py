@@ -1,0 +1,80 @@
+"""Checks of what callers pass in: the value, or :class:`UsageError` naming the argument.
+
+No message repeats the value: an argument may be a secret or an address.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from passwordless_async.errors import UsageError
+
+# RFC 6749 appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), one space between.
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7E]+")
+# BCP 47, by form: RFC 5646 §2.1 subtags of one to eight letters or digits.
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+
+MAX_SCOPE = 4096  # characters
+MAX_AUDIENCE = 2048  # characters; Auth0 allows identifiers of 600
+MAX_CLIENT_ID = 256  # characters; Auth0's have 32
+MAX_SECRET = 4096  # characters
+MAX_CODE = 40  # characters; the longest one-time code that Auth0 can be set to
+MAX_CAPTCHA = 8192  # characters
+
+
+def text(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+    """Return a non-empty text without spaces or control characters, in ASCII."""
+    value = bounded(argument, value, at_most=at_most)
+    if not _VISIBLE_ASCII.fullmatch(value):
+        raise UsageError(argument, "must be visible ASCII characters, without spaces")
+    return value
+
+
+def bounded(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+    """Return a text of one to ``at_most`` characters."""
+    if not isinstance(value, str):
+        raise UsageError(argument, f"must be a str, not {type(value).__name__}")
+    if not value:
+        raise UsageError(argument, "must not be empty")
+    if len(value) > at_most:
+        raise UsageError(argument, f"must be at most {at_most} characters long, not {len(value)}")
+    return value
+
+
+def printable(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+    """Return a non-empty text without spaces, control characters or lone surrogates, in any script."""
+    value = bounded(argument, value, at_most=at_most)
+    if not value.isprintable() or any(character.isspace() for character in value):
+        raise UsageError(argument, "must not contain spaces or control characters")
+    return value
+
+
+def scope(value: Any) -> str | None:  # noqa: ANN401 - checked here
+    """Return a scope (RFC 6749 §3.3), or None."""
+    if value is None:
+        return None
+    value = bounded("scope", value, at_most=MAX_SCOPE)
+    if not _SCOPE.fullmatch(value):
+        raise UsageError("scope", "must be visible ASCII words with one space between, without quote or backslash")
+    return value
+
+
+def language_tag(value: Any) -> str | None:  # noqa: ANN401 - checked here
+    """Return a BCP 47 language tag, or None."""
+    if value is None:
+        return None
+    value = bounded("language", value, at_most=64)
+    if not _LANGUAGE_TAG.fullmatch(value):
+        raise UsageError("language", "must be a BCP 47 language tag such as 'en' or 'pt-BR'")
+    return value
+
+
+def positive(argument: str, value: Any) -> int:  # noqa: ANN401 - checked here
+    """Return a whole number of one or more."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UsageError(argument, f"must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise UsageError(argument, f"must be at least 1, not {value}")
+    return value

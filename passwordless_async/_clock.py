@@ -1,0 +1,24 @@
+"""The only place that reads the clock and the system's randomness."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+
+def now() -> float:
+    """Return the wall clock: seconds since the UNIX epoch."""
+    return time.time()
+
+
+def monotonic() -> float:
+    """Return a clock that never goes back: seconds since an arbitrary point."""
+    return time.monotonic()
+
+
+def unique_id() -> str:
+    """Return 128 random bits as 22 characters of base64url, for ``jti``.
+
+    RFC 9449 §4.2 asks for 96 bits of pseudorandom data or more.
+    """
+    return secrets.token_urlsafe(16)

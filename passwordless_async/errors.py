@@ -1,0 +1,340 @@
+"""Every error that this library raises, in one tree.
+
+.. code-block:: text
+
+    PasswordlessError
+    ├── UsageError                 you called it wrongly; nothing was sent
+    ├── OAuthError                 the server said no (status, error, error_description)
+    │   ├── WrongCode              the code is wrong or was used before
+    │   ├── CodeExpired            the code is too old
+    │   ├── TooManyAttempts        too many failures: the code or the account is blocked
+    │   ├── MfaRequired            a second factor is asked for (mfa_token, mfa_requirements)
+    │   ├── RateLimited            too many requests (retry_after)
+    │   ├── AccessDenied           a rule, an Action or attack protection blocked the user
+    │   ├── VerificationRequired   bot detection wants a captcha
+    │   ├── InvalidClient          the application's own credentials were refused
+    │   ├── UnauthorizedClient     the application may not use this grant
+    │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
+    │   ├── TemporarilyUnavailable the server could not serve the request
+    │   ├── InvalidDPoPProof       the proof was refused
+    │   ├── UseDPoPNonce           the proof needs a nonce from the server
+    │   └── NonceChallengeRepeated a nonce challenge was answered and came again
+    ├── ProtocolError              an answer that must not be trusted
+    │   ├── NotSenderConstrained   the token is not bound to the key
+    │   ├── InvalidIdToken         the ID token failed a check
+    │   └── MalformedAnswer        the answer is not what the protocol allows
+    ├── TransportError             no answer
+    │   ├── NotSent                the request never left; safe to try again
+    │   └── OutcomeUnknown         it may have been processed; the code may be spent
+    ├── QuotaExceeded              the local quota has no room in time; nothing was sent
+    └── StoreError                 tokens or keys could not be kept or found
+        ├── KeyMissing             the tokens have lost their key
+        └── KeyMismatch            the key at hand is not the one the tokens are bound to
+
+Blame is the type, advice is a field: each class has a stable ``code``, says by ``retryable`` whether the
+same call, unchanged, may succeed later, and by ``advice`` what to do. Facts are attributes. No error holds a
+secret, in its message, its attributes or its context.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class PasswordlessError(Exception):
+    """The root of the tree.
+
+    Attributes:
+        code: A stable name of the kind of error, for logs and metrics.
+        retryable: Whether the same call, unchanged, may succeed later.
+        advice: What to do about it, in one plain sentence.
+    """
+
+    code: ClassVar[str] = "passwordless_error"
+    retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = "See the message."
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Facts are keyword-only, which Exception's own pickling cannot carry to another process.
+        return _restore, (type(self), self.args, self.__dict__)
+
+
+def _restore(kind: type[PasswordlessError], args: tuple[Any, ...], facts: dict[str, Any]) -> PasswordlessError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
+
+
+class UsageError(PasswordlessError):
+    """You called it wrongly; nothing was sent.
+
+    Attributes:
+        argument: The name of the argument that is wrong.
+    """
+
+    code = "usage_error"
+    advice = "Correct the argument that the message names."
+
+    def __init__(self, argument: str, problem: str) -> None:
+        super().__init__(f"{argument}: {problem}")
+        self.argument = argument
+
+
+class OAuthError(PasswordlessError):
+    """The server said no (RFC 6749 §5.2).
+
+    Attributes:
+        status: The HTTP status of the answer.
+        error: The server's error code, for example ``invalid_grant``.
+        error_description: The server's own text, bounded and freed of secrets; may be empty.
+    """
+
+    code = "oauth_error"
+    advice = "Read error and error_description: the server says why."
+
+    def __init__(self, *, status: int, error: str, error_description: str = "") -> None:
+        super().__init__(f"{error} ({status}): {error_description}" if error_description else f"{error} ({status})")
+        self.status = status
+        self.error = error
+        self.error_description = error_description
+
+
+class WrongCode(OAuthError):
+    """The code is wrong, was used before, or a newer one was sent."""
+
+    code = "wrong_code"
+    advice = "Ask the user for the newest code; after three failures start again."
+
+
+class CodeExpired(OAuthError):
+    """The code is too old (three minutes at Auth0 unless configured otherwise)."""
+
+    code = "code_expired"
+    advice = "Start again: a new code is needed."
+
+
+class TooManyAttempts(OAuthError):
+    """Too many failures: this code is dead, or brute-force protection has blocked the account."""
+
+    code = "too_many_attempts"
+    advice = "Start again, or have the account unblocked if the description says that it is blocked."
+
+
+class MfaRequired(OAuthError):
+    """The code was right and a second factor is asked for.
+
+    Attributes:
+        mfa_token: The secret that the MFA endpoints ask for.
+        mfa_requirements: What the server accepts, as it said it.
+    """
+
+    code = "mfa_required"
+    advice = "Go on with the MFA endpoints."
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        error: str,
+        error_description: str = "",
+        mfa_token: str | None = None,
+        mfa_requirements: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.mfa_token = mfa_token
+        self.mfa_requirements = mfa_requirements or {}
+
+
+class RateLimited(OAuthError):
+    """Too many requests; the server refused before processing this one.
+
+    Attributes:
+        retry_after: Seconds to wait, from now; None when the server did not say.
+    """
+
+    code = "rate_limited"
+    retryable = True
+    advice = "Wait retry_after seconds, then try again."
+
+    def __init__(
+        self, *, status: int, error: str, error_description: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.retry_after = retry_after
+
+
+class AccessDenied(OAuthError):
+    """A rule, an Action, a block or attack protection refused this user."""
+
+    code = "access_denied"
+    advice = "The user is not allowed in; see the tenant's logs."
+
+
+class VerificationRequired(OAuthError):
+    """Bot detection wants a captcha before it sends a code."""
+
+    code = "verification_required"
+    advice = "Show the tenant's captcha and start again with captcha=."
+
+
+class InvalidClient(OAuthError):
+    """The application's own credentials were refused."""
+
+    code = "invalid_client"
+    advice = "Check client_id and client_auth."
+
+
+class UnauthorizedClient(OAuthError):
+    """The application may not use this grant, or the tenant's profile is not Identifier First."""
+
+    code = "unauthorized_client"
+    advice = "Enable the Passwordless OTP grant for the application and Identifier First for the tenant."
+
+
+class InvalidRefreshToken(OAuthError):
+    """The refresh token is unknown, expired, revoked or was used before."""
+
+    code = "invalid_refresh_token"
+    advice = "The session is over: the user logs in again."
+
+
+class TemporarilyUnavailable(OAuthError):
+    """The server could not serve the request (5xx) and nothing was at stake."""
+
+    code = "temporarily_unavailable"
+    retryable = True
+    advice = "Try again later."
+
+
+class InvalidDPoPProof(OAuthError):
+    """The proof was refused (RFC 9449 §5, §7.1)."""
+
+    code = "invalid_dpop_proof"
+    advice = "Check the clock of this machine, the URL and the key."
+
+
+class UseDPoPNonce(OAuthError):
+    """The proof needs a nonce that the server provides (RFC 9449 §8).
+
+    Attributes:
+        nonce: The nonce to use next.
+    """
+
+    code = "use_dpop_nonce"
+    retryable = True
+    advice = "Sign a new proof with the nonce."
+
+    def __init__(
+        self, *, status: int, error: str = "use_dpop_nonce", error_description: str = "", nonce: str | None = None
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.nonce = nonce
+
+
+class NonceChallengeRepeated(OAuthError):
+    """A nonce challenge was answered once and the server challenged again (RFC 9449 §8)."""
+
+    code = "nonce_challenge_repeated"
+    advice = "The server refuses nonces of its own: look at its clock, its load balancing or a proxy between."
+
+
+class ProtocolError(PasswordlessError):
+    """An answer that must not be trusted."""
+
+    code = "protocol_error"
+    advice = "The answer was thrown away; have the server checked."
+
+
+class NotSenderConstrained(ProtocolError):
+    """A proof was sent and the token that came back is not bound to its key (RFC 9449 §5)."""
+
+    code = "not_sender_constrained"
+    advice = "Set the API's sender-constraining policy to DPoP; the tokens were thrown away."
+
+
+class InvalidIdToken(ProtocolError):
+    """The ID token failed a check (OpenID Connect Core §3.1.3.7).
+
+    Attributes:
+        claim: The claim or header parameter that failed.
+    """
+
+    code = "invalid_id_token"
+    advice = "Check domain and client_id; the tokens were thrown away."
+
+    def __init__(self, claim: str, problem: str) -> None:
+        super().__init__(f"ID token, {claim}: {problem}")
+        self.claim = claim
+
+
+class MalformedAnswer(ProtocolError):
+    """The answer is not what the protocol allows: no JSON, a missing member, too large, a redirect.
+
+    Attributes:
+        status: The HTTP status of the answer.
+    """
+
+    code = "malformed_answer"
+
+    def __init__(self, problem: str, *, status: int) -> None:
+        super().__init__(f"{problem} (status {status})")
+        self.status = status
+
+
+class TransportError(PasswordlessError):
+    """No answer could be had."""
+
+    code = "transport_error"
+    advice = "Check the network and the domain."
+
+
+class NotSent(TransportError):
+    """The request never left this machine: nothing is spent, trying again is safe."""
+
+    code = "not_sent"
+    retryable = True
+    advice = "Try again: nothing was sent."
+
+
+class OutcomeUnknown(TransportError):
+    """The request left and no usable answer came: it may have been processed, and a code may be spent.
+
+    Attributes:
+        status: The HTTP status, where there was one (5xx); None when the connection broke or timed out.
+    """
+
+    code = "outcome_unknown"
+    advice = "Do not send the same code again: start again for a new one."
+
+    def __init__(self, problem: str, *, status: int | None = None) -> None:
+        super().__init__(problem)
+        self.status = status
+
+
+class QuotaExceeded(PasswordlessError):
+    """The local quota has no room within the deadline; nothing was sent."""
+
+    code = "quota_exceeded"
+    retryable = True
+    advice = "Try again later, or raise the quota."
+
+
+class StoreError(PasswordlessError):
+    """Tokens or keys could not be kept or found."""
+
+    code = "store_error"
+    advice = "Check the store."
+
+
+class KeyMissing(StoreError):
+    """The tokens have lost the key that they are bound to; nothing was sent."""
+
+    code = "key_missing"
+    advice = "Keep tokens and key together; the user logs in again."
+
+
+class KeyMismatch(StoreError):
+    """The key at hand is not the one that the tokens are bound to; nothing was sent."""
+
+    code = "key_mismatch"
+    advice = "Use the key that the login was made with."

@@ -1,0 +1,134 @@
+"""Who logs in: an address or a phone number, and the code that proves it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import attrs
+
+from passwordless_async import _check
+from passwordless_async._secret import Secret, conceal, redacted
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from passwordless_async.dpop import DPoPKey
+
+# ITU-T E.164: a plus, a country code that does not begin with 0, fifteen digits at most.
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
+
+
+@attrs.frozen(repr=False)
+class Email:
+    """A user known by an e-mail address.
+
+    The address is sent exactly as given: no folding of case, no trimming.
+
+    Args:
+        address: The address.
+
+    Raises:
+        UsageError: It has no ``@`` or more than one, has spaces or control characters, or is over 254 characters.
+    """
+
+    realm: ClassVar[Literal["email"]] = "email"
+
+    address: str = attrs.field()
+
+    @address.validator
+    def _check_address(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
+        _check.printable("address", value, at_most=_MAX_ADDRESS)
+        local, at, domain = value.partition("@")
+        if not (local and at and domain) or "@" in domain:
+            raise UsageError("address", "must be of the form name@domain")
+
+    @property
+    def username(self) -> str:
+        """The ``username`` parameter of the OTP grant."""
+        return self.address
+
+    def __repr__(self) -> str:
+        # An address is personal data: enough to tell two apart in a log, not enough to write to anyone.
+        return f"Email('{self.address[0]}…@…')"
+
+
+@attrs.frozen(repr=False)
+class Phone:
+    """A user known by a phone number.
+
+    Args:
+        number: The number in E.164 form, for example ``+4930901820``.
+
+    Raises:
+        UsageError: It is not E.164.
+    """
+
+    realm: ClassVar[Literal["sms"]] = "sms"
+
+    number: str = attrs.field()
+
+    @number.validator
+    def _check_number(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
+        _check.bounded("number", value, at_most=16)
+        if not _E164.fullmatch(value):
+            raise UsageError("number", "must be E.164: a plus, the country code, two to fifteen digits in all")
+
+    @property
+    def username(self) -> str:
+        """The ``username`` parameter of the OTP grant."""
+        return self.number
+
+    def __repr__(self) -> str:
+        return f"Phone('{self.number[:3]}…')"
+
+
+@attrs.frozen(init=False)
+class Login:
+    """One user and the code that they typed: what an exchange needs.
+
+    Args:
+        who: The user, exactly as given to ``start``.
+        otp: The one-time code; visible ASCII, at most 40 characters.
+        scope: The scope to ask for (RFC 6749 §3.3), for example ``openid offline_access``.
+        audience: The identifier of the API that the access token is for.
+        key: The key to bind the tokens to; one is made for this login unless given.
+        tag: The caller's own, handed back untouched in the :class:`~passwordless_async.Outcome`.
+
+    Raises:
+        UsageError: An argument is not of its form.
+    """
+
+    who: Email | Phone
+    otp: Secret = attrs.field(repr=redacted)
+    scope: str | None
+    audience: str | None
+    key: DPoPKey | None
+    tag: Any = attrs.field(eq=False)
+
+    def __init__(  # noqa: PLR0913 - the parameters of the grant
+        self,
+        who: Email | Phone,
+        otp: str,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        key: DPoPKey | None = None,
+        tag: Any = None,  # noqa: ANN401 - the caller's own
+    ) -> None:
+        otp = conceal(otp)
+        self.__attrs_init__(  # type: ignore[attr-defined] # made by attrs
+            who=user("who", who),
+            otp=_check.text("otp", otp, at_most=_check.MAX_CODE),
+            scope=_check.scope(scope),
+            audience=None if audience is None else _check.printable("audience", audience, at_most=_check.MAX_AUDIENCE),
+            key=key,
+            tag=tag,
+        )
+
+
+def user(argument: str, value: Any) -> Email | Phone:  # noqa: ANN401 - checked here
+    """Return a user, or say that it is none."""
+    if not isinstance(value, Email | Phone):
+        raise UsageError(argument, f"must be an Email or a Phone, not {type(value).__name__}")
+    return value
