@@ -6,8 +6,6 @@ No message repeats the value: an argument may be a secret or an address.
 from __future__ import annotations
 
 import re
-from typing import Any
-
 from passwordless_async.errors import UsageError
 
 # RFC 6749 appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), one space between.
@@ -24,7 +22,7 @@ MAX_CODE = 40  # characters; the longest one-time code that Auth0 can be set to
 MAX_CAPTCHA = 8192  # characters
 
 
-def text(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+def text(argument: str, value: object, *, at_most: int) -> str:
     """Return a non-empty text without spaces or control characters, in ASCII."""
     value = bounded(argument, value, at_most=at_most)
     if not _VISIBLE_ASCII.fullmatch(value):
@@ -32,7 +30,7 @@ def text(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - c
     return value
 
 
-def bounded(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+def bounded(argument: str, value: object, *, at_most: int) -> str:
     """Return a text of one to ``at_most`` characters."""
     if not isinstance(value, str):
         raise UsageError(argument, f"must be a str, not {type(value).__name__}")
@@ -43,7 +41,7 @@ def bounded(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 
     return value
 
 
-def printable(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN401 - checked here
+def printable(argument: str, value: object, *, at_most: int) -> str:
     """Return a non-empty text without spaces, control characters or lone surrogates, in any script."""
     value = bounded(argument, value, at_most=at_most)
     if not value.isprintable() or any(character.isspace() for character in value):
@@ -51,7 +49,7 @@ def printable(argument: str, value: Any, *, at_most: int) -> str:  # noqa: ANN40
     return value
 
 
-def scope(value: Any) -> str | None:  # noqa: ANN401 - checked here
+def scope(value: object) -> str | None:
     """Return a scope (RFC 6749 §3.3), or None."""
     if value is None:
         return None
@@ -61,7 +59,7 @@ def scope(value: Any) -> str | None:  # noqa: ANN401 - checked here
     return value
 
 
-def language_tag(value: Any) -> str | None:  # noqa: ANN401 - checked here
+def language_tag(value: object) -> str | None:
     """Return a BCP 47 language tag, or None."""
     if value is None:
         return None
@@ -71,7 +69,7 @@ def language_tag(value: Any) -> str | None:  # noqa: ANN401 - checked here
     return value
 
 
-def positive(argument: str, value: Any) -> int:  # noqa: ANN401 - checked here
+def positive(argument: str, value: object) -> int:
     """Return a whole number of one or more."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise UsageError(argument, f"must be an int, not {type(value).__name__}")

@@ -37,9 +37,9 @@ class Email:
     address: str = attrs.field()
 
     @address.validator
-    def _check_address(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
-        _check.printable("address", value, at_most=_MAX_ADDRESS)
-        local, at, domain = value.partition("@")
+    def _check_address(self, _attribute: object, value: object) -> None:
+        address = _check.printable("address", value, at_most=_MAX_ADDRESS)
+        local, at, domain = address.partition("@")
         if not (local and at and domain) or "@" in domain:
             raise UsageError("address", "must be of the form name@domain")
 
@@ -69,9 +69,8 @@ class Phone:
     number: str = attrs.field()
 
     @number.validator
-    def _check_number(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
-        _check.bounded("number", value, at_most=16)
-        if not _E164.fullmatch(value):
+    def _check_number(self, _attribute: object, value: object) -> None:
+        if not _E164.fullmatch(_check.bounded("number", value, at_most=16)):
             raise UsageError("number", "must be E.164: a plus, the country code, two to fifteen digits in all")
 
     @property
@@ -117,9 +116,9 @@ class Login:
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
         otp = conceal(otp)
-        self.__attrs_init__(  # type: ignore[attr-defined] # made by attrs
+        self.__attrs_init__(
             who=user("who", who),
-            otp=_check.text("otp", otp, at_most=_check.MAX_CODE),
+            otp=Secret(_check.text("otp", otp, at_most=_check.MAX_CODE)),
             scope=_check.scope(scope),
             audience=None if audience is None else _check.printable("audience", audience, at_most=_check.MAX_AUDIENCE),
             key=key,
@@ -127,7 +126,7 @@ class Login:
         )
 
 
-def user(argument: str, value: Any) -> Email | Phone:  # noqa: ANN401 - checked here
+def user(argument: str, value: object) -> Email | Phone:
     """Return a user, or say that it is none."""
     if not isinstance(value, Email | Phone):
         raise UsageError(argument, f"must be an Email or a Phone, not {type(value).__name__}")

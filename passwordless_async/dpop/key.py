@@ -1,0 +1,191 @@
+"""The key that tokens are bound to: P-256, for ES256 alone.
+
+The private scalar leaves this module by the three exports that name it and in no other way: not in a repr, not by
+pickling, and not in the header of a proof, which is built from the four public members (RFC 9449 §4.2).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from passwordless_async._secret import Secret, SecretBytes, conceal
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CURVE = ec.SECP256R1()
+_ES256 = ec.ECDSA(hashes.SHA256())
+_COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, base64url without padding
+_MAX_JWK = 4096  # characters; a longer text is cut and so no JSON
+_MAX_PEM = 16384  # bytes
+
+
+class DPoPKey:
+    """A P-256 key pair (RFC 9449 §4.2; RFC 7518 §3.4).
+
+    Make one with :meth:`generate`, :meth:`from_jwk` or :meth:`from_pem`. Two keys are equal when their thumbprints
+    are. A key can be shared by tasks; it cannot be pickled: export it on purpose, to a place that you protect.
+    """
+
+    __slots__ = ("_header", "_point", "_private", "_thumbprint")
+
+    def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
+        if not isinstance(private_key, ec.EllipticCurvePrivateKey) or not isinstance(private_key.curve, ec.SECP256R1):
+            raise UsageError("private_key", "must be a P-256 private key")
+        self._private = private_key
+        self._point: bytes = private_key.public_key().public_bytes(
+            serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+        )
+        self._header: str | None = None
+        self._thumbprint: str | None = None
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key (about 15 µs)."""
+        return cls(ec.generate_private_key(_CURVE))
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any] | str) -> Self:
+        """Import a private key (RFC 7517, RFC 7518 §6.2).
+
+        Args:
+            jwk: The key as a mapping, or as JSON text.
+
+        Raises:
+            UsageError: It is not a P-256 private key, a member is missing, padded or of another length, the point is
+                not on the curve, or ``d`` belongs to another point.
+        """
+        jwk = _concealed_members(jwk)
+        if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+            raise UsageError("jwk", "must be a mapping or the JSON text of an object, with kty EC and crv P-256")
+        x, y, d = (_coordinate(jwk, name) for name in ("x", "y", "d"))
+        private = _derive(d)
+        if private is None:
+            raise UsageError("jwk", "d is not a private key of P-256")
+        key = cls(private)
+        if key._point[1:] != x + y:
+            raise UsageError("jwk", "x and y are not the public point of d")
+        return key
+
+    @classmethod
+    def from_pem(cls, pem: bytes, password: bytes | None = None) -> Self:
+        """Import a private key from PEM (PKCS #8 or SEC 1).
+
+        Args:
+            pem: The text of the file.
+            password: The password, where the key is encrypted.
+
+        Raises:
+            UsageError: It is not PEM, the password is missing, wrong or not needed, or it is not a P-256 key.
+        """
+        if not isinstance(pem, bytes) or not isinstance(password, bytes | None):
+            raise UsageError("pem", "pem and password must be bytes")
+        pem = SecretBytes(pem)
+        password = None if password is None else SecretBytes(password)
+        if len(pem) > _MAX_PEM:
+            raise UsageError("pem", f"must be at most {_MAX_PEM} bytes long")
+        try:
+            private = serialization.load_pem_private_key(pem, password)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            private = None
+        if private is None:
+            raise UsageError("pem", "is not a private key in PEM form, or the password does not open it")
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or not isinstance(private.curve, ec.SECP256R1):
+            raise UsageError("pem", "must hold a P-256 key")
+        return cls(private)
+
+    def to_jwk(self, *, private: bool = False) -> dict[str, str]:
+        """Export as a JWK: the four public members, and ``d`` where ``private`` is True."""
+        jwk = {"crv": "P-256", "kty": "EC", "x": _b64(self._point[1:33]), "y": _b64(self._point[33:])}
+        if private:
+            jwk["d"] = Secret(_b64(self._private.private_numbers().private_value.to_bytes(32)))
+        return jwk
+
+    def to_pem(self, password: bytes | None) -> bytes:
+        """Export as PKCS #8 PEM, encrypted with the password; a None says on purpose that it is not."""
+        encryption = (
+            serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
+        )
+        return SecretBytes(
+            self._private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        )
+
+    @property
+    def thumbprint(self) -> str:
+        """The SHA-256 thumbprint, base64url (RFC 7638): the ``jkt`` that tokens are bound to."""
+        if self._thumbprint is None:
+            # RFC 7638 §3: the required members in lexicographic order, without white space.
+            canonical = json.dumps(self.to_jwk(), separators=(",", ":"), sort_keys=True)
+            self._thumbprint = _b64(hashlib.sha256(canonical.encode()).digest())
+        return self._thumbprint
+
+    @property
+    def header_segment(self) -> str:
+        """The JOSE header of a proof (RFC 9449 §4.2), encoded once per key."""
+        if self._header is None:
+            header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.to_jwk()}
+            self._header = _b64(json.dumps(header, separators=(",", ":")).encode())
+        return self._header
+
+    def sign(self, message: bytes) -> bytes:
+        """Sign by ES256: r and s, 32 bytes each, leading zeros kept (RFC 7518 §3.4)."""
+        r, s = decode_dss_signature(self._private.sign(message, _ES256))
+        return r.to_bytes(32) + s.to_bytes(32)
+
+    def __eq__(self, other: object) -> bool:
+        return self._point == other._point if isinstance(other, DPoPKey) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._point)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a DPoPKey is not pickled by accident: use to_pem(password) or to_jwk(private=True)")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<DPoPKey {self.thumbprint}>"
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _concealed_members(jwk: Mapping[str, Any] | str) -> dict[str, Any]:
+    """Return the members with their texts concealed; none where there are none. It never raises: see conceal()."""
+    try:
+        members = json.loads(jwk[:_MAX_JWK]) if isinstance(jwk, str) else dict(jwk)
+        return {name: conceal(value) for name, value in members.items()}
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        return {}
+
+
+def _coordinate(jwk: dict[str, Any], name: str) -> SecretBytes:
+    value = jwk.get(name)
+    if not isinstance(value, str) or not _COORDINATE.fullmatch(value):
+        raise UsageError("jwk", f"{name} must be 43 characters of base64url, without padding")
+    decoded = SecretBytes(base64.urlsafe_b64decode(value + "="))
+    if _b64(decoded) != value:
+        raise UsageError("jwk", f"{name} must be the base64url of 32 bytes, its unused bits zero")
+    return decoded
+
+
+def _derive(d: bytes) -> ec.EllipticCurvePrivateKey | None:
+    try:
+        return ec.derive_private_key(int.from_bytes(d), _CURVE)
+    except ValueError:
+        return None

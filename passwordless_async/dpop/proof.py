@@ -1,0 +1,120 @@
+"""Proofs of possession (RFC 9449 §4): one new proof for every transmission.
+
+The header of a proof never changes for a key and the URL seldom does, so both are encoded once; ``jti``, ``iat``,
+``nonce`` and the signature are new each time. joserfc makes the same proof in the tests and is the oracle there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from passwordless_async import _clock
+from passwordless_async._secret import Secret, conceal
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.dpop.key import DPoPKey
+
+# RFC 9110 §9.1: method = token, and its case counts.
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
+
+
+class ProofGenerator:
+    """Makes the ``DPoP`` header fields of one key.
+
+    Args:
+        key: The key to prove possession of.
+        clock: Where ``iat`` comes from: seconds since the UNIX epoch.
+        jti: Where ``jti`` comes from: a text of at least 96 random bits, new at every call.
+    """
+
+    __slots__ = ("_ath", "_clock", "_jti", "key")
+
+    def __init__(
+        self, key: DPoPKey, *, clock: Callable[[], float] = _clock.now, jti: Callable[[], str] = _clock.unique_id
+    ) -> None:
+        self.key = key
+        self._clock = clock
+        self._jti = jti
+        self._ath: tuple[str, str] = (Secret(), "")
+
+    def proof(self, method: str, url: str | URL, *, nonce: str | None = None, access_token: str | None = None) -> str:
+        """Make a proof for one transmission.
+
+        Args:
+            method: The method, in the case in which it is sent.
+            url: The absolute URL that is requested; its query and fragment are left out.
+            nonce: The server's newest nonce for this origin (RFC 9449 §8).
+            access_token: The access token that goes with the request, on a resource request only (RFC 9449 §7).
+
+        Returns:
+            The compact JWT for the ``DPoP`` header field.
+
+        Raises:
+            UsageError: An argument is not of its form.
+        """
+        access_token = conceal(access_token)
+        if not isinstance(method, str) or not _METHOD.fullmatch(method):
+            raise UsageError("method", "must be an HTTP method")
+        claims = f'{{"jti":{encode_basestring_ascii(self._jti())},"htm":"{method}","htu":{_htu_json(url)}'
+        claims += f',"iat":{int(self._clock())}'
+        if access_token is not None:
+            claims += f',"ath":"{self._hash(access_token)}"'
+        if nonce is not None:
+            claims += f',"nonce":{encode_basestring_ascii(nonce)}'
+        signing_input = f"{self.key.header_segment}.{_b64(claims.encode() + b'}')}"
+        return f"{signing_input}.{_b64(self.key.sign(signing_input.encode()))}"
+
+    def _hash(self, access_token: str) -> str:
+        """Return ``ath``, kept for the token in use: a session sends the same one many times."""
+        if self._ath[0] != access_token:
+            self._ath = (access_token, token_hash(access_token))
+        return self._ath[1]
+
+    def __repr__(self) -> str:
+        return f"<ProofGenerator {self.key.thumbprint}>"
+
+
+def token_hash(access_token: str) -> str:
+    """Return ``ath``: base64url(SHA-256(ASCII(access token))) (RFC 9449 §4.2).
+
+    Raises:
+        UsageError: The token is empty or not ASCII.
+    """
+    access_token = conceal(access_token)
+    if not isinstance(access_token, str) or not access_token or not access_token.isascii():
+        raise UsageError("access_token", "must be a non-empty ASCII str")
+    return _b64(hashlib.sha256(access_token.encode()).digest())
+
+
+def htu(url: str | URL) -> str:
+    """Return the URL as it goes on the wire, without query and fragment (RFC 9449 §4.2).
+
+    Raises:
+        UsageError: It is not an absolute http or https URL.
+    """
+    try:
+        url = URL(url)
+    except (ValueError, TypeError):
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host_port_subcomponent:
+        raise UsageError("url", "must be an absolute http or https URL")
+    return f"{url.scheme}://{url.host_port_subcomponent}{url.raw_path}"
+
+
+@lru_cache(maxsize=1024)
+def _htu_json(url: str | URL) -> str:
+    return encode_basestring_ascii(htu(url))
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

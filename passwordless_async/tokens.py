@@ -1,0 +1,76 @@
+"""What comes of a login: tokens with their key, receipts and outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async._secret import Secret, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.dpop import DPoPKey
+    from passwordless_async.errors import PasswordlessError
+    from passwordless_async.identity import Email, Login, Phone
+
+
+@attrs.frozen
+class TokenSet:
+    """The tokens of one user and the key that they are bound to: they live and die together.
+
+    The tokens are plain ``str`` in use and print as ``<redacted>`` in a repr.
+
+    Attributes:
+        access_token: The access token (RFC 6749 §1.4).
+        token_type: ``DPoP`` (RFC 9449 §5), as the server wrote it.
+        expires_at: When the access token ends: whole seconds since the UNIX epoch, counted from before the request
+            was sent; None when the server did not say.
+        scope: The granted scope, words with one space between; empty when none was asked for or named.
+        refresh_token: The refresh token; None unless ``offline_access`` was granted.
+        id_token: The ID token as received; None unless ``openid`` was granted.
+        claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
+        key: The key that the tokens are bound to.
+    """
+
+    access_token: Secret = attrs.field(repr=redacted)
+    token_type: str
+    expires_at: int | None
+    scope: str
+    refresh_token: Secret | None = attrs.field(repr=redacted)
+    id_token: Secret | None = attrs.field(repr=redacted)
+    claims: Mapping[str, Any] | None = attrs.field(
+        repr=lambda claims: "None" if claims is None else "<claims>", eq=False
+    )
+    key: DPoPKey
+
+
+@attrs.frozen
+class StartReceipt:
+    """The service took the request and sends a code.
+
+    Whether the address has an account is not in it, although the service says so: it must not reach a browser.
+
+    Attributes:
+        who: The user, to pass on to ``exchange``.
+        sent_at: When the code was asked for: seconds since the UNIX epoch.
+    """
+
+    who: Email | Phone
+    sent_at: float
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one login: tokens or an error, never both.
+
+    Attributes:
+        login: The login, with its ``tag``.
+        tokens: The tokens; None where it failed.
+        error: Why it failed; None where it did not.
+    """
+
+    login: Login
+    tokens: TokenSet | None = None
+    error: PasswordlessError | None = None
