@@ -1,1 +1,84 @@
-"""Passwordless logins for async Python, with tokens bound to a key (DPoP, RFC 9449)."""
+"""Passwordless logins for async Python, with tokens bound to a key (DPoP, RFC 9449).
+
+The names here are the public ones; what is imported from deeper down may change.
+"""
+
+from passwordless_async.auth0 import ClientAuth, ClientSecretPost, NoClientAuth
+from passwordless_async.client import PasswordlessClient
+from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator
+from passwordless_async.errors import (
+    AccessDenied,
+    CodeExpired,
+    InvalidClient,
+    InvalidDPoPProof,
+    InvalidIdToken,
+    InvalidRefreshToken,
+    KeyMismatch,
+    KeyMissing,
+    MalformedAnswer,
+    MfaRequired,
+    NonceChallengeRepeated,
+    NotSenderConstrained,
+    NotSent,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessError,
+    ProtocolError,
+    QuotaExceeded,
+    RateLimited,
+    StoreError,
+    TemporarilyUnavailable,
+    TooManyAttempts,
+    TransportError,
+    UnauthorizedClient,
+    UsageError,
+    UseDPoPNonce,
+    VerificationRequired,
+    WrongCode,
+)
+from passwordless_async.identity import Email, Login, Phone
+from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
+
+__all__ = [
+    "AccessDenied",
+    "ClientAuth",
+    "ClientSecretPost",
+    "CodeExpired",
+    "DPoPKey",
+    "Email",
+    "InvalidClient",
+    "InvalidDPoPProof",
+    "InvalidIdToken",
+    "InvalidRefreshToken",
+    "KeyMismatch",
+    "KeyMissing",
+    "Login",
+    "MalformedAnswer",
+    "MfaRequired",
+    "NoClientAuth",
+    "NonceCache",
+    "NonceChallengeRepeated",
+    "NotSenderConstrained",
+    "NotSent",
+    "OAuthError",
+    "Outcome",
+    "OutcomeUnknown",
+    "PasswordlessClient",
+    "PasswordlessError",
+    "Phone",
+    "ProofGenerator",
+    "ProtocolError",
+    "QuotaExceeded",
+    "RateLimited",
+    "StartReceipt",
+    "StoreError",
+    "TemporarilyUnavailable",
+    "TokenSet",
+    "TooManyAttempts",
+    "TransportError",
+    "UnauthorizedClient",
+    "UsageError",
+    "UseDPoPNonce",
+    "VerificationRequired",
+    "WrongCode",
+]

@@ -6,6 +6,7 @@ No message repeats the value: an argument may be a secret or an address.
 from __future__ import annotations
 
 import re
+
 from passwordless_async.errors import UsageError
 
 # RFC 6749 appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), one space between.

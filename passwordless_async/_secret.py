@@ -30,6 +30,15 @@ class SecretBytes(bytes):
         return REDACTED
 
 
+class SecretDict(dict[str, Any]):
+    """A mapping that does not show in a repr: the members of an answer with tokens in it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+
 def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, before it is checked
     """Return a text as a :class:`Secret`, anything else as it is.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 from multidict import CIMultiDict
 
-from passwordless_async._secret import Secret, SecretBytes
+from passwordless_async._secret import Secret, SecretBytes, SecretDict
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class HttpRequest:
     secrets: tuple[Secret, ...] = ()
     shareable: bool = False
 
-    def with_headers(self, **added: str) -> HttpRequest:
-        """Return the same request with more header fields."""
-        return attrs.evolve(self, headers={**self.headers, **added})
+    def with_header(self, name: str, value: str) -> HttpRequest:
+        """Return the same request with one more header field."""
+        return attrs.evolve(self, headers={**self.headers, name: value})
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {self.url.origin()}{self.url.raw_path}>"
@@ -60,7 +60,7 @@ class HttpResponse:
     headers: MultiMapping[str] = attrs.field(factory=CIMultiDict)
     body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes)
 
-    def json_object(self) -> dict[str, Any] | None:
+    def json_object(self) -> SecretDict | None:
         """Return the body as a JSON object, or None where it is not one, or says that it is something else."""
         if not _is_json(self.headers.get("Content-Type", "")):
             return None
@@ -68,9 +68,9 @@ class HttpResponse:
             value = _DECODER.decode(self.body.decode())
         except (ValueError, RecursionError):
             return None
-        return value if isinstance(value, dict) else None
+        return SecretDict(value) if isinstance(value, dict) else None
 
-    def require_json_object(self) -> dict[str, Any]:
+    def require_json_object(self) -> SecretDict:
         """Return the body as a JSON object.
 
         Raises:

@@ -1,0 +1,106 @@
+"""What the service means when it says no: one table, for the code alone does not tell.
+
+Both shapes of body are read: ``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" |
+"message"}``. What no row knows becomes a plain :class:`OAuthError` with the server's own words.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async import _clock, errors
+from passwordless_async._secret import REDACTED, Secret, SecretDict
+from passwordless_async.auth0.rate_limit import retry_after
+from passwordless_async.errors import MalformedAnswer, MfaRequired, OAuthError, RateLimited
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+_TOO_MANY_REQUESTS = 429
+_MAX_TEXT = 500  # characters of the server's that are kept
+
+
+@attrs.frozen
+class _Row:
+    """An error code, the beginning of its description (empty: any) and what they mean."""
+
+    error: str
+    description: str
+    meaning: type[OAuthError]
+
+
+_TABLE = (
+    _Row("invalid_grant", "Wrong email or verification code", errors.WrongCode),
+    _Row("invalid_grant", "Wrong phone number or verification code", errors.WrongCode),
+    _Row("invalid_grant", "You've reached the maximum number of attempts", errors.TooManyAttempts),
+    _Row("invalid_grant", "The verification code has expired", errors.CodeExpired),
+    _Row("invalid_grant", "Unknown or invalid refresh token", errors.InvalidRefreshToken),
+    _Row("mfa_required", "", errors.MfaRequired),
+    _Row("too_many_attempts", "", errors.TooManyAttempts),
+    _Row("unauthorized_client", "", errors.UnauthorizedClient),
+    _Row("invalid_client", "", errors.InvalidClient),
+    _Row("access_denied", "", errors.AccessDenied),
+    _Row("unauthorized", "user is blocked", errors.AccessDenied),
+    _Row("requires_verification", "", errors.VerificationRequired),
+    _Row("invalid_dpop_proof", "", errors.InvalidDPoPProof),
+    _Row("use_dpop_nonce", "", errors.UseDPoPNonce),
+    _Row("temporarily_unavailable", "", errors.TemporarilyUnavailable),
+    _Row("", "Public signup is disabled", errors.AccessDenied),
+)
+
+
+def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
+    """Return what an answer other than a success means, ready to raise.
+
+    Args:
+        request: What was sent; its secrets are taken out of the server's words.
+        response: The answer.
+    """
+    body = response.json_object()
+    if response.status == _TOO_MANY_REQUESTS:
+        body = body or SecretDict()
+    if body is None:
+        return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
+    error = _words(body, ("error", "code", "errorCode"), request.secrets) or _default(response.status)
+    description = _words(body, ("error_description", "description", "message"), request.secrets)
+    meaning = _meaning(response.status, error, description)
+    facts: dict[str, Any] = {"status": response.status, "error": error, "error_description": description}
+    if issubclass(meaning, RateLimited):
+        facts["retry_after"] = retry_after(response.headers, _clock.now())
+    if issubclass(meaning, MfaRequired):
+        facts |= _mfa_facts(body)
+    return meaning(**facts)
+
+
+def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
+    for row in _TABLE:
+        if row.error in {"", error} and description.startswith(row.description):
+            return row.meaning
+    return RateLimited if status == _TOO_MANY_REQUESTS else OAuthError
+
+
+def _default(status: int) -> str:
+    return "too_many_requests" if status == _TOO_MANY_REQUESTS else "unknown_error"
+
+
+def _words(body: Mapping[str, Any], names: tuple[str, ...], secrets: tuple[Secret, ...]) -> str:
+    """Return the first of the members that is a text: bounded, printable, without the request's secrets."""
+    for name in names:
+        value = body.get(name)
+        if isinstance(value, str) and value:
+            for secret in secrets:
+                value = value.replace(secret, REDACTED)
+            return "".join(c if c.isprintable() else " " for c in value[:_MAX_TEXT])
+    return ""
+
+
+def _mfa_facts(body: Mapping[str, Any]) -> dict[str, Any]:
+    token, requirements = body.get("mfa_token"), body.get("mfa_requirements")
+    return {
+        "mfa_token": Secret(token) if isinstance(token, str) else None,
+        "mfa_requirements": requirements if isinstance(requirements, dict) else None,
+    }

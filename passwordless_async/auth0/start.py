@@ -1,0 +1,101 @@
+"""``POST /passwordless/start``: ask the service to send a code."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from typing import TYPE_CHECKING, Literal, get_args
+
+from passwordless_async import _check
+from passwordless_async._secret import Secret, SecretBytes, conceal
+from passwordless_async.auth0.refusal import refusal
+from passwordless_async.errors import MalformedAnswer, TemporarilyUnavailable, UsageError
+from passwordless_async.tokens import StartReceipt
+from passwordless_async.wire import HttpRequest
+
+if TYPE_CHECKING:
+    from passwordless_async.auth0.application import Application
+    from passwordless_async.identity import Email, Phone
+    from passwordless_async.wire import HttpResponse
+
+Send = Literal["code", "link"]
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_OK, _REDIRECTION, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
+
+
+def start_request(  # noqa: PLR0913 - the parameters of the endpoint
+    application: Application,
+    who: Email | Phone,
+    *,
+    send: Send = "code",
+    language: str | None = None,
+    forwarded_for: IpAddress | None = None,
+    captcha: str | None = None,
+) -> HttpRequest:
+    """Build the request.
+
+    Raises:
+        UsageError: An argument is not of its form.
+    """
+    captcha = conceal(captcha)
+    fields: dict[str, str] = {"client_id": application.client_id, **application.client_auth.parameters()}
+    fields["connection"] = who.realm
+    if who.realm == "email":
+        # Absent means a link: the code is always asked for by name.
+        fields |= {"email": who.username, "send": _one_of_send(send)}
+    else:
+        if send != "code":
+            raise UsageError("send", "must be 'code' for a phone: only an e-mail can carry a link")
+        fields["phone_number"] = who.username
+    if captcha is not None:
+        fields["captcha"] = _check.bounded("captcha", captcha, at_most=_check.MAX_CAPTCHA)
+    headers = {"Content-Type": "application/json", **forwarded_for_header(application, forwarded_for)}
+    if (tag := _check.language_tag(language)) is not None:
+        headers["x-request-language"] = tag
+    return HttpRequest(
+        "POST",
+        application.start_url,
+        headers,
+        SecretBytes(json.dumps(fields).encode()),
+        secrets=tuple(value for value in fields.values() if isinstance(value, Secret)),
+    )
+
+
+def forwarded_for_header(application: Application, address: IpAddress | None) -> dict[str, str]:
+    """Return the end user's address for the service's rate limits and attack protection.
+
+    It counts for an application that authenticates itself, and is ignored without a word for any other.
+
+    Raises:
+        UsageError: It is not one address, or the application is public.
+    """
+    if address is None:
+        return {}
+    if not isinstance(address, IpAddress) or getattr(address, "scope_id", None):
+        raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
+    if not application.client_auth.confidential:
+        raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")
+    return {"auth0-forwarded-for": str(address)}
+
+
+def read_start(request: HttpRequest, response: HttpResponse, who: Email | Phone, sent_at: float) -> StartReceipt:
+    """Read the answer. A body is not required: 200 with ``{}``, 201 and 204 occur.
+
+    Raises:
+        OAuthError: The service refused.
+        MalformedAnswer: The answer is not what the protocol allows.
+    """
+    if _OK <= response.status < _REDIRECTION:
+        return StartReceipt(who, sent_at)
+    if response.status >= _SERVER_ERROR:
+        raise TemporarilyUnavailable(status=response.status, error="temporarily_unavailable")
+    if response.status < _BAD_REQUEST:
+        raise MalformedAnswer("a redirect, which is not followed", status=response.status)
+    raise refusal(request, response)
+
+
+def _one_of_send(send: object) -> str:
+    if send not in get_args(Send):
+        raise UsageError("send", "must be 'code' or 'link'")
+    return str(send)

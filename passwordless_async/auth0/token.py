@@ -1,0 +1,160 @@
+"""``POST /oauth/token`` with the passwordless OTP grant: exchange a code for tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import attrs
+
+from passwordless_async._secret import Secret, SecretBytes, SecretDict, conceal, redacted
+from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.start import IpAddress, forwarded_for_header
+from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
+from passwordless_async.wire import HttpRequest
+
+if TYPE_CHECKING:
+    from passwordless_async.auth0.application import Application
+    from passwordless_async.identity import Login
+    from passwordless_async.wire import HttpResponse
+
+OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
+
+_OK, _BAD_REQUEST, _SERVER_ERROR = 200, 400, 500
+_MAX_TOKEN = 65_536  # characters
+_MAX_LIFETIME = 10 * 366 * 86_400  # seconds
+# RFC 6750 §2.1 b64token, which a DPoP access token is too (RFC 9449 §7.1).
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+@attrs.frozen
+class TokenAnswer:
+    """A success of the token endpoint (RFC 6749 §5.1), its types checked and its contents not yet.
+
+    Attributes:
+        expires_in: Seconds; None when the server did not say.
+    """
+
+    access_token: Secret = attrs.field(repr=redacted)
+    token_type: str
+    expires_in: int | None
+    scope: str
+    refresh_token: Secret | None = attrs.field(repr=redacted)
+    id_token: Secret | None = attrs.field(repr=redacted)
+
+
+def otp_request(application: Application, login: Login, forwarded_for: IpAddress | None) -> HttpRequest:
+    """Build the request, for one transmission.
+
+    Raises:
+        UsageError: ``forwarded_for`` is not of its form, or not for this application.
+    """
+    fields = {"grant_type": OTP_GRANT, "client_id": application.client_id, **application.client_auth.parameters()}
+    # The username is exactly what start was given; realm is the connection.
+    fields |= {"username": login.who.username, "otp": login.otp, "realm": login.who.realm}
+    if login.audience is not None:
+        fields["audience"] = login.audience
+    if login.scope is not None:
+        fields["scope"] = login.scope
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        **forwarded_for_header(application, forwarded_for),
+    }
+    return HttpRequest(
+        "POST",
+        application.token_url,
+        headers,
+        SecretBytes(urlencode(fields).encode()),
+        secrets=tuple(value for value in fields.values() if isinstance(value, Secret)),
+    )
+
+
+def read_token(request: HttpRequest, response: HttpResponse, requested_scope: str | None) -> TokenAnswer:
+    """Read the answer.
+
+    Raises:
+        OAuthError: The service refused.
+        OutcomeUnknown: 5xx, after which nobody knows whether the code was spent.
+        MalformedAnswer: The answer is not what the protocol allows.
+    """
+    if response.status >= _SERVER_ERROR:
+        raise OutcomeUnknown(
+            f"the service failed ({response.status}) and may have spent the code", status=response.status
+        )
+    if response.status >= _BAD_REQUEST:
+        raise refusal(request, response)
+    if response.status != _OK:
+        raise MalformedAnswer("neither tokens nor a refusal", status=response.status)
+    body = response.require_json_object()
+    access_token = _token(body, "access_token")
+    if access_token is None:
+        raise MalformedAnswer("access_token is missing", status=_OK)
+    scope = _text(body, "scope")
+    return TokenAnswer(
+        access_token=access_token,
+        token_type=_text(body, "token_type") or "",
+        expires_in=_lifetime(body),
+        # RFC 6749 §5.1: no scope in the answer means the requested one.
+        scope=(requested_scope or "") if scope is None else scope,
+        refresh_token=_token(body, "refresh_token"),
+        id_token=_token(body, "id_token"),
+    )
+
+
+def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
+    """Check that the tokens are bound to the key that was proven (RFC 9449 §5, §6.1).
+
+    Raises:
+        NotSenderConstrained: They are not, or to another key.
+    """
+    if answer.token_type.lower() != "dpop":
+        raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
+    claims = _jwt_claims(answer.access_token)
+    if claims is None:
+        return
+    confirmation = claims.get("cnf")
+    if not isinstance(confirmation, dict) or confirmation.get("jkt") != thumbprint:
+        raise NotSenderConstrained("cnf.jkt of the access token is not the thumbprint of the key")
+
+
+def _token(body: SecretDict, name: str) -> Secret | None:
+    value = conceal(body.get(name))
+    if value is None:
+        return None
+    if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not _TOKEN.fullmatch(value):
+        raise MalformedAnswer(f"{name} is not a token", status=_OK)
+    return value
+
+
+def _text(body: SecretDict, name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and (not isinstance(value, str) or len(value) > _MAX_TOKEN or not value.isprintable()):
+        raise MalformedAnswer(f"{name} is not a text", status=_OK)
+    return value
+
+
+def _lifetime(body: SecretDict) -> int | None:
+    value = body.get("expires_in")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_LIFETIME:
+        raise MalformedAnswer("expires_in is not a number of seconds", status=_OK)
+    return int(value)
+
+
+def _jwt_claims(access_token: Secret) -> dict[str, Any] | None:
+    """Return the claims of an access token that is a signed JWT; None for one that is opaque or encrypted.
+
+    The signature is the resource server's to check; here the token only has to name our key.
+    """
+    segments = access_token.split(".")
+    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515 §3.1
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(segments[1] + "=="))
+    except (ValueError, RecursionError):
+        return None
+    return SecretDict(claims) if isinstance(claims, dict) else None

@@ -1,0 +1,180 @@
+"""The client: the one object that an application keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from passwordless_async import _check, bulk, flow
+from passwordless_async._secret import conceal
+from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth
+from passwordless_async.identity import Login, user
+from passwordless_async.quota import ColdStart, SharedFlight
+from passwordless_async.transport import Transport, drive
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from types import TracebackType
+    from typing import Self
+
+    from aiohttp import ClientSession
+
+    from passwordless_async.auth0 import IpAddress, Send
+    from passwordless_async.dpop import DPoPKey
+    from passwordless_async.flow import Flow
+    from passwordless_async.identity import Email, Phone
+    from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
+
+T = TypeVar("T")
+
+
+class PasswordlessClient:
+    """Logs users in at one tenant; lives as long as the application.
+
+    Use it as ``async with PasswordlessClient(...) as client``; it is safe to share between tasks of one event loop.
+
+    Args:
+        domain: The tenant's domain (``acme.eu.auth0.com``) or its URL; plain http on loopback only.
+        client_id: The application's identifier.
+        client_auth: How the application authenticates itself: :class:`NoClientAuth` for a public client,
+            :class:`ClientSecretPost` for a confidential one.
+        session: A session whose connections are to be used; its cookies, default headers and middlewares are not,
+            and it is not closed. One is made and closed unless given.
+        max_in_flight: How many logins may be on the wire at once; more wait here, before their proof is signed.
+
+    Raises:
+        UsageError: An argument is not of its form.
+    """
+
+    def __init__(
+        self,
+        domain: str,
+        client_id: str,
+        *,
+        client_auth: ClientAuth = NoClientAuth(),  # noqa: B008 - a frozen value
+        session: ClientSession | None = None,
+        max_in_flight: int = 512,
+    ) -> None:
+        self._tenant = flow.Tenant(Application(domain, client_id, client_auth))
+        self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
+        self._transport = Transport(session)
+        self._flights = SharedFlight(self._transport.send)
+        self._cold = ColdStart(self._tenant.nonces, self._tenant.application.origin)
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections; closing twice does nothing."""
+        await self._flights.aclose()
+        await self._transport.aclose()
+
+    async def start(
+        self,
+        who: Email | Phone,
+        *,
+        send: Send = "code",
+        language: str | None = None,
+        forwarded_for: IpAddress | None = None,
+        captcha: str | None = None,
+    ) -> StartReceipt:
+        """Ask the service to send a one-time code. The newest code alone is valid: a second start kills the first.
+
+        Args:
+            who: The user.
+            send: ``code``, or ``link`` for an e-mail that carries a link instead.
+            language: The language of the message, a BCP 47 tag.
+            forwarded_for: The end user's address, which the service's rate limits then count; for an application
+                that authenticates itself, with *Trust Token Endpoint IP Header* switched on.
+            captcha: The answer to the captcha, after :class:`VerificationRequired`.
+
+        Raises:
+            UsageError: An argument is not of its form; nothing was sent.
+            OAuthError: The service refused.
+            MalformedAnswer: The answer is not what the protocol allows.
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: No answer came; a code may be on its way.
+        """
+        captcha = conceal(captcha)
+        starting = flow.start(
+            self._tenant,
+            user("who", who),
+            send=send,
+            language=language,
+            forwarded_for=forwarded_for,
+            captcha=captcha,
+        )
+        async with self._slots:
+            return await drive(starting, self._transport.send)
+
+    async def exchange(  # noqa: PLR0913 - the parameters of the grant
+        self,
+        who: Email | Phone,
+        otp: str,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        key: DPoPKey | None = None,
+        forwarded_for: IpAddress | None = None,
+    ) -> TokenSet:
+        """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
+
+        Args:
+            who: The user, exactly as given to :meth:`start`.
+            otp: The code that the user typed; it is spent once it is sent.
+            scope: The scope: ``openid`` for an ID token, ``offline_access`` for a refresh token.
+            audience: The identifier of the API that the access token is for.
+            key: The key to bind the tokens to; one is made for this login unless given.
+            forwarded_for: As for :meth:`start`.
+
+        Returns:
+            The tokens, their ID token validated.
+
+        Raises:
+            UsageError: An argument is not of its form; nothing was sent.
+            OAuthError: The service refused: :class:`WrongCode`, :class:`CodeExpired`, :class:`MfaRequired` and so on.
+            NotSenderConstrained: The tokens that came back are not bound to the key; they were thrown away.
+            InvalidIdToken: The ID token failed a check; the tokens were thrown away.
+            MalformedAnswer: The answer is not what the protocol allows.
+            NotSent: Nothing of the login left this machine.
+            OutcomeUnknown: The code left and no usable answer came: it may be spent.
+        """
+        otp = conceal(otp)
+        login = Login(who, otp, scope=scope, audience=audience, key=key)
+        return await self._exchange(login, forwarded_for)
+
+    def exchange_many(
+        self, logins: Iterable[Login] | AsyncIterable[Login], *, concurrency: int = 256
+    ) -> AsyncIterator[Outcome]:
+        """Exchange many codes at once.
+
+        Args:
+            logins: The logins, read lazily.
+            concurrency: How many may be in flight at once, or finished and not yet taken.
+
+        Returns:
+            An outcome for each login, in order of completion. A login that fails is an outcome with an error.
+            Leave the loop early with ``contextlib.aclosing``, and everything in flight has ended when it is left.
+
+        Raises:
+            UsageError: ``concurrency`` is below 1, or ``logins`` holds something else than logins.
+        """
+        return bulk.outcomes(self._exchange, logins, concurrency=_check.positive("concurrency", concurrency))
+
+    async def _exchange(self, login: Login, forwarded_for: IpAddress | None = None) -> TokenSet:
+        return await self._run(flow.exchange(self._tenant, login, forwarded_for=forwarded_for))
+
+    async def _run(self, proven: Flow[T]) -> T:
+        # The slot comes before the proof is signed: a proof must not age in a queue.
+        async with self._slots, self._cold.turn(self._flights.send) as send:
+            return await drive(proven, send)
+
+    def __repr__(self) -> str:
+        application = self._tenant.application
+        return f"<PasswordlessClient {application.client_id} at {application.origin}>"

@@ -1,0 +1,142 @@
+"""The protocol, as generators that yield requests and are sent responses. They do no I/O: a shell drives them.
+
+The promises kept here: a new proof for every transmission; a nonce challenge answered once; a code sent again only in
+answer to a challenge, which a server makes before it looks at the code; tokens returned only when they are bound to
+the key that was proven and the ID token is valid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from passwordless_async import _clock
+from passwordless_async.auth0.id_token import key_id, validate
+from passwordless_async.auth0.jwks import SigningKeys, jwks_request
+from passwordless_async.auth0.start import read_start, start_request
+from passwordless_async.auth0.token import otp_request, read_token, require_bound
+from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator, demands_nonce
+from passwordless_async.errors import (
+    InvalidIdToken,
+    MalformedAnswer,
+    NonceChallengeRepeated,
+    NotSent,
+    ProtocolError,
+    TransportError,
+)
+from passwordless_async.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+    from typing import TypeAlias
+
+    from passwordless_async._secret import Secret
+    from passwordless_async.auth0 import Application, IpAddress
+    from passwordless_async.identity import Email, Login, Phone
+    from passwordless_async.tokens import StartReceipt
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+T = TypeVar("T")
+Flow: TypeAlias = "Generator[HttpRequest, HttpResponse, T]"
+
+
+@attrs.frozen
+class Tenant:
+    """An application's tenant and what all its flows share.
+
+    Attributes:
+        application: The application.
+        nonces: The server's nonces.
+        keys: The keys that ID tokens are signed with.
+    """
+
+    application: Application
+    nonces: NonceCache = attrs.field(factory=NonceCache)
+    keys: SigningKeys = attrs.field(factory=SigningKeys)
+
+
+def start(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[StartReceipt]:  # noqa: ANN401 - as start_request
+    """Ask for a code; the parameters are those of :func:`~passwordless_async.auth0.start.start_request`."""
+    request = start_request(tenant.application, who, **parameters)
+    sent_at = _clock.now()
+    response = yield request
+    return read_start(request, response, who, sent_at)
+
+
+def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
+    """Exchange a code for tokens."""
+    if tenant.keys.empty and "openid" in (login.scope or "").split():
+        # A code is spent once sent: what the answer will be checked with is fetched before.
+        yield from _fetch_keys_before(tenant)
+    key = login.key or DPoPKey.generate()
+    sent_at = _clock.now()
+    request, response = yield from _prove(tenant, key, lambda: otp_request(tenant.application, login, forwarded_for))
+    answer = read_token(request, response, login.scope)
+    require_bound(answer, key.thumbprint)
+    claims = None if answer.id_token is None else (yield from _claims(tenant, answer.id_token))
+    return TokenSet(
+        access_token=answer.access_token,
+        token_type=answer.token_type,
+        expires_at=None if answer.expires_in is None else int(sent_at) + answer.expires_in,
+        scope=answer.scope,
+        refresh_token=answer.refresh_token,
+        id_token=answer.id_token,
+        claims=claims,
+        key=key,
+    )
+
+
+def _prove(tenant: Tenant, key: DPoPKey, build: Callable[[], HttpRequest]) -> Flow[tuple[HttpRequest, HttpResponse]]:
+    """Send with a proof, and answer one nonce challenge (RFC 9449 §8).
+
+    The request is built anew for the second transmission: whatever in it is for one use only must not go twice.
+    """
+    proofs = ProofGenerator(key)
+    nonces, origin = tenant.nonces, tenant.application.origin
+    nonce = nonces.get(origin)
+    for last in (False, True):
+        request = build()
+        proof = proofs.proof(request.method, request.url, nonce=nonce)
+        ticket = nonces.ticket()
+        response = yield request.with_header("DPoP", proof)
+        offered = nonces.harvest(origin, response, ticket)
+        # Compared with the nonce of the proof that was sent, not with the cache: a sibling may have renewed that.
+        if not demands_nonce(response, fresh=offered is not None and offered != nonce):
+            return request, response
+        if offered is None:
+            raise MalformedAnswer(
+                "a nonce is demanded and none, or none that is valid, is given", status=response.status
+            )
+        if last or offered == nonce:
+            break
+        nonce = offered
+    raise NonceChallengeRepeated(
+        status=response.status,
+        error="use_dpop_nonce",
+        error_description="the server challenged again after its own nonce was used",
+    )
+
+
+def _fetch_keys_before(tenant: Tenant) -> Flow[None]:
+    """Fetch the signing keys; a failure says that nothing of the login was sent."""
+    try:
+        response = yield jwks_request(tenant.application)
+        tenant.keys.learn(response)
+    except (TransportError, ProtocolError) as error:
+        problem = str(error)
+    else:
+        return
+    raise NotSent(f"the tenant's signing keys could not be had, so the code was not sent: {problem}")
+
+
+def _claims(tenant: Tenant, id_token: Secret) -> Flow[Mapping[str, Any]]:
+    """Validate an ID token; for a key that is new the key set is fetched again."""
+    kid = key_id(id_token)
+    if tenant.keys.get(kid) is None and tenant.keys.may_fetch:
+        response = yield jwks_request(tenant.application)
+        tenant.keys.learn(response)
+    key = tenant.keys.get(kid)
+    if key is None:
+        raise InvalidIdToken("kid", "is not among the tenant's signing keys")
+    return validate(id_token, key, tenant.application, _clock.now())

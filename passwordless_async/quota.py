@@ -1,0 +1,111 @@
+"""Who may send when: single flight, while an origin's nonce is unknown and for answers that can be shared."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from passwordless_async.errors import PasswordlessError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from yarl import URL
+
+    from passwordless_async.dpop import NonceCache
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+    Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+class ColdStart:
+    """Lets one login go ahead while nobody knows the origin's nonce: N logins cost N+1 requests, not 2N.
+
+    The others wait until the one in front has a nonce, or has been answered without one. Where it is not answered,
+    those that waited all go: one after the other, they would turn an outage into a queue.
+
+    Args:
+        nonces: The nonces that the flows harvest.
+        origin: The origin that is asked.
+    """
+
+    def __init__(self, nonces: NonceCache, origin: str) -> None:
+        self._nonces = nonces
+        self._origin = origin
+        self._front: asyncio.Future[None] | None = None
+        self._over = False
+
+    @asynccontextmanager
+    async def turn(self, send: Send) -> AsyncIterator[Send]:
+        """Wait for the login in front, or be it; gives what to send with."""
+        if self._over:
+            yield send
+        elif self._front is not None:
+            # Shielded: whoever stops waiting must not stop the others.
+            await asyncio.shield(self._front)
+            yield send
+        else:
+            self._front = asyncio.get_running_loop().create_future()
+            try:
+                yield self._ahead(send)
+            finally:
+                self._let_go()
+
+    def _ahead(self, send: Send) -> Send:
+        async def ahead(request: HttpRequest) -> HttpResponse:
+            if self._nonces.get(self._origin) is not None:
+                # The challenge was read: the others need not wait for the answer to the retry.
+                self._over = True
+                self._let_go()
+            response = await send(request)
+            self._over = self._over or not request.shareable
+            return response
+
+        return ahead
+
+    def _let_go(self) -> None:
+        if self._front is not None:
+            self._front.set_result(None)
+            self._front = None
+
+
+class SharedFlight:
+    """Sends a request that can be shared once, for all who ask for it at the same time.
+
+    Args:
+        send: What sends a request.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._flights: dict[URL, asyncio.Task[HttpResponse | PasswordlessError]] = {}
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send, or wait for the answer to the same request already under way; raises what ``send`` raises."""
+        if not request.shareable:
+            return await self._send(request)
+        flight = self._flights.get(request.url)
+        if flight is None:
+            flight = self._flights[request.url] = asyncio.create_task(self._fly(request))
+        answer = await asyncio.shield(flight)
+        if isinstance(answer, PasswordlessError):
+            # A copy for each: an exception raised twice collects the tracebacks of both.
+            raise copy.copy(answer)
+        return answer
+
+    async def _fly(self, request: HttpRequest) -> HttpResponse | PasswordlessError:
+        try:
+            return await self._send(request)
+        except PasswordlessError as error:
+            return error
+        finally:
+            del self._flights[request.url]
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)

@@ -1,0 +1,164 @@
+"""The one module that knows the aiohttp client: it sends a request once and reads the answer to its bounded end.
+
+What it guarantees: no redirect is followed, no cookie is kept or sent, no proxy setting is read from the environment,
+no body grows beyond its bound, and the caller learns whether a request that failed had left.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import aiohttp
+from aiohttp.payload import BytesPayload
+
+from passwordless_async._secret import SecretBytes
+from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
+from passwordless_async.wire import HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+    from typing import Self
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from passwordless_async.flow import Flow
+    from passwordless_async.wire import HttpRequest
+
+T = TypeVar("T")
+
+MAX_BODY = 262_144  # bytes; the largest honest answer, a key set with certificates, has some ten thousand
+# Seconds. A login has a person waiting: ten in all, three to connect, eight for a server that has gone silent.
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3, sock_read=8)
+_DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
+_KEEP_ALIVE = 15.0  # seconds; under the idle time of common load balancers, so that a reused connection is alive
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
+
+
+async def drive(flow: Flow[T], send: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> T:
+    """Run a flow to its end: send what it yields and give it what comes back, answers and failures alike."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                response = await send(request)
+            except PasswordlessError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+class Transport:
+    """Sends requests through a pool of connections; lives as long as its client.
+
+    Args:
+        session: The caller's session. Its connections and trace configurations are used; its cookies, default
+            headers and middlewares are not: they are not the service's business, and a middleware that retries
+            would send a code twice.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise UsageError("session", "must be an aiohttp.ClientSession")
+        self._callers = session
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        callers = self._callers
+        if callers is not None and callers.connector is None:
+            raise UsageError("session", "is closed")
+        connector = callers.connector if callers is not None else _connector()
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=callers is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=None if callers is None else callers.trace_configs,
+            timeout=TIMEOUT,
+            auto_decompress=False,
+            trust_env=False,
+            raise_for_status=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's; closing twice does nothing."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send once.
+
+        Raises:
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: The request left and no answer came.
+            MalformedAnswer: The answer is too large or compressed.
+        """
+        if self._session is None or self._session.closed:
+            raise UsageError("client", "is not open: use it inside async with")
+        body = _Body(request.body)
+        try:
+            async with self._session.request(
+                request.method,
+                request.url,
+                data=body if request.body else None,
+                headers={**_HEADERS, **request.headers},
+                allow_redirects=False,
+            ) as response:
+                content = await _read(response)
+                if content is not None:
+                    return HttpResponse(response.status, response.headers, content)
+                failure: PasswordlessError = MalformedAnswer(
+                    f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
+                )
+                # What was not read must not be read as the start of the next answer.
+                response.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # aiohttp's errors show the request with its headers: only the kind of failure goes on.
+            failure = _failure(error, left=body.left)
+        raise failure
+
+
+def _connector() -> aiohttp.TCPConnector:
+    # The client's own slots bound the connections; a second bound here would let proofs age in a queue.
+    return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
+
+
+class _Body(BytesPayload):
+    """A body that knows whether it has begun to leave: before that the server cannot have acted on the request."""
+
+    left = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.left = True
+        await super().write_with_length(writer, content_length)
+
+
+def _failure(error: Exception, *, left: bool) -> NotSent | OutcomeUnknown:
+    kind = "time-out" if isinstance(error, TimeoutError) else type(error).__name__
+    if left:
+        return OutcomeUnknown(f"the request left and no answer came ({kind})")
+    return NotSent(f"nothing was sent ({kind})")
+
+
+async def _read(response: aiohttp.ClientResponse) -> SecretBytes | None:
+    """Return the body; None where it is larger than its bound, or compressed although that was not asked for."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return None
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > MAX_BODY:
+            return None
+        chunks.append(chunk)
+    return SecretBytes(b"".join(chunks))
