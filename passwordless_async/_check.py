@@ -5,6 +5,7 @@ No message repeats the value: an argument may be a secret or an address.
 
 from __future__ import annotations
 
+import math
 import re
 
 from passwordless_async.errors import UsageError
@@ -77,3 +78,10 @@ def positive(argument: str, value: object) -> int:
     if value < 1:
         raise UsageError(argument, f"must be at least 1, not {value}")
     return value
+
+
+def seconds(argument: str, value: object) -> float:
+    """Return a length of time: a finite number of seconds above 0."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise UsageError(argument, "must be a number of seconds above 0")
+    return float(value)

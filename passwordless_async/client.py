@@ -40,6 +40,7 @@ class PasswordlessClient:
             :class:`ClientSecretPost` for a confidential one.
         session: A session whose connections are to be used; its cookies, default headers and middlewares are not,
             and it is not closed. One is made and closed unless given.
+        timeout: Seconds for one transmission, from the connection to the end of the answer; a person is waiting.
         max_in_flight: How many logins may be on the wire at once; more wait here, before their proof is signed.
 
     Raises:
@@ -53,11 +54,12 @@ class PasswordlessClient:
         *,
         client_auth: ClientAuth = NoClientAuth(),  # noqa: B008 - a frozen value
         session: ClientSession | None = None,
+        timeout: float = 10.0,
         max_in_flight: int = 512,
     ) -> None:
         self._tenant = flow.Tenant(Application(domain, client_id, client_auth))
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
-        self._transport = Transport(session)
+        self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
         self._flights = SharedFlight(self._transport.send)
         self._cold = ColdStart(self._tenant.nonces, self._tenant.application.origin)
 
@@ -113,7 +115,7 @@ class PasswordlessClient:
         async with self._slots:
             return await drive(starting, self._transport.send)
 
-    async def exchange(  # noqa: PLR0913 - the parameters of the grant
+    async def exchange(
         self,
         who: Email | Phone,
         otp: str,

@@ -105,7 +105,7 @@ class Login:
     key: DPoPKey | None
     tag: Any = attrs.field(eq=False)
 
-    def __init__(  # noqa: PLR0913 - the parameters of the grant
+    def __init__(
         self,
         who: Email | Phone,
         otp: str,

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BODY = 262_144  # bytes; the largest honest answer, a key set with certificates, has some ten thousand
-# Seconds. A login has a person waiting: ten in all, three to connect, eight for a server that has gone silent.
-TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3, sock_connect=3, sock_read=8)
+_CONNECT = 3.0  # seconds; a connection that takes longer will not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
 _KEEP_ALIVE = 15.0  # seconds; under the idle time of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
@@ -60,12 +59,14 @@ class Transport:
         session: The caller's session. Its connections and trace configurations are used; its cookies, default
             headers and middlewares are not: they are not the service's business, and a middleware that retries
             would send a code twice.
+        timeout: Seconds for one transmission, from the connection to the end of the answer.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None = None) -> None:
+    def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float) -> None:
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError("session", "must be an aiohttp.ClientSession")
         self._callers = session
+        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT, timeout))
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -78,7 +79,7 @@ class Transport:
             connector_owner=callers is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=None if callers is None else callers.trace_configs,
-            timeout=TIMEOUT,
+            timeout=self._timeout,
             auto_decompress=False,
             trust_env=False,
             raise_for_status=False,

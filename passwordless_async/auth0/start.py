@@ -24,7 +24,7 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _OK, _REDIRECTION, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
 
 
-def start_request(  # noqa: PLR0913 - the parameters of the endpoint
+def start_request(
     application: Application,
     who: Email | Phone,
     *,
