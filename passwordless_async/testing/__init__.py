@@ -1,0 +1,48 @@
+"""A tenant to test against: it behaves like Auth0's passwordless API, verifies every proof, and fails on demand.
+
+.. code-block:: python
+
+    async with LocalTenant() as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+        ada = Email("ada@example.com")
+        await client.start(ada)
+        tokens = await client.exchange(ada, tenant.outbox.code_for(ada), scope="openid")
+
+Everything in it is written from the documents, and nothing of the client's own protocol code is used: a mistake
+must be made twice, in different words, to go unseen.
+"""
+
+from passwordless_async.testing.clock import TenantClock
+from passwordless_async.testing.faults import Fault, FaultOptions, Faults
+from passwordless_async.testing.outbox import Message, Outbox
+from passwordless_async.testing.records import RecordedRequest, RequestLog
+from passwordless_async.testing.settings import (
+    BOUND_API,
+    PLAIN_API,
+    STRICT_API,
+    ApiPolicy,
+    RateLimitStyle,
+    TenantSettings,
+)
+from passwordless_async.testing.stats import TenantStats
+from passwordless_async.testing.tenant import LocalTenant
+from passwordless_async.testing.users import User
+
+__all__ = [
+    "BOUND_API",
+    "PLAIN_API",
+    "STRICT_API",
+    "ApiPolicy",
+    "Fault",
+    "FaultOptions",
+    "Faults",
+    "LocalTenant",
+    "Message",
+    "Outbox",
+    "RateLimitStyle",
+    "RecordedRequest",
+    "RequestLog",
+    "TenantClock",
+    "TenantSettings",
+    "TenantStats",
+    "User",
+]

@@ -1,0 +1,127 @@
+"""What the tenant says no with: one row for each refusal that Auth0 documents.
+
+Endpoints raise :class:`Refused` with a row; the application turns it into the answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1
+_SHAPES = {
+    "error": ("error", "error_description"),
+    "code": ("code", "description"),
+    "errorCode": ("errorCode", "message"),
+}
+
+
+@attrs.frozen
+class Refusal:
+    """A row: what a refusal looks like.
+
+    Args:
+        status: The HTTP status.
+        error: The error code.
+        description: The server's text.
+        more: Further members of the body.
+        headers: Further headers.
+    """
+
+    status: int
+    error: str
+    description: str
+    more: Mapping[str, Any] = attrs.field(factory=dict)
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+
+    def response(self, shape: str = "error") -> web.Response:
+        """Return the answer, in one of the documented shapes."""
+        code, description = _SHAPES[shape]
+        body = {code: self.error, description: self.description, **self.more}
+        return json_response(body, status=self.status, headers=self.headers)
+
+
+class Refused(Exception):
+    """The request is refused with this row.
+
+    Attributes:
+        refusal: The row.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.error)
+        self.refusal = refusal
+
+
+def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON answer that no cache keeps."""
+    return web.Response(
+        body=json.dumps(body, separators=(",", ":")).encode(),
+        status=status,
+        headers={**NO_STORE, **(headers or {})},
+        content_type="application/json",
+    )
+
+
+def invalid_request(description: str) -> Refused:
+    """Refuse a token request that is malformed (RFC 6749 §5.2)."""
+    return Refused(Refusal(400, "invalid_request", description))
+
+
+def bad(what: str, description: str) -> Refused:
+    """Refuse a start request: ``bad.request``, ``bad.connection`` and their like."""
+    return Refused(Refusal(400, f"bad.{what}", description))
+
+
+WRONG_CODE = {
+    "email": Refusal(403, "invalid_grant", "Wrong email or verification code."),
+    "sms": Refusal(403, "invalid_grant", "Wrong phone number or verification code."),
+}
+TOO_MANY_ATTEMPTS = Refusal(
+    403, "invalid_grant", "You've reached the maximum number of attempts. Please try to login again."
+)
+CODE_EXPIRED = Refusal(403, "invalid_grant", "The verification code has expired. Please try to login again.")
+
+UNAUTHORIZED_CLIENT = Refusal(
+    403,
+    "unauthorized_client",
+    "Grant type 'http://auth0.com/oauth/grant-type/passwordless/otp' not allowed for the client.",
+)
+INVALID_CLIENT = Refusal(401, "invalid_client", "Client authentication failed")
+UNSUPPORTED_GRANT = Refusal(501, "unsupported_grant_type", "Unsupported grant type")
+METHOD_NOT_ALLOWED = Refusal(405, "method_not_allowed", "Method not allowed")
+ENDPOINT_DISABLED = Refusal(404, "endpoint_disabled", "There is no such endpoint")
+TOO_LARGE = Refusal(413, "invalid_request", "Payload too large")
+SIGNUP_DISABLED = Refusal(400, "bad.connection", "Public signup is disabled")
+
+DPOP_REQUIRED = Refusal(
+    400,
+    "invalid_request",
+    "Resource server requires the use of DPoP to issue sender-constrained access tokens",
+)
+NONCE_NEEDED = "Authorization server requires nonce in DPoP proof"
+
+MFA_REQUIRED = Refusal(
+    403,
+    "mfa_required",
+    "Multifactor authentication required",
+    {"mfa_token": "Fe26.2*local-tenant*mfa", "mfa_requirements": {"challenge": [{"type": "otp"}]}},
+)
+ACCESS_DENIED = Refusal(403, "access_denied", "Access denied.")
+USER_BLOCKED = Refusal(401, "unauthorized", "user is blocked")
+ACCOUNT_BLOCKED = Refusal(
+    429,
+    "too_many_attempts",
+    "Your account has been blocked after multiple consecutive login attempts. "
+    "We've sent you a notification via your preferred contact method with instructions on how to unblock it.",
+)
+TOO_MANY_REQUESTS = Refusal(429, "too_many_requests", "Too many requests. Check the headers for the limit.")
+VERIFICATION_REQUIRED = Refusal(401, "requires_verification", "Suspicious request requires verification")
+SMS_PROVIDER_ERROR = Refusal(400, "sms_provider_error", "The 'To' number is not a valid phone number. (Code: 21211)")
+UNAVAILABLE = Refusal(503, "temporarily_unavailable", "The service is temporarily unavailable")

@@ -1,0 +1,140 @@
+"""The web application: routes, and the way of a request through limits, faults and an endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+from aiohttp import web
+
+from passwordless_async.testing import answers
+from passwordless_async.testing.answers import Refused
+from passwordless_async.testing.challenges import TOKEN_PATH, USERINFO_PATH
+from passwordless_async.testing.discovery_endpoints import key_set, openid_configuration
+from passwordless_async.testing.records import RecordedRequest
+from passwordless_async.testing.start_endpoint import start
+from passwordless_async.testing.state import Exchange, TenantState
+from passwordless_async.testing.token_endpoint import token
+from passwordless_async.testing.userinfo_endpoint import userinfo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from passwordless_async.testing.faults import FaultOptions, Faults, Play
+
+    Endpoint = Callable[[Exchange], web.Response]
+
+START_PATH = "/passwordless/start"
+ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
+    START_PATH: ("POST", start),
+    TOKEN_PATH: ("POST", token),
+    USERINFO_PATH: ("GET", userinfo),
+    "/.well-known/openid-configuration": ("GET", openid_configuration),
+    "/.well-known/jwks.json": ("GET", key_set),
+}
+_COUNTERS = {START_PATH: "start_requests", TOKEN_PATH: "token_requests", USERINFO_PATH: "userinfo_requests"}
+_SERVER_ERROR = 500
+
+
+@attrs.frozen
+class TenantApplication:
+    """Serves a tenant."""
+
+    _state: TenantState
+    _faults: Faults
+
+    def build(self) -> web.Application:
+        """Return the aiohttp application."""
+        application = web.Application(client_max_size=self._state.settings.max_body)
+        application.router.add_route("*", "/{path:.*}", self._serve)
+        return application
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        """Record a request, play the fault that is due, answer."""
+        number = self._record(request)
+        due = self._faults.next(request.path)
+        self._state.stats.faults_played += due is not None
+        if due is not None and due[0].unread:
+            return _hang_up(request)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return answers.TOO_LARGE.response()
+        self._state.requests.note(number, body=body)
+        response: web.Response | None = self._answer(_exchange(self._state, request, body), due)
+        if due is not None and due[0].after is not None and response is not None:
+            response = await due[0].after(response, due[1])
+        if response is None:
+            return _hang_up(request)
+        self._state.requests.note(number, status=response.status)
+        return response
+
+    def _record(self, request: web.Request) -> int:
+        state = self._state
+        state.stats.wire_requests += 1
+        counter = _COUNTERS.get(request.path)
+        if counter is not None:
+            setattr(state.stats, counter, getattr(state.stats, counter) + 1)
+        if request.path == TOKEN_PATH:
+            state.nonces.count_token_request()
+        record = RecordedRequest(request.method, request.rel_url.raw_path, request.headers, b"", state.clock.now())
+        return state.requests.arrived(record)
+
+    def _answer(self, exchange: Exchange, due: tuple[Play, FaultOptions] | None) -> web.Response:
+        state = self._state
+        headers: dict[str, str] = {}
+        try:
+            headers = state.limits.take_request()
+            if due is not None and due[0].instead is not None:
+                return due[0].instead(exchange, due[1]).response(_shape(exchange))
+            exchange.twist = None if due is None else due[0].twist
+            response = _endpoint(exchange)(exchange)
+        except Refused as refused:
+            response = refused.refusal.response(_shape(exchange))
+        response.headers.update(headers)
+        _add_nonce(exchange, response)
+        return response
+
+
+def _exchange(state: TenantState, request: web.Request, body: bytes) -> Exchange:
+    return Exchange(
+        state=state,
+        method=request.method,
+        path=request.path,
+        headers=request.headers,
+        content_type=request.content_type.lower(),
+        body=body,
+        peer=request.remote or "",
+    )
+
+
+def _endpoint(exchange: Exchange) -> Endpoint:
+    if exchange.path not in ENDPOINTS:
+        raise Refused(answers.ENDPOINT_DISABLED)
+    method, endpoint = ENDPOINTS[exchange.path]
+    if exchange.method != method:
+        raise Refused(attrs.evolve(answers.METHOD_NOT_ALLOWED, headers={"Allow": method}))
+    return endpoint
+
+
+def _shape(exchange: Exchange) -> str:
+    return exchange.state.settings.start_error_shape if exchange.path == START_PATH else "error"
+
+
+def _add_nonce(exchange: Exchange, response: web.Response) -> None:
+    # RFC 9449 §8.2: the server "can supply a new nonce" with any answer; a browser must be allowed to read it.
+    if exchange.path not in (TOKEN_PATH, USERINFO_PATH):
+        return
+    response.headers["Access-Control-Expose-Headers"] = "DPoP-Nonce, WWW-Authenticate"
+    when = exchange.state.settings.nonce_in_answers
+    if when == "never" or "DPoP" not in exchange.headers or "DPoP-Nonce" in response.headers:
+        return
+    nonce = exchange.state.nonces.current()
+    if when == "always" or nonce != exchange.proof_nonce:
+        response.headers["DPoP-Nonce"] = nonce
+
+
+def _hang_up(request: web.Request) -> web.StreamResponse:
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=_SERVER_ERROR)

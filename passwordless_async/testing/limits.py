@@ -1,0 +1,117 @@
+"""Rate limits: fixed windows, and the headers in which a 429 speaks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.testing.answers import TOO_MANY_REQUESTS, Refused
+from passwordless_async.testing.settings import RateLimitStyle
+
+if TYPE_CHECKING:
+    from passwordless_async.testing.clock import TenantClock
+
+_SECOND = 1.0
+_HOUR = 3600.0
+_MAX_WINDOWS = 10_000  # addresses whose window is in memory; when full, the ones that are over go first
+
+
+@attrs.frozen
+class Allowance:
+    """What is left in a window.
+
+    Args:
+        limit: Requests in a window.
+        remaining: Requests that are left.
+        wait: Seconds until the window ends.
+    """
+
+    limit: int
+    remaining: int
+    wait: float
+
+
+@attrs.define
+class Windows:
+    """Counts in fixed windows of one length, a window for each name."""
+
+    _clock: TenantClock
+    _length: float
+    _counts: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False, repr=False)
+
+    def take(self, name: str, limit: int) -> Allowance | None:
+        """Count a request and return what is left, or None where there was nothing left to take."""
+        now = self._clock.now()
+        end, count = self._counts.get(name, (0.0, 0))
+        if now >= end:
+            self._forget(now)
+            end, count = now + self._length, 0
+        if count >= limit:
+            return None
+        self._counts[name] = (end, count + 1)
+        return Allowance(limit, limit - count - 1, end - now)
+
+    def wait(self, name: str) -> float:
+        """Return the seconds until a name's window ends."""
+        return max(self._counts[name][0] - self._clock.now(), 0.0)
+
+    def _forget(self, now: float) -> None:
+        if len(self._counts) >= _MAX_WINDOWS:
+            self._counts = {name: window for name, window in self._counts.items() if window[0] > now}
+
+
+@attrs.define
+class Limits:
+    """The tenant's limits: requests a second altogether, starts an hour for each address."""
+
+    _clock: TenantClock
+    _style: RateLimitStyle
+    _requests_per_second: int | None
+    _starts_per_hour: int | None
+    _requests: Windows = attrs.field(init=False)
+    _starts: Windows = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._requests = Windows(self._clock, _SECOND)
+        self._starts = Windows(self._clock, _HOUR)
+
+    def take_request(self) -> dict[str, str]:
+        """Count a request and return the headers that its answer bears.
+
+        Raises:
+            Refused: The tenant's limit is reached.
+        """
+        return self._take(self._requests, "tenant", self._requests_per_second)
+
+    def take_start(self, ip: str) -> None:
+        """Count a start for an address.
+
+        Raises:
+            Refused: The address's limit is reached.
+        """
+        self._take(self._starts, ip, self._starts_per_hour)
+
+    def _take(self, windows: Windows, name: str, limit: int | None) -> dict[str, str]:
+        if limit is None:
+            return {}
+        left = windows.take(name, limit)
+        if left is not None:
+            return self.headers(left, self._style) if self._style is not RateLimitStyle.RETRY_AFTER else {}
+        used_up = Allowance(limit, 0, windows.wait(name))
+        raise Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=self.headers(used_up, self._style)))
+
+    def headers(self, left: Allowance, style: RateLimitStyle) -> dict[str, str]:
+        """Return an allowance as headers of a style."""
+        seconds = max(1, math.ceil(left.wait))
+        return {
+            RateLimitStyle.X_RATELIMIT: {
+                "x-ratelimit-limit": str(left.limit),
+                "x-ratelimit-remaining": str(left.remaining),
+                "x-ratelimit-reset": str(math.ceil(self._clock.wall() + left.wait)),
+            },
+            RateLimitStyle.AUTH0: {"Auth0-RateLimit": f"client;q={left.limit};t={seconds};r={left.remaining}"},
+            RateLimitStyle.RETRY_AFTER: {"Retry-After": str(seconds)},
+            RateLimitStyle.SILENT: {},
+        }[style]

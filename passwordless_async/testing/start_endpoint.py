@@ -1,0 +1,125 @@
+"""``POST /passwordless/start``: send a code.
+
+Unknown members are refused; ``send`` left out means a link, in which there is no code; a DPoP header means nothing
+here.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Any
+
+from passwordless_async.testing.answers import SIGNUP_DISABLED, Refused, bad, json_response
+from passwordless_async.testing.body import start_parameters
+from passwordless_async.testing.clients import Application, authenticate
+from passwordless_async.testing.outbox import Message
+from passwordless_async.testing.users import User
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from passwordless_async.testing.state import Exchange
+
+_MEMBERS = frozenset(
+    (
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "connection",
+        "email",
+        "phone_number",
+        "send",
+        "authParams",
+        "captcha",
+    )
+)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_PHONE = re.compile(r"\+[0-9]{1,15}")  # the server's own check, wider than E.164
+_MAX_EMAIL = 254  # characters
+
+
+def start(exchange: Exchange) -> web.Response:
+    """Send a code, or a link, to whom the request names."""
+    state = exchange.state
+    parameters = start_parameters(exchange.body)
+    application = _application(exchange, parameters)
+    user = _user(parameters)
+    holds_code = _holds_code(parameters, user)
+    ip = _ip(exchange, application)
+    state.limits.take_start(ip)
+    if not state.settings.allow_signup and user not in state.users:
+        raise Refused(SIGNUP_DISABLED)
+    language = exchange.headers.get("x-request-language")
+    code = state.codes.issue(user) if holds_code else None
+    state.stats.codes_sent += holds_code
+    state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now()))
+    return _answer(exchange, user, language)
+
+
+def _application(exchange: Exchange, parameters: Mapping[str, Any]) -> Application:
+    unknown = parameters.keys() - _MEMBERS
+    if unknown:
+        raise bad("request", f"the body has {len(unknown)} unknown member(s)")
+    settings = exchange.state.settings
+    authorization = exchange.headers.get("Authorization")
+    basic = settings.basic_auth_at_start and authorization is not None
+    known = (settings.public_client_id, settings.confidential_client_id)
+    if not basic and parameters.get("client_id") not in known:
+        raise bad("client_id", "client_id is missing or unknown")
+    return authenticate(settings, parameters, authorization, basic_allowed=basic)
+
+
+def _user(parameters: Mapping[str, Any]) -> User:
+    realm = parameters.get("connection")
+    if realm == "email":
+        return User(realm, _matching(parameters, "email", _EMAIL))
+    if realm == "sms":
+        return User(realm, _matching(parameters, "phone_number", _PHONE))
+    raise bad("connection", "the connection is missing or does not exist")
+
+
+def _matching(parameters: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
+    value = parameters.get(name)
+    if isinstance(value, str) and len(value) <= _MAX_EMAIL and value.isprintable() and form.fullmatch(value):
+        return value
+    raise bad(name, f"{name} is missing or malformed")
+
+
+def _holds_code(parameters: Mapping[str, Any], user: User) -> bool:
+    if not isinstance(parameters.get("authParams", {}), dict):
+        raise bad("authParams", "authParams must be an object")
+    if not isinstance(parameters.get("captcha", ""), str):
+        raise bad("request", "captcha must be a string")
+    send = parameters.get("send", "link" if user.realm == "email" else "code")
+    if send not in ("code", "link"):
+        raise bad("send", "send must be code or link")
+    return bool(send == "code")
+
+
+def _ip(exchange: Exchange, application: Application) -> str:
+    # Counts "only for a confidential application that authenticates with its secret"; otherwise silently ignored.
+    if not (application.confidential and exchange.state.settings.trust_forwarded_for):
+        return exchange.peer
+    try:
+        return str(ipaddress.ip_address(exchange.headers.get("auth0-forwarded-for", "")))
+    except ValueError:
+        return exchange.peer
+
+
+def _answer(exchange: Exchange, user: User, language: str | None) -> web.Response:
+    form = exchange.state.settings.start_answer
+    known = user in exchange.state.users
+    if form == "no_content":
+        response = json_response({}, status=204)
+        response.body = b""
+        return response
+    if form != "full":
+        return json_response({}, status=201 if form == "created" else 200)
+    if user.realm == "email":
+        return json_response({"_id": user.id, "email": user.username, "email_verified": known})
+    body = {"_id": user.id, "phone_number": user.username, "phone_verified": known}
+    return json_response(body if language is None else {**body, "request_language": language})

@@ -1,0 +1,101 @@
+"""Everything that a tenant remembers, in one place, and the request at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.testing.codes import CodeBook
+from passwordless_async.testing.limits import Limits
+from passwordless_async.testing.nonces import Nonces
+from passwordless_async.testing.proofs import ProofChecker
+from passwordless_async.testing.tokens import Grant, Mint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from multidict import CIMultiDictProxy
+
+    from passwordless_async.testing.clock import TenantClock
+    from passwordless_async.testing.outbox import Outbox
+    from passwordless_async.testing.records import RequestLog
+    from passwordless_async.testing.settings import TenantSettings
+    from passwordless_async.testing.stats import TenantStats
+    from passwordless_async.testing.users import Users
+
+
+@attrs.define
+class TenantState:
+    """A tenant's memory.
+
+    Args:
+        url: Where it listens, without a trailing slash.
+        settings: How it behaves.
+        clock: Its clock.
+        outbox: What it sent.
+        stats: What it counted.
+        requests: What arrived.
+        users: Whom it knows.
+    """
+
+    url: str
+    settings: TenantSettings
+    clock: TenantClock
+    outbox: Outbox
+    stats: TenantStats
+    requests: RequestLog
+    users: Users
+    codes: CodeBook = attrs.field(init=False)
+    nonces: Nonces = attrs.field(init=False)
+    proofs: ProofChecker = attrs.field(init=False)
+    mint: Mint = attrs.field(init=False)
+    limits: Limits = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings, clock = self.settings, self.clock
+        self.codes = CodeBook(settings, clock)
+        self.nonces = Nonces(settings, clock)
+        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats)
+        self.mint = Mint(self.issuer, settings, clock)
+        self.limits = Limits(clock, settings.rate_limit_style, settings.requests_per_second, settings.starts_per_hour)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer: the URL with a trailing slash."""
+        return f"{self.url}/"
+
+
+@attrs.define
+class Exchange:
+    """One request, read to its end, on its way through an endpoint.
+
+    Endpoints are plain functions of it: with no ``await`` in them, nothing comes between judging a code and
+    spending it.
+
+    Attributes:
+        state: The tenant's memory.
+        method: The method as sent.
+        path: The endpoint's path.
+        headers: The request's headers.
+        content_type: The media type of the body, in lower case, without parameters.
+        body: The body.
+        peer: The address that the connection came from.
+        twist: What a fault makes of the grant.
+        proof_nonce: The nonce of the proof, once it passed.
+    """
+
+    state: TenantState
+    method: str
+    path: str
+    headers: CIMultiDictProxy[str]
+    content_type: str
+    body: bytes
+    peer: str
+    twist: Callable[[Grant], Grant] | None = None
+    proof_nonce: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint's URL."""
+        return f"{self.state.url}{self.path}"

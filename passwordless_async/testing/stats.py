@@ -1,0 +1,50 @@
+"""What the tenant counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+
+@attrs.define(kw_only=True)
+class TenantStats:
+    """Counters since the tenant started.
+
+    Attributes:
+        wire_requests: Requests of every kind, refused and dropped ones included.
+        start_requests: Of these, to ``/passwordless/start``.
+        token_requests: Of these, to ``/oauth/token``.
+        userinfo_requests: Of these, to ``/userinfo``.
+        codes_sent: Codes that went to the outbox.
+        codes_presented: Codes that were judged: spent, or counted as an attempt.
+        codes_refused: Of these, the wrong, expired and exhausted ones.
+        nonce_challenges: Challenges answered, those that faults made included.
+        proofs_accepted: Proofs that passed every check; each has another ``jti``.
+        proofs_refused: Proofs that failed one, challenges not counted.
+        replays_refused: Of these, the ones that were seen before.
+        distinct_keys: Keys that signed an accepted proof.
+        tokens_issued: Access tokens handed out.
+        tokens_bound: Of these, the ones bound to a key.
+        faults_played: Requests that met a fault.
+    """
+
+    wire_requests: int = 0
+    start_requests: int = 0
+    token_requests: int = 0
+    userinfo_requests: int = 0
+    codes_sent: int = 0
+    codes_presented: int = 0
+    codes_refused: int = 0
+    nonce_challenges: int = 0
+    proofs_accepted: int = 0
+    proofs_refused: int = 0
+    replays_refused: int = 0
+    distinct_keys: int = 0
+    tokens_issued: int = 0
+    tokens_bound: int = 0
+    faults_played: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counters as a JSON object."""
+        return attrs.asdict(self)

@@ -1,0 +1,107 @@
+"""The tenant itself: a server on a loopback port, for as long as its ``async with`` lasts."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Self
+
+from aiohttp import web
+
+from passwordless_async.testing.application import TenantApplication
+from passwordless_async.testing.clock import TenantClock
+from passwordless_async.testing.faults import Faults
+from passwordless_async.testing.outbox import Outbox
+from passwordless_async.testing.records import RequestLog
+from passwordless_async.testing.settings import TenantSettings
+from passwordless_async.testing.state import TenantState
+from passwordless_async.testing.stats import TenantStats
+from passwordless_async.testing.users import Users
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
+
+
+class LocalTenant:
+    """An Auth0 tenant on this machine that verifies every proof.
+
+    It runs in the caller's event loop. One tenant is used once: after it is closed, make another.
+
+    Args:
+        settings: How it behaves; by default as Auth0 does.
+        host: The address to listen on; leave it on loopback, the tenant gives every code away.
+        port: The port; 0 takes a free one.
+
+    Attributes:
+        settings: How it behaves.
+        outbox: What it "sent".
+        requests: What arrived, secrets included.
+        faults: What goes wrong.
+        stats: What it counted.
+        clock: Its clock, which tests can move.
+        users: Who has an account.
+    """
+
+    def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.settings = settings or TenantSettings()
+        self.clock = TenantClock()
+        self.outbox = Outbox(self.settings.messages_kept)
+        self.requests = RequestLog(self.settings.requests_kept)
+        self.stats = TenantStats()
+        self.users = Users()
+        self.faults = Faults()
+        self._host = host
+        self._port = port
+        self._url: str | None = None
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a trailing slash, for example ``http://127.0.0.1:49152``.
+
+        Raises:
+            RuntimeError: It does not listen yet.
+        """
+        if self._url is None:
+            raise RuntimeError("the tenant has no URL before it is entered with async with")
+        return self._url
+
+    @property
+    def issuer(self) -> str:
+        """The issuer: the URL with a trailing slash."""
+        return f"{self.url}/"
+
+    @property
+    def public_client_id(self) -> str:
+        """The application without a secret."""
+        return self.settings.public_client_id
+
+    @property
+    def confidential_client(self) -> tuple[str, str]:
+        """The application with a secret: ``client_id`` and ``client_secret``."""
+        return self.settings.confidential_client_id, self.settings.confidential_client_secret
+
+    async def __aenter__(self) -> Self:
+        listener = socket.create_server((self._host, self._port))
+        self._url = f"http://{self._host}:{listener.getsockname()[1]}"
+        state = TenantState(self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users)
+        application = TenantApplication(state, self.faults).build()
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener).start()
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop listening and close every connection; a second call does nothing."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    def __repr__(self) -> str:
+        return f"<LocalTenant {self._url or 'not listening'}>"
