@@ -14,6 +14,7 @@ must be made twice, in different words, to go unseen.
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.faults import Fault, FaultOptions, Faults
 from passwordless_async.testing.outbox import Message, Outbox
+from passwordless_async.testing.process import TenantProcess
 from passwordless_async.testing.records import RecordedRequest, RequestLog
 from passwordless_async.testing.settings import (
     BOUND_API,
@@ -42,6 +43,7 @@ __all__ = [
     "RecordedRequest",
     "RequestLog",
     "TenantClock",
+    "TenantProcess",
     "TenantSettings",
     "TenantStats",
     "User",

@@ -20,7 +20,7 @@ class Named(Protocol):
         """The address or number, exactly as given."""
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class User:
     """A user of a connection.
 
@@ -53,6 +53,9 @@ class User:
         if self.realm == "email":
             return {"email": self.username, "email_verified": True}
         return {"phone_number": self.username, "phone_number_verified": True}
+
+    def __repr__(self) -> str:
+        return f"User({self.subject!r})"
 
 
 @attrs.define

@@ -1,0 +1,209 @@
+"""A tenant in a process of its own: for measurements, where client and server must not share one interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from passwordless_async.errors import TransportError
+from passwordless_async.testing.pipe import ERRORS, MAX_LINE, READY, line
+from passwordless_async.testing.settings import TenantSettings
+from passwordless_async.testing.stats import TenantStats
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+    from collections.abc import Iterable
+    from types import TracebackType
+
+    from passwordless_async.testing.faults import Fault
+    from passwordless_async.testing.users import Named
+
+_START = 30.0  # seconds until a child must listen; importing takes a tenth of one on an idle machine
+_STOP = 5.0  # seconds that a child is given to end before it is killed
+
+
+class TenantProcess:
+    """A :class:`~passwordless_async.testing.LocalTenant` in a child process (POSIX only).
+
+    The child lives as long as the ``async with``; it also ends when this process dies, however it dies. It has a
+    session of its own, so a Ctrl-C in the terminal reaches the parent alone.
+
+    Args:
+        settings: How the tenant behaves.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        TransportError: On entering: the child cannot listen; at a call: it has ended.
+        TimeoutError: On entering: it did not listen within half a minute.
+    """
+
+    def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.settings = settings or TenantSettings()
+        self._wish = {"settings": self.settings.to_json(), "host": host, "port": port}
+        self._process: Process | None = None
+        self._url: str | None = None
+        self._calls = 0
+        self._turn = asyncio.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a trailing slash.
+
+        Raises:
+            RuntimeError: It does not listen yet.
+        """
+        if self._url is None:
+            raise RuntimeError("the tenant has no URL before it is entered with async with")
+        return self._url
+
+    @property
+    def issuer(self) -> str:
+        """The issuer: the URL with a trailing slash."""
+        return f"{self.url}/"
+
+    @property
+    def public_client_id(self) -> str:
+        """The application without a secret."""
+        return self.settings.public_client_id
+
+    @property
+    def confidential_client(self) -> tuple[str, str]:
+        """The application with a secret: ``client_id`` and ``client_secret``."""
+        return self.settings.confidential_client_id, self.settings.confidential_client_secret
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before it was started and after it ended."""
+        return None if self._process is None else self._process.pid
+
+    async def code_for(self, who: Named) -> str:
+        """Return the newest code that somebody was sent.
+
+        Raises:
+            LookupError: Nothing was sent to them, or the newest message holds a link.
+        """
+        return (await self.codes([who]))[0]
+
+    async def codes(self, whos: Iterable[Named]) -> list[str]:
+        """Return the newest code of each of many users, in their order, in one round trip.
+
+        Raises:
+            LookupError: One of them was sent none.
+        """
+        users = [(who.realm, who.username) for who in whos]
+        codes: list[str] = await self._call("codes", users=users)
+        return codes
+
+    async def stats(self) -> TenantStats:
+        """Return what the tenant has counted so far."""
+        return TenantStats(**await self._call("stats"))
+
+    async def add_fault(
+        self,
+        fault: Fault | str,
+        *,
+        path: str | None = None,
+        times: int | None = None,
+        after: int = 0,
+        **options: float | str,
+    ) -> None:
+        """Switch a fault on, as :meth:`Faults.add <passwordless_async.testing.Faults.add>` does."""
+        await self._call("add_fault", fault=fault, path=path, times=times, after=after, **options)
+
+    async def clear_faults(self) -> None:
+        """Switch all faults off."""
+        await self._call("clear_faults")
+
+    async def advance(self, seconds: float) -> None:
+        """Let the tenant's codes, nonces and tokens grow older by so many seconds."""
+        await self._call("advance", seconds=seconds)
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "passwordless_async.testing",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=MAX_LINE,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(_START):
+                self._url = await self._listen(self._process)
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the child and wait until it is gone; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            async with asyncio.timeout(_STOP):
+                await _end(process)
+        except TimeoutError:
+            _kill(process)
+            await process.wait()
+        except BaseException:
+            _kill(process)
+            raise
+
+    async def _listen(self, process: Process) -> str:
+        answer = await self._ask(process, self._wish, number=READY)
+        if "error" in answer:
+            raise TransportError(f"the tenant process cannot listen: {answer['error']}")
+        url: str = answer["value"]["url"]
+        return url
+
+    async def _call(self, name: str, **arguments: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+        if self._process is None:
+            raise RuntimeError("the tenant process is not running")
+        async with self._turn:
+            self._calls += 1
+            message = {"id": self._calls, "call": name, "with": arguments}
+            answer = await self._ask(self._process, message, number=self._calls)
+        if "error" in answer:
+            raise ERRORS[answer["kind"]](answer["error"])
+        return answer["value"]
+
+    async def _ask(self, process: Process, message: dict[str, Any], *, number: int) -> dict[str, Any]:
+        assert process.stdin is not None  # noqa: S101 - both are pipes
+        assert process.stdout is not None  # noqa: S101
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(line(message))
+            await process.stdin.drain()
+        answer: dict[str, Any] = {}
+        # A caller that was cancelled has left its answer in the pipe: it is passed over.
+        while answer.get("id") != number:
+            received = await process.stdout.readline()
+            if not received:
+                raise TransportError(f"the tenant process has ended with status {await process.wait()}")
+            answer = json.loads(received)
+        return answer
+
+
+async def _end(process: Process) -> None:
+    if process.stdin is not None:
+        process.stdin.close()
+        with contextlib.suppress(ConnectionError):
+            await process.stdin.wait_closed()
+    if process.stdout is not None:
+        await process.stdout.read()
+    await process.wait()
+
+
+def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
