@@ -1,0 +1,249 @@
+"""Many logins at once, with exchanges that the test holds in its hand: no sockets, no time."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from passwordless_async import Email, Login, NotSent, Outcome, PasswordlessClient, TokenSet, UsageError, WrongCode
+from passwordless_async._secret import Secret
+from passwordless_async.bulk import outcomes
+from passwordless_async.dpop import DPoPKey
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+KEY = DPoPKey.generate()
+
+
+def login(number: int) -> Login:
+    return Login(Email(f"user{number}@example.com"), "123456", tag=number)
+
+
+def tokens(of: Login) -> TokenSet:
+    return TokenSet(Secret(f"token-{of.tag}"), "DPoP", None, "", None, None, None, KEY)
+
+
+class Exchange:
+    """Exchanges that wait until they are let go."""
+
+    def __init__(self) -> None:
+        self.running: dict[int, asyncio.Future[None]] = {}
+
+    async def __call__(self, of: Login) -> TokenSet:
+        self.running[of.tag] = asyncio.get_running_loop().create_future()
+        try:
+            await self.running[of.tag]
+        finally:
+            del self.running[of.tag]
+        return tokens(of)
+
+    async def reach(self, number: int) -> None:
+        """Give the loop turns until that many run; bounded, so that a defect fails instead of hanging."""
+        for _ in range(1000):
+            if len(self.running) == number:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"{len(self.running)} run, not {number}")
+
+
+async def at_once(of: Login) -> TokenSet:
+    return tokens(of)
+
+
+async def turns(number: int = 50) -> None:
+    """Give everything that can go on the chance to."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_every_login_has_one_outcome():
+    """As many outcomes as logins, each with the login's own tokens and tag."""
+    found = {o.login.tag: o async for o in outcomes(at_once, [login(n) for n in range(100)], concurrency=7)}
+    assert set(range(100)) == set(found)
+    assert all(o.tokens.access_token == f"token-{tag}" and o.error is None for tag, o in found.items())
+
+
+async def test_outcomes_come_in_order_of_completion():
+    """The first to be answered is the first to come out, whatever its place in the list."""
+    exchange = Exchange()
+    async with aclosing(outcomes(exchange, map(login, range(3)), concurrency=3)) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        await exchange.reach(3)
+        exchange.running[2].set_result(None)
+        assert (await first).login.tag == 2
+        exchange.running[0].set_result(None)
+        assert (await anext(stream)).login.tag == 0
+        exchange.running[1].set_result(None)
+        assert (await anext(stream)).login.tag == 1
+
+
+async def test_logins_are_read_lazily():
+    """Nothing is read beyond what may be in flight, or finished and not yet taken."""
+    read: list[int] = []
+
+    def reading() -> Iterator[Login]:
+        for number in range(1000):
+            read.append(number)
+            yield login(number)
+
+    async with aclosing(outcomes(at_once, reading(), concurrency=5)) as stream:
+        await anext(stream)
+        await turns()
+        assert len(read) <= 5 + 1
+
+
+@given(total=st.integers(0, 40), concurrency=st.integers(1, 12))
+def test_concurrency_is_a_bound_that_is_reached(total: int, concurrency: int):
+    """Never more in flight than allowed, and as many where there are enough logins."""
+    running = most = 0
+
+    async def a_few_turns(of: Login) -> TokenSet:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await turns(3)
+        running -= 1
+        return tokens(of)
+
+    async def run() -> int:
+        return len([o async for o in outcomes(a_few_turns, map(login, range(total)), concurrency=concurrency)])
+
+    assert asyncio.run(run()) == total
+    assert most == min(concurrency, total)
+
+
+async def test_a_failure_is_an_outcome():
+    """One login's error comes out as its outcome, and the others go on."""
+
+    async def odd_ones_fail(of: Login) -> TokenSet:
+        if of.tag % 2:
+            raise WrongCode(status=403, error="invalid_grant")
+        return tokens(of)
+
+    found = [o async for o in outcomes(odd_ones_fail, map(login, range(10)), concurrency=3)]
+    assert {1, 3, 5, 7, 9} == {o.login.tag for o in found if isinstance(o.error, WrongCode) and o.tokens is None}
+    assert 5 == sum(o.error is None for o in found)
+
+
+async def test_an_async_iterable_is_read_too():
+    """While the source waits, what is finished comes out."""
+    more = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[Login]:
+        yield login(0)
+        await more.wait()
+        yield login(1)
+
+    async with aclosing(outcomes(at_once, slowly(), concurrency=4)) as stream:
+        assert (await anext(stream)).login.tag == 0
+        more.set()
+        assert (await anext(stream)).login.tag == 1
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream)
+
+
+async def test_leaving_the_loop_ends_everything():
+    """Whoever leaves early leaves no task behind."""
+    exchange = Exchange()
+    before = asyncio.all_tasks()
+    async with aclosing(outcomes(exchange, map(login, range(20)), concurrency=4)) as stream:
+        first = asyncio.ensure_future(anext(stream))
+        await exchange.reach(4)
+        exchange.running[0].set_result(None)
+        await first
+    assert exchange.running == {}
+    assert asyncio.all_tasks() == before
+
+
+async def test_leaving_by_break_ends_everything_too():
+    """Without aclosing the stream is closed when it is collected."""
+    exchange = Exchange()
+    before = asyncio.all_tasks()
+
+    async def first_only() -> Outcome:
+        async for outcome in outcomes(exchange, map(login, range(20)), concurrency=4):
+            return outcome
+        raise AssertionError
+
+    first = asyncio.ensure_future(first_only())
+    await exchange.reach(4)
+    exchange.running[0].set_result(None)
+    await first
+    gc.collect()
+    await turns()
+    assert exchange.running == {}
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelling_the_consumer_ends_everything():
+    """A cancelled consumer takes its children along."""
+    exchange = Exchange()
+    before = asyncio.all_tasks()
+
+    async def consume() -> None:
+        async with aclosing(outcomes(exchange, map(login, range(20)), concurrency=4)) as stream:
+            async for _ in stream:
+                pass
+
+    consumer = asyncio.create_task(consume())
+    await exchange.reach(4)
+    consumer.cancel()
+    await asyncio.wait([consumer])
+    assert consumer.cancelled()
+    assert exchange.running == {}
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_source_that_raises_loses_nothing():
+    """What is in flight when reading fails is finished and handed over; then the caller's error is raised."""
+
+    def breaking() -> Iterator[Login]:
+        yield login(0)
+        yield login(1)
+        raise LookupError("no more")
+
+    stream = outcomes(at_once, breaking(), concurrency=8)
+    assert {0, 1} == {(await anext(stream)).login.tag, (await anext(stream)).login.tag}
+    with pytest.raises(LookupError, match="no more"):
+        await anext(stream)
+
+
+async def test_something_else_than_a_login_is_refused():
+    """The message names the type and not the value, which may hold a code."""
+    with pytest.raises(UsageError, match="logins: must hold Login values, not tuple"):
+        async for _ in outcomes(at_once, [("ada@example.com", "123456")], concurrency=1):
+            pass
+
+
+@pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "8", None])
+async def test_concurrency_must_be_a_number_of_one_or_more(concurrency: object):
+    """It is checked at the call, before the first login is read."""
+    client = PasswordlessClient("acme.eu.auth0.com", "client")
+    with pytest.raises(UsageError, match="concurrency: must be"):
+        client.exchange_many([], concurrency=concurrency)
+
+
+async def test_an_error_that_is_not_ours_is_not_swallowed():
+    """A defect is raised, not turned into an outcome."""
+
+    async def defect(_of: Login) -> TokenSet:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async for _ in outcomes(defect, [login(0)], concurrency=1):
+            pass
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_outcomes_show_no_secret():
+    """Neither the code nor the tokens stand in an outcome's repr."""
+    good, bad = Outcome(login(1), tokens=tokens(login(1))), Outcome(login(1), error=NotSent("nothing was sent"))
+    assert "token-1" not in repr(good)
+    assert "123456" not in repr(good) + repr(bad)

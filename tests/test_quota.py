@@ -1,0 +1,184 @@
+"""Single flight: the login in front of a cold start, and answers that are shared."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from multidict import CIMultiDict
+from yarl import URL
+
+from passwordless_async.dpop import NonceCache
+from passwordless_async.errors import NotSent
+from passwordless_async.quota import ColdStart, SharedFlight
+from passwordless_async.wire import HttpRequest, HttpResponse
+
+ORIGIN = "https://acme.example"
+POST = HttpRequest("POST", URL(f"{ORIGIN}/oauth/token"), {})
+GET = HttpRequest("GET", URL(f"{ORIGIN}/.well-known/jwks.json"), {}, shareable=True)
+OTHER_GET = HttpRequest("GET", URL(f"{ORIGIN}/other"), {}, shareable=True)
+
+
+class Wire:
+    """A wire that the test answers by hand."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[HttpRequest, asyncio.Future[HttpResponse]]] = []
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        future = asyncio.get_running_loop().create_future()
+        self.requests.append((request, future))
+        return await future
+
+    async def reach(self, number: int) -> None:
+        for _ in range(1000):
+            if len(self.requests) == number:
+                break
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert len(self.requests) == number
+
+    def answer(self, place: int, result: HttpResponse | Exception) -> None:
+        future = self.requests[place][1]
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+
+@pytest.fixture
+def wire() -> Wire:
+    """Make a wire."""
+    return Wire()
+
+
+@pytest.fixture
+def nonces() -> NonceCache:
+    """Make an empty cache."""
+    return NonceCache()
+
+
+async def login(cold: ColdStart, wire: Wire, nonces: NonceCache) -> HttpResponse:
+    """Do as the flow does: ask, take the nonce, ask again when challenged."""
+    async with cold.turn(wire.send) as send:
+        response = await send(POST)
+        nonces.harvest(ORIGIN, response, nonces.ticket())
+        return await send(POST) if response.status == 400 else response
+
+
+def challenge() -> HttpResponse:
+    return HttpResponse(400, CIMultiDict({"DPoP-Nonce": "n1"}))
+
+
+async def test_one_login_goes_ahead(wire: Wire, nonces: NonceCache):
+    """One asks while no nonce is known; the others go once the challenge is read, before its retry is answered."""
+    cold = ColdStart(nonces, ORIGIN)
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
+    await wire.reach(1)
+    wire.answer(0, challenge())
+    await wire.reach(11)
+    for place in range(1, 11):
+        wire.answer(place, HttpResponse(200))
+    assert {200} == {response.status for response in await asyncio.gather(*logins)}
+
+
+async def test_a_server_without_nonces_holds_nobody_back(wire: Wire, nonces: NonceCache):
+    """An answer without a nonce ends the cold start too."""
+    cold = ColdStart(nonces, ORIGIN)
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    await wire.reach(3)
+    wire.answer(1, HttpResponse(200))
+    wire.answer(2, HttpResponse(200))
+    await asyncio.gather(*logins)
+    late = asyncio.create_task(login(cold, wire, nonces))
+    await wire.reach(4)
+    wire.answer(3, HttpResponse(200))
+    await late
+
+
+@pytest.mark.parametrize("failure", [NotSent("nothing was sent"), None])
+async def test_a_failure_in_front_lets_the_others_go(wire: Wire, nonces: NonceCache, failure: Exception | None):
+    """Where the one in front fails, or is cancelled, nobody waits behind it; the next to come goes ahead again."""
+    cold = ColdStart(nonces, ORIGIN)
+    front, *others = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(4)]
+    await wire.reach(1)
+    if failure is None:
+        front.cancel()
+    else:
+        wire.answer(0, failure)
+    await wire.reach(4)
+    newcomers = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(2)]
+    await wire.reach(5)
+    for place in range(1, 5):
+        wire.answer(place, HttpResponse(200))
+    await wire.reach(6)
+    wire.answer(5, HttpResponse(200))
+    await asyncio.gather(*others, *newcomers)
+    await asyncio.wait([front])
+    assert front.cancelled() if failure is None else front.exception() is failure
+
+
+async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCache):
+    """Cancelling one of those behind leaves the one in front and the rest alone."""
+    cold = ColdStart(nonces, ORIGIN)
+    front, impatient, patient = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
+    await wire.reach(1)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    wire.answer(0, HttpResponse(200))
+    await wire.reach(2)
+    wire.answer(1, HttpResponse(200))
+    assert (200, 200) == ((await front).status, (await patient).status)
+
+
+async def test_a_shareable_request_is_sent_once(wire: Wire):
+    """Ten ask for the same at once: one request, ten times its answer; another address is another request."""
+    flights = SharedFlight(wire.send)
+    asking = [asyncio.create_task(flights.send(GET)) for _ in range(10)]
+    elsewhere = asyncio.create_task(flights.send(OTHER_GET))
+    await wire.reach(2)
+    answer = HttpResponse(200)
+    wire.answer(0, answer)
+    wire.answer(1, HttpResponse(204))
+    assert [answer] * 10 == await asyncio.gather(*asking)
+    assert (await elsewhere).status == 204
+
+
+async def test_a_request_with_a_code_is_never_shared(wire: Wire):
+    """Two posts to one address are two requests."""
+    flights = SharedFlight(wire.send)
+    asking = [asyncio.create_task(flights.send(POST)) for _ in range(2)]
+    await wire.reach(2)
+    wire.answer(0, HttpResponse(200))
+    wire.answer(1, HttpResponse(403))
+    assert [200, 403] == [response.status for response in await asyncio.gather(*asking)]
+
+
+async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire):
+    """Each waiter gets an error of its own, equal in kind and facts; the next request is a new one."""
+    flights = SharedFlight(wire.send)
+    asking = [asyncio.create_task(flights.send(GET)) for _ in range(3)]
+    await wire.reach(1)
+    wire.answer(0, NotSent("nothing was sent"))
+    errors = await asyncio.gather(*asking, return_exceptions=True)
+    assert [("NotSent", "nothing was sent")] * 3 == [(type(e).__name__, str(e)) for e in errors]
+    assert len({id(error) for error in errors}) == 3
+    again = asyncio.create_task(flights.send(GET))
+    await wire.reach(2)
+    wire.answer(1, HttpResponse(200))
+    await again
+
+
+async def test_the_last_to_stop_waiting_leaves_a_flight_that_is_closed(wire: Wire):
+    """A flight that nobody waits for ends with its owner, and says nothing on the way."""
+    flights = SharedFlight(wire.send)
+    before = asyncio.all_tasks()
+    asking = asyncio.create_task(flights.send(GET))
+    await wire.reach(1)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await flights.aclose()
+    assert asyncio.all_tasks() == before
