@@ -1,0 +1,68 @@
+"""The public names as a type checker sees them; never run, checked by mypy strict."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any, assert_type
+
+from passwordless_async import (
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    Login,
+    NoClientAuth,
+    Outcome,
+    PasswordlessClient,
+    PasswordlessError,
+    Phone,
+    ProofGenerator,
+    RateLimited,
+    StartReceipt,
+    TokenSet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    import aiohttp
+
+
+async def a_login(session: aiohttp.ClientSession) -> None:
+    """The contract's example."""
+    async with PasswordlessClient(
+        "acme.eu.auth0.com", "client-id", client_auth=ClientSecretPost("secret"), session=session
+    ) as client:
+        receipt = await client.start(
+            Email("ada@example.com"), language="en", forwarded_for=ipaddress.ip_address("192.0.2.1"), send="code"
+        )
+        assert_type(receipt, StartReceipt)
+        tokens = await client.exchange(Phone("+4930901820"), "123456", scope="openid", audience="https://api.example")
+        assert_type(tokens, TokenSet)
+        assert_type(tokens.key, DPoPKey)
+        assert_type(tokens.key.thumbprint, str)
+        assert_type(tokens.claims, "Mapping[str, Any] | None")
+        assert_type(tokens.expires_at, int | None)
+        token: str = tokens.access_token
+        await client.start(Email(token), send="carrier pigeon")  # type: ignore[arg-type]
+        await client.exchange("ada@example.com", "123456")  # type: ignore[arg-type]
+
+
+async def many_logins(many: AsyncIterator[Login], few: Iterator[Login]) -> None:
+    """Both kinds of iterable, and what an outcome holds."""
+    async with PasswordlessClient("acme.eu.auth0.com", "client-id", client_auth=NoClientAuth()) as client:
+        async for outcome in client.exchange_many(many, concurrency=8):
+            assert_type(outcome, Outcome)
+            assert_type(outcome.login, Login)
+            assert_type(outcome.tokens, TokenSet | None)
+            assert_type(outcome.error, PasswordlessError | None)
+            if isinstance(outcome.error, RateLimited):
+                assert_type(outcome.error.retry_after, float | None)
+        client.exchange_many(few)
+        client.exchange_many([("ada@example.com", "123456")])  # type: ignore[list-item]
+
+
+def a_proof() -> str:
+    """A proof is a text."""
+    key = DPoPKey.from_pem(DPoPKey.generate().to_pem(b"password"), b"password")
+    assert_type(key.to_jwk(private=True), dict[str, str])
+    return ProofGenerator(key).proof("POST", "https://acme.eu.auth0.com/oauth/token", nonce=None, access_token=None)
