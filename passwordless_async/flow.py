@@ -22,6 +22,7 @@ from passwordless_async.errors import (
     MalformedAnswer,
     NonceChallengeRepeated,
     NotSent,
+    OutcomeUnknown,
     ProtocolError,
     TransportError,
 )
@@ -66,14 +67,14 @@ def start(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[StartRe
 
 def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
     """Exchange a code for tokens."""
+    proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
     if tenant.keys.empty and "openid" in (login.scope or "").split():
         # A code is spent once sent: what the answer will be checked with is fetched before.
         yield from _fetch_keys_before(tenant)
-    key = login.key or DPoPKey.generate()
     sent_at = _clock.now()
-    request, response = yield from _prove(tenant, key, lambda: otp_request(tenant.application, login, forwarded_for))
+    request, response = yield from _prove(tenant, proofs, lambda: otp_request(tenant.application, login, forwarded_for))
     answer = read_token(request, response, login.scope)
-    require_bound(answer, key.thumbprint)
+    require_bound(answer, proofs.key.thumbprint)
     claims = None if answer.id_token is None else (yield from _claims(tenant, answer.id_token))
     return TokenSet(
         access_token=answer.access_token,
@@ -83,16 +84,17 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
         refresh_token=answer.refresh_token,
         id_token=answer.id_token,
         claims=claims,
-        key=key,
+        key=proofs.key,
     )
 
 
-def _prove(tenant: Tenant, key: DPoPKey, build: Callable[[], HttpRequest]) -> Flow[tuple[HttpRequest, HttpResponse]]:
+def _prove(
+    tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest]
+) -> Flow[tuple[HttpRequest, HttpResponse]]:
     """Send with a proof, and answer one nonce challenge (RFC 9449 §8).
 
     The request is built anew for the second transmission: whatever in it is for one use only must not go twice.
     """
-    proofs = ProofGenerator(key)
     nonces, origin = tenant.nonces, tenant.application.origin
     nonce = nonces.get(origin)
     for last in (False, True):
@@ -102,7 +104,9 @@ def _prove(tenant: Tenant, key: DPoPKey, build: Callable[[], HttpRequest]) -> Fl
         response = yield request.with_header("DPoP", proof)
         offered = nonces.harvest(origin, response, ticket)
         # Compared with the nonce of the proof that was sent, not with the cache: a sibling may have renewed that.
-        if not demands_nonce(response, fresh=offered is not None and offered != nonce):
+        # A proof refused with the server's own nonce in it is refused for another reason.
+        fresh = offered is not None and offered != nonce and not last
+        if not demands_nonce(response, fresh=fresh):
             return request, response
         if offered is None:
             raise MalformedAnswer(
@@ -130,12 +134,23 @@ def _fetch_keys_before(tenant: Tenant) -> Flow[None]:
     raise NotSent(f"the tenant's signing keys could not be had, so the code was not sent: {problem}")
 
 
+def _fetch_keys_after(tenant: Tenant) -> Flow[None]:
+    """Fetch the signing keys when the code is spent: a request for keys that was not sent must not say otherwise."""
+    try:
+        response = yield jwks_request(tenant.application)
+    except TransportError as error:
+        problem = str(error)
+    else:
+        tenant.keys.learn(response)
+        return
+    raise OutcomeUnknown(f"the code is spent and the keys to check the ID token with could not be had: {problem}")
+
+
 def _claims(tenant: Tenant, id_token: Secret) -> Flow[Mapping[str, Any]]:
     """Validate an ID token; for a key that is new the key set is fetched again."""
     kid = key_id(id_token)
     if tenant.keys.get(kid) is None and tenant.keys.may_fetch:
-        response = yield jwks_request(tenant.application)
-        tenant.keys.learn(response)
+        yield from _fetch_keys_after(tenant)
     key = tenant.keys.get(kid)
     if key is None:
         raise InvalidIdToken("kid", "is not among the tenant's signing keys")

@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
+from passwordless_async.testing import LocalTenant
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 
 class _Response(aiohttp.ClientResponse):
@@ -35,3 +37,10 @@ def responses() -> Iterator[Responses]:
     """Answer aiohttp's requests from a table; one that is not in it fails."""
     with Responses() as canned:
         yield canned
+
+
+@pytest.fixture
+async def tenant() -> AsyncIterator[LocalTenant]:
+    """Run a tenant on a loopback port."""
+    async with LocalTenant() as running:
+        yield running

@@ -17,12 +17,12 @@ from yarl import URL
 
 from passwordless_async import _clock
 from passwordless_async._secret import Secret, conceal
+from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from passwordless_async.dpop.key import DPoPKey
 
 # RFC 9110 §9.1: method = token, and its case counts.
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
@@ -42,6 +42,8 @@ class ProofGenerator:
     def __init__(
         self, key: DPoPKey, *, clock: Callable[[], float] = _clock.now, jti: Callable[[], str] = _clock.unique_id
     ) -> None:
+        if not isinstance(key, DPoPKey):
+            raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         self.key = key
         self._clock = clock
         self._jti = jti
@@ -65,6 +67,10 @@ class ProofGenerator:
         access_token = conceal(access_token)
         if not isinstance(method, str) or not _METHOD.fullmatch(method):
             raise UsageError("method", "must be an HTTP method")
+        if nonce is not None and not isinstance(nonce, str):
+            raise UsageError("nonce", f"must be a str, not {type(nonce).__name__}")
+        if not isinstance(url, str | URL):
+            raise UsageError("url", f"must be a str or a URL, not {type(url).__name__}")
         claims = f'{{"jti":{encode_basestring_ascii(self._jti())},"htm":"{method}","htu":{_htu_json(url)}'
         claims += f',"iat":{int(self._clock())}'
         if access_token is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, assert_type
 
 from passwordless_async import (
@@ -22,7 +23,7 @@ from passwordless_async import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator
 
     import aiohttp
 
@@ -40,7 +41,7 @@ async def a_login(session: aiohttp.ClientSession) -> None:
         assert_type(tokens, TokenSet)
         assert_type(tokens.key, DPoPKey)
         assert_type(tokens.key.thumbprint, str)
-        assert_type(tokens.claims, "Mapping[str, Any] | None")
+        assert_type(tokens.claims, Mapping[str, Any] | None)
         assert_type(tokens.expires_at, int | None)
         token: str = tokens.access_token
         await client.start(Email(token), send="carrier pigeon")  # type: ignore[arg-type]

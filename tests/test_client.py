@@ -1,0 +1,392 @@
+"""The client against a tenant that verifies every proof."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from joserfc import jws
+
+from passwordless_async import (
+    AccessDenied,
+    ClientSecretPost,
+    CodeExpired,
+    DPoPKey,
+    Email,
+    InvalidClient,
+    InvalidIdToken,
+    Login,
+    MalformedAnswer,
+    MfaRequired,
+    NonceChallengeRepeated,
+    NotSenderConstrained,
+    NotSent,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
+    Phone,
+    RateLimited,
+    TemporarilyUnavailable,
+    TokenSet,
+    TooManyAttempts,
+    UnauthorizedClient,
+    UsageError,
+    VerificationRequired,
+    WrongCode,
+)
+from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Any
+
+ADA = Email("ada@example.com")
+TOKEN = "/oauth/token"
+START = "/passwordless/start"
+JWKS = "/.well-known/jwks.json"
+
+
+@pytest.fixture
+async def client(tenant: LocalTenant) -> AsyncIterator[PasswordlessClient]:
+    """Open a public client of the tenant."""
+    async with PasswordlessClient(tenant.url, tenant.public_client_id) as opened:
+        yield opened
+
+
+async def log_in(
+    client: PasswordlessClient, tenant: LocalTenant, who: Email | Phone = ADA, **parameters: Any
+) -> TokenSet:
+    """Start and exchange."""
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), **parameters)
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """Read the claims of a JWT without a check."""
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+
+
+@pytest.mark.parametrize("confidential", [False, True], ids=["public", "confidential"])
+@pytest.mark.parametrize("who", [ADA, Phone("+4930901820")], ids=["email", "sms"])
+async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential: bool):
+    """A code becomes tokens that are bound to a new key, with a validated ID token of the right user."""
+    client_id, secret = tenant.confidential_client
+    auth = {"client_auth": ClientSecretPost(secret)} if confidential else {}
+    before = int(time.time())
+    async with PasswordlessClient(tenant.url, client_id if confidential else tenant.public_client_id, **auth) as client:
+        tokens = await log_in(client, tenant, who, scope="openid email phone offline_access", audience=BOUND_API)
+    assert tokens.token_type == "DPoP"
+    assert claims_of(tokens.access_token)["cnf"] == {"jkt": tokens.key.thumbprint}
+    assert tokens.claims["iss"] == tenant.issuer
+    assert who.username in tokens.claims.values()
+    assert tokens.refresh_token
+    assert before + 86_400 <= tokens.expires_at <= int(time.time()) + 86_400
+    assert tenant.stats.token_requests == (1 if confidential else 2)
+
+
+async def test_a_token_without_audience_is_opaque_and_bound(client: PasswordlessClient, tenant: LocalTenant):
+    """Without openid and audience there is no ID token, and nothing is fetched to check one with."""
+    tokens = await log_in(client, tenant, scope="profile")
+    assert (None, None, None) == (tokens.claims, tokens.id_token, tokens.refresh_token)
+    assert tokens.scope == "profile"
+    assert tenant.requests.to(JWKS) == []
+
+
+async def test_the_callers_key_is_used(client: PasswordlessClient, tenant: LocalTenant):
+    """A key that is brought along is the one that the tokens are bound to."""
+    key = DPoPKey.generate()
+    tokens = await log_in(client, tenant, key=key, audience=BOUND_API)
+    assert tokens.key is key
+    assert claims_of(tokens.access_token)["cnf"]["jkt"] == key.thumbprint
+
+
+async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tenant: LocalTenant):
+    """A hundred logins at once on a client that knows no nonce: a hundred and one token requests, one key set."""
+    users = [Email(f"user{n}@example.com") for n in range(100)]
+    await asyncio.gather(*map(client.start, users))
+    logins = [Login(who, tenant.outbox.code_for(who), scope="openid") for who in users]
+    found = [outcome async for outcome in client.exchange_many(logins, concurrency=100)]
+    assert [None] * 100 == [outcome.error for outcome in found]
+    assert tenant.stats.token_requests == 101
+    assert tenant.stats.nonce_challenges == 1
+    assert len(tenant.requests.to(JWKS)) == 1
+
+
+# Where the nonce before is refused, everything in flight is challenged at each change and comes again: what is in
+# flight twice over has to fit between two changes, or the server challenges one login a second time.
+@pytest.mark.parametrize(("previous", "concurrency"), [(1, 64), (0, 12)])
+async def test_500_users_while_nonces_rotate(previous: int, concurrency: int):
+    """The nonce changes every 50 requests: all get in, each with a token and a key of their own."""
+    settings = TenantSettings(nonce_rotation=50, accepted_previous_nonces=previous)
+    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+        users = [Email(f"user{n}@example.com") for n in range(500)]
+        await asyncio.gather(*map(client.start, users))
+        logins = [
+            Login(who, tenant.outbox.code_for(who), scope="openid email", audience=BOUND_API, tag=who) for who in users
+        ]
+        found = [outcome async for outcome in client.exchange_many(logins, concurrency=concurrency)]
+        proofs = [request.proof for request in tenant.requests.to(TOKEN)]
+    assert [] == [outcome.error for outcome in found if outcome.error]
+    assert Counter(users) == Counter(outcome.login.tag for outcome in found)
+    assert all(outcome.tokens.claims["email"] == outcome.login.who.address for outcome in found)
+    assert all(claims_of(o.tokens.access_token)["cnf"]["jkt"] == o.tokens.key.thumbprint for o in found)
+    assert all(claims_of(o.tokens.access_token)["sub"] == o.tokens.claims["sub"] for o in found)
+    assert len({outcome.tokens.key.thumbprint for outcome in found}) == 500
+    identifiers = [json.loads(jws.extract_compact(proof.encode()).payload)["jti"] for proof in proofs]
+    assert len(set(identifiers)) == len(identifiers) == tenant.stats.token_requests
+    assert tenant.stats.token_requests == 500 + tenant.stats.nonce_challenges
+    assert previous or tenant.stats.nonce_challenges >= 10
+
+
+async def test_single_use_nonces():
+    """Where each nonce passes once, logins one after the other use the one that came with the last answer."""
+    settings = TenantSettings(single_use_nonces=True)
+    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+        for number in range(5):
+            await log_in(client, tenant, Email(f"user{number}@example.com"))
+        assert tenant.stats.token_requests == 6
+
+
+async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant):
+    """Two wrong codes leave the right one alive, the third kills it; the server tells them apart by its words alone."""
+    await client.start(ADA)
+    code = tenant.outbox.code_for(ADA)
+    wrong = "000000" if code != "000000" else "111111"
+    errors = []
+    for _ in range(3):
+        with pytest.raises(OAuthError) as caught:
+            await client.exchange(ADA, wrong)
+        errors.append(caught.value)
+    assert [WrongCode, WrongCode, TooManyAttempts] == [type(error) for error in errors]
+    assert {("invalid_grant", 403)} == {(error.error, error.status) for error in errors}
+    with pytest.raises(OAuthError):
+        await client.exchange(ADA, code)
+
+
+async def test_a_code_is_good_for_once(client: PasswordlessClient, tenant: LocalTenant):
+    """A second exchange of the same code is refused as wrong."""
+    await log_in(client, tenant)
+    with pytest.raises(WrongCode):
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_the_newest_code_alone_is_valid(client: PasswordlessClient, tenant: LocalTenant):
+    """A second start kills the first code."""
+    await client.start(ADA)
+    first = tenant.outbox.code_for(ADA)
+    while True:
+        await client.start(ADA)
+        if tenant.outbox.code_for(ADA) != first:
+            break
+    with pytest.raises(WrongCode):
+        await client.exchange(ADA, first)
+    await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_an_expired_code():
+    """After three minutes a code is too old, and the error says so."""
+    settings = TenantSettings(nonce_replaces_iat=True)
+    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+        await client.start(ADA)
+        tenant.clock.advance(181)
+        with pytest.raises(CodeExpired):
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_a_plain_bearer_token_is_refused(client: PasswordlessClient, tenant: LocalTenant):
+    """An API whose policy is None answers a proof with a Bearer token: it is thrown away."""
+    with pytest.raises(NotSenderConstrained, match="token_type is not DPoP"):
+        await log_in(client, tenant, audience=PLAIN_API)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.SERVICE_UNAVAILABLE, OutcomeUnknown),
+        (Fault.RATE_LIMITED_X_RATELIMIT, RateLimited),
+        (Fault.RATE_LIMITED_AUTH0, RateLimited),
+        (Fault.RATE_LIMITED_RETRY_AFTER, RateLimited),
+        (Fault.RATE_LIMITED_SILENT, RateLimited),
+        (Fault.REDIRECT, MalformedAnswer),
+        (Fault.DROP_BEFORE_READ, OutcomeUnknown),
+        (Fault.DROP_AFTER_PROCESSING, OutcomeUnknown),
+        (Fault.HUGE_BODY, MalformedAnswer),
+        (Fault.CHALLENGE_FOREVER, NonceChallengeRepeated),
+        (Fault.CHALLENGE_FOREVER_SAME_NONCE, NonceChallengeRepeated),
+        (Fault.CHALLENGE_WITHOUT_HEADER, MalformedAnswer),
+        (Fault.MFA_REQUIRED, MfaRequired),
+        (Fault.ACCESS_DENIED, AccessDenied),
+        (Fault.USER_BLOCKED, AccessDenied),
+        (Fault.ACCOUNT_BLOCKED, TooManyAttempts),
+        (Fault.UNAUTHORIZED_CLIENT, UnauthorizedClient),
+        (Fault.ENDPOINT_DISABLED, OAuthError),
+    ],
+)
+async def test_a_fault_of_the_token_endpoint(
+    client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
+):
+    """Each fault has its typed error, and nothing is sent again but in answer to a challenge."""
+    await log_in(client, tenant, Email("first@example.com"))
+    requests = tenant.stats.token_requests
+    tenant.faults.add(fault, path=TOKEN)
+    with pytest.raises(error):
+        await log_in(client, tenant)
+    challenged = fault in {Fault.CHALLENGE_FOREVER, Fault.CHALLENGE_FOREVER_SAME_NONCE}
+    assert tenant.stats.token_requests - requests == (2 if challenged else 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.GARBAGE_JSON, MalformedAnswer),
+        (Fault.WRONG_CONTENT_TYPE, MalformedAnswer),
+        (Fault.BEARER_TOKEN, NotSenderConstrained),
+        (Fault.TOKEN_OF_OTHER_KEY, NotSenderConstrained),
+        (Fault.ID_TOKEN_OF_OTHER_ISSUER, InvalidIdToken),
+        (Fault.ID_TOKEN_OF_OTHER_CLIENT, InvalidIdToken),
+        (Fault.ID_TOKEN_EXPIRED, InvalidIdToken),
+        (Fault.ID_TOKEN_TAMPERED, InvalidIdToken),
+    ],
+)
+async def test_an_answer_that_must_not_be_trusted(
+    client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
+):
+    """Tokens that fail a check are never handed out."""
+    await log_in(client, tenant, Email("first@example.com"), scope="openid")
+    tenant.faults.add(fault, path=TOKEN)
+    with pytest.raises(error):
+        await log_in(client, tenant, scope="openid", audience=BOUND_API)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (Fault.SERVICE_UNAVAILABLE, TemporarilyUnavailable),
+        (Fault.RATE_LIMITED_RETRY_AFTER, RateLimited),
+        (Fault.REDIRECT, MalformedAnswer),
+        (Fault.DROP_BEFORE_READ, OutcomeUnknown),
+        (Fault.DROP_AFTER_PROCESSING, OutcomeUnknown),
+        (Fault.HUGE_BODY, MalformedAnswer),
+        (Fault.VERIFICATION_REQUIRED, VerificationRequired),
+        (Fault.SMS_PROVIDER_ERROR, OAuthError),
+    ],
+)
+async def test_a_fault_of_start(
+    client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
+):
+    """Each fault has its typed error, after one request."""
+    tenant.faults.add(fault, path=START)
+    with pytest.raises(error):
+        await client.start(ADA)
+    assert tenant.stats.start_requests == 1
+
+
+async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTenant):
+    """A 429 carries the seconds to wait."""
+    tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, retry_after=17)
+    with pytest.raises(RateLimited) as caught:
+        await client.start(ADA)
+    assert caught.value.retry_after == 17
+
+
+async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tenant: LocalTenant):
+    """A server that judges the code before the nonce ends in a refusal, and later logins get in."""
+    tenant.faults.add(Fault.CHALLENGE_SPENDS_CODE, path=TOKEN, times=1)
+    with pytest.raises(WrongCode):
+        await log_in(client, tenant)
+    await log_in(client, tenant)
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.SERVICE_UNAVAILABLE, Fault.DROP_BEFORE_READ, Fault.GARBAGE_JSON, Fault.HUGE_BODY]
+)
+async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
+    client: PasswordlessClient, tenant: LocalTenant, fault: Fault
+):
+    """Where the signing keys cannot be had, the code is kept for another try."""
+    tenant.faults.add(fault, path=JWKS)
+    with pytest.raises(NotSent):
+        await log_in(client, tenant, scope="openid")
+    assert tenant.stats.token_requests == 0
+    tenant.faults.clear()
+    await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid")
+
+
+async def test_the_wrong_secret(tenant: LocalTenant):
+    """An application that does not know its secret is told apart from a user who does not know the code."""
+    client_id, _ = tenant.confidential_client
+    async with PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost("wrong")) as client:
+        with pytest.raises(InvalidClient):
+            await client.start(ADA)
+        with pytest.raises(InvalidClient):
+            await client.exchange(ADA, "123456")
+
+
+async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant):
+    """With two slots, a third login waits here and signs its proof when it is its turn."""
+    release = asyncio.Event()
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, max_in_flight=2) as client:
+        await log_in(client, tenant)
+        tenant.requests.clear()
+        users = [Email(f"user{n}@example.com") for n in range(6)]
+        for who in users:
+            await client.start(who)
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=release)
+        logins = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in users]
+        for _ in range(300):
+            await asyncio.sleep(0)
+        assert len(tenant.requests.to(TOKEN)) == 2
+        release.set()
+        await asyncio.gather(*logins)
+
+
+async def test_a_session_can_be_shared(tenant: LocalTenant):
+    """Two clients on one session use its connections, and leave it open."""
+    async with aiohttp.ClientSession() as session:
+        for _ in range(2):
+            async with PasswordlessClient(tenant.url, tenant.public_client_id, session=session) as client:
+                await log_in(client, tenant)
+        assert not session.closed
+
+
+async def test_a_closed_client_says_so(client: PasswordlessClient):
+    """Closing twice does nothing; using it afterwards is an error of the caller's."""
+    await client.aclose()
+    await client.aclose()
+    with pytest.raises(UsageError, match="client: is not open"):
+        await client.start(ADA)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda client: client.start("ada@example.com"), "who"),
+        (lambda client: client.start(ADA, language="not a tag"), "language"),
+        (lambda client: client.start(ADA, forwarded_for="192.0.2.1"), "forwarded_for"),
+        (lambda client: client.start(ADA, send="smoke"), "send"),
+        (lambda client: client.start(ADA, captcha=""), "captcha"),
+        (lambda client: client.exchange("ada@example.com", "123456"), "who"),
+        (lambda client: client.exchange(ADA, ""), "otp"),
+        (lambda client: client.exchange(ADA, "1" * 41), "otp"),
+        (lambda client: client.exchange(ADA, "123\r\n456"), "otp"),
+        (lambda client: client.exchange(ADA, 123456), "otp"),
+        (lambda client: client.exchange(ADA, "123456", scope='open"id'), "scope"),
+        (lambda client: client.exchange(ADA, "123456", audience="a b"), "audience"),
+        (lambda client: client.exchange(ADA, "123456", key="key"), "key"),
+    ],
+)
+async def test_a_wrong_argument_is_named_and_nothing_is_sent(
+    client: PasswordlessClient, tenant: LocalTenant, call: Any, argument: str
+):
+    """The error names the argument, before a byte leaves."""
+    with pytest.raises(UsageError) as caught:
+        await call(client)
+    assert caught.value.argument == argument
+    assert tenant.stats.wire_requests == 0
