@@ -57,6 +57,7 @@ class PasswordlessClient:
         timeout: float = 10.0,
         max_in_flight: int = 512,
     ) -> None:
+        client_auth = conceal(client_auth)
         self._tenant = flow.Tenant(Application(domain, client_id, client_auth))
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
@@ -147,7 +148,7 @@ class PasswordlessClient:
             NotSent: Nothing of the login left this machine.
             OutcomeUnknown: The code left and no usable answer came: it may be spent.
         """
-        otp = conceal(otp)
+        otp, key = conceal(otp), conceal(key)
         login = Login(who, otp, scope=scope, audience=audience, key=key)
         return await self._exchange(login, forwarded_for)
 

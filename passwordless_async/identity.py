@@ -115,7 +115,10 @@ class Login:
         key: DPoPKey | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
-        otp = conceal(otp)
+        otp, key = conceal(otp), conceal(key)
+        # By what it can do: the class is of a layer above this one.
+        if key is not None and not hasattr(type(key), "header_segment"):
+            raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         self.__attrs_init__(
             who=user("who", who),
             otp=Secret(_check.text("otp", otp, at_most=_check.MAX_CODE)),

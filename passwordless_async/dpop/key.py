@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from passwordless_async._secret import Secret, SecretBytes, conceal
+from passwordless_async._secret import Secret, SecretBytes, conceal, conceal_bytes
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _ES256 = ec.ECDSA(hashes.SHA256())
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, base64url without padding
 _MAX_JWK = 4096  # characters; a longer text is cut and so no JSON
 _MAX_PEM = 16384  # bytes
+_MAX_PASSWORD = 1023  # bytes, OpenSSL's own bound
 
 
 class DPoPKey:
@@ -88,10 +89,9 @@ class DPoPKey:
         Raises:
             UsageError: It is not PEM, the password is missing, wrong or not needed, or it is not a P-256 key.
         """
+        pem, password = conceal_bytes(pem), conceal_bytes(password)
         if not isinstance(pem, bytes) or not isinstance(password, bytes | None):
             raise UsageError("pem", "pem and password must be bytes")
-        pem = SecretBytes(pem)
-        password = None if password is None else SecretBytes(password)
         if len(pem) > _MAX_PEM:
             raise UsageError("pem", f"must be at most {_MAX_PEM} bytes long")
         try:
@@ -112,7 +112,14 @@ class DPoPKey:
         return jwk
 
     def to_pem(self, password: bytes | None) -> bytes:
-        """Export as PKCS #8 PEM, encrypted with the password; a None says on purpose that it is not."""
+        """Export as PKCS #8 PEM, encrypted with the password; a None says on purpose that it is not.
+
+        Raises:
+            UsageError: The password is not bytes, is empty, or is longer than 1023.
+        """
+        password = conceal_bytes(password)
+        if password is not None and not (isinstance(password, bytes) and 1 <= len(password) <= _MAX_PASSWORD):
+            raise UsageError("password", f"must be 1 to {_MAX_PASSWORD} bytes, or None for no encryption")
         encryption = (
             serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
         )

@@ -42,6 +42,7 @@ class ProofGenerator:
     def __init__(
         self, key: DPoPKey, *, clock: Callable[[], float] = _clock.now, jti: Callable[[], str] = _clock.unique_id
     ) -> None:
+        key = conceal(key)
         if not isinstance(key, DPoPKey):
             raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         self.key = key
