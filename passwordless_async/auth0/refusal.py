@@ -51,6 +51,7 @@ _TABLE = (
     _Row("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     _Row("", "Public signup is disabled", errors.AccessDenied),
 )
+_KNOWN = frozenset(row.error for row in _TABLE)
 
 
 def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
@@ -65,10 +66,15 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
         body = body or SecretDict()
     if body is None:
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
-    error = _words(body, ("error", "code", "errorCode"), request.secrets) or _default(response.status)
-    description = _words(body, ("error_description", "description", "message"), request.secrets)
+    error = _text(body, ("error", "code", "errorCode")) or _default(response.status)
+    description = _text(body, ("error_description", "description", "message"))
+    # Read before the secrets are taken out: a user who types "code" for a code must not change what the words mean.
     meaning = _meaning(response.status, error, description)
-    facts: dict[str, Any] = {"status": response.status, "error": error, "error_description": description}
+    facts: dict[str, Any] = {
+        "status": response.status,
+        "error": error if error in _KNOWN else _printable(error, request.secrets),
+        "error_description": _printable(description, request.secrets),
+    }
     if issubclass(meaning, RateLimited):
         facts["retry_after"] = retry_after(response.headers, _clock.now())
     if issubclass(meaning, MfaRequired):
@@ -87,15 +93,17 @@ def _default(status: int) -> str:
     return "too_many_requests" if status == _TOO_MANY_REQUESTS else "unknown_error"
 
 
-def _words(body: Mapping[str, Any], names: tuple[str, ...], secrets: tuple[Secret, ...]) -> str:
-    """Return the first of the members that is a text: bounded, printable, without the request's secrets."""
-    for name in names:
-        value = body.get(name)
-        if isinstance(value, str) and value:
-            for secret in secrets:
-                value = value.replace(secret, REDACTED)
-            return "".join(c if c.isprintable() else " " for c in value[:_MAX_TEXT])
-    return ""
+def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
+    """Return the first of the members that is a text and not empty; it may repeat a secret of the request."""
+    values = (body.get(name) for name in names)
+    return Secret(next((value for value in values if isinstance(value, str) and value), ""))
+
+
+def _printable(text: str, secrets: tuple[Secret, ...]) -> str:
+    """Return the server's words without the request's secrets: bounded, and without control characters."""
+    for secret in secrets:
+        text = text.replace(secret, REDACTED)
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
 
 
 def _mfa_facts(body: Mapping[str, Any]) -> dict[str, Any]:
