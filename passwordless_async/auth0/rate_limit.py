@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,9 @@ def _retry_after(value: str, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     try:
-        return parsedate_to_datetime(value).timestamp() - now
+        date = parsedate_to_datetime(value)
+        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python would take it for local time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, TypeError):
         return None
 
