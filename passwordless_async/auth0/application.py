@@ -14,7 +14,10 @@ from passwordless_async.errors import UsageError
 
 _MAX_DOMAIN = 300  # characters: a DNS name of 253, a scheme and a port
 # A DNS name, or an IP literal; a path, a query, credentials and other scripts find no place in it.
-_DOMAIN = re.compile(r"(?:(?P<scheme>https?)://)?(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_DOMAIN = re.compile(
+    rf"(?:(?P<scheme>https?)://)?(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]{{1,5}})?/?"
+)
 
 
 def _base_url(domain: str) -> URL:
@@ -27,11 +30,20 @@ def _base_url(domain: str) -> URL:
         url = URL(domain if match["scheme"] else f"https://{domain}")
     except ValueError:
         url = URL()
-    if not url.host or not url.port:
+    if not url.host or not url.port or not _is_ipv6(match["ipv6"] or "::"):
         raise UsageError("domain", "is not a valid host and port")
     if url.scheme != "https" and not _is_loopback(url.host):
         raise UsageError("domain", "must be https: plain http carries secrets in the clear, except on loopback")
     return url.origin()
+
+
+def _is_ipv6(literal: str) -> bool:
+    # yarl takes [1:2] for an address and writes it back as host 1, port 2.
+    try:
+        ipaddress.IPv6Address(literal)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
@@ -68,7 +80,8 @@ class Application:
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:
-        if not isinstance(value, ClientAuth):
+        # A class has what its instances have: NoClientAuth without its brackets would pass for one.
+        if not isinstance(value, ClientAuth) or isinstance(value, type):
             raise UsageError("client_auth", "must be NoClientAuth() or ClientSecretPost(secret)")
 
     @origin.default
