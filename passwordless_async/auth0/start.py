@@ -72,7 +72,8 @@ def forwarded_for_header(application: Application, address: IpAddress | None) ->
     """
     if address is None:
         return {}
-    if not isinstance(address, IpAddress) or getattr(address, "scope_id", None):
+    # An interface (address/prefix) is an address to isinstance, and not to the service.
+    if type(address) not in get_args(IpAddress) or getattr(address, "scope_id", None):
         raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
     if not application.client_auth.confidential:
         raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")
