@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +21,7 @@ _OK = 200
 _MAX_KEYS = 32
 # Seconds between two fetches for the sake of an unknown kid: a flood of made-up kids costs one fetch.
 _COOL_DOWN = 60.0
+_MIN_BITS = 2048  # RFC 7518 §3.3
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
 
@@ -96,7 +98,17 @@ def _is_for_signatures(jwk: object) -> bool:
     )
 
 
+def _bits(jwk: dict[str, Any]) -> int:
+    """Return the length of the modulus, 0 where it is unreadable; of a short key joserfc would only warn."""
+    try:
+        return int.from_bytes(base64.urlsafe_b64decode(jwk["n"] + "==")).bit_length()
+    except (KeyError, TypeError, ValueError):
+        return 0
+
+
 def _import(jwk: dict[str, Any]) -> RSAKey:
+    if _bits(jwk) < _MIN_BITS:
+        raise MalformedAnswer(f"a key of the key set has not {_MIN_BITS} bits", status=_OK)
     try:
         key = RSAKey.import_key({name: jwk[name] for name in ("kty", "n", "e", "kid")})
         key.public_key  # noqa: B018 - joserfc imports on first use; a bad key is to fail here
