@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ALGORITHMS = ("RS256",)
 _LEEWAY = 60.0  # seconds that the tenant's clock and ours may differ
+_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 # Header parameters that are not registered are tolerated (RFC 7515 §4.3): joserfc refuses them unless told.
 _REGISTRY = JWSRegistry(algorithms=list(_ALGORITHMS), strict_check_header=False)
 
@@ -51,6 +52,9 @@ def _read_header(segment: str) -> tuple[str, tuple[str, str] | None]:
         return "", ("header", "is not readable")
     if header.get("alg") not in _ALGORITHMS:
         return "", ("alg", f"is not one of {', '.join(_ALGORITHMS)}")
+    if "crit" in header:
+        # RFC 7515 §4.1.11: what is critical must be understood, and an empty list must not be there.
+        return "", ("crit", "is not understood")
     kid = header.get("kid")
     if not isinstance(kid, str) or not kid:
         return "", ("kid", "is missing")
@@ -104,4 +108,5 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
 
 
 def _is_time(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # The range keeps out NaN, which is neither past nor in the future, and whole numbers too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
