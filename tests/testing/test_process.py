@@ -1,0 +1,131 @@
+"""The tenant as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import aiohttp
+import pytest
+
+from passwordless_async.errors import TransportError
+from passwordless_async.identity import Email
+from passwordless_async.testing import Fault, TenantProcess, TenantSettings
+
+ADA = Email("ada@example.com")
+
+
+async def _start(process: TenantProcess, session: aiohttp.ClientSession, who: Email = ADA):
+    body = {"client_id": process.public_client_id, "connection": "email", "email": who.address, "send": "code"}
+    async with session.post(process.url + "/passwordless/start", json=body) as response:
+        return response.status
+
+
+async def test_codes_statistics_faults_and_the_clock():
+    """What a test asks of a tenant goes through the pipe, and none of it counts as a request."""
+    users = [Email(f"user{number}@example.com") for number in range(3)]
+    async with TenantProcess(TenantSettings(code_length=8)) as process, aiohttp.ClientSession() as session:
+        assert [await _start(process, session, who) for who in users] == [200] * 3
+        codes = await process.codes(users)
+        assert [len(code) for code in codes] == [8] * 3
+        assert await process.code_for(users[0]) == codes[0]
+        assert (await process.stats()).wire_requests == 3
+
+        await process.add_fault(Fault.SERVICE_UNAVAILABLE, times=1)
+        assert await _start(process, session) == 503
+        await process.add_fault(Fault.SERVICE_UNAVAILABLE)
+        await process.clear_faults()
+        await process.advance(1)
+        assert await _start(process, session) == 200
+
+
+async def test_errors_come_through_the_pipe():
+    """A call that fails raises here what it raised there, and the next one works."""
+    async with TenantProcess() as process:
+        with pytest.raises(LookupError, match="no message was sent"):
+            await process.code_for(ADA)
+        with pytest.raises(ValueError, match="no_such_fault"):
+            await process.add_fault("no_such_fault")
+        with pytest.raises(TypeError, match="nonsense"):
+            await process.add_fault(Fault.SLOW, nonsense=1)
+        assert (await process.stats()).wire_requests == 0
+
+
+async def test_a_call_that_was_cancelled():
+    """The answer to a call that nobody waits for any more is not taken for the next one's."""
+    async with TenantProcess() as process:
+        for _ in range(20):
+            task = asyncio.create_task(process.advance(1))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert (await process.stats()).wire_requests == 0
+
+
+async def test_leaving_ends_the_child():
+    """After the context the child is gone, and closing again does nothing."""
+    async with TenantProcess() as process:
+        pid = process.pid
+    await process.aclose()
+
+    assert process.pid is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(RuntimeError, match="not running"):
+        await process.stats()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+async def test_a_child_that_ends_early(number: int, capfd: pytest.CaptureFixture[str]):
+    """A signal ends the child without a traceback; calls say so, and leaving still works."""
+    async with TenantProcess() as process:
+        os.kill(process.pid, number)
+        with pytest.raises(TransportError, match="has ended"):
+            await _ask_for_ever(process)
+
+    assert capfd.readouterr().err == ""
+
+
+async def _ask_for_ever(process: TenantProcess):
+    while True:
+        await process.stats()
+
+
+async def test_a_port_that_is_taken():
+    """A child that cannot listen says why."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(TransportError, match="cannot listen"):
+        async with TenantProcess(port=taken.getsockname()[1]):
+            pass
+
+
+async def test_a_parent_that_dies():
+    """A parent that is killed takes the child along."""
+    script = (
+        "import asyncio\n"
+        "from passwordless_async.testing import TenantProcess\n"
+        "async def main():\n"
+        "    async with TenantProcess() as process:\n"
+        "        print(process.url, flush=True)\n"
+        "        await asyncio.Event().wait()\n"
+        "asyncio.run(main())\n"
+    )
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    port = int((await parent.stdout.readline()).decode().rpartition(":")[2])
+    parent.kill()
+    await parent.wait()
+
+    async with asyncio.timeout(10):
+        while await _listens(port):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
+
+
+async def _listens(port: int):
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,179 @@
+"""``POST /passwordless/start``."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async.identity import Email, Phone
+
+if TYPE_CHECKING:
+    from tests.testing.conftest import Opener, Wire
+
+
+ADA = Email("ada@example.com")
+ABSENT_CODE = "holds a link"
+
+
+async def test_a_code_is_sent(wire: Wire):
+    """A start answers with the documented body and puts six digits in the outbox."""
+    answer = await wire.start(headers={"x-request-language": "de"})
+
+    assert answer.status == 200
+    assert answer.json.keys() == {"_id", "email", "email_verified"}
+    assert answer.headers["Cache-Control"] == "no-store"
+    code = wire.tenant.outbox.code_for(ADA)
+    assert len(code) == 6
+    assert code.isdecimal()
+    (message,) = wire.tenant.outbox.messages
+    assert (message.realm, message.username, message.language) == ("email", ADA.address, "de")
+    assert code not in repr(message)
+
+
+async def test_a_code_goes_to_a_phone(wire: Wire, absent: object):
+    """The sms connection answers with the phone's members and repeats the language."""
+    answer = await wire.start(
+        connection="sms", email=absent, phone_number="+4930901820", headers={"x-request-language": "fr"}
+    )
+
+    assert answer.status == 200
+    assert answer.json.keys() == {"_id", "phone_number", "phone_verified", "request_language"}
+    assert wire.tenant.outbox.code_for(Phone("+4930901820"))
+
+
+async def test_absent_send_means_link(wire: Wire, absent: object):
+    """Without ``send`` the message holds a link and no code (facts: "Absent means link")."""
+    await wire.start(send=absent)
+
+    assert wire.tenant.outbox.messages[0].code is None
+    with pytest.raises(LookupError, match=ABSENT_CODE):
+        wire.tenant.outbox.code_for(ADA)
+
+
+async def test_nobody_was_sent_anything(wire: Wire):
+    """Asking for a code that was never sent is a LookupError that says so."""
+    with pytest.raises(LookupError, match="no message was sent"):
+        wire.tenant.outbox.code_for(ADA)
+
+
+async def test_whoever_listens_hears_of_each_message(wire: Wire):
+    """``on_send`` is called with each message."""
+    heard = []
+    wire.tenant.outbox.on_send = heard.append
+
+    await wire.start()
+
+    assert [message.code for message in heard] == [wire.tenant.outbox.code_for(ADA)]
+
+
+REFUSED = [
+    ({"client_id": None}, 400, "bad.client_id"),
+    ({"client_id": "nobody"}, 400, "bad.client_id"),
+    ({"client_id": 7}, 400, "bad.client_id"),
+    ({"client_id": ["public-client"]}, 400, "bad.client_id"),
+    ({"client_id": "confidential-client"}, 401, "invalid_client"),
+    ({"client_id": "confidential-client", "client_secret": "guess"}, 401, "invalid_client"),
+    ({"client_id": "confidential-client", "client_secret": 7}, 401, "invalid_client"),
+    ({"connection": "fax"}, 400, "bad.connection"),
+    ({"connection": None}, 400, "bad.connection"),
+    ({"connection": {}}, 400, "bad.connection"),
+    ({"email": "ada"}, 400, "bad.email"),
+    ({"email": "ada @example.com"}, 400, "bad.email"),
+    ({"email": None}, 400, "bad.email"),
+    ({"connection": "sms"}, 400, "bad.phone_number"),
+    ({"connection": "sms", "phone_number": "4930901820"}, 400, "bad.phone_number"),
+    ({"connection": "sms", "phone_number": "+1234567890123456"}, 400, "bad.phone_number"),
+    ({"send": "pigeon"}, 400, "bad.send"),
+    ({"send": ["code"]}, 400, "bad.send"),
+    ({"authParams": "scope=openid"}, 400, "bad.authParams"),
+    ({"captcha": 7}, 400, "bad.request"),
+    ({"otp": "123456"}, 400, "bad.request"),
+]
+
+
+@pytest.mark.parametrize(("members", "status", "error"), REFUSED)
+async def test_malformed_starts_are_refused(wire: Wire, members: dict[str, Any], status: int, error: str):
+    """Each documented refusal has its status and code, and nothing is sent."""
+    answer = await wire.start(**members)
+
+    assert answer.words[:2] == (status, error)
+    assert not wire.tenant.outbox.messages
+
+
+@pytest.mark.parametrize(
+    ("shape", "members"),
+    [
+        ("error", {"error", "error_description"}),
+        ("code", {"code", "description"}),
+        ("errorCode", {"errorCode", "message"}),
+    ],
+)
+async def test_errors_come_in_several_shapes(wire_for: Opener, shape: str, members: set[str]):
+    """The members of an error body are a setting, because several occur."""
+    wire = await wire_for(start_error_shape=shape)
+
+    assert (await wire.start(connection="fax")).json.keys() == members
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "body"), [("empty", 200, {}), ("created", 201, {}), ("no_content", 204, None)]
+)
+async def test_success_comes_in_several_forms(wire_for: Opener, form: str, status: int, body: dict[str, Any] | None):
+    """200 with an empty object, 201 and 204 also occur."""
+    wire = await wire_for(start_answer=form)
+
+    answer = await wire.start()
+
+    assert (answer.status, answer.json) == (status, body)
+    assert wire.tenant.outbox.code_for(ADA)
+
+
+async def test_closed_signup(wire_for: Opener):
+    """With sign-ups off a stranger is refused and an account is sent its code."""
+    wire = await wire_for(allow_signup=False)
+
+    assert (await wire.start()).json["error_description"] == "Public signup is disabled"
+    wire.tenant.users.add(ADA)
+    assert (await wire.start()).json["email_verified"] is True
+
+
+async def test_disabled_grant(wire_for: Opener):
+    """An application without the grant is refused with 403 at both endpoints."""
+    wire = await wire_for(grant_enabled=False)
+
+    assert (await wire.start()).words[:2] == (403, "unauthorized_client")
+    assert (await wire.exchange(otp="1")).words[:2] == (403, "unauthorized_client")
+
+
+async def test_http_basic_at_start_is_a_setting(wire_for: Opener, absent: object):
+    """HTTP Basic at start is undocumented: the tenant plays both answers."""
+    for allowed, status in ((False, 400), (True, 200)):
+        wire = await wire_for(basic_auth_at_start=allowed)
+        credentials = base64.b64encode(":".join(wire.tenant.confidential_client).encode()).decode()
+        answer = await wire.start(client_id=absent, headers={"Authorization": f"Basic {credentials}"})
+        assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("trust", "confidential", "ip"), [(True, True, "192.0.2.7"), (False, True, None), (True, False, None)]
+)
+async def test_whose_address_counts(wire_for: Opener, *, trust: bool, confidential: bool, ip: str | None):
+    """``auth0-forwarded-for`` counts for a confidential application that is trusted, and is ignored otherwise."""
+    wire = await wire_for(trust_forwarded_for=trust)
+    members = dict(zip(("client_id", "client_secret"), wire.tenant.confidential_client, strict=True))
+
+    answer = await wire.start(headers={"auth0-forwarded-for": "192.0.2.7"}, **(members if confidential else {}))
+
+    assert answer.status == 200
+    assert wire.tenant.outbox.messages[0].ip == (ip or "127.0.0.1")
+
+
+async def test_a_forwarded_address_that_is_none(wire: Wire):
+    """What is no address is ignored."""
+    client_id, secret = wire.tenant.confidential_client
+
+    await wire.start(client_id=client_id, client_secret=secret, headers={"auth0-forwarded-for": "192.0.2.7, 10.0.0.1"})
+
+    assert wire.tenant.outbox.messages[0].ip == "127.0.0.1"
