@@ -1,0 +1,92 @@
+"""Comparing ``htu`` with the request's URL: RFC 3986 §6.2.2 and §6.2.3, and nothing beyond.
+
+Equivalent are: case of scheme and host, the default port, an empty path and ``/``, dot segments, the case of ``%xx``,
+and an unreserved character and its ``%xx``. Different are ``%2F`` and ``/``, ``%40`` and ``@``, a path with and without
+its trailing slash, and the case of a path.
+"""
+
+from __future__ import annotations
+
+import re
+
+_URI = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.IGNORECASE)
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=-]+)(?::([0-9]*))?")
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")  # RFC 3986 §2.3
+
+
+def normalize(url: str) -> str | None:
+    """Return an absolute http or https URL in its normal form, without query and fragment.
+
+    Returns:
+        The URL; None where it is not one, has user information, or breaks the grammar where it must be read.
+    """
+    match = _URI.match(url)
+    if match is None:
+        return None
+    scheme = match[1].lower()  # RFC 3986 §6.2.2.1
+    authority = _authority(scheme, match[2])
+    path = normalize_path(match[3])
+    return None if authority is None or path is None else f"{scheme}://{authority}{path}"
+
+
+def normalize_path(path: str) -> str | None:
+    """Return a path in its normal form; None where it is not ASCII or has a broken escape."""
+    # A broken escape has no normal form: "%%411" would turn into "%A1".
+    if not path.isascii() or _BROKEN_ESCAPE.search(path):
+        return None
+    if "%" in path:
+        path = _ESCAPE.sub(_unescape, path)
+    if "/." in path:
+        path = _without_dot_segments(path)
+    return path or "/"  # RFC 3986 §6.2.3
+
+
+def path_of(target: str) -> str | None:
+    """Return the path of a request target (RFC 9112 §3.2), without query and fragment.
+
+    Args:
+        target: The path and query, an absolute URL, or ``*``.
+
+    Returns:
+        The path as it was sent; None where the target is of no such form.
+    """
+    if target.startswith("/"):
+        return target.partition("#")[0].partition("?")[0]
+    if target == "*":
+        return ""
+    match = _URI.match(target)
+    return None if match is None else match[3]
+
+
+def _authority(scheme: str, authority: str) -> str | None:
+    if not authority.isascii() or _BROKEN_ESCAPE.search(authority):
+        return None
+    match = _HOST.fullmatch(_ESCAPE.sub(_unescape, authority).lower())
+    if match is None:
+        return None
+    # RFC 3986 §6.2.3: an empty port and the scheme's own are left out.
+    return match[1] if match[2] in {None, "", _DEFAULT_PORTS[scheme]} else f"{match[1]}:{match[2]}"
+
+
+def _unescape(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    # RFC 3986 §6.2.2.2: only unreserved characters are decoded; §6.2.2.1: the others keep the escape, in upper case.
+    return character if character in _UNRESERVED else match[0].upper()
+
+
+def _without_dot_segments(path: str) -> str:
+    """Remove ``.`` and ``..`` (RFC 3986 §5.2.4) from a path that begins with a slash."""
+    kept: list[str] = []
+    segment = ""
+    for segment in path[1:].split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    # What ends in a dot segment names the directory: the slash before it stays.
+    if segment in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
