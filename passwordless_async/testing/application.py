@@ -11,6 +11,8 @@ from passwordless_async.testing import answers
 from passwordless_async.testing.answers import Refused
 from passwordless_async.testing.challenges import TOKEN_PATH, USERINFO_PATH
 from passwordless_async.testing.discovery_endpoints import key_set, openid_configuration
+from passwordless_async.testing.faults import FaultOptions
+from passwordless_async.testing.plays import PLAYS, Play
 from passwordless_async.testing.records import RecordedRequest
 from passwordless_async.testing.start_endpoint import start
 from passwordless_async.testing.state import Exchange, TenantState
@@ -20,7 +22,7 @@ from passwordless_async.testing.userinfo_endpoint import userinfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.testing.faults import FaultOptions, Faults, Play
+    from passwordless_async.testing.faults import Faults
 
     Endpoint = Callable[[Exchange], web.Response]
 
@@ -34,6 +36,7 @@ ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
 }
 _COUNTERS = {START_PATH: "start_requests", TOKEN_PATH: "token_requests", USERINFO_PATH: "userinfo_requests"}
 _SERVER_ERROR = 500
+_NO_PLAY, _NO_OPTIONS = Play(), FaultOptions()
 
 
 @attrs.frozen
@@ -52,22 +55,28 @@ class TenantApplication:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Record a request, play the fault that is due, answer."""
         number = self._record(request)
-        due = self._faults.next(request.path)
-        self._state.stats.faults_played += due is not None
-        if due is not None and due[0].unread:
+        play, options = self._play(request.path)
+        if play.unread:
             return _hang_up(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return answers.TOO_LARGE.response()
         self._state.requests.note(number, body=body)
-        response: web.Response | None = self._answer(_exchange(self._state, request, body), due)
-        if due is not None and due[0].after is not None and response is not None:
-            response = await due[0].after(response, due[1])
+        answer = self._answer(_exchange(self._state, request, body), play, options)
+        response = answer if play.after is None else await play.after(answer, options)
         if response is None:
             return _hang_up(request)
         self._state.requests.note(number, status=response.status)
         return response
+
+    def _play(self, path: str) -> tuple[Play, FaultOptions]:
+        due = self._faults.next(path)
+        if due is None:
+            return _NO_PLAY, _NO_OPTIONS
+        self._state.stats.faults_played += 1
+        fault, options = due
+        return PLAYS[fault], options
 
     def _record(self, request: web.Request) -> int:
         state = self._state
@@ -80,14 +89,14 @@ class TenantApplication:
         record = RecordedRequest(request.method, request.rel_url.raw_path, request.headers, b"", state.clock.now())
         return state.requests.arrived(record)
 
-    def _answer(self, exchange: Exchange, due: tuple[Play, FaultOptions] | None) -> web.Response:
+    def _answer(self, exchange: Exchange, play: Play, options: FaultOptions) -> web.Response:
         state = self._state
         headers: dict[str, str] = {}
         try:
             headers = state.limits.take_request()
-            if due is not None and due[0].instead is not None:
-                return due[0].instead(exchange, due[1]).response(_shape(exchange))
-            exchange.twist = None if due is None else due[0].twist
+            if play.instead is not None:
+                return play.instead(exchange, options).response(_shape(exchange))
+            exchange.twist = play.twist
             response = _endpoint(exchange)(exchange)
         except Refused as refused:
             response = refused.refusal.response(_shape(exchange))

@@ -26,6 +26,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from passwordless_async.testing.replays import ReplayMemory
 from passwordless_async.testing.urls import normalised
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 _MAX_PROOF = 4096  # bytes
 _MAX_JTI = 256  # characters
-_MAX_REPLAYS = 200_000  # proofs in memory; when full, the next is refused: forgetting would let a replay pass
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # A coordinate of P-256 is 32 octets (RFC 7518 §6.2.1.2), 43 characters; a padded one would change the thumbprint.
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -79,14 +79,7 @@ class Proof:
 
 @attrs.frozen
 class Occasion:
-    """What a proof must have been made for.
-
-    Args:
-        method: The request's method (``htm``).
-        url: The tenant's own URL of the endpoint (``htu``).
-        nonce_required: Whether it needs a nonce.
-        access_token: The token that it accompanies (``ath``); None at the token endpoint.
-    """
+    """What a proof must have been made for: method, the tenant's own URL, and the token beside it, if any."""
 
     method: str
     url: str
@@ -110,7 +103,7 @@ class ProofChecker:
     _clock: TenantClock
     _nonces: Nonces
     _stats: TenantStats
-    _seen: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False, repr=False)
+    _replays: ReplayMemory = attrs.field(factory=ReplayMemory, init=False)
     _keys: set[str] = attrs.field(factory=set, init=False, repr=False)
 
     def check(self, headers: CIMultiDictProxy[str], occasion: Occasion) -> Proof | None:
@@ -160,17 +153,13 @@ class ProofChecker:
             _refuse("exp or nbf")
 
     def _remember(self, thumbprint: str, claims: Mapping[str, Any]) -> None:
-        now, once = self._clock.wall(), (thumbprint, claims["jti"])
-        if self._seen.get(once, -math.inf) > now:
-            self._stats.replays_refused += 1
-            _refuse("jti was used before")
-        if len(self._seen) >= _MAX_REPLAYS:
-            self._seen = {kept: until for kept, until in self._seen.items() if until > now}
-            if len(self._seen) >= _MAX_REPLAYS:
-                _refuse("too many proofs in memory")
+        now = self._clock.wall()
         window = self._settings.proof_max_age + self._settings.proof_skew
         # With nonce_replaces_iat an old iat passes, and must not make the proof forgotten at once.
-        self._seen[once] = max(claims["iat"], now) + window
+        until = max(claims["iat"], now) + window
+        if not self._replays.add(thumbprint, claims["jti"], until=until, now=now):
+            self._stats.replays_refused += 1
+            _refuse("jti was used before")
 
 
 def _refuse(reason: str) -> NoReturn:

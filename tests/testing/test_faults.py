@@ -11,7 +11,7 @@ import pytest
 from passwordless_async.errors import UsageError
 from passwordless_async.identity import Email
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
-from passwordless_async.testing.faults import PLAYS
+from passwordless_async.testing.plays import PLAYS
 from passwordless_async.testing.tokens import jwks
 
 if TYPE_CHECKING:

@@ -1,0 +1,156 @@
+"""What each fault does: a table.
+
+Each row says at which of three points a fault acts:
+
+- *instead*: the request is not processed, the fault answers it (a 503, a 429, a redirect, a challenge)
+- *twist*: the request is processed and other tokens are made of it than were asked for
+- *after*: the request is processed, a code in it is spent, and the answer is spoilt on its way out
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async.testing import answers
+from passwordless_async.testing.answers import Refusal
+from passwordless_async.testing.body import token_parameters
+from passwordless_async.testing.challenges import challenge
+from passwordless_async.testing.faults import Fault, FaultOptions
+from passwordless_async.testing.limits import Allowance
+from passwordless_async.testing.settings import RateLimitStyle
+from passwordless_async.testing.token_endpoint import presented, spend
+from passwordless_async.testing.users import User
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp import web
+
+    from passwordless_async.testing.state import Exchange
+    from passwordless_async.testing.tokens import Grant
+
+
+@attrs.frozen(kw_only=True)
+class Play:
+    """A row of the table: where and how a fault acts.
+
+    Args:
+        unread: Whether the connection is closed before the body is read.
+        instead: Makes the answer; the request is not processed.
+        twist: Changes the grant.
+        after: Spoils the answer; None closes the connection.
+    """
+
+    unread: bool = False
+    instead: Callable[[Exchange, FaultOptions], Refusal] | None = None
+    twist: Callable[[Grant], Grant] | None = None
+    after: Callable[[web.Response, FaultOptions], Awaitable[web.Response | None]] | None = None
+
+
+def _answer(refusal: Refusal) -> Play:
+    return Play(instead=lambda _exchange, _options: refusal)
+
+
+def _rate_limited(style: RateLimitStyle) -> Play:
+    def answer(exchange: Exchange, options: FaultOptions) -> Refusal:
+        left = Allowance(limit=10, remaining=0, wait=options.retry_after)
+        return attrs.evolve(answers.TOO_MANY_REQUESTS, headers=exchange.state.limits.headers(left, style))
+
+    return Play(instead=answer)
+
+
+def _redirect(_exchange: Exchange, options: FaultOptions) -> Refusal:
+    return Refusal(302, "found", "moved", headers={"Location": options.location})
+
+
+def _challenge_fresh(exchange: Exchange, _options: FaultOptions) -> Refusal:
+    return challenge(exchange.state, exchange.path, exchange.state.nonces.fresh())
+
+
+def _challenge_same(exchange: Exchange, _options: FaultOptions) -> Refusal:
+    return challenge(exchange.state, exchange.path, exchange.state.nonces.fixed())
+
+
+def _challenge_bare(exchange: Exchange, _options: FaultOptions) -> Refusal:
+    return challenge(exchange.state, exchange.path, None)
+
+
+def _challenge_and_spend(exchange: Exchange, _options: FaultOptions) -> Refusal:
+    user, otp = presented(token_parameters(exchange.content_type, exchange.body))
+    spend(exchange.state, user, otp)
+    return challenge(exchange.state, exchange.path, exchange.state.nonces.current())
+
+
+def _evolve(**changes: Any) -> Play:  # noqa: ANN401 - members of Grant
+    return Play(twist=lambda grant: attrs.evolve(grant, **changes))
+
+
+def _claim(**claims: Any) -> Play:  # noqa: ANN401 - claims
+    return _evolve(id_token_claims=claims)
+
+
+async def _drop(_response: web.Response, _options: FaultOptions) -> None:
+    return None
+
+
+async def _slow(response: web.Response, options: FaultOptions) -> web.Response:
+    await (asyncio.sleep(options.delay) if options.until is None else options.until.wait())
+    return response
+
+
+async def _garbage(response: web.Response, _options: FaultOptions) -> web.Response:
+    body = response.body if isinstance(response.body, bytes) else b"{}"
+    response.body = body[: len(body) // 2]
+    return response
+
+
+async def _as_html(response: web.Response, _options: FaultOptions) -> web.Response:
+    response.content_type = "text/html"
+    return response
+
+
+async def _huge(response: web.Response, options: FaultOptions) -> web.Response:
+    frame = b'{"access_token":"%s"}'
+    response.body = frame % (b"a" * (options.size - len(frame) + 2))
+    return response
+
+
+_SOMEBODY_ELSE = User("email", "somebody.else@example.com")
+_OTHER_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"  # RFC 9449 §6.1, figure 7
+
+PLAYS: Mapping[Fault, Play] = {
+    Fault.SERVICE_UNAVAILABLE: _answer(answers.UNAVAILABLE),
+    Fault.RATE_LIMITED_X_RATELIMIT: _rate_limited(RateLimitStyle.X_RATELIMIT),
+    Fault.RATE_LIMITED_AUTH0: _rate_limited(RateLimitStyle.AUTH0),
+    Fault.RATE_LIMITED_RETRY_AFTER: _rate_limited(RateLimitStyle.RETRY_AFTER),
+    Fault.RATE_LIMITED_SILENT: _rate_limited(RateLimitStyle.SILENT),
+    Fault.REDIRECT: Play(instead=_redirect),
+    Fault.DROP_BEFORE_READ: Play(unread=True),
+    Fault.DROP_AFTER_PROCESSING: Play(after=_drop),
+    Fault.SLOW: Play(after=_slow),
+    Fault.GARBAGE_JSON: Play(after=_garbage),
+    Fault.WRONG_CONTENT_TYPE: Play(after=_as_html),
+    Fault.HUGE_BODY: Play(after=_huge),
+    Fault.CHALLENGE_FOREVER: Play(instead=_challenge_fresh),
+    Fault.CHALLENGE_FOREVER_SAME_NONCE: Play(instead=_challenge_same),
+    Fault.CHALLENGE_WITHOUT_HEADER: Play(instead=_challenge_bare),
+    Fault.CHALLENGE_SPENDS_CODE: Play(instead=_challenge_and_spend),
+    Fault.BEARER_TOKEN: _evolve(thumbprint=None),
+    Fault.TOKEN_OF_OTHER_KEY: _evolve(thumbprint=_OTHER_THUMBPRINT),
+    Fault.ID_TOKEN_OF_OTHER_USER: _claim(sub=_SOMEBODY_ELSE.subject, **_SOMEBODY_ELSE.claims),
+    Fault.ID_TOKEN_OF_OTHER_ISSUER: _claim(iss="https://elsewhere.example/"),
+    Fault.ID_TOKEN_OF_OTHER_CLIENT: _claim(aud="another-client"),
+    Fault.ID_TOKEN_EXPIRED: _claim(iat=1_000_000_000, exp=1_000_003_600),
+    Fault.ID_TOKEN_TAMPERED: _evolve(tamper_id_token=True),
+    Fault.MFA_REQUIRED: _answer(answers.MFA_REQUIRED),
+    Fault.ACCESS_DENIED: _answer(answers.ACCESS_DENIED),
+    Fault.USER_BLOCKED: _answer(answers.USER_BLOCKED),
+    Fault.ACCOUNT_BLOCKED: _answer(answers.ACCOUNT_BLOCKED),
+    Fault.UNAUTHORIZED_CLIENT: _answer(answers.UNAUTHORIZED_CLIENT),
+    Fault.ENDPOINT_DISABLED: _answer(answers.ENDPOINT_DISABLED),
+    Fault.VERIFICATION_REQUIRED: _answer(answers.VERIFICATION_REQUIRED),
+    Fault.SMS_PROVIDER_ERROR: _answer(answers.SMS_PROVIDER_ERROR),
+}
