@@ -1,0 +1,25 @@
+"""The command line. Its libraries are an extra: without them there is a hint, not a traceback."""
+
+from __future__ import annotations
+
+import sys
+
+INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+_EXTRA = frozenset(("click", "rich"))
+_HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[cli]'\n"
+
+
+def main() -> int:
+    """Run the command line and return the exit status."""
+    try:
+        # Here and not at the top: the libraries may be absent, and importing them takes long enough for a Ctrl-C.
+        from passwordless_async.cli.app import run  # noqa: PLC0415
+
+        return run()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.stderr.write(_HINT)
+        return 1

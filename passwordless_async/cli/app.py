@@ -1,0 +1,48 @@
+"""The group of commands, and how each of them ends: with a status and, at most, a line."""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+import click
+
+from passwordless_async.cli import INTERRUPTED
+from passwordless_async.cli.demo import demo
+from passwordless_async.cli.login import login
+from passwordless_async.cli.tenant import tenant
+
+
+def _version() -> str:
+    try:
+        return metadata.version("passwordless-async")
+    except metadata.PackageNotFoundError:
+        return "(not installed, run from its source)"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(_version(), message="%(prog)s %(version)s")
+def app() -> None:
+    """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
+
+
+for command in (demo, tenant, login):
+    app.add_command(command)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: What follows the program's name; that of this process unless given.
+
+    Returns:
+        The exit status: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
+    """
+    try:
+        status = app.main(arguments, prog_name="passwordless-async", standalone_mode=False)
+    except click.Abort:
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return status if isinstance(status, int) else 0

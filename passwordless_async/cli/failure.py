@@ -1,0 +1,51 @@
+"""Errors as somebody at a terminal reads them: one line that says what happened and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from passwordless_async.errors import PasswordlessError, RateLimited, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What the library calls an argument, and where it stood on the command line.
+_OPTIONS = {
+    "address": "--email",
+    "number": "--phone",
+    "domain": "--domain",
+    "client_id": "--client-id",
+    "client_secret": "the client secret",
+    "scope": "--scope",
+    "audience": "--audience",
+    "otp": "the code",
+}
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn the library's errors into click's: status 2 for wrong usage, 1 for everything else."""
+    try:
+        yield
+    except UsageError as error:
+        problem = str(error).removeprefix(f"{error.argument}: ")
+        hint = _OPTIONS.get(error.argument, error.argument)
+        raise click.BadParameter(problem, ctx=click.get_current_context(silent=True), param_hint=hint) from None
+    except PasswordlessError as error:
+        raise click.ClickException(f"{sentence(str(error))} {_advice(error)}") from None
+
+
+def sentence(text: str) -> str:
+    """Return a message with a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _advice(error: PasswordlessError) -> str:
+    if isinstance(error, RateLimited):
+        wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} seconds"
+        return f"Wait {wait}, then try again."
+    return error.advice

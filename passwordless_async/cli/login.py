@@ -1,0 +1,169 @@
+"""``login``: one person, one code, one look at what comes back.
+
+The code is typed in the open: it is worth nothing a moment later, and a slip that is not seen costs one of three
+attempts. It is not printed again, and neither is anything else that is secret, unless ``--show-tokens`` asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from passwordless_async import _clock
+from passwordless_async._secret import Secret
+from passwordless_async.auth0 import ClientSecretPost, NoClientAuth
+from passwordless_async.cli import show
+from passwordless_async.cli.failure import one_line
+from passwordless_async.client import PasswordlessClient
+from passwordless_async.identity import Email, Login, Phone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from passwordless_async.auth0 import ClientAuth
+    from passwordless_async.tokens import TokenSet
+
+_MAX_SECRET_FILE = 8192  # bytes; what is larger is another file than the one that was meant
+_SOURCES = "must be env:NAME, file:PATH or prompt; the secret itself does not belong on a command line"
+
+
+@click.command()
+@click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
+@click.option("--client-id", required=True, help="The application.")
+@click.option("--email", help="Who logs in: an e-mail address.")
+@click.option("--phone", help="Who logs in: a phone number such as +4930901820.")
+@click.option("--scope", default="openid profile email", show_default=True, help="What to ask for.")
+@click.option("--audience", help="The API that the access token is for.")
+@click.option(
+    "--client-secret-from",
+    metavar="SOURCE",
+    help="Where a confidential application's secret is: env:NAME, file:PATH or prompt.",
+)
+@click.option("--show-tokens", is_flag=True, help="Print the tokens too. They are secrets.")
+def login(
+    *,
+    domain: str,
+    client_id: str,
+    email: str | None,
+    phone: str | None,
+    scope: str,
+    audience: str | None,
+    client_secret_from: str | None,
+    show_tokens: bool,
+) -> None:
+    """Log one person in at a tenant, and show the claims and the key that the tokens are bound to."""
+    with one_line():
+        who = _who(email, phone)
+        # Made once with a code that is none: what is wrong with the options shows before a code is sent.
+        Login(who, "0", scope=scope, audience=audience)
+        client_auth = _client_auth(client_secret_from)
+
+        def client() -> PasswordlessClient:
+            return PasswordlessClient(domain, client_id, client_auth=client_auth)
+
+        # Two event loops with the prompt between them: inside of one, Ctrl-C would have to wait for the code.
+        asyncio.run(_start(client, who))
+        otp = _ask(f"A code was sent to {show.plain(who.username)}. Code: ")
+        tokens = asyncio.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
+    _print(tokens)
+    if show_tokens:
+        _print_secrets(tokens)
+
+
+def _who(email: str | None, phone: str | None) -> Email | Phone:
+    if email is not None and phone is None:
+        return Email(email)
+    if phone is not None and email is None:
+        return Phone(phone)
+    raise click.UsageError("Say who logs in: --email or --phone, one of them.", click.get_current_context())
+
+
+def _client_auth(source: str | None) -> ClientAuth:
+    if source is None:
+        return NoClientAuth()
+    kind, colon, name = source.partition(":")
+    read = {"env": _from_environment, "file": _from_file}.get(kind)
+    if source == "prompt":
+        return ClientSecretPost(click.prompt("Client secret", hide_input=True, err=True))
+    if read is None or not colon or not name:
+        raise click.BadParameter(_SOURCES, click.get_current_context(), param_hint="--client-secret-from")
+    return ClientSecretPost(read(name))
+
+
+def _from_environment(name: str) -> Secret:
+    secret = os.environ.get(name)
+    if secret is None:
+        raise click.ClickException(f"The environment variable {show.plain(name)} is not set.")
+    return Secret(secret)
+
+
+def _from_file(path: str) -> Secret:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_SECRET_FILE + 1)
+        # A file that was written by hand ends with a line break.
+        return Secret(content.decode().rstrip("\r\n"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    raise click.ClickException(f"The client secret cannot be read from {show.plain(path)}: {reason}.")
+
+
+def _ask(question: str) -> Secret:
+    # Not click.prompt: it writes to standard output, which is for what was asked for.
+    click.echo(question, nl=False, err=True)
+    answer = Secret(sys.stdin.readline())
+    if not answer.endswith("\n"):
+        click.echo(err=True)
+    if not answer.strip():
+        raise click.ClickException("No code was given.")
+    return Secret(answer.strip())
+
+
+async def _start(client: Callable[[], PasswordlessClient], who: Email | Phone) -> None:
+    async with client() as opened:
+        await opened.start(who)
+
+
+async def _exchange(client: Callable[[], PasswordlessClient], login: Login) -> TokenSet:
+    async with client() as opened:
+        return await opened.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
+
+
+def _print(tokens: TokenSet) -> None:
+    if tokens.claims is not None:
+        show.table("Claims", tokens.claims.items())
+    binding = {
+        "token type": tokens.token_type,
+        "bound to key": tokens.key.thumbprint,
+        "expires in": _expiry(tokens.expires_at),
+        "scope": tokens.scope,
+        "refresh token": "no" if tokens.refresh_token is None else "yes",
+    }
+    show.table("Binding", binding.items())
+
+
+def _expiry(expires_at: int | None) -> str:
+    if expires_at is None:
+        return "the tenant did not say"
+    at = datetime.fromtimestamp(expires_at, UTC)
+    return f"{expires_at - int(_clock.now()):,} seconds, at {at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _print_secrets(tokens: TokenSet) -> None:
+    for name, value in _secrets(tokens):
+        # In full and on a line of its own, where a table would break it: it is there to be copied.
+        click.echo(f"{name}: {value}")
+
+
+def _secrets(tokens: TokenSet) -> Iterator[tuple[str, Secret]]:
+    yield "access_token", tokens.access_token
+    if tokens.refresh_token is not None:
+        yield "refresh_token", tokens.refresh_token
+    if tokens.id_token is not None:
+        yield "id_token", tokens.id_token

@@ -1,0 +1,94 @@
+"""What goes on the screen: tables on standard output, progress on standard error.
+
+Nothing that came from a server reaches the terminal before :func:`plain` has seen it, and nothing is printed as
+markup.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Self
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from rich.progress import Task
+
+_REFRESH = 5  # times a second: drawing takes time from what is measured
+
+
+def plain(value: object) -> str:
+    """Return a value as text that a terminal takes as text: a control character would be a command to it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def table(title: str, rows: Iterable[tuple[str, object]], *, numbers: bool = False) -> None:
+    """Print names and values.
+
+    Args:
+        title: What stands above.
+        rows: The names and the values.
+        numbers: Whether the values are numbers, which stand better to the right.
+    """
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False)
+    grid.add_column(overflow="fold")
+    grid.add_column(justify="right" if numbers else "left", overflow="fold")
+    for name, value in rows:
+        grid.add_row(Text(plain(name)), Text(plain(value), style="cyan"))
+    Console(highlight=False).print(grid)
+
+
+class Bar:
+    """Progress on standard error; silent where that is not a terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _Pace(),
+            console=Console(stderr=True),
+            refresh_per_second=_REFRESH,
+            disable=not sys.stderr.isatty(),
+        )
+
+    def phase(self, description: str, total: int, unit: str) -> Callable[[], None]:
+        """Begin a phase.
+
+        Args:
+            description: What is being done.
+            total: How many times it will be done.
+            unit: What it is done to, in the plural.
+
+        Returns:
+            What to call each time one is done.
+        """
+        return partial(self._progress.advance, self._progress.add_task(description, total=total, unit=unit))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+
+class _Pace(ProgressColumn):
+    """How many are done, of how many, and how many a second."""
+
+    def render(self, task: Task) -> Text:
+        """Render the column."""
+        seconds = task.finished_time or task.elapsed
+        pace = f"{task.completed / seconds:,.0f} {task.fields['unit']}/s" if seconds else ""
+        return Text(f"{task.completed:>6,.0f}/{task.total or 0:,.0f}  {pace}")

@@ -1,0 +1,67 @@
+"""``tenant``: a tenant on this machine, whose mails and messages are printed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import click
+
+from passwordless_async.cli import show
+from passwordless_async.testing import LocalTenant, Message
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="Where to listen on 127.0.0.1; 0 takes a free port.",
+)
+def tenant(port: int) -> None:
+    """Run a tenant on this machine and print each code as it is "sent".
+
+    It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when it is stopped with
+    Ctrl-C.
+    """
+    try:
+        asyncio.run(_serve(port))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise click.ClickException(f"The tenant cannot listen on port {port}: {error.strerror}.") from None
+
+
+async def _serve(port: int) -> None:
+    sent: asyncio.Queue[Message] = asyncio.Queue()
+    async with LocalTenant(port=port) as tenant:
+        # Printed here and not where it is sent: output that cannot be written must not fail a request.
+        tenant.outbox.on_send = sent.put_nowait
+        _introduce(tenant)
+        while True:
+            _print(await sent.get())
+
+
+def _introduce(tenant: LocalTenant) -> None:
+    client_id, client_secret = tenant.confidential_client
+    rows = (
+        ("Tenant", tenant.url),
+        ("Public client", tenant.public_client_id),
+        ("Confidential client", client_id),
+        ("  its secret", str(client_secret)),
+        ("APIs", ", ".join(tenant.settings.apis)),
+    )
+    for name, value in rows:
+        click.echo(f"{name:<20} {value}")
+    click.echo("\nStop it with Ctrl-C. Log in from another terminal, for example with:")
+    click.echo(
+        f"  passwordless-async login --domain {tenant.url} --client-id {tenant.public_client_id}"
+        " --email ada@example.com\n"
+    )
+
+
+def _print(message: Message) -> None:
+    at = time.strftime("%H:%M:%S", time.localtime(message.at))
+    code = "a link: start with send=code for a code" if message.code is None else message.code
+    click.echo(f"{at}  {show.plain(message.username)}  {code}")
