@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from passwordless_async import _clock
-from passwordless_async._secret import Secret, conceal
+from passwordless_async._secret import conceal, hide
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 
@@ -42,13 +42,13 @@ class ProofGenerator:
     def __init__(
         self, key: DPoPKey, *, clock: Callable[[], float] = _clock.now, jti: Callable[[], str] = _clock.unique_id
     ) -> None:
-        key = conceal(key)
+        key = hide(key)
         if not isinstance(key, DPoPKey):
             raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         self.key = key
         self._clock = clock
         self._jti = jti
-        self._ath: tuple[str, str] = (Secret(), "")
+        self._ath: tuple[str | None, str] = (None, "")
 
     def proof(self, method: str, url: str | URL, *, nonce: str | None = None, access_token: str | None = None) -> str:
         """Make a proof for one transmission.
