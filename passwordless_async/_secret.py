@@ -39,6 +39,21 @@ class SecretDict(dict[str, Any]):
         return REDACTED
 
 
+def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, before it is checked
+    """Return a text as a :class:`Secret`, anything else hidden.
+
+    Public functions rebind a secret argument with this in their first statement, so that no frame of ours holds
+    the bare text when an error's traceback is printed with its locals. A code given as an ``int``, or a secret as
+    ``bytes``, is a secret too.
+    """
+    return Secret(value) if isinstance(value, str) else hide(value)
+
+
+def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()
+    """Return bytes as :class:`SecretBytes`, anything else as :func:`conceal` does."""
+    return SecretBytes(value) if isinstance(value, bytes) else conceal(value)
+
+
 class _Hidden:
     """Stands for a secret of the wrong type; nothing is kept of it but the name of that type."""
 
@@ -48,23 +63,14 @@ class _Hidden:
         return REDACTED
 
 
-def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, before it is checked
-    """Return a text as a :class:`Secret`, and what does not show its contents as it is.
+def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
+    """Return an object as it is, and for what Python prints with its contents a stand-in of the same type name.
 
-    Public functions rebind a secret argument with this in their first statement, so that no frame of ours holds
-    the bare text when an error's traceback is printed with its locals. A code given as an ``int``, or a secret as
-    ``bytes``, is a secret too: what comes back for it is of no use, but of a type with the same name.
+    An object of ours keeps its secrets to itself; a private key given as a dict or as text does not.
     """
-    if isinstance(value, str):
-        return Secret(value)
     if value is None or type(value).__module__ != "builtins":
         return value
     return type(type(value).__name__, (_Hidden,), {})()
-
-
-def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()
-    """Return bytes as :class:`SecretBytes`, anything else as :func:`conceal` does."""
-    return SecretBytes(value) if isinstance(value, bytes) else conceal(value)
 
 
 def redacted(value: object) -> str:

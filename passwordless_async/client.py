@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async import _check, bulk, flow
-from passwordless_async._secret import conceal
+from passwordless_async._secret import conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SharedFlight
@@ -57,7 +57,7 @@ class PasswordlessClient:
         timeout: float = 10.0,
         max_in_flight: int = 512,
     ) -> None:
-        client_auth = conceal(client_auth)
+        client_auth = hide(client_auth)
         self._tenant = flow.Tenant(Application(domain, client_id, client_auth))
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
@@ -148,7 +148,7 @@ class PasswordlessClient:
             NotSent: Nothing of the login left this machine.
             OutcomeUnknown: The code left and no usable answer came: it may be spent.
         """
-        otp, key = conceal(otp), conceal(key)
+        otp, key = conceal(otp), hide(key)
         login = Login(who, otp, scope=scope, audience=audience, key=key)
         return await self._exchange(login, forwarded_for)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 
 from passwordless_async import _check
-from passwordless_async._secret import Secret, conceal, redacted
+from passwordless_async._secret import Secret, conceal, hide, redacted
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Login:
         key: DPoPKey | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
-        otp, key = conceal(otp), conceal(key)
+        otp, key = conceal(otp), hide(key)
         # By what it can do: the class is of a layer above this one.
         if key is not None and not hasattr(type(key), "header_segment"):
             raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
