@@ -1,0 +1,178 @@
+"""Checks of arguments: the value as it was, or an error that names the argument and not the value."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passwordless_async import UsageError, _check
+
+SETTINGS = settings(max_examples=200, deadline=None)
+NOT_VISIBLE = "must be visible ASCII characters, without spaces"
+NOT_PRINTABLE = "must not contain spaces or control characters"
+NOT_SCOPE = "must be visible ASCII words with one space between, without quote or backslash"
+NOT_LANGUAGE = "must be a BCP 47 language tag such as 'en' or 'pt-BR'"
+NOT_SECONDS = "must be a number of seconds above 0"
+
+REFUSALS = [
+    (_check.bounded, None, "must be a str, not NoneType"),
+    (_check.bounded, b"x", "must be a str, not bytes"),
+    (_check.bounded, "", "must not be empty"),
+    (_check.bounded, "x" * 9, "must be at most 8 characters long, not 9"),
+    (_check.text, 5, "must be a str, not int"),
+    (_check.text, "", "must not be empty"),
+    (_check.text, "x" * 9, "must be at most 8 characters long, not 9"),
+    (_check.text, "a b", NOT_VISIBLE),
+    (_check.text, "a\n", NOT_VISIBLE),
+    (_check.text, "a\r\nb", NOT_VISIBLE),
+    (_check.text, "\0", NOT_VISIBLE),
+    (_check.text, "\x7f", NOT_VISIBLE),
+    (_check.text, "é", NOT_VISIBLE),
+    (_check.text, "١٢٣", NOT_VISIBLE),
+    (_check.printable, "", "must not be empty"),
+    (_check.printable, "x" * 9, "must be at most 8 characters long, not 9"),
+    (_check.printable, "a b", NOT_PRINTABLE),
+    (_check.printable, "a\u00a0b", NOT_PRINTABLE),
+    (_check.printable, "a\u2028b", NOT_PRINTABLE),
+    (_check.printable, "a\tb", NOT_PRINTABLE),
+    (_check.printable, "a\0b", NOT_PRINTABLE),
+    (_check.printable, "\ud800", NOT_PRINTABLE),
+    (_check.printable, "\u202e", NOT_PRINTABLE),
+]
+
+
+@pytest.mark.parametrize(("check", "value", "problem"), REFUSALS)
+def test_texts_refused(check: object, value: object, problem: str):
+    """A text that is not of its form is refused, and the argument is named."""
+    with pytest.raises(UsageError) as refused:
+        check("thing", value, at_most=8)
+    assert ("thing", f"thing: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        (_check.bounded, " \n\0é "),
+        (_check.bounded, "x" * 8),
+        (_check.text, "!"),
+        (_check.text, "~123AZ!~"),
+        (_check.printable, "é"),
+        (_check.printable, "用户@例子"),
+    ],
+)
+def test_texts_accepted(check: object, value: str):
+    """A text of its form comes back as it was."""
+    assert value == check("thing", value, at_most=8)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (5, "must be a str, not int"),
+        ("", "must not be empty"),
+        ("x" * 4097, "must be at most 4096 characters long, not 4097"),
+        (" openid", NOT_SCOPE),
+        ("openid ", NOT_SCOPE),
+        ("openid  email", NOT_SCOPE),
+        ("openid\temail", NOT_SCOPE),
+        ("openid\n", NOT_SCOPE),
+        ('read:"x"', NOT_SCOPE),
+        ("a\\b", NOT_SCOPE),
+        ("é", NOT_SCOPE),
+        ("a\0", NOT_SCOPE),
+        ("\x7f", NOT_SCOPE),
+    ],
+)
+def test_scopes_refused(value: object, problem: str):
+    """RFC 6749 §3.3: words of visible ASCII but quote and backslash, with one space between."""
+    with pytest.raises(UsageError) as refused:
+        _check.scope(value)
+    assert ("scope", f"scope: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize(
+    "value", [None, "openid", "openid profile email offline_access", "read:things https://a.example/b!#[]^~"]
+)
+def test_scopes_accepted(value: str | None):
+    """A scope comes back as it was; none is none."""
+    assert value == _check.scope(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (5, "must be a str, not int"),
+        ("", "must not be empty"),
+        ("a" * 65, "must be at most 64 characters long, not 65"),
+        ("de_AT", NOT_LANGUAGE),
+        ("de-", NOT_LANGUAGE),
+        ("-de", NOT_LANGUAGE),
+        ("d3", NOT_LANGUAGE),
+        ("de\r\nX-Evil: 1", NOT_LANGUAGE),
+        ("deutschland", NOT_LANGUAGE),
+        ("de-deutschland", NOT_LANGUAGE),
+        ("en, de;q=0.5", NOT_LANGUAGE),
+    ],
+)
+def test_languages_refused(value: object, problem: str):
+    """What is not of the form of a language tag never becomes a header field."""
+    with pytest.raises(UsageError) as refused:
+        _check.language_tag(value)
+    assert ("language", f"language: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize("value", [None, "en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "i-klingon"])
+def test_languages_accepted(value: str | None):
+    """A language tag comes back as it was; none is none."""
+    assert value == _check.language_tag(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (0, "must be at least 1, not 0"),
+        (-1, "must be at least 1, not -1"),
+        (1.0, "must be an int, not float"),
+        ("1", "must be an int, not str"),
+        (True, "must be an int, not bool"),
+        (None, "must be an int, not NoneType"),
+    ],
+)
+def test_numbers_refused(value: object, problem: str):
+    """A number of things is a whole one, of one or more."""
+    with pytest.raises(UsageError) as refused:
+        _check.positive("concurrency", value)
+    assert ("concurrency", f"concurrency: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, -math.inf, math.nan, True, "1", None])
+def test_seconds_refused(value: object):
+    """A length of time is finite and above nothing."""
+    with pytest.raises(UsageError) as refused:
+        _check.seconds("timeout", value)
+    assert ("timeout", f"timeout: {NOT_SECONDS}") == (refused.value.argument, str(refused.value))
+
+
+def test_numbers_accepted():
+    """A number that is of its form comes back."""
+    assert (1, 512) == (_check.positive("n", 1), _check.positive("n", 512))
+    assert (10.0, 0.5) == (_check.seconds("n", 10), _check.seconds("n", 0.5))
+
+
+@pytest.mark.parametrize("check", [_check.text, _check.printable, _check.bounded])
+@SETTINGS
+@given(value=st.text(max_size=12))
+def test_a_refusal_never_repeats_the_value(check: object, value: str):
+    """What is passed comes back untouched, or is refused in words that depend on nothing but its length."""
+    try:
+        assert value == check("thing", value, at_most=8)
+    except UsageError as refused:
+        assert str(refused) in {  # noqa: PT017 - either is right
+            "thing: must not be empty",
+            f"thing: must be at most 8 characters long, not {len(value)}",
+            f"thing: {NOT_VISIBLE}",
+            f"thing: {NOT_PRINTABLE}",
+        }

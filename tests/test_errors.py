@@ -1,0 +1,283 @@
+"""The error tree: its shape, its words and its facts."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import re
+
+import pytest
+
+import passwordless_async
+from passwordless_async import errors
+from passwordless_async._secret import Secret
+from passwordless_async.errors import (
+    AccessDenied,
+    CodeExpired,
+    InvalidClient,
+    InvalidDPoPProof,
+    InvalidIdToken,
+    InvalidRefreshToken,
+    KeyMismatch,
+    KeyMissing,
+    MalformedAnswer,
+    MfaRequired,
+    NonceChallengeRepeated,
+    NotSenderConstrained,
+    NotSent,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessError,
+    ProtocolError,
+    QuotaExceeded,
+    RateLimited,
+    StoreError,
+    TemporarilyUnavailable,
+    TooManyAttempts,
+    TransportError,
+    UnauthorizedClient,
+    UsageError,
+    UseDPoPNonce,
+    VerificationRequired,
+    WrongCode,
+)
+
+SAID_NO = {"status": 403, "error": "e", "error_description": "d"}
+
+# Error, message, code, whether trying again can help, advice.
+TABLE = [
+    (PasswordlessError("m"), "m", "passwordless_error", False, "See the message."),
+    (
+        UsageError("otp", "must not be empty"),
+        "otp: must not be empty",
+        "usage_error",
+        False,
+        "Correct the argument that the message names.",
+    ),
+    (
+        OAuthError(**SAID_NO),
+        "e (403): d",
+        "oauth_error",
+        False,
+        "Read error and error_description: the server says why.",
+    ),
+    (OAuthError(status=400, error="e"), "e (400)", "oauth_error", False, OAuthError.advice),
+    (
+        WrongCode(**SAID_NO),
+        "e (403): d",
+        "wrong_code",
+        False,
+        "Ask the user for the newest code; after three failures start again.",
+    ),
+    (CodeExpired(**SAID_NO), "e (403): d", "code_expired", False, "Start again: a new code is needed."),
+    (
+        TooManyAttempts(**SAID_NO),
+        "e (403): d",
+        "too_many_attempts",
+        False,
+        "Start again, or have the account unblocked if the description says that it is blocked.",
+    ),
+    (
+        MfaRequired(**SAID_NO, mfa_token="t", mfa_requirements={"challenge": []}),
+        "e (403): d",
+        "mfa_required",
+        False,
+        "Go on with the MFA endpoints.",
+    ),
+    (
+        RateLimited(**SAID_NO, retry_after=1.5),
+        "e (403): d",
+        "rate_limited",
+        True,
+        "Wait retry_after seconds, then try again.",
+    ),
+    (
+        AccessDenied(**SAID_NO),
+        "e (403): d",
+        "access_denied",
+        False,
+        "The user is not allowed in; see the tenant's logs.",
+    ),
+    (
+        VerificationRequired(**SAID_NO),
+        "e (403): d",
+        "verification_required",
+        False,
+        "Show the tenant's captcha and start again with captcha=.",
+    ),
+    (InvalidClient(**SAID_NO), "e (403): d", "invalid_client", False, "Check client_id and client_auth."),
+    (
+        UnauthorizedClient(**SAID_NO),
+        "e (403): d",
+        "unauthorized_client",
+        False,
+        "Enable the Passwordless OTP grant for the application and Identifier First for the tenant.",
+    ),
+    (
+        InvalidRefreshToken(**SAID_NO),
+        "e (403): d",
+        "invalid_refresh_token",
+        False,
+        "The session is over: the user logs in again.",
+    ),
+    (TemporarilyUnavailable(**SAID_NO), "e (403): d", "temporarily_unavailable", True, "Try again later."),
+    (
+        InvalidDPoPProof(**SAID_NO),
+        "e (403): d",
+        "invalid_dpop_proof",
+        False,
+        "Check the clock of this machine, the URL and the key.",
+    ),
+    (
+        UseDPoPNonce(status=401, nonce="n"),
+        "use_dpop_nonce (401)",
+        "use_dpop_nonce",
+        True,
+        "Sign a new proof with the nonce.",
+    ),
+    (
+        NonceChallengeRepeated(**SAID_NO),
+        "e (403): d",
+        "nonce_challenge_repeated",
+        False,
+        "The server refuses nonces of its own: look at its clock, its load balancing or a proxy between.",
+    ),
+    (ProtocolError("m"), "m", "protocol_error", False, "The answer was thrown away; have the server checked."),
+    (
+        NotSenderConstrained("m"),
+        "m",
+        "not_sender_constrained",
+        False,
+        "Set the API's sender-constraining policy to DPoP; the tokens were thrown away.",
+    ),
+    (
+        InvalidIdToken("iss", "is another"),
+        "ID token, iss: is another",
+        "invalid_id_token",
+        False,
+        "Check domain and client_id; the tokens were thrown away.",
+    ),
+    (
+        MalformedAnswer("no JSON", status=200),
+        "no JSON (status 200)",
+        "malformed_answer",
+        False,
+        "The answer was thrown away; have the server checked.",
+    ),
+    (TransportError("m"), "m", "transport_error", False, "Check the network and the domain."),
+    (NotSent("m"), "m", "not_sent", True, "Try again: nothing was sent."),
+    (
+        OutcomeUnknown("m", status=503),
+        "m",
+        "outcome_unknown",
+        False,
+        "Do not send the same code again: start again for a new one.",
+    ),
+    (QuotaExceeded("m"), "m", "quota_exceeded", True, "Try again later, or raise the quota."),
+    (StoreError("m"), "m", "store_error", False, "Check the store."),
+    (
+        KeyMissing("m"),
+        "m",
+        "key_missing",
+        False,
+        "Keep tokens and key together; the user logs in again.",
+    ),
+    (KeyMismatch("m"), "m", "key_mismatch", False, "Use the key that the login was made with."),
+]
+CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+
+
+def documented_tree() -> dict[str, str]:
+    """Return each class that the docstring draws, with the class above it."""
+    above: dict[int, str] = {}
+    parents: dict[str, str] = {}
+    for line in errors.__doc__.splitlines():
+        if drawn := re.match(r"    ([│├└─ ]*)([A-Z]\w+)", line):
+            depth = len(drawn[1])
+            above[depth] = drawn[2]
+            parents[drawn[2]] = above[depth - 4] if depth else "Exception"
+    return parents
+
+
+@pytest.mark.parametrize(("error", "message", "code", "retryable", "advice"), TABLE)
+def test_words(error: PasswordlessError, message: str, code: str, advice: str, *, retryable: bool):
+    """Message, stable code, whether trying again can help, and advice: to the letter."""
+    assert (message, code, retryable, advice) == (str(error), error.code, error.retryable, error.advice)
+
+
+def test_the_table_has_every_class():
+    """No error is left out of the table of words."""
+    assert set(CLASSES) == {type(error) for error, *_ in TABLE}
+
+
+def test_the_codes_are_distinct():
+    """A code names one class."""
+    codes = [kind.code for kind in CLASSES]
+    assert sorted(set(codes)) == sorted(codes)
+
+
+def test_the_tree_is_the_one_that_is_drawn():
+    """The docstring draws the tree as it is, each class with its one base."""
+    assert documented_tree() == {kind.__name__: kind.__base__.__name__ for kind in CLASSES}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_one_base(kind: type[PasswordlessError]):
+    """Each class has one base, so that blame is one type."""
+    assert (kind.__base__,) == kind.__bases__
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_exported(kind: type[PasswordlessError]):
+    """Each class can be imported from the package."""
+    assert kind is getattr(passwordless_async, kind.__name__)
+    assert kind.__name__ in passwordless_async.__all__
+
+
+@pytest.mark.parametrize("error", [row[0] for row in TABLE])
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301
+def test_carried_elsewhere(again: object, error: PasswordlessError):
+    """An error crosses to another process, or is copied, with its type, message and facts."""
+    other = again(error)
+    assert (type(error), error.args, vars(error)) == (type(other), other.args, vars(other))
+
+
+@pytest.mark.parametrize(
+    ("error", "facts"),
+    [
+        (UsageError("otp", "x"), {"argument": "otp"}),
+        (OAuthError(status=400, error="e"), {"status": 400, "error": "e", "error_description": ""}),
+        (
+            MfaRequired(status=403, error="mfa_required"),
+            {
+                "status": 403,
+                "error": "mfa_required",
+                "error_description": "",
+                "mfa_token": None,
+                "mfa_requirements": {},
+            },
+        ),
+        (
+            RateLimited(**SAID_NO),
+            {"status": 403, "error": "e", "error_description": "d", "retry_after": None},
+        ),
+        (
+            UseDPoPNonce(status=400),
+            {"status": 400, "error": "use_dpop_nonce", "error_description": "", "nonce": None},
+        ),
+        (InvalidIdToken("exp", "x"), {"claim": "exp"}),
+        (MalformedAnswer("x", status=302), {"status": 302}),
+        (OutcomeUnknown("x"), {"status": None}),
+    ],
+)
+def test_facts_are_attributes(error: PasswordlessError, facts: dict[str, object]):
+    """What an error knows is in attributes, and nothing else is."""
+    assert facts == vars(error)
+
+
+def test_a_secret_fact_stays_a_secret():
+    """The token of MFA prints redacted after a journey to another process too."""
+    error = pickle.loads(pickle.dumps(MfaRequired(status=403, error="mfa_required", mfa_token=Secret("t"))))  # noqa: S301
+    assert error.mfa_token == "t"
+    assert repr(error.mfa_token) == "<redacted>"

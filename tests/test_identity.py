@@ -1,0 +1,231 @@
+"""Users and logins: what is accepted comes through untouched, what is not is refused before anything is sent."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passwordless_async import DPoPKey, Email, Login, Phone, UsageError
+from passwordless_async.identity import user
+
+SETTINGS = settings(max_examples=300, deadline=None)
+ADA = Email("ada@example.com")
+NOT_AN_ADDRESS = "must be of the form name@domain"
+NOT_PRINTABLE = "must not contain spaces or control characters"
+NOT_E164 = "must be E.164: a plus, the country code, two to fifteen digits in all"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ada@example.com",
+        "a@b",
+        "Ada.Lovelace+tag@EXAMPLE.com",
+        "o'hara@example.com",
+        "用户@例子.example",
+        "a" * 242 + "@example.com",
+    ],
+)
+def test_addresses_accepted(address: str):
+    """An address is kept exactly as given: no folding of case, no trimming."""
+    who = Email(address)
+    assert ("email", address, address) == (who.realm, who.address, who.username)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("", "must not be empty"),
+        (None, "must be a str, not NoneType"),
+        (b"a@b", "must be a str, not bytes"),
+        ("a" * 243 + "@example.com", "must be at most 254 characters long, not 255"),
+        ("ada", NOT_AN_ADDRESS),
+        ("@example.com", NOT_AN_ADDRESS),
+        ("ada@", NOT_AN_ADDRESS),
+        ("@", NOT_AN_ADDRESS),
+        ("a@b@c", NOT_AN_ADDRESS),
+        ("a@@b", NOT_AN_ADDRESS),
+        (" ada@example.com", NOT_PRINTABLE),
+        ("ada@example.com ", NOT_PRINTABLE),
+        ("ada@example.com\n", NOT_PRINTABLE),
+        ("ada\r\n@example.com", NOT_PRINTABLE),
+        ("ada\0@example.com", NOT_PRINTABLE),
+        ("a\u00a0b@example.com", NOT_PRINTABLE),
+        ("a\ud800@example.com", NOT_PRINTABLE),
+        ("a\x7f@example.com", NOT_PRINTABLE),
+    ],
+)
+def test_addresses_refused(address: object, problem: str):
+    """What is no address is refused by name."""
+    with pytest.raises(UsageError) as refused:
+        Email(address)
+    assert ("address", f"address: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize("number", ["+4930901820", "+12", "+123456789012345"])
+def test_numbers_accepted(number: str):
+    """A number is kept exactly as given."""
+    who = Phone(number)
+    assert ("sms", number, number) == (who.realm, who.number, who.username)
+
+
+@pytest.mark.parametrize(
+    ("number", "problem"),
+    [
+        ("", "must not be empty"),
+        (4930901820, "must be a str, not int"),
+        ("+1234567890123456", "must be at most 16 characters long, not 17"),
+        ("4930901820", NOT_E164),
+        ("+0930901820", NOT_E164),
+        ("+1", NOT_E164),
+        ("+", NOT_E164),
+        ("+49 30 901820", NOT_E164),
+        ("+49-30-901820", NOT_E164),
+        ("+4930901820\n", NOT_E164),
+        ("+\u0664\u0669\u0663\u0660", NOT_E164),
+        ("++4930901820", NOT_E164),
+        ("+49a0901820", NOT_E164),
+        ("+4930\x00901820", NOT_E164),
+    ],
+)
+def test_numbers_refused(number: object, problem: str):
+    """What is not E.164 is refused by name; digits of other scripts are none."""
+    with pytest.raises(UsageError) as refused:
+        Phone(number)
+    assert ("number", f"number: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@SETTINGS
+@given(st.text(max_size=20) | st.from_regex(r"\A\+[0-9]{1,16}\Z"))
+def test_a_number_is_e164_or_refused(text: str):
+    """A phone is made exactly of what E.164 allows."""
+    try:
+        accepted = Phone(text).username == text
+    except UsageError:
+        accepted = False
+    assert accepted is (re.fullmatch(r"\+[1-9][0-9]{1,14}", text, re.ASCII) is not None)
+
+
+@SETTINGS
+@given(st.text(max_size=12) | st.tuples(st.text(max_size=5), st.text(max_size=5)).map("@".join))
+def test_an_address_can_always_be_sent(text: str):
+    """An address that is accepted is the text itself and can be encoded."""
+    try:
+        who = Email(text)
+    except UsageError as refused:
+        assert refused.argument == "address"  # noqa: PT017 - either is right
+    else:
+        assert text == who.username == who.username.encode().decode()
+
+
+@pytest.mark.parametrize(
+    ("who", "shown"),
+    [(ADA, "Email('a…@…')"), (Phone("+4930901820"), "Phone('+49…')"), (Phone("+12"), "Phone('+12…')")],
+)
+def test_a_user_prints_without_the_address(who: Email | Phone, shown: str):
+    """An address is personal data: a log tells two users apart and cannot write to them."""
+    assert shown == repr(who) == str(who)
+
+
+def test_users_are_values():
+    """Two users of one address are equal, of one hash, and cannot be changed."""
+    assert Email("ada@example.com") == ADA
+    assert hash(Email("ada@example.com")) == hash(ADA)
+    assert Email("Ada@example.com") != ADA
+    assert Phone("+12") != Email("1@2")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        ADA.address = "eve@example.com"
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Phone("+12").number = "+13"
+
+
+def test_a_login_keeps_what_it_was_given():
+    """A login holds its parameters, the key and the caller's own tag, untouched."""
+    key, tag = DPoPKey.generate(), object()
+    login = Login(ADA, "123456", scope="openid", audience="https://api.example", key=key, tag=tag)
+    assert (ADA, "123456", "openid", "https://api.example") == (login.who, login.otp, login.scope, login.audience)
+    assert key is login.key
+    assert tag is login.tag
+
+
+def test_a_login_needs_no_more_than_a_user_and_a_code():
+    """Scope, audience, key and tag may be left out."""
+    login = Login(ADA, "123456")
+    assert (None, None, None, None) == (login.scope, login.audience, login.key, login.tag)
+
+
+def test_logins_are_values():
+    """Equal logins are equal whatever their tags; one with another code is not; a changed copy is checked again."""
+    assert Login(ADA, "1", tag=1) == Login(ADA, "1", tag=2)
+    assert Login(ADA, "1") != Login(ADA, "2")
+    assert attrs.evolve(Login(ADA, "1"), otp="2") == Login(ADA, "2")
+    with pytest.raises(UsageError):
+        attrs.evolve(Login(ADA, "1"), otp="")
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Login(ADA, "1").otp = "2"
+
+
+@pytest.mark.parametrize("otp", ["1", "123456", "x" * 40, "!~"])
+def test_codes_accepted(otp: str):
+    """A code is one to forty visible ASCII characters."""
+    assert otp == Login(ADA, otp).otp
+
+
+@pytest.mark.parametrize(
+    ("otp", "problem"),
+    [
+        ("", "must not be empty"),
+        ("1" * 41, "must be at most 40 characters long, not 41"),
+        ("123 456", "must be visible ASCII characters, without spaces"),
+        ("123456\n", "must be visible ASCII characters, without spaces"),
+        ("123\r\n456", "must be visible ASCII characters, without spaces"),
+        ("12\x00", "must be visible ASCII characters, without spaces"),
+        ("١٢٣٤٥٦", "must be visible ASCII characters, without spaces"),
+        (123456, "must be a str, not int"),
+        (b"123456", "must be a str, not bytes"),
+        (["123456"], "must be a str, not list"),
+        (None, "must be a str, not NoneType"),
+    ],
+)
+def test_codes_refused(otp: object, problem: str):
+    """What no code can be is refused before it can be spent."""
+    with pytest.raises(UsageError) as refused:
+        Login(ADA, otp)
+    assert ("otp", f"otp: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "problem"),
+    [
+        ("who", "ada@example.com", "must be an Email or a Phone, not str"),
+        ("who", None, "must be an Email or a Phone, not NoneType"),
+        ("who", Email, "must be an Email or a Phone, not type"),
+        ("scope", "a  b", "must be visible ASCII words with one space between, without quote or backslash"),
+        ("scope", "", "must not be empty"),
+        ("scope", ["openid"], "must be a str, not list"),
+        ("audience", "", "must not be empty"),
+        ("audience", "a b", "must not contain spaces or control characters"),
+        ("audience", "a\nb", "must not contain spaces or control characters"),
+        ("audience", "a" * 2049, "must be at most 2048 characters long, not 2049"),
+        ("audience", 5, "must be a str, not int"),
+        ("key", {"kty": "EC"}, "must be a DPoPKey, not dict"),
+        ("key", '{"kty": "EC"}', "must be a DPoPKey, not str"),
+        ("key", DPoPKey, "must be a DPoPKey, not type"),
+        ("key", object(), "must be a DPoPKey, not object"),
+    ],
+)
+def test_logins_refused(argument: str, value: object, problem: str):
+    """Every other argument of a login that is not of its form is refused by name."""
+    with pytest.raises(UsageError) as refused:
+        Login(**{"who": ADA, "otp": "123456", argument: value})
+    assert (argument, f"{argument}: {problem}") == (refused.value.argument, str(refused.value))
+
+
+@pytest.mark.parametrize("who", [ADA, Phone("+12")])
+def test_a_user_is_one(who: Email | Phone):
+    """What is a user comes back as it was."""
+    assert who is user("who", who)

@@ -1,0 +1,177 @@
+"""Requests and answers as values."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+from yarl import URL
+
+from passwordless_async import MalformedAnswer
+from passwordless_async._secret import Secret, SecretBytes, SecretDict
+from passwordless_async.wire import HttpRequest, HttpResponse
+
+SETTINGS = settings(max_examples=300, deadline=None)
+JSON = "application/json"
+# RFC 8259 knows no NaN; two numbers of one value are two texts.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def answer(body: bytes, content_type: str | None = JSON, status: int = 200) -> HttpResponse:
+    """Return an answer."""
+    return HttpResponse(status, CIMultiDict({} if content_type is None else {"Content-Type": content_type}), body)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "APPLICATION/JSON",
+        " application/json ",
+        "application/problem+json",
+        "application/jwk-set+json; a=b",
+    ],
+)
+def test_json_by_any_of_its_names(content_type: str):
+    """JSON is read whatever parameters, case or suffix its name has."""
+    assert {"a": 1} == answer(b'{"a":1}', content_type).json_object()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/html",
+        "text/json",
+        "text/plain; application/json",
+        "application/jsonp",
+        "application/x-json-not",
+        "image/svg+json",
+        "application/jwt",
+    ],
+)
+def test_json_by_another_name_is_none(content_type: str | None):
+    """A body that does not say that it is JSON is not taken for it: a proxy's page may look like anything."""
+    assert answer(b'{"a":1}', content_type).json_object() is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b"1",
+        b'"a"',
+        b"{",
+        b'{"a":1',
+        b'{"a":1}x',
+        b"{'a':1}",
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":-Infinity}',
+        b'\xef\xbb\xbf{"a":1}',
+        b'{"a":"\xff"}',
+        '{"a":1}'.encode("utf-16"),
+        b'{"a":' * 100_000,
+        b'{"a":' + b"[" * 100_000,
+        b'{"a":' + b"9" * 10_000 + b"}",
+        b'{"a":"\x00"}',
+    ],
+)
+def test_what_is_no_json_object_is_none(body: bytes):
+    """Whatever comes back, it is an object or none: nothing raises."""
+    assert answer(body).json_object() is None
+    with pytest.raises(MalformedAnswer) as refused:
+        answer(body, status=202).require_json_object()
+    assert (202, "the answer is not a JSON object (status 202)") == (refused.value.status, str(refused.value))
+    assert refused.value.__context__ is None
+
+
+@SETTINGS
+@given(st.dictionaries(st.text(), VALUES, max_size=5))
+def test_an_object_is_read_as_it_was_written(value: dict[str, object]):
+    """Every JSON object is read as Python's own decoder reads it."""
+    assert value == answer(json.dumps(value).encode()).require_json_object()
+
+
+@SETTINGS
+@given(st.binary(max_size=64))
+def test_no_bytes_raise(body: bytes):
+    """Any bytes are an object or none."""
+    assert isinstance(answer(body).json_object(), dict | None)
+
+
+def test_an_object_is_hidden():
+    """The members of an answer may be tokens: the object prints redacted, and so does the body."""
+    response = answer(b'{"access_token":"marker"}')
+    assert isinstance(response.json_object(), SecretDict)
+    assert isinstance(response.body, SecretBytes)
+    assert repr(response.json_object()) == repr(response.body) == "<redacted>"
+
+
+def test_an_answer_prints_its_status_and_size():
+    """The repr of an answer shows neither header fields nor body."""
+    response = HttpResponse(200, CIMultiDict({"Set-Cookie": "marker"}), b"marker")
+    assert repr(response) == "<HttpResponse 200, 6 bytes>"
+    assert repr(HttpResponse(204)) == "<HttpResponse 204, 0 bytes>"
+
+
+def test_a_request_prints_where_it_goes():
+    """The repr of a request shows neither query nor header fields nor body."""
+    url = URL("https://u:marker@Tenant.example/oauth/token?code=marker#marker")
+    request = HttpRequest("POST", url, {"Authorization": "marker"}, SecretBytes(b"marker"), (Secret("marker"),))
+    assert repr(request) == "<HttpRequest POST https://tenant.example/oauth/token>"
+
+
+def test_a_header_field_is_added_to_a_copy():
+    """A request with a proof is another request: the one without stays as it was."""
+    request = HttpRequest("POST", URL("https://tenant.example/"), {"A": "1"}, SecretBytes(b"x"), (Secret("s"),))
+    proven = request.with_header("DPoP", "proof")
+    assert {"A": "1"} == request.headers
+    assert {"A": "1", "DPoP": "proof"} == proven.headers
+    assert (request.method, request.url, request.body, request.secrets, request.shareable) == (
+        proven.method,
+        proven.url,
+        proven.body,
+        proven.secrets,
+        proven.shareable,
+    )
+
+
+def test_a_request_is_bare_unless_told():
+    """Body, secrets and sharing have to be asked for."""
+    request = HttpRequest("GET", URL("https://tenant.example/"), {})
+    assert (b"", (), False) == (request.body, request.secrets, request.shareable)
+
+
+def test_transmissions_are_not_compared():
+    """Two transmissions of the same words are two: equality is identity."""
+    one, two = (HttpRequest("GET", URL("https://tenant.example/"), {}) for _ in range(2))
+    assert one != two
+    assert HttpResponse(200) != HttpResponse(200)
+    assert len({one, two}) == 2
+
+
+@pytest.mark.parametrize("value", [HttpRequest("GET", URL("https://tenant.example/"), {}), HttpResponse(200)])
+def test_transmissions_cannot_be_changed(value: object):
+    """What flows is frozen."""
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        value.body = b""
+
+
+def test_header_fields_are_matched_without_regard_to_case():
+    """The header of an answer says its type in any case."""
+    assert {"a": 1} == HttpResponse(200, CIMultiDict({"content-TYPE": JSON}), b'{"a":1}').json_object()
