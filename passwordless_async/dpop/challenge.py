@@ -58,14 +58,13 @@ def _parse_field(value: str) -> Iterator[Challenge]:
 
 def _parse_parameters(value: str, position: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
-    position = _skip(_SEPARATOR, value, position)
+    # A token68 stands right behind its scheme; behind a comma it would be the next scheme (RFC 9110 §11.3).
+    position = _skip(_SEPARATOR, value, _skip(_TOKEN68, value, position))
     while (match := _PARAMETER.match(value, position)) is not None:
         text = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
         # A parameter given twice is an error (RFC 9110 §11.2): the first one stands.
         parameters.setdefault(match[1].lower(), text)
         position = _skip(_SEPARATOR, value, match.end())
-    if not parameters:
-        position = _skip(_SEPARATOR, value, _skip(_TOKEN68, value, position))
     return parameters, position
 
 
@@ -77,8 +76,8 @@ def _skip(pattern: re.Pattern[str], value: str, position: int) -> int:
 def dpop_errors(response: HttpResponse) -> frozenset[str]:
     """Return the ``error`` values of an answer that concern the proof: of its JSON (400) or its challenges (401)."""
     if response.status == 400:  # noqa: PLR2004 - RFC 9449 §8
-        body = response.json_object() or {}
-        error = body.get("error")
+        body = response.json_object()
+        error = None if body is None else body.get("error")
         return frozenset({error} if isinstance(error, str) else ())
     if response.status == 401:  # noqa: PLR2004 - RFC 9449 §9
         challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
