@@ -16,11 +16,9 @@ from passwordless_async.auth0.id_token import key_id, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
 from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import otp_request, read_token, require_bound
-from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator, demands_nonce
+from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator, negotiate
 from passwordless_async.errors import (
     InvalidIdToken,
-    MalformedAnswer,
-    NonceChallengeRepeated,
     NotSent,
     OutcomeUnknown,
     ProtocolError,
@@ -95,31 +93,12 @@ def _prove(
 
     The request is built anew for the second transmission: whatever in it is for one use only must not go twice.
     """
-    nonces, origin = tenant.nonces, tenant.application.origin
-    nonce = nonces.get(origin)
-    for last in (False, True):
+
+    def make(nonce: str | None) -> HttpRequest:
         request = build()
-        proof = proofs.proof(request.method, request.url, nonce=nonce)
-        ticket = nonces.ticket()
-        response = yield request.with_header("DPoP", proof)
-        offered = nonces.harvest(origin, response, ticket)
-        # Compared with the nonce of the proof that was sent, not with the cache: a sibling may have renewed that.
-        # A proof refused with the server's own nonce in it is refused for another reason.
-        fresh = offered is not None and offered != nonce and not last
-        if not demands_nonce(response, fresh=fresh):
-            return request, response
-        if offered is None:
-            raise MalformedAnswer(
-                "a nonce is demanded and none, or none that is valid, is given", status=response.status
-            )
-        if last or offered == nonce:
-            break
-        nonce = offered
-    raise NonceChallengeRepeated(
-        status=response.status,
-        error="use_dpop_nonce",
-        error_description="the server challenged again after its own nonce was used",
-    )
+        return request.with_header("DPoP", proofs.proof(request.method, request.url, nonce=nonce))
+
+    return (yield from negotiate(tenant.nonces, tenant.application.origin, make))
 
 
 def _fetch_keys_before(tenant: Tenant) -> Flow[None]:

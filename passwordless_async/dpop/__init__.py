@@ -2,6 +2,7 @@
 
 from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate
 from passwordless_async.dpop.key import DPoPKey
+from passwordless_async.dpop.negotiation import negotiate
 from passwordless_async.dpop.nonce import NonceCache, nonce_of
 from passwordless_async.dpop.proof import ProofGenerator, htu, token_hash
 
@@ -12,6 +13,7 @@ __all__ = [
     "ProofGenerator",
     "demands_nonce",
     "htu",
+    "negotiate",
     "nonce_of",
     "parse_www_authenticate",
     "token_hash",
