@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from passwordless_async.flow import Flow
     from passwordless_async.identity import Email, Phone
     from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
+    from passwordless_async.wire import HttpRequest, HttpResponse
 
 T = TypeVar("T")
 
@@ -62,7 +63,7 @@ class PasswordlessClient:
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
         self._flights = SharedFlight(self._transport.send)
-        self._cold = ColdStart(self._tenant.nonces, self._tenant.application.origin)
+        self._cold = ColdStart()
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -175,7 +176,14 @@ class PasswordlessClient:
 
     async def _run(self, proven: Flow[T]) -> T:
         # The slot comes before the proof is signed: a proof must not age in a queue.
-        async with self._slots, self._cold.turn(self._flights.send) as send:
+        async with self._slots, self._cold.turn() as answered:
+
+            async def send(request: HttpRequest) -> HttpResponse:
+                response = await self._flights.send(request)
+                if not request.shareable:
+                    answered()
+                return response
+
             return await drive(proven, send)
 
     def __repr__(self) -> str:

@@ -14,56 +14,44 @@ if TYPE_CHECKING:
 
     from yarl import URL
 
-    from passwordless_async.dpop import NonceCache
     from passwordless_async.wire import HttpRequest, HttpResponse
 
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
 class ColdStart:
-    """Lets one login go ahead while nobody knows the origin's nonce: N logins cost N+1 requests, not 2N.
+    """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
 
-    The others wait until the one in front has a nonce, or has been answered without one. Where it is not answered,
-    those that waited all go: one after the other, they would turn an outage into a queue.
-
-    Args:
-        nonces: The nonces that the flows harvest.
-        origin: The origin that is asked.
+    The others wait until the one in front is answered, be it by a challenge. Where it is not answered, those that
+    waited all go: one after the other, they would turn an outage into a queue.
     """
 
-    def __init__(self, nonces: NonceCache, origin: str) -> None:
-        self._nonces = nonces
-        self._origin = origin
+    def __init__(self) -> None:
         self._front: asyncio.Future[None] | None = None
         self._over = False
 
     @asynccontextmanager
-    async def turn(self, send: Send) -> AsyncIterator[Send]:
-        """Wait for the login in front, or be it; gives what to send with."""
+    async def turn(self) -> AsyncIterator[Callable[[], None]]:
+        """Wait for the one in front, or be it; gives what to call when the first answer has come.
+
+        Whoever calls it takes the nonce from the answer before giving the loop a turn.
+        """
         if self._over:
-            yield send
+            yield self._answered
         elif self._front is not None:
             # Shielded: whoever stops waiting must not stop the others.
             await asyncio.shield(self._front)
-            yield send
+            yield self._answered
         else:
             self._front = asyncio.get_running_loop().create_future()
             try:
-                yield self._ahead(send)
+                yield self._answered
             finally:
                 self._let_go()
 
-    def _ahead(self, send: Send) -> Send:
-        async def ahead(request: HttpRequest) -> HttpResponse:
-            if self._nonces.get(self._origin) is not None:
-                # The challenge was read: the others need not wait for the answer to the retry.
-                self._over = True
-                self._let_go()
-            response = await send(request)
-            self._over = self._over or not request.shareable
-            return response
-
-        return ahead
+    def _answered(self) -> None:
+        self._over = True
+        self._let_go()
 
     def _let_go(self) -> None:
         if self._front is not None:

@@ -61,10 +61,11 @@ def nonces() -> NonceCache:
 
 async def login(cold: ColdStart, wire: Wire, nonces: NonceCache) -> HttpResponse:
     """Do as the flow does: ask, take the nonce, ask again when challenged."""
-    async with cold.turn(wire.send) as send:
-        response = await send(POST)
+    async with cold.turn() as answered:
+        response = await wire.send(POST)
+        answered()
         nonces.harvest(ORIGIN, response, nonces.ticket())
-        return await send(POST) if response.status == 400 else response
+        return await wire.send(POST) if response.status == 400 else response
 
 
 def challenge() -> HttpResponse:
@@ -73,7 +74,7 @@ def challenge() -> HttpResponse:
 
 async def test_one_login_goes_ahead(wire: Wire, nonces: NonceCache):
     """One asks while no nonce is known; the others go once the challenge is read, before its retry is answered."""
-    cold = ColdStart(nonces, ORIGIN)
+    cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
     await wire.reach(1)
     wire.answer(0, challenge())
@@ -85,7 +86,7 @@ async def test_one_login_goes_ahead(wire: Wire, nonces: NonceCache):
 
 async def test_a_server_without_nonces_holds_nobody_back(wire: Wire, nonces: NonceCache):
     """An answer without a nonce ends the cold start too."""
-    cold = ColdStart(nonces, ORIGIN)
+    cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
     await wire.reach(1)
     wire.answer(0, HttpResponse(200))
@@ -102,7 +103,7 @@ async def test_a_server_without_nonces_holds_nobody_back(wire: Wire, nonces: Non
 @pytest.mark.parametrize("failure", [NotSent("nothing was sent"), None])
 async def test_a_failure_in_front_lets_the_others_go(wire: Wire, nonces: NonceCache, failure: Exception | None):
     """Where the one in front fails, or is cancelled, nobody waits behind it; the next to come goes ahead again."""
-    cold = ColdStart(nonces, ORIGIN)
+    cold = ColdStart()
     front, *others = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(4)]
     await wire.reach(1)
     if failure is None:
@@ -123,7 +124,7 @@ async def test_a_failure_in_front_lets_the_others_go(wire: Wire, nonces: NonceCa
 
 async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCache):
     """Cancelling one of those behind leaves the one in front and the rest alone."""
-    cold = ColdStart(nonces, ORIGIN)
+    cold = ColdStart()
     front, impatient, patient = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
     await wire.reach(1)
     impatient.cancel()

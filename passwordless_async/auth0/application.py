@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
-import re
+from typing import TYPE_CHECKING
 
 import attrs
-from yarl import URL
 
 from passwordless_async import _check
+from passwordless_async._origin import parse_origin
 from passwordless_async.auth0.client_auth import ClientAuth
 from passwordless_async.errors import UsageError
 
-_MAX_DOMAIN = 300  # characters: a DNS name of 253, a scheme and a port
-# A DNS name, or an IP literal; a path, a query, credentials and other scripts find no place in it.
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_DOMAIN = re.compile(
-    rf"(?:(?P<scheme>https?)://)?(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]{{1,5}})?/?"
-)
+if TYPE_CHECKING:
+    from yarl import URL
 
 
 def _base_url(domain: str) -> URL:
-    """Parse what the caller calls the domain."""
-    domain = _check.bounded("domain", domain, at_most=_MAX_DOMAIN)
-    match = _DOMAIN.fullmatch(domain)
-    if match is None:
-        raise UsageError("domain", "must be a host name, with a port at most: no path, query or credentials")
-    try:
-        url = URL(domain if match["scheme"] else f"https://{domain}")
-    except ValueError:
-        url = URL()
-    if not url.host or not url.port or not _is_ipv6(match["ipv6"] or "::"):
-        raise UsageError("domain", "is not a valid host and port")
-    if url.scheme != "https" and not _is_loopback(url.host):
-        raise UsageError("domain", "must be https: plain http carries secrets in the clear, except on loopback")
-    return url.origin()
-
-
-def _is_ipv6(literal: str) -> bool:
-    # yarl takes [1:2] for an address and writes it back as host 1, port 2.
-    try:
-        ipaddress.IPv6Address(literal)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return parse_origin("domain", domain)
 
 
 def _client_id(value: str) -> str:
