@@ -37,6 +37,7 @@ from passwordless_async.errors import (
     WrongCode,
 )
 from passwordless_async.identity import Email, Login, Phone
+from passwordless_async.middleware import DPoPMiddleware
 from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "ClientSecretPost",
     "CodeExpired",
     "DPoPKey",
+    "DPoPMiddleware",
     "Email",
     "InvalidClient",
     "InvalidDPoPProof",

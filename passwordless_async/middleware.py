@@ -1,0 +1,168 @@
+"""DPoP for the calls of any aiohttp session (RFC 9449 §7): bound tokens, to the origins named for them and no others.
+
+aiohttp runs a middleware for every transmission: the first, each hop of a redirect and the reconnect of an idempotent
+request. That makes it the one right place for a proof, which is good for a single transmission.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from passwordless_async._origin import parse_origin
+from passwordless_async._secret import Secret
+from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate
+from passwordless_async.errors import UsageError, UseDPoPNonce
+from passwordless_async.quota import ColdStart
+from passwordless_async.tokens import TokenSet
+from passwordless_async.wire import HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiohttp import BaseConnector, ClientHandlerType, ClientRequest, ClientResponse
+
+# Bytes of a challenge's body that are read so that its connection can be used again; beyond, it is closed.
+_SMALL_BODY = 16_384
+
+
+class DPoPMiddleware:
+    """Sends a token set's access token with a proof, as ``ClientSession(middlewares=[DPoPMiddleware(...)])``.
+
+    Requests to origins that are not named go out without token and proof, redirects there included. A nonce challenge
+    is answered once.
+
+    Args:
+        tokens: The tokens, with their key.
+        origins: The origins that the access token is for: ``https://api.example``; plain http on loopback only.
+        nonces: The servers' nonces, to share them with other middlewares; of this middleware's own unless given.
+
+    Raises:
+        UsageError: The tokens are not bound to a key, or an origin is not one.
+    """
+
+    def __init__(self, tokens: TokenSet, *, origins: Iterable[str], nonces: NonceCache | None = None) -> None:
+        if not isinstance(tokens, TokenSet):
+            raise UsageError("tokens", f"must be a TokenSet, not {type(tokens).__name__}")
+        if tokens.token_type.lower() != "dpop":
+            raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
+        self._access_token = tokens.access_token
+        self._proofs = ProofGenerator(tokens.key)
+        self._nonces = NonceCache() if nonces is None else nonces
+        self._cold = {str(parse_origin("origins", origin)): ColdStart() for origin in _each(origins)}
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send one request, and once more where the server demands another nonce.
+
+        Raises:
+            UseDPoPNonce: Another nonce is demanded and the body, a stream, is used up; the nonce is kept, so the
+                caller can send the request again with a new body.
+            NonceChallengeRepeated: The server challenges again after its own nonce was used.
+            MalformedAnswer: The server demands a nonce and gives none.
+        """
+        origin = str(request.url.origin())
+        # A proof that the caller put there would be sent again as it is, here and on the next hop.
+        request.headers.popall("DPoP", None)
+        if origin not in self._cold:
+            if self._access_token in request.headers.get("Authorization", ""):
+                del request.headers["Authorization"]
+            return await handler(request)
+        give_back = await _take_slot(request)
+        try:
+            response = await self._send(request, handler, origin)
+        except BaseException:
+            give_back()
+            raise
+        _when_released(response, give_back)
+        return response
+
+    async def _send(self, request: ClientRequest, handler: ClientHandlerType, origin: str) -> ClientResponse:
+        # A Secret, as the proof is: aiohttp's errors print the header fields of their request.
+        request.headers["Authorization"] = Secret(f"DPoP {self._access_token}")
+        async with self._cold[origin].turn() as answered:
+            proving = negotiate(self._nonces, origin, lambda nonce: self._proof(request, nonce))
+            proof = next(proving)
+            while True:
+                request.headers["DPoP"] = proof
+                response = await handler(request)
+                answered()
+                try:
+                    proof = proving.send(HttpResponse(response.status, response.headers))
+                except StopIteration:
+                    return response
+                except BaseException:
+                    response.close()
+                    raise
+                # Released before anything is sent again: with one connection in the pool it would wait for itself.
+                await _release(response)
+                _require_reusable(request, self._nonces.get(origin))
+
+    def _proof(self, request: ClientRequest, nonce: str | None) -> Secret:
+        proof = self._proofs.proof(request.method, request.url, nonce=nonce, access_token=self._access_token)
+        return Secret(proof)
+
+    def __repr__(self) -> str:
+        return f"<DPoPMiddleware for {', '.join(self._cold)}>"
+
+
+def _each(origins: Iterable[str]) -> Iterable[str]:
+    if isinstance(origins, str):
+        raise UsageError("origins", "must be a list of origins, not one text")
+    return origins
+
+
+async def _release(response: ClientResponse) -> None:
+    """Give the connection back, after a body that is small, and close it otherwise."""
+    try:
+        rest = _SMALL_BODY
+        while rest > 0 and (chunk := await response.content.read(rest)):
+            rest -= len(chunk)
+        if response.content.at_eof():
+            await response.release()
+    finally:
+        response.close()
+
+
+def _require_reusable(request: ClientRequest, nonce: str | None) -> None:
+    body = request.body
+    if getattr(body, "consumed", False):
+        raise UseDPoPNonce(
+            status=401, error_description="the body, a stream, is used up: send the request again", nonce=nonce
+        )
+
+
+# As many at once as a pool has connections: a proof is signed when there is one for it, and does not age in the pool's
+# queue. The slots belong to the pool, so that the middlewares of many users on one session share them.
+_slots: WeakKeyDictionary[BaseConnector, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+async def _take_slot(request: ClientRequest) -> Callable[[], None]:
+    """Wait for a slot; gives what to call, once or more often, to give it back."""
+    connector = request.session.connector
+    limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit] if connector else []
+    if connector is None or not limits:
+        return lambda: None
+    slots = _slots.setdefault(connector, asyncio.Semaphore(min(limits)))
+    await slots.acquire()
+    held = True
+
+    def give_back() -> None:
+        nonlocal held
+        if held:
+            held = False
+            slots.release()
+
+    return give_back
+
+
+def _when_released(response: ClientResponse, give_back: Callable[[], None]) -> None:
+    """Give the slot back when the response has given back its connection, in whatever way."""
+    connection = response.connection
+    if connection is None:
+        give_back()
+    else:
+        connection.add_callback(give_back)
+        # A response that is dropped unread closes its connection without a callback.
+        weakref.finalize(connection, give_back).atexit = False

@@ -1,0 +1,328 @@
+"""The middleware in real sessions, against a server that checks every proof by joserfc."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import io
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import attrs
+import pytest
+
+from passwordless_async import DPoPMiddleware, NonceChallengeRepeated, TokenSet, UsageError, UseDPoPNonce
+from passwordless_async.errors import MalformedAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+
+def session(resource: Any, tokens: TokenSet, **connector: Any) -> aiohttp.ClientSession:
+    middleware = DPoPMiddleware(tokens, origins=[resource.url])
+    return aiohttp.ClientSession(
+        middlewares=[middleware], connector=aiohttp.TCPConnector(**connector) if connector else None
+    )
+
+
+def multipart() -> aiohttp.MultipartWriter:
+    writer = aiohttp.MultipartWriter("form-data")
+    writer.append(b"part one" * 1000).set_content_disposition("form-data", name="one")
+    writer.append(io.BytesIO(b"part two" * 1000)).set_content_disposition("form-data", name="two")
+    return writer
+
+
+BODIES = {
+    "none": lambda _path: {},
+    "bytes": lambda _path: {"data": b"some bytes"},
+    "json": lambda _path: {"json": {"some": ["json"]}},
+    "form": lambda _path: {"data": {"a": "1", "b": "2"}},
+    "text": lambda _path: {"data": "some text"},
+    "file": lambda path: {"data": path.open("rb")},
+    "multipart": lambda _path: {"data": multipart()},
+    "bytes io": lambda _path: {"data": io.BytesIO(b"x" * 100_000)},
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "patch"])
+async def test_a_challenge_is_answered_once(resource: Any, tokens: TokenSet, method: str):
+    """A 401 that demands a nonce is answered with it; the next request has it from the start."""
+    async with session(resource, tokens) as calls:
+        for path in ("/me", "/me?page=2#top"):
+            async with calls.request(method, f"{resource.url}{path}") as response:
+                assert response.status == 200
+    assert [method.upper()] * 3 == [request[0] for request in resource.requests]
+
+
+@pytest.mark.parametrize("kind", BODIES)
+async def test_bodies_are_sent_again_whole(resource: Any, tokens: TokenSet, tmp_path: Path, kind: str):
+    """The second transmission carries the same body as the first, whatever it was made of."""
+    file = tmp_path / "upload"
+    file.write_bytes(b"y" * 200_000)
+    async with (
+        session(resource, tokens) as calls,
+        calls.post(f"{resource.url}/things", **BODIES[kind](file)) as response,
+    ):
+        assert response.status == 200
+    first, second = (request[3] for request in resource.requests)
+    assert first == second
+    assert bool(first) == (kind != "none")
+
+
+async def test_a_stream_is_not_sent_again_empty(resource: Any, tokens: TokenSet):
+    """A body that is used up is refused before anything is sent; the nonce is kept, so the next try passes."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"only "
+        yield b"once"
+
+    async with session(resource, tokens, limit=1) as calls:
+        with pytest.raises(UseDPoPNonce, match="used up") as caught:
+            await calls.post(f"{resource.url}/things", data=stream())
+        assert (caught.value.retryable, caught.value.nonce) == (True, "nonce-1")
+        assert len(resource.requests) == 1
+        async with calls.post(f"{resource.url}/things", data=stream()) as response:
+            assert response.status == 200
+    assert [b"only once"] * 2 == [request[3] for request in resource.requests]
+
+
+@pytest.mark.parametrize("size", [0, 1000, 1_000_000])
+async def test_one_connection_is_enough(make_resource: Callable[..., Any], tokens: TokenSet, size: int):
+    """The challenge's connection is given back before the second transmission, however large its body is."""
+    resource = await make_resource(nonce="nonce-1", challenge_body=b"x" * size)
+    async with session(resource, tokens, limit=1) as calls:
+        async with asyncio.timeout(10), calls.get(f"{resource.url}/me") as response:
+            assert response.status == 200
+        assert not calls.connector._acquired
+
+
+@pytest.mark.parametrize(
+    ("limit", "settings", "at_most"),
+    [
+        (100, {}, 51),
+        (1, {}, 51),
+        (1, {"challenge_body": b"x" * 100_000}, 51),
+        (100, {"single_use": True}, 100),
+        (1, {"single_use": True}, 51),
+    ],
+)
+async def test_fifty_at_once_on_a_cold_cache(
+    make_resource: Callable[..., Any], tokens: TokenSet, limit: int, settings: dict[str, Any], at_most: int
+):
+    """One request asks for the nonce and the others wait for it: N + 1 on the wire; twice N where each passes once."""
+    resource = await make_resource(nonce="nonce-1", **settings)
+
+    async def call(calls: aiohttp.ClientSession) -> int:
+        async with calls.get(f"{resource.url}/me") as response:
+            await response.read()
+            return response.status
+
+    async with session(resource, tokens, limit=limit) as calls:
+        assert {200} == set(await asyncio.gather(*(call(calls) for _ in range(50))))
+    assert 51 <= len(resource.requests) <= at_most
+
+
+@pytest.mark.parametrize("limit", [100, 1])
+async def test_fifty_at_once_while_the_nonce_rotates(resource: Any, tokens: TokenSet, limit: int):
+    """A rotated nonce costs each request in flight one challenge more, and no failure."""
+
+    async def call(calls: aiohttp.ClientSession) -> int:
+        async with calls.get(f"{resource.url}/me") as response:
+            await response.read()
+            return response.status
+
+    async with session(resource, tokens, limit=limit) as calls:
+        await call(calls)
+        resource.nonce = "nonce-2"
+        assert {200} == set(await asyncio.gather(*(call(calls) for _ in range(50))))
+    assert 2 + 50 + 1 <= len(resource.requests) <= 2 + 100
+    assert limit > 1 or len(resource.requests) == 2 + 50 + 1
+
+
+async def test_proofs_are_signed_when_there_is_a_connection(resource: Any, tokens: TokenSet):
+    """With two connections the third request signs nothing before one of them is free again."""
+    resource.nonce, resource.hold = None, asyncio.Event()
+    clock = iter(range(1_000))
+    middleware = DPoPMiddleware(tokens, origins=[resource.url])
+    signed: list[int] = []
+    middleware._proofs._jti = lambda: (signed.append(next(clock)), f"a-jti-of-at-least-96-bits-{len(signed)}")[1]
+    connector = aiohttp.TCPConnector(limit=2)
+    async with aiohttp.ClientSession(middlewares=[middleware], connector=connector) as calls:
+        middleware._cold[resource.url]._over = True
+        waiting = [asyncio.ensure_future(calls.get(f"{resource.url}/me")) for _ in range(5)]
+        for _ in range(300):
+            await asyncio.sleep(0)
+        assert (2, 2) == (len(signed), resource.waiting)
+        resource.hold.set()
+        for response in await asyncio.gather(*waiting):
+            response.close()
+    assert len(signed) == 5
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_inside_the_origin(resource: Any, tokens: TokenSet, status: int):
+    """Each hop has a proof of its own, for its own URL."""
+    url = f"{resource.url}/start?status={status}&location=/end"
+    async with session(resource, tokens) as calls, calls.get(url) as response:
+        assert (200, "/end") == (response.status, response.url.path)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+async def test_a_redirect_to_another_origin(
+    make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, status: int
+):
+    """The token and the proof do not follow."""
+    other = await make_resource()
+    url = f"{resource.url}/a?status={status}&location={other.url}/b"
+    async with session(resource, tokens) as calls, calls.post(url, data=b"x") as response:
+        assert await response.json() == {"anonymous": True}
+    ((_, _, headers, _),) = other.requests
+    assert "DPoP" not in headers
+    assert "Authorization" not in headers
+
+
+async def test_another_origin_gets_neither_token_nor_proof(
+    make_resource: Callable[..., Any], resource: Any, tokens: TokenSet
+):
+    """A request to an origin that was not named goes out without either, even where the caller put them in."""
+    other = await make_resource()
+    headers = {"Authorization": f"Bearer {tokens.access_token}", "DPoP": "a proof"}
+    async with session(resource, tokens) as calls, calls.get(f"{other.url}/", headers=headers) as response:
+        assert await response.json() == {"anonymous": True}
+    assert "DPoP" not in other.requests[0][2]
+
+
+async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: TokenSet):
+    """Whatever the caller puts in the header fields, the named origin gets the DPoP scheme and one fresh proof."""
+    headers = [("Authorization", f"Bearer {tokens.access_token}"), ("DPoP", "stale"), ("dpop", "staler")]
+    async with session(resource, tokens) as calls, calls.get(f"{resource.url}/", headers=headers) as response:
+        assert response.status == 200
+    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
+
+
+async def test_a_reconnect_has_a_proof_of_its_own(tokens: TokenSet):
+    """Where aiohttp sends an idempotent request again on a new connection, the proof is new."""
+    seen: list[str] = []
+    connections = 0
+
+    async def drop_the_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        seen.append(next(line for line in head.splitlines() if line.lower().startswith("dpop:")))
+        if connections > 1:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(drop_the_first, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    calls = aiohttp.ClientSession(middlewares=[DPoPMiddleware(tokens, origins=[url])])
+    async with server, calls, calls.get(f"{url}/me") as response:
+        assert response.status == 200
+    assert len(set(seen)) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "error", "sent"),
+    [
+        ({"DPoP-Nonce": "always-the-same"}, NonceChallengeRepeated, 2),
+        ({}, MalformedAnswer, 1),
+        ({"DPoP-Nonce": "white space"}, MalformedAnswer, 1),
+    ],
+)
+async def test_a_challenge_that_cannot_be_answered(
+    resource: Any, tokens: TokenSet, headers: dict[str, str], error: type[Exception], sent: int
+):
+    """A second challenge, or one without a usable nonce, is a typed error, and the connection is given back."""
+    resource.challenge_headers = {"WWW-Authenticate": 'dPoP error="use_dpop_nonce"', **headers}
+    async with session(resource, tokens) as calls:
+        with pytest.raises(error):
+            await calls.get(f"{resource.url}/me")
+        assert len(resource.requests) == sent
+        assert not calls.connector._acquired
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    ['DPoP realm="use_dpop_nonce_blocklist"', 'Bearer error="use_dpop_nonce"', 'DPoP error="invalid_token"'],
+)
+async def test_what_is_no_challenge_is_handed_over(resource: Any, tokens: TokenSet, challenge: str):
+    """A 401 that demands no nonce goes to the caller, after one transmission, even with a nonce on it."""
+    resource.challenge_headers = {"WWW-Authenticate": challenge, "DPoP-Nonce": "fresh"}
+    async with session(resource, tokens) as calls, calls.get(f"{resource.url}/me") as response:
+        assert response.status == 401
+    assert len(resource.requests) == 1
+
+
+async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet):
+    """A caller that gives up leaves neither a connection nor a slot behind: later calls go through."""
+    resource.hold = asyncio.Event()
+    async with session(resource, tokens, limit=2) as calls:
+        waiting = [asyncio.create_task(calls.get(f"{resource.url}/me")) for _ in range(6)]
+        for _ in range(300):
+            await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        assert not calls.connector._acquired
+        resource.hold.set()
+        async with asyncio.timeout(10):
+            for _ in range(5):
+                async with calls.get(f"{resource.url}/me") as response:
+                    assert response.status == 200
+
+
+async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tokens: TokenSet):
+    """Whoever forgets a response loses its connection and no slot."""
+    async with session(resource, tokens, limit=1) as calls:
+        resource.challenge_body = b"x"
+        for _ in range(3):
+            async with asyncio.timeout(10):
+                response = await calls.get(f"{resource.url}/me")
+            del response
+            gc.collect()
+
+
+async def test_errors_of_aiohttp_do_not_show_the_token(resource: Any, tokens: TokenSet):
+    """An error of aiohttp prints a request's header fields with its errors: token and proof are redacted there."""
+    resource.nonce = None
+    async with session(resource, tokens) as calls, calls.get(f"{resource.url}/a?status=404&location=x") as response:
+        with pytest.raises(aiohttp.ClientResponseError) as caught:
+            response.raise_for_status()
+    printed = repr(caught.value) + repr(caught.value.request_info) + repr(response)
+    assert tokens.access_token not in printed
+    assert "eyJ" not in printed
+
+
+@pytest.mark.parametrize(
+    ("origins", "argument"),
+    [
+        (["http://api.example"], "origins"),
+        (["https://api.example/path"], "origins"),
+        (["https://user@api.example"], "origins"),
+        (["ftp://api.example"], "origins"),
+        ([""], "origins"),
+        ("https://api.example", "origins"),
+    ],
+)
+def test_origins_are_checked(tokens: TokenSet, origins: Any, argument: str):
+    """An origin is https, or http on loopback, without anything behind it."""
+    with pytest.raises(UsageError) as caught:
+        DPoPMiddleware(tokens, origins=origins)
+    assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize("wrong", ["token_type", "tokens"])
+def test_tokens_must_be_bound(tokens: TokenSet, wrong: str):
+    """A Bearer token has no proof; the middleware is not for it."""
+    given = attrs.evolve(tokens, token_type="Bearer") if wrong == "token_type" else "an-access-token"
+    with pytest.raises(UsageError, match="tokens: "):
+        DPoPMiddleware(given, origins=["https://api.example"])
+
+
+def test_the_repr_shows_origins_alone(tokens: TokenSet):
+    """Neither the token nor the key is in it."""
+    assert (
+        repr(DPoPMiddleware(tokens, origins=["https://API.example:443"])) == "<DPoPMiddleware for https://api.example>"
+    )
