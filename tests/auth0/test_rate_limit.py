@@ -1,0 +1,117 @@
+"""When to come back: three styles, each of which can be absent or malformed."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from multidict import CIMultiDict
+
+from passwordless_async.auth0.rate_limit import retry_after
+
+NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
+DAY = 86_400.0
+NAMES = ["Retry-After", "Auth0-RateLimit", "x-ratelimit-reset"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        # Retry-After: seconds, or a date in any of its three forms (RFC 9110 §5.6.7, §10.2.3).
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "120"}, 120.0),
+        ({"Retry-After": " 120 "}, 120.0),
+        ({"Retry-After": "1.5"}, 1.5),
+        ({"retry-after": "120"}, 120.0),
+        ({"Retry-After": "9999999999"}, DAY),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 GMT"}, 30.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:30 -0000"}, 30.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 09:28:30 +0200"}, 30.0),
+        ({"Retry-After": "Wednesday, 21-Oct-15 07:28:30 GMT"}, 30.0),
+        ({"Retry-After": "Wed Oct 21 07:28:30 2015"}, 30.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:27:00 GMT"}, 0.0),
+        ({"Retry-After": "Fri, 21 Oct 2050 07:28:00 GMT"}, DAY),
+        # Auth0-RateLimit: t seconds until there is room.
+        ({"Auth0-RateLimit": "client;q=10;t=1;r=9"}, 1.0),
+        ({"Auth0-RateLimit": "client;q=10; t=60;r=0"}, 60.0),
+        ({"Auth0-RateLimit": "client;t=0"}, 0.0),
+        ({"Auth0-RateLimit": "client;q=10;t=99999999999;r=0"}, DAY),
+        # x-ratelimit-reset: seconds since the UNIX epoch.
+        ({"X-RateLimit-Reset": "1445412490"}, 10.0),
+        ({"X-RateLimit-Reset": "1445412480"}, 0.0),
+        ({"X-RateLimit-Reset": "1445412000"}, 0.0),
+        ({"X-RateLimit-Reset": "9999999999"}, DAY),
+        # The plainest one that can be read counts.
+        ({"Retry-After": "1", "Auth0-RateLimit": "c;t=2", "x-ratelimit-reset": "1445412483"}, 1.0),
+        ({"Auth0-RateLimit": "c;t=2", "x-ratelimit-reset": "1445412483"}, 2.0),
+        ({"Retry-After": "soon", "Auth0-RateLimit": "c", "x-ratelimit-reset": "1445412483"}, 3.0),
+        ({"Retry-After": "", "Auth0-RateLimit": "c;t=2"}, 2.0),
+    ],
+)
+def test_read(headers: dict[str, str], expected: float):
+    """Each style is read, from nothing to a day."""
+    assert expected == retry_after(CIMultiDict(headers), NOW)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        *({name: ""} for name in NAMES),
+        *({name: "junk"} for name in NAMES),
+        *({name: "-5"} for name in NAMES),
+        *({name: "5 s"} for name in NAMES),
+        *({name: "\u0665"} for name in NAMES),
+        *({name: "1e3"} for name in NAMES),
+        *({name: "nan"} for name in NAMES),
+        *({name: "inf"} for name in NAMES),
+        *({name: "1" * 5000} for name in NAMES),
+        *({name: "\0"} for name in NAMES),
+        {"Retry-After": "Wed, 99 Oct 2015 07:28:00 GMT"},
+        {"Retry-After": "Wed, 21 Oct 99999 07:28:00 GMT"},
+        {"Retry-After": "Wed, 21 Oct 2015 07:28:00 +99999999"},
+        {"Retry-After": "Wed, 21 Oct 2015"},
+        {"Retry-After": ","},
+        {"Auth0-RateLimit": "client;q=10;t=;r=9"},
+        {"Auth0-RateLimit": "t=5"},
+        {"Auth0-RateLimit": "client;q=10;T=5"},
+        {"Auth0-RateLimit": "client;best=5"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-limit": "10"},
+    ],
+)
+def test_not_read(headers: dict[str, str]):
+    """What is absent, or of no form, says nothing and raises nothing."""
+    assert retry_after(CIMultiDict(headers), NOW) is None
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone can be set on POSIX alone")
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "EST5"])
+def test_dates_do_not_depend_on_the_local_zone(monkeypatch: pytest.MonkeyPatch, zone: str):
+    """A date that names no zone is in UTC, wherever this machine is."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        for value in ("Wed Oct 21 07:28:30 2015", "Wed, 21 Oct 2015 07:28:30 -0000", "Wed, 21 Oct 2015 07:28:30 GMT"):
+            assert retry_after(CIMultiDict({"Retry-After": value}), NOW) == 30.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES),
+        st.text(max_size=40)
+        | st.text("0123456789;=tqr., :+-GMTWedOct", max_size=40)
+        | st.floats(0, 2**40).map(lambda seconds: formatdate(min(seconds, 2**37), usegmt=True))
+        | st.integers().map(str),
+    )
+)
+def test_nothing_raises(headers: dict[str, str]):
+    """Whatever the header fields say, it is from nothing to a day, or nothing at all."""
+    seconds = retry_after(CIMultiDict(headers), NOW)
+    assert seconds is None or 0.0 <= seconds <= DAY

@@ -1,0 +1,270 @@
+"""What the service means when it says no: the documented table, row by row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from yarl import URL
+
+from passwordless_async import (
+    AccessDenied,
+    CodeExpired,
+    InvalidClient,
+    InvalidDPoPProof,
+    InvalidRefreshToken,
+    MalformedAnswer,
+    MfaRequired,
+    OAuthError,
+    RateLimited,
+    TemporarilyUnavailable,
+    TooManyAttempts,
+    UnauthorizedClient,
+    UseDPoPNonce,
+    VerificationRequired,
+    WrongCode,
+    _clock,
+)
+from passwordless_async._secret import Secret
+from passwordless_async.auth0.refusal import refusal
+from passwordless_async.wire import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_700_000_000.0
+REQUEST = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {})
+SHAPES = [
+    ("error", "error_description"),
+    ("code", "description"),
+    ("code", "message"),
+    ("errorCode", "description"),
+    ("errorCode", "message"),
+]
+BLOCKED = "Your account has been blocked after multiple consecutive login attempts. We've sent you an email."
+ATTEMPTS = "You've reached the maximum number of attempts. Please try to login again."
+EXPIRED = "The verification code has expired. Please try to login again."
+DPOP = "Resource server requires the use of DPoP to issue sender-constrained access tokens"
+
+# Status, error, description, what it means: as the service's documentation and recorded traffic have it.
+START = [
+    (400, "bad.tenant", "error in tenant - tenant validation failed", OAuthError),
+    (400, "bad.client_id", "missing client_id", OAuthError),
+    (400, "bad.connection", "Connection does not exist", OAuthError),
+    (400, "bad.authParams", "error in authParams", OAuthError),
+    (400, "bad.request", "the following properties are not allowed", OAuthError),
+    (400, "bad.email", "error in email - email format validation failed", OAuthError),
+    (400, "bad.phone_number", "String does not match pattern: ^\\+[0-9]{1,15}$", OAuthError),
+    (400, "bad.send", "error in send", OAuthError),
+    (400, "sms_provider_error", "The 'To' number is not a valid phone number. (Code: 21211)", OAuthError),
+    (400, "sms_provider_error", "Permission to send an SMS has not been enabled. (Code: 21408)", OAuthError),
+    (400, "bad.connection", "Public signup is disabled", AccessDenied),
+    (400, "", "Public signup is disabled", AccessDenied),
+    (401, "requires_verification", "Suspicious request requires verification", VerificationRequired),
+    (401, "invalid_client", "Unauthorized", InvalidClient),
+    (403, "unauthorized_client", "Grant type not allowed for the client.", UnauthorizedClient),
+    (429, "too_many_requests", "Global limit has been reached", RateLimited),
+]
+TOKEN = [
+    (403, "invalid_grant", "Wrong email or verification code.", WrongCode),
+    (403, "invalid_grant", "Wrong phone number or verification code.", WrongCode),
+    (403, "invalid_grant", ATTEMPTS, TooManyAttempts),
+    (403, "invalid_grant", EXPIRED, CodeExpired),
+    (403, "invalid_grant", "Unknown or invalid refresh token.", InvalidRefreshToken),
+    (403, "invalid_grant", "DPoP proof thumbprints don't match", OAuthError),
+    (403, "invalid_grant", "", OAuthError),
+    (403, "mfa_required", "Multifactor authentication required", MfaRequired),
+    (401, "mfa_required", "Multifactor authentication required", MfaRequired),
+    (403, "unauthorized_client", "", UnauthorizedClient),
+    (403, "access_denied", "Blocked by a rule.", AccessDenied),
+    (403, "access_denied", "", AccessDenied),
+    (401, "unauthorized", "user is blocked", AccessDenied),
+    (401, "unauthorized", "", OAuthError),
+    (401, "invalid_client", "", InvalidClient),
+    (429, "too_many_attempts", BLOCKED, TooManyAttempts),
+    (429, "too_many_logins", "", RateLimited),
+    (429, "too_many_requests", "", RateLimited),
+    (400, "invalid_request", "Missing required parameter: otp", OAuthError),
+    (400, "invalid_request", DPOP, OAuthError),
+    (400, "use_dpop_nonce", "Authorization server requires nonce in DPoP proof", UseDPoPNonce),
+    (400, "invalid_dpop_proof", "", InvalidDPoPProof),
+    (401, "invalid_dpop_proof", "iat is too old", InvalidDPoPProof),
+    (503, "temporarily_unavailable", "", TemporarilyUnavailable),
+    (404, "endpoint_disabled", "", OAuthError),
+    (405, "method_not_allowed", "", OAuthError),
+    (501, "unsupported_grant_type", "", OAuthError),
+]
+
+
+@pytest.fixture(autouse=True)
+def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clock, "now", lambda: NOW)
+
+
+def request_with(*secrets: str) -> HttpRequest:
+    """Return a request with these secrets inside."""
+    return HttpRequest("POST", REQUEST.url, {}, secrets=tuple(Secret(secret) for secret in secrets))
+
+
+@pytest.mark.parametrize(("error_name", "description_name"), SHAPES)
+@pytest.mark.parametrize(("status", "error", "description", "meaning"), START + TOKEN)
+def test_every_row(
+    answer: Callable[..., HttpResponse],
+    status: int,
+    error: str,
+    description: str,
+    meaning: type[OAuthError],
+    error_name: str,
+    description_name: str,
+):
+    """Each row of the documentation has its class, in each shape of body, with the server's own words."""
+    read = refusal(REQUEST, answer(status, {error_name: error, description_name: description}))
+    assert (meaning, status, error or "unknown_error", description) == (
+        type(read),
+        read.status,
+        read.error,
+        read.error_description,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "meaning", "error", "description"),
+    [
+        (400, {}, OAuthError, "unknown_error", ""),
+        (403, {"error": "something_new"}, OAuthError, "something_new", ""),
+        (403, {"error": "Invalid_Grant", "error_description": EXPIRED}, OAuthError, "Invalid_Grant", EXPIRED),
+        (
+            403,
+            {"error": "invalid_grant", "error_description": EXPIRED.lower()},
+            OAuthError,
+            "invalid_grant",
+            EXPIRED.lower(),
+        ),
+        (403, {"error": "invalid_grant", "message": EXPIRED}, CodeExpired, "invalid_grant", EXPIRED),
+        (403, {"error": "", "code": "invalid_client"}, InvalidClient, "invalid_client", ""),
+        (403, {"error": None, "errorCode": "invalid_client"}, InvalidClient, "invalid_client", ""),
+        (403, {"error": ["invalid_client"], "code": 403}, OAuthError, "unknown_error", ""),
+        (403, {"error": "access_denied", "code": "invalid_client"}, AccessDenied, "access_denied", ""),
+        (403, {"error": "x", "error_description": {"a": 1}, "message": "why"}, OAuthError, "x", "why"),
+        (429, {}, RateLimited, "too_many_requests", ""),
+        (429, {"message": "Too many requests"}, RateLimited, "too_many_requests", "Too many requests"),
+        (429, {"error": "access_denied"}, AccessDenied, "access_denied", ""),
+        (403, {"error": "too_many_requests"}, OAuthError, "too_many_requests", ""),
+    ],
+)
+def test_bodies_of_every_sort(
+    answer: Callable[..., HttpResponse],
+    status: int,
+    body: dict[str, Any],
+    meaning: type[OAuthError],
+    error: str,
+    description: str,
+):
+    """The first member that is a text counts; what no row knows stays general, with the server's words."""
+    read = refusal(REQUEST, answer(status, body))
+    assert (meaning, status, error, description) == (type(read), read.status, read.error, read.error_description)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
+def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes):
+    """A proxy's page is no refusal of the service's; 429 is one without a body too."""
+    read = refusal(REQUEST, answer(403, body))
+    assert (MalformedAnswer, "a refusal that is not a JSON object (status 403)") == (type(read), str(read))
+    limited = refusal(REQUEST, answer(429, body, Retry_After="7"))
+    assert (RateLimited, "too_many_requests", 7.0) == (type(limited), limited.error, limited.retry_after)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"Retry_After": "12"}, 12.0),
+        ({"Auth0_RateLimit": "client;q=10;t=3;r=0"}, 3.0),
+        ({"x_ratelimit_reset": str(int(NOW) + 42)}, 42.0),
+        ({"Retry_After": "soon", "x_ratelimit_reset": "later"}, None),
+    ],
+)
+def test_when_to_come_back(answer: Callable[..., HttpResponse], headers: dict[str, str], expected: float | None):
+    """A 429 carries its time in one of three styles, counted from now."""
+    assert expected == refusal(REQUEST, answer(429, {"error": "too_many_requests"}, **headers)).retry_after
+
+
+@pytest.mark.parametrize(
+    ("body", "token", "requirements"),
+    [
+        ({}, None, {}),
+        ({"mfa_token": "secret-token"}, "secret-token", {}),
+        ({"mfa_token": 5, "mfa_requirements": []}, None, {}),
+        (
+            {"mfa_token": "secret-token", "mfa_requirements": {"challenge": [{"type": "otp"}]}},
+            "secret-token",
+            {"challenge": [{"type": "otp"}]},
+        ),
+        ({"mfa_requirements": {"challenge_types": ["oob"]}}, None, {"challenge_types": ["oob"]}),
+    ],
+)
+def test_mfa_has_its_facts(
+    answer: Callable[..., HttpResponse], body: dict[str, Any], token: str | None, requirements: dict[str, Any]
+):
+    """The MFA token, hidden in a repr, and the requirements are in attributes, where they are of their types."""
+    read = refusal(REQUEST, answer(403, {"error": "mfa_required", **body}))
+    assert (token, requirements) == (read.mfa_token, read.mfa_requirements)
+    assert "secret-token" not in repr(vars(read))
+
+
+def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpResponse]):
+    """A server that repeats the code or the secret, in whichever member, is not repeated."""
+    request = request_with("client-secret", "918273")
+    body = {"error": "no-918273", "error_description": "code 918273 of client-secret, client-secret: 918273!"}
+    read = refusal(request, answer(400, body))
+    assert ("no-<redacted>", "code <redacted> of <redacted>, <redacted>: <redacted>!") == (
+        read.error,
+        read.error_description,
+    )
+    assert str(read) == f"{read.error} (400): {read.error_description}"
+
+
+def test_a_secret_at_the_cut_is_taken_out_before_the_cut(answer: Callable[..., HttpResponse]):
+    """The bound on the server's words does not leave half a secret at their end."""
+    body = {"error": "x", "error_description": "a" * 495 + "client-secret"}
+    assert "a" * 495 + "<reda" == refusal(request_with("client-secret"), answer(400, body)).error_description
+
+
+@pytest.mark.parametrize("otp", ["code", "e", "invalid_grant", "W", ".", "email"])
+def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., HttpResponse], otp: str):
+    """A code that is a word of the server's own is taken out of its words, and they mean what they meant."""
+    body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}
+    read = refusal(request_with(otp), answer(403, body))
+    assert (WrongCode, "invalid_grant") == (type(read), read.error)
+    assert otp not in read.error_description.replace("<redacted>", "")
+
+
+def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpResponse]):
+    """Five hundred characters are kept, and nothing that could forge a line of a log."""
+    body = {"error": "e\r\nforged: line", "error_description": "\x1b[31m\u202e\0\ud800é" + "x" * 1000}
+    read = refusal(REQUEST, answer(400, body))
+    assert read.error == "e  forged: line"
+    assert " [31m   é" + "x" * 491 == read.error_description
+    assert read.error_description.isprintable()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.dictionaries(
+        st.sampled_from(["error", "error_description", "code", "errorCode", "description", "message", "mfa_token"]),
+        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text(), max_size=2),
+    ),
+    status=st.integers(400, 499),
+    secret=st.text(min_size=1, max_size=5),
+)
+def test_every_refusal_is_read(answer: Callable[..., HttpResponse], body: dict[str, Any], status: int, secret: str):
+    """Whatever the members are, the refusal is an error of ours, printable and bounded."""
+    read = refusal(request_with(secret), answer(status, body))
+    assert isinstance(read, OAuthError)
+    assert read.status == status
+    assert read.error
+    assert read.error.isprintable()
+    assert read.error_description.isprintable()
+    assert max(len(read.error), len(read.error_description)) <= 500

@@ -1,0 +1,338 @@
+"""``POST /oauth/token`` with the OTP grant: what is sent, and what counts as tokens."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from passwordless_async import (
+    Email,
+    Login,
+    MalformedAnswer,
+    NotSenderConstrained,
+    OAuthError,
+    OutcomeUnknown,
+    Phone,
+    UsageError,
+    WrongCode,
+)
+from passwordless_async._secret import Secret
+from passwordless_async.auth0.token import OTP_GRANT, TokenAnswer, otp_request, read_token, require_bound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.auth0 import Application
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
+LOGIN = Login(ADA, "123456")
+JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+GOOD = {"access_token": "opaque", "token_type": "DPoP", "expires_in": 86400}
+
+
+@pytest.fixture
+def request_(public: Application) -> HttpRequest:
+    """Build a request to read an answer for."""
+    return otp_request(public, LOGIN, None)
+
+
+def jwt_of(claims: object) -> str:
+    """Return something of the form of a signed JWT."""
+    payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    return f"e30.{base64.urlsafe_b64encode(payload).rstrip(b'=').decode()}.c2ln"
+
+
+def bound(access_token: str, token_type: str = "DPoP") -> TokenAnswer:  # noqa: S107 - a type, no token
+    """Return an answer with this access token."""
+    return TokenAnswer(Secret(access_token), token_type, None, "", None, None)
+
+
+def test_a_public_client_sends_these_and_no_others(public: Application):
+    """The grant's form, to the letter; what was not asked for is left out."""
+    request = otp_request(public, LOGIN, None)
+    assert ("POST", "https://tenant.example/oauth/token") == (request.method, str(request.url))
+    assert [
+        ("grant_type", "http://auth0.com/oauth/grant-type/passwordless/otp"),
+        ("client_id", "client"),
+        ("username", "ada@example.com"),
+        ("otp", "123456"),
+        ("realm", "email"),
+    ] == parse_qsl(request.body.decode(), strict_parsing=True)
+    assert {"Content-Type": "application/x-www-form-urlencoded"} == request.headers
+    assert (("123456",), False) == (request.secrets, request.shareable)
+
+
+def test_a_confidential_client_sends_everything(confidential: Application):
+    """Secret, audience, scope and the end user's address each have their place; both secrets are known as such."""
+    login = Login(PHONE, "a&b=c+d%", scope="openid read:x", audience="https://api.example/ä?x=1&y")
+    request = otp_request(confidential, login, ipaddress.ip_address("2001:db8::1"))
+    assert {
+        "grant_type": OTP_GRANT,
+        "client_id": "client",
+        "client_secret": "client-secret",
+        "username": "+4930901820",
+        "otp": "a&b=c+d%",
+        "realm": "sms",
+        "audience": "https://api.example/ä?x=1&y",
+        "scope": "openid read:x",
+    } == dict(parse_qsl(request.body.decode(), strict_parsing=True))
+    assert request.headers["auth0-forwarded-for"] == "2001:db8::1"
+    assert ("client-secret", "a&b=c+d%") == request.secrets
+
+
+def test_a_public_client_cannot_forward_an_address(public: Application):
+    """As for start: the service would ignore it."""
+    with pytest.raises(UsageError) as refused:
+        otp_request(public, LOGIN, ipaddress.ip_address("203.0.113.7"))
+    assert refused.value.argument == "forwarded_for"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    otp=st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=40),
+    local=st.text(min_size=1, max_size=10),
+)
+def test_any_code_and_address_arrive_as_they_were(public: Application, otp: str, local: str):
+    """The form carries every code and every address to the other side as it was, each in one parameter."""
+    try:
+        who = Email(f"{local}@example.com")
+    except UsageError:
+        return
+    body = otp_request(public, Login(who, otp), None).body.decode("ascii")
+    fields = parse_qsl(body, strict_parsing=True)
+    assert (5, otp, who.address) == (len(fields), dict(fields)["otp"], dict(fields)["username"])
+
+
+def test_a_full_answer(request_: HttpRequest, answer: Callable[..., HttpResponse]):
+    """Every member is read; the tokens are texts that print redacted."""
+    body = GOOD | {"refresh_token": "v1.refresh", "id_token": "a.b.c", "scope": "openid", "more": [1]}
+    read = read_token(request_, answer(200, body), "openid profile")
+    assert TokenAnswer("opaque", "DPoP", 86400, "openid", "v1.refresh", "a.b.c") == read
+    assert repr(read) == (
+        "TokenAnswer(access_token=<redacted>, token_type='DPoP', expires_in=86400, scope='openid', "
+        "refresh_token=<redacted>, id_token=<redacted>)"
+    )
+    assert {"<redacted>"} == {repr(token) for token in (read.access_token, read.refresh_token, read.id_token)}
+
+
+@pytest.mark.parametrize("absent", [{}, {"refresh_token": None, "id_token": None, "scope": None, "expires_in": None}])
+def test_a_bare_answer(request_: HttpRequest, answer: Callable[..., HttpResponse], absent: dict[str, None]):
+    """What is missing, or null, is None; a missing token_type is none that can be trusted."""
+    read = read_token(request_, answer(200, {"access_token": "opaque", **absent}), None)
+    assert TokenAnswer("opaque", "", None, "", None, None) == read
+
+
+@pytest.mark.parametrize(
+    ("granted", "requested", "expected"),
+    [
+        (None, "openid email", "openid email"),
+        (None, None, ""),
+        ("", "openid", ""),
+        ("openid", "openid email", "openid"),
+        ("openid more", None, "openid more"),
+    ],
+)
+def test_no_scope_means_the_requested_one(
+    request_: HttpRequest,
+    answer: Callable[..., HttpResponse],
+    granted: str | None,
+    requested: str | None,
+    expected: str,
+):
+    """RFC 6749 §5.1: a scope in the answer counts, even an empty one; none means the requested one."""
+    assert expected == read_token(request_, answer(200, {**GOOD, "scope": granted}), requested).scope
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"), [(0, 0), (1, 1), (86400, 86400), (3600.9, 3600), (316_224_000, 316_224_000)]
+)
+def test_lifetimes_read(request_: HttpRequest, answer: Callable[..., HttpResponse], given_: float, expected: int):
+    """A lifetime is a number of seconds, up to ten years."""
+    read = read_token(request_, answer(200, GOOD | {"expires_in": given_}), None).expires_in
+    assert (expected, int) == (read, type(read))
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "problem"),
+    [
+        *(
+            (name, value, f"{name} is not a token (status 200)")
+            for name in ("access_token", "refresh_token", "id_token")
+            for value in ("", "a b", "a\n", "a\r\nb", "é", '"a"', "=", "a=b", 5, True, ["a"], {"a": 1}, "a" * 65_537)
+        ),
+        ("access_token", None, "access_token is missing (status 200)"),
+        *(
+            (name, value, f"{name} is not a text (status 200)")
+            for name in ("token_type", "scope")
+            for value in (5, True, ["DPoP"], {}, "a\n", "\ud800", "a" * 65_537)
+        ),
+        *(
+            ("expires_in", value, "expires_in is not a number of seconds (status 200)")
+            for value in ("3600", True, -1, -0.5, 316_224_001, 10**400, [], {}, "")
+        ),
+    ],
+)
+def test_answers_refused(
+    request_: HttpRequest, answer: Callable[..., HttpResponse], member: str, value: object, problem: str
+):
+    """A member of another type or form is a malformed answer, and the message does not repeat it."""
+    with pytest.raises(MalformedAnswer) as refused:
+        read_token(request_, answer(200, GOOD | {member: value}), None)
+    assert (problem, 200) == (str(refused.value), refused.value.status)
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"NaN"])
+def test_endless_lifetimes_refused(request_: HttpRequest, answer: Callable[..., HttpResponse], number: bytes):
+    """A number that JSON can write and no clock can count is refused."""
+    with pytest.raises(MalformedAnswer):
+        read_token(
+            request_, answer(200, b'{"access_token":"a","token_type":"DPoP","expires_in":' + number + b"}"), None
+        )
+
+
+@pytest.mark.parametrize("token", ["a", "a.b.c", "a.b.c.d.e", "-._~+/", "a==", "a" * 65_536])
+def test_tokens_accepted(request_: HttpRequest, answer: Callable[..., HttpResponse], token: str):
+    """RFC 6750 §2.1: every b64token is a token, up to a length."""
+    body = {"access_token": token, "refresh_token": token, "id_token": token, "token_type": "DPoP"}
+    read = read_token(request_, answer(200, body), None)
+    assert {token} == {read.access_token, read.refresh_token, read.id_token}
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b"{", b'"token"'])
+def test_a_success_is_a_json_object(request_: HttpRequest, answer: Callable[..., HttpResponse], body: bytes):
+    """A success that is no JSON object is malformed."""
+    with pytest.raises(MalformedAnswer) as refused:
+        read_token(request_, answer(200, body), None)
+    assert str(refused.value) == "the answer is not a JSON object (status 200)"
+
+
+@pytest.mark.parametrize("status", [201, 202, 204, 301, 302, 307])
+def test_other_successes_and_redirects(request_: HttpRequest, answer: Callable[..., HttpResponse], status: int):
+    """RFC 6749 §5.1: tokens come with 200; anything else that is no refusal is malformed."""
+    with pytest.raises(MalformedAnswer) as refused:
+        read_token(request_, answer(status, GOOD), None)
+    assert f"neither tokens nor a refusal (status {status})" == str(refused.value)
+
+
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 599])
+def test_after_a_failure_nobody_knows(request_: HttpRequest, answer: Callable[..., HttpResponse], status: int):
+    """5xx, whatever the body: the code may be spent."""
+    with pytest.raises(OutcomeUnknown) as refused:
+        read_token(request_, answer(status, {"error": "invalid_grant"}), None)
+    assert (status, f"the service failed ({status}) and may have spent the code") == (
+        refused.value.status,
+        str(refused.value),
+    )
+
+
+def test_a_refusal_is_read_from_the_table(request_: HttpRequest, answer: Callable[..., HttpResponse]):
+    """4xx is what the table says."""
+    body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}
+    with pytest.raises(WrongCode):
+        read_token(request_, answer(403, body), None)
+    with pytest.raises(OAuthError):
+        read_token(request_, answer(499, {}), None)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.binary(max_size=60)
+    | st.dictionaries(
+        st.sampled_from(
+            ["access_token", "token_type", "expires_in", "refresh_token", "id_token", "scope", "error", "code"]
+        ),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.text(), max_size=2),
+    ),
+    status=st.integers(200, 599),
+)
+@example({"access_token": "a", "expires_in": float("nan")}, 200)
+def test_no_answer_raises_anything_else(
+    public: Application, answer: Callable[..., HttpResponse], body: Any, status: int
+):
+    """Whatever comes back, it is tokens or an error of ours."""
+    try:
+        read = read_token(otp_request(public, LOGIN, None), answer(status, body), None)
+    except (OAuthError, MalformedAnswer, OutcomeUnknown):
+        return
+    assert (200, str) == (status, type(str(read.access_token)))
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", "dpop", "DPOP", "dPoP"])
+def test_bound_by_any_spelling(token_type: str):
+    """RFC 6749 §5.1: token_type is compared without regard to case."""
+    require_bound(bound("opaque", token_type), JKT)
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "", "MAC", "DPoP ", "D PoP", "DPoP2", "ďpop"])
+def test_not_bound_by_type(token_type: str):
+    """Rule 17, RFC 9449 §5: a proof was sent, so any other type is thrown away, whatever cnf says."""
+    with pytest.raises(NotSenderConstrained) as refused:
+        require_bound(bound(jwt_of({"cnf": {"jkt": JKT}}), token_type), JKT)
+    assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {},
+        {"sub": "ada"},
+        {"cnf": None},
+        {"cnf": {}},
+        {"cnf": JKT},
+        {"cnf": [JKT]},
+        {"cnf": {"jkt": None}},
+        {"cnf": {"jkt": JKT[:-1]}},
+        {"cnf": {"jkt": JKT.lower()}},
+        {"cnf": {"jkt": [JKT]}},
+        {"cnf": {"x5t#S256": JKT}},
+        {"jkt": JKT},
+    ],
+)
+def test_not_bound_by_claim(claims: dict[str, object]):
+    """Rule 17, RFC 9449 §6.1: a JWT access token must name our key's thumbprint."""
+    with pytest.raises(NotSenderConstrained) as refused:
+        require_bound(bound(jwt_of(claims)), JKT)
+    assert str(refused.value) == "cnf.jkt of the access token is not the thumbprint of the key"
+
+
+@pytest.mark.parametrize(
+    "access_token",
+    [
+        jwt_of({"cnf": {"jkt": JKT}}),
+        jwt_of({"cnf": {"jkt": JKT, "more": 1}, "sub": "ü"}),
+        "opaque",
+        "opaque.with-dot",
+        "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+        "eyJhbGciOiJkaXIifQ..iv.ciphertext.tag",
+        "a.b.c.d",
+        "..",
+        "a..c",
+        jwt_of(b"\xff\xfe"),
+        jwt_of(b"not JSON"),
+        jwt_of([JKT]),
+        jwt_of("text"),
+        jwt_of(b"[" * 50_000),
+        jwt_of(b"9" * 5000),
+    ],
+)
+def test_bound_as_far_as_can_be_seen(access_token: str):
+    """A token that is opaque, encrypted or no JWT at all is the resource server's to judge; the RFC's own is one."""
+    require_bound(bound(access_token), JKT)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text("abcXYZ019-._~+/=", min_size=1, max_size=40) | st.binary(max_size=40).map(jwt_of))
+def test_no_access_token_raises_anything_else(access_token: str):
+    """Whatever the token, it passes or it is not bound."""
+    try:
+        require_bound(bound(access_token), JKT)
+    except NotSenderConstrained:
+        assert access_token.count(".") == 2
