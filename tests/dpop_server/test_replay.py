@@ -1,0 +1,126 @@
+"""The replay store, by its rules and against a model."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from passwordless_async.dpop.replay import MemoryReplayStore
+from passwordless_async.errors import StoreError, UsageError
+
+
+def add(store: MemoryReplayStore, key: str, expires_at: float) -> bool:
+    """Run ``add``, which waits for nothing, without a loop."""
+    with pytest.raises(StopIteration) as stopped:
+        store.add(key, expires_at).send(None)
+    return stopped.value.value
+
+
+class Replay(RuleBasedStateMachine):
+    """Adds keys in any order of expiry while the clock goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.kept: dict[str, float] = {}
+        self.store = MemoryReplayStore(max_entries=5, clock=lambda: self.now)
+
+    @rule(key=st.sampled_from("abcdefgh"), lifetime=st.integers(0, 8) | st.floats(0, 8))
+    def add(self, key: str, lifetime: float) -> None:
+        """A key that is kept is refused; a new one is kept, or refused because there is no room."""
+        live = {key for key, until in self.kept.items() if until >= self.now}
+        try:
+            added = add(self.store, key, self.now + lifetime)
+        except StoreError:
+            # The store may keep a key to the end of its second, so it may be full a second longer.
+            assert sum(until > self.now - 1 for until in self.kept.values()) >= 5
+            return
+        if key in live:
+            assert not added
+        if added:
+            self.kept[key] = self.now + lifetime
+            assert len(live | {key}) <= 5
+
+    @rule(seconds=st.integers(0, 5) | st.floats(0, 3) | st.just(1e6))
+    def wait(self, seconds: float) -> None:
+        """Time goes on."""
+        self.now += seconds
+
+    @invariant()
+    def bounded(self) -> None:
+        """The store never holds more than it may, and its parts agree."""
+        assert len(self.store) <= 5
+        assert len(self.store) == sum(len(slot) for slot in self.store._slots.values())
+        assert sorted(self.store._seconds) == sorted(self.store._slots)
+
+
+TestReplay = Replay.TestCase
+
+
+def test_full_store_refuses_and_does_not_forget():
+    """Rule 28: a full store refuses; what it holds stays refused, and room comes by expiry alone."""
+    now = 0.0
+    store = MemoryReplayStore(max_entries=2, clock=lambda: now)
+    assert add(store, "a", 10)
+    assert add(store, "b", 20)
+    for _ in range(3):
+        with pytest.raises(StoreError, match="full: 2 entries"):
+            store.add("c", 10).send(None)
+    assert not add(store, "a", 10)
+    now = 10.5
+    assert add(store, "c", 30)
+    assert not add(store, "b", 20)
+    assert repr(store) == "<MemoryReplayStore of 2 entries, at most 2>"
+
+
+def test_kept_through_its_last_instant():
+    """Rule 28: an entry is kept until its time and at it: with a skew of zero the proof is still good then."""
+    now = 0.0
+    store = MemoryReplayStore(clock=lambda: now)
+    assert add(store, "a", 10)
+    now = 10.0
+    assert not add(store, "a", 10)
+    now = 10.001
+    assert add(store, "a", 20)
+
+
+def test_expiry_is_by_time_not_by_order():
+    """Rule 28: an entry that came later and expires sooner goes sooner."""
+    now = 0.0
+    store = MemoryReplayStore(clock=lambda: now)
+    for key, until in (("late", 30), ("soon", 10), ("middle", 20)):
+        assert add(store, key, until)
+    now = 15.0
+    assert add(store, "soon", 30)
+    assert not add(store, "middle", 30)
+    assert not add(store, "late", 30)
+
+
+async def test_add_is_atomic(server: Any):
+    """Rule 28: of fifty requests at once with one proof, one passes."""
+    proof = server.proof()
+    outcomes = await asyncio.gather(*(server.get(proof) for _ in range(50)), return_exceptions=True)
+    assert sum(not isinstance(outcome, Exception) for outcome in outcomes) == 1
+
+
+async def test_full_memory_store_refuses_requests(server_with: Any):
+    """Rule 28: a full store refuses new proofs with 503 and still knows the old ones."""
+    server = server_with()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(max_entries=1, clock=server.clock)})
+    first = server.proof()
+    await server.get(first)
+    assert await server.refusal(server.proof()) == "the proof cannot be remembered"
+    assert await server.refusal(first) == "the proof was used before"
+    server.clock.now += 71
+    await server.get(server.proof())
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, None])
+def test_size_is_a_whole_number(size: Any):
+    """The bound is a whole number of one or more."""
+    with pytest.raises(UsageError, match="max_entries"):
+        MemoryReplayStore(max_entries=size)
