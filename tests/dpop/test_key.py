@@ -289,8 +289,35 @@ def test_pickling_is_refused(protocol: int):
     """A key leaves the process by a named export alone, and the refusal names them."""
     with pytest.raises(TypeError) as refused:
         pickle.dumps({"key": KEY}, protocol)
-    expected = "a DPoPKey is not pickled by accident: use to_pem(password) or to_jwk(private=True)"
+    expected = "a DPoPKey is not pickled by accident: use to_pem(password), to_jwk(private=True) or to_bytes()"
     assert expected == str(refused.value)
+
+
+@given(st.integers(1, ORDER - 1))
+def test_the_compact_form_is_the_key(scalar: int):
+    """32 bytes are the whole key: what is made of them signs, compares and exports as the key itself."""
+    key = DPoPKey.from_bytes(scalar.to_bytes(32))
+    assert scalar.to_bytes(32) == key.to_bytes()
+    assert DPoPKey(ec.derive_private_key(scalar, ec.SECP256R1())) == key
+
+
+def test_a_compact_key_holds_its_scalar_alone():
+    """Compacting drops the live key and all that was made of it, and takes nothing away."""
+    key = DPoPKey.generate()
+    before = (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
+    key.compact()
+    assert (None, None, None, None) == (key._live, key._point, key._header, key._thumbprint)
+    assert before == (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
+
+
+@pytest.mark.parametrize(
+    "scalar",
+    [b"", bytes(32), b"\1" * 31, b"\1" * 33, ORDER.to_bytes(32), b"\xff" * 32, "1" * 32, bytearray(32), None, 1],
+)
+def test_what_is_no_scalar_is_refused(scalar: object):
+    """Zero, the order of the curve and beyond, another length and another type are refused by name."""
+    expected = ("scalar", "scalar: must be the 32 bytes of a P-256 private key")
+    assert expected == refusal(DPoPKey.from_bytes, scalar)
 
 
 def test_a_copy_is_the_key():
