@@ -6,6 +6,9 @@
 
     async def me(request: web.Request) -> web.Response:
         return web.json_response({"sub": request[TOKEN]["sub"], "jkt": request[DPOP].thumbprint})
+
+``DPOP`` is where the checked proof stands in the request, absent where a bearer token was allowed; ``TOKEN`` is where
+the claims of the access token stand, as ``token_info`` returned them. Both know the type of what they find.
 """
 
 from __future__ import annotations
@@ -27,11 +30,12 @@ if TYPE_CHECKING:
 
     from passwordless_async.dpop.verifier import DPoPVerifier
 
-DPOP = web.RequestKey("dpop", CheckedProof)
-"""Where the checked proof stands in the request; absent where a bearer token was allowed."""
-
-TOKEN = web.RequestKey[Mapping[str, Any]]("dpop_token", Mapping)
-"""Where the claims of the access token stand in the request, as ``token_info`` returned them."""
+if TYPE_CHECKING or hasattr(web, "RequestKey"):
+    DPOP = web.RequestKey("dpop", CheckedProof)
+    TOKEN = web.RequestKey[Mapping[str, Any]]("dpop_token", Mapping)
+else:  # aiohttp before 3.14 has no typed keys
+    DPOP = "dpop"
+    TOKEN = "dpop_token"  # noqa: S105 - a key's name
 
 
 def dpop_middleware(

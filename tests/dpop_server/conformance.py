@@ -49,14 +49,16 @@ class Prover:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The four public members."""
-        members = self.key.as_dict(private=False)
-        return {name: members[name] for name in ("kty", "crv", "x", "y")}
+        """The four public members, from the numbers: older joserfc drops a coordinate's leading zeros."""
+        numbers = self.key.public_key.public_numbers()
+        x, y = (base64url(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+        return {"crv": "P-256", "kty": "EC", "x": x, "y": y}
 
     @property
     def thumbprint(self) -> str:
-        """The thumbprint, by joserfc."""
-        return self.key.thumbprint()
+        """The thumbprint, as RFC 7638 §3 writes it."""
+        canonical = json.dumps(self.jwk, separators=(",", ":"), sort_keys=True)
+        return base64url(hashlib.sha256(canonical.encode()).digest())
 
     @property
     def header(self) -> dict[str, Any]:
@@ -158,7 +160,7 @@ def _by_none(prover: Prover, claims: dict[str, Any]) -> str:
 
 
 def _with_private_key(prover: Prover, claims: dict[str, Any]) -> str:
-    return prover.proof({"jwk": prover.key.as_dict(private=True)}, claims)
+    return prover.proof({"jwk": {**prover.jwk, "d": prover.key.as_dict(private=True)["d"]}}, claims)
 
 
 def _broken(proof: str) -> str:

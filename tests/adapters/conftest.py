@@ -1,0 +1,93 @@
+"""A verifier, a token to show, and the conformance table for tests that take a ``case``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from passwordless_async.dpop.issuer import NonceIssuer
+from passwordless_async.dpop.replay import MemoryReplayStore
+from passwordless_async.dpop.verifier import DPoPVerifier
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+BASE = "https://api.example"
+
+
+def _load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        path = Path(__file__).parent.parent / "dpop_server" / "conformance.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+conformance = _load("dpop_conformance")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a ``case`` once for every row of the table."""
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", conformance.CASES, ids=lambda case: case.name)
+
+
+@attrs.define
+class World:
+    """A verifier that the adapters stand on, and a client with a bound token and an unbound one."""
+
+    prover: Any = attrs.field(factory=conformance.Prover)
+    now: float = attrs.field(factory=time.time)
+    nonces: NonceIssuer | None = None
+    seen: list[str] = attrs.field(factory=list)
+    verifier: DPoPVerifier = attrs.field(init=False)
+
+    base = BASE
+    absent = conformance.ABSENT
+
+    def __attrs_post_init__(self) -> None:
+        replay = MemoryReplayStore(clock=self.clock)
+        self.verifier = DPoPVerifier(replay=replay, base_url=BASE, nonces=self.nonces, clock=self.clock)
+
+    def clock(self) -> float:
+        """Return the time that the test set."""
+        return self.now
+
+    def issue_nonces(self) -> NonceIssuer:
+        """Demand nonces from now on."""
+        self.nonces = NonceIssuer(clock=self.clock)
+        self.__attrs_post_init__()
+        return self.nonces
+
+    def token_info(self, access_token: str) -> Mapping[str, Any] | None:
+        """Validate a token, as an application would."""
+        self.seen.append(access_token)
+        claims = {"sub": "ada", "cnf": {"jkt": self.prover.thumbprint}}
+        return {"bound": claims, "unbound": {"sub": "bob"}}.get(access_token)
+
+    def headers(self, url: str = "/me", *, bound: bool = True, scheme: str = "DPoP", **claims: Any) -> dict[str, str]:
+        """Return the header fields of a GET request with a token and its proof, with changes to the claims."""
+        token = "bound" if bound else "unbound"
+        right = self.prover.claims("GET", f"{BASE}{url}", self.now, token)
+        return {"Authorization": f"{scheme} {token}", "DPoP": self.prover.proof({}, {**right, **claims})}
+
+    def table(self, case: Any) -> list[tuple[list[tuple[str, str]], bool]]:
+        """Return the requests of a row and whether each is to pass."""
+        target = conformance.Target("GET", f"{BASE}/me", self.now, "bound")
+        jti = "twice" if case.twice else None
+        requests = [(case.fields(self.prover, target, jti), case.passes)]
+        return [(case.fields(self.prover, target, jti), True), *requests] if case.twice else requests
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a world without nonces; ``issue_nonces`` changes that."""
+    return World()

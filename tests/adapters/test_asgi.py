@@ -1,0 +1,280 @@
+"""The ASGI middleware: bare, and under the real Starlette and FastAPI."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi import Request as FastAPIRequest
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from passwordless_async.adapters.asgi import DPOP, TOKEN, DPoPASGIMiddleware
+from passwordless_async.dpop import parse_www_authenticate
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.websockets import WebSocket
+
+
+async def me(request: Request) -> JSONResponse:
+    """Say who asks."""
+    proof = request[DPOP]
+    return JSONResponse(
+        {"sub": request[TOKEN]["sub"], "jkt": proof and proof.thumbprint},
+        headers={"Cache-Control": "max-age=60", "Access-Control-Expose-Headers": "X-Own"},
+    )
+
+
+async def talk(websocket: WebSocket) -> None:
+    """Say who asks, over a WebSocket."""
+    await websocket.accept()
+    await websocket.send_json({"jkt": websocket["dpop"].thumbprint})
+    await websocket.close()
+
+
+def starlette(world: Any, **options: Any) -> Starlette:
+    """Make a Starlette application with the middleware."""
+    app = Starlette(routes=[Route("/me", me), Route("/a/{rest:path}", me), WebSocketRoute("/talk", talk)])
+    app.add_middleware(DPoPASGIMiddleware, verifier=world.verifier, **{"token_info": world.token_info, **options})
+    return app
+
+
+def fastapi(world: Any, **options: Any) -> FastAPI:
+    """Make a FastAPI application with the middleware."""
+    app = FastAPI()
+    app.add_middleware(DPoPASGIMiddleware, verifier=world.verifier, **{"token_info": world.token_info, **options})
+
+    async def handler(request: FastAPIRequest) -> JSONResponse:
+        return await me(request)
+
+    # Not by its annotations: FastAPI reads those at run time, and this module has them as texts.
+    handler.__annotations__ = {"request": FastAPIRequest}
+    app.get("/me", response_model=None)(handler)
+    return app
+
+
+async def get(app: Any, path: str = "/me", headers: Any = (), method: str = "GET") -> httpx.Response:
+    """Send one request into an application."""
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://10.0.0.7:8000") as client:
+        return await client.request(method, path, headers=headers)
+
+
+@pytest.mark.parametrize("make", [starlette, fastapi])
+async def test_conformance(case: Any, make: Any, world: Any):
+    """Rules 21-28: the middleware lets through and refuses what the public conformance suite says."""
+    app = make(world)
+    for headers, passes in world.table(case):
+        response = await get(app, headers=headers)
+        assert response.status_code == (200 if passes else 401)
+        assert ("WWW-Authenticate" in response.headers) != passes
+
+
+@pytest.mark.parametrize("make", [starlette, fastapi])
+async def test_hands_on_the_proof_and_the_token(make: Any, world: Any):
+    """Rule 30: the endpoint has the checked proof and the token's claims in its request."""
+    response = await get(make(world), "/me?x=1", world.headers())
+    assert response.json() == {"sub": "ada", "jkt": world.prover.thumbprint}
+    assert "DPoP-Nonce" not in response.headers
+    assert response.headers["Cache-Control"] == "max-age=60"
+
+
+async def test_token_info_may_be_async(world: Any):
+    """The application's validation may wait for something."""
+
+    async def token_info(access_token: str) -> Any:
+        return world.token_info(access_token)
+
+    assert (await get(starlette(world, token_info=token_info), headers=world.headers())).status_code == 200
+
+
+async def test_refusal(world: Any):
+    """Rule 29: a refusal is 401 with challenge, no-store and CORS fields, and says why in JSON."""
+    response = await get(starlette(world), headers=world.headers(htm="PUT"))
+    assert response.status_code == 401
+    assert response.json() == {
+        "error": "invalid_dpop_proof",
+        "error_description": "htm is not the request's method",
+    }
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["Access-Control-Expose-Headers"] == "DPoP-Nonce, WWW-Authenticate"
+    (challenge,) = parse_www_authenticate(response.headers.get_list("WWW-Authenticate"))
+    assert (challenge.scheme, challenge.parameters["algs"]) == ("dpop", "ES256")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [("Authorization", "DPoP bound"), ("Authorization", "DPoP bound")],
+        [("Authorization", "DPoP bound"), ("Authorization", "Bearer bound")],
+        [("Authorization", "DPoP unknown")],
+        [("Authorization", "DPoP unbound")],
+        [("Authorization", "Bearer unbound")],
+        [("Authorization", "Bearer bound")],
+    ],
+)
+async def test_schemes(headers: Any, world: Any):
+    """Rule 27: no token, two Authorization headers, an unknown token, or one under a scheme not its own: refused."""
+    assert (await get(starlette(world), headers=headers)).status_code == 401
+
+
+@pytest.mark.parametrize(("bound", "proof", "status"), [(False, False, 200), (False, True, 401), (True, False, 401)])
+async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int, world: Any):  # noqa: FBT001 - a table
+    """Rule 27: where bearer is allowed, it is for unbound tokens without a proof alone."""
+    headers = world.headers(bound=bound, scheme="Bearer")
+    if not proof:
+        del headers["DPoP"]
+    response = await get(starlette(world, allow_bearer=True), headers=headers)
+    assert response.status_code == status
+    if status == 200:
+        assert response.json() == {"sub": "bob", "jkt": None}
+
+
+async def test_nonce_challenge_and_offer(world: Any):
+    """Rule 29: the middleware challenges, accepts the nonce, and offers the next when it changes, on errors too."""
+    nonces = world.issue_nonces()
+    app = starlette(world)
+    challenged = await get(app, headers=world.headers())
+    assert (challenged.status_code, challenged.json()["error"]) == (401, "use_dpop_nonce")
+    nonce = challenged.headers["DPoP-Nonce"]
+
+    accepted = await get(app, headers=world.headers(nonce=nonce))
+    assert accepted.status_code == 200
+    assert "DPoP-Nonce" not in accepted.headers
+
+    world.now += 60
+    for path, expected in (("/me", 200), ("/nowhere", 404)):
+        response = await get(app, path, world.headers(path, nonce=nonce))
+        assert response.status_code == expected
+        assert response.headers["DPoP-Nonce"] == nonces.issue() != nonce
+        assert response.headers.get_list("Cache-Control") == ["no-store"]
+    exposed = (await get(app, headers=world.headers(nonce=nonce))).headers.get_list("Access-Control-Expose-Headers")
+    assert exposed == ["X-Own", "DPoP-Nonce, WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("path", ["/a/x%2Fy", "/a/x%40y", "/a/%7Ex", "/a/x@y"])
+async def test_compares_the_path_as_it_came(path: str, world: Any):
+    """Rule 25: escapes count as they were sent, whatever the server decodes."""
+    app = starlette(world)
+    assert (await get(app, path, world.headers(path))).status_code == 200
+    assert (await get(app, path, world.headers("/a/x/y"))).status_code == 401
+
+
+async def test_under_a_mount(world: Any):
+    """Rule 25: under a Mount the path that counts is the whole one."""
+    inner = Starlette(routes=[Route("/me", me)])
+    app = Starlette(routes=[Mount("/v1", DPoPASGIMiddleware(inner, world.verifier, world.token_info))])
+    assert (await get(app, "/v1/me", world.headers("/v1/me"))).status_code == 200
+    assert (await get(app, "/v1/me", world.headers("/me"))).status_code == 401
+
+
+class Wire:
+    """An ASGI server for one connection: what the application sends is kept."""
+
+    def __init__(self, kind: str, headers: dict[str, str], **scope: Any) -> None:
+        pairs = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self.scope = {"type": kind, "path": "/talk", "headers": pairs, "asgi": {"version": "3.0"}, **scope}
+        self.sent: list[dict[str, Any]] = []
+        self.received = [{"type": f"{kind}.connect" if kind == "websocket" else "http.request"}]
+
+    async def receive(self) -> dict[str, Any]:
+        """Hand out what the client sent."""
+        return self.received.pop(0)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Keep what the application sends."""
+        self.sent.append(message)
+
+    async def run(self, app: Any) -> list[dict[str, Any]]:
+        """Run an application."""
+        await app(self.scope, self.receive, self.send)
+        return self.sent
+
+
+async def test_websocket_needs_a_proof(world: Any):
+    """Rule 27: a WebSocket's handshake is checked as the GET that it is."""
+    app = starlette(world)
+    scope = {"subprotocols": [], "query_string": b"", "scheme": "wss", "server": ("x", 1), "client": ("x", 1)}
+    accepted = await Wire("websocket", world.headers("/talk"), **scope).run(app)
+    assert [message["type"] for message in accepted] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert json.loads(accepted[1]["text"]) == {"jkt": world.prover.thumbprint}
+
+    refused = await Wire("websocket", world.headers("/me"), **scope).run(app)
+    assert refused == [{"type": "websocket.close", "code": 1008, "reason": "invalid_dpop_proof"}]
+
+
+async def test_websocket_refusal_with_an_answer(world: Any):
+    """Rule 29: where the server can answer a refused handshake, the answer carries the challenge."""
+    world.issue_nonces()
+    scope = {"extensions": {"websocket.http.response": {}}}
+    start, body = await Wire("websocket", world.headers("/talk"), **scope).run(starlette(world))
+    assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
+    assert {b"www-authenticate", b"dpop-nonce"} <= {name for name, _value in start["headers"]}
+    assert (body["type"], json.loads(body["body"])["error"]) == ("websocket.http.response.body", "use_dpop_nonce")
+
+
+async def test_websocket_is_offered_a_nonce(world: Any):
+    """Rule 29: an accepted handshake carries the newer nonce."""
+    nonces = world.issue_nonces()
+    old = nonces.issue()
+    world.now += 60
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close"})
+
+    guarded = DPoPASGIMiddleware(app, world.verifier, world.token_info)
+    accept, close = await Wire("websocket", world.headers("/talk", nonce=old)).run(guarded)
+    assert dict(accept["headers"])[b"dpop-nonce"] == nonces.issue().encode()
+    assert close == {"type": "websocket.close"}
+
+
+async def test_lifespan_passes(world: Any):
+    """A lifespan is no request."""
+    called = []
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        called.append(scope["type"])
+
+    await Wire("lifespan", {}).run(DPoPASGIMiddleware(app, world.verifier, world.token_info))
+    assert called == ["lifespan"]
+
+
+@pytest.mark.parametrize(
+    ("path", "signed", "passes"),
+    [("/a b@c", "/a%20b@c", True), ("/é", "/%C3%A9", True), ("/a/b", "/a/b", True), ("/a/b", "/a%2Fb", False)],
+)
+async def test_path_of_a_server_that_does_not_say(path: str, signed: str, passes: bool, world: Any):  # noqa: FBT001
+    """Rule 25: without raw_path the path is rebuilt; a proof for %2F is refused then."""
+    sent = []
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+
+    wire = Wire("http", world.headers(signed), path=path, method="GET")
+    sent = await wire.run(DPoPASGIMiddleware(app, world.verifier, world.token_info))
+    assert sent[0]["status"] == (204 if passes else 401)
+
+
+async def test_leaves_the_servers_scope_alone(world: Any):
+    """ASGI: a middleware that adds to the scope adds to a copy."""
+
+    async def app(scope: Any, _receive: Any, _send: Any) -> None:
+        assert scope["dpop"].thumbprint == world.prover.thumbprint
+
+    wire = Wire("http", world.headers("/talk"), method="GET")
+    await wire.run(DPoPASGIMiddleware(app, world.verifier, world.token_info))
+    assert DPOP not in wire.scope
+
+
+async def test_exempt_requests_pass(world: Any):
+    """A health check or a preflight needs no token where the application says so."""
+    app = starlette(world, exempt=lambda scope: scope.get("method") == "OPTIONS")
+    assert (await get(app, method="OPTIONS")).status_code == 405
+    assert (await get(app)).status_code == 401
