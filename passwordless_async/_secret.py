@@ -7,9 +7,10 @@ does so on purpose.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 REDACTED = "<redacted>"
+T = TypeVar("T")
 
 
 class Secret(str):
@@ -22,12 +23,14 @@ class Secret(str):
 
 
 class SecretBytes(bytes):
-    """Bytes that do not show in a repr."""
+    """Bytes that do not show in a repr, nor in the str of bytes, which is one."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return REDACTED
+
+    __str__ = __repr__
 
 
 class SecretDict(dict[str, Any]):
@@ -71,6 +74,24 @@ def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
     if value is None or type(value).__module__ != "builtins":
         return value
     return type(type(value).__name__, (_Hidden,), {})()
+
+
+def always_printable(cls: type[T]) -> type[T]:
+    """Let a class print its values by their name alone where they are half built (a class decorator).
+
+    A constructor that refuses an argument leaves such a value in a local of its frame. Python's own printer of
+    tracebacks with locals gives up at a repr that raises (up to Python 3.12), and whatever it was to report is lost.
+    """
+    show = cls.__repr__
+
+    def __repr__(self: T) -> str:  # noqa: N807 - it becomes one
+        try:
+            return show(self)
+        except (AttributeError, IndexError, TypeError):
+            return f"<{cls.__name__}>"
+
+    setattr(cls, "__repr__", __repr__)  # noqa: B010 - a checker of types does not allow it otherwise
+    return cls
 
 
 def redacted(value: object) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async import _check, bulk, flow
-from passwordless_async._secret import conceal, hide
+from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SharedFlight
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@always_printable
 class PasswordlessClient:
     """Logs users in at one tenant; lives as long as the application.
 

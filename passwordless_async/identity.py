@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import attrs
 
 from passwordless_async import _check
-from passwordless_async._secret import Secret, conceal, hide, redacted
+from passwordless_async._secret import Secret, always_printable, conceal, hide, redacted
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 
 
+@always_printable
 @attrs.frozen(repr=False)
 class Email:
     """A user known by an e-mail address.
@@ -53,6 +54,7 @@ class Email:
         return f"Email('{self.address[0]}…@…')"
 
 
+@always_printable
 @attrs.frozen(repr=False)
 class Phone:
     """A user known by a phone number.
@@ -82,6 +84,7 @@ class Phone:
         return f"Phone('{self.number[:3]}…')"
 
 
+@always_printable
 @attrs.frozen(init=False)
 class Login:
     """One user and the code that they typed: what an exchange needs.

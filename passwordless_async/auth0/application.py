@@ -8,6 +8,7 @@ import attrs
 
 from passwordless_async import _check
 from passwordless_async._origin import parse_origin
+from passwordless_async._secret import always_printable
 from passwordless_async.auth0.client_auth import ClientAuth
 from passwordless_async.errors import UsageError
 
@@ -23,6 +24,7 @@ def _client_id(value: str) -> str:
     return _check.text("client_id", value, at_most=_check.MAX_CLIENT_ID)
 
 
+@always_printable
 @attrs.frozen
 class Application:
     """An application registered at a tenant.

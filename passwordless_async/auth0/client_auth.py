@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import attrs
 
 from passwordless_async import _check
-from passwordless_async._secret import Secret, conceal, redacted
+from passwordless_async._secret import Secret, always_printable, conceal, redacted
 
 
 @runtime_checkable
@@ -33,6 +33,7 @@ class NoClientAuth:
         return {}
 
 
+@always_printable
 @attrs.frozen(init=False)
 class ClientSecretPost:
     """``client_secret_post``: the secret in the body.

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from passwordless_async._secret import Secret, SecretBytes, conceal, conceal_bytes
+from passwordless_async._secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _MAX_PEM = 16384  # bytes
 _MAX_PASSWORD = 1023  # bytes, OpenSSL's own bound
 
 
+@always_printable
 class DPoPKey:
     """A P-256 key pair (RFC 9449 §4.2; RFC 7518 §3.4).
 

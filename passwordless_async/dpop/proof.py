@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from passwordless_async import _clock
-from passwordless_async._secret import conceal, hide
+from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 
 
+@always_printable
 class ProofGenerator:
     """Makes the ``DPoP`` header fields of one key.
 
