@@ -12,6 +12,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jws import JWSRegistry
 
+from passwordless_async._secret import SecretDict
 from passwordless_async.errors import InvalidIdToken
 
 if TYPE_CHECKING:
@@ -85,12 +86,13 @@ def validate(id_token: Secret, key: RSAKey, application: Application, now: float
         raise InvalidIdToken("iat", "is missing or in the future")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
-    return MappingProxyType(claims)
+    return MappingProxyType(dict(claims))
 
 
-def _verified_claims(id_token: Secret, key: RSAKey) -> dict[str, Any] | None:
+def _verified_claims(id_token: Secret, key: RSAKey) -> SecretDict | None:
+    # Personal data: hidden while errors may be raised over it.
     try:
-        return jwt.decode(id_token, key, registry=_REGISTRY).claims
+        return SecretDict(jwt.decode(id_token, key, registry=_REGISTRY).claims)
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
         return None
 
