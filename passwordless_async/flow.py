@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async import _clock
+from passwordless_async._secret import conceal
 from passwordless_async.auth0.id_token import key_id, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
-from passwordless_async.auth0.start import read_start, start_request
+from passwordless_async.auth0.start import forwarded_for_header, read_start, start_request
 from passwordless_async.auth0.token import otp_request, read_token, require_bound
 from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator, negotiate
 from passwordless_async.errors import (
@@ -55,9 +56,16 @@ class Tenant:
     keys: SigningKeys = attrs.field(factory=SigningKeys)
 
 
-def start(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[StartReceipt]:  # noqa: ANN401 - as start_request
+def start(
+    tenant: Tenant,
+    who: Email | Phone,
+    *,
+    captcha: str | None = None,
+    **parameters: Any,  # noqa: ANN401 - as start_request
+) -> Flow[StartReceipt]:
     """Ask for a code; the parameters are those of :func:`~passwordless_async.auth0.start.start_request`."""
-    request = start_request(tenant.application, who, **parameters)
+    captcha = conceal(captcha)
+    request = start_request(tenant.application, who, captcha=captcha, **parameters)
     sent_at = _clock.now()
     response = yield request
     return read_start(request, response, who, sent_at)
@@ -66,6 +74,7 @@ def start(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[StartRe
 def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
     """Exchange a code for tokens."""
     proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
+    forwarded_for_header(tenant.application, forwarded_for)  # refused here, before the keys are fetched
     if tenant.keys.empty and "openid" in (login.scope or "").split():
         # A code is spent once sent: what the answer will be checked with is fetched before.
         yield from _fetch_keys_before(tenant)
