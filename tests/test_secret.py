@@ -1,0 +1,448 @@
+"""Secrets print as ``<redacted>``: all values and all errors of the package are walked, with a marker inside.
+
+What is looked at is what logs and error trackers look at: repr, str, attributes, and tracebacks with their locals,
+for every frame of the package and every error in the chain.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from multidict import CIMultiDict
+from yarl import URL
+
+import passwordless_async
+from passwordless_async import (
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    Login,
+    MfaRequired,
+    NoClientAuth,
+    NonceCache,
+    NotSent,
+    Outcome,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
+    ProofGenerator,
+    TokenSet,
+    UsageError,
+)
+from passwordless_async._secret import (
+    REDACTED,
+    Secret,
+    SecretBytes,
+    SecretDict,
+    conceal,
+    conceal_bytes,
+    hide,
+    redacted,
+)
+from passwordless_async.auth0 import Application, SigningKeys
+from passwordless_async.auth0.id_token import validate
+from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.start import read_start, start_request
+from passwordless_async.auth0.token import TokenAnswer, otp_request, read_token, require_bound
+from passwordless_async.dpop import token_hash
+from passwordless_async.flow import Tenant, exchange, start
+from passwordless_async.wire import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PACKAGE = str(Path(passwordless_async.__file__).parent)
+MARKER = "M4rk3rOfASecret"
+NUMBER = 918273645546372819
+ADA = Email("ada@example.com")
+PUBLIC = Application("tenant.example", "client", NoClientAuth())
+CONFIDENTIAL = Application("tenant.example", "client", ClientSecretPost(f"{MARKER}-client"))
+LOGIN = Login(ADA, f"{MARKER}-otp")
+# A key whose private scalar is the marker itself.
+KEY = DPoPKey(ec.derive_private_key(int.from_bytes(MARKER.encode()), ec.SECP256R1()))
+SCALAR = KEY.to_jwk(private=True)["d"]
+PEM = KEY.to_pem(None)
+SIGNING_KEY = RSAKey.generate_key(2048, {"kid": "k1"})
+# How a secret looks in print: itself, its bytes, and the private scalar as a JWK, a PEM or a number have it.
+TRACES = [
+    MARKER,
+    str(NUMBER),
+    str(SCALAR),
+    MARKER.encode().hex(),
+    str(int.from_bytes(MARKER.encode())),
+    PEM.decode().split("\n")[1],
+]
+
+
+def answer(status: int, body: Any = None, nonce: str | None = None) -> HttpResponse:
+    """Return an answer."""
+    headers = CIMultiDict({"Content-Type": "application/json"})
+    if nonce is not None:
+        headers["DPoP-Nonce"] = nonce
+    return HttpResponse(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def jwt_of(claims: dict[str, Any]) -> str:
+    """Return a signed token with the marker in its claims and in its signature's place."""
+    payload = base64.urlsafe_b64encode(json.dumps({**claims, "m": MARKER}).encode()).rstrip(b"=").decode()
+    return f"e30.{payload}.{MARKER}"
+
+
+def id_token(**claims: Any) -> Secret:
+    """Return an ID token, well signed."""
+    return Secret(jwt.encode({"alg": "RS256", "kid": "k1"}, claims, SIGNING_KEY, algorithms=["RS256"]))
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that it came of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def shown(error: BaseException) -> str:
+    """Return everything of an error that can get into a log: of the frames, those of the package."""
+    parts = []
+    for link in chain(error):
+        printed = traceback.TracebackException.from_exception(link, capture_locals=True)
+        ours = [
+            frame
+            for frame in printed.stack
+            if frame.filename.startswith(PACKAGE) or "passwordless_async" in frame.filename
+        ]
+        printed.stack = traceback.StackSummary.from_list(ours)
+        parts += [repr(link), str(link), repr(link.args), repr(vars(link)), *printed.format(chain=False)]
+        parts += [f"{name}={value}" for frame in ours for name, value in (frame.locals or {}).items()]
+    return "\n".join(parts)
+
+
+def leaks(text: str) -> list[str]:
+    """Return the lines of a text that a secret shows in."""
+    return [line for line in text.splitlines() if any(trace in line for trace in TRACES)]
+
+
+def drive(*answers: HttpResponse | Exception, login: Login = LOGIN, application: Application = CONFIDENTIAL) -> Any:
+    """Run an exchange with these answers, or failures of the network, to its end."""
+    flow = exchange(Tenant(application), login)
+    next(flow)
+    for given in answers:
+        flow.throw(given) if isinstance(given, Exception) else flow.send(given)
+
+
+# Values.
+
+VALUES = {
+    "a secret": [Secret(MARKER)],
+    "secret bytes": [SecretBytes(MARKER.encode())],
+    "a secret mapping": SecretDict(a=MARKER),
+    "a hidden number": hide(NUMBER),
+    "a login": LOGIN,
+    "a login with a key": Login(ADA, MARKER, key=KEY),
+    "an outcome": Outcome(LOGIN),
+    "an outcome with an error": Outcome(LOGIN, error=MfaRequired(status=403, error="e", mfa_token=Secret(MARKER))),
+    "client authentication": ClientSecretPost(MARKER),
+    "its parameters": ClientSecretPost(MARKER).parameters(),
+    "an application": CONFIDENTIAL,
+    "a tenant": Tenant(CONFIDENTIAL),
+    "a request for a code": start_request(CONFIDENTIAL, ADA, captcha=MARKER),
+    "its secrets": start_request(CONFIDENTIAL, ADA, captcha=MARKER).secrets,
+    "a request for tokens": otp_request(CONFIDENTIAL, LOGIN, None),
+    "its body and secrets": (
+        otp_request(CONFIDENTIAL, LOGIN, None).body,
+        otp_request(CONFIDENTIAL, LOGIN, None).secrets,
+    ),
+    "a request with a query": HttpRequest(
+        "GET", URL(f"https://a.example/?{MARKER}#{MARKER}"), {"Authorization": MARKER}
+    ),
+    "an answer": answer(200, {"access_token": MARKER}),
+    "its members": answer(200, {"access_token": MARKER}).json_object(),
+    "a read answer": TokenAnswer(Secret(MARKER), "DPoP", 1, "", Secret(MARKER), Secret(MARKER)),
+    "tokens": TokenSet(MARKER, "DPoP", 1, "", MARKER, MARKER, {"m": MARKER}, KEY),
+    "a key": KEY,
+    "a key's private export": KEY.to_jwk(private=True),
+    "a key's PEM": PEM,
+    "a proof generator": ProofGenerator(KEY),
+    "a nonce cache": NonceCache(),
+    "signing keys": SigningKeys(),
+    "a flow": exchange(Tenant(CONFIDENTIAL), LOGIN),
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+def test_no_value_shows_its_secret(value: object):
+    """Neither the value nor a container, a format or a dataclass-like listing of it shows a secret."""
+    listing = attrs.asdict(value, recurse=False) if attrs.has(type(value)) and not isinstance(value, Tenant) else {}
+    listing = {k: v for k, v in listing.items() if k in {"otp", "secret", "body", "secrets", "key"}}
+    text = "\n".join([repr(value), str(value), f"{value}", "%r %s" % (value, [value]), repr(listing)])  # noqa: UP031
+    assert leaks(text) == []
+
+
+def test_a_proof_generator_hides_the_token_that_it_hashed():
+    """The token whose hash is kept prints redacted wherever it is looked at."""
+    proofs = ProofGenerator(KEY)
+    proofs.proof("GET", "https://api.example/", access_token=MARKER)
+    assert leaks(f"{proofs!r} {proofs._ath!r}") == []
+
+
+def test_a_secret_is_a_text_to_whoever_uses_it():
+    """A secret is the text in every respect but its repr."""
+    secret = Secret("s3cret")
+    assert (secret, f"{secret}", str(secret), len(secret), hash(secret)) == (
+        "s3cret",
+        "s3cret",
+        "s3cret",
+        6,
+        hash("s3cret"),
+    )
+    assert json.dumps({"a": secret}) == '{"a": "s3cret"}'
+    assert (repr(secret), f"{secret!r}", "%r" % secret, f"{[secret]}") == (REDACTED, REDACTED, REDACTED, "[<redacted>]")  # noqa: UP031
+    assert (SecretBytes(b"x"), repr(SecretBytes(b"x"))) == (b"x", REDACTED)
+    assert (SecretDict(a=1), repr(SecretDict(a=1))) == ({"a": 1}, REDACTED)
+
+
+@pytest.mark.parametrize("value", [Secret("x"), SecretBytes(b"x"), SecretDict(a="x")])
+def test_a_secret_stays_one(value: Any):
+    """Copies, and what another process unpickles, print redacted too."""
+    for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301
+        assert (type(value), value, REDACTED) == (type(again), again, repr(again))
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (NUMBER, "int"),
+        (b"x", "bytes"),
+        ([MARKER], "list"),
+        ({"d": MARKER}, "dict"),
+        (True, "bool"),
+        ((MARKER,), "tuple"),
+    ],
+)
+def test_a_secret_of_another_type_is_hidden(value: object, name: str):
+    """What Python prints with its contents is replaced by a stand-in that keeps the name of its type."""
+    for hidden in (conceal(value), hide(value)):
+        assert (REDACTED, name) == (repr(hidden), type(hidden).__name__)
+        assert hidden is hide(hidden)
+        assert hidden is conceal(hidden)
+
+
+def test_what_hides_itself_is_left_alone():
+    """None says nothing, and an object of ours keeps its own secrets."""
+    assert [None, KEY, ADA] == [conceal(None), hide(KEY), conceal(ADA)]
+    assert (Secret, "x") == (type(conceal("x")), conceal("x"))
+    assert (REDACTED, "str") == (repr(hide("x")), type(hide("x")).__name__)
+    assert (SecretBytes, b"x", None) == (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None))
+    assert (Secret, REDACTED) == (type(conceal_bytes("x")), repr(conceal_bytes(5)))
+
+
+def test_a_field_tells_missing_from_hidden():
+    """The repr of a field says None where there is nothing to hide."""
+    assert ("None", REDACTED, REDACTED) == (redacted(None), redacted("x"), redacted(""))
+
+
+# Wrong arguments.
+
+JWK = KEY.to_jwk(private=True)
+PLAIN_JWK = {name: str(value) for name, value in JWK.items()}
+ENCRYPTED = bytes(KEY.to_pem(b"right"))
+OTHER_PEM = ec.derive_private_key(int.from_bytes(MARKER.encode()), ec.SECP384R1()).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
+    "a code that is too long": lambda: Login(ADA, MARKER * 4),
+    "a code with a space": lambda: Login(ADA, f"{MARKER} 1"),
+    "a code with a line's end": lambda: Login(ADA, f"{MARKER}\n"),
+    "a code in another script": lambda: Login(ADA, f"{MARKER}é"),
+    "a code as a number": lambda: Login(ADA, NUMBER),
+    "a code as bytes": lambda: Login(ADA, MARKER.encode()),
+    "a code in a list": lambda: Login(ADA, [MARKER]),
+    "a code for nobody": lambda: Login("ada", MARKER),
+    "a code beside a bad scope": lambda: Login(ADA, MARKER, scope="a\\b"),
+    "a code beside a bad audience": lambda: Login(ADA, MARKER, audience="a b"),
+    "a key as a JWK": lambda: Login(ADA, "1", key=PLAIN_JWK),
+    "a key as JSON": lambda: Login(ADA, "1", key=json.dumps(PLAIN_JWK)),
+    "a key as PEM": lambda: Login(ADA, "1", key=bytes(PEM)),
+    "a changed login": lambda: attrs.evolve(LOGIN, scope=""),
+    "a secret with a space": lambda: ClientSecretPost(f"{MARKER} 1"),
+    "a secret that is too long": lambda: ClientSecretPost(MARKER * 400),
+    "a secret as bytes": lambda: ClientSecretPost(MARKER.encode()),
+    "a secret as a number": lambda: ClientSecretPost(NUMBER),
+    "a secret as a mapping": lambda: ClientSecretPost({"secret": MARKER}),
+    "a client's bare secret": lambda: PasswordlessClient("tenant.example", "client", client_auth=MARKER),
+    "a client's secret in a pair": lambda: PasswordlessClient(
+        "tenant.example", "client", client_auth=("client", MARKER)
+    ),
+    "a secret beside a bad domain": lambda: PasswordlessClient("a b", "client", client_auth=ClientSecretPost(MARKER)),
+    "a JWK with a padded d": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": f"{SCALAR}="}),
+    "a JWK with a short d": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": MARKER}),
+    "a JWK with d a number": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": int.from_bytes(MARKER.encode())}),
+    "a JWK with d as bytes": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": MARKER.encode()}),
+    "a JWK with d in a list": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": [str(SCALAR)]}),
+    "a JWK with another point": lambda: DPoPKey.from_jwk({**PLAIN_JWK, **DPoPKey.generate().to_jwk()}),
+    "a JWK with a bad x": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "x": ""}),
+    "a JWK of another curve": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "crv": "P-384"}),
+    "a JWK of another kind": lambda: DPoPKey.from_jwk({"kty": "oct", "k": MARKER}),
+    "a JWK as JSON cut short": lambda: DPoPKey.from_jwk(json.dumps(PLAIN_JWK)[:-1]),
+    "a JWK as JSON with a bad x": lambda: DPoPKey.from_jwk(json.dumps({**PLAIN_JWK, "x": ""})),
+    "a JWK as bytes": lambda: DPoPKey.from_jwk(json.dumps(PLAIN_JWK).encode()),
+    "a JWK as pairs": lambda: DPoPKey.from_jwk([*PLAIN_JWK.items(), ("x", "")]),
+    "a JWK set": lambda: DPoPKey.from_jwk({"keys": [PLAIN_JWK]}),
+    "a PEM as text": lambda: DPoPKey.from_pem(PEM.decode()),
+    "a PEM cut short": lambda: DPoPKey.from_pem(bytes(PEM[:-40])),
+    "a PEM of another curve": lambda: DPoPKey.from_pem(OTHER_PEM),
+    "a PEM that is too long": lambda: DPoPKey.from_pem(MARKER.encode() * 2000),
+    "a wrong password": lambda: DPoPKey.from_pem(ENCRYPTED, MARKER.encode()),
+    "a password as text": lambda: DPoPKey.from_pem(ENCRYPTED, MARKER),
+    "a password as a number": lambda: DPoPKey.from_pem(ENCRYPTED, NUMBER),
+    "a needless password": lambda: DPoPKey.from_pem(bytes(PEM), MARKER.encode()),
+    "a password to export with as text": lambda: KEY.to_pem(MARKER),
+    "a password to export with too long": lambda: KEY.to_pem(MARKER.encode() * 100),
+    "a generator of a JWK": lambda: ProofGenerator(PLAIN_JWK),
+    "a generator of JSON": lambda: ProofGenerator(json.dumps(PLAIN_JWK)),
+    "a token as bytes": lambda: ProofGenerator(KEY).proof("GET", "https://a.example/", access_token=MARKER.encode()),
+    "a token in another script": lambda: token_hash(f"{MARKER}é"),
+    "a token as a list": lambda: token_hash([MARKER]),
+    "a token beside a bad method": lambda: ProofGenerator(KEY).proof("", "https://a.example/", access_token=MARKER),
+    "a token beside a bad URL": lambda: ProofGenerator(KEY).proof("GET", "a", access_token=MARKER),
+    "a token beside a bad nonce": lambda: ProofGenerator(KEY).proof("GET", "a", nonce=5, access_token=MARKER),
+    "a captcha that is too long": lambda: start_request(PUBLIC, ADA, captcha=MARKER * 1000),
+    "a captcha as bytes": lambda: start_request(PUBLIC, ADA, captcha=MARKER.encode()),
+    "a captcha beside a bad language": lambda: start_request(PUBLIC, ADA, captcha=MARKER, language="a_b"),
+    "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, send="x"),
+    "a captcha beside a bad address": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, forwarded_for="x"),
+    "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=MARKER, language="")),
+    "a request with a bad address": lambda: otp_request(CONFIDENTIAL, LOGIN, "203.0.113.7"),
+    "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),
+}
+
+
+@pytest.mark.parametrize("call", WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS)
+def test_no_wrong_argument_shows(call: Callable[[], object]):
+    """A secret that is refused, or stands beside what is refused, shows nowhere; nor does the error it came of."""
+    with pytest.raises(UsageError) as refused:
+        call()
+    assert leaks(shown(refused.value)) == []
+
+
+# Answers.
+
+GOOD = {"access_token": MARKER, "token_type": "DPoP", "refresh_token": MARKER}
+REQUEST = otp_request(CONFIDENTIAL, LOGIN, None)
+OTP, CLIENT_SECRET = str(LOGIN.otp), f"{MARKER}-client"
+ECHO = {"error": f"e {OTP}", "error_description": f"the code {OTP} of {CLIENT_SECRET} is wrong"}
+CHALLENGE = {"error": "use_dpop_nonce", "error_description": OTP}
+
+
+def raised_by(error: Exception) -> Callable[[], object]:
+    """Return what raises an error that a reader returns."""
+
+    def call() -> object:
+        raise error
+
+    return call
+
+
+ANSWERS: dict[str, Callable[[], object]] = {
+    "no JSON": lambda: read_token(REQUEST, answer(200, MARKER.encode()), None),
+    "JSON cut short": lambda: read_token(REQUEST, answer(200, json.dumps(GOOD).encode()[:-1]), None),
+    "a JSON text": lambda: read_token(REQUEST, answer(200, MARKER), None),
+    "a JSON list": lambda: read_token(REQUEST, answer(200, [MARKER]), None),
+    **{
+        f"{name} {label}": lambda name=name, value=value: read_token(REQUEST, answer(200, {**GOOD, name: value}), None)
+        for name in ("access_token", "refresh_token", "id_token")
+        for label, value in {
+            "with a space": f"{MARKER} 1",
+            "in a list": [MARKER],
+            "in a mapping": {"value": MARKER},
+            "as a number": NUMBER,
+            "too long": MARKER * 5000,
+        }.items()
+    },
+    "no access token": lambda: read_token(REQUEST, answer(200, {**GOOD, "access_token": None}), None),
+    "a bad lifetime": lambda: read_token(REQUEST, answer(200, {**GOOD, "expires_in": "1"}), None),
+    "a bad scope": lambda: read_token(REQUEST, answer(200, {**GOOD, "scope": 5}), None),
+    "a bad token type": lambda: read_token(REQUEST, answer(200, {**GOOD, "token_type": 5}), None),
+    "a redirect": lambda: read_token(REQUEST, answer(302, GOOD), None),
+    "a failure": lambda: read_token(REQUEST, answer(500, GOOD), None),
+    "a page": lambda: read_token(REQUEST, answer(403, MARKER.encode()), None),
+    "an echo": lambda: read_token(REQUEST, answer(403, ECHO), None),
+    "an echo at start": lambda: read_start(REQUEST, answer(400, ECHO), ADA, 0.0),
+    "an echo with 429": lambda: read_start(REQUEST, answer(429, ECHO), ADA, 0.0),
+    "an MFA token": lambda: read_token(REQUEST, answer(403, {"error": "mfa_required", "mfa_token": MARKER}), None),
+    "an error of its own": raised_by(refusal(REQUEST, answer(403, ECHO))),
+    "a token that is not bound": lambda: require_bound(TokenAnswer(Secret(MARKER), "Bearer", 1, "", None, None), "jkt"),
+    "a token bound to another": lambda: require_bound(
+        TokenAnswer(Secret(jwt_of({"cnf": {"jkt": "x"}})), "DPoP", 1, "", None, None), "jkt"
+    ),
+    "an ID token for another": lambda: validate(
+        id_token(iss="https://tenant.example/", aud="other", email=MARKER), SIGNING_KEY, PUBLIC, 0
+    ),
+    "an ID token by another": lambda: validate(Secret(jwt_of({})), SIGNING_KEY, PUBLIC, 0),
+    "flow: no JSON": lambda: drive(answer(200, MARKER.encode())),
+    "flow: a failure": lambda: drive(answer(503, GOOD)),
+    "flow: an echo": lambda: drive(answer(403, ECHO)),
+    "flow: a bearer token": lambda: drive(answer(200, {**GOOD, "token_type": "Bearer"})),
+    "flow: a token bound to another": lambda: drive(answer(200, {**GOOD, "access_token": jwt_of({"cnf": {}})})),
+    "flow: a challenge without a nonce": lambda: drive(answer(400, CHALLENGE)),
+    "flow: a challenge for ever": lambda: drive(answer(400, CHALLENGE, "n1"), answer(400, CHALLENGE, "n2")),
+    "flow: nothing sent": lambda: drive(NotSent("no route")),
+    "flow: no answer": lambda: drive(OutcomeUnknown("time-out")),
+    "flow: no answer to the retry": lambda: drive(answer(400, CHALLENGE, "n1"), OutcomeUnknown("time-out")),
+    "flow: a junk ID token": lambda: drive(answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"})),
+    "flow: an ID token of an unknown key": lambda: drive(
+        answer(200, {**GOOD, "id_token": str(id_token())}), answer(503, b"")
+    ),
+    "flow: no keys for the ID token": lambda: drive(
+        answer(200, {**GOOD, "id_token": str(id_token())}), NotSent("no route")
+    ),
+    "flow: a bad ID token": lambda: drive(
+        answer(200, {**GOOD, "id_token": str(id_token(iss=MARKER[::-1]))}),
+        answer(200, {"keys": [SIGNING_KEY.as_dict(private=False)]}),
+    ),
+    "flow: no keys beforehand": lambda: drive(answer(503, b""), login=attrs.evolve(LOGIN, scope="openid", key=KEY)),
+    "flow: nothing sent beforehand": lambda: drive(NotSent("no route"), login=attrs.evolve(LOGIN, scope="openid")),
+}
+
+
+@pytest.mark.parametrize("call", ANSWERS.values(), ids=ANSWERS)
+def test_no_answer_shows(call: Callable[[], object]):
+    """Neither what was sent nor what came back shows in the error that an answer leads to."""
+    with pytest.raises(PasswordlessError) as raised:
+        call()
+    assert leaks(shown(raised.value)) == []
+
+
+def test_the_walk_sees_what_there_is():
+    """The walk itself works: it finds a secret in a message, in a local of the package and in what an error came of."""
+
+    def spilled() -> PasswordlessError:
+        try:
+            Email(f"{MARKER} @")
+        except UsageError as cause:
+            error = OutcomeUnknown("later")
+            error.__context__ = cause
+            return error
+
+    assert leaks(shown(OutcomeUnknown(MARKER)))
+    assert leaks(shown(spilled()))
+    assert not leaks(shown(OutcomeUnknown("nothing")))
+
+
+def test_the_private_scalar_is_in_no_proof():
+    """What a proof is made of does not show, and the proof has no private member."""
+    proof = ProofGenerator(KEY).proof("GET", "https://a.example/", access_token=MARKER)
+    decoded = b"".join(base64.urlsafe_b64decode(part + "==") for part in proof.split(".")[:2]).decode()
+    assert leaks(proof) == leaks(decoded) == []
