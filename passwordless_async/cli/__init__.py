@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from passwordless_async.cli import interrupt
+
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
 _EXTRA = frozenset(("click", "rich"))
 _HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[cli]'\n"
@@ -12,6 +14,7 @@ _HINT = "passwordless-async: the command line needs its libraries: pip install '
 def main() -> int:
     """Run the command line and return the exit status."""
     try:
+        interrupt.listen()
         # Here and not at the top: the libraries may be absent, and importing them takes long enough for a Ctrl-C.
         from passwordless_async.cli.app import run  # noqa: PLC0415
 
@@ -23,3 +26,5 @@ def main() -> int:
             raise
         sys.stderr.write(_HINT)
         return 1
+    finally:
+        interrupt.ignore()

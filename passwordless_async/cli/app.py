@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from importlib import metadata
 
 import click
@@ -45,4 +47,15 @@ def run(arguments: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except OSError as error:
+        _discard_output()
+        click.echo(f"Error: {error.strerror or type(error).__name__}.", err=True)
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _discard_output() -> None:
+    """Send what could not be written nowhere: the interpreter would try once more as it ends, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.close(nowhere)

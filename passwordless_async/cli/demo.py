@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
 
-from passwordless_async.cli import measure, show
+from passwordless_async.cli import interrupt, measure, show
 from passwordless_async.cli.checks import prove
 from passwordless_async.cli.failure import one_line, sentence
 from passwordless_async.client import PasswordlessClient
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 MAX_USERS = 100_000  # the tenant remembers the codes of as many
 _CODE_LIFETIME = 3600.0  # seconds; the first code waits until the last is sent, and a slow machine is no failure
 _TIMEOUT = 60.0  # seconds for one request, for the same reason
+_OTHER_FILES = 64  # files that a process has open besides its sockets, generously
 _GUESTS = 10  # users whom the checks add
 
 
@@ -38,18 +38,37 @@ def demo(users: int, concurrency: int, *, as_json: bool) -> None:
     The tenant runs in a second process and verifies everything. Each user logs in over real sockets and gets tokens
     that are bound to a key of their own.
     """
+    concurrency = min(concurrency, users)
+    _allow_sockets(concurrency)
     with one_line(), show.Bar() as bar:
-        run, findings = asyncio.run(_demonstrate(users, min(concurrency, users), bar))
+        run, findings = interrupt.run(_demonstrate(users, concurrency, bar))
     if as_json:
         checks = {check.name: finding is None for check, finding in findings.items()}
         click.echo(json.dumps({**run.figures(), "checks": checks}))
     else:
-        _print(run, findings)
+        _print(f"{users:,} users, {concurrency:,} at once", run, findings)
     misses = list(_misses(run, findings))
     for miss in misses:
         click.echo(f"Error: {show.plain(sentence(miss))}", err=True)
     if misses:
         raise click.exceptions.Exit(1)
+
+
+def _allow_sockets(number: int) -> None:
+    """Let this process, and the tenant's after it, have so many sockets open; some systems begin with 256."""
+    try:
+        import resource  # noqa: PLC0415 - POSIX alone has it
+    except ModuleNotFoundError:
+        return
+    needed = number + _OTHER_FILES
+    allowed, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY or allowed >= needed:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, at_most))
+    except (ValueError, OSError):
+        problem = f"{number:,} sockets are more than this machine allows"
+        raise click.BadParameter(problem, click.get_current_context(), param_hint="--concurrency") from None
 
 
 async def _demonstrate(users: int, concurrency: int, bar: show.Bar) -> tuple[Run, Mapping[Check, str | None]]:
@@ -69,7 +88,7 @@ async def _demonstrate(users: int, concurrency: int, bar: show.Bar) -> tuple[Run
         return run, await prove(run, tenant, client)
 
 
-def _print(run: Run, findings: Mapping[Check, str | None]) -> None:
+def _print(title: str, run: Run, findings: Mapping[Check, str | None]) -> None:
     figures = run.figures()
     latency = (
         (f"latency {name}", "-" if ms is None else f"{ms:,.1f} ms") for name, ms in figures["latency_ms"].items()
@@ -85,14 +104,14 @@ def _print(run: Run, findings: Mapping[Check, str | None]) -> None:
         ("nonce challenges answered", f"{figures['nonce_challenges']:,}"),
         ("distinct keys", f"{figures['distinct_keys']:,}"),
     )
-    show.table("Logins", rows, numbers=True)
+    show.table(title, rows, numbers=True)
     show.table("Proof", ((check.claim, "yes" if finding is None else "NO") for check, finding in findings.items()))
 
 
 def _misses(run: Run, findings: Mapping[Check, str | None]) -> Iterator[str]:
     failures = Counter(f"{error.code}: {error}" for outcome in run.outcomes if (error := outcome.error) is not None)
     for failure, times in failures.most_common():
-        yield f"{times:,} logins failed, {failure}"
+        yield f"{times:,} {'login' if times == 1 else 'logins'} failed, {failure}"
     for check, finding in findings.items():
         if finding is not None:
             yield f"{check.name}: {finding}"

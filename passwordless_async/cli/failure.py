@@ -46,6 +46,6 @@ def sentence(text: str) -> str:
 
 def _advice(error: PasswordlessError) -> str:
     if isinstance(error, RateLimited):
-        wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} seconds"
+        wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
         return f"Wait {wait}, then try again."
     return error.advice

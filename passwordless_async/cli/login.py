@@ -6,7 +6,6 @@ attempts. It is not printed again, and neither is anything else that is secret, 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ import click
 from passwordless_async import _clock
 from passwordless_async._secret import Secret
 from passwordless_async.auth0 import ClientSecretPost, NoClientAuth
-from passwordless_async.cli import show
+from passwordless_async.cli import interrupt, show
 from passwordless_async.cli.failure import one_line
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.identity import Email, Login, Phone
@@ -57,7 +56,7 @@ def login(
     client_secret_from: str | None,
     show_tokens: bool,
 ) -> None:
-    """Log one person in at a tenant, and show the claims and the key that the tokens are bound to."""
+    """Log one person in, and show the claims and the binding."""
     with one_line():
         who = _who(email, phone)
         # Made once with a code that is none: what is wrong with the options shows before a code is sent.
@@ -68,9 +67,9 @@ def login(
             return PasswordlessClient(domain, client_id, client_auth=client_auth)
 
         # Two event loops with the prompt between them: inside of one, Ctrl-C would have to wait for the code.
-        asyncio.run(_start(client, who))
+        interrupt.run(_start(client, who))
         otp = _ask(f"A code was sent to {show.plain(who.username)}. Code: ")
-        tokens = asyncio.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
+        tokens = interrupt.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
     _print(tokens)
     if show_tokens:
         _print_secrets(tokens)

@@ -58,7 +58,7 @@ class Bar:
             _Pace(),
             console=Console(stderr=True),
             refresh_per_second=_REFRESH,
-            disable=not sys.stderr.isatty(),
+            disable=sys.stderr is None or not sys.stderr.isatty(),
         )
 
     def phase(self, description: str, total: int, unit: str) -> Callable[[], None]:

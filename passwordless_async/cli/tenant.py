@@ -7,7 +7,7 @@ import time
 
 import click
 
-from passwordless_async.cli import show
+from passwordless_async.cli import interrupt, show
 from passwordless_async.testing import LocalTenant, Message
 
 
@@ -26,7 +26,7 @@ def tenant(port: int) -> None:
     Ctrl-C.
     """
     try:
-        asyncio.run(_serve(port))
+        interrupt.run(_serve(port))
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
@@ -45,19 +45,19 @@ async def _serve(port: int) -> None:
 
 def _introduce(tenant: LocalTenant) -> None:
     client_id, client_secret = tenant.confidential_client
-    rows = (
+    rows = [
         ("Tenant", tenant.url),
         ("Public client", tenant.public_client_id),
         ("Confidential client", client_id),
         ("  its secret", str(client_secret)),
-        ("APIs", ", ".join(tenant.settings.apis)),
-    )
+        *((f"API, DPoP {policy}", audience) for audience, policy in tenant.settings.apis.items()),
+    ]
     for name, value in rows:
         click.echo(f"{name:<20} {value}")
-    click.echo("\nStop it with Ctrl-C. Log in from another terminal, for example with:")
     click.echo(
-        f"  passwordless-async login --domain {tenant.url} --client-id {tenant.public_client_id}"
-        " --email ada@example.com\n"
+        "\nStop it with Ctrl-C. Log in from another terminal, for example with:\n\n"
+        f"  passwordless-async login --domain {tenant.url} \\\n"
+        f"    --client-id {tenant.public_client_id} --email ada@example.com\n"
     )
 
 
