@@ -279,5 +279,5 @@ def test_facts_are_attributes(error: PasswordlessError, facts: dict[str, object]
 def test_a_secret_fact_stays_a_secret():
     """The token of MFA prints redacted after a journey to another process too."""
     error = pickle.loads(pickle.dumps(MfaRequired(status=403, error="mfa_required", mfa_token=Secret("t"))))  # noqa: S301
-    assert error.mfa_token == "t"
-    assert repr(error.mfa_token) == "<redacted>"
+    assert "t" == error.mfa_token
+    assert "<redacted>" == repr(error.mfa_token)

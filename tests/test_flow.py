@@ -229,7 +229,7 @@ def test_an_address_for_a_public_client_is_refused_before_anything_is_sent(tenan
     flow = exchange(tenant, login("openid"), forwarded_for=ipaddress.ip_address("203.0.113.7"))
     with pytest.raises(UsageError) as refused:
         next(flow)
-    assert refused.value.argument == "forwarded_for"
+    assert "forwarded_for" == refused.value.argument
 
 
 def test_expiry_counts_from_before_the_request(tenant: Tenant, clock: Clock):
@@ -283,7 +283,7 @@ def test_a_challenge_is_answered_once(tenant: Tenant, challenge: dict[str, str])
     assert form(first) == form(second)
     assert first is not second
     assert first.headers["DPoP"] != second.headers["DPoP"]
-    assert end(flow, answer(200, TOKENS)).access_token == "opaque"
+    assert "opaque" == end(flow, answer(200, TOKENS)).access_token
 
 
 def test_the_nonce_is_remembered(tenant: Tenant):
@@ -292,7 +292,7 @@ def test_the_nonce_is_remembered(tenant: Tenant):
     next(flow)
     flow.send(answer(400, CHALLENGE, nonce="n1"))
     end(flow, answer(200, TOKENS))
-    assert proof(next(exchange(tenant, login())))["nonce"] == "n1"
+    assert "n1" == proof(next(exchange(tenant, login())))["nonce"]
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_every_answer_teaches_a_nonce(tenant: Tenant, response: HttpResponse):
     next(flow)
     with pytest.raises((StopIteration, OAuthError, MalformedAnswer, NotSenderConstrained)):
         flow.send(response)
-    assert tenant.nonces.get("https://tenant.example") == "n2"
+    assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
 def test_the_answer_to_the_retry_teaches_too(tenant: Tenant):
@@ -322,7 +322,7 @@ def test_the_answer_to_the_retry_teaches_too(tenant: Tenant):
     next(flow)
     flow.send(answer(400, CHALLENGE, nonce="n1"))
     end(flow, answer(200, TOKENS, nonce="n2"))
-    assert tenant.nonces.get("https://tenant.example") == "n2"
+    assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
 def test_a_second_challenge_is_an_error(tenant: Tenant):
@@ -334,7 +334,7 @@ def test_a_second_challenge_is_an_error(tenant: Tenant):
         flow.send(answer(400, CHALLENGE, nonce="n2"))
     expected = "use_dpop_nonce (400): the server challenged again after its own nonce was used"
     assert expected == str(refused.value)
-    assert tenant.nonces.get("https://tenant.example") == "n2"
+    assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
 def test_the_same_nonce_again_is_an_error(tenant: Tenant):
@@ -412,9 +412,9 @@ def test_a_sibling_may_have_renewed_the_cache(tenant: Tenant):
     assert "nonce" not in proof(next(slow)) | proof(next(quick))
     quick.send(answer(400, CHALLENGE, nonce="n1"))
     end(quick, answer(200, TOKENS))
-    assert tenant.nonces.get("https://tenant.example") == "n1"
-    assert proof(slow.send(answer(400, CHALLENGE, nonce="n1")))["nonce"] == "n1"
-    assert end(slow, answer(200, TOKENS)).access_token == "opaque"
+    assert "n1" == tenant.nonces.get("https://tenant.example")
+    assert "n1" == proof(slow.send(answer(400, CHALLENGE, nonce="n1")))["nonce"]
+    assert "opaque" == end(slow, answer(200, TOKENS)).access_token
 
 
 def test_the_retry_uses_the_nonce_of_its_own_challenge(tenant: Tenant):
@@ -423,8 +423,8 @@ def test_the_retry_uses_the_nonce_of_its_own_challenge(tenant: Tenant):
     next(slow)
     next(quick)
     quick.send(answer(400, CHALLENGE, nonce="newer"))
-    assert proof(slow.send(answer(400, CHALLENGE, nonce="older")))["nonce"] == "older"
-    assert tenant.nonces.get("https://tenant.example") == "newer"
+    assert "older" == proof(slow.send(answer(400, CHALLENGE, nonce="older")))["nonce"]
+    assert "newer" == tenant.nonces.get("https://tenant.example")
 
 
 def test_nonces_are_ordered_by_sending(tenant: Tenant):
@@ -434,7 +434,7 @@ def test_nonces_are_ordered_by_sending(tenant: Tenant):
     next(quick)
     end(quick, answer(200, TOKENS, nonce="newer"))
     end(slow, answer(200, TOKENS, nonce="older"))
-    assert tenant.nonces.get("https://tenant.example") == "newer"
+    assert "newer" == tenant.nonces.get("https://tenant.example")
 
 
 def test_a_hundred_siblings_each_send_twice_at_most(tenant: Tenant):
@@ -443,7 +443,7 @@ def test_a_hundred_siblings_each_send_twice_at_most(tenant: Tenant):
     proofs = [next(flow).headers["DPoP"] for flow in flows]
     proofs += [flow.send(answer(400, CHALLENGE, nonce=f"n{n // 50}")).headers["DPoP"] for n, flow in enumerate(flows)]
     assert ["opaque"] * 100 == [end(flow, answer(200, TOKENS, nonce="n9")).access_token for flow in flows]
-    assert len(set(proofs)) == 200
+    assert 200 == len(set(proofs))
 
 
 # Exchange: refusals and failures.
@@ -468,7 +468,7 @@ def test_a_failure_of_the_retry_leaves_the_first_nonce(tenant: Tenant):
     flow.send(answer(400, CHALLENGE, nonce="n1"))
     with pytest.raises(OutcomeUnknown):
         flow.send(answer(503, nonce="n2"))
-    assert tenant.nonces.get("https://tenant.example") == "n1"
+    assert "n1" == tenant.nonces.get("https://tenant.example")
 
 
 @pytest.mark.parametrize(
@@ -509,7 +509,7 @@ def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: object):
     """A wrong key is refused by name."""
     with pytest.raises(UsageError) as refused:
         login("openid", key=key)
-    assert refused.value.argument == "key"
+    assert "key" == refused.value.argument
 
 
 # Exchange: the binding.
@@ -522,7 +522,7 @@ def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None):
     next(flow)
     with pytest.raises(NotSenderConstrained) as refused:
         flow.send(answer(200, {**TOKENS, "token_type": token_type, "access_token": access_token(KEY.thumbprint)}))
-    assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
+    assert "a proof was sent and token_type is not DPoP: the token would serve any thief" == str(refused.value)
 
 
 @pytest.mark.parametrize("jkt", [None, DPoPKey.generate().thumbprint, ""])
@@ -532,7 +532,7 @@ def test_a_token_bound_to_another_key_is_thrown_away(tenant: Tenant, jkt: str | 
     next(flow)
     with pytest.raises(NotSenderConstrained) as refused:
         flow.send(answer(200, {**TOKENS, "access_token": access_token(jkt)}))
-    assert str(refused.value) == "cnf.jkt of the access token is not the thumbprint of the key"
+    assert "cnf.jkt of the access token is not the thumbprint of the key" == str(refused.value)
 
 
 @pytest.mark.parametrize("token_type", ["DPoP", "dpop", "DPOP"])
@@ -570,7 +570,7 @@ def test_keys_come_before_the_code(tenant: Tenant):
         request.shareable,
     )
     assert TOKEN_URL == str(flow.send(jwks("k1")).url)
-    assert end(flow, answer(200, TOKENS | {"id_token": id_token()})).claims["sub"] == "ada"
+    assert "ada" == end(flow, answer(200, TOKENS | {"id_token": id_token()})).claims["sub"]
 
 
 def test_keys_are_fetched_once(tenant: Tenant):
@@ -581,7 +581,7 @@ def test_keys_are_fetched_once(tenant: Tenant):
     end(flow, answer(200, TOKENS | {"id_token": id_token()}))
     flow = exchange(tenant, login("openid"))
     assert TOKEN_URL == str(next(flow).url)
-    assert end(flow, answer(200, TOKENS | {"id_token": id_token()})).claims["sub"] == "ada"
+    assert "ada" == end(flow, answer(200, TOKENS | {"id_token": id_token()})).claims["sub"]
 
 
 @pytest.mark.parametrize("scope", [None, "profile", "openids", "xopenid openid2"])
@@ -630,7 +630,7 @@ def test_a_new_key_is_fetched(tenant: Tenant, clock: Clock):
     next(flow)
     request = flow.send(answer(200, TOKENS | {"id_token": id_token("k2")}))
     assert (JWKS_URL, True) == (str(request.url), request.shareable)
-    assert end(flow, jwks("k1", "k2")).claims["sub"] == "ada"
+    assert "ada" == end(flow, jwks("k1", "k2")).claims["sub"]
 
 
 def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock):
@@ -642,7 +642,7 @@ def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock):
         next(flow)
         with pytest.raises(InvalidIdToken) as refused:
             flow.send(answer(200, TOKENS | {"id_token": id_token(kid)}))
-        assert str(refused.value) == "ID token, kid: is not among the tenant's signing keys"
+        assert "ID token, kid: is not among the tenant's signing keys" == str(refused.value)
 
 
 def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant):
@@ -652,7 +652,7 @@ def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant):
     flow.send(answer(200, TOKENS | {"id_token": id_token("k2")}))
     with pytest.raises(InvalidIdToken) as refused:
         flow.send(jwks("k1"))
-    assert refused.value.claim == "kid"
+    assert "kid" == refused.value.claim
 
 
 def test_an_id_token_that_was_not_asked_for_is_validated_too(tenant: Tenant):
@@ -660,7 +660,7 @@ def test_an_id_token_that_was_not_asked_for_is_validated_too(tenant: Tenant):
     flow = exchange(tenant, login("profile"))
     next(flow)
     assert JWKS_URL == str(flow.send(answer(200, TOKENS | {"id_token": id_token()})).url)
-    assert end(flow, jwks("k1")).claims["sub"] == "ada"
+    assert "ada" == end(flow, jwks("k1")).claims["sub"]
 
 
 @pytest.mark.parametrize("failure", [NotSent("no route"), OutcomeUnknown("time-out")])

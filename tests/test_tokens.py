@@ -87,7 +87,7 @@ def test_a_receipt_says_when_and_for_whom():
     """A receipt holds the user and the time, and not whether the address has an account."""
     receipt = StartReceipt(ADA, 1.5)
     assert {"who": ADA, "sent_at": 1.5} == attrs.asdict(receipt, recurse=False)
-    assert repr(receipt) == "StartReceipt(who=Email('a…@…'), sent_at=1.5)"
+    assert "StartReceipt(who=Email('a…@…'), sent_at=1.5)" == repr(receipt)
 
 
 def test_an_outcome_is_tokens_or_an_error():

@@ -18,7 +18,7 @@ def test_a_secret_goes_in_the_body():
     """RFC 6749 §2.3.1: client_secret_post sends the secret as a parameter, and it prints redacted."""
     auth = ClientSecretPost("s3cret~!")
     assert (True, {"client_secret": "s3cret~!"}) == (auth.confidential, auth.parameters())
-    assert repr(auth) == "ClientSecretPost(secret=<redacted>)"
+    assert "ClientSecretPost(secret=<redacted>)" == repr(auth)
     assert isinstance(auth.parameters()["client_secret"], Secret)
 
 

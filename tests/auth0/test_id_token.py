@@ -86,7 +86,7 @@ def test_good_ones(public: Application, signing_key: RSAKey, changes: dict[str, 
     """OpenID Connect Core §3.1.3.7: a token that is right comes back as its claims, with a minute's leeway."""
     claims = claims_with(**changes)
     token = sign(signing_key, claims)
-    assert key_id(token) == "k1"
+    assert "k1" == key_id(token)
     assert claims == dict(validate(token, signing_key, public, NOW))
 
 

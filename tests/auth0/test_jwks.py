@@ -170,7 +170,7 @@ def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jw
     for bad in (answer(500), answer(200, {"keys": []}), answer(200, b"junk")):
         with pytest.raises(MalformedAnswer):
             keys.learn(bad)
-    assert keys.get("k1").kid == "k1"
+    assert "k1" == keys.get("k1").kid
 
 
 def test_fetches_have_a_cool_down(

@@ -95,7 +95,7 @@ def test_dates_do_not_depend_on_the_local_zone(monkeypatch: pytest.MonkeyPatch, 
     time.tzset()
     try:
         for value in ("Wed Oct 21 07:28:30 2015", "Wed, 21 Oct 2015 07:28:30 -0000", "Wed, 21 Oct 2015 07:28:30 GMT"):
-            assert retry_after(CIMultiDict({"Retry-After": value}), NOW) == 30.0
+            assert 30.0 == retry_after(CIMultiDict({"Retry-After": value}), NOW)
     finally:
         monkeypatch.undo()
         time.tzset()

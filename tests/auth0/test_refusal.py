@@ -223,7 +223,7 @@ def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpRespons
         read.error,
         read.error_description,
     )
-    assert str(read) == f"{read.error} (400): {read.error_description}"
+    assert f"{read.error} (400): {read.error_description}" == str(read)
 
 
 def test_a_secret_at_the_cut_is_taken_out_before_the_cut(answer: Callable[..., HttpResponse]):
@@ -245,7 +245,7 @@ def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpR
     """Five hundred characters are kept, and nothing that could forge a line of a log."""
     body = {"error": "e\r\nforged: line", "error_description": "\x1b[31m\u202e\0\ud800é" + "x" * 1000}
     read = refusal(REQUEST, answer(400, body))
-    assert read.error == "e  forged: line"
+    assert "e  forged: line" == read.error
     assert " [31m   é" + "x" * 491 == read.error_description
     assert read.error_description.isprintable()
 

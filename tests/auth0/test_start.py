@@ -46,9 +46,9 @@ def test_a_phone_has_no_send(public: Application):
 def test_a_confidential_client_sends_its_secret(confidential: Application):
     """The secret stands in the body, and is known as one for the reading of the answer."""
     request = start_request(confidential, PHONE)
-    assert json.loads(request.body)["client_secret"] == "client-secret"
+    assert "client-secret" == json.loads(request.body)["client_secret"]
     assert ("client-secret",) == request.secrets
-    assert repr(request.secrets) == "(<redacted>,)"
+    assert "(<redacted>,)" == repr(request.secrets)
 
 
 def test_everything_at_once(confidential: Application):
@@ -194,7 +194,7 @@ def test_a_refusal_is_read_from_the_table(answer: Callable[..., HttpResponse], p
     """4xx is what the table says, with the server's own words."""
     with pytest.raises(OAuthError) as refused:
         read_start(start_request(public, ADA), answer(400, {"code": "bad.email", "description": "no"}), ADA, SENT_AT)
-    assert str(refused.value) == "bad.email (400): no"
+    assert "bad.email (400): no" == str(refused.value)
 
 
 def test_a_captcha_that_is_echoed_is_taken_out(answer: Callable[..., HttpResponse], public: Application):
@@ -203,4 +203,4 @@ def test_a_captcha_that_is_echoed_is_taken_out(answer: Callable[..., HttpRespons
     assert (Secret("solved-captcha"),) == request.secrets
     with pytest.raises(OAuthError) as refused:
         read_start(request, answer(401, {"error": "x", "error_description": "no: solved-captcha"}), ADA, SENT_AT)
-    assert str(refused.value) == "x (401): no: <redacted>"
+    assert "x (401): no: <redacted>" == str(refused.value)

@@ -84,7 +84,7 @@ def test_a_confidential_client_sends_everything(confidential: Application):
         "audience": "https://api.example/ä?x=1&y",
         "scope": "openid read:x",
     } == dict(parse_qsl(request.body.decode(), strict_parsing=True))
-    assert request.headers["auth0-forwarded-for"] == "2001:db8::1"
+    assert "2001:db8::1" == request.headers["auth0-forwarded-for"]
     assert ("client-secret", "a&b=c+d%") == request.secrets
 
 
@@ -92,7 +92,7 @@ def test_a_public_client_cannot_forward_an_address(public: Application):
     """As for start: the service would ignore it."""
     with pytest.raises(UsageError) as refused:
         otp_request(public, LOGIN, ipaddress.ip_address("203.0.113.7"))
-    assert refused.value.argument == "forwarded_for"
+    assert "forwarded_for" == refused.value.argument
 
 
 @settings(max_examples=200, deadline=None)
@@ -211,7 +211,7 @@ def test_a_success_is_a_json_object(request_: HttpRequest, answer: Callable[...,
     """A success that is no JSON object is malformed."""
     with pytest.raises(MalformedAnswer) as refused:
         read_token(request_, answer(200, body), None)
-    assert str(refused.value) == "the answer is not a JSON object (status 200)"
+    assert "the answer is not a JSON object (status 200)" == str(refused.value)
 
 
 @pytest.mark.parametrize("status", [201, 202, 204, 301, 302, 307])
@@ -276,7 +276,7 @@ def test_not_bound_by_type(token_type: str):
     """Rule 17, RFC 9449 §5: a proof was sent, so any other type is thrown away, whatever cnf says."""
     with pytest.raises(NotSenderConstrained) as refused:
         require_bound(bound(jwt_of({"cnf": {"jkt": JKT}}), token_type), JKT)
-    assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
+    assert "a proof was sent and token_type is not DPoP: the token would serve any thief" == str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_not_bound_by_claim(claims: dict[str, object]):
     """Rule 17, RFC 9449 §6.1: a JWT access token must name our key's thumbprint."""
     with pytest.raises(NotSenderConstrained) as refused:
         require_bound(bound(jwt_of(claims)), JKT)
-    assert str(refused.value) == "cnf.jkt of the access token is not the thumbprint of the key"
+    assert "cnf.jkt of the access token is not the thumbprint of the key" == str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -335,4 +335,4 @@ def test_no_access_token_raises_anything_else(access_token: str):
     try:
         require_bound(bound(access_token), JKT)
     except NotSenderConstrained:
-        assert access_token.count(".") == 2
+        assert 2 == access_token.count(".")

@@ -14,7 +14,7 @@ from passwordless_async.dpop import Challenge, demands_nonce, parse_www_authenti
 from passwordless_async.dpop.challenge import dpop_errors
 from passwordless_async.wire import HttpResponse
 
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=100, deadline=None)
 TCHAR = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 TOKENS = st.text(TCHAR, min_size=1, max_size=12)
 TEXTS = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E) | st.just("\t"), max_size=20)

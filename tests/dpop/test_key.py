@@ -71,7 +71,7 @@ def test_the_private_export_says_so():
     """The private scalar is exported when it is asked for by name, and hides in a repr even then."""
     assert {"crv", "kty", "x", "y", "d"} == JWK.keys()
     assert KEY.to_jwk() == {name: value for name, value in JWK.items() if name != "d"}
-    assert repr(JWK["d"]) == "<redacted>"
+    assert "<redacted>" == repr(JWK["d"])
     assert JWK == json.loads(json.dumps(JWK))
 
 
@@ -177,7 +177,7 @@ def test_jwks_refused(given_jwk: object, problem: str):
 @given(st.text() | st.binary() | st.dictionaries(st.text(), st.text() | st.none() | st.integers()) | st.integers())
 def test_no_jwk_raises_anything_else(given_jwk: object):
     """Whatever is passed for a JWK, the refusal is a UsageError that names it."""
-    assert refusal(DPoPKey.from_jwk, given_jwk)[0] == "jwk"
+    assert "jwk" == refusal(DPoPKey.from_jwk, given_jwk)[0]
 
 
 def test_a_public_jwk_is_no_key_to_sign_with():
@@ -195,7 +195,7 @@ def test_pem_goes_round(password: bytes | None):
         b"-----BEGIN PRIVATE KEY-----" if password is None else b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
     )
     assert KEY == DPoPKey.from_pem(exported, password)
-    assert repr(exported) == "<redacted>"
+    assert "<redacted>" == repr(exported)
 
 
 def test_sec1_pem_is_read():
@@ -279,7 +279,7 @@ def test_keys_are_equal_by_their_point():
     assert hash(KEY) == hash(again)
     assert KEY.thumbprint == again.thumbprint
     assert KEY != other
-    assert len({KEY, again, other}) == 2
+    assert 2 == len({KEY, again, other})
     assert KEY != KEY.thumbprint
     assert KEY.__eq__(None) is NotImplemented
 

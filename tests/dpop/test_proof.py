@@ -124,7 +124,7 @@ def test_htu_is_what_goes_on_the_wire(url: str, expected: str):
 
 def test_htu_of_a_url_that_is_sent_as_it_is():
     """A URL that its caller has encoded is sent as it is, and htu says the same."""
-    assert htu(URL("https://tenant.example/%40%7E", encoded=True)) == "https://tenant.example/%40%7E"
+    assert "https://tenant.example/%40%7E" == htu(URL("https://tenant.example/%40%7E", encoded=True))
 
 
 @settings(max_examples=300, deadline=None)
@@ -284,7 +284,7 @@ def test_a_proof_verifies_with_its_own_key_alone():
 def test_unique_ids_have_128_bits():
     """RFC 9449 §4.2: jti has 96 random bits or more; here 22 characters of base64url, and none comes twice."""
     ids = [_clock.unique_id() for _ in range(10_000)]
-    assert len(set(ids)) == 10_000
+    assert 10_000 == len(set(ids))
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{22}", text) for text in ids)
     assert {16} == {len(base64.urlsafe_b64decode(text + "==")) for text in ids}
     # Each of the 22 places varies: nothing in an id is a counter or a constant.
@@ -321,5 +321,5 @@ def test_the_repr_is_public():
     """A generator prints as its key's thumbprint, and not the token it has hashed."""
     proofs = fixed()
     proofs.proof("GET", TOKEN_URL, access_token="marker")
-    assert repr(proofs) == f"<ProofGenerator {KEY.thumbprint}>"
+    assert f"<ProofGenerator {KEY.thumbprint}>" == repr(proofs)
     assert KEY is proofs.key
