@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from passwordless_async import _check, bulk, flow
 from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth
+from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SharedFlight
 from passwordless_async.transport import Transport, drive
@@ -44,6 +45,8 @@ class PasswordlessClient:
             and it is not closed. One is made and closed unless given.
         timeout: Seconds for one transmission, from the connection to the end of the answer; a person is waiting.
         max_in_flight: How many logins may be on the wire at once; more wait here, before their proof is signed.
+        nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
+            given.
 
     Raises:
         UsageError: An argument is not of its form.
@@ -58,9 +61,12 @@ class PasswordlessClient:
         session: ClientSession | None = None,
         timeout: float = 10.0,
         max_in_flight: int = 512,
+        nonces: NonceCache | None = None,
     ) -> None:
         client_auth = hide(client_auth)
-        self._tenant = flow.Tenant(Application(domain, client_id, client_auth))
+        self._tenant = flow.Tenant(
+            Application(domain, client_id, client_auth), NonceCache() if nonces is None else nonces
+        )
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
         self._flights = SharedFlight(self._transport.send)

@@ -107,7 +107,7 @@ def _prove(
         request = build()
         return request.with_header("DPoP", proofs.proof(request.method, request.url, nonce=nonce))
 
-    return (yield from negotiate(tenant.nonces, tenant.application.origin, make))
+    return (yield from negotiate(tenant.nonces, tenant.application.origin, proofs.key, make))
 
 
 def _fetch_keys_before(tenant: Tenant) -> Flow[None]:

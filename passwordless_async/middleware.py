@@ -82,7 +82,7 @@ class DPoPMiddleware:
         # A Secret, as the proof is: aiohttp's errors print the header fields of their request.
         request.headers["Authorization"] = Secret(f"DPoP {self._access_token}")
         async with self._cold[origin].turn() as answered:
-            proving = negotiate(self._nonces, origin, lambda nonce: self._proof(request, nonce))
+            proving = negotiate(self._nonces, origin, self._proofs.key, lambda nonce: self._proof(request, nonce))
             proof = next(proving)
             while True:
                 request.headers["DPoP"] = proof
@@ -97,7 +97,7 @@ class DPoPMiddleware:
                     raise
                 # Released before anything is sent again: with one connection in the pool it would wait for itself.
                 await _release(response)
-                _require_reusable(request, self._nonces.get(origin))
+                _require_reusable(request, self._nonces.get(origin, self._proofs.key))
 
     def _proof(self, request: ClientRequest, nonce: str | None) -> Secret:
         proof = self._proofs.proof(request.method, request.url, nonce=nonce, access_token=self._access_token)

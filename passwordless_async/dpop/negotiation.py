@@ -15,6 +15,7 @@ from passwordless_async.errors import MalformedAnswer, NonceChallengeRepeated
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from passwordless_async.dpop.key import DPoPKey
     from passwordless_async.dpop.nonce import NonceCache
     from passwordless_async.wire import HttpResponse
 
@@ -22,13 +23,14 @@ Sent = TypeVar("Sent")
 
 
 def negotiate(
-    nonces: NonceCache, origin: str, make: Callable[[str | None], Sent]
+    nonces: NonceCache, origin: str, key: DPoPKey, make: Callable[[str | None], Sent]
 ) -> Generator[Sent, HttpResponse, tuple[Sent, HttpResponse]]:
     """Yield each transmission and be sent its answer; return the last of both, when the answer is not a challenge.
 
     Args:
         nonces: The nonces of all origins.
         origin: The origin that is asked.
+        key: The key that signs.
         make: Makes a transmission, with a new proof for a nonce: a whole request, or the proof alone. What it
             makes must not show the proof in its repr.
 
@@ -36,12 +38,12 @@ def negotiate(
         MalformedAnswer: A nonce is demanded and none that is valid is given; nothing is sent again.
         NonceChallengeRepeated: The server's own nonce was used and it challenges again; after two transmissions.
     """
-    nonce = nonces.get(origin)
+    nonce = nonces.get(origin, key)
     for last in (False, True):
         sent = make(nonce)
         ticket = nonces.ticket()
         response = yield sent
-        offered = nonces.harvest(origin, response, ticket)
+        offered = nonces.harvest(origin, response, ticket, key)
         # A proof refused with the server's own nonce in it is refused for another reason.
         fresh = offered is not None and offered != nonce and not last
         if not demands_nonce(response, fresh=fresh):

@@ -2,7 +2,7 @@
 
 The rules: a nonce is taken from every 2xx, 3xx or 4xx answer that carries exactly one well-formed ``DPoP-Nonce``; an
 answer without one, or a 5xx, leaves the cache alone; where answers overtake each other, the nonce of the request that
-was **sent** last wins. The cache is shared by all users of a client: the service's nonces are not bound to a key.
+was **sent** last wins. The cache is shared by all users of a client, unless it is told that nonces are bound to keys.
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async import _check
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.dpop.key import DPoPKey
     from passwordless_async.wire import HttpResponse
 
 # RFC 9449 §8.1: nonce = 1*NQCHAR, %x21 / %x23-5B / %x5D-7E. The bound on its length is ours.
@@ -31,52 +35,77 @@ def nonce_of(response: HttpResponse) -> str | None:
     return values[0]
 
 
-@attrs.define(repr=False)
+@attrs.define(repr=False, eq=False)
 class NonceCache:
     """The newest nonce of each origin; lives as long as its client.
 
     Args:
-        size: How many origins are kept; the one least recently used goes first.
+        size: How many nonces are kept; the one least recently used goes first.
+        per_key: Whether a nonce serves the key alone that it was given to, for servers that bind nonces to keys.
+        on_learned: Called with the origin and the nonce whenever a newer one is learned from an answer, to share it
+            with other processes; what they learn comes in by :meth:`put`.
     """
 
     _size: int = attrs.field(default=256, validator=lambda _self, _field, value: _check.positive("size", value))
-    _entries: OrderedDict[str, tuple[int, str]] = attrs.field(factory=OrderedDict, init=False)
+    _per_key: bool = attrs.field(default=False, kw_only=True)
+    _on_learned: Callable[[str, str], None] | None = attrs.field(default=None, kw_only=True)
+    _entries: OrderedDict[tuple[str, str | None], tuple[int, str]] = attrs.field(factory=OrderedDict, init=False)
     _sent: int = attrs.field(default=0, init=False)
 
-    def get(self, origin: str) -> str | None:
-        """Return the nonce for the next request to an origin (``scheme://host:port``), or None."""
-        entry = self._entries.get(origin)
+    def get(self, origin: str, key: DPoPKey | None = None) -> str | None:
+        """Return the nonce for the next request to an origin (``scheme://host:port``) by a key, or None."""
+        place = self._place(origin, key)
+        entry = self._entries.get(place)
         if entry is None:
             return None
-        self._entries.move_to_end(origin)
+        self._entries.move_to_end(place)
         return entry[1]
+
+    def put(self, origin: str, nonce: str, key: DPoPKey | None = None) -> None:
+        """Take a nonce that was learned elsewhere; it counts as newer than every request sent so far.
+
+        Raises:
+            UsageError: It is not a nonce.
+        """
+        if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
+            raise UsageError("nonce", "must be visible ASCII characters without quote and backslash")
+        self._keep(self._place(origin, key), self.ticket(), nonce)
 
     def ticket(self) -> int:
         """Return the place of a request in the order of sending; draw it when the request leaves."""
         self._sent += 1
         return self._sent
 
-    def harvest(self, origin: str, response: HttpResponse, ticket: int) -> str | None:
+    def harvest(self, origin: str, response: HttpResponse, ticket: int, key: DPoPKey | None = None) -> str | None:
         """Take the nonce from an answer.
 
         Args:
             origin: The origin that answered.
             response: The answer.
             ticket: The request's place in the order of sending.
+            key: The key that the request was proven with.
 
         Returns:
             The nonce that this answer provides, even where the cache holds a newer one; None where it has none.
         """
         nonce = nonce_of(response)
-        if nonce is None:
-            return None
-        kept = self._entries.get(origin)
-        if kept is None or kept[0] <= ticket:
-            self._entries[origin] = (ticket, nonce)
-            self._entries.move_to_end(origin)
-        if len(self._entries) > self._size:
-            self._entries.popitem(last=False)
+        if nonce is not None and self._keep(self._place(origin, key), ticket, nonce) and self._on_learned is not None:
+            self._on_learned(origin, nonce)
         return nonce
 
+    def _place(self, origin: str, key: DPoPKey | None) -> tuple[str, str | None]:
+        return origin, key.thumbprint if self._per_key and key is not None else None
+
+    def _keep(self, place: tuple[str, str | None], ticket: int, nonce: str) -> bool:
+        """Keep a nonce unless a later request brought one; tell whether it is another than before."""
+        before = self._entries.get(place, (0, None))
+        if before[0] > ticket:
+            return False
+        self._entries[place] = (ticket, nonce)
+        self._entries.move_to_end(place)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+        return before[1] != nonce
+
     def __repr__(self) -> str:
-        return f"<NonceCache of {len(self._entries)} origins>"
+        return f"<NonceCache of {len(self._entries)} nonces>"

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 from multidict import CIMultiDict
 
-from passwordless_async import NonceCache, UsageError
+from passwordless_async import DPoPKey, NonceCache, UsageError
 from passwordless_async.dpop import nonce_of
 from passwordless_async.wire import HttpResponse
 
@@ -114,7 +114,7 @@ def test_bounded():
     origins = [f"https://t{number}.example" for number in range(257)]
     for origin in origins:
         cache.harvest(origin, answer("n"), cache.ticket())
-    assert "<NonceCache of 256 origins>" == repr(cache)
+    assert "<NonceCache of 256 nonces>" == repr(cache)
     assert origins[1:] == [origin for origin in origins if cache.get(origin)]
 
 
@@ -143,7 +143,7 @@ def test_the_repr_shows_a_count():
     """A cache prints how many origins it knows, and no nonce."""
     cache = NonceCache()
     cache.harvest(HERE, answer("marker"), cache.ticket())
-    assert "<NonceCache of 1 origins>" == repr(cache)
+    assert "<NonceCache of 1 nonces>" == repr(cache)
 
 
 class NonceModel(RuleBasedStateMachine):
@@ -195,3 +195,50 @@ class NonceModel(RuleBasedStateMachine):
 
 NonceModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestNonceModel = NonceModel.TestCase
+
+
+def test_shared_between_keys_unless_told():
+    """Rule 7: one nonce per origin serves all users."""
+    cache, one, other = NonceCache(), DPoPKey.generate(), DPoPKey.generate()
+    cache.harvest(HERE, answer("n1"), cache.ticket(), one)
+    assert "n1" == cache.get(HERE, other)
+
+
+def test_per_key_on_request():
+    """Rule 7: by option a nonce serves the key alone that it was given to."""
+    cache, one, other = NonceCache(per_key=True), DPoPKey.generate(), DPoPKey.generate()
+    cache.harvest(HERE, answer("n1"), cache.ticket(), one)
+    cache.harvest(HERE, answer("n2"), cache.ticket(), other)
+    assert ("n1", "n2", None) == (cache.get(HERE, one), cache.get(HERE, other), cache.get(HERE, DPoPKey.generate()))
+
+
+def test_what_is_learned_can_be_shared():
+    """The hook hears of each newer nonce once, and not of what came in from elsewhere or too late."""
+    heard: list[tuple[str, str]] = []
+    cache = NonceCache(on_learned=lambda origin, nonce: heard.append((origin, nonce)))
+    early, late = cache.ticket(), cache.ticket()
+    cache.harvest(HERE, answer("n2"), late)
+    cache.harvest(HERE, answer("n1"), early)
+    cache.harvest(HERE, answer("n2"), cache.ticket())
+    cache.put(THERE, "n3")
+    assert [(HERE, "n2")] == heard
+
+
+def test_what_others_learned_counts_from_now_on():
+    """A nonce from another process is newer than every request sent before it came, and older than later ones."""
+    cache = NonceCache()
+    before = cache.ticket()
+    cache.put(HERE, "theirs")
+    cache.harvest(HERE, answer("ours"), before)
+    assert "theirs" == cache.get(HERE)
+    cache.harvest(HERE, answer("newer"), cache.ticket())
+    assert "newer" == cache.get(HERE)
+
+
+@pytest.mark.parametrize("nonce", ["", "white space", 'quo"te', "back\\slash", "ä", "n" * 1025, 1, None])
+def test_what_is_no_nonce_is_not_put(nonce: object):
+    """What others hand over is checked like an answer."""
+    cache = NonceCache()
+    with pytest.raises(UsageError, match="nonce: must be visible"):
+        cache.put(HERE, nonce)
+    assert cache.get(HERE) is None
