@@ -190,7 +190,7 @@ class NonceModel(RuleBasedStateMachine):
     def same_contents(self) -> None:
         """Cache and model hold the same nonces in the same order of use."""
         expected = [(origin, nonce) for origin, _, nonce in self.known]
-        assert expected == [(origin, nonce) for origin, (_, nonce) in self.cache._entries.items()]
+        assert expected == [(origin, nonce) for (origin, _), (_, nonce) in self.cache._entries.items()]
 
 
 NonceModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
