@@ -37,6 +37,7 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    Phone,
     ProofGenerator,
     TokenSet,
     UsageError,
@@ -54,6 +55,7 @@ from passwordless_async._secret import (
 from passwordless_async.auth0 import Application, SigningKeys
 from passwordless_async.auth0.id_token import validate
 from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.request import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import TokenAnswer, otp_request, read_token, require_bound
 from passwordless_async.dpop import token_hash
@@ -153,7 +155,7 @@ VALUES = {
     "an outcome": Outcome(LOGIN),
     "an outcome with an error": Outcome(LOGIN, error=MfaRequired(status=403, error="e", mfa_token=Secret(MARKER))),
     "client authentication": ClientSecretPost(MARKER),
-    "its parameters": ClientSecretPost(MARKER).parameters(),
+    "its parameters": ClientSecretPost(MARKER).credentials("client", "https://tenant.example/", "form"),
     "an application": CONFIDENTIAL,
     "a tenant": Tenant(CONFIDENTIAL),
     "a request for a code": start_request(CONFIDENTIAL, ADA, captcha=MARKER),
@@ -252,6 +254,39 @@ def test_a_field_tells_missing_from_hidden():
     assert ("None", REDACTED, REDACTED) == (redacted(None), redacted("x"), redacted(""))
 
 
+@pytest.mark.parametrize(
+    "cls", [Email, Phone, Login, ClientSecretPost, Application, DPoPKey, ProofGenerator, PasswordlessClient]
+)
+def test_a_value_half_built_prints_its_name(cls: type):
+    """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
+    assert f"<{cls.__name__}>" == repr(cls.__new__(cls))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: Email(""),
+        lambda: Email(5),
+        lambda: Phone(""),
+        lambda: Phone(5),
+        lambda: Login(ADA, ""),
+        lambda: ClientSecretPost(""),
+        lambda: Application("", "client", NoClientAuth()),
+        lambda: Application("tenant.example", "", NoClientAuth()),
+        lambda: Application("tenant.example", "client", None),
+        lambda: DPoPKey(None),
+        lambda: ProofGenerator(None),
+        lambda: NonceCache(0),
+        lambda: PasswordlessClient("", "client"),
+    ],
+)
+def test_every_refusal_can_be_reported(call: Callable[[], object]):
+    """The standard library prints the traceback of every refusal with its locals: no repr in it raises."""
+    with pytest.raises(UsageError) as refused:
+        call()
+    assert str(refused.value) in shown(refused.value)
+
+
 # Wrong arguments.
 
 JWK = KEY.to_jwk(private=True)
@@ -324,7 +359,7 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, send="x"),
     "a captcha beside a bad address": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, forwarded_for="x"),
     "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=MARKER, language="")),
-    "a request with a bad address": lambda: otp_request(CONFIDENTIAL, LOGIN, "203.0.113.7"),
+    "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7"),
     "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),
 }
 
