@@ -3,7 +3,14 @@
 The names here are the public ones; what is imported from deeper down may change.
 """
 
-from passwordless_async.auth0 import ClientAuth, ClientSecretPost, NoClientAuth
+from passwordless_async.auth0 import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretPost,
+    NoClientAuth,
+    PrivateKeyJwt,
+    TlsClientAuth,
+)
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator
 from passwordless_async.errors import (
@@ -43,6 +50,7 @@ from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 __all__ = [
     "AccessDenied",
     "ClientAuth",
+    "ClientSecretBasic",
     "ClientSecretPost",
     "CodeExpired",
     "DPoPKey",
@@ -68,6 +76,7 @@ __all__ = [
     "PasswordlessClient",
     "PasswordlessError",
     "Phone",
+    "PrivateKeyJwt",
     "ProofGenerator",
     "ProtocolError",
     "QuotaExceeded",
@@ -75,6 +84,7 @@ __all__ = [
     "StartReceipt",
     "StoreError",
     "TemporarilyUnavailable",
+    "TlsClientAuth",
     "TokenSet",
     "TooManyAttempts",
     "TransportError",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async import _check, bulk, flow
 from passwordless_async._secret import always_printable, conceal, hide
-from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth
+from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
 from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SharedFlight
@@ -40,7 +40,8 @@ class PasswordlessClient:
         domain: The tenant's domain (``acme.eu.auth0.com``) or its URL; plain http on loopback only.
         client_id: The application's identifier.
         client_auth: How the application authenticates itself: :class:`NoClientAuth` for a public client,
-            :class:`ClientSecretPost` for a confidential one.
+            :class:`ClientSecretPost`, :class:`ClientSecretBasic`, :class:`PrivateKeyJwt` or :class:`TlsClientAuth` for
+            a confidential one.
         session: A session whose connections are to be used; its cookies, default headers and middlewares are not,
             and it is not closed. One is made and closed unless given.
         timeout: Seconds for one transmission, from the connection to the end of the answer; a person is waiting.
@@ -68,7 +69,11 @@ class PasswordlessClient:
             Application(domain, client_id, client_auth), NonceCache() if nonces is None else nonces
         )
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
-        self._transport = Transport(session, timeout=_check.seconds("timeout", timeout))
+        self._transport = Transport(
+            session,
+            timeout=_check.seconds("timeout", timeout),
+            ssl=client_auth.context if isinstance(client_auth, TlsClientAuth) else None,
+        )
         self._flights = SharedFlight(self._transport.send)
         self._cold = ColdStart()
 

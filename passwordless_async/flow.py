@@ -15,7 +15,8 @@ from passwordless_async import _clock
 from passwordless_async._secret import conceal
 from passwordless_async.auth0.id_token import key_id, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
-from passwordless_async.auth0.start import forwarded_for_header, read_start, start_request
+from passwordless_async.auth0.request import forwarded_for_header
+from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import otp_request, read_token, require_bound
 from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator, negotiate
 from passwordless_async.errors import (
@@ -74,12 +75,12 @@ def start(
 def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
     """Exchange a code for tokens."""
     proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
-    forwarded_for_header(tenant.application, forwarded_for)  # refused here, before the keys are fetched
+    headers = forwarded_for_header(tenant.application, forwarded_for)
     if tenant.keys.empty and "openid" in (login.scope or "").split():
         # A code is spent once sent: what the answer will be checked with is fetched before.
         yield from _fetch_keys_before(tenant)
     sent_at = _clock.now()
-    request, response = yield from _prove(tenant, proofs, lambda: otp_request(tenant.application, login, forwarded_for))
+    request, response = yield from _prove(tenant, proofs, lambda: otp_request(tenant.application, login, headers))
     answer = read_token(request, response, login.scope)
     require_bound(answer, proofs.key.thumbprint)
     claims = None if answer.id_token is None else (yield from _claims(tenant, answer.id_token))

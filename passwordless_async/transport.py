@@ -17,6 +17,7 @@ from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from ssl import SSLContext
     from types import TracebackType
     from typing import Self
 
@@ -60,12 +61,14 @@ class Transport:
             headers and middlewares are not: they are not the service's business, and a middleware that retries
             would send a code twice.
         timeout: Seconds for one transmission, from the connection to the end of the answer.
+        ssl: The context for TLS, where the application authenticates by certificate.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float) -> None:
+    def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float, ssl: SSLContext | None = None) -> None:
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError("session", "must be an aiohttp.ClientSession")
         self._callers = session
+        self._ssl = True if ssl is None else ssl
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT, timeout))
         self._session: aiohttp.ClientSession | None = None
 
@@ -114,6 +117,7 @@ class Transport:
                 data=body if request.body else None,
                 headers={**_HEADERS, **request.headers},
                 allow_redirects=False,
+                ssl=self._ssl,
             ) as response:
                 content = await _read(response)
                 if content is not None:

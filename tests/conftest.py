@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -9,11 +10,17 @@ from unittest.mock import Mock
 import aiohttp
 import pytest
 from aioresponses import aioresponses
+from hypothesis import settings
 
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+# No deadline: a slow machine is no defect. In CI the same examples every time: what fails there fails for its change.
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
 class _Response(aiohttp.ClientResponse):

@@ -9,7 +9,7 @@ import attrs
 from passwordless_async import _check
 from passwordless_async._origin import parse_origin
 from passwordless_async._secret import always_printable
-from passwordless_async.auth0.client_auth import ClientAuth
+from passwordless_async.auth0.client_auth import ClientAuth, TlsClientAuth
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class Application:
     def _check_client_auth(self, _attribute: object, value: object) -> None:
         # A class has what its instances have: NoClientAuth without its brackets would pass for one.
         if not isinstance(value, ClientAuth) or isinstance(value, type):
-            raise UsageError("client_auth", "must be NoClientAuth() or ClientSecretPost(secret)")
+            raise UsageError("client_auth", "must be NoClientAuth(), ClientSecretPost(secret) or another way")
+        if isinstance(value, TlsClientAuth) and self.base.scheme != "https":
+            raise UsageError("client_auth", "TlsClientAuth needs https")
 
     @origin.default
     def _origin(self) -> str:

@@ -1,13 +1,51 @@
-"""How an application authenticates itself at the token endpoint (RFC 6749 §2.3, OpenID Connect Core §9)."""
+"""How an application authenticates itself (RFC 6749 §2.3, RFC 7523 §2.2, RFC 8705, OpenID Connect Core §9)."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol, runtime_checkable
+import base64
+import enum
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from urllib.parse import quote_plus
 
 import attrs
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
 
-from passwordless_async import _check
-from passwordless_async._secret import Secret, always_printable, conceal, redacted
+from passwordless_async import _check, _clock
+from passwordless_async._secret import Secret, always_printable, conceal, conceal_bytes, redacted
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    import ssl
+
+BodyKind = Literal["form", "json"]
+AssertionAlgorithm = Literal["RS256", "RS384", "PS256", "ES256"]
+
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_ASSERTION_LIFETIME = 60  # seconds; Auth0 allows 300 and advises 60
+_MAX_ASSERTION = 2048  # bytes, Auth0's bound
+
+
+class ForwardedFor(enum.Enum):
+    """What the service makes of the end user's address, by how the application authenticates itself."""
+
+    COUNTS = "counts"
+    UNDOCUMENTED = "undocumented"
+    IGNORED = "ignored"
+
+
+@attrs.frozen
+class Credentials:
+    """What one transmission carries to authenticate the application.
+
+    Attributes:
+        parameters: Parameters of the body.
+        headers: Header fields.
+    """
+
+    parameters: dict[str, Secret] = attrs.field(factory=dict, repr=redacted)
+    headers: dict[str, Secret] = attrs.field(factory=dict, repr=redacted)
 
 
 @runtime_checkable
@@ -18,8 +56,18 @@ class ClientAuth(Protocol):
     def confidential(self) -> bool:
         """Whether the application proves who it is; a public one cannot keep a secret."""
 
-    def parameters(self) -> dict[str, Secret]:
-        """Return the body parameters of one transmission."""
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """Whether the service heeds ``auth0-forwarded-for``."""
+
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:
+        """Return what one transmission carries; never what an earlier one carried where that is for one use.
+
+        Args:
+            client_id: The application's identifier.
+            issuer: The tenant's issuer.
+            body: How the body is encoded: a form at the OAuth endpoints, JSON at Auth0's own.
+        """
 
 
 @attrs.frozen
@@ -27,10 +75,11 @@ class NoClientAuth:
     """``none``: a public client, which sends its ``client_id`` alone."""
 
     confidential: ClassVar[bool] = False
+    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.IGNORED
 
-    def parameters(self) -> dict[str, Secret]:
-        """Return no parameters."""
-        return {}
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
+        """Return nothing."""
+        return Credentials()
 
 
 @always_printable
@@ -46,13 +95,141 @@ class ClientSecretPost:
     """
 
     confidential: ClassVar[bool] = True
+    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.COUNTS
 
     secret: Secret = attrs.field(repr=redacted)
 
     def __init__(self, secret: str) -> None:
         secret = conceal(secret)
-        self.__attrs_init__(secret=Secret(_check.text("client_secret", secret, at_most=_check.MAX_SECRET)))
+        self.__attrs_init__(secret=_client_secret(secret))
 
-    def parameters(self) -> dict[str, Secret]:
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return ``client_secret``."""
-        return {"client_secret": self.secret}
+        return Credentials({"client_secret": self.secret})
+
+
+@always_printable
+@attrs.frozen(init=False)
+class ClientSecretBasic:
+    """``client_secret_basic``: the secret by HTTP Basic (RFC 6749 §2.3.1).
+
+    Args:
+        secret: The client secret; visible ASCII.
+        json_endpoints: Whether Auth0's own endpoints, which take JSON, are asked with HTTP Basic as well. That is not
+            documented, so by default they get the secret in the body.
+
+    Raises:
+        UsageError: The secret is empty or has characters that no client secret has.
+    """
+
+    confidential: ClassVar[bool] = True
+    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.COUNTS
+
+    secret: Secret = attrs.field(repr=redacted)
+    json_endpoints: bool
+
+    def __init__(self, secret: str, *, json_endpoints: bool = False) -> None:
+        secret = conceal(secret)
+        self.__attrs_init__(secret=_client_secret(secret), json_endpoints=bool(json_endpoints))
+
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
+        """Return the ``Authorization`` field, both halves form-encoded as the standard asks."""
+        if body == "json" and not self.json_endpoints:
+            return Credentials({"client_secret": self.secret})
+        pair = Secret(f"{quote_plus(client_id)}:{quote_plus(self.secret)}")
+        return Credentials(headers={"Authorization": Secret(f"Basic {base64.b64encode(pair.encode()).decode()}")})
+
+
+@always_printable
+@attrs.frozen(init=False)
+class PrivateKeyJwt:
+    """``private_key_jwt``: an assertion signed by the application's key, a new one for every transmission (RFC 7523).
+
+    Args:
+        key: The private key, in PEM form.
+        algorithm: The algorithm: RS256, RS384, PS256 or, with a P-256 key, ES256.
+        key_id: The ``kid`` to name the key by; needed where several are registered.
+
+    Raises:
+        UsageError: The key is not one for the algorithm.
+    """
+
+    confidential: ClassVar[bool] = True
+    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.UNDOCUMENTED
+
+    key: RSAKey | ECKey = attrs.field(repr=redacted)
+    header: dict[str, str]
+
+    def __init__(self, key: bytes | str, *, algorithm: AssertionAlgorithm = "RS256", key_id: str | None = None) -> None:
+        key = conceal_bytes(key)
+        if algorithm not in get_args(AssertionAlgorithm):
+            raise UsageError("algorithm", f"must be one of {', '.join(get_args(AssertionAlgorithm))}")
+        header: dict[str, str] = {"alg": algorithm, "typ": "JWT"}
+        if key_id is not None:
+            header["kid"] = _check.text("key_id", key_id, at_most=256)
+        self.__attrs_init__(key=_signing_key(key, algorithm), header=header)
+
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
+        """Return a new assertion: its ``jti`` is good for once.
+
+        Raises:
+            UsageError: The assertion is longer than the service takes.
+        """
+        now = int(_clock.now())
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": issuer,
+            "iat": now,
+            "exp": now + _ASSERTION_LIFETIME,
+            "jti": _clock.unique_id(),
+        }
+        assertion = Secret(jwt.encode(dict(self.header), claims, self.key, algorithms=[self.header["alg"]]))
+        if len(assertion) > _MAX_ASSERTION:
+            raise UsageError("key", f"makes assertions over {_MAX_ASSERTION} bytes, which the service refuses")
+        return Credentials({"client_assertion_type": Secret(JWT_BEARER), "client_assertion": assertion})
+
+
+@attrs.frozen
+class TlsClientAuth:
+    """``tls_client_auth``, ``self_signed_tls_client_auth``: a client certificate (RFC 8705).
+
+    Args:
+        context: A context with the certificate and its key loaded, and with the authorities that the tenant's
+            certificate is checked against.
+
+    Raises:
+        UsageError: It is not an ``ssl.SSLContext``, or it does not check the tenant's certificate.
+    """
+
+    confidential: ClassVar[bool] = True
+    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.UNDOCUMENTED
+
+    context: ssl.SSLContext = attrs.field(repr=lambda _context: "<ssl.SSLContext>")
+
+    @context.validator
+    def _check_context(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
+        # By what it can do: this layer does no I/O and does not import ssl.
+        if not hasattr(value, "load_cert_chain") or not hasattr(value, "check_hostname"):
+            raise UsageError("context", f"must be an ssl.SSLContext, not {type(value).__name__}")
+        if not value.check_hostname or not value.verify_mode:
+            raise UsageError("context", "must check the tenant's certificate and host name")
+
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
+        """Return nothing: the connection speaks."""
+        return Credentials()
+
+
+def _client_secret(secret: object) -> Secret:
+    return Secret(_check.text("client_secret", secret, at_most=_check.MAX_SECRET))
+
+
+def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:
+    kind = ECKey if algorithm == "ES256" else RSAKey
+    try:
+        key: RSAKey | ECKey | None = kind.import_key(pem)
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+        key = None
+    if key is None or not key.is_private or (isinstance(key, ECKey) and key.curve_name != "P-256"):
+        raise UsageError("key", f"must be a private key for {algorithm} in PEM form, without a password")
+    return key

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
-import json
 from typing import TYPE_CHECKING, Literal, get_args
 
 from passwordless_async import _check
-from passwordless_async._secret import Secret, SecretBytes, conceal
+from passwordless_async._secret import conceal
 from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
 from passwordless_async.errors import MalformedAnswer, TemporarilyUnavailable, UsageError
 from passwordless_async.tokens import StartReceipt
-from passwordless_async.wire import HttpRequest
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.application import Application
     from passwordless_async.identity import Email, Phone
-    from passwordless_async.wire import HttpResponse
+    from passwordless_async.wire import HttpRequest, HttpResponse
 
 Send = Literal["code", "link"]
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _OK, _REDIRECTION, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
 
@@ -39,45 +36,20 @@ def start_request(
         UsageError: An argument is not of its form.
     """
     captcha = conceal(captcha)
-    fields: dict[str, str] = {"client_id": application.client_id, **application.client_auth.parameters()}
-    fields["connection"] = who.realm
+    members: dict[str, str | None] = {"connection": who.realm}
     if who.realm == "email":
         # Absent means a link: the code is always asked for by name.
-        fields |= {"email": who.username, "send": _one_of_send(send)}
+        members |= {"email": who.username, "send": _one_of_send(send)}
     else:
         if send != "code":
             raise UsageError("send", "must be 'code' for a phone: only an e-mail can carry a link")
-        fields["phone_number"] = who.username
+        members["phone_number"] = who.username
     if captcha is not None:
-        fields["captcha"] = _check.bounded("captcha", captcha, at_most=_check.MAX_CAPTCHA)
-    headers = {"Content-Type": "application/json", **forwarded_for_header(application, forwarded_for)}
+        members["captcha"] = _check.bounded("captcha", captcha, at_most=_check.MAX_CAPTCHA)
+    headers = forwarded_for_header(application, forwarded_for)
     if (tag := _check.language_tag(language)) is not None:
         headers["x-request-language"] = tag
-    return HttpRequest(
-        "POST",
-        application.start_url,
-        headers,
-        SecretBytes(json.dumps(fields).encode()),
-        secrets=tuple(value for value in fields.values() if isinstance(value, Secret)),
-    )
-
-
-def forwarded_for_header(application: Application, address: IpAddress | None) -> dict[str, str]:
-    """Return the end user's address for the service's rate limits and attack protection.
-
-    It counts for an application that authenticates itself, and is ignored without a word for any other.
-
-    Raises:
-        UsageError: It is not one address, or the application is public.
-    """
-    if address is None:
-        return {}
-    # An interface (address/prefix) is an address to isinstance, and not to the service.
-    if type(address) not in get_args(IpAddress) or getattr(address, "scope_id", None):
-        raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
-    if not application.client_auth.confidential:
-        raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")
-    return {"auth0-forwarded-for": str(address)}
+    return json_request(application, application.start_url, members, headers)
 
 
 def read_start(request: HttpRequest, response: HttpResponse, who: Email | Phone, sent_at: float) -> StartReceipt:

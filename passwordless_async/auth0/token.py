@@ -6,20 +6,20 @@ import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import attrs
 
-from passwordless_async._secret import Secret, SecretBytes, SecretDict, conceal, redacted
+from passwordless_async._secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusal import refusal
-from passwordless_async.auth0.start import IpAddress, forwarded_for_header
+from passwordless_async.auth0.request import form_request
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
-from passwordless_async.wire import HttpRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passwordless_async.auth0.application import Application
     from passwordless_async.identity import Login
-    from passwordless_async.wire import HttpResponse
+    from passwordless_async.wire import HttpRequest, HttpResponse
 
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 
@@ -46,30 +46,18 @@ class TokenAnswer:
     id_token: Secret | None = attrs.field(repr=redacted)
 
 
-def otp_request(application: Application, login: Login, forwarded_for: IpAddress | None) -> HttpRequest:
-    """Build the request, for one transmission.
-
-    Raises:
-        UsageError: ``forwarded_for`` is not of its form, or not for this application.
-    """
-    fields = {"grant_type": OTP_GRANT, "client_id": application.client_id, **application.client_auth.parameters()}
-    # The username is exactly what start was given; realm is the connection.
-    fields |= {"username": login.who.username, "otp": login.otp, "realm": login.who.realm}
-    if login.audience is not None:
-        fields["audience"] = login.audience
-    if login.scope is not None:
-        fields["scope"] = login.scope
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        **forwarded_for_header(application, forwarded_for),
+def otp_request(application: Application, login: Login, headers: Mapping[str, str] | None) -> HttpRequest:
+    """Build the request, for one transmission."""
+    fields = {
+        "grant_type": OTP_GRANT,
+        # The username is exactly what start was given; realm is the connection.
+        "username": login.who.username,
+        "otp": login.otp,
+        "realm": login.who.realm,
+        "audience": login.audience,
+        "scope": login.scope,
     }
-    return HttpRequest(
-        "POST",
-        application.token_url,
-        headers,
-        SecretBytes(urlencode(fields).encode()),
-        secrets=tuple(value for value in fields.values() if isinstance(value, Secret)),
-    )
+    return form_request(application, application.token_url, fields, headers)
 
 
 def read_token(request: HttpRequest, response: HttpResponse, requested_scope: str | None) -> TokenAnswer:

@@ -2,24 +2,152 @@
 
 from __future__ import annotations
 
+import base64
+import ssl
+
 import attrs
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
 
-from passwordless_async import ClientAuth, ClientSecretPost, NoClientAuth, UsageError
+from passwordless_async import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretPost,
+    NoClientAuth,
+    PrivateKeyJwt,
+    TlsClientAuth,
+    UsageError,
+)
 from passwordless_async._secret import Secret
+from passwordless_async.auth0 import Credentials, ForwardedFor
+
+ISSUER = "https://tenant.example/"
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+RSA_KEY, EC_KEY = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())
+RSA_PEM, EC_PEM = pem(RSA_KEY), pem(EC_KEY)
 
 
 def test_a_public_client_sends_nothing():
     """RFC 6749 §2.1: a public client has no secret to send."""
-    assert (False, {}) == (NoClientAuth().confidential, NoClientAuth().parameters())
+    auth = NoClientAuth()
+    assert (False, Credentials()) == (auth.confidential, auth.credentials("client", ISSUER, "form"))
 
 
 def test_a_secret_goes_in_the_body():
     """RFC 6749 §2.3.1: client_secret_post sends the secret as a parameter, and it prints redacted."""
     auth = ClientSecretPost("s3cret~!")
-    assert (True, {"client_secret": "s3cret~!"}) == (auth.confidential, auth.parameters())
+    for body in ("form", "json"):
+        assert Credentials({"client_secret": "s3cret~!"}) == auth.credentials("client", ISSUER, body)
     assert "ClientSecretPost(secret=<redacted>)" == repr(auth)
-    assert isinstance(auth.parameters()["client_secret"], Secret)
+    assert isinstance(auth.credentials("client", ISSUER, "form").parameters["client_secret"], Secret)
+
+
+def test_a_secret_goes_by_basic():
+    """RFC 6749 §2.3.1: both halves are form-encoded before base64, and the body has nothing of them."""
+    auth = ClientSecretBasic("s:3c+r%t")
+    credentials = auth.credentials("cli:ent", ISSUER, "form")
+    scheme, _, pair = credentials.headers["Authorization"].partition(" ")
+    assert ("Basic", b"cli%3Aent:s%3A3c%2Br%25t", {}) == (scheme, base64.b64decode(pair), credentials.parameters)
+    assert "s:3c" not in repr(auth) + repr(credentials)
+
+
+def test_basic_at_endpoints_with_json():
+    """It is not documented there: the secret goes in the body, unless the caller knows better."""
+    assert Credentials({"client_secret": "s"}) == ClientSecretBasic("s").credentials("client", ISSUER, "json")
+    known = ClientSecretBasic("s", json_endpoints=True)
+    assert ["Authorization"] == list(known.credentials("client", ISSUER, "json").headers)
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"), [(RSA_PEM, "RS256"), (RSA_PEM, "RS384"), (RSA_PEM, "PS256"), (EC_PEM, "ES256")]
+)
+def test_an_assertion_is_signed(key: bytes, algorithm: str, monkeypatch: pytest.MonkeyPatch):
+    """RFC 7523 §3: issuer and subject are the application, the audience the tenant, and it lives for a minute."""
+    monkeypatch.setattr("passwordless_async._clock.now", lambda: 1_700_000_000.9)
+    auth = PrivateKeyJwt(key, algorithm=algorithm, key_id="key-1")
+    parameters = auth.credentials("client", ISSUER, "form").parameters
+    assert "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" == parameters["client_assertion_type"]
+    verifying = (ECKey if algorithm == "ES256" else RSAKey).import_key(key)
+    token = jwt.decode(parameters["client_assertion"], verifying, algorithms=[algorithm])
+    jti = token.claims.pop("jti")
+    times = {"iat": 1_700_000_000, "exp": 1_700_000_060}
+    assert {"iss": "client", "sub": "client", "aud": ISSUER, **times} == token.claims
+    assert {"alg": algorithm, "typ": "JWT", "kid": "key-1"} == token.header
+    assert 16 <= len(jti) <= 64
+
+
+def test_no_assertion_goes_twice():
+    """Each transmission has a jti of its own: the service takes each once."""
+    auth = PrivateKeyJwt(RSA_PEM)
+    made = {auth.credentials("client", ISSUER, "form").parameters["client_assertion"] for _ in range(20)}
+    assert 20 == len(made)
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "argument"),
+    [
+        (RSA_PEM, "HS256", "algorithm"),
+        (RSA_PEM, "none", "algorithm"),
+        (RSA_PEM, "ES256", "key"),
+        (EC_PEM, "RS256", "key"),
+        (pem(ec.generate_private_key(ec.SECP384R1())), "ES256", "key"),
+        (RSAKey.import_key(RSA_PEM).as_pem(private=False), "RS256", "key"),
+        (b"junk", "RS256", "key"),
+        (None, "RS256", "key"),
+    ],
+)
+def test_keys_refused(key: object, algorithm: str, argument: str):
+    """A key that does not fit the algorithm, or is public, is refused at once, without showing it."""
+    with pytest.raises(UsageError) as refused:
+        PrivateKeyJwt(key, algorithm=algorithm)
+    assert argument == refused.value.argument
+    assert "BEGIN" not in str(refused.value)
+
+
+def test_an_assertion_that_is_too_long():
+    """The service takes 2048 bytes: a key that makes longer ones is refused before anything is sent."""
+    auth = PrivateKeyJwt(pem(rsa.generate_private_key(65537, 8192)))
+    with pytest.raises(UsageError, match="over 2048 bytes"):
+        auth.credentials("client", ISSUER * 30, "form")
+
+
+def test_a_certificate_speaks_for_itself():
+    """RFC 8705 §2: nothing is added to the request; the context must check the other side."""
+    auth = TlsClientAuth(ssl.create_default_context())
+    assert Credentials() == auth.credentials("client", ISSUER, "form")
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unchecked.check_hostname = False
+    for context in ("context", None, unchecked):
+        with pytest.raises(UsageError, match="context: must"):
+            TlsClientAuth(context)
+
+
+@pytest.mark.parametrize(
+    ("auth", "forwarded_for"),
+    [
+        (NoClientAuth(), ForwardedFor.IGNORED),
+        (ClientSecretPost("s"), ForwardedFor.COUNTS),
+        (ClientSecretBasic("s"), ForwardedFor.COUNTS),
+        (PrivateKeyJwt(RSA_PEM), ForwardedFor.UNDOCUMENTED),
+        (TlsClientAuth(ssl.create_default_context()), ForwardedFor.UNDOCUMENTED),
+    ],
+)
+def test_each_is_a_way_to_authenticate(auth: ClientAuth, forwarded_for: ForwardedFor):
+    """Each way is a ClientAuth and says what becomes of the end user's address."""
+    assert isinstance(auth, ClientAuth)
+    assert forwarded_for is auth.forwarded_for
+    assert (forwarded_for is not ForwardedFor.IGNORED) == auth.confidential
+    assert "PRIVATE" not in repr(auth)
 
 
 @pytest.mark.parametrize("auth", [NoClientAuth(), ClientSecretPost("s")])
@@ -44,8 +172,9 @@ def test_both_are_ways_to_authenticate(auth: ClientAuth):
         ("s" * 4097, "must be at most 4096 characters long, not 4097"),
     ],
 )
-def test_secrets_refused(secret: object, problem: str):
+@pytest.mark.parametrize("kind", [ClientSecretPost, ClientSecretBasic])
+def test_secrets_refused(kind: type, secret: object, problem: str):
     """What no client secret can be, such as one read from a file with its line's end, is refused."""
     with pytest.raises(UsageError) as refused:
-        ClientSecretPost(secret)
+        kind(secret)
     assert ("client_secret", f"client_secret: {problem}") == (refused.value.argument, str(refused.value))
