@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import attrs
 import ipaddress
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,13 +119,13 @@ def test_domains_refused(domain: object, problem: str):
     assert ("domain", f"domain: {problem}") == (refused.value.argument, str(refused.value))
 
 
-@settings(max_examples=400, deadline=None)
 def canonical(host: str) -> str:
     """An IPv6 address is written in its one canonical form (RFC 5952)."""
     literal, closing, port = host.removeprefix("[").partition("]")
     return f"[{ipaddress.IPv6Address(literal)}]{port}" if closing else host
 
 
+@settings(max_examples=400, deadline=None)
 @given(
     st.text(max_size=20)
     | st.text("abc.-_:/[]0123456789@?#%\\ ", max_size=20)
