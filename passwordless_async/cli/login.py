@@ -116,9 +116,9 @@ def _from_file(path: str) -> Secret:
 def _ask(question: str) -> Secret:
     # Not click.prompt: it writes to standard output, which is for what was asked for.
     click.echo(question, nl=False, err=True)
-    answer = Secret(sys.stdin.readline())
-    if not answer.endswith("\n"):
-        click.echo(err=True)
+    answer = Secret(sys.stdin.readline() if sys.stdin else "")
+    if not (answer.endswith("\n") and sys.stdin.isatty()):
+        click.echo(err=True)  # nobody pressed return
     if not answer.strip():
         raise click.ClickException("No code was given.")
     return Secret(answer.strip())

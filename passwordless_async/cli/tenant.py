@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
 import click
@@ -27,10 +28,11 @@ def tenant(port: int) -> None:
     """
     try:
         interrupt.run(_serve(port))
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise click.ClickException(f"The tenant cannot listen on port {port}: {error.strerror}.") from None
+        reason = os.strerror(error.errno or 0)
+        raise click.ClickException(f"The tenant cannot listen on port {port}: {reason}.") from None
 
 
 async def _serve(port: int) -> None:
