@@ -11,19 +11,16 @@ Everything in it is written from the documents, and nothing of the client's own 
 must be made twice, in different words, to go unseen.
 """
 
+from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.faults import Fault, FaultOptions, Faults
 from passwordless_async.testing.outbox import Message, Outbox
 from passwordless_async.testing.process import TenantProcess
+from passwordless_async.testing.ready_clients import ReadyClient
 from passwordless_async.testing.records import RecordedRequest, RequestLog
-from passwordless_async.testing.settings import (
-    BOUND_API,
-    PLAIN_API,
-    STRICT_API,
-    ApiPolicy,
-    RateLimitStyle,
-    TenantSettings,
-)
+from passwordless_async.testing.settings import TenantSettings
+from passwordless_async.testing.settings_limits import RateLimitStyle
+from passwordless_async.testing.settings_tokens import BOUND_API, PLAIN_API, STRICT_API, ApiPolicy
 from passwordless_async.testing.stats import TenantStats
 from passwordless_async.testing.tenant import LocalTenant
 from passwordless_async.testing.users import User
@@ -33,6 +30,7 @@ __all__ = [
     "PLAIN_API",
     "STRICT_API",
     "ApiPolicy",
+    "ClientCertificate",
     "Fault",
     "FaultOptions",
     "Faults",
@@ -40,11 +38,13 @@ __all__ = [
     "Message",
     "Outbox",
     "RateLimitStyle",
+    "ReadyClient",
     "RecordedRequest",
     "RequestLog",
     "TenantClock",
     "TenantProcess",
     "TenantSettings",
     "TenantStats",
+    "ThrowAwayCa",
     "User",
 ]

@@ -20,6 +20,7 @@ from passwordless_async.testing.token_endpoint import token
 from passwordless_async.testing.userinfo_endpoint import userinfo
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from passwordless_async.testing.faults import Faults
@@ -114,7 +115,13 @@ def _exchange(state: TenantState, request: web.Request, body: bytes) -> Exchange
         content_type=request.content_type.lower(),
         body=body,
         peer=request.remote or "",
+        certificate=_certificate(request),
     )
+
+
+def _certificate(request: web.Request) -> bytes | None:
+    tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
+    return None if tls is None else tls.getpeercert(binary_form=True)
 
 
 def _endpoint(exchange: Exchange) -> Endpoint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async.testing.answers import json_response
+from passwordless_async.testing.clients import METHODS
 from passwordless_async.testing.token_endpoint import OTP_GRANT
 from passwordless_async.testing.tokens import jwks
 
@@ -28,7 +29,8 @@ def openid_configuration(exchange: Exchange) -> web.Response:
             "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "token_endpoint_auth_methods_supported": list(METHODS),
+            "token_endpoint_auth_signing_alg_values_supported": list(exchange.state.settings.private_key_jwt_algs),
             "dpop_signing_alg_values_supported": ["ES256"],
         }
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async.testing.answers import TOO_MANY_REQUESTS, Refused
-from passwordless_async.testing.settings import RateLimitStyle
+from passwordless_async.testing.settings_limits import RateLimitStyle
 
 if TYPE_CHECKING:
     from passwordless_async.testing.clock import TenantClock

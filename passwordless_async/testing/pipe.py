@@ -70,7 +70,11 @@ class Servant:
             "add_fault": tenant.faults.add,
             "clear_faults": tenant.faults.clear,
             "advance": tenant.clock.advance,
+            "client_for": self._client_for,
         }
+
+    def _client_for(self, method: str, alg: str) -> dict[str, Any]:
+        return self._tenant.client_for(method, alg).to_json()
 
     def _codes(self, users: list[tuple[str, str]]) -> list[str]:
         return [self._tenant.outbox.code_for(User(realm, username)) for realm, username in users]

@@ -20,7 +20,7 @@ from passwordless_async.testing.body import token_parameters
 from passwordless_async.testing.challenges import challenge
 from passwordless_async.testing.faults import Fault, FaultOptions
 from passwordless_async.testing.limits import Allowance
-from passwordless_async.testing.settings import RateLimitStyle
+from passwordless_async.testing.settings_limits import RateLimitStyle
 from passwordless_async.testing.token_endpoint import presented, spend
 from passwordless_async.testing.users import User
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from passwordless_async.errors import TransportError
 from passwordless_async.testing.pipe import ERRORS, MAX_LINE, READY, line
+from passwordless_async.testing.ready_clients import ReadyClient
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.stats import TenantStats
 
@@ -97,6 +98,14 @@ class TenantProcess:
         users = [(who.realm, who.username) for who in whos]
         codes: list[str] = await self._call("codes", users=users)
         return codes
+
+    async def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
+        """Return an application, as :meth:`LocalTenant.client_for <passwordless_async.testing.LocalTenant.client_for>`.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        return ReadyClient.from_json(await self._call("client_for", method=method, alg=alg))
 
     async def stats(self) -> TenantStats:
         """Return what the tenant has counted so far."""

@@ -10,9 +10,9 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from passwordless_async.testing.answers import SIGNUP_DISABLED, Refused, bad, json_response
+from passwordless_async.testing.answers import SIGNUP_DISABLED, UNAUTHORIZED_CLIENT, Refused, bad, json_response
 from passwordless_async.testing.body import start_parameters
-from passwordless_async.testing.clients import Application, authenticate
+from passwordless_async.testing.clients import ASSERTION, authenticate, registered
 from passwordless_async.testing.outbox import Message
 from passwordless_async.testing.users import User
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from passwordless_async.testing.clients import Application
     from passwordless_async.testing.state import Exchange
 
 _MEMBERS = frozenset(
@@ -65,12 +66,14 @@ def _application(exchange: Exchange, parameters: Mapping[str, Any]) -> Applicati
     if unknown:
         raise bad("request", f"the body has {len(unknown)} unknown member(s)")
     settings = exchange.state.settings
-    authorization = exchange.headers.get("Authorization")
-    basic = settings.basic_auth_at_start and authorization is not None
-    known = (settings.public_client_id, settings.confidential_client_id)
-    if not basic and parameters.get("client_id") not in known:
+    basic = settings.basic_auth_at_start and "Authorization" in exchange.headers
+    client_id = parameters.get("client_id")
+    if not basic and not (isinstance(client_id, str) and client_id in registered(settings)):
         raise bad("client_id", "client_id is missing or unknown")
-    return authenticate(settings, parameters, authorization, basic_allowed=basic)
+    application = authenticate(exchange, parameters, basic_allowed=basic)
+    if not settings.grant_enabled:
+        raise Refused(UNAUTHORIZED_CLIENT)
+    return application
 
 
 def _user(parameters: Mapping[str, Any]) -> User:
@@ -102,7 +105,9 @@ def _holds_code(parameters: Mapping[str, Any], user: User) -> bool:
 
 def _ip(exchange: Exchange, application: Application) -> str:
     # Counts "only for a confidential application that authenticates with its secret"; otherwise silently ignored.
-    if not (application.confidential and exchange.state.settings.trust_forwarded_for):
+    settings = exchange.state.settings
+    by_assertion = application.method == ASSERTION and settings.forwarded_for_by_assertion
+    if not (settings.trust_forwarded_for and (application.by_secret or by_assertion)):
         return exchange.peer
     try:
         return str(ipaddress.ip_address(exchange.headers.get("auth0-forwarded-for", "")))

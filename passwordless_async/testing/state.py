@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async.testing.assertions import Assertions
 from passwordless_async.testing.codes import CodeBook
 from passwordless_async.testing.limits import Limits
 from passwordless_async.testing.nonces import Nonces
@@ -46,6 +47,7 @@ class TenantState:
     stats: TenantStats
     requests: RequestLog
     users: Users
+    assertions: Assertions = attrs.field(init=False)
     codes: CodeBook = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)
     proofs: ProofChecker = attrs.field(init=False)
@@ -54,6 +56,7 @@ class TenantState:
 
     def __attrs_post_init__(self) -> None:
         settings, clock = self.settings, self.clock
+        self.assertions = Assertions(self.issuer, settings, clock, self.stats)
         self.codes = CodeBook(settings, clock)
         self.nonces = Nonces(settings, clock)
         self.proofs = ProofChecker(settings, clock, self.nonces, self.stats)
@@ -81,6 +84,7 @@ class Exchange:
         content_type: The media type of the body, in lower case, without parameters.
         body: The body.
         peer: The address that the connection came from.
+        certificate: The certificate that the client showed, in DER; None: it showed none.
         twist: What a fault makes of the grant.
         proof_nonce: The nonce of the proof, once it passed.
     """
@@ -92,6 +96,7 @@ class Exchange:
     content_type: str
     body: bytes
     peer: str
+    certificate: bytes | None = None
     twist: Callable[[Grant], Grant] | None = None
     proof_nonce: str | None = None
 

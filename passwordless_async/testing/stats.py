@@ -27,6 +27,8 @@ class TenantStats:
         tokens_issued: Access tokens handed out.
         tokens_bound: Of these, the ones bound to a key.
         faults_played: Requests that met a fault.
+        assertions_accepted: Client assertions that passed every check; each has another ``jti``.
+        assertions_replayed: Client assertions that were refused because their ``jti`` was used before.
     """
 
     wire_requests: int = 0
@@ -44,6 +46,8 @@ class TenantStats:
     tokens_issued: int = 0
     tokens_bound: int = 0
     faults_played: int = 0
+    assertions_accepted: int = 0
+    assertions_replayed: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the counters as a JSON object."""

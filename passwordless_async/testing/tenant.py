@@ -11,6 +11,7 @@ from passwordless_async.testing.application import TenantApplication
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.faults import Faults
 from passwordless_async.testing.outbox import Outbox
+from passwordless_async.testing.ready_clients import ReadyClient, ready_client
 from passwordless_async.testing.records import RequestLog
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state import TenantState
@@ -18,6 +19,7 @@ from passwordless_async.testing.stats import TenantStats
 from passwordless_async.testing.users import Users
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
     from types import TracebackType
 
 _SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
@@ -32,6 +34,7 @@ class LocalTenant:
         settings: How it behaves; by default as Auth0 does.
         host: The address to listen on; leave it on loopback, the tenant gives every code away.
         port: The port; 0 takes a free one.
+        ssl: Serve over TLS with this context, for example ``ThrowAwayCa().server_context()``; None: plain HTTP.
 
     Attributes:
         settings: How it behaves.
@@ -43,7 +46,14 @@ class LocalTenant:
         users: Who has an account.
     """
 
-    def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self,
+        settings: TenantSettings | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        ssl: SSLContext | None = None,
+    ) -> None:
         self.settings = settings or TenantSettings()
         self.clock = TenantClock()
         self.outbox = Outbox(self.settings.messages_kept)
@@ -53,12 +63,13 @@ class LocalTenant:
         self.faults = Faults()
         self._host = host
         self._port = port
+        self._ssl = ssl
         self._url: str | None = None
         self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens, without a trailing slash, for example ``http://127.0.0.1:49152``.
+        """Where it listens, without a trailing slash, for example ``http://127.0.0.1:49152``; https with TLS.
 
         Raises:
             RuntimeError: It does not listen yet.
@@ -82,14 +93,28 @@ class LocalTenant:
         """The application with a secret: ``client_id`` and ``client_secret``."""
         return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
+    def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
+        """Return the application that authenticates itself in a way, with its secret or key.
+
+        Args:
+            method: ``none``, ``client_secret_post``, ``client_secret_basic``, ``private_key_jwt``,
+                ``tls_client_auth`` or ``self_signed_tls_client_auth``.
+            alg: What a ``private_key_jwt`` is signed with: RS256, RS384, PS256 or ES256.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        return ready_client(self.settings, method, alg)
+
     async def __aenter__(self) -> Self:
         listener = socket.create_server((self._host, self._port))
-        self._url = f"http://{self._host}:{listener.getsockname()[1]}"
+        scheme = "http" if self._ssl is None else "https"
+        self._url = f"{scheme}://{self._host}:{listener.getsockname()[1]}"
         state = TenantState(self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users)
         application = TenantApplication(state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener).start()
+        await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()
         return self
 
     async def __aexit__(

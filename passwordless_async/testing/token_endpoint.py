@@ -12,10 +12,10 @@ from passwordless_async.testing import answers
 from passwordless_async.testing.answers import Refusal, Refused, invalid_request, json_response
 from passwordless_async.testing.body import token_parameters
 from passwordless_async.testing.challenges import challenge
-from passwordless_async.testing.clients import Application, authenticate
+from passwordless_async.testing.clients import authenticate
 from passwordless_async.testing.codes import Verdict
 from passwordless_async.testing.proofs import NonceNeeded, Occasion, Proof, ProofRefused
-from passwordless_async.testing.settings import ApiPolicy
+from passwordless_async.testing.settings_tokens import ApiPolicy
 from passwordless_async.testing.tokens import Grant
 from passwordless_async.testing.users import User
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from passwordless_async.testing.clients import Application
     from passwordless_async.testing.state import Exchange, TenantState
 
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
@@ -34,7 +35,9 @@ def token(exchange: Exchange) -> web.Response:
     state = exchange.state
     parameters = token_parameters(exchange.content_type, exchange.body)
     _check_grant_type(parameters)
-    application = authenticate(state.settings, parameters, exchange.headers.get("Authorization"), basic_allowed=True)
+    application = authenticate(exchange, parameters, basic_allowed=True)
+    if not state.settings.grant_enabled:
+        raise Refused(answers.UNAUTHORIZED_CLIENT)
     user, otp = presented(parameters)
     if state.settings.redirect_uri_required and "redirect_uri" not in parameters:
         raise invalid_request("Missing required parameter: redirect_uri")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import attrs
 import pytest
-from joserfc.jwk import ECKey
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from passwordless_async.identity import Email
@@ -21,6 +22,7 @@ from passwordless_async.testing import LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from ssl import SSLContext
 
     from multidict import CIMultiDictProxy
 
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
 ADA = Email("ada@example.com")
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
-ABSENT: Any = object()
+ABSENT: Any = ...  # a member that a test takes away
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 pytest_plugins = ["passwordless_async.testing.plugin"]
 
 
@@ -128,6 +131,31 @@ class Wire:
         signature = JWSRegistry.algorithms["ES256"].sign(".".join(segments).encode(), self.key)
         return ".".join([*segments, _base64url(signature)])
 
+    def assertion(self, *, alg: str = "ES256", header: dict[str, Any] | None = None, **claims: Any) -> str:
+        """Sign a client assertion for the ready client; claims given as ABSENT are left out."""
+        client = self.tenant.client_for("private_key_jwt", alg)
+        key = (ECKey if alg == "ES256" else RSAKey).import_key(client.private_jwk)
+        now = int(time.time())
+        body = {
+            "iss": client.client_id,
+            "sub": client.client_id,
+            "aud": self.tenant.issuer,
+            "iat": now,
+            "exp": now + 60,
+            "jti": uuid.uuid4().hex,
+        }
+        head = {"alg": alg, "kid": key.kid, **(header or {})}
+        return jwt.encode(head, without_absent({**body, **claims}), key, algorithms=[alg])
+
+    def asserting(self, assertion: str | None = None, **members: Any) -> dict[str, Any]:
+        """Return the members of a request by the ready client, with a fresh assertion unless another is given."""
+        return {
+            "client_id": "private-key-jwt-client",
+            "client_assertion_type": JWT_BEARER,
+            "client_assertion": assertion or self.assertion(),
+            **members,
+        }
+
     async def exchange(self, *, proof: str | list[str] | None = ABSENT, **members: Any) -> Answer:
         """Send the grant, with a fresh proof unless another, several or none is given."""
         if proof is ABSENT:
@@ -159,8 +187,8 @@ async def wire_for() -> AsyncIterator[Opener]:
     async with contextlib.AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
 
-        async def open_tenant(**settings: Any) -> Wire:
-            tenant = await stack.enter_async_context(LocalTenant(TenantSettings(**settings)))
+        async def open_tenant(*, ssl: SSLContext | None = None, **settings: Any) -> Wire:
+            tenant = await stack.enter_async_context(LocalTenant(TenantSettings(**settings), ssl=ssl))
             return Wire(tenant, session)
 
         yield open_tenant

@@ -40,6 +40,9 @@ async def test_codes_statistics_faults_and_the_clock():
         await process.clear_faults()
         await process.advance(1)
         assert await _start(process, session) == 200
+        ready = await process.client_for("private_key_jwt", "ES256")
+        assert ready.private_jwk["kty"] == "EC"
+        assert ready.private_pem.startswith(b"-----BEGIN")
 
 
 async def test_errors_come_through_the_pipe():

@@ -1,0 +1,36 @@
+"""How a login begins: messages and the codes in them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+
+@attrs.frozen(kw_only=True, slots=False)
+class LoginSettings:
+    """Start, and the rules of a code.
+
+    Args:
+        grant_enabled: Whether the applications may use the passwordless OTP grant (else 403 ``unauthorized_client``).
+        redirect_uri_required: Whether the OTP grant insists on ``redirect_uri`` (documented, not observed).
+        allow_signup: Whether a code is sent to a user whom the tenant does not know.
+        start_error_shape: The members of start's error bodies: ``error`` + ``error_description``, ``code`` +
+            ``description`` or ``errorCode`` + ``message``.
+        start_answer: What start says on success: the ``full`` 200 body, 200 ``{}`` (``empty``), 201 (``created``) or
+            204 (``no_content``); all occur.
+
+        code_length: Digits of a code (Auth0: 6).
+        code_lifetime: Seconds that a code lives (Auth0: 3 minutes).
+        max_attempts: Failures that kill a code (Auth0: 3).
+    """
+
+    grant_enabled: bool = True
+    redirect_uri_required: bool = False
+    allow_signup: bool = True
+    start_error_shape: Literal["error", "code", "errorCode"] = "error"
+    start_answer: Literal["full", "empty", "created", "no_content"] = "full"
+
+    code_length: int = 6
+    code_lifetime: float = 180.0
+    max_attempts: int = 3
