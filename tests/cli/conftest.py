@@ -1,0 +1,193 @@
+"""The program as its users meet it: a process with pipes, or one in a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from passwordless_async.testing import LocalTenant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+PROGRAM = [sys.executable, "-m", "passwordless_async.cli"]
+PATIENCE = 60  # seconds; nothing waits as long unless it is broken
+# A terminal is taken over by the leader of a session: this becomes one, and then the program.
+TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+PLAIN = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """Return this process's environment without what would colour the output."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
+    return {**kept, **PLAIN, **changes}
+
+
+@pytest.fixture
+def program() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what runs the program to its end.
+
+    Its standard error is inherited by a tenant that it starts: that the pipe is closed when this returns shows that
+    no process was left behind.
+    """
+
+    def run(
+        *arguments: str, stdin: str = "", script: str | None = None, **changes: str
+    ) -> subprocess.CompletedProcess[str]:
+        program = PROGRAM if script is None else [sys.executable, "-c", script]
+        return subprocess.run(  # noqa: S603 - our own program
+            [*program, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+            env=environment(**changes),
+        )
+
+    return run
+
+
+@contextmanager
+def watched(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """Kill a process that does not end, so that whoever reads from it wakes."""
+    dog = threading.Timer(PATIENCE, process.kill)
+    dog.start()
+    try:
+        yield
+    finally:
+        dog.cancel()
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return what starts the program with pipes, in a process group of its own."""
+    running: list[Any] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [*PROGRAM, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+        )
+        running.append((process, guard := watched(process)))
+        guard.__enter__()
+        return process
+
+    yield start
+    for process, guard in running:
+        guard.__exit__(None, None, None)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            stream.close()
+
+
+@attrs.define
+class Terminal:
+    """A terminal with the program in it, and somebody who reads and types."""
+
+    _process: subprocess.Popen[bytes]
+    _screen: int
+    shown: str = ""
+
+    def until(self, text: str) -> str:
+        """Read until a text is shown; return all that was shown so far."""
+        while text not in self.shown:
+            read = self._read()
+            assert read, f"ended without {text!r}: {self.shown}"
+        return self.shown
+
+    def type(self, text: str) -> None:
+        os.write(self._screen, text.encode())
+
+    def end(self) -> int:
+        """Read until no process holds the terminal any more; return the program's status."""
+        while self._read():
+            pass
+        return self._process.wait(PATIENCE)
+
+    def _read(self) -> str:
+        try:
+            read = os.read(self._screen, 65536).decode(errors="replace")
+        except OSError:  # EIO on Linux; elsewhere the end of a file
+            read = ""
+        self.shown += read
+        return read
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    """Return what starts the program in a terminal of 80 columns."""
+    guards: list[Any] = []
+    screens: list[int] = []
+
+    def start(*arguments: str, **changes: str) -> Terminal:
+        screen, keyboard = os.openpty()
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-c", TAKE_TERMINAL, *PROGRAM, *arguments],
+            stdin=keyboard,
+            stdout=keyboard,
+            stderr=keyboard,
+            env=environment(**changes),
+        )
+        os.close(keyboard)
+        screens.append(screen)
+        guards.append(guard := watched(process))
+        guard.__enter__()
+        return Terminal(process, screen)
+
+    yield start
+    for guard in guards:
+        guard.__exit__(None, None, None)
+    for screen in screens:
+        os.close(screen)
+
+
+@pytest.fixture
+def tenant() -> Iterator[LocalTenant]:
+    """Run a tenant in another thread: the command line has the event loop of this one."""
+    listening: threading.Event = threading.Event()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+    held: list[LocalTenant] = []
+
+    async def serve() -> None:
+        async with LocalTenant() as tenant:
+            held.append(tenant)
+            listening.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert listening.wait(PATIENCE)
+    yield held[0]
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Return what sends this process the signal of Ctrl-C, and undo what the program made of it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)

@@ -1,0 +1,190 @@
+"""``demo``: what it prints, what it proves, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from passwordless_async.cli import demo
+from passwordless_async.cli.app import run
+from passwordless_async.testing import Fault, TenantProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import CompletedProcess
+
+CHECKS = {
+    "tokens_belong_to_their_users",
+    "tokens_bound_to_their_keys",
+    "codes_presented_once",
+    "own_key_accepted",
+    "wrong_code_refused",
+    "replayed_proof_refused",
+    "stolen_token_refused",
+}
+
+
+def test_json(program: Callable[..., CompletedProcess[str]]):
+    """The last line of standard output is an object with the figures, as the tenant counted them."""
+    ended = program("demo", "--users", "50", "--concurrency", "16", "--json")
+    assert (0, "") == (ended.returncode, ended.stderr)
+    figures = json.loads(ended.stdout.splitlines()[-1])
+    assert dict.fromkeys(CHECKS, True) == figures.pop("checks")
+    latency = figures.pop("latency_ms")
+    assert ["p50", "p95", "p99"] == list(latency)
+    assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"]
+    seconds, pace = figures.pop("seconds"), figures.pop("logins_per_second")
+    assert latency["p99"] / 1000 <= seconds + 0.001
+    assert pace == pytest.approx(50 / seconds, rel=0.02)
+    # 50 codes asked for, one set of keys; one challenge teaches the nonce to all.
+    assert figures == {
+        "logins": 50,
+        "failures": 0,
+        "wire_requests": 50 + 1 + 51,
+        "token_requests": 51,
+        "nonce_challenges": 1,
+        "distinct_keys": 50,
+    }
+
+
+def test_tables(program: Callable[..., CompletedProcess[str]]):
+    """Without a terminal there are two tables, no colour and no progress."""
+    ended = program("demo", "--users", "20", "--concurrency", "4")
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert "\x1b" not in ended.stdout
+    rows = dict(re.findall(r"^ +(\S.*?) {2,}(\S.*?) *$", ended.stdout, re.MULTILINE))
+    assert ("20", "0", "42", "21", "1", "20") == tuple(
+        rows[name]
+        for name in (
+            "logins",
+            "failures",
+            "wire requests",
+            "token requests",
+            "nonce challenges answered",
+            "distinct keys",
+        )
+    )
+    assert all(re.fullmatch(r"[\d,.]+", rows[name]) for name in ("seconds", "logins/s"))
+    assert all(re.fullmatch(r"[\d,.]+ ms", rows[f"latency {name}"]) for name in ("p50", "p95", "p99"))
+    assert len(CHECKS) == list(rows.values()).count("yes")
+
+
+def test_progress(terminal: Callable[..., Any]):
+    """In a terminal a bar shows how many are done, of how many, and how many a second."""
+    screen = terminal("demo", "--users", "40")
+    assert 0 == screen.end()
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.shown)
+    assert re.search(r"Sending codes .* 40/40 +[\d,]+ codes/s", shown)
+    assert re.search(r"Logging in .* 40/40 +[\d,]+ logins/s", shown)
+    assert "40 users, 40 at once" in shown
+
+
+def test_no_colour(terminal: Callable[..., Any]):
+    """NO_COLOR is heeded."""
+    screen = terminal("demo", "--users", "2", NO_COLOR="1")
+    assert 0 == screen.end()
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", screen.shown)
+
+
+def test_one_user_and_narrow_screen(program: Callable[..., CompletedProcess[str]]):
+    """One user is a crowd, and nothing is cut off on a narrow screen."""
+    ended = program("demo", "--users", "1", COLUMNS="30")
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert "…" not in ended.stdout
+    assert len(CHECKS) == len(re.findall(r" yes *$", ended.stdout, re.MULTILINE))
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch):
+    """Return what gives the demo's tenant a fault."""
+
+    def give(fault: Fault, **where: Any):
+        class Faulty(TenantProcess):
+            async def __aenter__(self) -> Self:
+                await super().__aenter__()
+                await self.add_fault(fault, **where)
+                return self
+
+        monkeypatch.setattr(demo, "TenantProcess", Faulty)
+
+    return give
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str):
+    status = run(["demo", *arguments])
+    out, err = capsys.readouterr()
+    return status, out, err.splitlines()
+
+
+def test_a_login_that_fails(faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    """A login that fails is counted, named and a reason for status 1, and so is what it leaves unproven."""
+    faulty(Fault.SERVICE_UNAVAILABLE, path="/oauth/token", times=1, after=3)
+    status, out, err = _run(capsys, "--users", "10", "--concurrency", "1", "--json")
+    figures = json.loads(out)
+    assert (1, 9, 1, 9) == (status, figures["logins"], figures["failures"], figures["distinct_keys"])
+    wrong = {name for name, holds in figures["checks"].items() if not holds}
+    assert {"tokens_belong_to_their_users", "codes_presented_once"} == wrong
+    assert err == [
+        "Error: 1 login failed, outcome_unknown: the service failed (503) and may have spent the code.",
+        "Error: tokens_belong_to_their_users: 1 of 10 users have no tokens.",
+        "Error: codes_presented_once: the tenant was presented 9 codes by 10 users.",
+    ]
+
+
+def test_all_logins_fail(faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    """With nobody logged in there is no latency, nothing to show, and no traceback."""
+    faulty(Fault.ACCESS_DENIED, path="/oauth/token")
+    status, out, err = _run(capsys, "--users", "5")
+    assert 1 == status
+    assert 3 == len(re.findall(r"latency p\d+ +- *$", out, re.MULTILINE))
+    assert err[0].startswith("Error: 5 logins failed, access_denied: ")
+    assert "Error: own_key_accepted: nobody is logged in." in err
+
+
+@pytest.mark.parametrize(
+    ("fault", "check", "finding"),
+    [
+        (Fault.ID_TOKEN_OF_OTHER_USER, "tokens_belong_to_their_users", "names another address"),
+        (Fault.TOKEN_OF_OTHER_KEY, "tokens_bound_to_their_keys", "the tenant saw 3 keys for 2 logins"),
+    ],
+)
+def test_a_token_that_is_wrong(
+    fault: Fault, check: str, finding: str, faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]
+):
+    """One wrong token among many is found."""
+    faulty(fault, path="/oauth/token", times=1, after=1)
+    status, out, err = _run(capsys, "--users", "3", "--concurrency", "1", "--json")
+    assert (1, False) == (status, json.loads(out)["checks"][check])
+    assert any(line.startswith(f"Error: {check}: ") and finding in line for line in err)
+
+
+def test_a_resource_that_is_down(faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    """A refusal for another reason than the proof proves nothing."""
+    faulty(Fault.SERVICE_UNAVAILABLE, path="/userinfo")
+    status, out, err = _run(capsys, "--users", "3")
+    assert 1 == status
+    assert 3 == len(re.findall(r" NO *$", out, re.MULTILINE))
+    assert "Error: own_key_accepted: userinfo answered 503 to a token with its own key." in err
+    assert "Error: stolen_token_refused: userinfo answered 503 to a token with another key." in err
+
+
+def test_codes_that_cannot_be_sent(faulty: Callable[..., None], capsys: pytest.CaptureFixture[str]):
+    """What stops the demo before a login is one line with its advice."""
+    faulty(Fault.RATE_LIMITED_RETRY_AFTER, path="/passwordless/start", after=2, retry_after=7)
+    status, out, err = _run(capsys, "--users", "5")
+    assert (1, "", 1) == (status, out, len(err))
+    assert re.fullmatch(r"Error: too_many_requests \(429\): .*\. Wait 7 s, then try again\.", err[0])
+
+
+def test_more_sockets_than_allowed(program: Callable[..., CompletedProcess[str]]):
+    """A concurrency that the machine does not allow is refused before anything is started."""
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256));"
+        "from passwordless_async.cli.app import run; sys.exit(run(sys.argv[1:]))"
+    )
+    ended = program("demo", "--users", "900", "--concurrency", "900", script=script)
+    assert (2, "") == (ended.returncode, ended.stdout)
+    assert "900 sockets are more than this machine allows" in ended.stderr

@@ -1,0 +1,105 @@
+"""Ctrl-C: no process, no traceback and no half-ended work is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async.cli import interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize("keys", ["\x03", "\x03\x03\x03"])
+@pytest.mark.parametrize("moment", ["Sending codes", "Logging in"])
+def test_in_a_terminal(moment: str, keys: str, terminal: Callable[..., Any]):
+    """Ctrl-C, pressed once or more, ends the program and its tenant: nothing holds the terminal afterwards."""
+    screen = terminal("demo", "--users", "600" if moment == "Logging in" else "50000")
+    screen.until(moment)
+    screen.type(keys)
+    assert 130 == screen.end()
+    assert "Traceback" not in screen.shown
+    assert "Error" not in screen.shown
+    # The cursor that the progress display hid is there again.
+    assert screen.shown.rfind("\x1b[?25h") > screen.shown.rfind("\x1b[?25l")
+
+
+async def _interrupted(ctrl_c: Callable[[], None], log: list[str], *, times: int = 1):
+    try:
+        for _ in range(times):
+            ctrl_c()
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0)
+        ctrl_c()
+        await asyncio.sleep(0)
+        log.append("ended in order")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_run_ends_in_order(times: int, ctrl_c: Callable[[], None]):
+    """The first Ctrl-C cancels, and those that come while things are put away do not."""
+    log: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.run(_interrupted(ctrl_c, log, times=times))
+    assert ["ended in order"] == log
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_run_leaves_the_signal_as_it_was():
+    """What ends by itself leaves the signal as it was."""
+
+    async def answer() -> int:
+        return 42
+
+    before = signal.getsignal(signal.SIGINT)
+    assert 42 == interrupt.run(answer())
+    assert before is signal.getsignal(signal.SIGINT)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_run_raises_what_is_raised():
+    """A failure is not taken for Ctrl-C."""
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        interrupt.run(fail())
+
+
+def test_ctrl_c_at_the_very_end(ctrl_c: Callable[[], None]):
+    """A Ctrl-C that comes too late to cancel anything is raised nevertheless."""
+
+    async def last() -> None:
+        ctrl_c()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.run(last())
+
+
+def test_ignored_from_the_start(ctrl_c: Callable[[], None]):
+    """Where Ctrl-C is ignored from the start, as in the background of a script, it stays so."""
+
+    async def go_on() -> int:
+        ctrl_c()
+        await asyncio.sleep(0)
+        return 42
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt.listen()
+    assert 42 == interrupt.run(go_on())
+    assert signal.SIG_IGN is signal.getsignal(signal.SIGINT)
+
+
+def test_listen(ctrl_c: Callable[[], None]):
+    """Outside of an event loop the first Ctrl-C is raised, and the second is not."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt.listen()
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+    ctrl_c()

@@ -1,0 +1,93 @@
+"""``tenant``: what it says, the codes that it prints, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+from typing import TYPE_CHECKING
+
+from passwordless_async import Email, PasswordlessClient, Phone
+from passwordless_async.cli.app import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import Popen
+
+    import pytest
+
+ADA = Email("ada@example.com")
+
+
+def _introduced(process: Popen[str]) -> dict[str, str]:
+    """Read the introduction; return what it names."""
+    lines = []
+    while not lines or "--email" not in lines[-1]:
+        lines.append(process.stdout.readline())
+        assert lines[-1], process.stderr.read()
+    assert "\n" == process.stdout.readline()
+    return dict(re.findall(r"^ *(\S.*?) {2,}(\S+)$", "".join(lines), re.MULTILINE))
+
+
+async def _start(url: str, client_id: str, *people: Email | Phone) -> None:
+    async with PasswordlessClient(url, client_id) as client:
+        for who in people:
+            await client.start(who)
+
+
+async def _exchange(url: str, client_id: str, code: str) -> str:
+    async with PasswordlessClient(url, client_id) as client:
+        return (await client.exchange(ADA, code, scope="openid")).claims["email"]
+
+
+def test_codes(started: Callable[..., Popen[str]]):
+    """Each code is a line as soon as it is sent, and it is the right one; Ctrl-C ends it without a word."""
+    process = started("tenant", "--port", "0")
+    named = _introduced(process)
+    url, client_id = named["Tenant"], named["Public client"]
+    assert {"public-client", "confidential-client"} == {client_id, named["Confidential client"]}
+    assert 32 <= len(named["its secret"])
+    assert "https://api.example" == named["API, DPoP allowed"]
+    asyncio.run(_start(url, client_id, ADA, Phone("+4930901820")))
+    _, who, code = process.stdout.readline().split()
+    assert ADA.address == who
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  \+4930901820  \d{6}\n", process.stdout.readline())
+    assert ADA.address == asyncio.run(_exchange(url, client_id, code))
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate()
+    assert (130, "", "") == (process.returncode, out, err.strip())
+
+
+def test_a_link(started: Callable[..., Popen[str]]):
+    """A message without a code says so."""
+    process = started("tenant", "--port", "0")
+    named = _introduced(process)
+
+    async def ask_for_link() -> None:
+        async with PasswordlessClient(named["Tenant"], named["Public client"]) as client:
+            await client.start(ADA, send="link")
+
+    asyncio.run(ask_for_link())
+    assert "a link" in process.stdout.readline()
+
+
+def test_nobody_reads(started: Callable[..., Popen[str]]):
+    """When nobody reads its output any more, it ends without a word."""
+    process = started("tenant", "--port", "0")
+    named = _introduced(process)
+    process.stdout.close()
+    asyncio.run(_start(named["Tenant"], named["Public client"], ADA))
+    assert "" == process.stderr.read()
+    assert 1 == process.wait()
+
+
+def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]):
+    """A port that cannot be had is one line and status 1."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        status = run(["tenant", "--port", str(port)])
+    out, err = capsys.readouterr()
+    assert (1, "") == (status, out)
+    assert f"Error: The tenant cannot listen on port {port}: Address already in use.\n" == err
