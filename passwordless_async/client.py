@@ -10,16 +10,18 @@ from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
 from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
-from passwordless_async.quota import ColdStart, SharedFlight
+from passwordless_async.quota import ColdStart, SingleFlight
 from passwordless_async.transport import Transport, drive
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
     from aiohttp import ClientSession
+    from yarl import URL
 
+    from passwordless_async._secret import Secret
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.flow import Flow
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from passwordless_async.wire import HttpRequest, HttpResponse
 
 T = TypeVar("T")
+
+# Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
+# it must not send it: the service takes a second use for theft and ends the session.
+_LINGER = 30.0
 
 
 @always_printable
@@ -74,7 +80,8 @@ class PasswordlessClient:
             timeout=_check.seconds("timeout", timeout),
             ssl=client_auth.context if isinstance(client_auth, TlsClientAuth) else None,
         )
-        self._flights = SharedFlight(self._transport.send)
+        self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
+        self._refreshes: SingleFlight[Secret, TokenSet] = SingleFlight(linger=_LINGER)
         self._cold = ColdStart()
 
     async def __aenter__(self) -> Self:
@@ -88,7 +95,8 @@ class PasswordlessClient:
 
     async def aclose(self) -> None:
         """Close the connections; closing twice does nothing."""
-        await self._flights.aclose()
+        await self._fetches.aclose()
+        await self._refreshes.aclose()
         await self._transport.aclose()
 
     async def start(
@@ -183,6 +191,60 @@ class PasswordlessClient:
         """
         return bulk.outcomes(self._exchange, logins, concurrency=_check.positive("concurrency", concurrency))
 
+    async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
+        """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
+
+        All who ask at once with the same refresh token, and those who come with it up to half a minute later, get the
+        tokens of one request; a caller that is cancelled disturbs neither the request nor the others.
+
+        Args:
+            tokens: The tokens; keep what comes back in their place, for their refresh token may be spent.
+            scope: A narrower scope; the granted one unless given.
+
+        Raises:
+            UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
+            KeyMissing: Their key was stripped; nothing was sent.
+            KeyMismatch: Their key is not the one they are bound to; nothing was sent.
+            InvalidRefreshToken: The refresh token is unknown, expired, revoked or was used before: log in again.
+            OAuthError: The service refused for another reason.
+            ProtocolError: The answer must not be trusted.
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: The refresh token left and no usable answer came: it may be spent.
+        """
+        refreshing = flow.refresh(self._tenant, tokens, scope=scope)
+        flow.own_key(self._tenant, tokens)
+        if tokens.refresh_token is None:
+            return await self._run(refreshing)
+        return await self._refreshes.run(tokens.refresh_token, lambda: self._run(refreshing))
+
+    async def revoke(self, tokens: TokenSet) -> None:
+        """Revoke the refresh token and, at the service, the session that it stands for (RFC 7009).
+
+        Raises:
+            UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
+            OAuthError: The service refused.
+            MalformedAnswer: The answer is not what the protocol allows.
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: No answer came.
+        """
+        async with self._slots:
+            await drive(flow.revoke(self._tenant, tokens), self._transport.send)
+
+    async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
+        """Ask the service for the user's claims (OpenID Connect Core §5.3).
+
+        Raises:
+            UsageError: The tokens are another tenant's or application's; nothing was sent.
+            KeyMissing: Their key was stripped; nothing was sent.
+            KeyMismatch: Their key is not the one they are bound to; nothing was sent.
+            InvalidToken: The access token is expired or revoked.
+            OAuthError: The service refused for another reason.
+            MalformedAnswer: The answer is not what the protocol allows, or is about another user.
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: No answer came.
+        """
+        return await self._run(flow.userinfo(self._tenant, tokens))
+
     async def _exchange(self, login: Login, forwarded_for: IpAddress | None = None) -> TokenSet:
         return await self._run(flow.exchange(self._tenant, login, forwarded_for=forwarded_for))
 
@@ -191,9 +253,10 @@ class PasswordlessClient:
         async with self._slots, self._cold.turn() as answered:
 
             async def send(request: HttpRequest) -> HttpResponse:
-                response = await self._flights.send(request)
-                if not request.shareable:
-                    answered()
+                if request.shareable:
+                    return await self._fetches.run(request.url, lambda: self._transport.send(request))
+                response = await self._transport.send(request)
+                answered()
                 return response
 
             return await drive(proven, send)

@@ -14,6 +14,7 @@
     │   ├── VerificationRequired   bot detection wants a captcha
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
+    │   ├── InvalidToken           the access token is expired, revoked or not for this
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
     │   ├── TemporarilyUnavailable the server could not serve the request
     │   ├── InvalidDPoPProof       the proof was refused
@@ -189,6 +190,13 @@ class UnauthorizedClient(OAuthError):
 
     code = "unauthorized_client"
     advice = "Enable the Passwordless OTP grant for the application and Identifier First for the tenant."
+
+
+class InvalidToken(OAuthError):
+    """The access token is expired, revoked or not for this (RFC 6750 §3.1)."""
+
+    code = "invalid_token"
+    advice = "Refresh the tokens, or have the user log in again."
 
 
 class InvalidRefreshToken(OAuthError):

@@ -1,22 +1,19 @@
-"""Who may send when: single flight, while an origin's nonce is unknown and for answers that can be shared."""
+"""Who may send when: single flight, while a nonce is unknown and for what can be done once for all who ask."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from passwordless_async.errors import PasswordlessError
+from passwordless_async.errors import OutcomeUnknown, PasswordlessError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from yarl import URL
-
-    from passwordless_async.wire import HttpRequest, HttpResponse
-
-    Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
+K = TypeVar("K")
+T = TypeVar("T")
 
 
 class ColdStart:
@@ -59,41 +56,57 @@ class ColdStart:
             self._front = None
 
 
-class SharedFlight:
-    """Sends a request that can be shared once, for all who ask for it at the same time.
+class SingleFlight(Generic[K, T]):
+    """Runs what several ask for at the same time once, for all of them.
 
     Args:
-        send: What sends a request.
+        linger: Seconds for which a result is still given to those who ask later.
     """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._flights: dict[URL, asyncio.Task[HttpResponse | PasswordlessError]] = {}
+    def __init__(self, *, linger: float = 0.0) -> None:
+        self._linger = linger
+        self._flights: dict[K, asyncio.Task[T | PasswordlessError]] = {}
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        """Send, or wait for the answer to the same request already under way; raises what ``send`` raises."""
-        if not request.shareable:
-            return await self._send(request)
-        flight = self._flights.get(request.url)
+    async def run(self, key: K, make: Callable[[], Awaitable[T]]) -> T:
+        """Run, or wait for what is under way under the same key; raises what it raises.
+
+        Whoever stops waiting stops neither the others nor what is under way.
+        """
+        flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[request.url] = asyncio.create_task(self._fly(request))
-        answer = await asyncio.shield(flight)
-        if isinstance(answer, PasswordlessError):
-            # A copy for each: an exception raised twice collects the tracebacks of both.
-            raise copy.copy(answer)
-        return answer
-
-    async def _fly(self, request: HttpRequest) -> HttpResponse | PasswordlessError:
+            flight = self._flights[key] = asyncio.create_task(self._fly(key, make))
+        result: T | PasswordlessError
         try:
-            return await self._send(request)
+            result = await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if not flight.cancelled() or (caller is not None and caller.cancelling()):
+                raise
+            result = OutcomeUnknown("the client was closed while the request was under way")
+        if isinstance(result, PasswordlessError):
+            # A copy for each: an exception raised twice collects the tracebacks of both.
+            raise copy.copy(result)
+        return result
+
+    async def _fly(self, key: K, make: Callable[[], Awaitable[T]]) -> T | PasswordlessError:
+        linger = 0.0
+        try:
+            result = await make()
+            linger = self._linger
         except PasswordlessError as error:
             return error
+        else:
+            return result
         finally:
-            del self._flights[request.url]
+            if linger:
+                asyncio.get_running_loop().call_later(linger, self._flights.pop, key, None)
+            else:
+                self._flights.pop(key, None)
 
     async def aclose(self) -> None:
-        """End what is under way."""
+        """End what is under way and forget what lingers."""
         flights = list(self._flights.values())
+        self._flights.clear()
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

@@ -31,7 +31,11 @@ class TokenSet:
         refresh_token: The refresh token; None unless ``offline_access`` was granted.
         id_token: The ID token as received; None unless ``openid`` was granted.
         claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
-        key: The key that the tokens are bound to.
+        key: The key that the tokens are bound to; None where it was stripped, and then they are of no use.
+        jkt: The thumbprint of the key that they were bound to when they were issued (RFC 9449 §6); None: not known.
+        issuer: The tenant that issued them; None: not known.
+        client_id: The application that they were issued to; None: not known.
+        audience: The API that was asked for; None where none was.
     """
 
     access_token: Secret = attrs.field(repr=redacted)
@@ -44,6 +48,10 @@ class TokenSet:
         repr=lambda claims: "None" if claims is None else "<claims>", eq=False
     )
     key: DPoPKey
+    jkt: str | None = attrs.field(default=None, kw_only=True)
+    issuer: str | None = attrs.field(default=None, kw_only=True)
+    client_id: str | None = attrs.field(default=None, kw_only=True)
+    audience: str | None = attrs.field(default=None, kw_only=True)
 
 
 @attrs.frozen

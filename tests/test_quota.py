@@ -9,8 +9,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from passwordless_async.dpop import NonceCache
-from passwordless_async.errors import NotSent
-from passwordless_async.quota import ColdStart, SharedFlight
+from passwordless_async.errors import NotSent, OutcomeUnknown
+from passwordless_async.quota import ColdStart, SingleFlight
 from passwordless_async.wire import HttpRequest, HttpResponse
 
 ORIGIN = "https://acme.example"
@@ -135,11 +135,15 @@ async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCach
     assert (200, 200) == ((await front).status, (await patient).status)
 
 
-async def test_a_shareable_request_is_sent_once(wire: Wire):
-    """Ten ask for the same at once: one request, ten times its answer; another address is another request."""
-    flights = SharedFlight(wire.send)
-    asking = [asyncio.create_task(flights.send(GET)) for _ in range(10)]
-    elsewhere = asyncio.create_task(flights.send(OTHER_GET))
+async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: HttpRequest = GET) -> HttpResponse:
+    return await flights.run(request.url, lambda: wire.send(request))
+
+
+async def test_what_is_asked_for_at_once_is_done_once(wire: Wire):
+    """Ten ask for the same at once: one request, ten times its answer; under another key it is another request."""
+    flights = SingleFlight()
+    asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(10)]
+    elsewhere = asyncio.create_task(fetch(flights, wire, OTHER_GET))
     await wire.reach(2)
     answer = HttpResponse(200)
     wire.answer(0, answer)
@@ -148,38 +152,64 @@ async def test_a_shareable_request_is_sent_once(wire: Wire):
     assert (await elsewhere).status == 204
 
 
-async def test_a_request_with_a_code_is_never_shared(wire: Wire):
-    """Two posts to one address are two requests."""
-    flights = SharedFlight(wire.send)
-    asking = [asyncio.create_task(flights.send(POST)) for _ in range(2)]
-    await wire.reach(2)
-    wire.answer(0, HttpResponse(200))
-    wire.answer(1, HttpResponse(403))
-    assert [200, 403] == [response.status for response in await asyncio.gather(*asking)]
-
-
 async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire):
-    """Each waiter gets an error of its own, equal in kind and facts; the next request is a new one."""
-    flights = SharedFlight(wire.send)
-    asking = [asyncio.create_task(flights.send(GET)) for _ in range(3)]
+    """Each waiter gets an error of its own, equal in kind and facts; who asks next starts anew."""
+    flights = SingleFlight(linger=60)
+    asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(3)]
     await wire.reach(1)
     wire.answer(0, NotSent("nothing was sent"))
     errors = await asyncio.gather(*asking, return_exceptions=True)
     assert [("NotSent", "nothing was sent")] * 3 == [(type(e).__name__, str(e)) for e in errors]
     assert len({id(error) for error in errors}) == 3
-    again = asyncio.create_task(flights.send(GET))
+    again = asyncio.create_task(fetch(flights, wire))
     await wire.reach(2)
     wire.answer(1, HttpResponse(200))
     await again
 
 
-async def test_the_last_to_stop_waiting_leaves_a_flight_that_is_closed(wire: Wire):
+async def test_a_result_lingers(wire: Wire):
+    """Who comes late is given the result, and nothing is done again; without lingering it is."""
+    for linger, requests in ((60.0, 1), (0.0, 3)):
+        flights = SingleFlight(linger=linger)
+        for place in (0, 0) if linger else (1, 2):
+            asking = asyncio.create_task(fetch(flights, wire))
+            await wire.reach(place + 1)
+            if not wire.requests[place][1].done():
+                wire.answer(place, HttpResponse(200))
+            await asking
+        await wire.reach(requests)
+        await flights.aclose()
+
+
+async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire):
+    """Cancelling one leaves the others their answer."""
+    flights = SingleFlight()
+    impatient, patient = [asyncio.create_task(fetch(flights, wire)) for _ in range(2)]
+    await wire.reach(1)
+    impatient.cancel()
+    await asyncio.wait([impatient])
+    wire.answer(0, HttpResponse(200))
+    assert (await patient).status == 200
+    assert impatient.cancelled()
+
+
+async def test_closing_ends_what_nobody_waits_for(wire: Wire):
     """A flight that nobody waits for ends with its owner, and says nothing on the way."""
-    flights = SharedFlight(wire.send)
+    flights = SingleFlight()
     before = asyncio.all_tasks()
-    asking = asyncio.create_task(flights.send(GET))
+    asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
     asking.cancel()
     await asyncio.wait([asking])
     await flights.aclose()
     assert asyncio.all_tasks() == before
+
+
+async def test_closing_tells_those_who_wait(wire: Wire):
+    """Whoever waits when the owner closes gets a typed error, and is not cancelled."""
+    flights = SingleFlight()
+    asking = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(1)
+    await flights.aclose()
+    with pytest.raises(OutcomeUnknown, match="closed"):
+        await asking

@@ -44,6 +44,8 @@ class Application:
     origin: str = attrs.field(init=False)
     start_url: URL = attrs.field(init=False)
     token_url: URL = attrs.field(init=False)
+    revoke_url: URL = attrs.field(init=False)
+    userinfo_url: URL = attrs.field(init=False)
     jwks_url: URL = attrs.field(init=False)
 
     @client_auth.validator
@@ -65,6 +67,14 @@ class Application:
     @token_url.default
     def _token_url(self) -> URL:
         return self.base / "oauth/token"
+
+    @revoke_url.default
+    def _revoke_url(self) -> URL:
+        return self.base / "oauth/revoke"
+
+    @userinfo_url.default
+    def _userinfo_url(self) -> URL:
+        return self.base / "userinfo"
 
     @jwks_url.default
     def _jwks_url(self) -> URL:

@@ -13,14 +13,14 @@ import attrs
 from passwordless_async import _clock, errors
 from passwordless_async._secret import REDACTED, Secret, SecretDict
 from passwordless_async.auth0.rate_limit import retry_after
-from passwordless_async.errors import MalformedAnswer, MfaRequired, OAuthError, RateLimited
+from passwordless_async.errors import MalformedAnswer, MfaRequired, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async.wire import HttpRequest, HttpResponse
 
-_TOO_MANY_REQUESTS = 429
+_REDIRECTION, _BAD_REQUEST, _TOO_MANY_REQUESTS, _SERVER_ERROR = 300, 400, 429, 500
 _MAX_TEXT = 500  # characters of the server's that are kept
 
 
@@ -80,6 +80,17 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
     if issubclass(meaning, MfaRequired):
         facts |= _mfa_facts(body)
     return meaning(**facts)
+
+
+def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
+    """Return what an answer other than a success means where nothing was at stake, ready to raise."""
+    if response.status >= _SERVER_ERROR:
+        return errors.TemporarilyUnavailable(status=response.status, error="temporarily_unavailable")
+    if _REDIRECTION <= response.status < _BAD_REQUEST:
+        return MalformedAnswer("a redirect, which is not followed", status=response.status)
+    if response.status < _BAD_REQUEST:
+        return MalformedAnswer("neither a success nor a refusal", status=response.status)
+    return refusal(request, response)
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from passwordless_async import _check
 from passwordless_async._secret import conceal
-from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.refusal import failure
 from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
-from passwordless_async.errors import MalformedAnswer, TemporarilyUnavailable, UsageError
+from passwordless_async.errors import UsageError
 from passwordless_async.tokens import StartReceipt
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Send = Literal["code", "link"]
 
-_OK, _REDIRECTION, _BAD_REQUEST, _SERVER_ERROR = 200, 300, 400, 500
+_OK, _REDIRECTION = 200, 300
 
 
 def start_request(
@@ -61,11 +61,7 @@ def read_start(request: HttpRequest, response: HttpResponse, who: Email | Phone,
     """
     if _OK <= response.status < _REDIRECTION:
         return StartReceipt(who, sent_at)
-    if response.status >= _SERVER_ERROR:
-        raise TemporarilyUnavailable(status=response.status, error="temporarily_unavailable")
-    if response.status < _BAD_REQUEST:
-        raise MalformedAnswer("a redirect, which is not followed", status=response.status)
-    raise refusal(request, response)
+    raise failure(request, response)
 
 
 def _one_of_send(send: object) -> str:

@@ -1,6 +1,6 @@
 """RFC 9449 without I/O: keys, proofs, nonces and challenges."""
 
-from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate
+from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate, rejects_token
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.dpop.negotiation import negotiate
 from passwordless_async.dpop.nonce import NonceCache, nonce_of
@@ -16,5 +16,6 @@ __all__ = [
     "negotiate",
     "nonce_of",
     "parse_www_authenticate",
+    "rejects_token",
     "token_hash",
 ]

@@ -95,3 +95,8 @@ def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
     """
     errors = dpop_errors(response)
     return bool(errors & _NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
+
+
+def rejects_token(response: HttpResponse) -> bool:
+    """Tell whether a resource server says that the access token is no longer good (RFC 9449 §7.1, RFC 6750 §3.1)."""
+    return response.status == 401 and "invalid_token" in dpop_errors(response)  # noqa: PLR2004 - RFC 6750 §3.1

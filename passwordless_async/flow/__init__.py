@@ -1,0 +1,12 @@
+"""The protocol, as generators that yield requests and are sent responses. They do no I/O: a shell drives them.
+
+The promises kept here: a new proof for every transmission; a nonce challenge answered once; a code sent again only in
+answer to a challenge, which a server makes before it looks at the code; tokens returned only when they are bound to
+the key that was proven and the ID token is valid.
+"""
+
+from passwordless_async.flow.login import exchange, start
+from passwordless_async.flow.session import own_key, refresh, revoke, userinfo
+from passwordless_async.flow.tenant import Flow, Tenant
+
+__all__ = ["Flow", "Tenant", "exchange", "own_key", "refresh", "revoke", "start", "userinfo"]

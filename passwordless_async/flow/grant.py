@@ -1,0 +1,87 @@
+"""A grant from its request to its tokens: proven, bound, validated (RFC 6749 §5.1, RFC 9449 §5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async import _clock
+from passwordless_async.auth0.session import revoke_request
+from passwordless_async.auth0.token import read_token, require_bound
+from passwordless_async.errors import NotSenderConstrained, PasswordlessError
+from passwordless_async.flow.tenant import claims_of, prove
+from passwordless_async.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.auth0.token import TokenAnswer
+    from passwordless_async.dpop import ProofGenerator
+    from passwordless_async.flow.tenant import Flow, Tenant
+    from passwordless_async.wire import HttpRequest
+
+
+def grant(
+    tenant: Tenant,
+    proofs: ProofGenerator,
+    build: Callable[[], HttpRequest],
+    *,
+    scope: str | None,
+    audience: str | None,
+) -> Flow[TokenSet]:
+    """Run a grant.
+
+    Args:
+        tenant: The tenant.
+        proofs: Proofs by the key to bind the tokens to.
+        build: Builds the request, for each transmission anew.
+        scope: The scope that is asked for.
+        audience: The API that is asked for.
+
+    Raises:
+        OAuthError: The service refused.
+        NotSenderConstrained: The tokens are not bound to the key; the refresh token among them was revoked.
+        InvalidIdToken: The ID token failed a check.
+        MalformedAnswer: The answer is not what the protocol allows.
+        OutcomeUnknown: The service failed after the request had left.
+    """
+    sent_at = int(_clock.now())
+    request, response = yield from prove(tenant, proofs, build)
+    answer = read_token(request, response, scope)
+    unbound = _unbound(answer, proofs.key.thumbprint)
+    if unbound is not None:
+        yield from _give_up(tenant, answer)
+        raise unbound
+    claims = None if answer.id_token is None else (yield from claims_of(tenant, answer.id_token))
+    return TokenSet(
+        access_token=answer.access_token,
+        token_type=answer.token_type,
+        expires_at=None if answer.expires_in is None else sent_at + answer.expires_in,
+        scope=answer.scope,
+        refresh_token=answer.refresh_token,
+        id_token=answer.id_token,
+        claims=claims,
+        key=proofs.key,
+        jkt=proofs.key.thumbprint,
+        issuer=tenant.application.issuer,
+        client_id=tenant.application.client_id,
+        audience=audience,
+    )
+
+
+def _unbound(answer: TokenAnswer, thumbprint: str) -> NotSenderConstrained | None:
+    try:
+        require_bound(answer, thumbprint)
+    except NotSenderConstrained as error:
+        return error.with_traceback(None)
+    return None
+
+
+def _give_up(tenant: Tenant, answer: TokenAnswer) -> Flow[None]:
+    """Revoke the refresh token of an answer that is thrown away: it would live on at the service."""
+    if answer.refresh_token is None:
+        return
+    try:
+        yield revoke_request(tenant.application, answer.refresh_token)
+    except PasswordlessError:
+        # Best effort: the answer that is refused is what the caller has to hear of.
+        return
