@@ -19,6 +19,7 @@ from passwordless_async.errors import (
     InvalidDPoPProof,
     InvalidIdToken,
     InvalidRefreshToken,
+    InvalidToken,
     KeyMismatch,
     KeyMissing,
     MalformedAnswer,
@@ -113,6 +114,13 @@ TABLE = [
         "unauthorized_client",
         False,
         "Enable the Passwordless OTP grant for the application and Identifier First for the tenant.",
+    ),
+    (
+        InvalidToken(**SAID_NO),
+        "e (403): d",
+        "invalid_token",
+        False,
+        "Refresh the tokens, or have the user log in again.",
     ),
     (
         InvalidRefreshToken(**SAID_NO),
