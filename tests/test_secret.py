@@ -429,8 +429,10 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "flow: no JSON": lambda: drive(answer(200, MARKER.encode())),
     "flow: a failure": lambda: drive(answer(503, GOOD)),
     "flow: an echo": lambda: drive(answer(403, ECHO)),
-    "flow: a bearer token": lambda: drive(answer(200, {**GOOD, "token_type": "Bearer"})),
-    "flow: a token bound to another": lambda: drive(answer(200, {**GOOD, "access_token": jwt_of({"cnf": {}})})),
+    "flow: a bearer token": lambda: drive(answer(200, {**GOOD, "token_type": "Bearer"}), answer(200, b"")),
+    "flow: a token bound to another": lambda: drive(
+        answer(200, {**GOOD, "access_token": jwt_of({"cnf": {}})}), NotSent("no route")
+    ),
     "flow: a challenge without a nonce": lambda: drive(answer(400, CHALLENGE)),
     "flow: a challenge for ever": lambda: drive(answer(400, CHALLENGE, "n1"), answer(400, CHALLENGE, "n2")),
     "flow: nothing sent": lambda: drive(NotSent("no route")),

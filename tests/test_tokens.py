@@ -34,7 +34,8 @@ def test_tokens_print_without_tokens_and_claims():
     """The repr says what kind of tokens they are and of which key, and shows none of them."""
     expected = (
         "TokenSet(access_token=<redacted>, token_type='DPoP', expires_at=1700086400, scope='openid', "
-        f"refresh_token=<redacted>, id_token=<redacted>, claims=<claims>, key=<DPoPKey {KEY.thumbprint}>)"
+        f"refresh_token=<redacted>, id_token=<redacted>, claims=<claims>, key=<DPoPKey {KEY.thumbprint}>, "
+        "jkt=None, issuer=None, client_id=None, audience=None)"
     )
     assert expected == repr(tokens())
 
