@@ -13,6 +13,7 @@ must be made twice, in different words, to go unseen.
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
 from passwordless_async.testing.clock import TenantClock
+from passwordless_async.testing.families import RefreshFamily
 from passwordless_async.testing.faults import Fault, FaultOptions, Faults
 from passwordless_async.testing.outbox import Message, Outbox
 from passwordless_async.testing.process import TenantProcess
@@ -40,6 +41,7 @@ __all__ = [
     "RateLimitStyle",
     "ReadyClient",
     "RecordedRequest",
+    "RefreshFamily",
     "RequestLog",
     "TenantClock",
     "TenantProcess",

@@ -88,6 +88,12 @@ TOO_MANY_ATTEMPTS = Refusal(
 )
 CODE_EXPIRED = Refusal(403, "invalid_grant", "The verification code has expired. Please try to login again.")
 
+INVALID_REFRESH_TOKEN = Refusal(403, "invalid_grant", "Unknown or invalid refresh token.")
+OTHER_KEY = {
+    "invalid_dpop_proof": Refusal(400, "invalid_dpop_proof", "DPoP proof thumbprints don't match"),
+    "invalid_grant": Refusal(403, "invalid_grant", "DPoP proof thumbprints don't match"),
+}
+
 UNAUTHORIZED_CLIENT = Refusal(
     403,
     "unauthorized_client",

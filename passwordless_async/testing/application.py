@@ -14,6 +14,7 @@ from passwordless_async.testing.discovery_endpoints import key_set, openid_confi
 from passwordless_async.testing.faults import FaultOptions
 from passwordless_async.testing.plays import PLAYS, Play
 from passwordless_async.testing.records import RecordedRequest
+from passwordless_async.testing.revoke_endpoint import revoke
 from passwordless_async.testing.start_endpoint import start
 from passwordless_async.testing.state import Exchange, TenantState
 from passwordless_async.testing.token_endpoint import token
@@ -28,14 +29,21 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Exchange], web.Response]
 
 START_PATH = "/passwordless/start"
+REVOKE_PATH = "/oauth/revoke"
 ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     START_PATH: ("POST", start),
     TOKEN_PATH: ("POST", token),
+    REVOKE_PATH: ("POST", revoke),
     USERINFO_PATH: ("GET", userinfo),
     "/.well-known/openid-configuration": ("GET", openid_configuration),
     "/.well-known/jwks.json": ("GET", key_set),
 }
-_COUNTERS = {START_PATH: "start_requests", TOKEN_PATH: "token_requests", USERINFO_PATH: "userinfo_requests"}
+_COUNTERS = {
+    START_PATH: "start_requests",
+    TOKEN_PATH: "token_requests",
+    REVOKE_PATH: "revoke_requests",
+    USERINFO_PATH: "userinfo_requests",
+}
 _SERVER_ERROR = 500
 _NO_PLAY, _NO_OPTIONS = Play(), FaultOptions()
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async.testing.answers import json_response
 from passwordless_async.testing.clients import METHODS
-from passwordless_async.testing.token_endpoint import OTP_GRANT
-from passwordless_async.testing.tokens import jwks
+from passwordless_async.testing.token_endpoint import GRANTS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -22,9 +21,10 @@ def openid_configuration(exchange: Exchange) -> web.Response:
         {
             "issuer": issuer,
             "token_endpoint": f"{issuer}oauth/token",
+            "revocation_endpoint": f"{issuer}oauth/revoke",
             "userinfo_endpoint": f"{issuer}userinfo",
             "jwks_uri": f"{issuer}.well-known/jwks.json",
-            "grant_types_supported": [OTP_GRANT],
+            "grant_types_supported": list(GRANTS),
             "response_types_supported": ["code"],
             "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
             "subject_types_supported": ["public"],
@@ -36,6 +36,6 @@ def openid_configuration(exchange: Exchange) -> web.Response:
     )
 
 
-def key_set(_exchange: Exchange) -> web.Response:
+def key_set(exchange: Exchange) -> web.Response:
     """Return the public keys."""
-    return json_response(jwks())
+    return json_response(exchange.state.keys.jwks())

@@ -49,7 +49,7 @@ class Fault(enum.StrEnum):
     CHALLENGE_WITHOUT_HEADER = enum.auto()
     """A challenge without a ``DPoP-Nonce`` header."""
     CHALLENGE_SPENDS_CODE = enum.auto()
-    """A challenge from a server that judges the code first (``/oauth/token`` alone)."""
+    """A challenge from a server that spends the code, or any other grant, first (``/oauth/token`` alone)."""
 
     BEARER_TOKEN = enum.auto()
     """A Bearer token although a proof was sent."""

@@ -12,8 +12,10 @@ from passwordless_async.testing.settings_limits import RateLimitStyle
 
 if TYPE_CHECKING:
     from passwordless_async.testing.clock import TenantClock
+    from passwordless_async.testing.settings_limits import LimitSettings
 
 _SECOND = 1.0
+_MINUTE = 60.0
 _HOUR = 3600.0
 _MAX_WINDOWS = 10_000  # addresses whose window is in memory; when full, the ones that are over go first
 
@@ -63,19 +65,39 @@ class Windows:
 
 
 @attrs.define
-class Limits:
-    """The tenant's limits: requests a second altogether, starts an hour for each address."""
+class Buckets:
+    """Buckets that fill up again, one for each name."""
 
     _clock: TenantClock
-    _style: RateLimitStyle
-    _requests_per_second: int | None
-    _starts_per_hour: int | None
+    _levels: dict[str, tuple[float, float]] = attrs.field(factory=dict, init=False, repr=False)
+
+    def take(self, name: str, burst: int, rate: float) -> float:
+        """Take one out and return 0, or return the seconds until there is one."""
+        now = self._clock.now()
+        level, since = self._levels.get(name, (float(burst), now))
+        level = min(burst, level + (now - since) * rate)
+        if level < 1:
+            return (1 - level) / rate
+        if len(self._levels) >= _MAX_WINDOWS:
+            self._levels.clear()
+        self._levels[name] = (level - 1, now)
+        return 0.0
+
+
+@attrs.define
+class Limits:
+    """The tenant's limits: requests a second altogether, starts an hour for an address, userinfo for a user."""
+
+    _clock: TenantClock
+    _settings: LimitSettings
     _requests: Windows = attrs.field(init=False)
     _starts: Windows = attrs.field(init=False)
+    _userinfo: Buckets = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._requests = Windows(self._clock, _SECOND)
         self._starts = Windows(self._clock, _HOUR)
+        self._userinfo = Buckets(self._clock)
 
     def take_request(self) -> dict[str, str]:
         """Count a request and return the headers that its answer bears.
@@ -83,7 +105,7 @@ class Limits:
         Raises:
             Refused: The tenant's limit is reached.
         """
-        return self._take(self._requests, "tenant", self._requests_per_second)
+        return self._take(self._requests, "tenant", self._settings.requests_per_second)
 
     def take_start(self, ip: str) -> None:
         """Count a start for an address.
@@ -91,16 +113,32 @@ class Limits:
         Raises:
             Refused: The address's limit is reached.
         """
-        self._take(self._starts, ip, self._starts_per_hour)
+        self._take(self._starts, ip, self._settings.starts_per_hour)
+
+    def take_userinfo(self, subject: str) -> None:
+        """Count a request to userinfo for a user.
+
+        Raises:
+            Refused: The user's burst is used up.
+        """
+        burst = self._settings.userinfo_burst
+        if burst is not None:
+            wait = self._userinfo.take(subject, burst, self._settings.userinfo_per_minute / _MINUTE)
+            if wait > 0:
+                raise self._used_up(burst, wait)
 
     def _take(self, windows: Windows, name: str, limit: int | None) -> dict[str, str]:
         if limit is None:
             return {}
+        style = self._settings.rate_limit_style
         left = windows.take(name, limit)
         if left is not None:
-            return self.headers(left, self._style) if self._style is not RateLimitStyle.RETRY_AFTER else {}
-        used_up = Allowance(limit, 0, windows.wait(name))
-        raise Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=self.headers(used_up, self._style)))
+            return self.headers(left, style) if style is not RateLimitStyle.RETRY_AFTER else {}
+        raise self._used_up(limit, windows.wait(name))
+
+    def _used_up(self, limit: int, wait: float) -> Refused:
+        headers = self.headers(Allowance(limit, 0, wait), self._settings.rate_limit_style)
+        return Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
 
     def headers(self, left: Allowance, style: RateLimitStyle) -> dict[str, str]:
         """Return an allowance as headers of a style."""

@@ -16,12 +16,11 @@ import attrs
 
 from passwordless_async.testing import answers
 from passwordless_async.testing.answers import Refusal
-from passwordless_async.testing.body import token_parameters
 from passwordless_async.testing.challenges import challenge
 from passwordless_async.testing.faults import Fault, FaultOptions
 from passwordless_async.testing.limits import Allowance
 from passwordless_async.testing.settings_limits import RateLimitStyle
-from passwordless_async.testing.token_endpoint import presented, spend
+from passwordless_async.testing.token_endpoint import redeemed
 from passwordless_async.testing.users import User
 
 if TYPE_CHECKING:
@@ -79,8 +78,7 @@ def _challenge_bare(exchange: Exchange, _options: FaultOptions) -> Refusal:
 
 
 def _challenge_and_spend(exchange: Exchange, _options: FaultOptions) -> Refusal:
-    user, otp = presented(token_parameters(exchange.content_type, exchange.body))
-    spend(exchange.state, user, otp)
+    redeemed(exchange, nonce_waived=True)
     return challenge(exchange.state, exchange.path, exchange.state.nonces.current())
 
 

@@ -27,6 +27,8 @@ class LimitSettings:
     Args:
         requests_per_second: Limit of the whole tenant; None: off.
         starts_per_hour: Limit of ``/passwordless/start`` per IP address (Auth0: 50); None: off.
+        userinfo_burst: Requests to ``/userinfo`` that each user has at once (Auth0: 10); None: off.
+        userinfo_per_minute: How many of them come back in a minute (Auth0: 5).
         trust_forwarded_for: Whether ``auth0-forwarded-for`` counts for an application that shows its secret.
         forwarded_for_by_assertion: Whether it also counts for one that signs an assertion (undocumented).
         rate_limit_style: The headers in which a limit speaks.
@@ -38,6 +40,8 @@ class LimitSettings:
 
     requests_per_second: int | None = None
     starts_per_hour: int | None = None
+    userinfo_burst: int | None = None
+    userinfo_per_minute: int = 5
     trust_forwarded_for: bool = True
     forwarded_for_by_assertion: bool = False
     rate_limit_style: RateLimitStyle = attrs.field(default=RateLimitStyle.X_RATELIMIT, converter=RateLimitStyle)

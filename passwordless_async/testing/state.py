@@ -8,9 +8,11 @@ import attrs
 
 from passwordless_async.testing.assertions import Assertions
 from passwordless_async.testing.codes import CodeBook
+from passwordless_async.testing.families import RefreshBook
 from passwordless_async.testing.limits import Limits
 from passwordless_async.testing.nonces import Nonces
 from passwordless_async.testing.proofs import ProofChecker
+from passwordless_async.testing.signing import SigningKeys
 from passwordless_async.testing.tokens import Grant, Mint
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class TenantState:
     codes: CodeBook = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)
     proofs: ProofChecker = attrs.field(init=False)
+    keys: SigningKeys = attrs.field(init=False)
+    refresh: RefreshBook = attrs.field(init=False)
     mint: Mint = attrs.field(init=False)
     limits: Limits = attrs.field(init=False)
 
@@ -60,8 +64,10 @@ class TenantState:
         self.codes = CodeBook(settings, clock)
         self.nonces = Nonces(settings, clock)
         self.proofs = ProofChecker(settings, clock, self.nonces, self.stats)
-        self.mint = Mint(self.issuer, settings, clock)
-        self.limits = Limits(clock, settings.rate_limit_style, settings.requests_per_second, settings.starts_per_hour)
+        self.keys = SigningKeys(settings.id_token_alg)
+        self.refresh = RefreshBook(settings, clock, self.stats)
+        self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)
+        self.limits = Limits(clock, settings)
 
     @property
     def issuer(self) -> str:

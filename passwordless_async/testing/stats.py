@@ -16,6 +16,7 @@ class TenantStats:
         start_requests: Of these, to ``/passwordless/start``.
         token_requests: Of these, to ``/oauth/token``.
         userinfo_requests: Of these, to ``/userinfo``.
+        revoke_requests: Of these, to ``/oauth/revoke``.
         codes_sent: Codes that went to the outbox.
         codes_presented: Codes that were judged: spent, or counted as an attempt.
         codes_refused: Of these, the wrong, expired and exhausted ones.
@@ -26,6 +27,9 @@ class TenantStats:
         distinct_keys: Keys that signed an accepted proof.
         tokens_issued: Access tokens handed out.
         tokens_bound: Of these, the ones bound to a key.
+        refresh_rotations: Refresh tokens that were replaced by another one.
+        refresh_reuse_detected: Refresh tokens that were used after that, outside the leeway.
+        families_revoked: Families of refresh tokens that ended by that, or by a revocation.
         faults_played: Requests that met a fault.
         assertions_accepted: Client assertions that passed every check; each has another ``jti``.
         assertions_replayed: Client assertions that were refused because their ``jti`` was used before.
@@ -35,6 +39,7 @@ class TenantStats:
     start_requests: int = 0
     token_requests: int = 0
     userinfo_requests: int = 0
+    revoke_requests: int = 0
     codes_sent: int = 0
     codes_presented: int = 0
     codes_refused: int = 0
@@ -45,6 +50,9 @@ class TenantStats:
     distinct_keys: int = 0
     tokens_issued: int = 0
     tokens_bound: int = 0
+    refresh_rotations: int = 0
+    refresh_reuse_detected: int = 0
+    families_revoked: int = 0
     faults_played: int = 0
     assertions_accepted: int = 0
     assertions_replayed: int = 0

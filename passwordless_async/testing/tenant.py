@@ -16,11 +16,14 @@ from passwordless_async.testing.records import RequestLog
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state import TenantState
 from passwordless_async.testing.stats import TenantStats
-from passwordless_async.testing.users import Users
+from passwordless_async.testing.users import User, Users
 
 if TYPE_CHECKING:
     from ssl import SSLContext
     from types import TracebackType
+
+    from passwordless_async.testing.families import RefreshFamily
+    from passwordless_async.testing.users import Named
 
 _SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
 
@@ -65,6 +68,7 @@ class LocalTenant:
         self._port = port
         self._ssl = ssl
         self._url: str | None = None
+        self._state: TenantState | None = None
         self._runner: web.AppRunner | None = None
 
     @property
@@ -93,6 +97,26 @@ class LocalTenant:
         """The application with a secret: ``client_id`` and ``client_secret``."""
         return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
+    @property
+    def refresh_families(self) -> tuple[RefreshFamily, ...]:
+        """The families of refresh tokens, oldest first: bound to which key, rotated how often, revoked or not."""
+        return () if self._state is None else self._state.refresh.families
+
+    def revoke_access_tokens(self, who: Named | None = None) -> None:
+        """Let ``/userinfo`` refuse the access tokens that somebody, or everybody, has now; refresh tokens live on."""
+        if self._state is not None:
+            self._state.mint.revoke_access_tokens(None if who is None else User.of(who))
+
+    def rotate_signing_key(self, *, revoke: bool = False) -> None:
+        """Sign tokens with another key from now on.
+
+        Args:
+            revoke: Take the keys before out of ``/.well-known/jwks.json``; otherwise they stay a while.
+        """
+        if self._state is None:
+            raise RuntimeError("the tenant has no keys before it is entered with async with")
+        self._state.keys.rotate(revoke=revoke)
+
     def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
         """Return the application that authenticates itself in a way, with its secret or key.
 
@@ -110,8 +134,10 @@ class LocalTenant:
         listener = socket.create_server((self._host, self._port))
         scheme = "http" if self._ssl is None else "https"
         self._url = f"{scheme}://{self._host}:{listener.getsockname()[1]}"
-        state = TenantState(self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users)
-        application = TenantApplication(state, self.faults).build()
+        self._state = TenantState(
+            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users
+        )
+        application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
         await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from joserfc import jwt
-from joserfc.jwk import RSAKey
+
+from passwordless_async.testing.families import RefreshFamily
+from passwordless_async.testing.signing import HS256, RS256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async.testing.clock import TenantClock
+    from passwordless_async.testing.families import RefreshBook
     from passwordless_async.testing.settings import TenantSettings
+    from passwordless_async.testing.signing import SigningKeys
     from passwordless_async.testing.users import User
 
 _MAX_TOKENS = 20_000  # access tokens that userinfo knows; the oldest go first
-
-
-@functools.cache
-def signing_key() -> RSAKey:
-    """Return the RS256 key: one for the process, because making one takes a tenth of a second."""
-    key = RSAKey.generate_key(2048, auto_kid=True)
-    key.ensure_kid()
-    return key
-
-
-def jwks() -> dict[str, Any]:
-    """Return the public key set (RFC 7517 §5)."""
-    return {"keys": [{**signing_key().as_dict(private=False), "use": "sig", "alg": "RS256"}]}
 
 
 @attrs.frozen(kw_only=True)
@@ -44,7 +33,15 @@ class Grant:
         client_id: Through which application.
         scope: The words of the scope.
         audience: For which API; None: for userinfo only.
+        key: The thumbprint of the proof's key; None: there was no proof.
         thumbprint: The key that the access token is bound to; None: to none.
+        database: Whether the login was by a database connection.
+        auth_time: When the user logged in, on the tenant's wall; None: now.
+        auth_time_asked: Whether the ID token was to say so (``max_age``).
+        nonce: The nonce of the authorization request, which the ID token repeats (OpenID Connect Core §3.1.2.1).
+        family: The refresh tokens that go on; None: a new family begins where one was asked for.
+        refresh_token: The next refresh token of that family.
+        more: Further members of the answer.
         id_token_claims: Claims that take the place of the ID token's own.
         tamper_id_token: Whether the ID token's signature is broken.
     """
@@ -53,9 +50,22 @@ class Grant:
     client_id: str
     scope: tuple[str, ...]
     audience: str | None
-    thumbprint: str | None
+    key: str | None = None
+    thumbprint: str | None = None
+    database: bool = False
+    auth_time: float | None = None
+    auth_time_asked: bool = False
+    nonce: str | None = None
+    family: RefreshFamily | None = None
+    refresh_token: str | None = attrs.field(default=None, repr=False)
+    more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
     id_token_claims: Mapping[str, Any] = attrs.field(factory=dict)
     tamper_id_token: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The ``sub`` claim."""
+        return f"auth0|{self.user.id}" if self.database else self.user.subject
 
 
 @attrs.frozen
@@ -71,29 +81,60 @@ class Mint:
     _issuer: str
     _settings: TenantSettings
     _clock: TenantClock
+    _keys: SigningKeys
+    _refresh: RefreshBook
     _issued: OrderedDict[bytes, _Issued] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     def answer(self, grant: Grant) -> dict[str, Any]:
         """Return the body of a token answer (RFC 6749 §5.1)."""
+        if "offline_access" in grant.scope and grant.family is None:
+            grant = self._with_family(grant)
         access_token = self._access_token(grant)
         self._remember(access_token, grant)
         body: dict[str, Any] = {
             "access_token": access_token,
             "expires_in": self._settings.access_token_lifetime,
             "token_type": "Bearer" if grant.thumbprint is None else self._settings.token_type,
+            **grant.more,
         }
         if "openid" in grant.scope:
             body["id_token"] = self._id_token(grant)
-        if "offline_access" in grant.scope:
-            body["refresh_token"] = secrets.token_urlsafe(32)
+        if grant.refresh_token is not None:
+            body["refresh_token"] = grant.refresh_token
         if self._settings.scope_in_answer and grant.scope:
             body["scope"] = " ".join(grant.scope)
         return body
 
     def grant_of(self, access_token: str) -> Grant | None:
-        """Return what an access token stands for, or None where it is unknown or expired."""
+        """Return what an access token stands for, or None where it is unknown, expired or revoked."""
         issued = self._issued.get(_hash(access_token))
-        return issued.grant if issued is not None and self._clock.now() < issued.expires_at else None
+        if issued is None or self._clock.now() >= issued.expires_at:
+            return None
+        family = issued.grant.family
+        if family is not None and family.revoked and self._settings.revocation_ends_access_tokens:
+            return None
+        return issued.grant
+
+    def revoke_access_tokens(self, user: User | None) -> None:
+        """Forget the access tokens of a user, or all of them."""
+        for token, issued in list(self._issued.items()):
+            if user in (None, issued.grant.user):
+                del self._issued[token]
+
+    def _with_family(self, grant: Grant) -> Grant:
+        now = self._clock.now()
+        family = RefreshFamily(
+            user=grant.user,
+            client_id=grant.client_id,
+            scope=grant.scope,
+            audience=grant.audience,
+            thumbprint=grant.key,  # "assume always bound to the key", whatever the API's policy makes of the other
+            database=grant.database,
+            auth_time=self._clock.wall() if grant.auth_time is None else grant.auth_time,
+            started_at=now,
+            used_at=now,
+        )
+        return attrs.evolve(grant, family=family, refresh_token=self._refresh.open(family))
 
     def _remember(self, access_token: str, grant: Grant) -> None:
         expires_at = self._clock.now() + self._settings.access_token_lifetime
@@ -107,7 +148,7 @@ class Mint:
         userinfo = [f"{self._issuer}userinfo"] if "openid" in grant.scope else []
         claims = {
             **self._dates(self._settings.access_token_lifetime),
-            "sub": grant.user.subject,
+            "sub": grant.subject,
             "aud": [grant.audience, *userinfo] if userinfo else grant.audience,
             "azp": grant.client_id,
             "scope": " ".join(grant.scope),
@@ -115,29 +156,35 @@ class Mint:
         }
         if grant.thumbprint is not None:
             claims["cnf"] = {"jkt": grant.thumbprint}  # RFC 9449 §6.1
-        return _signed(claims)
+        return self._keys.sign(RS256, claims)
 
     def _id_token(self, grant: Grant) -> str:
-        token = _signed(
-            {
-                **self._dates(self._settings.id_token_lifetime),
-                **grant.user.claims,
-                "sub": grant.user.subject,
-                "aud": grant.client_id,
-                "sid": secrets.token_urlsafe(24),
-                **grant.id_token_claims,
-            },
-        )
+        claims = {
+            **self._dates(self._settings.id_token_lifetime),
+            **grant.user.claims,
+            "sub": grant.subject,
+            "aud": grant.client_id,
+            "sid": secrets.token_urlsafe(24),
+        }
+        if grant.nonce is not None:
+            claims["nonce"] = grant.nonce
+        if grant.auth_time_asked or self._settings.auth_time_in_id_token:
+            claims["auth_time"] = int(self._clock.wall() if grant.auth_time is None else grant.auth_time)
+        alg, secret = self._id_token_alg(grant.client_id)
+        token = self._keys.sign(alg, {**claims, **grant.id_token_claims}, secret=secret)
         return _tampered(token) if grant.tamper_id_token else token
+
+    def _id_token_alg(self, client_id: str) -> tuple[str, str | None]:
+        # HS256 is signed with the client secret (OpenID Connect Core §10.1): who has none gets RS256.
+        alg, settings = self._settings.id_token_alg, self._settings
+        if alg != HS256:
+            return alg, None
+        has_secret = client_id == settings.confidential_client_id
+        return (HS256, settings.confidential_client_secret) if has_secret else (RS256, None)
 
     def _dates(self, lifetime: int) -> dict[str, Any]:
         now = int(self._clock.wall())
         return {"iss": self._issuer, "iat": now, "exp": now + lifetime}
-
-
-def _signed(claims: dict[str, Any]) -> str:
-    key = signing_key()
-    return jwt.encode({"alg": "RS256", "typ": "JWT", "kid": key.kid}, claims, key)
 
 
 def _tampered(token: str) -> str:

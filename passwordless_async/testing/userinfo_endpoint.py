@@ -41,7 +41,8 @@ def userinfo(exchange: Exchange) -> web.Response:
     grant = schemes[scheme.lower()](exchange, access_token.strip())
     if "openid" not in grant.scope:
         raise Refused(_NO_OPENID)
-    return json_response({"sub": grant.user.subject, **grant.user.claims})
+    exchange.state.limits.take_userinfo(grant.subject)
+    return json_response({"sub": grant.subject, **grant.user.claims})
 
 
 def _without_key(exchange: Exchange, access_token: str) -> Grant:

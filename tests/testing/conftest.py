@@ -158,13 +158,27 @@ class Wire:
 
     async def exchange(self, *, proof: str | list[str] | None = ABSENT, **members: Any) -> Answer:
         """Send the grant, with a fresh proof unless another, several or none is given."""
+        return await self.token(self.form(**members), proof=proof)
+
+    async def token(self, form: dict[str, Any], *, proof: str | list[str] | None = ABSENT) -> Answer:
+        """Send any form to the token endpoint and learn the nonce."""
         if proof is ABSENT:
             proof = self.proof()
         proofs = [] if proof is None else [proof] if isinstance(proof, str) else proof
         headers = [("DPoP", value) for value in proofs]
-        answer = await self.send("POST", "/oauth/token", data=self.form(**members), headers=headers)
+        answer = await self.send("POST", "/oauth/token", data=without_absent(form), headers=headers)
         self.nonce = answer.headers.get("DPoP-Nonce", self.nonce)
         return answer
+
+    async def refresh(self, refresh_token: str, *, proof: str | None = ABSENT, **members: Any) -> Answer:
+        """Refresh, with a fresh proof unless another or none is given."""
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": self.tenant.public_client_id,
+            "refresh_token": refresh_token,
+            **members,
+        }
+        return await self.token(form, proof=proof)
 
     async def login(self, **members: Any) -> Answer:
         """Start, learn a nonce if none is known, exchange."""

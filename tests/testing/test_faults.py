@@ -12,7 +12,6 @@ from passwordless_async.errors import UsageError
 from passwordless_async.identity import Email
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
 from passwordless_async.testing.plays import PLAYS
-from passwordless_async.testing.tokens import jwks
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire
@@ -186,7 +185,7 @@ async def test_other_tokens_than_were_asked_for(warm: Wire):
         await warm.start()
         warm.tenant.faults.add(fault, path=TOKEN, times=1)
         seen[fault] = (await warm.exchange(audience=BOUND_API)).json
-    keys = jwks()["keys"]
+    keys = (await warm.send("GET", "/.well-known/jwks.json")).json["keys"]
 
     assert seen[Fault.BEARER_TOKEN]["token_type"] == "Bearer"
     assert all(answer["token_type"] == "DPoP" for fault, answer in seen.items() if fault is not Fault.BEARER_TOKEN)

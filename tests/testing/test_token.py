@@ -270,7 +270,7 @@ async def test_bodies_are_bounded(wire: Wire):
 
 async def test_other_paths_and_methods(wire: Wire):
     """What the tenant does not serve has the documented codes."""
-    assert (await wire.send("POST", "/oauth/revoke")).words[:2] == (404, "endpoint_disabled")
+    assert (await wire.send("POST", "/oauth/device")).words[:2] == (404, "endpoint_disabled")
     assert (await wire.send("GET", "/oauth/token")).words[:2] == (405, "method_not_allowed")
 
 

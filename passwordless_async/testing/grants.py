@@ -1,0 +1,62 @@
+"""What the grant types have in common: a request that is read to its end, and then redeemed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.testing.answers import invalid_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from passwordless_async.testing.clients import Application
+    from passwordless_async.testing.state import TenantState
+    from passwordless_async.testing.tokens import Grant
+
+
+@attrs.frozen
+class TokenRequest:
+    """A token request of an application that has shown who it is."""
+
+    state: TenantState
+    application: Application
+    parameters: Mapping[str, str]
+
+    def required(self, name: str) -> str:
+        """Return a parameter.
+
+        Raises:
+            Refused: It is missing.
+        """
+        value = self.parameters.get(name)
+        if not value:
+            raise invalid_request(f"Missing required parameter: {name}")
+        return value
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """The words of the scope."""
+        return tuple(self.parameters.get("scope", "").split())
+
+    @property
+    def audience(self) -> str | None:
+        """The API that is asked for."""
+        audience = self.parameters.get("audience")
+        if audience is None and self.state.settings.resource_parameter:
+            audience = self.parameters.get("resource")
+        return audience or None
+
+
+@attrs.frozen
+class Prepared:
+    """A grant that has been read, and nothing of it spent.
+
+    Args:
+        audience: The API that the tokens are for.
+        redeem: Spends the grant, given the thumbprint of the proof's key, or None without a proof.
+    """
+
+    audience: str | None
+    redeem: Callable[[str | None], Grant]

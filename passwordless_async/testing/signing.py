@@ -1,0 +1,83 @@
+"""The keys that tokens are signed with, and the key set that is published (RFC 7517 §5)."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+RS256, PS256, ES256, HS256 = "RS256", "PS256", "ES256", "HS256"
+_KEPT = 2  # generations before the present one that the key set still names
+
+
+@functools.cache
+def _rsa_key(_generation: int) -> RSAKey:
+    return RSAKey.generate_key(2048, auto_kid=True)
+
+
+@functools.cache
+def _ec_key(_generation: int) -> ECKey:
+    return ECKey.generate_key("P-256", auto_kid=True)
+
+
+@attrs.define
+class SigningKeys:
+    """A tenant's keys.
+
+    Making an RSA key takes a tenth of a second, so tenants of one process share the keys of a generation; a tenant
+    whose tokens must not pass at another one is rotated.
+
+    Args:
+        id_token_alg: What ID tokens are signed with; access tokens are signed with RS256.
+    """
+
+    _id_token_alg: str
+    _generation: int = attrs.field(default=0, init=False)
+    _published_from: int = attrs.field(default=0, init=False)
+
+    def rotate(self, *, revoke: bool = False) -> None:
+        """Sign with another key from now on.
+
+        Args:
+            revoke: Take the keys before out of the key set; otherwise the newest of them stay.
+        """
+        self._generation += 1
+        self._published_from = self._generation if revoke else max(self._published_from, self._generation - _KEPT)
+
+    def sign(self, alg: str, claims: dict[str, Any], *, secret: str | None = None) -> str:
+        """Return a signed JWT; HS256 is signed with the secret."""
+        if alg == HS256:
+            return jwt.encode({"alg": HS256, "typ": "JWT"}, claims, OctKey.import_key(secret or ""), algorithms=[HS256])
+        key = _key(alg, self._generation)
+        header = {"alg": alg, "typ": "JWT", "kid": _kid(key, alg)}
+        return jwt.encode(header, claims, key, algorithms=[alg])
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public key set, the present key first."""
+        algs = [RS256] if self._id_token_alg in (RS256, HS256) else [RS256, self._id_token_alg]
+        generations = range(self._generation, self._published_from - 1, -1)
+        return {"keys": [_public(alg, generation) for generation in generations for alg in algs]}
+
+    def public_pem(self) -> bytes:
+        """Return the present RS256 key's public half: what an HS256 confusion is signed with."""
+        return _rsa_key(self._generation).as_pem(private=False)
+
+
+def _key(alg: str, generation: int) -> ECKey | RSAKey:
+    return _ec_key(generation) if alg == ES256 else _rsa_key(generation)
+
+
+def _kid(key: ECKey | RSAKey, alg: str) -> str:
+    # One key for one algorithm (RFC 8725 §3.1): the RSA key goes by another name where it signs PS256.
+    return f"{key.thumbprint()}-ps256" if alg == PS256 else key.thumbprint()
+
+
+def _public(alg: str, generation: int) -> Mapping[str, Any]:
+    key = _key(alg, generation)
+    return {**key.as_dict(private=False), "kid": _kid(key, alg), "use": "sig", "alg": alg}
