@@ -46,6 +46,7 @@ from passwordless_async.errors import (
 )
 from passwordless_async.identity import Email, Login, Phone
 from passwordless_async.middleware import DPoPMiddleware
+from passwordless_async.session import UserSession
 from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "UnauthorizedClient",
     "UsageError",
     "UseDPoPNonce",
+    "UserSession",
     "VerificationRequired",
     "WrongCode",
 ]

@@ -57,3 +57,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def origin_of(url: object) -> str:
+    """Return the origin of an absolute http or https URL, as text.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    try:
+        origin = str(URL(url).origin())  # type: ignore[arg-type] # checked by trying
+    except (ValueError, TypeError):
+        origin = ""
+    if not origin.startswith(("https://", "http://")):
+        raise UsageError("url", "must be an absolute http or https URL")
+    return origin

@@ -6,19 +6,22 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async import _check, bulk, flow
+from passwordless_async._origin import origin_of
 from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
 from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SingleFlight
+from passwordless_async.session import UserSession
 from passwordless_async.transport import Transport, drive
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self
 
-    from aiohttp import ClientSession
+    from aiohttp import ClientResponse, ClientSession
     from yarl import URL
 
     from passwordless_async._secret import Secret
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.flow import Flow
     from passwordless_async.identity import Email, Phone
+    from passwordless_async.session import OnRefresh
     from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
     from passwordless_async.wire import HttpRequest, HttpResponse
 
@@ -83,6 +87,7 @@ class PasswordlessClient:
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
         self._refreshes: SingleFlight[Secret, TokenSet] = SingleFlight(linger=_LINGER)
         self._cold = ColdStart()
+        self._api_nonces = NonceCache()
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -244,6 +249,58 @@ class PasswordlessClient:
             OutcomeUnknown: No answer came.
         """
         return await self._run(flow.userinfo(self._tenant, tokens))
+
+    def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
+        """Make a session that calls APIs for one user and refreshes the tokens on its own.
+
+        Args:
+            tokens: The user's tokens.
+            origins: The origins that the access token is for, for example ``["https://api.example"]``.
+            on_refresh: Called, and awaited where it is a coroutine function, with each new token set exactly once.
+                Without it nothing is refreshed: nobody would keep the new refresh token.
+
+        Raises:
+            UsageError: The tokens are another tenant's or application's or not bound, an origin is not one, or the
+                client is not open.
+            KeyMissing: Their key was stripped.
+            KeyMismatch: Their key is not the one they are bound to.
+        """
+        flow.own_key(self._tenant, tokens)
+        return UserSession(
+            tokens,
+            http=self._transport.api,
+            origins=origins,
+            refresh=self.refresh,
+            on_refresh=on_refresh,
+            nonces=self._api_nonces,
+        )
+
+    def request(
+        self,
+        tokens: TokenSet,
+        method: str,
+        url: str,
+        *,
+        on_refresh: OnRefresh | None = None,
+        **parameters: Any,  # noqa: ANN401 - aiohttp's own
+    ) -> AbstractAsyncContextManager[ClientResponse]:
+        """Call an API once: ``async with client.request(tokens, "GET", "https://api.example/me") as response``.
+
+        The URL's origin is the one that the token is sent to; it does not follow a redirect to another.
+
+        Args:
+            tokens: The user's tokens.
+            method: The method.
+            url: The absolute URL.
+            on_refresh: As for :meth:`session`.
+            **parameters: As for :meth:`aiohttp.ClientSession.request`.
+
+        Raises:
+            UsageError: The URL is not absolute, or as for :meth:`session`.
+            PasswordlessError: The tokens could not be refreshed, or a nonce challenge not be answered.
+            aiohttp.ClientError: The call itself failed.
+        """
+        return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 
     async def _exchange(self, login: Login, forwarded_for: IpAddress | None = None) -> TokenSet:
         return await self._run(flow.exchange(self._tenant, login, forwarded_for=forwarded_for))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Protocol
 from weakref import WeakKeyDictionary
+
+import attrs
 
 from passwordless_async._origin import parse_origin
 from passwordless_async._secret import Secret
-from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate
+from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
 from passwordless_async.errors import UsageError, UseDPoPNonce
 from passwordless_async.quota import ColdStart
 from passwordless_async.tokens import TokenSet
@@ -28,14 +30,46 @@ if TYPE_CHECKING:
 _SMALL_BODY = 16_384
 
 
+class TokenSource(Protocol):
+    """Where the middleware gets a user's tokens from, where they change while it lives."""
+
+    @property
+    def tokens(self) -> TokenSet:
+        """The newest tokens."""
+
+    @property
+    def renewable(self) -> bool:
+        """Whether :meth:`renew` can bring others."""
+
+    async def current(self) -> TokenSet:
+        """Return the tokens to use now, renewed if they are about to end."""
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        """Return other tokens than these, which a resource server has refused."""
+
+
+@attrs.frozen
+class _Fixed:
+    """Tokens that do not change."""
+
+    tokens: TokenSet
+    renewable: ClassVar[bool] = False
+
+    async def current(self) -> TokenSet:
+        return self.tokens
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        return refused
+
+
 class DPoPMiddleware:
     """Sends a token set's access token with a proof, as ``ClientSession(middlewares=[DPoPMiddleware(...)])``.
 
     Requests to origins that are not named go out without token and proof, redirects there included. A nonce challenge
-    is answered once.
+    is answered once; where the tokens can be renewed, a 401 ``invalid_token`` is answered once with renewed ones.
 
     Args:
-        tokens: The tokens, with their key.
+        tokens: The tokens with their key, or where they come from.
         origins: The origins that the access token is for: ``https://api.example``; plain http on loopback only.
         nonces: The servers' nonces, to share them with other middlewares; of this middleware's own unless given.
 
@@ -43,18 +77,23 @@ class DPoPMiddleware:
         UsageError: The tokens are not bound to a key, or an origin is not one.
     """
 
-    def __init__(self, tokens: TokenSet, *, origins: Iterable[str], nonces: NonceCache | None = None) -> None:
-        if not isinstance(tokens, TokenSet):
+    def __init__(
+        self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None = None
+    ) -> None:
+        self._source: TokenSource = _Fixed(tokens) if isinstance(tokens, TokenSet) else tokens
+        bound = getattr(self._source, "tokens", None)
+        if not isinstance(bound, TokenSet):
             raise UsageError("tokens", f"must be a TokenSet, not {type(tokens).__name__}")
-        if tokens.token_type.lower() != "dpop":
+        if bound.token_type.lower() != "dpop":
             raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
-        self._access_token = tokens.access_token
-        self._proofs = ProofGenerator(tokens.key)
+        self._proofs = ProofGenerator(bound.key)
         self._nonces = NonceCache() if nonces is None else nonces
-        self._cold = {str(parse_origin("origins", origin)): ColdStart() for origin in _each(origins)}
+        shared = _cold_starts.setdefault(self._nonces, {})
+        named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
+        self._cold = {origin: shared.setdefault(origin, ColdStart()) for origin in named}
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Send one request, and once more where the server demands another nonce.
+        """Send one request, and again where the server demands another nonce or other tokens.
 
         Raises:
             UseDPoPNonce: Another nonce is demanded and the body, a stream, is used up; the nonce is kept, so the
@@ -66,30 +105,40 @@ class DPoPMiddleware:
         # A proof that the caller put there would be sent again as it is, here and on the next hop.
         request.headers.popall("DPoP", None)
         if origin not in self._cold:
-            if self._access_token in request.headers.get("Authorization", ""):
+            if self._source.tokens.access_token in request.headers.get("Authorization", ""):
                 del request.headers["Authorization"]
             return await handler(request)
+        tokens = await self._source.current()
         give_back = await _take_slot(request)
         try:
-            response = await self._send(request, handler, origin)
+            response = await self._send(request, handler, origin, tokens.access_token)
+            if self._source.renewable and rejects_token(_head(response)) and not _is_used_up(request):
+                await _release(response)
+                tokens = await self._source.renew(tokens)
+                response = await self._send(request, handler, origin, tokens.access_token)
         except BaseException:
             give_back()
             raise
         _when_released(response, give_back)
         return response
 
-    async def _send(self, request: ClientRequest, handler: ClientHandlerType, origin: str) -> ClientResponse:
+    async def _send(
+        self, request: ClientRequest, handler: ClientHandlerType, origin: str, access_token: Secret
+    ) -> ClientResponse:
+        def make(nonce: str | None) -> Secret:
+            return Secret(self._proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token))
+
         # A Secret, as the proof is: aiohttp's errors print the header fields of their request.
-        request.headers["Authorization"] = Secret(f"DPoP {self._access_token}")
+        request.headers["Authorization"] = Secret(f"DPoP {access_token}")
         async with self._cold[origin].turn() as answered:
-            proving = negotiate(self._nonces, origin, self._proofs.key, lambda nonce: self._proof(request, nonce))
+            proving = negotiate(self._nonces, origin, self._proofs.key, make)
             proof = next(proving)
             while True:
                 request.headers["DPoP"] = proof
                 response = await handler(request)
                 answered()
                 try:
-                    proof = proving.send(HttpResponse(response.status, response.headers))
+                    proof = proving.send(_head(response))
                 except StopIteration:
                     return response
                 except BaseException:
@@ -99,12 +148,12 @@ class DPoPMiddleware:
                 await _release(response)
                 _require_reusable(request, self._nonces.get(origin, self._proofs.key))
 
-    def _proof(self, request: ClientRequest, nonce: str | None) -> Secret:
-        proof = self._proofs.proof(request.method, request.url, nonce=nonce, access_token=self._access_token)
-        return Secret(proof)
-
     def __repr__(self) -> str:
         return f"<DPoPMiddleware for {', '.join(self._cold)}>"
+
+
+def _head(response: ClientResponse) -> HttpResponse:
+    return HttpResponse(response.status, response.headers)
 
 
 def _each(origins: Iterable[str]) -> Iterable[str]:
@@ -125,13 +174,19 @@ async def _release(response: ClientResponse) -> None:
         response.close()
 
 
+def _is_used_up(request: ClientRequest) -> bool:
+    return bool(getattr(request.body, "consumed", False))
+
+
 def _require_reusable(request: ClientRequest, nonce: str | None) -> None:
-    body = request.body
-    if getattr(body, "consumed", False):
+    if _is_used_up(request):
         raise UseDPoPNonce(
             status=401, error_description="the body, a stream, is used up: send the request again", nonce=nonce
         )
 
+
+# A cold start belongs to the cache whose nonce it waits for, so that middlewares which share a cache share it.
+_cold_starts: WeakKeyDictionary[NonceCache, dict[str, ColdStart]] = WeakKeyDictionary()
 
 # As many at once as a pool has connections: a proof is signed when there is one for it, and does not age in the pool's
 # queue. The slots belong to the pool, so that the middlewares of many users on one session share them.

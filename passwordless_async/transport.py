@@ -71,6 +71,7 @@ class Transport:
         self._ssl = True if ssl is None else ssl
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT, timeout))
         self._session: aiohttp.ClientSession | None = None
+        self._api: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         callers = self._callers
@@ -87,7 +88,18 @@ class Transport:
             trust_env=False,
             raise_for_status=False,
         )
+        # For calls of APIs: the same connections, and aiohttp's own defaults for redirects, time-outs and bodies.
+        self._api = aiohttp.ClientSession(
+            connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
         return self
+
+    @property
+    def api(self) -> aiohttp.ClientSession:
+        """A session for calls of APIs, on the same connections; no cookies."""
+        if self._api is None or self._api.closed:
+            raise UsageError("client", "is not open: use it inside async with")
+        return self._api
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -96,6 +108,8 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""
+        if self._api is not None:
+            await self._api.close()
         if self._session is not None:
             await self._session.close()
 

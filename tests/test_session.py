@@ -1,0 +1,224 @@
+"""A user's session: renewal in time and on refusal, each new token set handed over exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from aiohttp import web
+
+from passwordless_async import DPoPKey, InvalidRefreshToken, NotSent, PasswordlessError, TokenSet, UsageError
+from passwordless_async._secret import Secret
+from passwordless_async.client import PasswordlessClient
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+def tokens(number: int = 0, *, lifetime: int | None = 3600, refresh: bool = True) -> TokenSet:
+    return TokenSet(
+        Secret(f"access-{number}"),
+        "DPoP",
+        None if lifetime is None else int(time.time()) + lifetime,
+        "",
+        Secret(f"refresh-{number}") if refresh else None,
+        None,
+        None,
+        DPoPKey.generate(),
+    )
+
+
+class Refreshes:
+    """A refresh in the place of the client's: counts, and fails when told."""
+
+    def __init__(self) -> None:
+        self.spent: list[str] = []
+        self.error: Exception | None = None
+        self.kept: list[TokenSet] = []
+
+    async def __call__(self, stale: TokenSet, **_: Any) -> TokenSet:
+        self.spent.append(str(stale.refresh_token))
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        number = len(self.spent)
+        return attrs.evolve(
+            stale,
+            access_token=Secret(f"access-{number}"),
+            refresh_token=Secret(f"refresh-{number}"),
+            expires_at=int(time.time()) + 3600,
+        )
+
+
+@asynccontextmanager
+async def api(good: set[str]) -> AsyncIterator[tuple[str, list[str]]]:
+    """An API that takes these access tokens and answers 401 invalid_token to others."""
+    seen: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        token = request.headers["Authorization"].removeprefix("DPoP ")
+        await request.read()
+        seen.append(token)
+        if token in good:
+            return web.json_response({"as": token})
+        return web.Response(status=401, headers={"WWW-Authenticate": 'DPoP error="invalid_token", algs="ES256"'})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}", seen
+    await runner.cleanup()
+
+
+@pytest.fixture
+def refreshes() -> Refreshes:
+    """Make refreshes that succeed."""
+    return Refreshes()
+
+
+@pytest.fixture
+async def client(refreshes: Refreshes) -> AsyncIterator[PasswordlessClient]:
+    """Open a client whose refresh is the test's."""
+    async with PasswordlessClient("acme.eu.auth0.com", "client") as opened:
+        opened.refresh = refreshes
+        yield opened
+
+
+async def test_good_tokens_are_used_as_they_are(client: PasswordlessClient, refreshes: Refreshes):
+    """Nothing is refreshed that need not be."""
+    async with api({"access-0"}) as (url, seen):
+        async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
+            assert await response.json() == {"as": "access-0"}
+    assert (["access-0"], []) == (seen, refreshes.spent)
+
+
+@pytest.mark.parametrize("lifetime", [29, 0, -100])
+async def test_tokens_about_to_end_are_renewed_before(client: PasswordlessClient, refreshes: Refreshes, lifetime: int):
+    """Half a minute before its end, and after, an access token is not sent any more."""
+    async with api({"access-1"}) as (url, seen):
+        session = client.session(tokens(lifetime=lifetime), origins=[url], on_refresh=refreshes.kept.append)
+        for _ in range(3):
+            async with session.request("GET", f"{url}/me") as response:
+                assert response.status == 200
+    assert (["access-1"] * 3, ["refresh-0"]) == (seen, refreshes.spent)
+    assert [session.tokens] == refreshes.kept
+
+
+@pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"data": b"bytes"}])
+async def test_a_refused_token_is_renewed_once(client: PasswordlessClient, refreshes: Refreshes, body: dict[str, Any]):
+    """After 401 invalid_token the call is made again with a new token, its body whole."""
+    async with api({"access-1"}) as (url, seen):
+        async with client.request(tokens(), "POST", f"{url}/x", on_refresh=refreshes.kept.append, **body) as response:
+            assert response.status == 200
+    assert ["access-0", "access-1"] == seen
+    assert 1 == len(refreshes.kept)
+
+
+async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refreshes: Refreshes):
+    """A token that is refused although it is new is the caller's to see; nothing is tried for ever."""
+    async with api(set()) as (url, seen):
+        async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
+            assert response.status == 401
+    assert (["access-0", "access-1"], ["refresh-0"]) == (seen, refreshes.spent)
+
+
+async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Refreshes):
+    """All calls of a session that are refused at once share one refresh, and the callback hears of it once."""
+    async with api({"access-1"}) as (url, seen):
+        session = client.session(tokens(), origins=[url], on_refresh=refreshes.kept.append)
+
+        async def call() -> int:
+            async with session.request("GET", f"{url}/me") as response:
+                return response.status
+
+        assert {200} == set(await asyncio.gather(*(call() for _ in range(50))))
+    assert (["refresh-0"], 1) == (refreshes.spent, len(refreshes.kept))
+    assert {"access-0", "access-1"} == set(seen)
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+async def test_nothing_is_refreshed_for_nobody(client: PasswordlessClient, refreshes: Refreshes, *, refresh: bool):
+    """Without a callback, or without a refresh token, the refusal goes to the caller."""
+    keep = None if refresh else refreshes.kept.append
+    async with api(set()) as (url, seen):
+        async with client.request(tokens(lifetime=1, refresh=refresh), "GET", url, on_refresh=keep) as response:
+            assert response.status == 401
+    assert (["access-0"], []) == (seen, refreshes.spent)
+
+
+async def test_a_refresh_that_fails_early_does_not_fail_the_call(client: PasswordlessClient, refreshes: Refreshes):
+    """While the access token is good for some seconds more, the call is made with it."""
+    refreshes.error = NotSent("nothing was sent")
+    async with api({"access-0"}) as (url, _):
+        async with client.request(tokens(lifetime=20), "GET", url, on_refresh=refreshes.kept.append) as response:
+            assert response.status == 200
+        with pytest.raises(NotSent):
+            async with client.request(tokens(lifetime=-1), "GET", url, on_refresh=refreshes.kept.append):
+                pass
+
+
+async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refreshes: Refreshes):
+    """Where the refresh token is no longer good the call ends in that error."""
+    refreshes.error = InvalidRefreshToken(status=403, error="invalid_grant")
+    async with api(set()) as (url, _):
+        with pytest.raises(InvalidRefreshToken):
+            async with client.request(tokens(), "GET", url, on_refresh=refreshes.kept.append):
+                pass
+    assert refreshes.kept == []
+
+
+async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient):
+    """It is awaited before the call goes on: what it keeps is kept."""
+    kept: list[str] = []
+
+    async def keep(renewed: TokenSet) -> None:
+        await asyncio.sleep(0)
+        kept.append(str(renewed.refresh_token))
+
+    async with api({"access-1"}) as (url, _), client.request(tokens(), "GET", url, on_refresh=keep) as response:
+        assert response.status == 200
+        assert kept == ["refresh-1"]
+
+
+async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, refreshes: Refreshes):
+    """A refresh whose only caller is cancelled is finished, and handed to the callback."""
+    async with api({"access-1"}) as (url, _):
+        session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
+        calling = asyncio.create_task(session.current())
+        await asyncio.sleep(0)
+        calling.cancel()
+        await asyncio.wait([calling])
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert calling.cancelled()
+    assert ["refresh-1"] == [str(kept.refresh_token) for kept in refreshes.kept]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"key": None}, "key_missing"),
+        ({"key": DPoPKey.generate(), "jkt": "another"}, "key_mismatch"),
+        ({"issuer": "https://other.example/"}, "usage_error"),
+        ({"client_id": "other"}, "usage_error"),
+        ({"token_type": "Bearer"}, "usage_error"),
+    ],
+)
+async def test_tokens_that_are_not_ours_are_refused(client: PasswordlessClient, changes: dict[str, Any], error: str):
+    """Before anything is sent: a stripped or exchanged key, another tenant's or application's tokens, unbound ones."""
+    with pytest.raises(PasswordlessError) as caught:
+        client.session(attrs.evolve(tokens(), **changes), origins=["https://api.example"])
+    assert caught.value.code == error
+
+
+@pytest.mark.parametrize("url", ["/me", "api.example/me", "ftp://api.example/", "http://api.example/", "", None, 5])
+async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: object):
+    """Plain http, except on loopback, and what is no URL are refused."""
+    with pytest.raises(UsageError):
+        client.request(tokens(), "GET", url)
