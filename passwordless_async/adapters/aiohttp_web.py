@@ -63,7 +63,7 @@ def dpop_middleware(
         if exempt is not None and exempt(request):
             return await handler(request)
         try:
-            # raw_path is the target as it came; request.url has some of its escapes decoded.
+            # raw_path is the target as it came; a URL object may have its escapes rewritten.
             admitted = await gate.admit(request.method, request.raw_path, request.headers)
         except (InvalidDPoPProof, UseDPoPNonce) as error:
             return web.json_response(refusal_body(error), status=error.status, headers=refusal_headers(error))

@@ -62,7 +62,8 @@ def path_of(target: str) -> str | None:
 
 
 def _authority(scheme: str, authority: str) -> str | None:
-    if not authority.isascii() or _BROKEN_ESCAPE.search(authority):
+    # The Kelvin sign is a k in lower case.
+    if not authority.isascii():
         return None
     match = _HOST.fullmatch(_ESCAPE.sub(_unescape, authority).lower())
     if match is None:

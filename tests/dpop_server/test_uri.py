@@ -104,3 +104,11 @@ def test_examples_of_the_standard():
     assert normalize("HTTP://a/./b/../b/%63/%7bfoo%7d") == "http://a/b/c/%7Bfoo%7D"
     for url in ("http://example.com", "http://example.com/", "http://example.com:/", "http://example.com:80/"):
         assert normalize(url) == "http://example.com/"
+
+
+def test_what_has_no_normal_form():
+    """RFC 3986 §2: beyond ASCII there is no URL, and a letter that folds into ASCII is not that letter."""
+    assert normalize("https://\u212aelvin.example/") is None
+    assert normalize_path("/\u00e9") is None
+    assert normalize("https://api.example/%zz") is None
+    assert normalize("https://api%zz.example/") is None
