@@ -1,0 +1,239 @@
+"""A login and what follows it, against a tenant that verifies every proof and every assertion."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from joserfc import jws
+
+from passwordless_async import (
+    ClientAuth,
+    ClientSecretBasic,
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    InvalidRefreshToken,
+    InvalidToken,
+    KeyMismatch,
+    KeyMissing,
+    NoClientAuth,
+    NotSenderConstrained,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PrivateKeyJwt,
+    TlsClientAuth,
+    TokenSet,
+    UsageError,
+)
+from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ADA = Email("ada@example.com")
+SCOPE = "openid email offline_access"
+TOKEN = "/oauth/token"
+METHODS = [
+    "none",
+    "client_secret_post",
+    "client_secret_basic",
+    "private_key_jwt RS256",
+    "private_key_jwt RS384",
+    "private_key_jwt PS256",
+    "private_key_jwt ES256",
+    "tls_client_auth",
+    "self_signed_tls_client_auth",
+]
+NONCES = {
+    "no nonce": {"public_nonce_required": False, "nonce_in_answers": "never"},
+    "a nonce": {"public_nonce_required": True, "confidential_nonce_required": True, "userinfo_nonce_required": True},
+    "single-use nonces": {
+        "public_nonce_required": True,
+        "confidential_nonce_required": True,
+        "userinfo_nonce_required": True,
+        "single_use_nonces": True,
+    },
+    "rotation at every request": {
+        "public_nonce_required": True,
+        "confidential_nonce_required": True,
+        "nonce_rotation": 1,
+    },
+}
+
+
+@asynccontextmanager
+async def opened(method: str, **settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
+    """Run a tenant and open a client that authenticates by this method, over TLS where that is what it takes."""
+    ca = ThrowAwayCa()
+    certificate = ca.issue("tls-client") if method == "tls_client_auth" else ca.self_signed("tls-client")
+    tls = method.endswith("tls_client_auth")
+    trusted = (certificate,) if method.startswith("self_signed") else ()
+    name, _, algorithm = method.partition(" ")
+    if trusted:
+        settings["self_signed_certificates"] = (certificate.thumbprint,)
+    tenant = LocalTenant(TenantSettings(**settings), ssl=ca.server_context(trusted=trusted) if tls else None)
+    async with tenant:
+        known = tenant.client_for(name, *([algorithm] if algorithm else []))
+        ways: dict[str, Any] = {
+            "none": NoClientAuth,
+            "client_secret_post": lambda: ClientSecretPost(known.secret),
+            "client_secret_basic": lambda: ClientSecretBasic(known.secret),
+            "private_key_jwt": lambda: PrivateKeyJwt(
+                known.private_pem, algorithm=algorithm, key_id=known.private_jwk["kid"]
+            ),
+        }
+        auth: ClientAuth = TlsClientAuth(ca.client_context(certificate)) if tls else ways[name]()
+        async with PasswordlessClient(tenant.url, known.client_id, client_auth=auth) as client:
+            yield tenant, client
+
+
+async def log_in(tenant: LocalTenant, client: PasswordlessClient, who: Email = ADA, **parameters: Any) -> TokenSet:
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), **{"scope": SCOPE, **parameters})
+
+
+@pytest.mark.parametrize("nonces", NONCES)
+@pytest.mark.parametrize("method", METHODS)
+async def test_every_grant_by_every_authentication(method: str, nonces: str):
+    """Login, refresh, userinfo and revocation pass; no proof and no assertion goes twice; the key stays the same."""
+    async with opened(method, **NONCES[nonces]) as (tenant, client):
+        first = await log_in(tenant, client, audience=BOUND_API)
+        second = await client.refresh(first)
+        third = await client.refresh(second)
+        assert (await client.userinfo(third))["sub"] == third.claims["sub"] == first.claims["sub"]
+        await client.revoke(third)
+        with pytest.raises(InvalidRefreshToken):
+            await client.refresh(third)
+    assert {first.key.thumbprint} == {tokens.jkt for tokens in (first, second, third)}
+    assert 3 == len({tokens.access_token for tokens in (first, second, third)})
+    proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in tenant.requests if r.proof]
+    assert len(proofs) == len(set(proofs))
+    assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
+    asserted = [r for r in tenant.requests if b"client_assertion" in r.body]
+    assert tenant.stats.assertions_accepted == len(asserted)
+    assert bool(asserted) == method.startswith("private_key_jwt")
+
+
+async def test_a_hundred_refreshes_at_once():
+    """One request on the wire, one rotation, a hundred equal results; who is cancelled disturbs nobody."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        before = tenant.stats.token_requests
+        refreshing = [asyncio.create_task(client.refresh(tokens)) for _ in range(100)]
+        await asyncio.sleep(0)
+        refreshing[0].cancel()
+        refreshing[50].cancel()
+        results = await asyncio.gather(*refreshing, return_exceptions=True)
+        renewed = {id(result) for result in results if isinstance(result, TokenSet)}
+        assert (1, 98) == (len(renewed), sum(isinstance(result, TokenSet) for result in results))
+        assert (1, 1) == (tenant.stats.token_requests - before, tenant.stats.refresh_rotations)
+        late = await client.refresh(tokens)
+        assert {id(late)} == renewed
+        assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+
+
+async def test_a_refresh_token_without_rotation_stays():
+    """Where the service sends no new refresh token the old one is kept with the new tokens."""
+    async with opened("none", refresh_rotation=False) as (tenant, client):
+        first = await log_in(tenant, client)
+        second = await client.refresh(first)
+        assert second.refresh_token == first.refresh_token
+        assert second.access_token != first.access_token
+
+
+async def test_a_scope_can_be_narrowed():
+    """The new access token has the scope that was asked for."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        assert (await client.refresh(tokens, scope="openid")).scope == "openid"
+
+
+async def test_reuse_ends_the_family():
+    """A refresh token that was spent elsewhere is refused, and with it everything that came of the login."""
+    async with opened("none") as (tenant, client):
+        first = await log_in(tenant, client)
+        second = await client.refresh(first)
+        async with PasswordlessClient(tenant.url, tenant.public_client_id) as thief:
+            with pytest.raises(InvalidRefreshToken):
+                await thief.refresh(first)
+        with pytest.raises(InvalidRefreshToken):
+            await client.refresh(second)
+        assert (1, 1) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"key": None}, KeyMissing),
+        ({"key": DPoPKey.generate()}, KeyMismatch),
+        ({"issuer": "https://other.example/"}, UsageError),
+        ({"client_id": "other"}, UsageError),
+        ({"refresh_token": None}, UsageError),
+    ],
+)
+async def test_nothing_is_sent_for_tokens_that_are_not_whole(changes: dict[str, Any], error: type[Exception]):
+    """A stripped or exchanged key, another tenant's tokens, no refresh token: typed, before anything is sent."""
+    async with opened("none") as (tenant, client):
+        tokens = attrs.evolve(await log_in(tenant, client), **changes)
+        before = tenant.stats.wire_requests
+        with pytest.raises(error):
+            await client.refresh(tokens)
+        if "refresh_token" not in changes:
+            with pytest.raises(error):
+                await client.userinfo(tokens)
+        if "key" not in changes:
+            with pytest.raises(error):
+                await client.revoke(tokens)
+        assert tenant.stats.wire_requests == before
+        with pytest.raises(UsageError, match="tokens: must be a TokenSet"):
+            await client.refresh("a refresh token")
+
+
+async def test_a_stolen_refresh_token_is_of_no_use():
+    """Without the key it was bound to, the tenant refuses it."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        stolen = attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None)
+        with pytest.raises(Exception, match="thumbprints don't match"):
+            await client.refresh(stolen)
+
+
+async def test_an_access_token_that_ended():
+    """Userinfo tells an access token that is no longer good from other refusals."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        tenant.revoke_access_tokens(ADA)
+        with pytest.raises(InvalidToken):
+            await client.userinfo(tokens)
+
+
+async def test_a_downgraded_login_leaves_nothing_behind():
+    """The refresh token of an answer that is refused is revoked before the error is raised."""
+    async with opened("none") as (tenant, client):
+        with pytest.raises(NotSenderConstrained):
+            await log_in(tenant, client, audience=PLAIN_API)
+        assert (1, [True]) == (tenant.stats.revoke_requests, [family.revoked for family in tenant.refresh_families])
+
+
+async def test_a_failing_revocation_hides_no_downgrade():
+    """Where the revocation fails too, the downgrade is what the caller hears of."""
+    async with opened("none") as (tenant, client):
+        tenant.faults.add(Fault.DROP_BEFORE_READ, path="/oauth/revoke")
+        with pytest.raises(NotSenderConstrained):
+            await log_in(tenant, client, audience=PLAIN_API)
+
+
+async def test_a_refresh_whose_answer_is_lost():
+    """Nobody knows whether the refresh token is spent, and it is not sent again."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN)
+        before = tenant.stats.token_requests
+        with pytest.raises(OutcomeUnknown):
+            await client.refresh(tokens)
+        assert tenant.stats.token_requests == before + 1
