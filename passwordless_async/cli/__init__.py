@@ -14,7 +14,6 @@ _HINT = "passwordless-async: the command line needs its libraries: pip install '
 def main() -> int:
     """Run the command line and return the exit status."""
     try:
-        interrupt.listen()
         # Here and not at the top: the libraries may be absent, and importing them takes long enough for a Ctrl-C.
         from passwordless_async.cli.app import run  # noqa: PLC0415
 
@@ -27,4 +26,4 @@ def main() -> int:
         sys.stderr.write(_HINT)
         return 1
     finally:
-        interrupt.ignore()
+        interrupt.ignore()  # an interpreter that is interrupted as it ends complains

@@ -1,7 +1,7 @@
-"""Ctrl-C, once: the first ends in order what is under way; the ones that follow must not break that off.
+"""Ctrl-C, once: the first ends in order what is under way, and the ones that follow do not break that off.
 
-What has to be ended in order is bounded in time, so nobody who presses the keys twice waits long. Afterwards the
-process has nothing left to do but to end, and the signal stays ignored.
+What is ended in order is bounded in time, so nobody who presses the keys twice waits long. Afterwards the process has
+nothing left to do but to end, and the signal stays ignored.
 """
 
 from __future__ import annotations
@@ -19,15 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def listen() -> None:
-    """Turn the first Ctrl-C of this process into :class:`KeyboardInterrupt`, and ignore the others."""
-    # Where it is ignored from the start, as in the background of a shell script, it stays so.
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _raise)
-
-
 def ignore() -> None:
-    """Ignore Ctrl-C from here on: all is done, and an interpreter that is interrupted as it ends complains."""
+    """Ignore Ctrl-C from here on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -51,6 +44,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(task.cancel)
 
+        # Where it is ignored from the start, as in the background of a shell script, it stays so.
         if before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, cancel)
         return await main
@@ -65,8 +59,3 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     if interrupted:
         raise KeyboardInterrupt
     return result
-
-
-def _raise(_number: int, _frame: FrameType | None) -> None:
-    ignore()
-    raise KeyboardInterrupt

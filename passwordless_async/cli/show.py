@@ -52,13 +52,14 @@ class Bar:
     """Progress on standard error; silent where that is not a terminal."""
 
     def __init__(self) -> None:
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             _Pace(),
             console=Console(stderr=True),
             refresh_per_second=_REFRESH,
-            disable=sys.stderr is None or not sys.stderr.isatty(),
+            disable=not self._shown,
         )
 
     def phase(self, description: str, total: int, unit: str) -> Callable[[], None]:
@@ -75,13 +76,15 @@ class Bar:
         return partial(self._progress.advance, self._progress.add_task(description, total=total, unit=unit))
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._shown:
+            self._progress.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._shown:
+            self._progress.stop()
 
 
 class _Pace(ProgressColumn):

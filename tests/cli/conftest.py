@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -119,11 +120,18 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._screen, text.encode())
 
-    def end(self) -> int:
-        """Read until no process holds the terminal any more; return the program's status."""
-        while self._read():
-            pass
-        return self._process.wait(PATIENCE)
+    def end(self, *, pressing: str = "") -> int:
+        """Press a key, read until no process holds the terminal any more, and return the program's status.
+
+        The key is pressed again when nothing happens: a signal that comes between Python's last look for one and
+        the system call that waits for input is not seen before the next.
+        """
+        self.type(pressing)
+        while True:
+            if not select.select([self._screen], [], [], 2.0)[0]:
+                self.type(pressing)
+            elif not self._read():
+                return self._process.wait(PATIENCE)
 
     def _read(self) -> str:
         try:
@@ -185,9 +193,18 @@ def tenant() -> Iterator[LocalTenant]:
     loop.close()
 
 
-@pytest.fixture
-def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Return what sends this process the signal of Ctrl-C, and undo what the program made of it."""
-    before = signal.getsignal(signal.SIGINT)
-    yield lambda: os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture(autouse=True)
+def sigint() -> Iterator[None]:
+    """Have Ctrl-C mean what it does by default, here and in what is started from here, and undo what became of it.
+
+    A shell that runs the tests in its background has it ignored, and every process inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def ctrl_c() -> Callable[[], None]:
+    """Return what sends this process the signal of Ctrl-C."""
+    return lambda: os.kill(os.getpid(), signal.SIGINT)

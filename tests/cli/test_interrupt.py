@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("moment", ["Sending codes", "Logging in"])
 def test_in_a_terminal(moment: str, keys: str, terminal: Callable[..., Any]):
     """Ctrl-C, pressed once or more, ends the program and its tenant: nothing holds the terminal afterwards."""
-    screen = terminal("demo", "--users", "600" if moment == "Logging in" else "50000")
+    screen = terminal("demo", "--users", "3000" if moment == "Logging in" else "50000")
     screen.until(moment)
-    screen.type(keys)
-    assert 130 == screen.end()
+    assert 130 == screen.end(pressing=keys)
     assert "Traceback" not in screen.shown
     assert "Error" not in screen.shown
     # The cursor that the progress display hid is there again.
@@ -49,7 +48,6 @@ def test_run_ends_in_order(times: int, ctrl_c: Callable[[], None]):
     assert ["ended in order"] == log
 
 
-@pytest.mark.usefixtures("ctrl_c")
 def test_run_leaves_the_signal_as_it_was():
     """What ends by itself leaves the signal as it was."""
 
@@ -61,7 +59,6 @@ def test_run_leaves_the_signal_as_it_was():
     assert before is signal.getsignal(signal.SIGINT)
 
 
-@pytest.mark.usefixtures("ctrl_c")
 def test_run_raises_what_is_raised():
     """A failure is not taken for Ctrl-C."""
 
@@ -91,15 +88,5 @@ def test_ignored_from_the_start(ctrl_c: Callable[[], None]):
         return 42
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    interrupt.listen()
     assert 42 == interrupt.run(go_on())
     assert signal.SIG_IGN is signal.getsignal(signal.SIGINT)
-
-
-def test_listen(ctrl_c: Callable[[], None]):
-    """Outside of an event loop the first Ctrl-C is raised, and the second is not."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupt.listen()
-    with pytest.raises(KeyboardInterrupt):
-        ctrl_c()
-    ctrl_c()

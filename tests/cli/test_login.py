@@ -260,8 +260,7 @@ def test_ctrl_c_at_a_prompt(question: str, terminal: Callable[..., Any], tenant:
     if question == "Code: ":
         screen.type(f"{secret}\n")
         screen.until(question)
-    screen.type("\x03")
-    assert 130 == screen.end()
+    assert 130 == screen.end(pressing="\x03")
     assert "Traceback" not in screen.shown
     assert "Error" not in screen.shown
 
@@ -273,6 +272,5 @@ def test_end_of_input_at_the_secret(terminal: Callable[..., Any], tenant: LocalT
         *("--email", ADA.address, "--client-secret-from", "prompt"),
     )
     screen.until("Client secret: ")
-    screen.type("\x04")
-    assert 0 != screen.end()
+    assert 0 != screen.end(pressing="\x04")
     assert "Traceback" not in screen.shown
