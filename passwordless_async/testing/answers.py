@@ -119,6 +119,30 @@ MFA_REQUIRED = Refusal(
     "Multifactor authentication required",
     {"mfa_token": "Fe26.2*local-tenant*mfa", "mfa_requirements": {"challenge": [{"type": "otp"}]}},
 )
+MFA_MALFORMED = Refusal(403, "invalid_grant", "Malformed mfa_token")
+MFA_EXPIRED = Refusal(401, "expired_token", "mfa_token is expired")
+OOB_EXPIRED = Refusal(401, "expired_token", "oob_code is expired")
+MFA_DENIED = {
+    "invalid_grant": Refusal(403, "invalid_grant", "MFA Authorization rejected."),
+    "access_denied": Refusal(403, "access_denied", "MFA Authorization rejected."),
+}
+AUTHORIZATION_PENDING = Refusal(
+    400, "authorization_pending", "Authorization pending: please repeat the request in a few seconds."
+)
+SLOW_DOWN = Refusal(
+    400,
+    "slow_down",
+    "You are polling faster than allowed. Please slow down and repeat the request in some time.",
+)
+UNSUPPORTED_CHALLENGE = Refusal(
+    401, "unsupported_challenge_type", "The user does not support any of the requested challenge types"
+)
+ASSOCIATION_REQUIRED = Refusal(
+    403,
+    "association_required",
+    "User is not enrolled. You can use /mfa/associate endpoint to enroll the first authenticator.",
+)
+ALREADY_ENROLLED = Refusal(403, "access_denied", "User is already enrolled.")
 ACCESS_DENIED = Refusal(403, "access_denied", "Access denied.")
 USER_BLOCKED = Refusal(401, "unauthorized", "user is blocked")
 ACCOUNT_BLOCKED = Refusal(

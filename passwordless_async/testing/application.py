@@ -12,6 +12,7 @@ from passwordless_async.testing.answers import Refused
 from passwordless_async.testing.challenges import TOKEN_PATH, USERINFO_PATH
 from passwordless_async.testing.discovery_endpoints import key_set, openid_configuration
 from passwordless_async.testing.faults import FaultOptions
+from passwordless_async.testing.mfa_endpoints import associate, authenticators, challenge
 from passwordless_async.testing.plays import PLAYS, Play
 from passwordless_async.testing.records import RecordedRequest
 from passwordless_async.testing.revoke_endpoint import revoke
@@ -35,6 +36,9 @@ ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     TOKEN_PATH: ("POST", token),
     REVOKE_PATH: ("POST", revoke),
     USERINFO_PATH: ("GET", userinfo),
+    "/mfa/authenticators": ("GET", authenticators),
+    "/mfa/challenge": ("POST", challenge),
+    "/mfa/associate": ("POST", associate),
     "/.well-known/openid-configuration": ("GET", openid_configuration),
     "/.well-known/jwks.json": ("GET", key_set),
 }

@@ -23,6 +23,7 @@ def openid_configuration(exchange: Exchange) -> web.Response:
             "token_endpoint": f"{issuer}oauth/token",
             "revocation_endpoint": f"{issuer}oauth/revoke",
             "userinfo_endpoint": f"{issuer}userinfo",
+            "mfa_challenge_endpoint": f"{issuer}mfa/challenge",
             "jwks_uri": f"{issuer}.well-known/jwks.json",
             "grant_types_supported": list(GRANTS),
             "response_types_supported": ["code"],

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.testing.answers import invalid_request
+from passwordless_async.testing import answers
+from passwordless_async.testing.answers import Refusal, Refused, invalid_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,3 +61,16 @@ class Prepared:
 
     audience: str | None
     redeem: Callable[[str | None], Grant]
+
+
+def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None:
+    """Check that a proof is by the key that something is bound to.
+
+    Raises:
+        Refused: There is no proof, or it is by another key.
+    """
+    if bound_to is None or key == bound_to:
+        return
+    if key is None:
+        raise Refused(Refusal(400, "invalid_dpop_proof", "DPoP proof is missing"))
+    raise Refused(answers.OTHER_KEY[state.settings.other_key_error])

@@ -33,13 +33,14 @@ def prepare(request: TokenRequest) -> Prepared:
     def redeem(key: str | None) -> Grant:
         _spend(state, user, otp)
         state.users.add(user)
-        return Grant(
+        grant = Grant(
             user=user,
             client_id=request.application.client_id,
             scope=request.scope,
             audience=request.audience,
             key=key,
         )
+        return state.mfa.demand(grant)
 
     return Prepared(request.audience, redeem)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async.testing import answers
 from passwordless_async.testing.answers import Refusal, Refused
-from passwordless_async.testing.grants import Prepared
+from passwordless_async.testing.grants import Prepared, check_key
 from passwordless_async.testing.tokens import Grant
 
 if TYPE_CHECKING:
@@ -44,19 +44,6 @@ def prepare(request: TokenRequest) -> Prepared:
         )
 
     return Prepared(audience, redeem)
-
-
-def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None:
-    """Check that a proof is by the key that something is bound to.
-
-    Raises:
-        Refused: There is no proof, or it is by another key.
-    """
-    if bound_to is None or key == bound_to:
-        return
-    if key is None:
-        raise Refused(Refusal(400, "invalid_dpop_proof", "DPoP proof is missing"))
-    raise Refused(answers.OTHER_KEY[state.settings.other_key_error])
 
 
 def _narrowed(state: TenantState, family: RefreshFamily, asked: tuple[str, ...]) -> tuple[str, ...]:

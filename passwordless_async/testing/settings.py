@@ -13,16 +13,17 @@ from passwordless_async.errors import UsageError
 from passwordless_async.testing.settings_clients import ClientSettings
 from passwordless_async.testing.settings_limits import LimitSettings
 from passwordless_async.testing.settings_logins import LoginSettings
+from passwordless_async.testing.settings_mfa import MfaSettings
 from passwordless_async.testing.settings_proofs import ProofSettings
 from passwordless_async.testing.settings_tokens import TokenSettings
 
 
 @attrs.frozen(kw_only=True, slots=False)
-class TenantSettings(ClientSettings, LoginSettings, ProofSettings, TokenSettings, LimitSettings):
+class TenantSettings(ClientSettings, LoginSettings, MfaSettings, ProofSettings, TokenSettings, LimitSettings):
     """How a :class:`~passwordless_async.testing.LocalTenant` behaves; every argument is keyword-only.
 
-    The arguments are those of :class:`ClientSettings`, :class:`LoginSettings`, :class:`ProofSettings`,
-    :class:`TokenSettings` and :class:`LimitSettings`, where each is described.
+    The arguments are those of :class:`ClientSettings`, :class:`LoginSettings`, :class:`MfaSettings`,
+    :class:`ProofSettings`, :class:`TokenSettings` and :class:`LimitSettings`, where each is described.
 
     Raises:
         UsageError: A number is out of its range.
@@ -45,6 +46,11 @@ _AT_LEAST_ONE = (
     "code_length",
     "code_lifetime",
     "max_attempts",
+    "mfa_rounds",
+    "mfa_token_lifetime",
+    "mfa_code_lifetime",
+    "mfa_polls_per_minute",
+    "mfa_max_attempts",
     "refresh_lifetime",
     "refresh_idle_lifetime",
     "nonce_rotation",

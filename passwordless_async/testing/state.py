@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from passwordless_async.testing.clock import TenantClock
+    from passwordless_async.testing.mfa import Mfa
     from passwordless_async.testing.outbox import Outbox
     from passwordless_async.testing.records import RequestLog
     from passwordless_async.testing.settings import TenantSettings
@@ -40,6 +41,7 @@ class TenantState:
         stats: What it counted.
         requests: What arrived.
         users: Whom it knows.
+        mfa: Their second factors.
     """
 
     url: str
@@ -49,6 +51,7 @@ class TenantState:
     stats: TenantStats
     requests: RequestLog
     users: Users
+    mfa: Mfa
     assertions: Assertions = attrs.field(init=False)
     codes: CodeBook = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)

@@ -30,6 +30,9 @@ class TenantStats:
         refresh_rotations: Refresh tokens that were replaced by another one.
         refresh_reuse_detected: Refresh tokens that were used after that, outside the leeway.
         families_revoked: Families of refresh tokens that ended by that, or by a revocation.
+        mfa_required: Logins that were told to bring a second factor.
+        mfa_challenges: Challenges that were asked for at ``/mfa/challenge``.
+        mfa_polls: Token requests that asked whether the user has approved.
         faults_played: Requests that met a fault.
         assertions_accepted: Client assertions that passed every check; each has another ``jti``.
         assertions_replayed: Client assertions that were refused because their ``jti`` was used before.
@@ -53,6 +56,9 @@ class TenantStats:
     refresh_rotations: int = 0
     refresh_reuse_detected: int = 0
     families_revoked: int = 0
+    mfa_required: int = 0
+    mfa_challenges: int = 0
+    mfa_polls: int = 0
     faults_played: int = 0
     assertions_accepted: int = 0
     assertions_replayed: int = 0

@@ -10,6 +10,7 @@ from aiohttp import web
 from passwordless_async.testing.application import TenantApplication
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.faults import Faults
+from passwordless_async.testing.mfa import Mfa
 from passwordless_async.testing.outbox import Outbox
 from passwordless_async.testing.ready_clients import ReadyClient, ready_client
 from passwordless_async.testing.records import RequestLog
@@ -46,7 +47,8 @@ class LocalTenant:
         faults: What goes wrong.
         stats: What it counted.
         clock: Its clock, which tests can move.
-        users: Who has an account.
+        users: Who has an account, and with which second factors.
+        mfa: What the users do with their second factors.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LocalTenant:
         self.requests = RequestLog(self.settings.requests_kept)
         self.stats = TenantStats()
         self.users = Users()
+        self.mfa = Mfa(self.settings, self.clock, self.users, self.stats)
         self.faults = Faults()
         self._host = host
         self._port = port
@@ -135,7 +138,7 @@ class LocalTenant:
         scheme = "http" if self._ssl is None else "https"
         self._url = f"{scheme}://{self._host}:{listener.getsockname()[1]}"
         self._state = TenantState(
-            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users
+            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
         )
         application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
+
+from passwordless_async.testing.factors import BY_CODE, KINDS, RECOVERY, Factor, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Named(Protocol):
@@ -58,15 +63,76 @@ class User:
         return f"User({self.subject!r})"
 
 
+@attrs.define(eq=False)
+class Account:
+    """What the tenant knows about a user.
+
+    Attributes:
+        factors: The second factors.
+        blocked: Whether an administrator blocked the user.
+        database: Whether the database connections know the user too.
+        failures: Wrong codes in a row.
+    """
+
+    factors: list[Factor] = attrs.field(factory=list)
+    blocked: bool = False
+    database: bool = False
+    failures: int = 0
+
+    @property
+    def active(self) -> list[Factor]:
+        """The factors that were confirmed."""
+        return [factor for factor in self.factors if factor.active]
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether there is a second factor; a recovery code alone is none."""
+        return any(factor.kind != RECOVERY for factor in self.active)
+
+
 @attrs.define
 class Users:
     """The accounts: whoever logged in once, or was added by a test."""
 
-    _known: set[User] = attrs.field(factory=set, init=False, repr=False)
+    _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
 
-    def add(self, who: Named) -> None:
-        """Give somebody an account, as if they had logged in before."""
-        self._known.add(User.of(who))
+    def add(self, who: Named, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False) -> None:
+        """Give somebody an account, as if they had logged in before.
+
+        Args:
+            who: Whom.
+            mfa: Second factors to add: ``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery-code``.
+            blocked: Whether they are blocked.
+            database: Whether the database connections know them too.
+
+        Raises:
+            ValueError: There is no such factor.
+        """
+        user = User.of(who)
+        factors = [_factor(kind, user) for kind in mfa]
+        account = self._accounts.setdefault(user, Account())
+        account.factors += factors
+        account.blocked = account.blocked or blocked
+        account.database = account.database or database
+
+    def block(self, who: Named) -> None:
+        """Block somebody: each login from now on is refused with 401 "user is blocked"."""
+        self.add(who, blocked=True)
+
+    def unblock(self, who: Named) -> None:
+        """Lift a block, the one by brute-force protection included."""
+        account = self.account(User.of(who))
+        account.blocked, account.failures = False, 0
+
+    def account(self, user: User) -> Account:
+        """Return what is known about a user; of somebody without an account that is nothing."""
+        return self._accounts.get(user, Account())
 
     def __contains__(self, user: User) -> bool:
-        return user in self._known
+        return user in self._accounts
+
+
+def _factor(kind: str, user: User) -> Factor:
+    if kind not in KINDS:
+        raise ValueError(f"there is no factor {kind!r}; there are {', '.join(KINDS)}")
+    return Factor(kind, masked(user.username) if kind in BY_CODE else None)

@@ -180,6 +180,16 @@ class Wire:
         }
         return await self.token(form, proof=proof)
 
+    async def mfa(self, grant: str, mfa_token: str, *, proof: str | None = ABSENT, **members: Any) -> Answer:
+        """Send the grant of a second factor: ``otp``, ``oob`` or ``recovery-code``."""
+        form = {
+            "grant_type": f"http://auth0.com/oauth/grant-type/mfa-{grant}",
+            "client_id": self.tenant.public_client_id,
+            "mfa_token": mfa_token,
+            **members,
+        }
+        return await self.token(form, proof=proof)
+
     async def login(self, **members: Any) -> Answer:
         """Start, learn a nonce if none is known, exchange."""
         await self.start()
