@@ -44,13 +44,14 @@ from passwordless_async.errors import (
     VerificationRequired,
     WrongCode,
 )
-from passwordless_async.identity import Email, Login, Phone
+from passwordless_async.identity import AuthSession, Email, Login, Phone
 from passwordless_async.middleware import DPoPMiddleware
 from passwordless_async.session import UserSession
 from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 
 __all__ = [
     "AccessDenied",
+    "AuthSession",
     "ClientAuth",
     "ClientSecretBasic",
     "ClientSecretPost",

@@ -51,6 +51,11 @@ def printable(argument: str, value: object, *, at_most: int) -> str:
     return value
 
 
+def optional(argument: str, value: object) -> str | None:
+    """Return an identifier or a URL in any script, or None."""
+    return None if value is None else printable(argument, value, at_most=MAX_AUDIENCE)
+
+
 def scope(value: object) -> str | None:
     """Return a scope (RFC 6749 §3.3), or None."""
     if value is None:

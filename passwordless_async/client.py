@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
     from passwordless_async._secret import Secret
     from passwordless_async.auth0 import IpAddress, Send
+    from passwordless_async.auth0.database import DeliveryMethod
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.flow import Flow
-    from passwordless_async.identity import Email, Phone
+    from passwordless_async.identity import AuthSession, Email, Phone
     from passwordless_async.session import OnRefresh
     from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
     from passwordless_async.wire import HttpRequest, HttpResponse
@@ -142,23 +143,62 @@ class PasswordlessClient:
         async with self._slots:
             return await drive(starting, self._transport.send)
 
-    async def exchange(
+    async def start_database(
         self,
         who: Email | Phone,
+        *,
+        connection: str,
+        allow_signup: bool = False,
+        delivery_method: DeliveryMethod = "text",
+        forwarded_for: IpAddress | None = None,
+    ) -> AuthSession:
+        """Ask for a code for a user of a database connection (early access at Auth0).
+
+        Args:
+            who: The user.
+            connection: The name of the connection.
+            allow_signup: Whether a user whom the connection does not know is signed up.
+            delivery_method: ``text`` or, for a phone, ``voice``.
+            forwarded_for: As for :meth:`start`.
+
+        Returns:
+            What to give to :meth:`exchange` in the place of the user.
+
+        Raises:
+            As :meth:`start`.
+        """
+        starting = flow.start_database(
+            self._tenant,
+            user("who", who),
+            connection=connection,
+            allow_signup=allow_signup,
+            delivery_method=delivery_method,
+            forwarded_for=forwarded_for,
+        )
+        async with self._slots:
+            return await drive(starting, self._transport.send)
+
+    async def exchange(
+        self,
+        who: Email | Phone | AuthSession,
         otp: str,
         *,
         scope: str | None = None,
         audience: str | None = None,
+        resource: str | None = None,
+        redirect_uri: str | None = None,
         key: DPoPKey | None = None,
         forwarded_for: IpAddress | None = None,
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
 
         Args:
-            who: The user, exactly as given to :meth:`start`.
+            who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` gave.
             otp: The code that the user typed; it is spent once it is sent.
             scope: The scope: ``openid`` for an ID token, ``offline_access`` for a refresh token.
             audience: The identifier of the API that the access token is for.
+            resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
+            redirect_uri: A callback URL of the application, for tenants that insist on one.
             key: The key to bind the tokens to; one is made for this login unless given.
             forwarded_for: As for :meth:`start`.
 
@@ -175,7 +215,7 @@ class PasswordlessClient:
             OutcomeUnknown: The code left and no usable answer came: it may be spent.
         """
         otp, key = conceal(otp), hide(key)
-        login = Login(who, otp, scope=scope, audience=audience, key=key)
+        login = Login(who, otp, scope=scope, audience=audience, resource=resource, redirect_uri=redirect_uri, key=key)
         return await self._exchange(login, forwarded_for)
 
     def exchange_many(

@@ -101,10 +101,21 @@ class OAuthError(PasswordlessError):
 
 
 class WrongCode(OAuthError):
-    """The code is wrong, was used before, or a newer one was sent."""
+    """The code is wrong, was used before, or a newer one was sent.
+
+    Attributes:
+        attempts_left: How many more failures the code survives at the most, as far as this client has counted; the
+            service does not say. None where it was not counted.
+    """
 
     code = "wrong_code"
     advice = "Ask the user for the newest code; after three failures start again."
+
+    def __init__(
+        self, *, status: int, error: str, error_description: str = "", attempts_left: int | None = None
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.attempts_left = attempts_left
 
 
 class CodeExpired(OAuthError):

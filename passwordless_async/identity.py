@@ -86,14 +86,37 @@ class Phone:
 
 @always_printable
 @attrs.frozen(init=False)
+class AuthSession:
+    """A user of a database connection to whom a code was sent; what ``start_database`` gives and ``exchange`` takes.
+
+    Args:
+        auth_session: The service's own handle, which stands for the user in the grant.
+        who: The user.
+    """
+
+    auth_session: Secret = attrs.field(repr=redacted)
+    who: Email | Phone
+
+    def __init__(self, auth_session: str, who: Email | Phone) -> None:
+        auth_session = conceal(auth_session)
+        self.__attrs_init__(
+            auth_session=Secret(_check.text("auth_session", auth_session, at_most=_check.MAX_SECRET)),
+            who=user("who", who),
+        )
+
+
+@always_printable
+@attrs.frozen(init=False)
 class Login:
     """One user and the code that they typed: what an exchange needs.
 
     Args:
-        who: The user, exactly as given to ``start``.
+        who: The user, exactly as given to ``start``, or what ``start_database`` gave.
         otp: The one-time code; visible ASCII, at most 40 characters.
         scope: The scope to ask for (RFC 6749 §3.3), for example ``openid offline_access``.
         audience: The identifier of the API that the access token is for.
+        resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
+        redirect_uri: A callback URL of the application, for tenants that insist on one.
         key: The key to bind the tokens to; one is made for this login unless given.
         tag: The caller's own, handed back untouched in the :class:`~passwordless_async.Outcome`.
 
@@ -101,20 +124,24 @@ class Login:
         UsageError: An argument is not of its form.
     """
 
-    who: Email | Phone
+    who: Email | Phone | AuthSession
     otp: Secret = attrs.field(repr=redacted)
     scope: str | None
     audience: str | None
+    resource: str | None
+    redirect_uri: str | None
     key: DPoPKey | None
     tag: Any = attrs.field(eq=False)
 
     def __init__(
         self,
-        who: Email | Phone,
+        who: Email | Phone | AuthSession,
         otp: str,
         *,
         scope: str | None = None,
         audience: str | None = None,
+        resource: str | None = None,
+        redirect_uri: str | None = None,
         key: DPoPKey | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
@@ -122,11 +149,15 @@ class Login:
         # By what it can do: the class is of a layer above this one.
         if key is not None and not hasattr(type(key), "header_segment"):
             raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
+        if audience is not None and resource is not None:
+            raise UsageError("resource", "stands in place of audience: give one of them")
         self.__attrs_init__(
-            who=user("who", who),
+            who=who if isinstance(who, AuthSession) else user("who", who),
             otp=Secret(_check.text("otp", otp, at_most=_check.MAX_CODE)),
             scope=_check.scope(scope),
-            audience=None if audience is None else _check.printable("audience", audience, at_most=_check.MAX_AUDIENCE),
+            audience=_check.optional("audience", audience),
+            resource=_check.optional("resource", resource),
+            redirect_uri=_check.optional("redirect_uri", redirect_uri),
             key=key,
             tag=tag,
         )

@@ -44,6 +44,7 @@ class Application:
     origin: str = attrs.field(init=False)
     start_url: URL = attrs.field(init=False)
     token_url: URL = attrs.field(init=False)
+    otp_challenge_url: URL = attrs.field(init=False)
     revoke_url: URL = attrs.field(init=False)
     userinfo_url: URL = attrs.field(init=False)
     jwks_url: URL = attrs.field(init=False)
@@ -67,6 +68,10 @@ class Application:
     @token_url.default
     def _token_url(self) -> URL:
         return self.base / "oauth/token"
+
+    @otp_challenge_url.default
+    def _otp_challenge_url(self) -> URL:
+        return self.base / "otp/challenge"
 
     @revoke_url.default
     def _revoke_url(self) -> URL:

@@ -13,6 +13,7 @@ from passwordless_async._secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusal import refusal
 from passwordless_async.auth0.request import form_request
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
+from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,13 +49,18 @@ class TokenAnswer:
 
 def otp_request(application: Application, login: Login, headers: Mapping[str, str] | None) -> HttpRequest:
     """Build the request, for one transmission."""
+    if isinstance(login.who, AuthSession):
+        user: dict[str, str] = {"auth_session": login.who.auth_session}
+    else:
+        # The username is exactly what start was given; realm is the connection.
+        user = {"username": login.who.username, "realm": login.who.realm}
     fields = {
         "grant_type": OTP_GRANT,
-        # The username is exactly what start was given; realm is the connection.
-        "username": login.who.username,
+        **user,
         "otp": login.otp,
-        "realm": login.who.realm,
         "audience": login.audience,
+        "resource": login.resource,
+        "redirect_uri": login.redirect_uri,
         "scope": login.scope,
     }
     return form_request(application, application.token_url, fields, headers)

@@ -6,18 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async import _clock
 from passwordless_async._secret import conceal
+from passwordless_async.auth0.database import database_request, read_database
 from passwordless_async.auth0.request import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import otp_request
 from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.errors import OAuthError, WrongCode
 from passwordless_async.flow.grant import grant
 from passwordless_async.flow.tenant import fetch_keys_before
+from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
     from passwordless_async.auth0 import IpAddress
     from passwordless_async.flow.tenant import Flow, Tenant
     from passwordless_async.identity import Email, Login, Phone
     from passwordless_async.tokens import StartReceipt, TokenSet
+
+_BAD_REQUEST = 400
 
 
 def start(
@@ -32,7 +37,16 @@ def start(
     request = start_request(tenant.application, who, captcha=captcha, **parameters)
     sent_at = _clock.now()
     response = yield request
-    return read_start(request, response, who, sent_at)
+    receipt = read_start(request, response, who, sent_at)
+    tenant.attempts.renew(who)
+    return receipt
+
+
+def start_database(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[AuthSession]:  # noqa: ANN401 - as below
+    """Ask for a code; the parameters are those of :func:`~passwordless_async.auth0.database.database_request`."""
+    request = database_request(tenant.application, who, **parameters)
+    response = yield request
+    return read_database(request, response, who)
 
 
 def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
@@ -42,12 +56,27 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
     if tenant.keys.empty and "openid" in (login.scope or "").split():
         # A code is spent once sent: what the answer will be checked with is fetched before.
         yield from fetch_keys_before(tenant)
-    return (
-        yield from grant(
+    try:
+        tokens = yield from grant(
             tenant,
             proofs,
             lambda: otp_request(tenant.application, login, headers),
             scope=login.scope,
             audience=login.audience,
         )
-    )
+    except OAuthError as error:
+        refused = _judged(tenant, login, error)
+    else:
+        tenant.attempts.renew(login.who)
+        return tokens
+    raise refused
+
+
+def _judged(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
+    """Return what a refusal means for this login, with the attempts that are left."""
+    if isinstance(login.who, AuthSession) and (error.status, error.error) == (_BAD_REQUEST, "invalid_request"):
+        # A database connection says this of a code that is wrong, expired or used, and nothing else tells them apart.
+        error = WrongCode(status=error.status, error=error.error, error_description=error.error_description)
+    if isinstance(error, WrongCode):
+        error.attempts_left = tenant.attempts.fail(login.who)
+    return error

@@ -11,6 +11,7 @@ from passwordless_async.auth0.id_token import key_id, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
 from passwordless_async.dpop import NonceCache, negotiate
 from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
+from passwordless_async.flow.attempts import Attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -33,11 +34,13 @@ class Tenant:
         application: The application.
         nonces: The server's nonces.
         keys: The keys that ID tokens are signed with.
+        attempts: The failures of codes.
     """
 
     application: Application
     nonces: NonceCache = attrs.field(factory=NonceCache)
     keys: SigningKeys = attrs.field(factory=SigningKeys)
+    attempts: Attempts = attrs.field(factory=Attempts)
 
 
 def prove(
