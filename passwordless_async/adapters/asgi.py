@@ -88,7 +88,7 @@ class DPoPASGIMiddleware:
 def _target(scope: Scope) -> str:
     """Return the path as it came; rebuilt where the server does not say, when ``%2F`` cannot be told from ``/``."""
     raw: bytes | None = scope.get("raw_path")
-    return quote(scope["path"], safe=_PATH_SAFE) if raw is None else raw.decode("latin-1")
+    return quote(scope["path"], safe=_PATH_SAFE, errors="replace") if raw is None else raw.decode("latin-1")
 
 
 def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
@@ -112,7 +112,7 @@ async def _refuse(error: InvalidDPoPProof | UseDPoPNonce, scope: Scope, receive:
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect, which comes before anything may be sent
-        if "websocket.http.response" not in scope.get("extensions", ()):
+        if "websocket.http.response" not in (scope.get("extensions") or ()):
             await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.error})
             return
         kind = "websocket.http.response"

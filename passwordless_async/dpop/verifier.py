@@ -97,8 +97,8 @@ class DPoPVerifier:
             method: The request's method, in the case in which it came.
             url: The request's path and query as they came, undecoded, or its URL.
             headers: The request's header fields, names in any case: a multi-value mapping or pairs.
-            confirmation: The ``cnf`` claim of the access token (RFC 9449 §6.1), from the token that you validated.
-                A token without one is not bound and is refused. None at a token endpoint.
+            confirmation: The ``cnf`` claim of the token that you validated (RFC 9449 §6.1). A token without one is
+                not bound and is refused. None at a token endpoint.
             access_token: The access token that came with the request. None at a token endpoint.
 
         Returns:
@@ -120,8 +120,6 @@ class DPoPVerifier:
         except Refused as refused:
             error = InvalidDPoPProof(status=status, error=refused.error, error_description=refused.description)
         else:
-            # RFC 9449 §4.3 (11), §11.1. The last check: only a proof that is right in all else is remembered. By key
-            # and jti, not by the proof's bytes: for each signature (r, s) there is (r, n - s), which verifies too.
             return await self._spend(proof, keep_until, status)
         raise error
 
@@ -194,6 +192,8 @@ class DPoPVerifier:
             self._keys.popitem(last=False)
 
     async def _spend(self, proof: CheckedProof, keep_until: float, status: int) -> CheckedProof:
+        # RFC 9449 §4.3 (11), §11.1. The last check: only a proof that is right in all else is remembered. By key and
+        # jti, not by the proof's bytes: for each signature (r, s) there is (r, n - s), which verifies too.
         try:
             new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", keep_until)
         except StoreError as cause:
