@@ -12,7 +12,16 @@ from passwordless_async.auth0 import (
     TlsClientAuth,
 )
 from passwordless_async.client import PasswordlessClient
-from passwordless_async.dpop import DPoPKey, NonceCache, ProofGenerator
+from passwordless_async.dpop import (
+    CheckedProof,
+    DPoPKey,
+    DPoPVerifier,
+    MemoryReplayStore,
+    NonceCache,
+    NonceIssuer,
+    ProofGenerator,
+    ReplayStore,
+)
 from passwordless_async.errors import (
     AccessDenied,
     CodeExpired,
@@ -52,12 +61,14 @@ from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 __all__ = [
     "AccessDenied",
     "AuthSession",
+    "CheckedProof",
     "ClientAuth",
     "ClientSecretBasic",
     "ClientSecretPost",
     "CodeExpired",
     "DPoPKey",
     "DPoPMiddleware",
+    "DPoPVerifier",
     "Email",
     "InvalidClient",
     "InvalidDPoPProof",
@@ -68,10 +79,12 @@ __all__ = [
     "KeyMissing",
     "Login",
     "MalformedAnswer",
+    "MemoryReplayStore",
     "MfaRequired",
     "NoClientAuth",
     "NonceCache",
     "NonceChallengeRepeated",
+    "NonceIssuer",
     "NotSenderConstrained",
     "NotSent",
     "OAuthError",
@@ -85,6 +98,7 @@ __all__ = [
     "ProtocolError",
     "QuotaExceeded",
     "RateLimited",
+    "ReplayStore",
     "StartReceipt",
     "StoreError",
     "TemporarilyUnavailable",

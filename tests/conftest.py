@@ -48,6 +48,7 @@ def responses() -> Iterator[Responses]:
 
 @pytest.fixture
 async def tenant() -> AsyncIterator[LocalTenant]:
-    """Run a tenant on a loopback port."""
+    """Run a tenant on a loopback port; the library's verifier must agree with it about every proof."""
     async with LocalTenant() as running:
         yield running
+        assert running.disagreements == ()

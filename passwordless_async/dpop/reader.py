@@ -34,6 +34,8 @@ _FROM_URL = bytes.maketrans(b"-_", b"+/")
 _TO_URL = bytes.maketrans(b"+/", b"-_")
 _JSON_SPACE = " \t\r\n"  # RFC 8259 §2
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Registered header parameters that mean nothing here, and whose type is known all the same.
+_TEXTS = frozenset({"cty", "jku", "kid", "x5t", "x5t#S256", "x5u"})
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4
 
 
@@ -82,6 +84,8 @@ def read_key(header_segment: str) -> PublicKey:
         raise Refused("alg is not ES256")
     if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: an extension that is not understood; RFC 7797 §6
         raise Refused("crit and b64 are not supported")
+    if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
+        raise Refused("a registered header parameter is not a text")
     return _public_key(header.get("jwk"))
 
 
