@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from passwordless_async.cli.show import plain
 from passwordless_async.errors import PasswordlessError, RateLimited, UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def one_line() -> Iterator[None]:
         hint = _OPTIONS.get(error.argument, error.argument)
         raise click.BadParameter(problem, ctx=click.get_current_context(silent=True), param_hint=hint) from None
     except PasswordlessError as error:
-        raise click.ClickException(f"{sentence(str(error))} {_advice(error)}") from None
+        raise click.ClickException(f"{sentence(plain(str(error)))} {_advice(error)}") from None
 
 
 def sentence(text: str) -> str:
