@@ -8,8 +8,7 @@
         tokens = await client.exchange(ada, tenant.outbox.code_for(ada), scope="openid")
 
 Everything in it is written from the documents, and nothing of the client's own protocol code is used: a mistake
-must be made twice, in different words, to go unseen. The library's verifier is asked about every proof as well, and
-``tenant.disagreements`` says where it and the tenant do not come to the same result.
+must be made twice, in different words, to go unseen.
 """
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa

@@ -88,6 +88,8 @@ TOO_MANY_ATTEMPTS = Refusal(
 )
 CODE_EXPIRED = Refusal(403, "invalid_grant", "The verification code has expired. Please try to login again.")
 
+DATABASE_CODE = Refusal(400, "invalid_request", "Wrong or expired verification code.")
+INVALID_CODE = Refusal(403, "invalid_grant", "Invalid authorization code")
 INVALID_REFRESH_TOKEN = Refusal(403, "invalid_grant", "Unknown or invalid refresh token.")
 OTHER_KEY = {
     "invalid_dpop_proof": Refusal(400, "invalid_dpop_proof", "DPoP proof thumbprints don't match"),

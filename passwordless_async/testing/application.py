@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,8 +11,10 @@ from aiohttp import web
 from passwordless_async.testing import answers
 from passwordless_async.testing.answers import Refused
 from passwordless_async.testing.challenges import TOKEN_PATH, USERINFO_PATH
+from passwordless_async.testing.database_endpoint import otp_challenge
 from passwordless_async.testing.discovery_endpoints import key_set, openid_configuration
 from passwordless_async.testing.faults import FaultOptions
+from passwordless_async.testing.link_endpoint import LINK_PATH, follow
 from passwordless_async.testing.mfa_endpoints import associate, authenticators, challenge
 from passwordless_async.testing.plays import PLAYS, Play
 from passwordless_async.testing.records import RecordedRequest
@@ -30,10 +33,13 @@ if TYPE_CHECKING:
     Endpoint = Callable[[Exchange], web.Response]
 
 START_PATH = "/passwordless/start"
+CHALLENGE_PATH = "/otp/challenge"
 REVOKE_PATH = "/oauth/revoke"
 ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     START_PATH: ("POST", start),
     TOKEN_PATH: ("POST", token),
+    LINK_PATH: ("GET", follow),
+    CHALLENGE_PATH: ("POST", otp_challenge),
     REVOKE_PATH: ("POST", revoke),
     USERINFO_PATH: ("GET", userinfo),
     "/mfa/authenticators": ("GET", authenticators),
@@ -80,6 +86,7 @@ class TenantApplication:
         response = answer if play.after is None else await play.after(answer, options)
         if response is None:
             return _hang_up(request)
+        response.headers["Date"] = formatdate(self._state.clock.wall(), usegmt=True)
         self._state.requests.note(number, status=response.status)
         return response
 
@@ -123,6 +130,7 @@ def _exchange(state: TenantState, request: web.Request, body: bytes) -> Exchange
         state=state,
         method=request.method,
         path=request.path,
+        query=request.query,
         headers=request.headers,
         content_type=request.content_type.lower(),
         body=body,

@@ -92,11 +92,13 @@ class Limits:
     _settings: LimitSettings
     _requests: Windows = attrs.field(init=False)
     _starts: Windows = attrs.field(init=False)
+    _challenges: Windows = attrs.field(init=False)
     _userinfo: Buckets = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._requests = Windows(self._clock, _SECOND)
         self._starts = Windows(self._clock, _HOUR)
+        self._challenges = Windows(self._clock, _HOUR)
         self._userinfo = Buckets(self._clock)
 
     def take_request(self) -> dict[str, str]:
@@ -114,6 +116,19 @@ class Limits:
             Refused: The address's limit is reached.
         """
         self._take(self._starts, ip, self._settings.starts_per_hour)
+
+    def take_challenge(self, subject: str) -> None:
+        """Count a code for a user of a database connection.
+
+        Raises:
+            Refused: The user's limit is reached; the refusal speaks in two kinds of header at once.
+        """
+        limit = self._settings.challenges_per_hour
+        if limit is not None and self._challenges.take(subject, limit) is None:
+            used_up = Allowance(limit, 0, self._challenges.wait(subject))
+            styles = (RateLimitStyle.X_RATELIMIT, RateLimitStyle.RETRY_AFTER)
+            headers = {name: value for style in styles for name, value in self.headers(used_up, style).items()}
+            raise Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
 
     def take_userinfo(self, subject: str) -> None:
         """Count a request to userinfo for a user.

@@ -25,6 +25,8 @@ class Message:
         language: The ``x-request-language`` that was asked for, or None.
         ip: The address that the start was counted against: the peer's, or a trusted ``auth0-forwarded-for``.
         at: When it was sent, in seconds since the UNIX epoch on the tenant's clock.
+        link: The link; None in a message with a code.
+        delivery: How a code for a phone goes out: ``text`` or ``voice``.
     """
 
     realm: str
@@ -33,6 +35,8 @@ class Message:
     language: str | None
     ip: str
     at: float
+    link: str | None = attrs.field(default=None, repr=redacted)
+    delivery: str = "text"
 
 
 @attrs.define
@@ -62,12 +66,27 @@ class Outbox:
         Raises:
             LookupError: Nothing was sent to them, or the newest message holds a link.
         """
-        message = self._newest.get(User.of(who))
-        if message is None:
-            raise LookupError(f"no message was sent to {who!r}")
+        message = self._newest_to(who)
         if message.code is None:
             raise LookupError(f"the newest message to {who!r} holds a link, not a code: start with send=code")
         return message.code
+
+    def link_for(self, who: Named) -> str:
+        """Return the newest link that somebody was sent; whoever gets it is redirected to the application.
+
+        Raises:
+            LookupError: Nothing was sent to them, or the newest message holds a code.
+        """
+        message = self._newest_to(who)
+        if message.link is None:
+            raise LookupError(f"the newest message to {who!r} holds a code, not a link: start with send=link")
+        return message.link
+
+    def _newest_to(self, who: Named) -> Message:
+        message = self._newest.get(User.of(who))
+        if message is None:
+            raise LookupError(f"no message was sent to {who!r}")
+        return message
 
     def send(self, message: Message) -> None:
         """Keep a message and tell whoever listens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async.testing import answers
+from passwordless_async.testing.admission import check_blocked
 from passwordless_async.testing.answers import Refusal, Refused
 from passwordless_async.testing.grants import Prepared, check_key
 from passwordless_async.testing.tokens import Grant
@@ -29,6 +30,7 @@ def prepare(request: TokenRequest) -> Prepared:
         if family is None:
             raise Refused(answers.INVALID_REFRESH_TOKEN)
         check_key(state, family.thumbprint, key)
+        check_blocked(state, family.user)
         scope = _narrowed(state, family, request.scope)
         successor = state.refresh.spend(refresh_token)
         return Grant(

@@ -23,6 +23,14 @@ class LoginSettings:
         code_length: Digits of a code (Auth0: 6).
         code_lifetime: Seconds that a code lives (Auth0: 3 minutes).
         max_attempts: Failures that kill a code (Auth0: 3).
+
+        callback_urls: Where a link may lead; the first is taken where a start names none.
+        authorization_code_lifetime: Seconds.
+        database_connections: The connections whose users ``/otp/challenge`` sends codes to.
+        captcha: What solves the captcha; None: start asks for none, otherwise it refuses with 401
+            ``requires_verification`` until it is given.
+        failures_before_block: Wrong codes of a user in a row after which every login is refused with 429
+            ``too_many_attempts`` (Auth0: 10), until ``tenant.users.unblock(who)``; None: off.
     """
 
     grant_enabled: bool = True
@@ -34,3 +42,9 @@ class LoginSettings:
     code_length: int = 6
     code_lifetime: float = 180.0
     max_attempts: int = 3
+
+    callback_urls: tuple[str, ...] = attrs.field(default=("https://app.example/callback",), converter=tuple)
+    authorization_code_lifetime: float = 60.0
+    database_connections: tuple[str, ...] = attrs.field(default=("Username-Password-Authentication",), converter=tuple)
+    captcha: str | None = None
+    failures_before_block: int | None = None

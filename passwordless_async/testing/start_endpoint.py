@@ -10,9 +10,18 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from passwordless_async.testing.answers import SIGNUP_DISABLED, UNAUTHORIZED_CLIENT, Refused, bad, json_response
+from passwordless_async.testing.answers import (
+    SIGNUP_DISABLED,
+    UNAUTHORIZED_CLIENT,
+    VERIFICATION_REQUIRED,
+    Refused,
+    bad,
+    json_response,
+)
 from passwordless_async.testing.body import start_parameters
 from passwordless_async.testing.clients import ASSERTION, authenticate, registered
+from passwordless_async.testing.link_endpoint import link as new_link
+from passwordless_async.testing.links import authorization
 from passwordless_async.testing.outbox import Message
 from passwordless_async.testing.users import User
 
@@ -50,14 +59,17 @@ def start(exchange: Exchange) -> web.Response:
     application = _application(exchange, parameters)
     user = _user(parameters)
     holds_code = _holds_code(parameters, user)
-    ip = _ip(exchange, application)
+    asked = authorization(state.settings, user, application.client_id, {} if holds_code else _auth_params(parameters))
+    _check_captcha(exchange, parameters)
+    ip = forwarded_ip(exchange, application)
     state.limits.take_start(ip)
     if not state.settings.allow_signup and user not in state.users:
         raise Refused(SIGNUP_DISABLED)
     language = exchange.headers.get("x-request-language")
     code = state.codes.issue(user) if holds_code else None
+    link = None if holds_code else new_link(state, asked)
     state.stats.codes_sent += holds_code
-    state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now()))
+    state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now(), link))
     return _answer(exchange, user, language)
 
 
@@ -78,32 +90,55 @@ def _application(exchange: Exchange, parameters: Mapping[str, Any]) -> Applicati
 
 def _user(parameters: Mapping[str, Any]) -> User:
     realm = parameters.get("connection")
-    if realm == "email":
-        return User(realm, _matching(parameters, "email", _EMAIL))
-    if realm == "sms":
-        return User(realm, _matching(parameters, "phone_number", _PHONE))
-    raise bad("connection", "the connection is missing or does not exist")
+    if realm not in ("email", "sms"):
+        raise bad("connection", "the connection is missing or does not exist")
+    name, read = ("email", address) if realm == "email" else ("phone_number", number)
+    username = read(parameters.get(name))
+    if username is None:
+        raise bad(name, f"{name} is missing or malformed")
+    return User(realm, username)
 
 
-def _matching(parameters: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str:
-    value = parameters.get(name)
-    if isinstance(value, str) and len(value) <= _MAX_EMAIL and value.isprintable() and form.fullmatch(value):
-        return value
-    raise bad(name, f"{name} is missing or malformed")
+def address(value: object) -> str | None:
+    """Return an e-mail address, or None where it is none."""
+    return _matching(value, _EMAIL)
+
+
+def number(value: object) -> str | None:
+    """Return a phone number, or None where it is none."""
+    return _matching(value, _PHONE)
+
+
+def _matching(value: object, form: re.Pattern[str]) -> str | None:
+    fits = isinstance(value, str) and len(value) <= _MAX_EMAIL and value.isprintable() and form.fullmatch(value)
+    return str(value) if fits else None
 
 
 def _holds_code(parameters: Mapping[str, Any], user: User) -> bool:
-    if not isinstance(parameters.get("authParams", {}), dict):
-        raise bad("authParams", "authParams must be an object")
-    if not isinstance(parameters.get("captcha", ""), str):
-        raise bad("request", "captcha must be a string")
+    _auth_params(parameters)
     send = parameters.get("send", "link" if user.realm == "email" else "code")
-    if send not in ("code", "link"):
-        raise bad("send", "send must be code or link")
+    if send not in ("code", "link") or (send == "link" and user.realm != "email"):
+        raise bad("send", "send must be code, or link for the email connection")
     return bool(send == "code")
 
 
-def _ip(exchange: Exchange, application: Application) -> str:
+def _auth_params(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+    given = parameters.get("authParams", {})
+    if not isinstance(given, dict):
+        raise bad("authParams", "authParams must be an object")
+    return given
+
+
+def _check_captcha(exchange: Exchange, parameters: Mapping[str, Any]) -> None:
+    captcha = parameters.get("captcha", "")
+    if not isinstance(captcha, str):
+        raise bad("request", "captcha must be a string")
+    if exchange.state.settings.captcha not in (None, captcha):
+        raise Refused(VERIFICATION_REQUIRED)
+
+
+def forwarded_ip(exchange: Exchange, application: Application) -> str:
+    """Return the address that a start is counted against."""
     # Counts "only for a confidential application that authenticates with its secret"; otherwise silently ignored.
     settings = exchange.state.settings
     by_assertion = application.method == ASSERTION and settings.forwarded_for_by_assertion

@@ -8,16 +8,17 @@ import attrs
 
 from passwordless_async.testing.assertions import Assertions
 from passwordless_async.testing.codes import CodeBook
+from passwordless_async.testing.database import AuthSessions
 from passwordless_async.testing.families import RefreshBook
 from passwordless_async.testing.limits import Limits
+from passwordless_async.testing.links import OnceBook
 from passwordless_async.testing.nonces import Nonces
 from passwordless_async.testing.proofs import ProofChecker
-from passwordless_async.testing.second_opinion import SecondOpinion
 from passwordless_async.testing.signing import SigningKeys
 from passwordless_async.testing.tokens import Grant, Mint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from multidict import CIMultiDictProxy
 
@@ -54,9 +55,11 @@ class TenantState:
     users: Users
     mfa: Mfa
     assertions: Assertions = attrs.field(init=False)
+    auth_sessions: AuthSessions = attrs.field(init=False)
+    tickets: OnceBook = attrs.field(init=False)
+    authorization_codes: OnceBook = attrs.field(init=False)
     codes: CodeBook = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)
-    second_opinion: SecondOpinion = attrs.field(init=False)
     proofs: ProofChecker = attrs.field(init=False)
     keys: SigningKeys = attrs.field(init=False)
     refresh: RefreshBook = attrs.field(init=False)
@@ -66,10 +69,12 @@ class TenantState:
     def __attrs_post_init__(self) -> None:
         settings, clock = self.settings, self.clock
         self.assertions = Assertions(self.issuer, settings, clock, self.stats)
+        self.auth_sessions = AuthSessions(settings, clock)
+        self.tickets = OnceBook(clock, settings.code_lifetime)
+        self.authorization_codes = OnceBook(clock, settings.authorization_code_lifetime)
         self.codes = CodeBook(settings, clock)
         self.nonces = Nonces(settings, clock)
-        self.second_opinion = SecondOpinion(settings, clock, self.url)
-        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats, self.second_opinion)
+        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats)
         self.keys = SigningKeys(settings.id_token_alg)
         self.refresh = RefreshBook(settings, clock, self.stats)
         self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)
@@ -92,6 +97,7 @@ class Exchange:
         state: The tenant's memory.
         method: The method as sent.
         path: The endpoint's path.
+        query: The parameters of its query.
         headers: The request's headers.
         content_type: The media type of the body, in lower case, without parameters.
         body: The body.
@@ -104,6 +110,7 @@ class Exchange:
     state: TenantState
     method: str
     path: str
+    query: Mapping[str, str]
     headers: CIMultiDictProxy[str]
     content_type: str
     body: bytes

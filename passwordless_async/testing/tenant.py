@@ -61,6 +61,7 @@ class LocalTenant:
     ) -> None:
         self.settings = settings or TenantSettings()
         self.clock = TenantClock()
+        self.clock.go_wrong(self.settings.clock_wrong_by)
         self.outbox = Outbox(self.settings.messages_kept)
         self.requests = RequestLog(self.settings.requests_kept)
         self.stats = TenantStats()
@@ -99,11 +100,6 @@ class LocalTenant:
     def confidential_client(self) -> tuple[str, str]:
         """The application with a secret: ``client_id`` and ``client_secret``."""
         return self.settings.confidential_client_id, self.settings.confidential_client_secret
-
-    @property
-    def disagreements(self) -> tuple[str, ...]:
-        """Proofs that the tenant and the library's verifier judged differently: one of the two has a defect."""
-        return () if self._state is None else tuple(self._state.second_opinion.disagreements)
 
     @property
     def refresh_families(self) -> tuple[RefreshFamily, ...]:

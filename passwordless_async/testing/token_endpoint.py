@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.testing import answers, mfa_grants, otp_grant, refresh_grant
+from passwordless_async.testing import answers, code_grant, mfa_grants, otp_grant, refresh_grant
 from passwordless_async.testing.answers import Refusal, Refused, invalid_request, json_response
 from passwordless_async.testing.body import token_parameters
 from passwordless_async.testing.challenges import challenge
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
     otp_grant.OTP_GRANT: otp_grant.prepare,
+    code_grant.CODE_GRANT: code_grant.prepare,
     refresh_grant.REFRESH_GRANT: refresh_grant.prepare,
     mfa_grants.MFA_OTP_GRANT: mfa_grants.prepare_otp,
     mfa_grants.MFA_OOB_GRANT: mfa_grants.prepare_oob,

@@ -71,13 +71,11 @@ class Account:
         factors: The second factors.
         blocked: Whether an administrator blocked the user.
         database: Whether the database connections know the user too.
-        failures: Wrong codes in a row.
     """
 
     factors: list[Factor] = attrs.field(factory=list)
     blocked: bool = False
     database: bool = False
-    failures: int = 0
 
     @property
     def active(self) -> list[Factor]:
@@ -95,6 +93,7 @@ class Users:
     """The accounts: whoever logged in once, or was added by a test."""
 
     _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
+    _failures: dict[User, int] = attrs.field(factory=dict, init=False, repr=False)
 
     def add(self, who: Named, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False) -> None:
         """Give somebody an account, as if they had logged in before.
@@ -121,12 +120,24 @@ class Users:
 
     def unblock(self, who: Named) -> None:
         """Lift a block, the one by brute-force protection included."""
-        account = self.account(User.of(who))
-        account.blocked, account.failures = False, 0
+        self.account(User.of(who)).blocked = False
+        self.succeeded(User.of(who))
 
     def account(self, user: User) -> Account:
         """Return what is known about a user; of somebody without an account that is nothing."""
         return self._accounts.get(user, Account())
+
+    def failures(self, user: User) -> int:
+        """Return how many codes in a row were wrong."""
+        return self._failures.get(user, 0)
+
+    def failed(self, user: User) -> None:
+        """Count a wrong code."""
+        self._failures[user] = self.failures(user) + 1
+
+    def succeeded(self, user: User) -> None:
+        """Forget the wrong codes: the right one came."""
+        self._failures.pop(user, None)
 
     def __contains__(self, user: User) -> bool:
         return user in self._accounts

@@ -254,13 +254,13 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("content_type", "body"), HOSTILE)
-@pytest.mark.parametrize("path", ["/oauth/token", "/passwordless/start"])
+@pytest.mark.parametrize("path", ["/oauth/token", "/passwordless/start", "/oauth/revoke", "/otp/challenge"])
 async def test_hostile_bodies(wire: Wire, path: str, content_type: str, body: bytes):
-    """Whatever the bytes, the answer is a 400 in JSON."""
+    """Whatever the bytes, the answer is a refusal in JSON."""
     answer = await wire.send("POST", path, data=body, headers={"Content-Type": content_type})
 
-    assert answer.status == 400
-    assert answer.json["error"] in ("invalid_request", "bad.request")
+    refusals = [(400, "invalid_request"), (400, "bad.request"), (401, "invalid_client")]
+    assert answer.words[:2] in refusals[: 3 if path == "/oauth/revoke" else 2]
 
 
 async def test_bodies_are_bounded(wire: Wire):
