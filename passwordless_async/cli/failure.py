@@ -24,6 +24,12 @@ _OPTIONS = {
     "scope": "--scope",
     "audience": "--audience",
     "otp": "the code",
+    "pem": "--key",
+    "password": "the password",
+    "method": "--method",
+    "url": "--url",
+    "nonce": "--nonce",
+    "access_token": "--access-token-file",
 }
 
 
