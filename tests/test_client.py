@@ -108,7 +108,7 @@ async def test_the_callers_key_is_used(client: PasswordlessClient, tenant: Local
 
 
 async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tenant: LocalTenant):
-    """A hundred logins at once on a client that knows no nonce: a hundred and one token requests, one key set."""
+    """Rule 15: a hundred logins at once on a cold client: a hundred and one token requests, one key set."""
     users = [Email(f"user{n}@example.com") for n in range(100)]
     await asyncio.gather(*map(client.start, users))
     logins = [Login(who, tenant.outbox.code_for(who), scope="openid") for who in users]
@@ -297,7 +297,7 @@ async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTena
 
 
 async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tenant: LocalTenant):
-    """A server that judges the code before the nonce ends in a refusal, and later logins get in."""
+    """Rule 16: a server that judges the code before the nonce ends in a refusal, and later logins get in."""
     tenant.faults.add(Fault.CHALLENGE_SPENDS_CODE, path=TOKEN, times=1)
     with pytest.raises(WrongCode):
         await log_in(client, tenant)
@@ -330,7 +330,7 @@ async def test_the_wrong_secret(tenant: LocalTenant):
 
 
 async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant):
-    """With two slots, a third login waits here and signs its proof when it is its turn."""
+    """Rule 15: with two slots, a third login waits here and signs its proof when it is its turn."""
     release = asyncio.Event()
     async with PasswordlessClient(tenant.url, tenant.public_client_id, max_in_flight=2) as client:
         await log_in(client, tenant)

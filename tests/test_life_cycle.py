@@ -100,7 +100,7 @@ async def log_in(tenant: LocalTenant, client: PasswordlessClient, who: Email = A
 @pytest.mark.parametrize("nonces", NONCES)
 @pytest.mark.parametrize("method", METHODS)
 async def test_every_grant_by_every_authentication(method: str, nonces: str):
-    """Login, refresh, userinfo and revocation pass; no proof and no assertion goes twice; the key stays the same."""
+    """Rules 3, 16 and 18: each transmission has a proof and an assertion of its own, and the key stays the same."""
     async with opened(method, **NONCES[nonces]) as (tenant, client):
         first = await log_in(tenant, client, audience=BOUND_API)
         second = await client.refresh(first)
@@ -120,7 +120,7 @@ async def test_every_grant_by_every_authentication(method: str, nonces: str):
 
 
 async def test_a_hundred_refreshes_at_once():
-    """One request on the wire, one rotation, a hundred equal results; who is cancelled disturbs nobody."""
+    """Rule 19: one request on the wire, one rotation, equal results for all; who is cancelled disturbs nobody."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
         before = tenant.stats.token_requests
@@ -177,7 +177,7 @@ async def test_reuse_ends_the_family():
     ],
 )
 async def test_nothing_is_sent_for_tokens_that_are_not_whole(changes: dict[str, Any], error: type[Exception]):
-    """A stripped or exchanged key, another tenant's tokens, no refresh token: typed, before anything is sent."""
+    """Rule 18: a stripped or exchanged key, another tenant's tokens: a typed error before anything is sent."""
     async with opened("none") as (tenant, client):
         tokens = attrs.evolve(await log_in(tenant, client), **changes)
         before = tenant.stats.wire_requests

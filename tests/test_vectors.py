@@ -92,7 +92,7 @@ def test_the_thumbprint_of_rfc_7638_is_of_an_rsa_key():
 
 
 def test_the_golden_signature_of_rfc_6979(golden_key: DPoPKey, monkeypatch: pytest.MonkeyPatch):
-    """RFC 6979 A.2.5: with deterministic signing the key signs r and s of the vector, in 64 bytes."""
+    """Rule 6, RFC 6979 A.2.5: with deterministic signing the key signs r and s of the vector, in 64 bytes."""
     message = RFC6979["message"].encode()
     r, s = decode_dss_signature(golden_key._private.sign(message, DETERMINISTIC))
     assert (int(RFC6979["r"], 16), int(RFC6979["s"], 16)) == (r, s)

@@ -42,7 +42,7 @@ def segment(proof: str, index: int) -> dict[str, Any]:
 
 
 def test_header_and_claims_of_a_token_request():
-    """RFC 9449 §4.2: typ, alg and jwk in the header; jti, htm, htu and iat in the claims; no more of either."""
+    """Rule 1, RFC 9449 §4.2: typ, alg and jwk in the header; jti, htm, htu and iat in the claims; no more of either."""
     proof = fixed().proof("POST", TOKEN_URL)
     assert {"typ": "dpop+jwt", "alg": "ES256", "jwk": KEY.to_jwk()} == segment(proof, 0)
     assert {"jti": "jti", "htm": "POST", "htu": TOKEN_URL, "iat": 1_562_262_616} == segment(proof, 1)

@@ -110,7 +110,7 @@ async def test_one_connection_is_enough(make_resource: Callable[..., Any], token
 async def test_fifty_at_once_on_a_cold_cache(
     make_resource: Callable[..., Any], tokens: TokenSet, limit: int, settings: dict[str, Any], at_most: int
 ):
-    """One request asks for the nonce and the others wait for it: N + 1 on the wire; twice N where each passes once."""
+    """Rule 15: one asks for the nonce and the others wait for it: N + 1 on the wire; 2 N where each passes once."""
     resource = await make_resource(nonce="nonce-1", **settings)
 
     async def call(calls: aiohttp.ClientSession) -> int:
@@ -172,7 +172,7 @@ async def test_a_redirect_inside_the_origin(resource: Any, tokens: TokenSet, sta
 async def test_a_redirect_to_another_origin(
     make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, status: int
 ):
-    """The token and the proof do not follow."""
+    """Rule 20: the token and the proof do not follow."""
     other = await make_resource()
     url = f"{resource.url}/a?status={status}&location={other.url}/b"
     async with session(resource, tokens) as calls, calls.post(url, data=b"x") as response:
@@ -194,7 +194,7 @@ async def test_another_origin_gets_neither_token_nor_proof(
 
 
 async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: TokenSet):
-    """Whatever the caller puts in the header fields, the named origin gets the DPoP scheme and one fresh proof."""
+    """Rule 20: whatever the caller puts in the header fields, the origin gets the DPoP scheme and one fresh proof."""
     headers = [("Authorization", f"Bearer {tokens.access_token}"), ("DPoP", "stale"), ("dpop", "staler")]
     async with session(resource, tokens) as calls, calls.get(f"{resource.url}/", headers=headers) as response:
         assert response.status == 200
@@ -202,7 +202,7 @@ async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: Tok
 
 
 async def test_a_reconnect_has_a_proof_of_its_own(tokens: TokenSet):
-    """Where aiohttp sends an idempotent request again on a new connection, the proof is new."""
+    """Rule 3: where aiohttp sends an idempotent request again on a new connection, the proof is new."""
     seen: list[str] = []
     connections = 0
 
