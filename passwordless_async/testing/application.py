@@ -16,7 +16,8 @@ from passwordless_async.testing.discovery_endpoints import key_set, openid_confi
 from passwordless_async.testing.faults import FaultOptions
 from passwordless_async.testing.link_endpoint import LINK_PATH, follow
 from passwordless_async.testing.mfa_endpoints import associate, authenticators, challenge
-from passwordless_async.testing.plays import PLAYS, Play
+from passwordless_async.testing.play import Play
+from passwordless_async.testing.plays import PLAYS
 from passwordless_async.testing.records import RecordedRequest
 from passwordless_async.testing.revoke_endpoint import revoke
 from passwordless_async.testing.start_endpoint import start

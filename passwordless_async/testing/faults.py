@@ -59,12 +59,43 @@ class Fault(enum.StrEnum):
     """An ID token that is about somebody else."""
     ID_TOKEN_OF_OTHER_ISSUER = enum.auto()
     """An ID token whose ``iss`` is another tenant's."""
+    ID_TOKEN_ISSUER_WITHOUT_SLASH = enum.auto()
+    """An ID token whose ``iss`` lacks the trailing slash."""
     ID_TOKEN_OF_OTHER_CLIENT = enum.auto()
     """An ID token whose ``aud`` is another application."""
+    ID_TOKEN_OF_TWO_CLIENTS = enum.auto()
+    """An ID token with two audiences and no ``azp``."""
+    ID_TOKEN_FOR_OTHER_PARTY = enum.auto()
+    """An ID token with two audiences whose ``azp`` is the other one."""
+    ID_TOKEN_OF_OTHER_NONCE = enum.auto()
+    """An ID token with another ``nonce``."""
+    ID_TOKEN_WITHOUT_SUB = enum.auto()
+    """An ID token whose ``sub`` is null."""
     ID_TOKEN_EXPIRED = enum.auto()
     """An ID token whose ``exp`` is past."""
+    ID_TOKEN_FROM_THE_FUTURE = enum.auto()
+    """An ID token whose ``iat`` is an hour ahead."""
+    ID_TOKEN_EXP_IS_TEXT = enum.auto()
+    """An ID token whose ``exp`` is a string."""
+    ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
+    """An ID token whose ``auth_time`` is a day ago."""
     ID_TOKEN_TAMPERED = enum.auto()
     """An ID token with a broken signature."""
+    ID_TOKEN_UNSIGNED = enum.auto()
+    """An ID token with ``alg: none``."""
+    ID_TOKEN_SIGNED_WITH_PUBLIC_KEY = enum.auto()
+    """An ID token by HS256, with the RSA public key's PEM for a secret."""
+    ID_TOKEN_OF_OTHER_KEY = enum.auto()
+    """An ID token by another key under the ``kid`` of the present one."""
+    ID_TOKEN_OF_UNKNOWN_KID = enum.auto()
+    """An ID token whose ``kid`` is in no key set, another one each time."""
+
+    JWKS_HUGE = enum.auto()
+    """A key set of ``size`` bytes, the present keys last (``/.well-known/jwks.json`` alone, as the next two)."""
+    JWKS_DUPLICATE_KIDS = enum.auto()
+    """A key set that names each ``kid`` twice, with another key first."""
+    JWKS_SYMMETRIC_KEY = enum.auto()
+    """A key set of symmetric keys, under the ``kid`` of the present ones."""
 
     MFA_REQUIRED = enum.auto()
     ACCESS_DENIED = enum.auto()

@@ -71,7 +71,23 @@ class Servant:
             "clear_faults": tenant.faults.clear,
             "advance": tenant.clock.advance,
             "client_for": self._client_for,
+            "add_user": self._add_user,
+            "mfa": self._mfa,
         }
+
+    def _add_user(self, realm: str, username: str, options: dict[str, Any]) -> None:
+        self._tenant.users.add(User(realm, username), **options)
+
+    def _mfa(self, what: str, realm: str, username: str) -> str | None:
+        mfa = self._tenant.mfa
+        calls: dict[str, Callable[[User], str | None]] = {
+            "otp": mfa.otp_for,
+            "code": mfa.code_for,
+            "recovery_code": mfa.recovery_code_for,
+            "approve": mfa.approve,
+            "deny": mfa.deny,
+        }
+        return calls[what](User(realm, username))
 
     def _client_for(self, method: str, alg: str) -> dict[str, Any]:
         return self._tenant.client_for(method, alg).to_json()

@@ -10,7 +10,7 @@ Each row says at which of three points a fault acts:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -19,34 +19,17 @@ from passwordless_async.testing.answers import Refusal
 from passwordless_async.testing.challenges import challenge
 from passwordless_async.testing.faults import Fault, FaultOptions
 from passwordless_async.testing.limits import Allowance
+from passwordless_async.testing.play import Play
+from passwordless_async.testing.plays_tokens import TOKEN_PLAYS
 from passwordless_async.testing.settings_limits import RateLimitStyle
 from passwordless_async.testing.token_endpoint import redeemed
-from passwordless_async.testing.users import User
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from aiohttp import web
 
     from passwordless_async.testing.state import Exchange
-    from passwordless_async.testing.tokens import Grant
-
-
-@attrs.frozen(kw_only=True)
-class Play:
-    """A row of the table: where and how a fault acts.
-
-    Args:
-        unread: Whether the connection is closed before the body is read.
-        instead: Makes the answer; the request is not processed.
-        twist: Changes the grant.
-        after: Spoils the answer; None closes the connection.
-    """
-
-    unread: bool = False
-    instead: Callable[[Exchange, FaultOptions], Refusal] | None = None
-    twist: Callable[[Grant], Grant] | None = None
-    after: Callable[[web.Response, FaultOptions], Awaitable[web.Response | None]] | None = None
 
 
 def _answer(refusal: Refusal) -> Play:
@@ -82,14 +65,6 @@ def _challenge_and_spend(exchange: Exchange, _options: FaultOptions) -> Refusal:
     return challenge(exchange.state, exchange.path, exchange.state.nonces.current())
 
 
-def _evolve(**changes: Any) -> Play:  # noqa: ANN401 - members of Grant
-    return Play(twist=lambda grant: attrs.evolve(grant, **changes))
-
-
-def _claim(**claims: Any) -> Play:  # noqa: ANN401 - claims
-    return _evolve(id_token_claims=claims)
-
-
 async def _drop(_response: web.Response, _options: FaultOptions) -> None:
     return None
 
@@ -116,9 +91,6 @@ async def _huge(response: web.Response, options: FaultOptions) -> web.Response:
     return response
 
 
-_SOMEBODY_ELSE = User("email", "somebody.else@example.com")
-_OTHER_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"  # RFC 9449 §6.1, figure 7
-
 PLAYS: Mapping[Fault, Play] = {
     Fault.SERVICE_UNAVAILABLE: _answer(answers.UNAVAILABLE),
     Fault.RATE_LIMITED_X_RATELIMIT: _rate_limited(RateLimitStyle.X_RATELIMIT),
@@ -136,13 +108,7 @@ PLAYS: Mapping[Fault, Play] = {
     Fault.CHALLENGE_FOREVER_SAME_NONCE: Play(instead=_challenge_same),
     Fault.CHALLENGE_WITHOUT_HEADER: Play(instead=_challenge_bare),
     Fault.CHALLENGE_SPENDS_CODE: Play(instead=_challenge_and_spend),
-    Fault.BEARER_TOKEN: _evolve(thumbprint=None),
-    Fault.TOKEN_OF_OTHER_KEY: _evolve(thumbprint=_OTHER_THUMBPRINT),
-    Fault.ID_TOKEN_OF_OTHER_USER: _claim(sub=_SOMEBODY_ELSE.subject, **_SOMEBODY_ELSE.claims),
-    Fault.ID_TOKEN_OF_OTHER_ISSUER: _claim(iss="https://elsewhere.example/"),
-    Fault.ID_TOKEN_OF_OTHER_CLIENT: _claim(aud="another-client"),
-    Fault.ID_TOKEN_EXPIRED: _claim(iat=1_000_000_000, exp=1_000_003_600),
-    Fault.ID_TOKEN_TAMPERED: _evolve(tamper_id_token=True),
+    **TOKEN_PLAYS,
     Fault.MFA_REQUIRED: _answer(answers.MFA_REQUIRED),
     Fault.ACCESS_DENIED: _answer(answers.ACCESS_DENIED),
     Fault.USER_BLOCKED: _answer(answers.USER_BLOCKED),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from passwordless_async.errors import TransportError
 from passwordless_async.testing.pipe import ERRORS, MAX_LINE, READY, line
@@ -106,6 +106,19 @@ class TenantProcess:
             ValueError: There is no such method.
         """
         return ReadyClient.from_json(await self._call("client_for", method=method, alg=alg))
+
+    async def add_user(self, who: Named, **options: Any) -> None:  # noqa: ANN401 - see Users.add
+        """Give somebody an account; the options are those of ``tenant.users.add``."""
+        await self._call("add_user", realm=who.realm, username=who.username, options=options)
+
+    async def mfa(self, what: Literal["otp", "code", "recovery_code", "approve", "deny"], who: Named) -> str | None:
+        """Return a code of somebody's second factor, or let them approve or deny the newest push message.
+
+        Raises:
+            LookupError: They have no such factor, or were sent nothing.
+        """
+        answer: str | None = await self._call("mfa", what=what, realm=who.realm, username=who.username)
+        return answer
 
     async def stats(self) -> TenantStats:
         """Return what the tenant has counted so far."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
@@ -49,6 +49,8 @@ class TokenSettings:
             for.
         apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (allowed),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
+        discovery: Members of ``/.well-known/openid-configuration`` that take the place of the tenant's own; None leaves
+            one out.
 
         refresh_rotation: Whether each refresh brings a new refresh token.
         refresh_leeway: Seconds in which a refresh token that was replaced still works (Auth0: 0).
@@ -69,6 +71,7 @@ class TokenSettings:
     id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = "RS256"  # noqa: S105 - an algorithm
     auth_time_in_id_token: bool = False
     apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
+    discovery: Mapping[str, Any] = attrs.field(factory=dict)
 
     refresh_rotation: bool = True
     refresh_leeway: float = 0.0

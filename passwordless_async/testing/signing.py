@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import enum
 import functools
+import hashlib
+import hmac
+import json
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,7 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RS256, PS256, ES256, HS256 = "RS256", "PS256", "ES256", "HS256"
+_NOWHERE = -1  # the generation of a key that no key set names
 _KEPT = 2  # generations before the present one that the key set still names
+
+
+class Forgery(enum.Enum):
+    """Ways to sign a token that must not be trusted."""
+
+    TAMPERED = enum.auto()
+    UNSIGNED = enum.auto()
+    PUBLIC_KEY = enum.auto()
+    OTHER_KEY = enum.auto()
+    UNKNOWN_KID = enum.auto()
 
 
 @functools.cache
@@ -64,9 +81,21 @@ class SigningKeys:
         generations = range(self._generation, self._published_from - 1, -1)
         return {"keys": [_public(alg, generation) for generation in generations for alg in algs]}
 
-    def public_pem(self) -> bytes:
-        """Return the present RS256 key's public half: what an HS256 confusion is signed with."""
-        return _rsa_key(self._generation).as_pem(private=False)
+    def forge(self, how: Forgery, claims: dict[str, Any]) -> str:
+        """Return a JWT that must not be trusted."""
+        key = _rsa_key(self._generation)
+        header = {"alg": RS256, "typ": "JWT", "kid": key.thumbprint()}
+        if how is Forgery.UNSIGNED:
+            return f"{_segments({**header, 'alg': 'none'}, claims)}."
+        if how is Forgery.PUBLIC_KEY:
+            signed = _segments({**header, "alg": HS256}, claims)
+            return f"{signed}.{_base64url(hmac.digest(key.as_pem(private=False), signed.encode(), hashlib.sha256))}"
+        if how is Forgery.OTHER_KEY:
+            return jwt.encode(header, claims, _rsa_key(_NOWHERE))
+        if how is Forgery.UNKNOWN_KID:
+            return jwt.encode({**header, "kid": secrets.token_urlsafe(16)}, claims, key)
+        signed, _, signature = self.sign(self._id_token_alg, claims, secret="tampered").rpartition(".")  # noqa: S106
+        return f"{signed}.{signature[::-1]}"
 
 
 def _key(alg: str, generation: int) -> ECKey | RSAKey:
@@ -81,3 +110,11 @@ def _kid(key: ECKey | RSAKey, alg: str) -> str:
 def _public(alg: str, generation: int) -> Mapping[str, Any]:
     key = _key(alg, generation)
     return {**key.as_dict(private=False), "kid": _kid(key, alg), "use": "sig", "alg": alg}
+
+
+def _segments(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    return ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async.testing.families import RefreshFamily
-from passwordless_async.testing.signing import HS256, RS256
+from passwordless_async.testing.signing import HS256, RS256, Forgery
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from passwordless_async.testing.clock import TenantClock
     from passwordless_async.testing.families import RefreshBook
@@ -42,8 +42,8 @@ class Grant:
         family: The refresh tokens that go on; None: a new family begins where one was asked for.
         refresh_token: The next refresh token of that family.
         more: Further members of the answer.
-        id_token_claims: Claims that take the place of the ID token's own.
-        tamper_id_token: Whether the ID token's signature is broken.
+        id_token_twist: What a fault makes of the ID token's claims.
+        id_token_forgery: How a fault signs the ID token.
     """
 
     user: User
@@ -59,8 +59,8 @@ class Grant:
     family: RefreshFamily | None = None
     refresh_token: str | None = attrs.field(default=None, repr=False)
     more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    id_token_claims: Mapping[str, Any] = attrs.field(factory=dict)
-    tamper_id_token: bool = False
+    id_token_twist: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    id_token_forgery: Forgery | None = None
 
     @property
     def subject(self) -> str:
@@ -170,9 +170,12 @@ class Mint:
             claims["nonce"] = grant.nonce
         if grant.auth_time_asked or self._settings.auth_time_in_id_token:
             claims["auth_time"] = int(self._clock.wall() if grant.auth_time is None else grant.auth_time)
+        if grant.id_token_twist is not None:
+            claims = grant.id_token_twist(claims)
+        if grant.id_token_forgery is not None:
+            return self._keys.forge(grant.id_token_forgery, claims)
         alg, secret = self._id_token_alg(grant.client_id)
-        token = self._keys.sign(alg, {**claims, **grant.id_token_claims}, secret=secret)
-        return _tampered(token) if grant.tamper_id_token else token
+        return self._keys.sign(alg, claims, secret=secret)
 
     def _id_token_alg(self, client_id: str) -> tuple[str, str | None]:
         # HS256 is signed with the client secret (OpenID Connect Core §10.1): who has none gets RS256.
@@ -185,11 +188,6 @@ class Mint:
     def _dates(self, lifetime: int) -> dict[str, Any]:
         now = int(self._clock.wall())
         return {"iss": self._issuer, "iat": now, "exp": now + lifetime}
-
-
-def _tampered(token: str) -> str:
-    signed, _, signature = token.rpartition(".")
-    return f"{signed}.{signature[::-1]}"
 
 
 def _hash(access_token: str) -> bytes:

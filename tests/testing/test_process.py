@@ -43,6 +43,12 @@ async def test_codes_statistics_faults_and_the_clock():
         ready = await process.client_for("private_key_jwt", "ES256")
         assert ready.private_jwk["kty"] == "EC"
         assert ready.private_pem.startswith(b"-----BEGIN")
+        await process.add_user(ADA, mfa=["otp", "recovery-code"])
+        assert (await process.mfa("otp", ADA)).isdecimal()
+        assert await process.mfa("recovery_code", ADA)
+        for what in ("code", "approve", "deny"):
+            with pytest.raises(LookupError, match="was sent to"):
+                await process.mfa(what, ADA)
 
 
 async def test_errors_come_through_the_pipe():

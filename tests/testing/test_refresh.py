@@ -358,22 +358,3 @@ async def test_the_limit_of_userinfo(wire_for: Opener):
     form = {"username": "bob@example.com", "otp": wire.tenant.outbox.code_for(Email("bob@example.com"))}
     other = (await wire.exchange(**form)).json["access_token"]
     assert (await wire.userinfo(other)).status == 200
-
-
-async def test_signing_keys_rotate(wire: Wire):
-    """The key set names the new key first and the old ones after it, unless they were revoked."""
-
-    async def kids():
-        return [key["kid"] for key in (await wire.send("GET", "/.well-known/jwks.json")).json["keys"]]
-
-    before = await kids()
-    wire.tenant.rotate_signing_key()
-    after = await kids()
-    token = (await _login(wire))["id_token"]
-    wire.tenant.rotate_signing_key(revoke=True)
-
-    assert after[1:] == before
-    header = token.split(".")[0]
-    assert json.loads(base64.urlsafe_b64decode(header + "=="))["kid"] == after[0]
-    assert len(await kids()) == 1
-    assert not set(await kids()) & set(after)
