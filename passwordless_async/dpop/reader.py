@@ -190,18 +190,23 @@ def _object(segment: str) -> dict[str, Any]:
 def _decode(segment: str) -> bytes:
     """Decode base64url in the one form that it has: no padding, no white space, unused bits zero (RFC 7515 §2)."""
     try:
-        decoded = a2b_base64(segment.encode("ascii").translate(_FROM_URL) + b"==")
+        text = segment.encode("ascii")
+        decoded = a2b_base64(text.translate(_FROM_URL) + b"==")
     except ValueError:
-        decoded = b""
+        text = decoded = b""
     # The decoder skips what it does not know. What it kept must be all there was.
-    if not decoded or encode(decoded) != segment:
+    if not decoded or _encoded(decoded) != text:
         raise Refused("the proof has base64url that is malformed or not canonical")
     return decoded
 
 
 def encode(data: bytes) -> str:
     """Encode as base64url without padding (RFC 7515 §2)."""
-    return b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode()
+    return _encoded(data).decode()
+
+
+def _encoded(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
