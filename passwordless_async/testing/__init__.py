@@ -7,6 +7,11 @@
         await client.start(ada)
         tokens = await client.exchange(ada, tenant.outbox.code_for(ada), scope="openid")
 
+It knows an application for each way to authenticate (``tenant.client_for("private_key_jwt")``), users with second
+factors (``tenant.users.add(ada, mfa=["otp"])``, ``tenant.mfa.otp_for(ada)``), links (``tenant.outbox.link_for(ada)``)
+and refresh tokens (``tenant.refresh_families``), and serves over TLS with :class:`ThrowAwayCa`. What Auth0 does not
+document is a setting, see :class:`TenantSettings`.
+
 Everything in it is written from the documents, and nothing of the client's own protocol code is used: a mistake
 must be made twice, in different words, to go unseen.
 """

@@ -151,10 +151,11 @@ async def test_an_authorization_code_passes_once(warm: Wire):
     """A used code, an unknown one and one that is a minute old are refused."""
     code = (await _asked(warm))["code"]
     assert (await _redeem(warm, code)).status == 200
+    assert (await _redeem(warm, code)).words == INVALID_CODE
     old = (await _asked(warm))["code"]
     warm.tenant.clock.advance(60)
 
-    for dead in (code, "guess", old):
+    for dead in ("guess", old):
         assert (await _redeem(warm, dead)).words == INVALID_CODE
     assert (await _redeem(warm, ABSENT)).words[:2] == (400, "invalid_request")
 
