@@ -59,6 +59,7 @@ OUTCOMES = dict.fromkeys(
         "a DPoP header came with a Bearer token",
         "a nonce is required",
         "alg is not ES256",
+        "a registered header parameter is not a text",
         "ath is not the hash of the access token",
         "crit and b64 are not supported",
         "htm is not the request's method",
