@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import base64
+import os
 import time
 
 
@@ -21,4 +22,4 @@ def unique_id() -> str:
 
     RFC 9449 §4.2 asks for 96 bits of pseudorandom data or more.
     """
-    return secrets.token_urlsafe(16)
+    return base64.urlsafe_b64encode(os.urandom(16))[:22].decode()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
 from joserfc import jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import ECKey, RSAKey
@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 
 from passwordless_async import DPoPKey
 from passwordless_async.dpop import htu, nonce_of, token_hash
-from passwordless_async.dpop.key import _b64
+from passwordless_async.dpop.base64url import encode_text
 from passwordless_async.wire import HttpResponse
 
 VECTORS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "rfc.json").read_text())
@@ -33,7 +33,7 @@ def golden_key() -> DPoPKey:
     public = ec.derive_private_key(int(RFC6979["d"], 16), ec.SECP256R1()).public_key().public_numbers()
     coordinates = {"x": public.x, "y": public.y, "d": int(RFC6979["d"], 16)}
     return DPoPKey.from_jwk(
-        {"kty": "EC", "crv": "P-256"} | {name: _b64(value.to_bytes(32)) for name, value in coordinates.items()}
+        {"kty": "EC", "crv": "P-256"} | {name: encode_text(value.to_bytes(32)) for name, value in coordinates.items()}
     )
 
 
@@ -96,7 +96,8 @@ def test_the_golden_signature_of_rfc_6979(golden_key: DPoPKey, monkeypatch: pyte
     message = RFC6979["message"].encode()
     r, s = decode_dss_signature(golden_key._private.sign(message, DETERMINISTIC))
     assert (int(RFC6979["r"], 16), int(RFC6979["s"], 16)) == (r, s)
-    monkeypatch.setattr("passwordless_async.dpop.key._ES256", DETERMINISTIC)
+    deterministic = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
+    monkeypatch.setattr("passwordless_async.dpop.key._ES256", deterministic)
     assert bytes.fromhex(RFC6979["r"] + RFC6979["s"]) == golden_key.sign(message)
 
 

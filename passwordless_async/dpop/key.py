@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeGuard
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from passwordless_async._secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
+from passwordless_async.dpop.base64url import encode, encode_text
+from passwordless_async.dpop.signature import raw_from_der
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CURVE = ec.SECP256R1()
-_ES256 = ec.ECDSA(hashes.SHA256())
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, base64url without padding
 _SCALAR = 32  # bytes
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, SEC 2 §2.4.2
@@ -43,7 +45,7 @@ class DPoPKey:
     you protect. A key that is not in use can be made small with :meth:`compact`.
     """
 
-    __slots__ = ("_header", "_live", "_point", "_scalar", "_thumbprint")
+    __slots__ = ("_header", "_live", "_point", "_prefix", "_scalar", "_thumbprint")
 
     def __init__(self, private_key: ec.EllipticCurvePrivateKey | bytes) -> None:
         private_key = conceal_bytes(private_key)
@@ -53,6 +55,7 @@ class DPoPKey:
         self._scalar: SecretBytes | None = None
         self._point: bytes | None = None
         self._header: str | None = None
+        self._prefix: bytes | None = None
         self._thumbprint: str | None = None
         if isinstance(private_key, bytes):
             self._scalar = SecretBytes(private_key)
@@ -85,7 +88,7 @@ class DPoPKey:
     def compact(self) -> None:
         """Keep the scalar alone, some 150 bytes instead of 3 KB; what else is needed is made again at the next use."""
         self._scalar = SecretBytes(self.to_bytes())
-        self._live = self._point = self._header = self._thumbprint = None
+        self._live = self._point = self._header = self._prefix = self._thumbprint = None
 
     @property
     def _private(self) -> ec.EllipticCurvePrivateKey:
@@ -152,9 +155,14 @@ class DPoPKey:
 
     def to_jwk(self, *, private: bool = False) -> dict[str, str]:
         """Export as a JWK: the four public members, and ``d`` where ``private`` is True."""
-        jwk = {"crv": "P-256", "kty": "EC", "x": _b64(self._public[1:33]), "y": _b64(self._public[33:])}
+        jwk = {
+            "crv": "P-256",
+            "kty": "EC",
+            "x": encode_text(self._public[1:33]),
+            "y": encode_text(self._public[33:]),
+        }
         if private:
-            jwk["d"] = Secret(_b64(self.to_bytes()))
+            jwk["d"] = Secret(encode_text(self.to_bytes()))
         return jwk
 
     def to_pem(self, password: bytes | None) -> bytes:
@@ -177,23 +185,32 @@ class DPoPKey:
     def thumbprint(self) -> str:
         """The SHA-256 thumbprint, base64url (RFC 7638): the ``jkt`` that tokens are bound to."""
         if self._thumbprint is None:
-            # RFC 7638 §3: the required members in lexicographic order, without white space.
-            canonical = json.dumps(self.to_jwk(), separators=(",", ":"), sort_keys=True)
-            self._thumbprint = _b64(hashlib.sha256(canonical.encode()).digest())
+            self._thumbprint = encode_text(hashlib.sha256(self._canonical().encode()).digest())
         return self._thumbprint
 
     @property
     def header_segment(self) -> str:
         """The JOSE header of a proof (RFC 9449 §4.2), encoded once per key."""
         if self._header is None:
-            header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": self.to_jwk()}
-            self._header = _b64(json.dumps(header, separators=(",", ":")).encode())
+            header = f'{{"typ":"dpop+jwt","alg":"ES256","jwk":{self._canonical()}}}'
+            self._header = encode_text(header.encode())
         return self._header
+
+    def _canonical(self) -> str:
+        """The public members in lexicographic order, without white space (RFC 7638 §3); none needs to be escaped."""
+        return '{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}'.format_map(self.to_jwk())
+
+    def sign_jwt(self, claims: bytes) -> str:
+        """Return the compact JWT of these claims, with the header of a proof (RFC 7515 §7.1)."""
+        if self._prefix is None:
+            self._prefix = f"{self.header_segment}.".encode()
+        message = self._prefix + encode(claims)
+        return (message + b"." + encode(self.sign(message))).decode()
 
     def sign(self, message: bytes) -> bytes:
         """Sign by ES256: r and s, 32 bytes each, leading zeros kept (RFC 7518 §3.4)."""
-        r, s = decode_dss_signature(self._private.sign(message, _ES256))
-        return r.to_bytes(32) + s.to_bytes(32)
+        private_key = self._live or self._private
+        return raw_from_der(private_key.sign(hashlib.sha256(message).digest(), _ES256))
 
     def __eq__(self, other: object) -> bool:
         return self._public == other._public if isinstance(other, DPoPKey) else NotImplemented
@@ -224,10 +241,6 @@ def _is_p256(value: object) -> TypeGuard[ec.EllipticCurvePrivateKey]:
     return isinstance(value, ec.EllipticCurvePrivateKey) and isinstance(value.curve, ec.SECP256R1)
 
 
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def _concealed_members(jwk: Mapping[str, Any] | str) -> dict[str, Any]:
     """Return the members with their texts concealed; none where there are none. It never raises: see conceal()."""
     try:
@@ -242,6 +255,6 @@ def _coordinate(jwk: dict[str, Any], name: str) -> SecretBytes:
     if not isinstance(value, str) or not _COORDINATE.fullmatch(value):
         raise UsageError("jwk", f"{name} must be 43 characters of base64url, without padding")
     decoded = SecretBytes(base64.urlsafe_b64decode(value + "="))
-    if _b64(decoded) != value:
+    if encode_text(decoded) != value:
         raise UsageError("jwk", f"{name} must be the base64url of 32 bytes, its unused bits zero")
     return decoded

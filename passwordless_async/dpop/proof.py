@@ -6,7 +6,6 @@ The header of a proof never changes for a key and the URL seldom does, so both a
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from functools import lru_cache
@@ -17,6 +16,7 @@ from yarl import URL
 
 from passwordless_async import _clock
 from passwordless_async._secret import always_printable, conceal, hide
+from passwordless_async.dpop.base64url import encode_text
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 
@@ -66,21 +66,20 @@ class ProofGenerator:
         Raises:
             UsageError: An argument is not of its form.
         """
-        access_token = conceal(access_token)
-        if not isinstance(method, str) or not _METHOD.fullmatch(method):
+        if access_token is not None:
+            access_token = conceal(access_token)
+        if not isinstance(method, str):
             raise UsageError("method", "must be an HTTP method")
         if nonce is not None and not isinstance(nonce, str):
             raise UsageError("nonce", f"must be a str, not {type(nonce).__name__}")
-        if not isinstance(url, str | URL):
+        if not isinstance(url, (str, URL)):
             raise UsageError("url", f"must be a str or a URL, not {type(url).__name__}")
-        claims = f'{{"jti":{encode_basestring_ascii(self._jti())},"htm":"{method}","htu":{_htu_json(url)}'
-        claims += f',"iat":{int(self._clock())}'
+        claims = f'{{{_of_request(method, url)},"jti":{encode_basestring_ascii(self._jti())},"iat":{int(self._clock())}'
         if access_token is not None:
             claims += f',"ath":"{self._hash(access_token)}"'
         if nonce is not None:
             claims += f',"nonce":{encode_basestring_ascii(nonce)}'
-        signing_input = f"{self.key.header_segment}.{_b64(claims.encode() + b'}')}"
-        return f"{signing_input}.{_b64(self.key.sign(signing_input.encode()))}"
+        return self.key.sign_jwt(f"{claims}}}".encode())
 
     def _hash(self, access_token: str) -> str:
         """Return ``ath``, kept for the token in use: a session sends the same one many times."""
@@ -101,7 +100,7 @@ def token_hash(access_token: str) -> str:
     access_token = conceal(access_token)
     if not isinstance(access_token, str) or not access_token or not access_token.isascii():
         raise UsageError("access_token", "must be a non-empty ASCII str")
-    return _b64(hashlib.sha256(access_token.encode()).digest())
+    return encode_text(hashlib.sha256(access_token.encode()).digest())
 
 
 def htu(url: str | URL) -> str:
@@ -120,9 +119,8 @@ def htu(url: str | URL) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _htu_json(url: str | URL) -> str:
-    return encode_basestring_ascii(htu(url))
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+def _of_request(method: str, url: str | URL) -> str:
+    """Return ``htm`` and ``htu`` as they stand in the JSON text: the same for all proofs of an endpoint."""
+    if not _METHOD.fullmatch(method):
+        raise UsageError("method", "must be an HTTP method")
+    return f'"htm":"{method}","htu":{encode_basestring_ascii(htu(url))}'

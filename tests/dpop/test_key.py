@@ -12,6 +12,7 @@ import string
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey
@@ -306,7 +307,7 @@ def test_a_compact_key_holds_its_scalar_alone():
     key = DPoPKey.generate()
     before = (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
     key.compact()
-    assert (None, None, None, None) == (key._live, key._point, key._header, key._thumbprint)
+    assert [None] * 5 == [key._live, key._point, key._header, key._prefix, key._thumbprint]
     assert before == (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
 
 
@@ -351,7 +352,7 @@ def test_the_header_segment_is_public():
 
 def test_a_signature_is_64_bytes_that_verify(monkeypatch: pytest.MonkeyPatch):
     """RFC 7518 §3.4: r and s in 32 bytes each, leading zeros kept; deterministic here, so that some have."""
-    deterministic = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+    deterministic = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
     monkeypatch.setattr("passwordless_async.dpop.key._ES256", deterministic)
     key = DPoPKey(ec.derive_private_key(0xC0FFEE, ec.SECP256R1()))
     oracle = ECKey.import_key(key.to_jwk())
