@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from passwordless_async.dpop import reader
+from passwordless_async.dpop.base64url import encode_text
 from passwordless_async.dpop.refusal import Refused
 
 
@@ -45,7 +45,7 @@ def check_binding(proof: CheckedProof, confirmation: object, access_token: str) 
     if not access_token or not access_token.isascii():
         raise Refused("the access token is not ASCII", "invalid_token")
     digest = hashlib.sha256(access_token.encode()).digest()
-    if not _same(proof.ath, reader.encode(digest)):
+    if not _same(proof.ath, encode_text(digest)):
         raise Refused("ath is not the hash of the access token")
     jkt = confirmation.get("jkt") if isinstance(confirmation, Mapping) else None
     if not isinstance(jkt, str):

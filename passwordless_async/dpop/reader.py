@@ -10,15 +10,16 @@ import hashlib
 import json
 import math
 import re
-from binascii import a2b_base64, b2a_base64
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from passwordless_async.dpop.base64url import decode, encode_text
 from passwordless_async.dpop.refusal import Refused
+from passwordless_async.dpop.signature import der_from_raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +28,9 @@ MAX_PROOF = 4096  # characters; a proof with a nonce of 1,000 characters has abo
 _MAX_JTI = 256  # characters; a UUID has 36
 
 _CURVE = ec.SECP256R1()
-_ES256 = ec.ECDSA(hashes.SHA256())
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
 _SIGNATURE = 86  # characters: r and s, 32 bytes each (RFC 7518 §3.4)
 _COORDINATE = 43  # characters: 32 bytes (RFC 7518 §6.2.1.2)
-_FROM_URL = bytes.maketrans(b"-_", b"+/")
-_TO_URL = bytes.maketrans(b"+/", b"-_")
 _JSON_SPACE = " \t\r\n"  # RFC 8259 §2
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Registered header parameters that mean nothing here, and whose type is known all the same.
@@ -104,7 +103,7 @@ def _public_key(jwk: object) -> PublicKey:
         raise Refused("jwk is not a point on the curve")
     # RFC 7638 §3.2: the required members alone, in lexicographic order. Both texts are base64url, so none is escaped.
     canonical = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
-    return PublicKey(point, encode(hashlib.sha256(canonical.encode()).digest()))
+    return PublicKey(point, encode_text(hashlib.sha256(canonical.encode()).digest()))
 
 
 def _coordinate(jwk: dict[str, Any], name: str) -> str:
@@ -122,9 +121,8 @@ def check_signature(key: PublicKey, compact: Compact) -> None:
     Raises:
         Refused: It is not a signature of this proof.
     """
-    r, s = int.from_bytes(compact.signature[:32]), int.from_bytes(compact.signature[32:])
     try:
-        key.point.verify(encode_dss_signature(r, s), compact.signing_input, _ES256)
+        key.point.verify(der_from_raw(compact.signature), hashlib.sha256(compact.signing_input).digest(), _ES256)
     except InvalidSignature:
         valid = False
     else:
@@ -188,25 +186,10 @@ def _object(segment: str) -> dict[str, Any]:
 
 
 def _decode(segment: str) -> bytes:
-    """Decode base64url in the one form that it has: no padding, no white space, unused bits zero (RFC 7515 §2)."""
-    try:
-        text = segment.encode("ascii")
-        decoded = a2b_base64(text.translate(_FROM_URL) + b"==")
-    except ValueError:
-        text = decoded = b""
-    # The decoder skips what it does not know. What it kept must be all there was.
-    if not decoded or _encoded(decoded) != text:
+    decoded = decode(segment)
+    if not decoded:
         raise Refused("the proof has base64url that is malformed or not canonical")
     return decoded
-
-
-def encode(data: bytes) -> str:
-    """Encode as base64url without padding (RFC 7515 §2)."""
-    return _encoded(data).decode()
-
-
-def _encoded(data: bytes) -> bytes:
-    return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -185,10 +185,11 @@ class DPoPVerifier:
 
     def _remember(self, header: str, key: reader.PublicKey, *, known: bool) -> None:
         """Keep a key that made a right proof: its next proof has the same header, byte for byte."""
-        self._keys[header] = key
         if known:
             self._keys.move_to_end(header)
-        elif len(self._keys) > _MAX_KEYS:
+            return
+        self._keys[header] = key
+        if len(self._keys) > _MAX_KEYS:
             self._keys.popitem(last=False)
 
     async def _spend(self, proof: CheckedProof, keep_until: float, status: int) -> CheckedProof:
