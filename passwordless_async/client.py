@@ -9,6 +9,7 @@ from passwordless_async import _check, bulk, flow
 from passwordless_async._origin import origin_of
 from passwordless_async._secret import always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
+from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
 from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.quota import ColdStart, SingleFlight
@@ -59,6 +60,9 @@ class PasswordlessClient:
         max_in_flight: How many logins may be on the wire at once; more wait here, before their proof is signed.
         nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
             given.
+        id_token_algorithms: What ID tokens may be signed with: some of RS256, PS256, ES256 and, for an application
+            that authenticates itself with a client secret alone, HS256. Name the one that the application is
+            registered with, and no other is taken.
 
     Raises:
         UsageError: An argument is not of its form.
@@ -74,10 +78,12 @@ class PasswordlessClient:
         timeout: float = 10.0,
         max_in_flight: int = 512,
         nonces: NonceCache | None = None,
+        id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
         client_auth = hide(client_auth)
         self._tenant = flow.Tenant(
-            Application(domain, client_id, client_auth), NonceCache() if nonces is None else nonces
+            Application(domain, client_id, client_auth, id_token_algorithms),
+            NonceCache() if nonces is None else nonces,
         )
         self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(
@@ -178,7 +184,7 @@ class PasswordlessClient:
         async with self._slots:
             return await drive(starting, self._transport.send)
 
-    async def exchange(
+    async def exchange(  # noqa: PLR0913 - the parameters are the grant's
         self,
         who: Email | Phone | AuthSession,
         otp: str,
@@ -187,6 +193,7 @@ class PasswordlessClient:
         audience: str | None = None,
         resource: str | None = None,
         redirect_uri: str | None = None,
+        max_age: int | None = None,
         key: DPoPKey | None = None,
         forwarded_for: IpAddress | None = None,
     ) -> TokenSet:
@@ -199,6 +206,8 @@ class PasswordlessClient:
             audience: The identifier of the API that the access token is for.
             resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
             redirect_uri: A callback URL of the application, for tenants that insist on one.
+            max_age: The ID token must say, by ``auth_time``, that the user logged in at most so many seconds ago. The
+                grant has no parameter to ask the service for ``auth_time``: this is for a tenant that always gives it.
             key: The key to bind the tokens to; one is made for this login unless given.
             forwarded_for: As for :meth:`start`.
 
@@ -215,7 +224,16 @@ class PasswordlessClient:
             OutcomeUnknown: The code left and no usable answer came: it may be spent.
         """
         otp, key = conceal(otp), hide(key)
-        login = Login(who, otp, scope=scope, audience=audience, resource=resource, redirect_uri=redirect_uri, key=key)
+        login = Login(
+            who,
+            otp,
+            scope=scope,
+            audience=audience,
+            resource=resource,
+            redirect_uri=redirect_uri,
+            max_age=max_age,
+            key=key,
+        )
         return await self._exchange(login, forwarded_for)
 
     def exchange_many(
@@ -351,12 +369,19 @@ class PasswordlessClient:
 
             async def send(request: HttpRequest) -> HttpResponse:
                 if request.shareable:
-                    return await self._fetches.run(request.url, lambda: self._transport.send(request))
+                    return await self._fetches.run(request.url, lambda: self._fetch(request))
                 response = await self._transport.send(request)
                 answered()
                 return response
 
             return await drive(proven, send)
+
+    async def _fetch(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return await self._transport.send(request)
+        finally:
+            # In the flight, not in those who wait for it: whoever comes between the two would start another flight.
+            self._tenant.keys.search_ended()
 
     def __repr__(self) -> str:
         application = self._tenant.application

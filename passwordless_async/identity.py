@@ -117,6 +117,8 @@ class Login:
         audience: The identifier of the API that the access token is for.
         resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
         redirect_uri: A callback URL of the application, for tenants that insist on one.
+        max_age: The ID token must say, by ``auth_time``, that the user logged in at most so many seconds ago. The
+            grant has no parameter to ask the service for ``auth_time``: this is for a tenant that always gives it.
         key: The key to bind the tokens to; one is made for this login unless given.
         tag: The caller's own, handed back untouched in the :class:`~passwordless_async.Outcome`.
 
@@ -130,10 +132,11 @@ class Login:
     audience: str | None
     resource: str | None
     redirect_uri: str | None
+    max_age: int | None
     key: DPoPKey | None
     tag: Any = attrs.field(eq=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parameters are the grant's
         self,
         who: Email | Phone | AuthSession,
         otp: str,
@@ -142,6 +145,7 @@ class Login:
         audience: str | None = None,
         resource: str | None = None,
         redirect_uri: str | None = None,
+        max_age: int | None = None,
         key: DPoPKey | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
@@ -151,6 +155,8 @@ class Login:
             raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         if audience is not None and resource is not None:
             raise UsageError("resource", "stands in place of audience: give one of them")
+        if max_age is not None and "openid" not in (_check.scope(scope) or "").split():
+            raise UsageError("max_age", "is checked by the ID token: the scope must have openid")
         self.__attrs_init__(
             who=who if isinstance(who, AuthSession) else user("who", who),
             otp=Secret(_check.text("otp", otp, at_most=_check.MAX_CODE)),
@@ -158,6 +164,7 @@ class Login:
             audience=_check.optional("audience", audience),
             resource=_check.optional("resource", resource),
             redirect_uri=_check.optional("redirect_uri", redirect_uri),
+            max_age=None if max_age is None else _check.positive("max_age", max_age),
             key=key,
             tag=tag,
         )

@@ -54,6 +54,7 @@ from passwordless_async._secret import (
 )
 from passwordless_async.auth0 import Application, SigningKeys
 from passwordless_async.auth0.id_token import validate
+from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.auth0.refusal import refusal
 from passwordless_async.auth0.request import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
@@ -423,9 +424,12 @@ ANSWERS: dict[str, Callable[[], object]] = {
         TokenAnswer(Secret(jwt_of({"cnf": {"jkt": "x"}})), "DPoP", 1, "", None, None), "jkt"
     ),
     "an ID token for another": lambda: validate(
-        id_token(iss="https://tenant.example/", aud="other", email=MARKER), SIGNING_KEY, PUBLIC, 0
+        id_token(iss="https://tenant.example/", aud="other", email=MARKER),
+        SigningKey(SIGNING_KEY, ("RS256",)),
+        PUBLIC,
+        0,
     ),
-    "an ID token by another": lambda: validate(Secret(jwt_of({})), SIGNING_KEY, PUBLIC, 0),
+    "an ID token by another": lambda: validate(Secret(jwt_of({})), SigningKey(SIGNING_KEY, ("RS256",)), PUBLIC, 0),
     "flow: no JSON": lambda: drive(answer(200, MARKER.encode())),
     "flow: a failure": lambda: drive(answer(503, GOOD)),
     "flow: an echo": lambda: drive(answer(403, ECHO)),

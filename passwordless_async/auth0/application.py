@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,11 +10,17 @@ import attrs
 from passwordless_async import _check
 from passwordless_async._origin import parse_origin
 from passwordless_async._secret import always_printable
-from passwordless_async.auth0.client_auth import ClientAuth, TlsClientAuth
+from passwordless_async.auth0.client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, TlsClientAuth
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from yarl import URL
+
+    from passwordless_async._secret import Secret
+
+ID_TOKEN_ALGORITHMS = ("RS256", "PS256", "ES256")
+HS256 = "HS256"
+_MIN_SECRET = 32  # characters; RFC 7518 §3.2: a key for HS256 has 256 bits or more
 
 
 def _base_url(domain: str) -> URL:
@@ -22,6 +29,15 @@ def _base_url(domain: str) -> URL:
 
 def _client_id(value: str) -> str:
     return _check.text("client_id", value, at_most=_check.MAX_CLIENT_ID)
+
+
+def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
+    known = (*ID_TOKEN_ALGORITHMS, HS256)
+    # A text is an iterable of its letters: "RS256" without brackets and comma would pass for five algorithms.
+    algorithms = () if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    if not algorithms or any(alg not in known for alg in algorithms):
+        raise UsageError("id_token_algorithms", f"must be some of {', '.join(known)}")
+    return algorithms
 
 
 @always_printable
@@ -33,6 +49,8 @@ class Application:
         domain: The tenant's domain, or its URL; plain http on loopback only.
         client_id: The application's identifier.
         client_auth: How the application authenticates itself.
+        id_token_algorithms: What its ID tokens may be signed with. HS256, whose key is the client secret, is for an
+            application that authenticates itself with one and asks for it.
 
     Raises:
         UsageError: An argument is not of its form.
@@ -41,6 +59,7 @@ class Application:
     base: URL = attrs.field(converter=_base_url)
     client_id: str = attrs.field(converter=_client_id)
     client_auth: ClientAuth = attrs.field()
+    id_token_algorithms: tuple[str, ...] = attrs.field(default=ID_TOKEN_ALGORITHMS, converter=_algorithms)
     origin: str = attrs.field(init=False)
     start_url: URL = attrs.field(init=False)
     token_url: URL = attrs.field(init=False)
@@ -56,6 +75,15 @@ class Application:
             raise UsageError("client_auth", "must be NoClientAuth(), ClientSecretPost(secret) or another way")
         if isinstance(value, TlsClientAuth) and self.base.scheme != "https":
             raise UsageError("client_auth", "TlsClientAuth needs https")
+
+    @id_token_algorithms.validator
+    def _check_algorithms(self, _attribute: object, value: tuple[str, ...]) -> None:
+        if HS256 not in value:
+            return
+        if not isinstance(self.client_auth, ClientSecretPost | ClientSecretBasic):
+            raise UsageError("id_token_algorithms", "HS256 needs client_auth with a client secret, which is its key")
+        if len(self.client_auth.secret) < _MIN_SECRET:
+            raise UsageError("id_token_algorithms", f"HS256 needs a client secret of {_MIN_SECRET} characters or more")
 
     @origin.default
     def _origin(self) -> str:
@@ -84,6 +112,22 @@ class Application:
     @jwks_url.default
     def _jwks_url(self) -> URL:
         return self.base / ".well-known/jwks.json"
+
+    @property
+    def id_token_secret(self) -> Secret:
+        """The key of HS256.
+
+        Raises:
+            UsageError: The application has no client secret.
+        """
+        if not isinstance(self.client_auth, ClientSecretPost | ClientSecretBasic):
+            raise UsageError("client_auth", "has no client secret")
+        return self.client_auth.secret
+
+    @property
+    def needs_key_set(self) -> bool:
+        """Whether ID tokens may be signed with a key of the tenant's key set."""
+        return any(alg != HS256 for alg in self.id_token_algorithms)
 
     @property
     def issuer(self) -> str:

@@ -1,82 +1,167 @@
-"""The ID token and its checks (OpenID Connect Core §3.1.3.7)."""
+"""The ID token and its checks (OpenID Connect Core §3.1.3.7).
+
+Which key a token is checked with follows from its header, and what the key may be used for from where the key came: a
+signature by an algorithm that its key is not for is none. Keys inside of the token, or that it points to (``jwk``,
+``jku``, ``x5c``, ``x5u``), are never looked at.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
+import attrs
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 
 from passwordless_async._secret import SecretDict
+from passwordless_async.auth0.application import HS256
+from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.errors import InvalidIdToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from joserfc.jwk import RSAKey
-
     from passwordless_async._secret import Secret
     from passwordless_async.auth0.application import Application
 
-_ALGORITHMS = ("RS256",)
-_LEEWAY = 60.0  # seconds that the tenant's clock and ours may differ
+# Seconds that the tenant's clock and ours may differ. Machines that keep time are within one; a minute forgives those
+# that do not, and an ID token is checked once, when it comes, and not used again.
+_LEEWAY = 60
 _END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
-# Header parameters that are not registered are tolerated (RFC 7515 §4.3): joserfc refuses them unless told.
-_REGISTRY = JWSRegistry(algorithms=list(_ALGORITHMS), strict_check_header=False)
+_MAX_HEADER = 1024  # characters; joserfc refuses what is half as long
 
 
-def key_id(id_token: Secret) -> str:
-    """Return the ``kid`` of the key that the token says it is signed with.
+@attrs.frozen
+class Header:
+    """What the token says of its signature.
+
+    Attributes:
+        alg: The algorithm, one of those that the application takes.
+        kid: The key; empty where the key is the client secret.
+    """
+
+    alg: str
+    kid: str
+
+
+@attrs.frozen
+class Expected:
+    """What was asked for, and the ID token must show.
+
+    Attributes:
+        nonce: What was sent as ``nonce``, and must come back.
+        max_age: For how many seconds the user may be logged in, by ``auth_time``.
+    """
+
+    nonce: str | None = None
+    max_age: int | None = None
+
+    def require_no_token(self) -> None:
+        """Check that nothing was asked for: to leave the ID token out must not be a way around a check.
+
+        Raises:
+            InvalidIdToken: Something was.
+        """
+        for claim, value in (("nonce", self.nonce), ("auth_time", self.max_age)):
+            if value is not None:
+                raise InvalidIdToken(claim, "is missing: there is no ID token")
+
+
+def read_header(id_token: Secret, application: Application) -> Header:
+    """Read the header.
 
     Raises:
-        InvalidIdToken: The token has no readable header, names no key, or another algorithm than RS256.
+        InvalidIdToken: It is not readable, is not that of an ID token, or names no key or no algorithm that the
+            application takes.
     """
-    kid, problem = _read_header(id_token.partition(".")[0])
-    if problem is not None:
-        raise InvalidIdToken(*problem)
-    return kid
+    header, claim, problem = _read_header(
+        id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms
+    )
+    if header is None:
+        raise InvalidIdToken(claim, problem)
+    return header
 
 
 @lru_cache(maxsize=64)
-def _read_header(segment: str) -> tuple[str, tuple[str, str] | None]:
+def _read_header(segment: str, algorithms: tuple[str, ...]) -> tuple[Header | None, str, str]:
     # The same few headers stand before thousands of tokens, one for each signing key of the tenant.
-    try:
-        header = json.loads(base64.urlsafe_b64decode(segment[:1024] + "=="))
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict):
-        return "", ("header", "is not readable")
-    if header.get("alg") not in _ALGORITHMS:
-        return "", ("alg", f"is not one of {', '.join(_ALGORITHMS)}")
+    header = _decoded(segment)
+    if header is None:
+        return None, "header", "is not readable"
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
+    if alg not in algorithms:
+        return None, "alg", f"is not one of {', '.join(algorithms)}"
     if "crit" in header:
         # RFC 7515 §4.1.11: what is critical must be understood, and an empty list must not be there.
-        return "", ("crit", "is not understood")
-    kid = header.get("kid")
-    if not isinstance(kid, str) or not kid:
-        return "", ("kid", "is missing")
-    return kid, None
+        return None, "crit", "is not understood"
+    if not isinstance(typ, str) or typ.upper() != "JWT":
+        # RFC 8725 §3.11: an access token (at+jwt) or a logout token (logout+jwt) of the same key is no ID token.
+        return None, "typ", "is another kind of token"
+    if alg == HS256:
+        return Header(alg, ""), "", ""
+    return (Header(alg, kid), "", "") if isinstance(kid, str) and kid else (None, "kid", "is missing")
 
 
-def validate(id_token: Secret, key: RSAKey, application: Application, now: float) -> Mapping[str, Any]:
+def _decoded(segment: str) -> dict[str, Any] | None:
+    if len(segment) > _MAX_HEADER:
+        return None
+    try:
+        header = json.loads(base64.urlsafe_b64decode(segment + "=="))
+    except (ValueError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def check_key(header: Header, key: SigningKey) -> None:
+    """Check that a key is one for the algorithm (RFC 7517 §4.4).
+
+    Raises:
+        InvalidIdToken: It is not.
+    """
+    if header.alg not in key.algorithms:
+        raise InvalidIdToken("alg", "is not one that the key is for")
+
+
+def client_secret_key(application: Application) -> SigningKey:
+    """Return the key of HS256: the client secret (OpenID Connect Core §10.1)."""
+    return SigningKey(OctKey.import_key(application.id_token_secret), (HS256,))
+
+
+def validate(
+    id_token: Secret,
+    key: SigningKey,
+    application: Application,
+    now: float,
+    *,
+    access_token: Secret | None = None,
+    nonce: str | None = None,
+    max_age: int | None = None,
+) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
     Args:
         id_token: The token.
-        key: The tenant's key of the token's ``kid``.
+        key: The key that its header names.
         application: Who the token must be for, and from whose tenant.
         now: Seconds since the UNIX epoch.
+        access_token: What came with the token; compared with ``at_hash`` where there is one.
+        nonce: What was sent as ``nonce``, and must come back.
+        max_age: For how many seconds the user may be logged in, by ``auth_time``.
 
     Raises:
         InvalidIdToken: A check failed; its ``claim`` says which.
     """
-    claims = _verified_claims(id_token, key)
-    if claims is None:
-        raise InvalidIdToken("signature", "is not that of the tenant's key")
+    registry = _registry(key.algorithms, application.id_token_algorithms)
+    if registry is None:
+        raise InvalidIdToken("alg", "is not one that the key is for")
+    claims = _verified_claims(id_token, key, registry)
     if claims.get("iss") != application.issuer:
         raise InvalidIdToken("iss", f"is not {application.issuer}")
     _check_audience(claims, application.client_id)
@@ -86,15 +171,29 @@ def validate(id_token: Secret, key: RSAKey, application: Application, now: float
         raise InvalidIdToken("iat", "is missing or in the future")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
+    if max_age is not None:
+        _check_login(claims, now, max_age)
+    _check_ties(claims, access_token, nonce)
     return MappingProxyType(dict(claims))
 
 
-def _verified_claims(id_token: Secret, key: RSAKey) -> SecretDict | None:
+@lru_cache(maxsize=64)
+def _registry(of_key: tuple[str, ...], of_application: tuple[str, ...]) -> JWSRegistry | None:
+    # An empty list is no registry: to joserfc it would mean all the algorithms that it recommends. Header parameters
+    # that are not registered are tolerated (RFC 7515 §4.3): joserfc refuses them unless told.
+    algorithms = [alg for alg in of_key if alg in of_application]
+    return JWSRegistry(algorithms=algorithms, strict_check_header=False) if algorithms else None
+
+
+def _verified_claims(id_token: Secret, key: SigningKey, registry: JWSRegistry) -> SecretDict:
     # Personal data: hidden while errors may be raised over it.
     try:
-        return SecretDict(jwt.decode(id_token, key, registry=_REGISTRY).claims)
+        claims = SecretDict(jwt.decode(id_token, key.key, registry=registry).claims)
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        return None
+        claims = None
+    if claims is None:
+        raise InvalidIdToken("signature", "is not that of the tenant's key")
+    return claims
 
 
 def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
@@ -109,6 +208,27 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
         raise InvalidIdToken("azp", "must be this application, where there are several audiences")
 
 
-def _is_time(value: object) -> bool:
+def _check_login(claims: Mapping[str, Any], now: float, max_age: int) -> None:
+    auth_time = claims.get("auth_time")
+    if not _is_time(auth_time) or auth_time > now + _LEEWAY:
+        raise InvalidIdToken("auth_time", "is missing or in the future")
+    if now - auth_time > max_age + _LEEWAY:
+        raise InvalidIdToken("auth_time", "is longer ago than max_age")
+
+
+def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, nonce: str | None) -> None:
+    if nonce is not None and claims.get("nonce") != nonce:
+        raise InvalidIdToken("nonce", "is not the one that was sent")
+    if access_token is not None and "at_hash" in claims and claims["at_hash"] != _half_hash(access_token):
+        raise InvalidIdToken("at_hash", "is not that of the access token")
+
+
+def _half_hash(access_token: Secret) -> str:
+    # OpenID Connect Core §3.1.3.6: the left half, by the hash of alg; all that we take have SHA-256.
+    half = hashlib.sha256(access_token.encode()).digest()[:16]
+    return base64.urlsafe_b64encode(half).rstrip(b"=").decode()
+
+
+def _is_time(value: object) -> TypeGuard[float]:
     # The range keeps out NaN, which is neither past nor in the future, and whole numbers too large for a float.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async import _clock
+from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.session import revoke_request
 from passwordless_async.auth0.token import read_token, require_bound
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError
-from passwordless_async.flow.tenant import claims_of, prove
+from passwordless_async.flow.tenant import claims_of, fetch_keys_before, prove
 from passwordless_async.tokens import TokenSet
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def grant(
     *,
     scope: str | None,
     audience: str | None,
+    expected: Expected = Expected(),  # noqa: B008 - a frozen value
 ) -> Flow[TokenSet]:
     """Run a grant.
 
@@ -36,14 +38,17 @@ def grant(
         build: Builds the request, for each transmission anew.
         scope: The scope that is asked for.
         audience: The API that is asked for.
+        expected: What else the ID token must show.
 
     Raises:
         OAuthError: The service refused.
         NotSenderConstrained: The tokens are not bound to the key; the refresh token among them was revoked.
         InvalidIdToken: The ID token failed a check.
         MalformedAnswer: The answer is not what the protocol allows.
+        NotSent: What the ID token is to be checked with could not be had.
         OutcomeUnknown: The service failed after the request had left.
     """
+    yield from fetch_keys_before(tenant, scope)
     sent_at = int(_clock.now())
     request, response = yield from prove(tenant, proofs, build)
     answer = read_token(request, response, scope)
@@ -51,7 +56,7 @@ def grant(
     if unbound is not None:
         yield from _give_up(tenant, answer)
         raise unbound
-    claims = None if answer.id_token is None else (yield from claims_of(tenant, answer.id_token))
+    claims = yield from claims_of(tenant, answer.id_token, access_token=answer.access_token, expected=expected)
     return TokenSet(
         access_token=answer.access_token,
         token_type=answer.token_type,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from passwordless_async import _clock
 from passwordless_async._secret import conceal
 from passwordless_async.auth0.database import database_request, read_database
+from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.request import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import otp_request
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import OAuthError, WrongCode
 from passwordless_async.flow.grant import grant
-from passwordless_async.flow.tenant import fetch_keys_before
 from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
@@ -53,9 +53,6 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
     """Exchange a code for tokens."""
     proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
     headers = forwarded_for_header(tenant.application, forwarded_for)
-    if tenant.keys.empty and "openid" in (login.scope or "").split():
-        # A code is spent once sent: what the answer will be checked with is fetched before.
-        yield from fetch_keys_before(tenant)
     try:
         tokens = yield from grant(
             tenant,
@@ -63,6 +60,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
             lambda: otp_request(tenant.application, login, headers),
             scope=login.scope,
             audience=login.audience,
+            expected=Expected(max_age=login.max_age),
         )
     except OAuthError as error:
         refused = _judged(tenant, login, error)

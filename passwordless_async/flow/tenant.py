@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async import _clock
-from passwordless_async.auth0.id_token import key_id, validate
+from passwordless_async.auth0.application import HS256
+from passwordless_async.auth0.id_token import Expected, check_key, client_secret_key, read_header, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
 from passwordless_async.dpop import NonceCache, negotiate
 from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._secret import Secret
     from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.jwks import SigningKey
     from passwordless_async.dpop import ProofGenerator
     from passwordless_async.wire import HttpRequest, HttpResponse
 
@@ -59,36 +61,84 @@ def prove(
     return (yield from negotiate(tenant.nonces, tenant.application.origin, proofs.key, make))
 
 
-def fetch_keys_before(tenant: Tenant) -> Flow[None]:
-    """Fetch the signing keys; a failure says that nothing of the login was sent."""
+def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None]:
+    """Fetch the signing keys where they are wanted and too old, or not there.
+
+    A code, like a refresh token, is spent once sent: what the answer will be checked with has to be there before.
+
+    Raises:
+        NotSent: They could not be had, and there are none from before that may still serve.
+    """
+    keys = tenant.keys
+    if not keys.due or "openid" not in (scope or "").split() or not tenant.application.needs_key_set:
+        return
+    keys.renewal_begins()
     try:
         response = yield jwks_request(tenant.application)
-        tenant.keys.learn(response)
+        keys.learn(response)
     except (TransportError, ProtocolError) as error:
         problem = str(error)
     else:
         return
-    raise NotSent(f"the tenant's signing keys could not be had, so the code was not sent: {problem}")
+    if keys.empty:
+        raise NotSent(f"the tenant's signing keys could not be had, so nothing else was sent: {problem}")
 
 
-def _fetch_keys_after(tenant: Tenant) -> Flow[None]:
-    """Fetch the signing keys when the code is spent: a request for keys that was not sent must not say otherwise."""
-    try:
-        response = yield jwks_request(tenant.application)
-    except TransportError as error:
-        problem = str(error)
+def claims_of(
+    tenant: Tenant,
+    id_token: Secret | None,
+    *,
+    access_token: Secret | None = None,
+    expected: Expected = Expected(),  # noqa: B008 - a frozen value
+) -> Flow[Mapping[str, Any] | None]:
+    """Validate an ID token; for a key that is new the key set is fetched again.
+
+    Args:
+        tenant: The tenant.
+        id_token: The token; None: there is none.
+        access_token: What came with it.
+        expected: What else it must show.
+    """
+    if id_token is None:
+        expected.require_no_token()
+        return None
+    application = tenant.application
+    header = read_header(id_token, application)
+    if header.alg == HS256:
+        key = client_secret_key(application)
     else:
-        tenant.keys.learn(response)
-        return
-    raise OutcomeUnknown(f"the code is spent and the keys to check the ID token with could not be had: {problem}")
+        key = tenant.keys.get(header.kid) or (yield from _search(tenant, header.kid))
+    check_key(header, key)
+    return validate(
+        id_token,
+        key,
+        application,
+        _clock.now(),
+        access_token=access_token,
+        nonce=expected.nonce,
+        max_age=expected.max_age,
+    )
 
 
-def claims_of(tenant: Tenant, id_token: Secret) -> Flow[Mapping[str, Any]]:
-    """Validate an ID token; for a key that is new the key set is fetched again."""
-    kid = key_id(id_token)
-    if tenant.keys.get(kid) is None and tenant.keys.may_fetch:
-        yield from _fetch_keys_after(tenant)
-    key = tenant.keys.get(kid)
+def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
+    """Fetch the key set for the sake of a kid that is not in it, unless somebody just did.
+
+    The code is spent by now: a request for keys that was not sent must not say otherwise.
+    """
+    keys = tenant.keys
+    if keys.may_search:
+        keys.search_begins()
+        try:
+            response = yield jwks_request(tenant.application)
+        except TransportError as error:
+            response, problem = None, str(error)
+        keys.search_ended()
+        if response is None:
+            raise OutcomeUnknown(
+                f"the code is spent and the keys to check the ID token with could not be had: {problem}"
+            )
+        keys.learn(response)
+    key = keys.get(kid)
     if key is None:
         raise InvalidIdToken("kid", "is not among the tenant's signing keys")
-    return validate(id_token, key, tenant.application, _clock.now())
+    return key

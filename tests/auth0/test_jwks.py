@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from passwordless_async.wire import HttpResponse
 
 MALFORMED = "a key of the key set is malformed (status 200)"
-SHORT = "a key of the key set has not 2048 bits (status 200)"
-NONE = "the key set has no RSA key for signatures (status 200)"
+SIZE = "a key of the key set has not 2048 to 8192 bits (status 200)"
+EXPONENT = "a key of the key set has too large an exponent (status 200)"
+SECRET = "the key set has a symmetric or a private key (status 200)"
+NONE = "the key set has no RSA or P-256 key for signatures (status 200)"
 NO_LIST = "the key set has no list of at most 32 keys (status 200)"
 
 
@@ -29,6 +31,12 @@ NO_LIST = "the key set has no list of at most 32 keys (status 200)"
 def jwk(signing_key: RSAKey) -> dict[str, Any]:
     """Return the signing key as the tenant publishes it."""
     return {**signing_key.as_dict(private=False), "use": "sig", "alg": "RS256", "x5c": ["MII"], "x5t": "x"}
+
+
+@pytest.fixture(scope="session")
+def curve() -> dict[str, Any]:
+    """Return a P-256 key as a tenant publishes it."""
+    return {**ECKey.generate_key("P-256", {"kid": "ec"}).as_dict(private=False), "use": "sig", "alg": "ES256"}
 
 
 def refused(answer: HttpResponse) -> str:
@@ -56,8 +64,72 @@ def test_keys_are_read_by_kid(answer: Callable[..., HttpResponse], jwk: dict[str
     other = RSAKey.generate_key(3072, {"kid": "k2"}).as_dict(private=False)
     keys = read_jwks(answer(200, {"keys": [jwk, other]}))
     assert ["k1", "k2"] == list(keys)
-    assert {name: jwk[name] for name in ("kty", "n", "e", "kid")} == keys["k1"].as_dict()
-    assert not keys["k1"].is_private
+    assert {name: jwk[name] for name in ("kty", "n", "e", "kid")} == keys["k1"].key.as_dict()
+    assert not keys["k1"].key.is_private
+
+
+@pytest.mark.parametrize(
+    ("change", "algorithms"),
+    [
+        ({"alg": ...}, ("RS256", "PS256")),
+        ({"alg": None}, ("RS256", "PS256")),
+        ({"alg": "RS256"}, ("RS256",)),
+        ({"alg": "PS256"}, ("PS256",)),
+        ({"key_ops": ["verify"]}, ("RS256",)),
+        *(({"alg": alg}, ()) for alg in ("RS384", "RS512", "ES256", "HS256", "none", "RSA-OAEP", "", 5, ["RS256"], {})),
+        *(({"key_ops": value}, ()) for value in ([], ["encrypt"], "verify", None, {})),
+        *(({"use": value}, ()) for value in ("enc", "", None, ["sig"])),
+        *(({"kty": value}, ()) for value in ("EC", "rsa", "OKP", "", None, ["RSA"], {})),
+        *(({"kid": value}, ()) for value in ("", 5, None, ["k1"], ...)),
+    ],
+)
+def test_a_key_is_for_what_the_set_says(
+    answer: Callable[..., HttpResponse], jwk: dict[str, Any], change: dict[str, Any], algorithms: tuple[str, ...]
+):
+    """RFC 7517 §4: kty, use, key_ops and alg say what a key is for; where alg is missing, its kind does."""
+    beside = {**jwk, "kid": "beside"}
+    changed = {name: value for name, value in {**jwk, **change}.items() if value is not ...}
+    keys = read_jwks(answer(200, {"keys": [beside, changed]}))
+    assert algorithms == (keys["k1"].algorithms if "k1" in keys else ())
+
+
+def test_p256_keys_are_for_es256(answer: Callable[..., HttpResponse], curve: dict[str, Any]):
+    """RFC 7518 §3.4: P-256 and no other curve."""
+    others = [
+        {**ECKey.generate_key(name).as_dict(private=False), "kid": name} for name in ("P-384", "P-521", "secp256k1")
+    ]
+    keys = read_jwks(answer(200, {"keys": [*others, {**curve, "alg": "RS256", "kid": "wrong"}, curve]}))
+    assert {"ec": ("ES256",)} == {kid: key.algorithms for kid, key in keys.items()}
+    assert {name: curve[name] for name in ("kty", "crv", "x", "y", "kid")} == keys["ec"].key.as_dict()
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.parametrize("value", [..., None, 5, "", "AQAB", "é", ["x"], "A" * 400])
+def test_bad_points_refused(answer: Callable[..., HttpResponse], curve: dict[str, Any], name: str, value: Any):
+    """A point that is not on the curve, or no point at all, spoils the answer."""
+    bad = {member: content for member, content in {**curve, name: value}.items() if content is not ...}
+    assert MALFORMED == refused(answer(200, {"keys": [bad]}))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"},
+        {"kty": "oct", "kid": "k1"},
+        {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256", "use": "enc"},
+        {"kty": "OKP", "d": "AQAB"},
+        ECKey.generate_key("P-256", {"kid": "ec"}).as_dict(private=True),
+    ],
+)
+def test_secrets_in_public_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], secret: dict[str, Any]):
+    """A symmetric or a private key that the world can read spoils the set, whichever good keys stand beside it."""
+    assert SECRET == refused(answer(200, {"keys": [jwk, secret]}))
+
+
+@pytest.mark.parametrize("name", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
+def test_private_members_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], name: str):
+    """Each private member of RFC 7518 §6 gives a key away."""
+    assert SECRET == refused(answer(200, {"keys": [{**jwk, name: "AQAB"}]}))
 
 
 def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
@@ -68,12 +140,10 @@ def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse]
         "key",
         [],
         {},
-        ECKey.generate_key("P-256", {"kid": "ec"}).as_dict(private=False),
-        {"kty": "oct", "k": "c2VjcmV0", "kid": "oct"},
+        ECKey.generate_key("P-384", {"kid": "ec"}).as_dict(private=False),
+        {"kty": "OKP", "crv": "Ed25519", "x": "AQAB", "kid": "okp"},
         {**jwk, "kid": "enc", "use": "enc"},
         {**jwk, "kid": 5},
-        {**jwk, "kid": "private", "d": "AQAB"},
-        *({**jwk, "kid": name, name: "AQAB"} for name in ("p", "q", "dp", "dq", "qi", "oth", "k")),
         {name: value for name, value in jwk.items() if name != "kid"},
     ]
     assert ["k1"] == list(read_jwks(answer(200, {"keys": [*others, jwk]})))
@@ -83,19 +153,24 @@ def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"n": None}, SHORT),
-        ({"n": 5}, SHORT),
-        ({"n": ""}, SHORT),
-        ({"n": "é"}, SHORT),
-        ({"n": "A" * 400}, SHORT),
-        ({"n": "AQAB"}, SHORT),
-        ({"n": ["x" * 400]}, SHORT),
+        ({"n": None}, SIZE),
+        ({"n": 5}, SIZE),
+        ({"n": ""}, SIZE),
+        ({"n": "é"}, SIZE),
+        ({"n": "A" * 400}, SIZE),
+        ({"n": "AQAB"}, SIZE),
+        ({"n": ["x" * 400]}, SIZE),
         ({"e": None}, MALFORMED),
         ({"e": ""}, MALFORMED),
         ({"e": 65537}, MALFORMED),
         ({"e": [1]}, MALFORMED),
         ({"e": "AA"}, MALFORMED),
         ({"e": "Ag"}, MALFORMED),
+        ({"e": "AQ"}, MALFORMED),
+        ({"e": "AQAAAAE"}, EXPONENT),
+        ({"e": "A" * 200 + "AQAB" * 200}, EXPONENT),
+        ({"n": "_" * 1368}, SIZE),
+        ({"n": "_" * 200_000}, SIZE),
     ],
 )
 def test_bad_keys_refused(
@@ -108,7 +183,7 @@ def test_bad_keys_refused(
 @pytest.mark.parametrize("missing", ["n", "e"])
 def test_keys_with_a_missing_member_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], missing: str):
     """RFC 7518 §6.3.1: modulus and exponent must be there."""
-    message = {"n": SHORT, "e": MALFORMED}[missing]
+    message = {"n": SIZE, "e": MALFORMED}[missing]
     assert message == refused(answer(200, {"keys": [{k: v for k, v in jwk.items() if k != missing}]}))
 
 
@@ -119,7 +194,7 @@ def test_short_keys_refused(answer: Callable[..., HttpResponse], bits: int):
         warnings.simplefilter("ignore")
         key = RSAKey(rsa.generate_private_key(65537, bits), rsa.generate_private_key(65537, bits))
         short = {**key.as_dict(private=False), "kid": "short"}
-    assert SHORT == refused(answer(200, {"keys": [short]}))
+    assert SIZE == refused(answer(200, {"keys": [short]}))
 
 
 @pytest.mark.parametrize(
@@ -141,10 +216,11 @@ def test_key_sets_refused(answer: Callable[..., HttpResponse], body: Any, messag
     assert message == refused(answer(200, body))
 
 
-def test_two_keys_of_one_name_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_two_keys_of_one_name_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], curve: dict[str, Any]):
     """Which of two keys of one kid were meant, nobody knows."""
     message = "the key set has two keys of one kid (status 200)"
     assert message == refused(answer(200, {"keys": [jwk, {**jwk, "e": "AQAB"}]}))
+    assert message == refused(answer(200, {"keys": [jwk, {**curve, "kid": "k1"}]}))
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 404, 429, 500, 503])
@@ -158,9 +234,9 @@ def test_keys_are_kept(answer: Callable[..., HttpResponse], jwk: dict[str, Any])
     keys = SigningKeys()
     assert (True, None, "<SigningKeys, 0 known>") == (keys.empty, keys.get("k1"), repr(keys))
     keys.learn(answer(200, {"keys": [jwk]}))
-    assert (False, "k1", "<SigningKeys, 1 known>") == (keys.empty, keys.get("k1").kid, repr(keys))
+    assert (False, "k1", "<SigningKeys, 1 known>") == (keys.empty, keys.get("k1").key.kid, repr(keys))
     keys.learn(answer(200, {"keys": [{**jwk, "kid": "k2"}]}))
-    assert (None, "k2") == (keys.get("k1"), keys.get("k2").kid)
+    assert (None, "k2") == (keys.get("k1"), keys.get("k2").key.kid)
 
 
 def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
@@ -170,19 +246,67 @@ def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jw
     for bad in (answer(500), answer(200, {"keys": []}), answer(200, b"junk")):
         with pytest.raises(MalformedAnswer):
             keys.learn(bad)
-    assert "k1" == keys.get("k1").kid
+    assert "k1" == keys.get("k1").key.kid
 
 
-def test_fetches_have_a_cool_down(
-    answer: Callable[..., HttpResponse], jwk: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-):
-    """A minute passes between two fetches for the sake of an unknown kid."""
-    now = 1000.0
-    monkeypatch.setattr(_clock, "monotonic", lambda: now)
-    keys = SigningKeys()
-    assert keys.may_fetch
+def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+    """Hundreds may wait for one fetch: the second to take its answer finds the keys there."""
+    keys, shared = SigningKeys(), answer(200, {"keys": [jwk]})
+    keys.learn(shared)
+    first = keys.get("k1")
+    keys.learn(shared)
+    assert first is keys.get("k1")
     keys.learn(answer(200, {"keys": [jwk]}))
+    assert first is not keys.get("k1")
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    time = 1000.0
+
+    def monotonic(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stop the clock."""
+    stopped = Clock()
+    monkeypatch.setattr(_clock, "monotonic", stopped.monotonic)
+    return stopped
+
+
+def test_a_search_has_a_cool_down(clock: Clock):
+    """A minute passes between two searches for an unknown kid, from start to start; in between one may be joined."""
+    keys = SigningKeys()
+    assert keys.may_search
+    keys.search_begins()
+    clock.time += 30
+    keys.search_begins()
+    assert keys.may_search
+    keys.search_ended()
     seen = []
-    for now in (1000.0, 1059.9, 1060.0, 2000.0):  # noqa: B007 - the clock reads it
-        seen.append(keys.may_fetch)  # noqa: PERF401 - the clock moves
-    assert [False, False, True, True] == seen
+    for clock.time in (1030.0, 1059.9, 1060.0):
+        seen.append(keys.may_search)
+    assert [False, False, True] == seen
+
+
+def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], clock: Clock):
+    """Keys are due after a day, gone after three, and a failed renewal is not repeated for a minute."""
+    keys, day = SigningKeys(), 86_400
+    assert (True, True) == (keys.empty, keys.due)
+    keys.renewal_begins()
+    assert keys.due  # without any key nothing can be done but ask
+    keys.learn(answer(200, {"keys": [jwk]}))
+    clock.time += day - 0.1
+    assert (False, False) == (keys.empty, keys.due)
+    clock.time += 0.1
+    assert (False, True) == (keys.empty, keys.due)
+    keys.renewal_begins()
+    assert (False, False, "k1") == (keys.empty, keys.due, keys.get("k1").key.kid)
+    clock.time += 60
+    assert keys.due
+    clock.time += 2 * day - 60
+    keys.renewal_begins()
+    assert (True, True, None) == (keys.empty, keys.due, keys.get("k1"))

@@ -1,0 +1,269 @@
+"""ID tokens and their keys from end to end: each algorithm, rotation, floods and outages, against a tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async import (
+    ClientSecretBasic,
+    ClientSecretPost,
+    Email,
+    InvalidIdToken,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessClient,
+    UsageError,
+    _clock,
+)
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from passwordless_async import TokenSet
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+ADA = Email("ada@example.com")
+JWKS = "/.well-known/jwks.json"
+DAY = 86_400
+# Without dropped connections: aiohttp sends a GET on a reused connection a second time, and the counts would be its.
+UNREACHABLE = (Fault.SERVICE_UNAVAILABLE, Fault.GARBAGE_JSON, Fault.HUGE_BODY, Fault.REDIRECT)
+
+
+def confidential(tenant: LocalTenant, **options: Any) -> PasswordlessClient:
+    client_id, secret = tenant.confidential_client
+    return PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost(secret), **options)
+
+
+def public(tenant: LocalTenant, **options: Any) -> PasswordlessClient:
+    return PasswordlessClient(tenant.url, tenant.public_client_id, **options)
+
+
+async def log_in(
+    client: PasswordlessClient, tenant: LocalTenant, who: Email = ADA, scope: str = "openid", **options: Any
+) -> TokenSet:
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), scope=scope, **options)
+
+
+async def all_at_once(client: PasswordlessClient, tenant: LocalTenant, number: int) -> list[Any]:
+    """Log many in at once and return what each was given or refused."""
+    users = [Email(f"user{index}@example.com") for index in range(number)]
+    await asyncio.gather(*(client.start(user) for user in users))
+    return await asyncio.gather(
+        *(client.exchange(user, tenant.outbox.code_for(user), scope="openid") for user in users),
+        return_exceptions=True,
+    )
+
+
+def fetches(tenant: LocalTenant) -> int:
+    return sum(request.path == JWKS for request in tenant.requests)
+
+
+def make_unknown(monkeypatch: pytest.MonkeyPatch, tenant: LocalTenant) -> None:
+    """Let the tenant publish for ever what it publishes now, and sign with another key."""
+    published = tenant._state.keys.jwks()
+    monkeypatch.setattr(type(tenant._state.keys), "jwks", lambda _: published)
+    tenant.rotate_signing_key()
+
+
+def forward(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let time pass for the client's keys."""
+    now = _clock.monotonic
+    monkeypatch.setattr(_clock, "monotonic", lambda: now() + seconds)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
+async def test_each_algorithm(alg: Any):
+    """Each asymmetric algorithm passes unasked, and where it is the only one that is taken."""
+    async with LocalTenant(TenantSettings(id_token_alg=alg)) as tenant:
+        async with public(tenant) as client:
+            assert "ada@example.com" == (await log_in(client, tenant, scope="openid email")).claims["email"]
+        async with public(tenant, id_token_algorithms=[alg]) as client:
+            assert (await log_in(client, tenant)).claims["sub"]
+
+
+@pytest.mark.parametrize(("alg", "taken"), [("RS256", "PS256"), ("PS256", "ES256"), ("ES256", "RS256")])
+async def test_no_other_algorithm_than_the_one_that_is_taken(alg: Any, taken: str):
+    """An application that says what its ID tokens are signed with takes nothing else."""
+    async with LocalTenant(TenantSettings(id_token_alg=alg)) as tenant:
+        async with public(tenant, id_token_algorithms=[taken]) as client:
+            with pytest.raises(InvalidIdToken) as refused:
+                await log_in(client, tenant)
+            assert "alg" == refused.value.claim
+
+
+@pytest.mark.parametrize("auth", [ClientSecretPost, ClientSecretBasic])
+async def test_hs256_for_those_who_ask(auth: Any):
+    """The client secret is the key of HS256, and no key set is fetched for it; who did not ask is not given it."""
+    async with LocalTenant(TenantSettings(id_token_alg="HS256")) as tenant:
+        client_id, secret = tenant.confidential_client
+        async with PasswordlessClient(
+            tenant.url, client_id, client_auth=auth(secret), id_token_algorithms=["HS256"]
+        ) as client:
+            assert (await log_in(client, tenant)).claims["sub"]
+            assert 0 == fetches(tenant)
+        async with PasswordlessClient(tenant.url, client_id, client_auth=auth(secret)) as client:
+            with pytest.raises(InvalidIdToken) as refused:
+                await log_in(client, tenant)
+            assert "alg" == refused.value.claim
+
+
+async def test_hs256_is_not_for_public_clients(tenant: LocalTenant):
+    """There is no secret to check it with, and that is said before anything is sent."""
+    with pytest.raises(UsageError) as refused:
+        public(tenant, id_token_algorithms=["HS256"])
+    assert "id_token_algorithms" == refused.value.argument
+
+
+@pytest.mark.parametrize("revoke", [False, True])
+async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bool):  # noqa: FBT001 - a parameter
+    """The first login by the new key has the key set fetched, all at once share that, and nobody is refused."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        tenant.rotate_signing_key(revoke=revoke)
+        outcomes = await all_at_once(client, tenant, 50)
+        assert [] == [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        assert 2 == fetches(tenant)
+
+
+@pytest.mark.parametrize("fault", [None, *UNREACHABLE])
+async def test_a_flood_of_unknown_keys_costs_one_fetch(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
+):
+    """200 tokens by a key that the set has not, at once and one after the other: one fetch, though it fails."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        make_unknown(monkeypatch, tenant)
+        if fault is not None:
+            tenant.faults.add(fault, path=JWKS)
+        before = fetches(tenant)
+        outcomes = await all_at_once(client, tenant, 195)
+        for _ in range(5):
+            with pytest.raises(InvalidIdToken) as refused:
+                await log_in(client, tenant)
+            assert "kid" == refused.value.claim
+        assert all(isinstance(outcome, Exception) for outcome in outcomes)
+        assert 1 == fetches(tenant) - before
+
+
+async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+    """The cool-down ends, and a key that has come meanwhile is found."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        with monkeypatch.context() as patched:
+            make_unknown(patched, tenant)
+            for _ in range(2):
+                with pytest.raises(InvalidIdToken):
+                    await log_in(client, tenant)
+        assert 2 == fetches(tenant)
+        forward(monkeypatch, 60)
+        assert (await log_in(client, tenant)).claims["sub"]
+        assert 3 == fetches(tenant)
+
+
+async def test_whoever_gives_up_does_not_spoil_it_for_the_others(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+    """A login that is cancelled while it waits for the keys takes nothing from those who come after it."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        tenant.rotate_signing_key()
+        send, asked, answered, gate = client._transport.send, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def watched(request: HttpRequest) -> HttpResponse:
+            if request.shareable:
+                asked.set()
+                await gate.wait()
+            response = await send(request)
+            if asked.is_set() and request.url.path == "/oauth/token":
+                answered.set()
+            return response
+
+        monkeypatch.setattr(client._transport, "send", watched)
+        first = asyncio.create_task(log_in(client, tenant, Email("first@example.com")))
+        await asked.wait()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(log_in(client, tenant, Email("second@example.com")))
+        await answered.wait()
+        gate.set()
+        assert (await second).claims["sub"]
+        assert 2 == fetches(tenant)
+
+
+@pytest.mark.parametrize("fault", UNREACHABLE)
+@pytest.mark.parametrize("age", [0, 2 * DAY])
+async def test_logins_go_on_while_the_key_set_cannot_be_had(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault, age: int
+):
+    """Keys of less than a day are not asked for; older ones are, and serve on where that fails."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        tenant.faults.add(fault, path=JWKS)
+        forward(monkeypatch, age)
+        outcomes = await all_at_once(client, tenant, 20)
+        assert [] == [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        assert (2 if age else 1) == fetches(tenant)
+
+
+@pytest.mark.parametrize("fault", UNREACHABLE)
+@pytest.mark.parametrize("age", [0, 3 * DAY])
+async def test_no_code_is_spent_without_keys(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault, age: int
+):
+    """Without keys, or with none that may still be trusted, nothing but the request for them is sent."""
+    async with public(tenant) as client:
+        if age:
+            await log_in(client, tenant)
+            forward(monkeypatch, age)
+        tenant.faults.add(fault, path=JWKS, times=1)
+        await client.start(ADA)
+        presented, code = tenant.stats.codes_presented, tenant.outbox.code_for(ADA)
+        with pytest.raises(NotSent):
+            await client.exchange(ADA, code, scope="openid")
+        assert presented == tenant.stats.codes_presented
+        assert (await client.exchange(ADA, code, scope="openid")).claims["sub"]
+
+
+async def test_no_refresh_token_is_spent_without_keys(tenant: LocalTenant):
+    """A process that starts with tokens from a store fetches the keys before it spends a refresh token."""
+    async with public(tenant) as client:
+        tokens = await log_in(client, tenant, scope="openid offline_access")
+    async with public(tenant) as client:
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=JWKS, times=1)
+        with pytest.raises(NotSent):
+            await client.refresh(tokens)
+        assert tokens.claims["sub"] == (await client.refresh(tokens)).claims["sub"]
+
+
+async def test_an_unknown_key_in_an_outage_says_that_the_code_is_spent(tenant: LocalTenant):
+    """Nobody knows whether the token is good: not refused, and not to be tried again."""
+    async with public(tenant) as client:
+        await log_in(client, tenant)
+        tenant.rotate_signing_key()
+        tenant.faults.add(Fault.DROP_BEFORE_READ, path=JWKS)
+        with pytest.raises(OutcomeUnknown):
+            await log_in(client, tenant)
+
+
+async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+    """Both sign with the same key, as two tenants of one service may: the issuer tells them apart."""
+    async with LocalTenant() as other, public(tenant) as client:
+        foreign = other.issuer
+        mint = tenant._state.mint
+        monkeypatch.setattr(mint, "_issuer", foreign)
+        with pytest.raises(InvalidIdToken) as refused:
+            await log_in(client, tenant)
+        assert "iss" == refused.value.claim
+
+
+async def test_max_age():
+    """auth_time is checked where max_age says so: there, and not too long ago."""
+    async with LocalTenant(TenantSettings(auth_time_in_id_token=True)) as tenant, public(tenant) as client:
+        assert (await log_in(client, tenant, max_age=60)).claims["auth_time"]
+    async with LocalTenant() as tenant, public(tenant) as client:
+        with pytest.raises(InvalidIdToken) as refused:
+            await log_in(client, tenant, max_age=60)
+        assert "auth_time" == refused.value.claim
+        with pytest.raises(UsageError):
+            await client.exchange(ADA, "123456", max_age=60)
