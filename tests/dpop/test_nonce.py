@@ -218,6 +218,7 @@ def test_what_is_learned_can_be_shared():
     cache = NonceCache(on_learned=lambda origin, nonce: heard.append((origin, nonce)))
     early, late = cache.ticket(), cache.ticket()
     cache.harvest(HERE, answer("n2"), late)
+    assert [(HERE, "n2")] == heard
     cache.harvest(HERE, answer("n1"), early)
     cache.harvest(HERE, answer("n2"), cache.ticket())
     cache.put(THERE, "n3")
