@@ -11,6 +11,7 @@ from passwordless_async.auth0 import (
     PrivateKeyJwt,
     TlsClientAuth,
 )
+from passwordless_async.auth0.mfa_values import Association, Authenticator, MfaChallenge, MfaRequirements
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.dpop import (
     CheckedProof,
@@ -24,16 +25,19 @@ from passwordless_async.dpop import (
 )
 from passwordless_async.errors import (
     AccessDenied,
+    AuthorizationPending,
     CodeExpired,
     InvalidClient,
     InvalidDPoPProof,
     InvalidIdToken,
+    InvalidMfaState,
     InvalidRefreshToken,
     InvalidToken,
     KeyMismatch,
     KeyMissing,
     MalformedAnswer,
     MfaRequired,
+    MfaTokenExpired,
     NonceChallengeRepeated,
     NotSenderConstrained,
     NotSent,
@@ -43,6 +47,7 @@ from passwordless_async.errors import (
     ProtocolError,
     QuotaExceeded,
     RateLimited,
+    SlowDown,
     StoreError,
     TemporarilyUnavailable,
     TooManyAttempts,
@@ -54,13 +59,18 @@ from passwordless_async.errors import (
     WrongCode,
 )
 from passwordless_async.identity import AuthSession, Email, Login, Phone
+from passwordless_async.mfa import MfaState, MfaTokenSet
+from passwordless_async.mfa_client import MfaClient
 from passwordless_async.middleware import DPoPMiddleware
 from passwordless_async.session import UserSession
 from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
 
 __all__ = [
     "AccessDenied",
+    "Association",
     "AuthSession",
+    "Authenticator",
+    "AuthorizationPending",
     "CheckedProof",
     "ClientAuth",
     "ClientSecretBasic",
@@ -73,6 +83,7 @@ __all__ = [
     "InvalidClient",
     "InvalidDPoPProof",
     "InvalidIdToken",
+    "InvalidMfaState",
     "InvalidRefreshToken",
     "InvalidToken",
     "KeyMismatch",
@@ -80,7 +91,13 @@ __all__ = [
     "Login",
     "MalformedAnswer",
     "MemoryReplayStore",
+    "MfaChallenge",
+    "MfaClient",
     "MfaRequired",
+    "MfaRequirements",
+    "MfaState",
+    "MfaTokenExpired",
+    "MfaTokenSet",
     "NoClientAuth",
     "NonceCache",
     "NonceChallengeRepeated",
@@ -99,6 +116,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ReplayStore",
+    "SlowDown",
     "StartReceipt",
     "StoreError",
     "TemporarilyUnavailable",

@@ -12,6 +12,7 @@ from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsC
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
 from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
+from passwordless_async.mfa_client import MfaClient
 from passwordless_async.quota import ColdStart, SingleFlight
 from passwordless_async.session import UserSession
 from passwordless_async.transport import Transport, drive
@@ -95,6 +96,7 @@ class PasswordlessClient:
         self._refreshes: SingleFlight[Secret, TokenSet] = SingleFlight(linger=_LINGER)
         self._cold = ColdStart()
         self._api_nonces = NonceCache()
+        self._mfa = MfaClient(self._tenant, proven=self._run, plain=self._run_unproven)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -109,7 +111,23 @@ class PasswordlessClient:
         """Close the connections; closing twice does nothing."""
         await self._fetches.aclose()
         await self._refreshes.aclose()
+        await self._mfa.aclose()
         await self._transport.aclose()
+
+    @property
+    def issuer(self) -> str:
+        """The tenant's issuer: its URL with a trailing slash."""
+        return self._tenant.application.issuer
+
+    @property
+    def client_id(self) -> str:
+        """The application's identifier."""
+        return self._tenant.application.client_id
+
+    @property
+    def mfa(self) -> MfaClient:
+        """What goes on with a login that needs a second factor."""
+        return self._mfa
 
     async def start(
         self,
@@ -362,6 +380,10 @@ class PasswordlessClient:
 
     async def _exchange(self, login: Login, forwarded_for: IpAddress | None = None) -> TokenSet:
         return await self._run(flow.exchange(self._tenant, login, forwarded_for=forwarded_for))
+
+    async def _run_unproven(self, unproven: Flow[T]) -> T:
+        async with self._slots:
+            return await drive(unproven, self._transport.send)
 
     async def _run(self, proven: Flow[T]) -> T:
         # The slot comes before the proof is signed: a proof must not age in a queue.

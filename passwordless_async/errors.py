@@ -8,7 +8,10 @@
     │   ├── WrongCode              the code is wrong or was used before
     │   ├── CodeExpired            the code is too old
     │   ├── TooManyAttempts        too many failures: the code or the account is blocked
-    │   ├── MfaRequired            a second factor is asked for (mfa_token, mfa_requirements)
+    │   ├── MfaRequired            a second factor is asked for (state, mfa_token, mfa_requirements)
+    │   ├── AuthorizationPending   the user has not answered on their other device yet
+    │   │   └── SlowDown           and they are asked about too often
+    │   ├── MfaTokenExpired        the second factor came too late
     │   ├── RateLimited            too many requests (retry_after)
     │   ├── AccessDenied           a rule, an Action or attack protection blocked the user
     │   ├── VerificationRequired   bot detection wants a captcha
@@ -30,7 +33,8 @@
     ├── QuotaExceeded              the local quota has no room in time; nothing was sent
     └── StoreError                 tokens or keys could not be kept or found
         ├── KeyMissing             the tokens have lost their key
-        └── KeyMismatch            the key at hand is not the one the tokens are bound to
+        ├── KeyMismatch            the key at hand is not the one the tokens are bound to
+        └── InvalidMfaState        a sealed MFA state is changed, expired or for another client (failed)
 
 Blame is the type, advice is a field: each class has a stable ``code``, says by ``retryable`` whether the
 same call, unchanged, may succeed later, and by ``advice`` what to do. Facts are attributes. No error holds a
@@ -39,7 +43,10 @@ secret, in its message, its attributes or its context.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from passwordless_async.mfa import MfaState
 
 
 class PasswordlessError(Exception):
@@ -49,11 +56,14 @@ class PasswordlessError(Exception):
         code: A stable name of the kind of error, for logs and metrics.
         retryable: Whether the same call, unchanged, may succeed later.
         advice: What to do about it, in one plain sentence.
+        recovery_code: The user's new recovery code, where a second factor's answer that is refused held one: the
+            code before it is spent, so show it to the user. None everywhere else.
     """
 
     code: ClassVar[str] = "passwordless_error"
     retryable: ClassVar[bool] = False
     advice: ClassVar[str] = "See the message."
+    recovery_code: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Facts are keyword-only, which Exception's own pickling cannot carry to another process.
@@ -138,10 +148,12 @@ class MfaRequired(OAuthError):
     Attributes:
         mfa_token: The secret that the MFA endpoints ask for.
         mfa_requirements: What the server accepts, as it said it.
+        state: What ``client.mfa`` goes on with; None where the answer had no usable ``mfa_token``. It holds the
+            private key, so it is left behind where the error is pickled: :meth:`MfaState.seal` is for that.
     """
 
     code = "mfa_required"
-    advice = "Go on with the MFA endpoints."
+    advice = "Go on with client.mfa and the error's state."
 
     def __init__(
         self,
@@ -155,6 +167,39 @@ class MfaRequired(OAuthError):
         super().__init__(status=status, error=error, error_description=error_description)
         self.mfa_token = mfa_token
         self.mfa_requirements = mfa_requirements or {}
+        self.state: MfaState | None = None
+
+    def __copy__(self) -> MfaRequired:
+        copied: MfaRequired = _restore(type(self), self.args, self.__dict__)  # type: ignore[assignment]
+        return copied
+
+    def __deepcopy__(self, _memo: object) -> MfaRequired:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (type(self), self.args, {**self.__dict__, "state": None})
+
+
+class AuthorizationPending(OAuthError):
+    """The user has not answered the message on their other device yet (RFC 8628 §3.5)."""
+
+    code = "authorization_pending"
+    retryable = True
+    advice = "Ask again in five seconds or more; client.mfa.poll_oob does."
+
+
+class SlowDown(AuthorizationPending):
+    """The user has not answered yet, and the server is asked too often (RFC 8628 §3.5)."""
+
+    code = "slow_down"
+    advice = "Add five seconds to the time between polls; client.mfa.poll_oob does."
+
+
+class MfaTokenExpired(OAuthError):
+    """The second factor came too late (ten minutes after the first at Auth0)."""
+
+    code = "mfa_token_expired"
+    advice = "The user logs in again."
 
 
 class RateLimited(OAuthError):
@@ -357,3 +402,20 @@ class KeyMismatch(StoreError):
 
     code = "key_mismatch"
     advice = "Use the key that the login was made with."
+
+
+class InvalidMfaState(StoreError):
+    """An MFA state cannot be gone on with; nothing was sent.
+
+    Attributes:
+        failed: What failed: ``form`` (it is no sealed state), ``key`` (sealed with another key), ``seal`` (changed
+            after it was sealed), ``issuer``, ``client_id`` (another tenant's or application's), ``jkt`` (the key in
+            it is not the one it is bound to) or ``expires_at``.
+    """
+
+    code = "invalid_mfa_state"
+    advice = "Unseal it with the key and the client that it was made with, within ten minutes; else log in again."
+
+    def __init__(self, failed: str, problem: str) -> None:
+        super().__init__(f"MFA state, {failed}: {problem}")
+        self.failed = failed

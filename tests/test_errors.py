@@ -14,16 +14,19 @@ from passwordless_async import errors
 from passwordless_async._secret import Secret
 from passwordless_async.errors import (
     AccessDenied,
+    AuthorizationPending,
     CodeExpired,
     InvalidClient,
     InvalidDPoPProof,
     InvalidIdToken,
+    InvalidMfaState,
     InvalidRefreshToken,
     InvalidToken,
     KeyMismatch,
     KeyMissing,
     MalformedAnswer,
     MfaRequired,
+    MfaTokenExpired,
     NonceChallengeRepeated,
     NotSenderConstrained,
     NotSent,
@@ -33,6 +36,7 @@ from passwordless_async.errors import (
     ProtocolError,
     QuotaExceeded,
     RateLimited,
+    SlowDown,
     StoreError,
     TemporarilyUnavailable,
     TooManyAttempts,
@@ -84,8 +88,23 @@ TABLE = [
         "e (403): d",
         "mfa_required",
         False,
-        "Go on with the MFA endpoints.",
+        "Go on with client.mfa and the error's state.",
     ),
+    (
+        AuthorizationPending(**SAID_NO),
+        "e (403): d",
+        "authorization_pending",
+        True,
+        "Ask again in five seconds or more; client.mfa.poll_oob does.",
+    ),
+    (
+        SlowDown(**SAID_NO),
+        "e (403): d",
+        "slow_down",
+        True,
+        "Add five seconds to the time between polls; client.mfa.poll_oob does.",
+    ),
+    (MfaTokenExpired(**SAID_NO), "e (403): d", "mfa_token_expired", False, "The user logs in again."),
     (
         RateLimited(**SAID_NO, retry_after=1.5),
         "e (403): d",
@@ -192,6 +211,13 @@ TABLE = [
         "Keep tokens and key together; the user logs in again.",
     ),
     (KeyMismatch("m"), "m", "key_mismatch", False, "Use the key that the login was made with."),
+    (
+        InvalidMfaState("seal", "was changed"),
+        "MFA state, seal: was changed",
+        "invalid_mfa_state",
+        False,
+        "Unseal it with the key and the client that it was made with, within ten minutes; else log in again.",
+    ),
 ]
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
@@ -264,6 +290,7 @@ def test_carried_elsewhere(again: object, error: PasswordlessError):
                 "error_description": "",
                 "mfa_token": None,
                 "mfa_requirements": {},
+                "state": None,
             },
         ),
         (
@@ -275,6 +302,7 @@ def test_carried_elsewhere(again: object, error: PasswordlessError):
             {"status": 400, "error": "use_dpop_nonce", "error_description": "", "nonce": None},
         ),
         (InvalidIdToken("exp", "x"), {"claim": "exp"}),
+        (InvalidMfaState("seal", "x"), {"failed": "seal"}),
         (MalformedAnswer("x", status=302), {"status": 302}),
         (OutcomeUnknown("x"), {"status": None}),
     ],

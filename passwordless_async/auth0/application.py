@@ -67,6 +67,9 @@ class Application:
     revoke_url: URL = attrs.field(init=False)
     userinfo_url: URL = attrs.field(init=False)
     jwks_url: URL = attrs.field(init=False)
+    mfa_authenticators_url: URL = attrs.field(init=False)
+    mfa_challenge_url: URL = attrs.field(init=False)
+    mfa_associate_url: URL = attrs.field(init=False)
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:
@@ -112,6 +115,18 @@ class Application:
     @jwks_url.default
     def _jwks_url(self) -> URL:
         return self.base / ".well-known/jwks.json"
+
+    @mfa_authenticators_url.default
+    def _mfa_authenticators_url(self) -> URL:
+        return self.base / "mfa/authenticators"
+
+    @mfa_challenge_url.default
+    def _mfa_challenge_url(self) -> URL:
+        return self.base / "mfa/challenge"
+
+    @mfa_associate_url.default
+    def _mfa_associate_url(self) -> URL:
+        return self.base / "mfa/associate"
 
     @property
     def id_token_secret(self) -> Secret:

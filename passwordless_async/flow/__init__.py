@@ -5,8 +5,9 @@ answer to a challenge, which a server makes before it looks at the code; tokens 
 the key that was proven and the ID token is valid.
 """
 
+from passwordless_async.flow import mfa
 from passwordless_async.flow.login import exchange, start, start_database
 from passwordless_async.flow.session import own_key, refresh, revoke, userinfo
 from passwordless_async.flow.tenant import Flow, Tenant
 
-__all__ = ["Flow", "Tenant", "exchange", "own_key", "refresh", "revoke", "start", "start_database", "userinfo"]
+__all__ = ["Flow", "Tenant", "exchange", "mfa", "own_key", "refresh", "revoke", "start", "start_database", "userinfo"]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from passwordless_async import _clock
 from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.mfa_values import MfaRequirements
 from passwordless_async.auth0.session import revoke_request
 from passwordless_async.auth0.token import read_token, require_bound
-from passwordless_async.errors import NotSenderConstrained, PasswordlessError
+from passwordless_async.errors import MfaRequired, NotSenderConstrained, PasswordlessError
 from passwordless_async.flow.tenant import claims_of, fetch_keys_before, prove
+from passwordless_async.mfa import LIFETIME, MfaState, usable_token
 from passwordless_async.tokens import TokenSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async.auth0.token import TokenAnswer
-    from passwordless_async.dpop import ProofGenerator
+    from passwordless_async.dpop import DPoPKey, ProofGenerator
     from passwordless_async.flow.tenant import Flow, Tenant
-    from passwordless_async.wire import HttpRequest
+    from passwordless_async.identity import AuthSession, Email, Phone
+    from passwordless_async.wire import HttpRequest, HttpResponse
 
 
 def grant(
@@ -28,6 +31,7 @@ def grant(
     *,
     scope: str | None,
     audience: str | None,
+    who: Email | Phone | AuthSession | None = None,
     expected: Expected = Expected(),  # noqa: B008 - a frozen value
 ) -> Flow[TokenSet]:
     """Run a grant.
@@ -38,9 +42,11 @@ def grant(
         build: Builds the request, for each transmission anew.
         scope: The scope that is asked for.
         audience: The API that is asked for.
+        who: The user, where that is known.
         expected: What else the ID token must show.
 
     Raises:
+        MfaRequired: A second factor is asked for; its ``state`` goes on with the same key.
         OAuthError: The service refused.
         NotSenderConstrained: The tokens are not bound to the key; the refresh token among them was revoked.
         InvalidIdToken: The ID token failed a check.
@@ -50,8 +56,32 @@ def grant(
     """
     yield from fetch_keys_before(tenant, scope)
     sent_at = int(_clock.now())
-    request, response = yield from prove(tenant, proofs, build)
-    answer = read_token(request, response, scope)
+    exchanged = yield from prove(tenant, proofs, build)
+    return (
+        yield from accept(
+            tenant, proofs, exchanged, sent_at=sent_at, scope=scope, audience=audience, who=who, expected=expected
+        )
+    )
+
+
+def accept(
+    tenant: Tenant,
+    proofs: ProofGenerator,
+    exchanged: tuple[HttpRequest, HttpResponse],
+    *,
+    sent_at: int,
+    scope: str | None,
+    audience: str | None,
+    who: Email | Phone | AuthSession | None,
+    expected: Expected,
+) -> Flow[TokenSet]:
+    """Make tokens of a grant's answer: the second half of :func:`grant`, which see."""
+    try:
+        answer = read_token(*exchanged, scope)
+    except MfaRequired as error:
+        facts = {"scope": scope, "audience": audience, "who": who, "expected": expected}
+        error.state = _state(tenant, proofs.key, error, sent_at, facts)
+        raise
     unbound = _unbound(answer, proofs.key.thumbprint)
     if unbound is not None:
         yield from _give_up(tenant, answer)
@@ -70,6 +100,28 @@ def grant(
         issuer=tenant.application.issuer,
         client_id=tenant.application.client_id,
         audience=audience,
+    )
+
+
+def _state(
+    tenant: Tenant,
+    key: DPoPKey,
+    error: MfaRequired,
+    sent_at: int,
+    facts: dict[str, Any],
+) -> MfaState | None:
+    mfa_token = usable_token(error.mfa_token)
+    if mfa_token is None:
+        return None
+    return MfaState(
+        mfa_token=mfa_token,
+        requirements=MfaRequirements.read(error.mfa_requirements),
+        key=key,
+        jkt=key.thumbprint,
+        issuer=tenant.application.issuer,
+        client_id=tenant.application.client_id,
+        expires_at=sent_at + LIFETIME,
+        **facts,
     )
 
 

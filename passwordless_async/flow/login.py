@@ -60,6 +60,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
             lambda: otp_request(tenant.application, login, headers),
             scope=login.scope,
             audience=login.audience,
+            who=login.who,
             expected=Expected(max_age=login.max_age),
         )
     except OAuthError as error:
