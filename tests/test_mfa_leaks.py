@@ -1,0 +1,196 @@
+"""No secret of a second factor gets out by an error: every call is made to fail, and all that it shows is walked."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+import passwordless_async
+from passwordless_async import (
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    MfaChallenge,
+    MfaRequired,
+    MfaState,
+    PasswordlessClient,
+    PasswordlessError,
+    UsageError,
+)
+from passwordless_async._secret import Secret
+from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = str(Path(passwordless_async.__file__).parent)
+CLIENT_SECRET = "a-client-secret-that-must-not-show"
+CODE = "91827364-a-code"
+SEALING_KEY = b"M4rk3rOfASealingKeyOf32BytesLong"
+ADA = Email("ada@example.com")
+FAULTS = sorted(set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER})
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def shown(error: BaseException) -> str:
+    """Return everything of an error that can get into a log: of the frames, those of the package."""
+    parts = []
+    for link in chain(error):
+        printed = traceback.TracebackException.from_exception(link, capture_locals=True)
+        parts += [repr(link), str(link), repr(link.args), repr(vars(link))]
+        for frame in printed.stack:
+            if frame.filename.startswith(PACKAGE):
+                parts += [f"{name}={value}" for name, value in (frame.locals or {}).items()]
+    return "\n".join(parts)
+
+
+def secrets_of(state: MfaState, tenant: LocalTenant | None = None) -> set[str]:
+    scalar = state.key.to_bytes()
+    secrets = {
+        str(state.mfa_token),
+        CLIENT_SECRET,
+        CODE,
+        SEALING_KEY.decode(),
+        str(state.key.to_jwk(private=True)["d"]),
+    }
+    secrets |= {scalar.hex(), str(int.from_bytes(scalar)), str(bytes(scalar))}
+    for request in tenant.requests if tenant is not None else ():
+        secrets |= {request.proof} if request.proof else set()
+        secrets |= {request.form[name] for name in ("mfa_token", "oob_code", "recovery_code") if name in request.form}
+    return secrets
+
+
+@pytest.fixture
+def state() -> MfaState:
+    """Return a state of a tenant that does not exist."""
+    key = DPoPKey.generate()
+    return MfaState(
+        mfa_token=Secret("Fe26.2*M4rk3r"),
+        requirements=passwordless_async.MfaRequirements(("otp",)),
+        key=key,
+        jkt=key.thumbprint,
+        issuer="https://tenant.example/",
+        client_id="client",
+        expires_at=4_000_000_000,
+        who=ADA,
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
+    """Whatever the server does to whichever call, neither code, token, proof nor key shows."""
+    caplog.set_level(logging.DEBUG)
+    settings = TenantSettings(confidential_client_secret=CLIENT_SECRET, mfa_max_attempts=100)
+    auth = ClientSecretPost(CLIENT_SECRET)
+    async with (
+        LocalTenant(settings) as tenant,
+        PasswordlessClient(tenant.url, settings.confidential_client_id, client_auth=auth) as client,
+    ):
+        tenant.users.add(ADA, mfa=["otp", "push", "recovery-code"])
+        await client.start(ADA)
+        with pytest.raises(MfaRequired) as required:
+            await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access", audience=BOUND_API)
+        state = required.value.state
+        challenge = await client.mfa.challenge(state, types=["oob"])
+        everything = shown(required.value)
+        tenant.faults.add(fault)
+        old = tenant.mfa.recovery_code_for(ADA)
+        for call in (
+            client.mfa.authenticators(state),
+            client.mfa.challenge(state),
+            client.mfa.associate(state),
+            client.mfa.verify_otp(state, CODE),
+            client.mfa.verify_oob(state, challenge, binding_code=CODE),
+            client.mfa.verify_recovery_code(state, old),
+        ):
+            try:
+                await call
+            except PasswordlessError as error:
+                everything += shown(error)
+        forbidden = secrets_of(state, tenant) | {old, tenant.mfa.recovery_code_for(ADA), str(challenge.oob_code)}
+    leaks = [line for line in (everything + caplog.text).splitlines() if any(secret in line for secret in forbidden)]
+    assert leaks == []
+
+
+async def test_wrong_arguments_do_not_leak(state: MfaState):
+    """A secret that is refused, or stands beside what is refused, shows nowhere."""
+    challenge = MfaChallenge("oob", Secret(CODE), "prompt", 4_000_000_000)
+    foreign = attrs.evolve(state, issuer="https://other.example/")
+    async with PasswordlessClient("tenant.example", "client") as client:
+        for call in (
+            client.mfa.verify_otp(state, f"{CODE} {CODE}"),
+            client.mfa.verify_otp(state, f"{CODE}\n"),
+            client.mfa.verify_otp(state, CODE.encode()),
+            client.mfa.verify_otp(state, [CODE]),
+            client.mfa.verify_otp(foreign, CODE),
+            client.mfa.verify_otp(CODE, CODE),
+            client.mfa.verify_oob(state, challenge),
+            client.mfa.verify_oob(state, CODE),
+            client.mfa.poll_oob(state, CODE),
+            client.mfa.poll_oob(CODE, challenge),
+            client.mfa.authenticators(CODE),
+            client.mfa.challenge(CODE),
+            client.mfa.associate(CODE),
+            client.mfa.verify_oob(state, challenge, binding_code=f"{CODE} "),
+            client.mfa.verify_oob(foreign, challenge, binding_code=CODE),
+            client.mfa.poll_oob(state, challenge),
+            client.mfa.verify_recovery_code(state, f"{CODE} "),
+            client.mfa.verify_recovery_code(foreign, CODE),
+            client.mfa.authenticators(attrs.evolve(state, key=None)),
+        ):
+            with pytest.raises(PasswordlessError) as refused:
+                await call
+            text = shown(refused.value)
+            assert [] == [line for line in text.splitlines() if any(secret in line for secret in secrets_of(state))]
+
+
+def tampered(state: MfaState) -> Iterator[str]:
+    sealed = state.seal(SEALING_KEY).split(".")
+    for index in range(len(sealed)):
+        yield ".".join([*sealed[:index], sealed[index][:-2] or "AA", *sealed[index + 1 :]])
+
+
+def test_no_seal_leaks(state: MfaState):
+    """A sealed state says nothing of what is in it, and neither does any way in which it does not open."""
+    client = PasswordlessClient("tenant.example", "client")
+    sealed = state.seal(SEALING_KEY)
+    readable = b"".join(base64.urlsafe_b64decode(part + "==") for part in sealed.split("."))
+    assert [] == [secret for secret in secrets_of(state) if secret.encode() in readable]
+    calls: list[Any] = [lambda text=text: MfaState.unseal(text, SEALING_KEY, client=client) for text in tampered(state)]
+    calls += [
+        lambda: MfaState.unseal(sealed, bytes(32), client=client),
+        lambda: MfaState.unseal(sealed, SEALING_KEY, client=PasswordlessClient("other.example", "client")),
+        lambda: MfaState.unseal(attrs.evolve(state, expires_at=0).seal(SEALING_KEY), SEALING_KEY, client=client),
+        lambda: MfaState.unseal(attrs.evolve(state, jkt="x").seal(SEALING_KEY), SEALING_KEY, client=client),
+        lambda: MfaState.unseal(
+            attrs.evolve(state, who=None, scope=5).seal(SEALING_KEY), SEALING_KEY[:-1], client=client
+        ),
+        lambda: state.seal(SEALING_KEY[:-1]),
+        lambda: state.seal(SEALING_KEY.decode()),
+    ]
+    for call in calls:
+        with pytest.raises(PasswordlessError) as refused:
+            call()
+        text = shown(refused.value)
+        assert [] == [line for line in text.splitlines() if any(secret in line for secret in secrets_of(state))]
+        assert SEALING_KEY[:-1].decode() not in text
+
+
+def test_a_value_half_built_prints_its_name():
+    """A state that was never built can be printed all the same."""
+    assert "<MfaState>" == repr(MfaState.__new__(MfaState))
+    with pytest.raises(UsageError) as refused:
+        passwordless_async.MfaState.unseal("x", b"", client=json)
+    assert "MfaState" in shown(refused.value)

@@ -1,0 +1,293 @@
+"""What a login goes on with: sealed, opened, tampered with, and what of it shows."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jwe
+from joserfc.jwk import OctKey
+
+from passwordless_async import (
+    DPoPKey,
+    Email,
+    InvalidMfaState,
+    MfaChallenge,
+    MfaRequired,
+    MfaRequirements,
+    MfaState,
+    PasswordlessClient,
+    Phone,
+    UsageError,
+    _clock,
+)
+from passwordless_async._secret import Secret
+from passwordless_async.auth0.id_token import Expected
+from passwordless_async.identity import AuthSession
+from passwordless_async.mfa import usable_token
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = 1_700_000_000.0
+KEY = bytes(range(32))
+DPOP_KEY = DPoPKey.generate()
+CLIENT = PasswordlessClient("tenant.example", "client")
+TOKEN = "Fe26.2*an-mfa-token"
+STATE = MfaState(
+    mfa_token=Secret(TOKEN),
+    requirements=MfaRequirements(("otp", "push-notification"), ("otp",)),
+    key=DPOP_KEY,
+    jkt=DPOP_KEY.thumbprint,
+    issuer="https://tenant.example/",
+    client_id="client",
+    expires_at=int(NOW) + 600,
+    who=Email("ada@example.com"),
+    scope="openid",
+    audience="https://api.example",
+    expected=Expected(nonce="n", max_age=60),
+)
+CHALLENGE = MfaChallenge("oob", Secret("an-oob-code"), "prompt", int(NOW) + 300)
+
+
+@pytest.fixture(autouse=True)
+def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_clock, "now", lambda: NOW)
+
+
+def sealed_with(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> str:
+    """Return a state sealed by somebody who has the key and changes header or content."""
+    opened = jwe.decrypt_compact(STATE.seal(KEY), OctKey.import_key(KEY), registry=registry())
+    header, members = dict(opened.protected), json.loads(opened.plaintext)
+    change(header, members)
+    content = json.dumps(members).encode()
+    return jwe.encrypt_compact(header, content, OctKey.import_key(KEY), registry=registry())
+
+
+def registry() -> jwe.JWERegistry:
+    return jwe.JWERegistry(algorithms=["dir", "A256GCM", "A128CBC-HS256", "DEF"], strict_check_header=False)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        STATE,
+        attrs.evolve(STATE, who=None, scope=None, audience=None, expected=Expected()),
+        attrs.evolve(STATE, who=Phone("+4930901820"), requirements=MfaRequirements()),
+        attrs.evolve(STATE, who=AuthSession("session", Phone("+4930901820"))),
+        STATE.with_challenge(CHALLENGE),
+        STATE.with_challenge(MfaChallenge("otp", None, None, 5)),
+    ],
+)
+def test_what_is_sealed_comes_back(state: MfaState):
+    """Another process has the whole state again, its key ready to sign, its secrets hidden."""
+    again = MfaState.unseal(state.seal(KEY), KEY, client=CLIENT)
+    assert state == again
+    assert state.key.to_bytes() == again.key.to_bytes()
+    assert "<redacted>" == repr(again.mfa_token)
+    assert again.challenge is None or repr(again.challenge) == repr(state.challenge)
+
+
+def test_what_the_seal_shows():
+    """The header names tenant, application, DPoP key and sealing key, and nothing else; no two seals are the same."""
+    header, encrypted_key, *_ = STATE.seal(KEY).split(".")
+    shown = json.loads(base64.urlsafe_b64decode(header + "=="))
+    kid = shown.pop("kid")
+    assert {
+        "alg": "dir",
+        "enc": "A256GCM",
+        "typ": "mfa-state+jwe",
+        "iss": "https://tenant.example/",
+        "client_id": "client",
+        "jkt": DPOP_KEY.thumbprint,
+    } == shown
+    assert "" == encrypted_key
+    assert STATE.seal(KEY) != STATE.seal(KEY)
+    other = json.loads(base64.urlsafe_b64decode(STATE.seal(bytes(32)).split(".")[0] + "=="))
+    assert kid != other["kid"]
+
+
+@pytest.mark.parametrize("segment", range(5))
+@pytest.mark.parametrize("where", ["first", "middle", "last"])
+def test_no_character_can_be_changed(segment: int, where: str):
+    """A change of any segment, the unused bits of its last character included, is refused."""
+    segments = STATE.seal(KEY).split(".")
+    text = segments[segment] or "A"
+    place = {"first": 0, "middle": len(text) // 2, "last": len(text) - 1}[where]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    swapped = alphabet[alphabet.index(text[place]) ^ 1]
+    segments[segment] = text[:place] + swapped + text[place + 1 :]
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(".".join(segments), KEY, client=CLIENT)
+    assert refused.value.failed in {"form", "key", "seal"}
+
+
+@pytest.mark.parametrize("name", ["iss", "client_id", "jkt"])
+def test_the_header_is_authenticated(name: str):
+    """Whoever rewrites the header to another tenant, application or key breaks the seal."""
+    header, *rest = STATE.seal(KEY).split(".")
+    members = json.loads(base64.urlsafe_b64decode(header + "==")) | {name: "x"}
+    forged = base64.urlsafe_b64encode(json.dumps(members).encode()).rstrip(b"=").decode()
+    with pytest.raises(InvalidMfaState, match="changed after it was sealed"):
+        MfaState.unseal(".".join([forged, *rest]), KEY, client=CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "client", "failed", "message"),
+    [
+        (STATE.seal(KEY), bytes(32), CLIENT, "key", "MFA state, key: it was sealed with another key"),
+        (
+            STATE.seal(KEY),
+            KEY,
+            PasswordlessClient("other.example", "client"),
+            "issuer",
+            "MFA state, issuer: it is another tenant's",
+        ),
+        (
+            STATE.seal(KEY),
+            KEY,
+            PasswordlessClient("tenant.example", "other"),
+            "client_id",
+            "MFA state, client_id: it is another application's",
+        ),
+        (
+            attrs.evolve(STATE, expires_at=int(NOW)).seal(KEY),
+            KEY,
+            CLIENT,
+            "expires_at",
+            "MFA state, expires_at: it is expired: the user logs in again",
+        ),
+        (
+            attrs.evolve(STATE, jkt="x" * 43).seal(KEY),
+            KEY,
+            CLIENT,
+            "jkt",
+            "MFA state, jkt: its key is missing, or not the one that the login began with",
+        ),
+    ],
+)
+def test_each_failure_has_its_name(text: str, key: bytes, client: PasswordlessClient, failed: str, message: str):
+    """Wrong key, foreign tenant, foreign application, expired, another DPoP key: told apart."""
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(text, key, client=client)
+    assert (failed, message) == (refused.value.failed, str(refused.value))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a.b.c.d.e", "....", "e30....", "eyJ", None, 5, b"....", "a" * 70_000, "é.é.é.é.é"]
+)
+def test_what_is_no_sealed_state(text: object):
+    """Anything else is none."""
+    with pytest.raises(InvalidMfaState, match="not a sealed MFA state"):
+        MfaState.unseal(text, KEY, client=CLIENT)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, _: header.update(typ="JWT"),
+        lambda header, _: header.update(more="x"),
+        lambda header, _: header.pop("jkt"),
+        lambda header, _: header.update(zip="DEF"),
+        lambda header, _: header.update(enc="A128CBC-HS256"),
+        lambda _, members: members.clear(),
+        lambda _, members: members.update(key={}),
+        lambda _, members: members.update(who={"email": ""}),
+        lambda _, members: members.update(sent={}),
+        lambda _, members: members.update(expires_at="soon"),
+        lambda _, members: members.update(challenge=5),
+        lambda _, members: members.update(expected={"x": 1}),
+    ],
+)
+def test_what_we_would_not_seal(change: Any):
+    """Sealed with the right key, and still not of the form that is written here."""
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(sealed_with(change), KEY, client=CLIENT)
+    assert "form" == refused.value.failed
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
+def test_any_text_is_refused_by_name(text: str):
+    """No text leads to another error."""
+    for given_text in (text, f"{STATE.seal(KEY).partition('.')[0]}.{text}", f"{text}..{text}.{text}.{text}"):
+        with pytest.raises(InvalidMfaState):
+            MfaState.unseal(given_text, KEY, client=CLIENT)
+
+
+@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), "k" * 32, None, 5, OctKey.generate_key(256)])
+def test_the_sealing_key_is_32_bytes(key: object):
+    """Anything else is the caller's mistake, both ways."""
+    for call in (lambda: STATE.seal(key), lambda: MfaState.unseal(STATE.seal(KEY), key, client=CLIENT)):
+        with pytest.raises(UsageError, match="key: must be 32 random bytes"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (
+            {"challenge": [{"type": "otp"}], "enroll": [{"type": "push-notification"}]},
+            (("otp",), ("push-notification",)),
+        ),
+        ({"challenge_types": ["otp", "oob", "otp"]}, (("otp", "oob"), ())),
+        ({"challenge": [], "challenge_types": ["oob"]}, (("oob",), ())),
+        ({"challenge": ["otp", {"type": 5}, {}, None, {"type": "a b"}, {"type": "x" * 65}]}, (("otp",), ())),
+        ({"challenge": {"type": "otp"}, "enroll": "otp"}, ((), ())),
+        ({"challenge_types": [str(n) for n in range(100)]}, (tuple(str(n) for n in range(32)), ())),
+        ({}, ((), ())),
+        (None, ((), ())),
+        ([], ((), ())),
+    ],
+)
+def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, ...]]):
+    """Both shapes are read; what is of neither is left out, for a login must not end by it."""
+    read = MfaRequirements.read(raw)
+    assert expected == (read.challenge, read.enroll)
+
+
+@pytest.mark.parametrize(
+    ("challenge", "types"),
+    [
+        ((), ("otp", "oob")),
+        (("recovery-code",), ("otp", "oob")),
+        (("otp",), ("otp",)),
+        (("sms", "otp"), ("otp", "oob")),
+        (("push-notification", "recovery-code"), ("oob",)),
+    ],
+)
+def test_types_to_ask_for(challenge: tuple[str, ...], types: tuple[str, ...]):
+    """The service's own words for factors lead to the two types of challenges that there are."""
+    assert types == MfaRequirements(challenge).challenge_types
+
+
+@pytest.mark.parametrize("value", [None, "", 5, "a b", "é", "x" * 16_385, b"x"])
+def test_tokens_that_cannot_be_sent(value: object):
+    """What is no token leads to no state."""
+    assert usable_token(value) is None
+    assert "x" == usable_token("x")
+
+
+def test_an_error_keeps_its_state_in_this_process_alone():
+    """Copies go on with the same key; a pickled error has left the private key behind, and the state says how."""
+    error = MfaRequired(status=403, error="mfa_required", mfa_token=Secret("t"))
+    error.state = STATE
+    for again in (copy.copy(error), copy.deepcopy(error)):
+        assert (STATE, "t", str(error)) == (again.state, again.mfa_token, str(again))
+    assert pickle.loads(pickle.dumps(error)).state is None  # noqa: S301
+    with pytest.raises(TypeError):
+        pickle.dumps(STATE)
+
+
+def test_nothing_shows():
+    """The repr of a state and of what is in it has no token, key, code or whole address."""
+    state = STATE.with_challenge(CHALLENGE)
+    text = f"{state!r} {state} {state.challenge!r}"
+    for secret in (TOKEN, "an-oob-code", DPOP_KEY.to_jwk(private=True)["d"], "ada@example.com"):
+        assert str(secret) not in text
