@@ -13,7 +13,8 @@ and refresh tokens (``tenant.refresh_families``), and serves over TLS with :clas
 document is a setting, see :class:`TenantSettings`.
 
 Everything in it is written from the documents, and nothing of the client's own protocol code is used: a mistake
-must be made twice, in different words, to go unseen.
+must be made twice, in different words, to go unseen. The library's verifier is asked about every proof as well, and
+``tenant.disagreements`` says where it and the tenant do not come to the same result.
 """
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa

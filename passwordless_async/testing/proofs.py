@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.clock import TenantClock
     from passwordless_async.testing.nonces import Nonces
+    from passwordless_async.testing.second_opinion import SecondOpinion
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.stats import TenantStats
 
@@ -103,6 +104,7 @@ class ProofChecker:
     _clock: TenantClock
     _nonces: Nonces
     _stats: TenantStats
+    _second_opinion: SecondOpinion
     _replays: ReplayMemory = attrs.field(factory=ReplayMemory, init=False)
     _keys: set[str] = attrs.field(factory=set, init=False, repr=False)
 
@@ -119,11 +121,16 @@ class ProofChecker:
             proof = self._check(headers.getall("DPoP"), occasion)
         except ProofRefused:
             self._stats.proofs_refused += 1
+            self._compare("", headers, occasion)
             raise
+        self._compare(proof.thumbprint, headers, occasion)
         self._stats.proofs_accepted += 1
         self._keys.add(proof.thumbprint)
         self._stats.distinct_keys = len(self._keys)
         return proof
+
+    def _compare(self, result: str, headers: CIMultiDictProxy[str], occasion: Occasion) -> None:
+        self._second_opinion.compare(result, headers, occasion.method, occasion.url, occasion.access_token)
 
     def _check(self, values: list[str], occasion: Occasion) -> Proof:
         thumbprint, claims = _verified(_compact(values))
@@ -223,7 +230,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_date(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12  # noqa: PLR2004 - any date, no infinity, no NaN
+    return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
 def _check_occasion(claims: Mapping[str, Any], occasion: Occasion) -> None:

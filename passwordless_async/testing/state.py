@@ -14,6 +14,7 @@ from passwordless_async.testing.limits import Limits
 from passwordless_async.testing.links import OnceBook
 from passwordless_async.testing.nonces import Nonces
 from passwordless_async.testing.proofs import ProofChecker
+from passwordless_async.testing.second_opinion import SecondOpinion
 from passwordless_async.testing.signing import SigningKeys
 from passwordless_async.testing.tokens import Grant, Mint
 
@@ -60,6 +61,7 @@ class TenantState:
     authorization_codes: OnceBook = attrs.field(init=False)
     codes: CodeBook = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)
+    second_opinion: SecondOpinion = attrs.field(init=False)
     proofs: ProofChecker = attrs.field(init=False)
     keys: SigningKeys = attrs.field(init=False)
     refresh: RefreshBook = attrs.field(init=False)
@@ -74,7 +76,8 @@ class TenantState:
         self.authorization_codes = OnceBook(clock, settings.authorization_code_lifetime)
         self.codes = CodeBook(settings, clock)
         self.nonces = Nonces(settings, clock)
-        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats)
+        self.second_opinion = SecondOpinion(settings, clock, self.url)
+        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats, self.second_opinion)
         self.keys = SigningKeys(settings.id_token_alg)
         self.refresh = RefreshBook(settings, clock, self.stats)
         self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)

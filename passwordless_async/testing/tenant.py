@@ -102,6 +102,11 @@ class LocalTenant:
         return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
     @property
+    def disagreements(self) -> tuple[str, ...]:
+        """Proofs that the tenant and the library's verifier judged differently: one of the two has a defect."""
+        return () if self._state is None else tuple(self._state.second_opinion.disagreements)
+
+    @property
     def refresh_families(self) -> tuple[RefreshFamily, ...]:
         """The families of refresh tokens, oldest first: bound to which key, rotated how often, revoked or not."""
         return () if self._state is None else self._state.refresh.families

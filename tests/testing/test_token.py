@@ -144,7 +144,7 @@ async def test_a_code_lives_three_minutes(warm: Wire):
 
 
 async def test_a_refused_proof_costs_no_attempt(warm: Wire):
-    """The proof is checked before the code: ten bad proofs leave code and attempts as they were."""
+    """Rule 31: the proof is checked before the code: ten bad proofs leave code and attempts as they were."""
     for _ in range(10):
         assert (await warm.exchange(proof=warm.proof(htm="GET"))).words[:2] == (400, "invalid_dpop_proof")
 
