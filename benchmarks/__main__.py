@@ -1,0 +1,68 @@
+"""The command line: ``python -m benchmarks proof``, and one word more for every other benchmark.
+
+A benchmark is a module with ``SUMMARY``; ``ROUNDS`` and ``CALLS``, the defaults; ``MIN_ROUNDS``; ``COUNTED``, what the
+calls are; and ``run``, which takes rounds and calls and returns a :class:`~benchmarks.report.Report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from benchmarks import memory, proof, verify
+from benchmarks.report import plot, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+BENCHMARKS = {"proof": proof, "verify": verify, "memory": memory}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the benchmark that is named, and report what it found."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    # Now, and not when all is measured.
+    for needed, library in ((not options.json, "rich"), (options.plot, "matplotlib")):
+        if needed and find_spec(library) is None:
+            parser.error(f'{library} is not installed: pip install "passwordless-async[bench]"')
+    found = options.run(options.rounds, options.calls).as_json(options.rounds, options.calls)
+    if options.json:
+        print(json.dumps(found, indent=2))
+    else:
+        print_table(found)
+    if options.plot:
+        plot(found, options.plot)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure what the library claims.")
+    commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    for name, module in BENCHMARKS.items():
+        command = commands.add_parser(name, help=module.SUMMARY, description=f"{module.SUMMARY}.")
+        _add_number(command, "--rounds", "rounds", module.ROUNDS, module.MIN_ROUNDS)
+        _add_number(command, "--calls", f"{module.COUNTED} in a round", module.CALLS, 1)
+        command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+        command.add_argument("--plot", metavar="FILE", help="draw a plot as well, into a .svg, .png or .pdf")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def _add_number(command: argparse.ArgumentParser, name: str, what: str, default: int, least: int) -> None:
+    command.add_argument(name, type=_at_least(least), default=default, help=f"{what} (default: %(default)s)")
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}")
+        return value
+
+    return number
+
+
+if __name__ == "__main__":
+    main()

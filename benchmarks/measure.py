@@ -1,0 +1,119 @@
+"""Timing contenders against each other in one process.
+
+What a machine does meanwhile - other programs, its clock, its caches - slows the contenders of one short round alike.
+So they take turns in many rounds, and what is compared is ratios within a round; their median over the rounds counts.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Batch = Callable[[], object]
+    """Does an operation as often as it was prepared for; the loop is its own, so that no call of ours is measured."""
+
+    Prepare = Callable[[int], Batch]
+    """Makes a batch of so many operations and all that they need, outside of the measurement."""
+
+HOW = "CPU time of the thread for one, contenders in turns"
+
+
+@attrs.frozen
+class Series:
+    """One figure for each round.
+
+    Attributes:
+        samples: The figures, in the order of the rounds.
+    """
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The figure in the middle."""
+        return statistics.median(self.samples)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The bounds of the middle half of the figures: the spread."""
+        if len(self.samples) == 1:
+            return self.samples * 2
+        first, _, third = statistics.quantiles(self.samples, n=4, method="inclusive")
+        return first, third
+
+    def over(self, other: Series) -> Series:
+        """Return the ratio to another series, round by round."""
+        return Series(tuple(mine / its for mine, its in zip(self.samples, other.samples, strict=True)))
+
+
+def prepare_all(makers: Mapping[str, Callable[[], Prepare]]) -> tuple[dict[str, Prepare], list[str]]:
+    """Make the contenders.
+
+    Returns:
+        The contenders, and the names of those whose library is not installed.
+    """
+    contenders, absent = {}, []
+    for name, make in makers.items():
+        try:
+            contenders[name] = make()
+        except ModuleNotFoundError:
+            absent.append(name)
+    return contenders, absent
+
+
+def interleaved(contenders: Mapping[str, Prepare], *, rounds: int, calls: int) -> dict[str, Series]:
+    """Measure contenders in turns.
+
+    Args:
+        contenders: What to measure, by name.
+        rounds: How often each has its turn.
+        calls: How many operations a turn has.
+
+    Returns:
+        Microseconds of CPU time for one operation, for each contender and round.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in contenders}
+    order = random.Random(0)  # noqa: S311 - no secret; the same in every run
+    for _ in range(rounds + 1):
+        # Shuffled: whose turn it was before has filled the processor's caches, with what is of use or with what is not.
+        for name in order.sample(list(contenders), len(contenders)):
+            samples[name].append(_turn(contenders[name](calls)) / calls)
+    # The first round fills the library's own caches, and imports what is imported late.
+    return {name: Series(tuple(figures[1:])) for name, figures in samples.items()}
+
+
+def _turn(batch: Batch) -> float:
+    # As timeit does: a collection would be on the account of whoever is at work, not of whoever made it due.
+    gc.collect()
+    gc.disable()
+    try:
+        # The thread's CPU time: what other programs take of the machine does not count.
+        start = time.thread_time_ns()
+        batch()
+        elapsed = time.thread_time_ns() - start
+    finally:
+        gc.enable()
+    return elapsed / 1000
+
+
+def repeat(operation: Callable[[], object]) -> Prepare:
+    """Return a contender whose operation needs nothing new for a call."""
+
+    def prepare(calls: int) -> Batch:
+        turns = [None] * calls
+
+        def batch() -> None:
+            for _ in turns:
+                operation()
+
+        return batch
+
+    return prepare

@@ -1,0 +1,108 @@
+"""How much memory the key of a session takes while the session is idle, and while it is in use.
+
+Each figure is taken in a process of its own: what another kind of key has left in the allocators must not serve it.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Series
+from benchmarks.report import Bar, Report, Row
+from passwordless_async.dpop import DPoPKey, ProofGenerator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SUMMARY = "Memory of a session's key, idle and in use"
+HOW = "growth of a new process by so many keys, a tenth as many of the kinds that are slow to make"
+PACKAGES = ("passwordless-async", "cryptography")
+ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 100_000, "keys"
+
+_WARM_UP = 100  # keys that are made before the measurement
+_STATM = Path("/proc/self/statm")
+
+
+def _imported() -> DPoPKey:
+    return DPoPKey.from_bytes(secrets.token_bytes(32))  # one in 2**32 is no scalar, and refused
+
+
+def _used() -> DPoPKey:
+    key = DPoPKey.generate()
+    ProofGenerator(key).proof("POST", "https://tenant.example/oauth/token")
+    return key
+
+
+def _used_and_compact() -> DPoPKey:
+    key = _used()
+    key.compact()
+    return key
+
+
+IDLE = "idle, from a store"
+KINDS: dict[str, tuple[Callable[[], DPoPKey], int]] = {
+    IDLE: (_imported, 1),
+    "idle, used before": (_used_and_compact, 10),
+    "live, generated": (DPoPKey.generate, 10),
+    "live, used": (_used, 10),
+}
+
+
+def run(rounds: int, calls: int) -> Report:
+    """Measure each kind of key in as many processes as there are rounds."""
+    rows = []
+    for kind in KINDS:
+        grown = [_in_a_new_process(kind, calls) for _ in range(rounds)]
+        rows += [Row(f"{kind}, {meter}", Series(tuple(each[meter] for each in grown))) for meter in grown[0]]
+    bars = [Bar("bytes of an idle session's key, resident", rows[0].figures, must=600, goal=300)]
+    return Report("memory", SUMMARY, HOW, "bytes", PACKAGES, rows, bars)
+
+
+def _in_a_new_process(kind: str, keys: int) -> dict[str, float]:
+    # In the directory that this was run from, so that it finds the same modules.
+    command = [sys.executable, "-m", "benchmarks.memory", kind, str(keys)]
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - a command of our own
+    return json.loads(ended.stdout)
+
+
+def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:
+    """Measure in this process: first its resident memory, then, by as many keys again, what Python allocates."""
+    make, divisor = KINDS[kind]
+    count = max(1, keys // divisor)
+    kept = [make() for _ in range(_WARM_UP)]
+    resident = _growth(make, count, _resident, kept)
+    tracemalloc.start()
+    traced = _growth(make, count, lambda: tracemalloc.get_traced_memory()[0], kept)
+    return {"resident": resident, "traced by Python": traced}
+
+
+def _growth(make: Callable[[], DPoPKey], count: int, measure: Callable[[], int], kept: list[DPoPKey]) -> float:
+    first = len(kept)
+    kept += kept[:1] * count  # the list has its size before the measurement
+    gc.collect()
+    before = measure()
+    for index in range(first, first + count):
+        kept[index] = make()
+    gc.collect()
+    return (measure() - before) / count
+
+
+def _resident() -> int:
+    """Return the bytes of this process that are in memory; where the system does not say, the most that ever were."""
+    if _STATM.exists():
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource  # noqa: PLC0415 - POSIX alone has it
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_bytes_per_key(sys.argv[1], int(sys.argv[2]))))
