@@ -8,11 +8,12 @@ import re
 from yarl import URL
 
 from passwordless_async import _check
+from passwordless_async._secret import conceal
 from passwordless_async.errors import UsageError
 
 _MAX_LENGTH = 300  # characters: a DNS name of 253, a scheme and a port
 # A DNS name, or an IP literal; a path, a query, credentials and other scripts find no place in it.
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _ORIGIN = re.compile(
     rf"(?:(?P<scheme>https?)://)?(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]{{1,5}})?/?"
 )
@@ -28,17 +29,20 @@ def parse_origin(argument: str, value: object) -> URL:
     Raises:
         UsageError: It is something else.
     """
-    value = _check.bounded(argument, value, at_most=_MAX_LENGTH)
+    # Concealed: what is refused may hold credentials.
+    value = _check.bounded(argument, conceal(value), at_most=_MAX_LENGTH)
     match = _ORIGIN.fullmatch(value)
     if match is None:
         raise UsageError(argument, "must be a host name, with a port at most: no path, query or credentials")
     try:
         url = URL(value if match["scheme"] else f"https://{value}")
+        # Decoding the name is what fails for an A-label that is none; encoding it, for one that is too long.
+        named = bool(url.host and url.port and url.host.encode("idna"))
     except ValueError:
-        url = URL()
-    if not url.host or not url.port or not _is_ipv6(match["ipv6"] or "::"):
+        named = False
+    if not named or not _is_ipv6(match["ipv6"] or "::"):
         raise UsageError(argument, "is not a valid host and port")
-    if url.scheme != "https" and not _is_loopback(url.host):
+    if url.scheme != "https" and not _is_loopback(url.host or ""):
         raise UsageError(argument, "must be https: plain http carries secrets in the clear, except on loopback")
     return url.origin()
 

@@ -7,25 +7,39 @@ does so on purpose.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REDACTED = "<redacted>"
 T = TypeVar("T")
 
 
 class Secret(str):
-    """A text that does not show in a repr."""
+    """A text that does not show in a repr, and neither do its parts: printers cut a long text before they show it."""
 
     __slots__ = ()
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Secret:
+        return Secret(super().__getitem__(index))
 
     def __repr__(self) -> str:
         return REDACTED
 
 
 class SecretBytes(bytes):
-    """Bytes that do not show in a repr, nor in the str of bytes, which is one."""
+    """Bytes that do not show in a repr, nor in the str of bytes, which is one, and neither do their parts."""
 
     __slots__ = ()
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> SecretBytes: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> int | SecretBytes:
+        part = super().__getitem__(index)
+        return SecretBytes(part) if isinstance(part, bytes) else part
 
     def __repr__(self) -> str:
         return REDACTED
@@ -34,12 +48,20 @@ class SecretBytes(bytes):
 
 
 class SecretDict(dict[str, Any]):
-    """A mapping that does not show in a repr: the members of an answer with tokens in it."""
+    """A mapping that does not show in a repr: the members of an answer with tokens in it.
+
+    Printers that walk a mapping's items instead of calling its repr are told not to, each by the hook that it has.
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return REDACTED
+
+    __sentry_repr__ = __repr__
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield REDACTED
 
 
 def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, before it is checked
@@ -49,7 +71,8 @@ def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, befo
     the bare text when an error's traceback is printed with its locals. A code given as an ``int``, or a secret as
     ``bytes``, is a secret too.
     """
-    return Secret(value) if isinstance(value, str) else hide(value)
+    # By str's own __str__: a subclass that masks itself would send its mask.
+    return Secret(str.__str__(value)) if isinstance(value, str) else hide(value)
 
 
 def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()

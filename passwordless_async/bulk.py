@@ -7,6 +7,8 @@ whoever leaves the loop, by whatever door, leaves no task behind.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from passwordless_async.errors import PasswordlessError, UsageError
@@ -14,7 +16,7 @@ from passwordless_async.identity import Login
 from passwordless_async.tokens import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
     from passwordless_async.tokens import TokenSet
 
@@ -47,9 +49,11 @@ async def outcomes(
             async with asyncio.TaskGroup() as children:
                 try:
                     await slots.acquire()
-                    async for login in _each(logins):
-                        children.create_task(finish(login))
-                        await slots.acquire()
+                    # Closed when it is left, so that a source that holds something open lets it go.
+                    async with aclosing(_each(logins)) as each:
+                        async for login in each:
+                            children.create_task(finish(login))
+                            await slots.acquire()
                 except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised to the caller
                     failure = error
         finally:
@@ -68,10 +72,15 @@ async def outcomes(
         await asyncio.wait([feeder])
 
 
-async def _each(logins: Iterable[Login] | AsyncIterable[Login]) -> AsyncIterator[Login]:
-    if hasattr(logins, "__aiter__"):
-        async for login in logins:
-            yield _login(login)
+async def _each(logins: Iterable[Login] | AsyncIterable[Login]) -> AsyncGenerator[Login, None]:
+    if isinstance(logins, AsyncIterable):
+        source = aiter(logins)
+        try:
+            async for login in source:
+                yield _login(login)
+        finally:
+            if isinstance(source, AsyncGenerator):
+                await source.aclose()
     else:
         for login in logins:
             yield _login(login)

@@ -41,6 +41,7 @@ T = TypeVar("T")
 # Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
 # it must not send it: the service takes a second use for theft and ends the session.
 _LINGER = 30.0
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 @always_printable
@@ -81,17 +82,18 @@ class PasswordlessClient:
         nonces: NonceCache | None = None,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
-        client_auth = hide(client_auth)
+        domain, client_auth = conceal(domain), hide(client_auth)
         self._tenant = flow.Tenant(
             Application(domain, client_id, client_auth, id_token_algorithms),
             NonceCache() if nonces is None else nonces,
         )
-        self._slots = asyncio.Semaphore(_check.positive("max_in_flight", max_in_flight))
         self._transport = Transport(
             session,
             timeout=_check.seconds("timeout", timeout),
             ssl=client_auth.context if isinstance(client_auth, TlsClientAuth) else None,
         )
+        # No more than the pool has connections: a proof must not be signed and then wait for one.
+        self._slots = asyncio.Semaphore(min(_check.positive("max_in_flight", max_in_flight), self._transport.limit))
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
         self._refreshes: SingleFlight[Secret, TokenSet] = SingleFlight(linger=_LINGER)
         self._cold = ColdStart()
@@ -393,7 +395,7 @@ class PasswordlessClient:
                 if request.shareable:
                     return await self._fetches.run(request.url, lambda: self._fetch(request))
                 response = await self._transport.send(request)
-                answered()
+                answered(response.status < _SERVER_ERROR and response.status != _TOO_MANY_REQUESTS)
                 return response
 
             return await drive(proven, send)

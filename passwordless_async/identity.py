@@ -35,7 +35,7 @@ class Email:
 
     realm: ClassVar[Literal["email"]] = "email"
 
-    address: str = attrs.field()
+    address: str = attrs.field(repr=redacted)
 
     @address.validator
     def _check_address(self, _attribute: object, value: object) -> None:
@@ -68,7 +68,7 @@ class Phone:
 
     realm: ClassVar[Literal["sms"]] = "sms"
 
-    number: str = attrs.field()
+    number: str = attrs.field(repr=redacted)
 
     @number.validator
     def _check_number(self, _attribute: object, value: object) -> None:

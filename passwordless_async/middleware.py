@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Bytes of a challenge's body that are read so that its connection can be used again; beyond, it is closed.
 _SMALL_BODY = 16_384
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 class TokenSource(Protocol):
@@ -136,7 +137,7 @@ class DPoPMiddleware:
             while True:
                 request.headers["DPoP"] = proof
                 response = await handler(request)
-                answered()
+                answered(response.status < _SERVER_ERROR and response.status != _TOO_MANY_REQUESTS)
                 try:
                     proof = proving.send(_head(response))
                 except StopIteration:

@@ -15,40 +15,50 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 T = TypeVar("T")
 
+_FRONTS = 3  # failures in front after which nobody waits any more
+_SLOW = 1.0  # seconds; whoever fails later than that is not waited for again
+
 
 class ColdStart:
     """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
 
-    The others wait until the one in front is answered, be it by a challenge. Where it is not answered, those that
-    waited all go: one after the other, they would turn an outage into a queue.
+    The others wait until the one in front is answered, be it by a challenge. Where it fails the next one goes ahead; a
+    few in a row, or one that takes long to fail, and all go: one after the other they would turn an outage into a
+    queue.
     """
 
     def __init__(self) -> None:
         self._front: asyncio.Future[None] | None = None
         self._over = False
+        self._failures = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Callable[[], None]]:
-        """Wait for the one in front, or be it; gives what to call when the first answer has come.
+    async def turn(self) -> AsyncIterator[Callable[[bool], None]]:
+        """Wait for the one in front, or be it; gives what to call when an answer has come.
 
-        Whoever calls it takes the nonce from the answer before giving the loop a turn.
+        It is called with whether the answer was one of the protocol's own: a failure of the server says nothing about
+        its nonces. Whoever calls it takes the nonce from the answer before giving the loop a turn.
         """
-        if self._over:
-            yield self._answered
-        elif self._front is not None:
+        while self._front is not None and not self._over and self._failures < _FRONTS:
             # Shielded: whoever stops waiting must not stop the others.
             await asyncio.shield(self._front)
+        if self._over or self._failures >= _FRONTS:
             yield self._answered
-        else:
-            self._front = asyncio.get_running_loop().create_future()
-            try:
-                yield self._answered
-            finally:
-                self._let_go()
+            return
+        self._front = asyncio.get_running_loop().create_future()
+        began = asyncio.get_running_loop().time()
+        try:
+            yield self._answered
+        finally:
+            if not self._over:
+                slow = asyncio.get_running_loop().time() - began > _SLOW
+                self._failures = _FRONTS if slow else self._failures + 1
+            self._let_go()
 
-    def _answered(self) -> None:
-        self._over = True
-        self._let_go()
+    def _answered(self, usable: bool) -> None:  # noqa: FBT001 - a callback of one argument
+        if usable:
+            self._over = True
+            self._let_go()
 
     def _let_go(self) -> None:
         if self._front is not None:

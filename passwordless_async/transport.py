@@ -6,6 +6,7 @@ no body grows beyond its bound, and the caller learns whether a request that fai
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
 
     from passwordless_async.flow import Flow
     from passwordless_async.wire import HttpRequest
@@ -31,6 +33,7 @@ T = TypeVar("T")
 MAX_BODY = 262_144  # bytes; the largest honest answer, a key set with certificates, has some ten thousand
 _CONNECT = 3.0  # seconds; a connection that takes longer will not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
+_STALE_CONNECTIONS = 8  # that are tried before a pool is given up
 _KEEP_ALIVE = 15.0  # seconds; under the idle time of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
 
@@ -69,12 +72,15 @@ class Transport:
             raise UsageError("session", "must be an aiohttp.ClientSession")
         self._callers = session
         self._ssl = True if ssl is None else ssl
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=min(_CONNECT, timeout))
+        # sock_connect and not connect, which would count the wait for a connection in the caller's pool as well.
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
         self._session: aiohttp.ClientSession | None = None
         self._api: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         callers = self._callers
+        if self._session is not None:
+            raise UsageError("client", "is open already, or was: make another")
         if callers is not None and callers.connector is None:
             raise UsageError("session", "is closed")
         connector = callers.connector if callers is not None else _connector()
@@ -84,15 +90,27 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=None if callers is None else callers.trace_configs,
             timeout=self._timeout,
+            request_class=_Request,
             auto_decompress=False,
             trust_env=False,
             raise_for_status=False,
         )
         # For calls of APIs: the same connections, and aiohttp's own defaults for redirects, time-outs and bodies.
         self._api = aiohttp.ClientSession(
-            connector=connector, connector_owner=False, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            request_class=_Request,
         )
         return self
+
+    @property
+    def limit(self) -> int:
+        """How many connections there can be: the bound of the caller's pool, or as many as the system allows."""
+        connector = None if self._callers is None else self._callers.connector
+        bounds = () if connector is None else (connector.limit, connector.limit_per_host)
+        return min((bound for bound in bounds if bound), default=sys.maxsize)
 
     @property
     def api(self) -> aiohttp.ClientSession:
@@ -123,9 +141,18 @@ class Transport:
         """
         if self._session is None or self._session.closed:
             raise UsageError("client", "is not open: use it inside async with")
+        for _ in range(_STALE_CONNECTIONS):
+            try:
+                return await self._send(self._session, request)
+            except _StaleConnection:
+                # Nothing was sent on it, and it is closed now: the next one may be fresh.
+                continue
+        raise NotSent("nothing was sent (the server's connections answer before they are asked)")
+
+    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
         body = _Body(request.body)
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
                 request.url,
                 data=body if request.body else None,
@@ -133,15 +160,19 @@ class Transport:
                 allow_redirects=False,
                 ssl=self._ssl,
             ) as response:
-                content = await _read(response)
+                content = await _read(response) if body.left or not request.body else None
                 if content is not None:
                     return HttpResponse(response.status, response.headers, content)
                 failure: PasswordlessError = MalformedAnswer(
                     f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
                 )
+                if request.body and not body.left:
+                    failure = NotSent("nothing was sent (the connection answered before it was asked)")
                 # What was not read must not be read as the start of the next answer.
                 response.close()
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except _StaleConnection:
+            raise
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             # aiohttp's errors show the request with its headers: only the kind of failure goes on.
             failure = _failure(error, left=body.left)
         raise failure
@@ -150,6 +181,23 @@ class Transport:
 def _connector() -> aiohttp.TCPConnector:
     # The client's own slots bound the connections; a second bound here would let proofs age in a queue.
     return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
+
+
+class _StaleConnection(aiohttp.ClientConnectionError):
+    """A pooled connection holds an answer that nobody asked for: it would be taken for the next request's."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that looks at its connection before it is sent.
+
+    aiohttp keeps what arrives on an idle connection and serves it to the next request: an answer that came twice, or
+    late, would be another user's.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _StaleConnection
+        return await super().send(conn)
 
 
 class _Body(BytesPayload):
@@ -173,9 +221,10 @@ async def _read(response: aiohttp.ClientResponse) -> SecretBytes | None:
     """Return the body; None where it is larger than its bound, or compressed although that was not asked for."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return None
-    chunks: list[bytes] = []
+    chunks: list[SecretBytes] = []
     size = 0
-    while chunk := await response.content.readany():
+    # Each chunk redacted: a caller's time-out prints them where it prints locals.
+    while chunk := SecretBytes(await response.content.readany()):
         size += len(chunk)
         if size > MAX_BODY:
             return None

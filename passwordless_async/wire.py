@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 import attrs
 from multidict import CIMultiDict
 
-from passwordless_async._secret import Secret, SecretBytes, SecretDict
+from passwordless_async._secret import Secret, SecretBytes, SecretDict, redacted
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class HttpRequest:
 
     method: str
     url: URL
-    headers: Mapping[str, str]
-    body: SecretBytes = attrs.field(factory=SecretBytes)
-    secrets: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = attrs.field(repr=redacted)
+    body: SecretBytes = attrs.field(factory=SecretBytes, repr=redacted)
+    secrets: tuple[Secret, ...] = attrs.field(default=(), repr=redacted)
     shareable: bool = False
 
     def with_header(self, name: str, value: str) -> HttpRequest:
@@ -57,8 +57,8 @@ class HttpResponse:
     """
 
     status: int
-    headers: MultiMapping[str] = attrs.field(factory=CIMultiDict)
-    body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes)
+    headers: MultiMapping[str] = attrs.field(factory=CIMultiDict, repr=redacted)
+    body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes, repr=redacted)
 
     def json_object(self) -> SecretDict | None:
         """Return the body as a JSON object, or None where it is not one, or says that it is something else."""

@@ -162,6 +162,23 @@ async def test_leaving_the_loop_ends_everything():
     assert asyncio.all_tasks() == before
 
 
+async def test_leaving_the_loop_closes_the_source():
+    """A source that holds something open lets it go when the loop is left, and not some time later."""
+    closed = False
+
+    async def source() -> AsyncIterator[Login]:
+        nonlocal closed
+        try:
+            for number in range(100):
+                yield login(number)
+        finally:
+            closed = True
+
+    async with aclosing(outcomes(at_once, source(), concurrency=2)) as stream:
+        await anext(stream)
+    assert closed
+
+
 async def test_leaving_by_break_ends_everything_too():
     """Without aclosing the stream is closed when it is collected."""
     exchange = Exchange()

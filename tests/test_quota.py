@@ -63,7 +63,7 @@ async def login(cold: ColdStart, wire: Wire, nonces: NonceCache) -> HttpResponse
     """Do as the flow does: ask, take the nonce, ask again when challenged."""
     async with cold.turn() as answered:
         response = await wire.send(POST)
-        answered()
+        answered(response.status < 500)
         nonces.harvest(ORIGIN, response, nonces.ticket())
         return await wire.send(POST) if response.status == 400 else response
 
@@ -100,26 +100,52 @@ async def test_a_server_without_nonces_holds_nobody_back(wire: Wire, nonces: Non
     await late
 
 
-@pytest.mark.parametrize("failure", [NotSent("nothing was sent"), None])
-async def test_a_failure_in_front_lets_the_others_go(wire: Wire, nonces: NonceCache, failure: Exception | None):
-    """Where the one in front fails, or is cancelled, nobody waits behind it; the next to come goes ahead again."""
+FAILURES = {"an error": NotSent("nothing was sent"), "a 503": HttpResponse(503), "a cancellation": None}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_failure_in_front_sends_the_next_one_ahead(wire: Wire, nonces: NonceCache, failure: str):
+    """Where the one in front fails, or is cancelled, another takes its place: the start is still cold."""
     cold = ColdStart()
-    front, *others = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(4)]
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(5)]
     await wire.reach(1)
-    if failure is None:
-        front.cancel()
+    if FAILURES[failure] is None:
+        logins[0].cancel()
     else:
-        wire.answer(0, failure)
-    await wire.reach(4)
-    newcomers = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(2)]
-    await wire.reach(5)
-    for place in range(1, 5):
-        wire.answer(place, HttpResponse(200))
+        wire.answer(0, FAILURES[failure])
+    await wire.reach(2)
+    wire.answer(1, challenge())
     await wire.reach(6)
-    wire.answer(5, HttpResponse(200))
-    await asyncio.gather(*others, *newcomers)
-    await asyncio.wait([front])
-    assert front.cancelled() if failure is None else front.exception() is failure
+    for place in range(2, 6):
+        wire.answer(place, HttpResponse(200))
+    assert 4 == sum(getattr(r, "status", 0) == 200 for r in await asyncio.gather(*logins, return_exceptions=True))
+
+
+async def test_a_few_failures_and_all_go(wire: Wire, nonces: NonceCache):
+    """An outage does not become a queue: after three failures in front nobody waits any more."""
+    cold = ColdStart()
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
+    for place in range(3):
+        await wire.reach(place + 1)
+        wire.answer(place, NotSent("nothing was sent"))
+    await wire.reach(10)
+    for place in range(3, 10):
+        wire.answer(place, HttpResponse(200))
+    results = await asyncio.gather(*logins, return_exceptions=True)
+    assert 7 == sum(isinstance(result, HttpResponse) for result in results)
+
+
+async def test_a_slow_failure_and_all_go(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
+    """Whoever takes long to fail is waited for once."""
+    monkeypatch.setattr("passwordless_async.quota._SLOW", -1.0)
+    cold = ColdStart()
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
+    await wire.reach(1)
+    wire.answer(0, NotSent("nothing was sent"))
+    await wire.reach(10)
+    for place in range(1, 10):
+        wire.answer(place, HttpResponse(200))
+    await asyncio.gather(*logins, return_exceptions=True)
 
 
 async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCache):

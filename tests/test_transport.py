@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -184,9 +185,11 @@ async def test_cookies_are_neither_kept_nor_sent():
             heads.append(await reader.readuntil(b"123456"))
             writer.write(OK.replace(b"Content-Type", b"Set-Cookie: did=1; Path=/\r\nContent-Type"))
 
-    async with served(setting) as request, Transport(None, timeout=5) as transport:
-        await transport.send(request)
-        await transport.send(request)
+    async with served(setting) as served_at, Transport(None, timeout=5) as transport:
+        # By name: aiohttp keeps no cookies of bare addresses anyway.
+        url = served_at.url.with_host("localhost")
+        for _ in range(2):
+            await transport.send(HttpRequest("POST", url, {}, served_at.body))
     assert len(heads) == 2
     assert not any(b"ookie" in head for head in heads)
 
@@ -232,6 +235,54 @@ async def test_connections_are_kept():
         for _ in range(5):
             await transport.send(request)
     assert connections == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_an_answer_nobody_asked_for_is_nobodys(method: str):
+    """What arrives on an idle connection is not taken for the next request's answer: it would be another user's."""
+    connections = 0
+    repeated = asyncio.Event()
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        number = connections
+        await reader.readuntil(b"\r\n\r\n")
+        answer = OK.replace(b"{}", b"%02d" % number)
+        writer.write(answer)
+        await writer.drain()
+        if number == 1:
+            await repeated.wait()
+            writer.write(answer)
+            await writer.drain()
+            await reader.read()
+
+    async with served(twice) as request, Transport(None, timeout=5) as transport:
+        asked = request if method == "POST" else HttpRequest("GET", request.url, {})
+        first = await transport.send(asked)
+        repeated.set()
+        (idle,) = (c for pool in transport._session.connector._conns.values() for c, _ in pool)
+        for _ in range(1000):
+            if idle.should_close:
+                break
+            await asyncio.sleep(0)
+        second = await transport.send(asked)
+    assert (b"01", b"02") == (first.body, second.body)
+
+
+async def test_a_client_is_entered_once():
+    """A second enter would leave the first one's connections open."""
+    async with Transport(None, timeout=5) as transport:
+        with pytest.raises(UsageError, match="client: is open already"):
+            await transport.__aenter__()
+
+
+async def test_a_proof_does_not_wait_for_the_callers_pool():
+    """The bound of the caller's pool is known, so that no more is signed than there are connections."""
+    for bounds, limit in (({"limit": 7}, 7), ({"limit": 0, "limit_per_host": 3}, 3), ({"limit": 0}, sys.maxsize)):
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**bounds)) as session:
+            assert Transport(session, timeout=5).limit == limit
+    assert Transport(None, timeout=5).limit == sys.maxsize
 
 
 async def test_a_failure_keeps_nothing_of_the_http_client():
