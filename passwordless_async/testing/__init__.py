@@ -20,7 +20,7 @@ must be made twice, in different words, to go unseen. The library's verifier is 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.families import RefreshFamily
-from passwordless_async.testing.faults import Fault, FaultOptions, Faults
+from passwordless_async.testing.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
 from passwordless_async.testing.outbox import Message, Outbox
 from passwordless_async.testing.process import TenantProcess
 from passwordless_async.testing.ready_clients import ReadyClient
@@ -37,10 +37,12 @@ __all__ = [
     "PLAIN_API",
     "STRICT_API",
     "ApiPolicy",
+    "ClaimFault",
     "ClientCertificate",
     "Fault",
     "FaultOptions",
     "Faults",
+    "KeySetFault",
     "LocalTenant",
     "Message",
     "Outbox",

@@ -67,8 +67,6 @@ class Fault(enum.StrEnum):
     """An ID token with two audiences and no ``azp``."""
     ID_TOKEN_FOR_OTHER_PARTY = enum.auto()
     """An ID token with two audiences whose ``azp`` is the other one."""
-    ID_TOKEN_OF_OTHER_NONCE = enum.auto()
-    """An ID token with another ``nonce``."""
     ID_TOKEN_WITHOUT_SUB = enum.auto()
     """An ID token whose ``sub`` is null."""
     ID_TOKEN_EXPIRED = enum.auto()
@@ -77,8 +75,6 @@ class Fault(enum.StrEnum):
     """An ID token whose ``iat`` is an hour ahead."""
     ID_TOKEN_EXP_IS_TEXT = enum.auto()
     """An ID token whose ``exp`` is a string."""
-    ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
-    """An ID token whose ``auth_time`` is a day ago."""
     ID_TOKEN_TAMPERED = enum.auto()
     """An ID token with a broken signature."""
     ID_TOKEN_UNSIGNED = enum.auto()
@@ -89,13 +85,6 @@ class Fault(enum.StrEnum):
     """An ID token by another key under the ``kid`` of the present one."""
     ID_TOKEN_OF_UNKNOWN_KID = enum.auto()
     """An ID token whose ``kid`` is in no key set, another one each time."""
-
-    JWKS_HUGE = enum.auto()
-    """A key set of ``size`` bytes, the present keys last (``/.well-known/jwks.json`` alone, as the next two)."""
-    JWKS_DUPLICATE_KIDS = enum.auto()
-    """A key set that names each ``kid`` twice, with another key first."""
-    JWKS_SYMMETRIC_KEY = enum.auto()
-    """A key set of symmetric keys, under the ``kid`` of the present ones."""
 
     MFA_REQUIRED = enum.auto()
     ACCESS_DENIED = enum.auto()
@@ -108,6 +97,41 @@ class Fault(enum.StrEnum):
     """Start: 401 ``requires_verification``, bot detection."""
     SMS_PROVIDER_ERROR = enum.auto()
     """Start: 400 ``sms_provider_error``."""
+
+
+class ClaimFault(enum.StrEnum):
+    """Claims that are wrong where a client asked for them, and that nobody else need look at."""
+
+    ID_TOKEN_OF_OTHER_NONCE = enum.auto()
+    """An ID token with another ``nonce`` than the link was asked for with."""
+    ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
+    """An ID token whose ``auth_time`` is a day ago, against ``max_age``."""
+
+
+class KeySetFault(enum.StrEnum):
+    """Key sets that must not be trusted; whoever does not fetch ``/.well-known/jwks.json`` does not meet them."""
+
+    JWKS_HUGE = enum.auto()
+    """A key set of ``size`` bytes, the present keys last."""
+    JWKS_DUPLICATE_KIDS = enum.auto()
+    """A key set that names each ``kid`` twice, with another key first."""
+    JWKS_SYMMETRIC_KEY = enum.auto()
+    """A key set of symmetric keys, under the ``kid`` of the present ones."""
+
+
+AnyFault = Fault | ClaimFault | KeySetFault
+
+
+def fault_named(name: str) -> AnyFault:
+    """Return a fault by its name.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for kind in (ClaimFault, KeySetFault):
+        if name in tuple(kind):
+            return kind(name)
+    return Fault(name)
 
 
 @attrs.frozen(kw_only=True)
@@ -131,7 +155,7 @@ class FaultOptions:
 
 @attrs.define
 class _Rule:
-    fault: Fault
+    fault: AnyFault
     path: str | None
     times: int | None
     after: int
@@ -146,7 +170,7 @@ class Faults:
 
     def add(
         self,
-        fault: Fault | str,
+        fault: AnyFault | str,
         *,
         path: str | None = None,
         times: int | None = None,
@@ -162,13 +186,13 @@ class Faults:
             after: How many requests pass first.
             **options: The details, see :class:`FaultOptions`.
         """
-        self._rules.append(_Rule(Fault(fault), path, times, after, FaultOptions(**options)))
+        self._rules.append(_Rule(fault_named(fault), path, times, after, FaultOptions(**options)))
 
     def clear(self) -> None:
         """Switch all faults off."""
         self._rules.clear()
 
-    def next(self, path: str) -> tuple[Fault, FaultOptions] | None:
+    def next(self, path: str) -> tuple[AnyFault, FaultOptions] | None:
         """Return what the request that has just come to a path meets."""
         for rule in self._rules:
             if rule.path not in (None, path) or rule.times == 0:

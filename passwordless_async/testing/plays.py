@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from passwordless_async.testing.faults import AnyFault
     from passwordless_async.testing.state import Exchange
 
 
@@ -91,7 +92,7 @@ async def _huge(response: web.Response, options: FaultOptions) -> web.Response:
     return response
 
 
-PLAYS: Mapping[Fault, Play] = {
+PLAYS: Mapping[AnyFault, Play] = {
     Fault.SERVICE_UNAVAILABLE: _answer(answers.UNAVAILABLE),
     Fault.RATE_LIMITED_X_RATELIMIT: _rate_limited(RateLimitStyle.X_RATELIMIT),
     Fault.RATE_LIMITED_AUTH0: _rate_limited(RateLimitStyle.AUTH0),

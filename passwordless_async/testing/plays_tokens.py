@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.testing.faults import Fault
+from passwordless_async.testing.faults import ClaimFault, Fault, KeySetFault
 from passwordless_async.testing.play import Play
 from passwordless_async.testing.signing import Forgery
 from passwordless_async.testing.users import User
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from passwordless_async.testing.faults import FaultOptions
+    from passwordless_async.testing.faults import AnyFault, FaultOptions
 
     Claims = dict[str, Any]
     Jwks = list[dict[str, Any]]
@@ -73,7 +73,7 @@ def _symmetric(keys: Jwks, _options: FaultOptions) -> Jwks:
     return [{"kty": "oct", "k": key, "kid": public["kid"], "use": "sig", "alg": "HS256"} for public in keys]
 
 
-TOKEN_PLAYS: Mapping[Fault, Play] = {
+TOKEN_PLAYS: Mapping[AnyFault, Play] = {
     Fault.BEARER_TOKEN: _evolve(thumbprint=None),
     Fault.TOKEN_OF_OTHER_KEY: _evolve(thumbprint=_OTHER_THUMBPRINT),
     Fault.ID_TOKEN_OF_OTHER_USER: _claim(sub=_SOMEBODY_ELSE.subject, **_SOMEBODY_ELSE.claims),
@@ -84,18 +84,18 @@ TOKEN_PLAYS: Mapping[Fault, Play] = {
     Fault.ID_TOKEN_FOR_OTHER_PARTY: _claims(
         lambda claims: {"aud": [claims["aud"], "another-client"], "azp": "another-client"}
     ),
-    Fault.ID_TOKEN_OF_OTHER_NONCE: _claim(nonce="another-nonce"),
+    ClaimFault.ID_TOKEN_OF_OTHER_NONCE: _claim(nonce="another-nonce"),
     Fault.ID_TOKEN_WITHOUT_SUB: _claim(sub=None),
     Fault.ID_TOKEN_EXPIRED: _claim(iat=1_000_000_000, exp=1_000_003_600),
     Fault.ID_TOKEN_FROM_THE_FUTURE: _claims(lambda claims: {"iat": claims["iat"] + 3600}),
     Fault.ID_TOKEN_EXP_IS_TEXT: _claims(lambda claims: {"exp": str(claims["exp"])}),
-    Fault.ID_TOKEN_OF_AN_OLD_LOGIN: _claims(lambda claims: {"auth_time": claims["iat"] - 86_400}),
+    ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: _claims(lambda claims: {"auth_time": claims["iat"] - 86_400}),
     Fault.ID_TOKEN_TAMPERED: _evolve(id_token_forgery=Forgery.TAMPERED),
     Fault.ID_TOKEN_UNSIGNED: _evolve(id_token_forgery=Forgery.UNSIGNED),
     Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY: _evolve(id_token_forgery=Forgery.PUBLIC_KEY),
     Fault.ID_TOKEN_OF_OTHER_KEY: _evolve(id_token_forgery=Forgery.OTHER_KEY),
     Fault.ID_TOKEN_OF_UNKNOWN_KID: _evolve(id_token_forgery=Forgery.UNKNOWN_KID),
-    Fault.JWKS_HUGE: _jwks(_huge),
-    Fault.JWKS_DUPLICATE_KIDS: _jwks(_duplicates),
-    Fault.JWKS_SYMMETRIC_KEY: _jwks(_symmetric),
+    KeySetFault.JWKS_HUGE: _jwks(_huge),
+    KeySetFault.JWKS_DUPLICATE_KIDS: _jwks(_duplicates),
+    KeySetFault.JWKS_SYMMETRIC_KEY: _jwks(_symmetric),
 }

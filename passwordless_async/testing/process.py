@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from passwordless_async.testing.faults import Fault
+    from passwordless_async.testing.faults import AnyFault
     from passwordless_async.testing.users import Named
 
 _START = 30.0  # seconds until a child must listen; importing takes a tenth of one on an idle machine
@@ -126,7 +126,7 @@ class TenantProcess:
 
     async def add_fault(
         self,
-        fault: Fault | str,
+        fault: AnyFault | str,
         *,
         path: str | None = None,
         times: int | None = None,

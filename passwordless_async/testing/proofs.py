@@ -54,11 +54,7 @@ class ProofRefused(Exception):
 
 
 class NonceNeeded(Exception):
-    """The proof bears no nonce and needs one, or bears one that does not pass.
-
-    Attributes:
-        stale: Whether it bears one.
-    """
+    """The proof bears no nonce and needs one, or, where ``stale``, bears one that does not pass."""
 
     def __init__(self, *, stale: bool) -> None:
         super().__init__("stale nonce" if stale else "no nonce")

@@ -12,7 +12,7 @@ from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, OctKey
 
-from passwordless_async.testing import BOUND_API, Fault
+from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault
 from passwordless_async.testing.plays import PLAYS
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ CLAIMS = {
     Fault.ID_TOKEN_OF_OTHER_CLIENT: lambda claims, _: claims["aud"] == "another-client",
     Fault.ID_TOKEN_OF_TWO_CLIENTS: lambda claims, _: len(claims["aud"]) == 2 and "azp" not in claims,
     Fault.ID_TOKEN_FOR_OTHER_PARTY: lambda claims, _: claims["azp"] == "another-client",
-    Fault.ID_TOKEN_OF_OTHER_NONCE: lambda claims, _: claims["nonce"] == "another-nonce",
+    ClaimFault.ID_TOKEN_OF_OTHER_NONCE: lambda claims, _: claims["nonce"] == "another-nonce",
     Fault.ID_TOKEN_WITHOUT_SUB: lambda claims, _: claims["sub"] is None,
     Fault.ID_TOKEN_EXPIRED: lambda claims, _: claims["exp"] < time.time(),
     Fault.ID_TOKEN_FROM_THE_FUTURE: lambda claims, _: claims["iat"] > time.time() + 3000,
     Fault.ID_TOKEN_EXP_IS_TEXT: lambda claims, _: isinstance(claims["exp"], str),
-    Fault.ID_TOKEN_OF_AN_OLD_LOGIN: lambda claims, _: claims["auth_time"] < time.time() - 86_000,
+    ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: lambda claims, _: claims["auth_time"] < time.time() - 86_000,
 }
 FORGED = {
     Fault.ID_TOKEN_TAMPERED: "RS256",
@@ -110,7 +110,7 @@ FORGED = {
 
 def test_the_tables_are_complete():
     """Each fault of an ID token is tested below."""
-    assert {fault for fault in Fault if fault.startswith("id_token")} == CLAIMS.keys() | FORGED.keys()
+    assert {fault for fault in (*Fault, *ClaimFault) if fault.startswith("id_token")} == CLAIMS.keys() | FORGED.keys()
     assert all(PLAYS[fault].twist is not None for fault in CLAIMS.keys() | FORGED.keys())
 
 
@@ -149,7 +149,12 @@ async def test_signatures_that_are_wrong(warm: Wire, fault: Fault):
 async def test_key_sets_that_must_not_be_trusted(wire: Wire):
     """A key set that is huge, ambiguous or symmetric, or that cannot be had."""
     (right,) = await _keys(wire)
-    for fault in (Fault.JWKS_HUGE, Fault.JWKS_DUPLICATE_KIDS, Fault.JWKS_SYMMETRIC_KEY, Fault.SERVICE_UNAVAILABLE):
+    for fault in (
+        KeySetFault.JWKS_HUGE,
+        KeySetFault.JWKS_DUPLICATE_KIDS,
+        KeySetFault.JWKS_SYMMETRIC_KEY,
+        Fault.SERVICE_UNAVAILABLE,
+    ):
         wire.tenant.faults.add(fault, path=JWKS, times=1, size=1_000_000)
     huge, ambiguous = await wire.send("GET", JWKS), await _keys(wire)
     symmetric, unavailable = await _keys(wire), await wire.send("GET", JWKS)
@@ -165,7 +170,7 @@ async def test_key_sets_that_must_not_be_trusted(wire: Wire):
 
 async def test_a_fault_of_the_key_set_elsewhere(warm: Wire):
     """At another endpoint it changes nothing."""
-    warm.tenant.faults.add(Fault.JWKS_HUGE, path="/oauth/token")
+    warm.tenant.faults.add(KeySetFault.JWKS_HUGE, path="/oauth/token")
 
     assert (await warm.exchange()).json.keys() == {"access_token", "expires_in", "id_token", "scope", "token_type"}
 
