@@ -6,7 +6,9 @@ Both shapes of body are read: ``{"error", "error_description"}`` and ``{"code" |
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 import attrs
 
@@ -120,9 +122,14 @@ def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
 
 def _printable(text: str, secrets: tuple[Secret, ...]) -> str:
     """Return the server's words without the request's secrets: bounded, and without control characters."""
-    for secret in secrets:
-        text = text.replace(secret, REDACTED)
+    for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
+        text = text.replace(form, REDACTED)
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
+
+
+def _forms(secret: Secret) -> tuple[Secret, ...]:
+    """Return how a secret may stand in the server's words: as it is, or as it was encoded when it was sent."""
+    return secret, Secret(quote_plus(secret)), Secret(quote(secret, safe="")), Secret(json.dumps(secret)[1:-1])
 
 
 def _mfa_facts(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -283,3 +283,11 @@ def test_every_refusal_is_read(answer: Callable[..., HttpResponse], body: dict[s
     assert read.error.isprintable()
     assert read.error_description.isprintable()
     assert max(len(read.error), len(read.error_description)) <= 500
+
+
+@pytest.mark.parametrize("echoed", ["s3cr+t/w=x&y", "s3cr%2Bt%2Fw%3Dx%26y"])
+def test_secrets_that_are_echoed_encoded_are_taken_out(answer: Callable[..., HttpResponse], echoed: str):
+    """A server that repeats the body that it was sent repeats the secret in the body's encoding."""
+    request = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {}, secrets=(Secret("s3cr+t/w=x&y"),))
+    error = refusal(request, answer(400, {"error": "invalid_request", "error_description": f"secret={echoed}&otp=1"}))
+    assert "secret=<redacted>&otp=1" == error.error_description
