@@ -18,7 +18,7 @@ from passwordless_async import (
     UsageError,
     _clock,
 )
-from passwordless_async.testing import Fault, LocalTenant, TenantSettings
+from passwordless_async.testing import ClaimFault, Fault, KeySetFault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from passwordless_async import TokenSet
@@ -257,6 +257,61 @@ async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest
         assert "iss" == refused.value.claim
 
 
+FORGED = {
+    Fault.ID_TOKEN_OF_OTHER_ISSUER: "iss",
+    Fault.ID_TOKEN_ISSUER_WITHOUT_SLASH: "iss",
+    Fault.ID_TOKEN_OF_OTHER_CLIENT: "aud",
+    Fault.ID_TOKEN_OF_TWO_CLIENTS: "azp",
+    Fault.ID_TOKEN_FOR_OTHER_PARTY: "azp",
+    Fault.ID_TOKEN_WITHOUT_SUB: "sub",
+    Fault.ID_TOKEN_EXPIRED: "exp",
+    Fault.ID_TOKEN_FROM_THE_FUTURE: "iat",
+    Fault.ID_TOKEN_EXP_IS_TEXT: "exp",
+    Fault.ID_TOKEN_TAMPERED: "signature",
+    Fault.ID_TOKEN_UNSIGNED: "alg",
+    Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY: "alg",
+    Fault.ID_TOKEN_OF_OTHER_KEY: "signature",
+    Fault.ID_TOKEN_OF_UNKNOWN_KID: "kid",
+}
+
+
+@pytest.mark.parametrize(("fault", "claim"), FORGED.items())
+async def test_forged_tokens(tenant: LocalTenant, fault: Fault, claim: str):
+    """Each forgery is refused by the name of what is wrong, and the error says nothing of the token."""
+    async with public(tenant) as client:
+        tenant.faults.add(fault, path="/oauth/token")
+        with pytest.raises(InvalidIdToken) as refused:
+            await log_in(client, tenant, scope="openid email")
+        assert claim == refused.value.claim
+        assert "ada" not in f"{refused.value!r} {vars(refused.value)}"
+
+
+async def test_the_public_key_is_no_secret_for_those_who_ask_for_hs256_either(tenant: LocalTenant):
+    """Key confusion where HS256 is taken: the key is the client secret and nothing that is published."""
+    async with confidential(tenant, id_token_algorithms=["HS256", "RS256"]) as client:
+        tenant.faults.add(Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY, path="/oauth/token")
+        with pytest.raises(InvalidIdToken) as refused:
+            await log_in(client, tenant)
+        assert "signature" == refused.value.claim
+
+
+@pytest.mark.parametrize(
+    ("fault", "problem"),
+    [
+        (KeySetFault.JWKS_HUGE, "the answer is over 262144 bytes or compressed"),
+        (KeySetFault.JWKS_DUPLICATE_KIDS, "the key set has two keys of one kid"),
+        (KeySetFault.JWKS_SYMMETRIC_KEY, "the key set has a symmetric or a private key"),
+    ],
+)
+async def test_key_sets_that_must_not_be_trusted(tenant: LocalTenant, fault: KeySetFault, problem: str):
+    """No code is sent where its answer could be checked with such keys alone."""
+    async with public(tenant) as client:
+        tenant.faults.add(fault, path=JWKS)
+        with pytest.raises(NotSent, match=problem):
+            await log_in(client, tenant)
+        assert 0 == tenant.stats.codes_presented
+
+
 async def test_max_age():
     """auth_time is checked where max_age says so: there, and not too long ago."""
     async with LocalTenant(TenantSettings(auth_time_in_id_token=True)) as tenant, public(tenant) as client:
@@ -267,3 +322,7 @@ async def test_max_age():
         assert "auth_time" == refused.value.claim
         with pytest.raises(UsageError):
             await client.exchange(ADA, "123456", max_age=60)
+    async with LocalTenant(TenantSettings(auth_time_in_id_token=True)) as tenant, public(tenant) as client:
+        tenant.faults.add(ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN, path="/oauth/token")
+        with pytest.raises(InvalidIdToken, match="auth_time: is longer ago than max_age"):
+            await log_in(client, tenant, max_age=60)
