@@ -160,13 +160,14 @@ class Transport:
                 allow_redirects=False,
                 ssl=self._ssl,
             ) as response:
-                content = await _read(response) if body.left or not request.body else None
+                early = body.reached and not body.left
+                content = None if early else await _read(response)
                 if content is not None:
                     return HttpResponse(response.status, response.headers, content)
                 failure: PasswordlessError = MalformedAnswer(
                     f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
                 )
-                if request.body and not body.left:
+                if early:
                     failure = NotSent("nothing was sent (the connection answered before it was asked)")
                 # What was not read must not be read as the start of the next answer.
                 response.close()
@@ -197,12 +198,20 @@ class _Request(aiohttp.ClientRequest):
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
             raise _StaleConnection
+        if isinstance(self.body, _Body):
+            self.body.reached = True
         return await super().send(conn)
 
 
 class _Body(BytesPayload):
-    """A body that knows whether it has begun to leave: before that the server cannot have acted on the request."""
+    """A body that knows how far it came.
 
+    Attributes:
+        reached: Whether the request has a connection.
+        left: Whether the body has begun to leave; before that the server cannot have acted on the request.
+    """
+
+    reached = False
     left = False
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
