@@ -184,7 +184,7 @@ def _connector() -> aiohttp.TCPConnector:
     return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
 
 
-class _StaleConnection(aiohttp.ClientConnectionError):
+class _StaleConnection(aiohttp.ServerDisconnectedError):
     """A pooled connection holds an answer that nobody asked for: it would be taken for the next request's."""
 
 
