@@ -11,6 +11,7 @@ from passwordless_async.auth0 import (
     PrivateKeyJwt,
     TlsClientAuth,
 )
+from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.mfa_values import Association, Authenticator, MfaChallenge, MfaRequirements
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.dpop import (
@@ -27,6 +28,7 @@ from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,
     CodeExpired,
+    InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
     InvalidIdToken,
@@ -80,6 +82,7 @@ __all__ = [
     "DPoPMiddleware",
     "DPoPVerifier",
     "Email",
+    "InvalidCallback",
     "InvalidClient",
     "InvalidDPoPProof",
     "InvalidIdToken",
@@ -109,6 +112,7 @@ __all__ = [
     "OutcomeUnknown",
     "PasswordlessClient",
     "PasswordlessError",
+    "PendingLink",
     "Phone",
     "PrivateKeyJwt",
     "ProofGenerator",

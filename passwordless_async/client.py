@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from passwordless_async._secret import Secret
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
+    from passwordless_async.auth0.link import PendingLink
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.flow import Flow
     from passwordless_async.identity import AuthSession, Email, Phone
@@ -139,6 +140,7 @@ class PasswordlessClient:
         language: str | None = None,
         forwarded_for: IpAddress | None = None,
         captcha: str | None = None,
+        auth_params: Mapping[str, str] | None = None,
     ) -> StartReceipt:
         """Ask the service to send a one-time code. The newest code alone is valid: a second start kills the first.
 
@@ -149,6 +151,8 @@ class PasswordlessClient:
             forwarded_for: The end user's address, which the service's rate limits then count; for an application
                 that authenticates itself, with *Trust Token Endpoint IP Header* switched on.
             captcha: The answer to the captcha, after :class:`VerificationRequired`.
+            auth_params: What a link carries: ``redirect_uri``, ``scope``, ``state`` and so on; :meth:`start_link`
+                makes them all. Any other name is refused.
 
         Raises:
             UsageError: An argument is not of its form; nothing was sent.
@@ -165,9 +169,67 @@ class PasswordlessClient:
             language=language,
             forwarded_for=forwarded_for,
             captcha=captcha,
+            auth_params=auth_params,
         )
         async with self._slots:
             return await drive(starting, self._transport.send)
+
+    async def start_link(
+        self,
+        who: Email,
+        *,
+        redirect_uri: str,
+        scope: str | None = None,
+        audience: str | None = None,
+        key: DPoPKey | None = None,
+        language: str | None = None,
+        forwarded_for: IpAddress | None = None,
+    ) -> PendingLink:
+        """Ask the service to send an e-mail with a link that ends at a callback of the application.
+
+        Args:
+            who: The user.
+            redirect_uri: The callback, registered for the application.
+            scope: As for :meth:`exchange`.
+            audience: As for :meth:`exchange`.
+            key: As for :meth:`exchange`; the link's code is of use with this key alone (RFC 9449 §10).
+            language: As for :meth:`start`.
+            forwarded_for: As for :meth:`start`.
+
+        Returns:
+            What :meth:`exchange_link` needs; keep it with the browser's session, closed to others.
+
+        Raises:
+            As :meth:`start`.
+        """
+        return await self._run_unproven(
+            flow.start_link(
+                self._tenant,
+                who,
+                redirect_uri=redirect_uri,
+                scope=scope,
+                audience=audience,
+                key=key,
+                language=language,
+                forwarded_for=forwarded_for,
+            )
+        )
+
+    async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
+        """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
+
+        Args:
+            pending: What :meth:`start_link` gave.
+            callback_url: The whole URL that the browser was sent to.
+
+        Raises:
+            UsageError: An argument is not of its form; nothing was sent.
+            InvalidCallback: The callback is not this login's, or has no code; nothing was sent.
+            OAuthError: The callback says that the login failed, or the service refused the code.
+            As :meth:`exchange` for the rest.
+        """
+        callback_url = conceal(callback_url)
+        return await self._run(flow.exchange_link(self._tenant, pending, callback_url))
 
     async def start_database(
         self,

@@ -26,6 +26,7 @@
     ├── ProtocolError              an answer that must not be trusted
     │   ├── NotSenderConstrained   the token is not bound to the key
     │   ├── InvalidIdToken         the ID token failed a check
+    │   ├── InvalidCallback        a callback does not belong to the login that was started
     │   └── MalformedAnswer        the answer is not what the protocol allows
     ├── TransportError             no answer
     │   ├── NotSent                the request never left; safe to try again
@@ -329,6 +330,13 @@ class InvalidIdToken(ProtocolError):
     def __init__(self, claim: str, problem: str) -> None:
         super().__init__(f"ID token, {claim}: {problem}")
         self.claim = claim
+
+
+class InvalidCallback(ProtocolError):
+    """A callback does not belong to the login that was started, or has no code (RFC 6749 §10.12); nothing was sent."""
+
+    code = "invalid_callback"
+    advice = "Send a new link: this callback was made up, or is another login's."
 
 
 class MalformedAnswer(ProtocolError):

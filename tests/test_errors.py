@@ -16,6 +16,7 @@ from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,
     CodeExpired,
+    InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
     InvalidIdToken,
@@ -184,6 +185,13 @@ TABLE = [
         "invalid_id_token",
         False,
         "Check domain and client_id; the tokens were thrown away.",
+    ),
+    (
+        InvalidCallback("no state"),
+        "no state",
+        "invalid_callback",
+        False,
+        "Send a new link: this callback was made up, or is another login's.",
     ),
     (
         MalformedAnswer("no JSON", status=200),

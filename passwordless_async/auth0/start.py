@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async import _check
 from passwordless_async._secret import conceal
+from passwordless_async.auth0.link import checked_auth_params
 from passwordless_async.auth0.refusal import failure
 from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
 from passwordless_async.errors import UsageError
 from passwordless_async.tokens import StartReceipt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passwordless_async.auth0.application import Application
     from passwordless_async.identity import Email, Phone
     from passwordless_async.wire import HttpRequest, HttpResponse
@@ -29,6 +32,7 @@ def start_request(
     language: str | None = None,
     forwarded_for: IpAddress | None = None,
     captcha: str | None = None,
+    auth_params: Mapping[str, Any] | None = None,
 ) -> HttpRequest:
     """Build the request.
 
@@ -36,7 +40,10 @@ def start_request(
         UsageError: An argument is not of its form.
     """
     captcha = conceal(captcha)
-    members: dict[str, str | None] = {"connection": who.realm}
+    parameters = checked_auth_params(auth_params)
+    if parameters is not None and send != "link":
+        raise UsageError("auth_params", "are for a link: send='link'")
+    members: dict[str, Any] = {"connection": who.realm, "authParams": parameters}
     if who.realm == "email":
         # Absent means a link: the code is always asked for by name.
         members |= {"email": who.username, "send": _one_of_send(send)}

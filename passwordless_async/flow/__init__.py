@@ -6,8 +6,22 @@ the key that was proven and the ID token is valid.
 """
 
 from passwordless_async.flow import mfa
+from passwordless_async.flow.link import exchange_link, start_link
 from passwordless_async.flow.login import exchange, start, start_database
 from passwordless_async.flow.session import own_key, refresh, revoke, userinfo
 from passwordless_async.flow.tenant import Flow, Tenant
 
-__all__ = ["Flow", "Tenant", "exchange", "mfa", "own_key", "refresh", "revoke", "start", "start_database", "userinfo"]
+__all__ = [
+    "Flow",
+    "Tenant",
+    "exchange",
+    "exchange_link",
+    "mfa",
+    "own_key",
+    "refresh",
+    "revoke",
+    "start",
+    "start_database",
+    "start_link",
+    "userinfo",
+]

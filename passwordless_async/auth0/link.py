@@ -1,0 +1,182 @@
+"""The link in an e-mail and what comes of it: authorization code with PKCE, bound to a key (RFC 7636, RFC 9449 §10)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+import attrs
+from yarl import URL
+
+from passwordless_async import _check, _clock
+from passwordless_async._secret import Secret, conceal, redacted
+from passwordless_async.auth0.request import form_request
+from passwordless_async.errors import InvalidCallback, OAuthError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.auth0.application import Application
+    from passwordless_async.dpop import DPoPKey
+    from passwordless_async.identity import Email
+    from passwordless_async.wire import HttpRequest
+
+# What a link may carry; anything else is a slip, or would change what the flow promises.
+AUTH_PARAMS = frozenset(
+    {
+        "audience",
+        "code_challenge",
+        "code_challenge_method",
+        "dpop_jkt",
+        "nonce",
+        "redirect_uri",
+        "response_type",
+        "scope",
+        "state",
+    }
+)
+_MAX_CALLBACK = 8192  # characters
+_MAX_CODE = 2048  # characters
+_FOUND = 302
+
+
+@attrs.frozen
+class PendingLink:
+    """A login by link between its e-mail and its callback: keep it where the callback will find it, and closed.
+
+    Attributes:
+        who: The user.
+        redirect_uri: Where the link leads to in the end.
+        scope: The scope that was asked for.
+        audience: The API that was asked for.
+        state: What the callback must bring back (RFC 6749 §10.12).
+        nonce: What the ID token must hold (OpenID Connect Core §3.1.2.1).
+        code_verifier: What the code is tied to (RFC 7636 §4.1).
+        key: The key that the tokens will be bound to.
+    """
+
+    who: Email
+    redirect_uri: str
+    scope: str | None
+    audience: str | None
+    key: DPoPKey
+    state: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
+    nonce: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
+    code_verifier: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
+
+    @property
+    def auth_params(self) -> dict[str, str]:
+        """The parameters of the link."""
+        digest = hashlib.sha256(self.code_verifier.encode()).digest()
+        given = {
+            "response_type": "code",
+            "redirect_uri": self.redirect_uri,
+            "scope": self.scope,
+            "audience": self.audience,
+            "state": self.state,
+            "nonce": self.nonce,
+            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge_method": "S256",
+            # RFC 9449 §10: the code is of use with this key alone.
+            "dpop_jkt": self.key.thumbprint,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return the parameters for a link, if they are ones that a link may carry.
+
+    Raises:
+        UsageError: A parameter is not known, or is not a text.
+    """
+    if value is None:
+        return None
+    try:
+        given = dict(value)
+    except (TypeError, ValueError):
+        raise UsageError("auth_params", "must be a mapping") from None
+    for name, text in given.items():
+        if name not in AUTH_PARAMS:
+            raise UsageError("auth_params", f"may hold {', '.join(sorted(AUTH_PARAMS))}, and nothing else")
+        _check.bounded(f"auth_params[{name!r}]", text, at_most=_check.MAX_SECRET)
+    return given
+
+
+def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secret:
+    """Return the authorization code of a callback.
+
+    Args:
+        callback_url: The whole URL that the browser was sent to.
+        pending: The login that it must belong to.
+        issuer: The tenant's issuer, for answers that name theirs (RFC 9207).
+
+    Raises:
+        UsageError: It is not the URL of a callback.
+        InvalidCallback: It does not belong to this login, or has no code; nothing was sent.
+        OAuthError: The service says by it that the login failed.
+    """
+    callback_url = conceal(callback_url)
+    query = _query(callback_url)
+    state = query.get("state", "")
+    if not state.isascii() or not hmac.compare_digest(state, pending.state):
+        raise InvalidCallback("state is not that of this login")
+    if query.get("iss", issuer) != issuer:
+        raise InvalidCallback("iss is another issuer")
+    if "error" in query:
+        raise OAuthError(
+            status=_FOUND, error=_shown(query["error"]), error_description=_shown(query.get("error_description", ""))
+        )
+    code = Secret(query.get("code", ""))
+    if not 0 < len(code) <= _MAX_CODE or not code.isprintable():
+        raise InvalidCallback("code is missing")
+    return code
+
+
+def code_request(application: Application, pending: PendingLink, code: Secret) -> HttpRequest:
+    """Build the request for the tokens, for one transmission (RFC 6749 §4.1.3)."""
+    fields = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": pending.redirect_uri,
+        "code_verifier": pending.code_verifier,
+    }
+    return form_request(application, application.token_url, fields)
+
+
+def checked_redirect_uri(value: object) -> str:
+    """Return a callback URL.
+
+    Raises:
+        UsageError: It is not an absolute URL without a fragment (RFC 6749 §3.1.2).
+    """
+    text = _check.printable("redirect_uri", value, at_most=_check.MAX_AUDIENCE)
+    try:
+        url = URL(text)
+    except ValueError:
+        url = URL()
+    if not url.absolute or not url.host or "#" in text:
+        raise UsageError("redirect_uri", "must be an absolute URL without a fragment")
+    return text
+
+
+def _query(callback_url: object) -> dict[str, Secret]:
+    url = _check.bounded("callback_url", callback_url, at_most=_MAX_CALLBACK)
+    query = parse_qs(url.partition("#")[0].partition("?")[2], keep_blank_values=True, max_num_fields=32)
+    if not query:
+        raise UsageError("callback_url", "must be the whole URL of the callback, with its query")
+    # RFC 6749 §3.1: no parameter twice; which one counts would be anybody's guess.
+    if any(len(values) > 1 for values in query.values()):
+        raise InvalidCallback("a parameter stands there twice")
+    return {name: Secret(values[0]) for name, values in query.items()}
+
+
+def _shown(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:500])
+
+
+def _random() -> str:
+    # RFC 7636 §4.1 asks for 43 characters; twice 128 bits are 44.
+    return _clock.unique_id() + _clock.unique_id()

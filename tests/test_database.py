@@ -1,0 +1,148 @@
+"""Codes for users of database connections, and how failures of a code are counted."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async import (
+    AuthSession,
+    Email,
+    MalformedAnswer,
+    PasswordlessClient,
+    Phone,
+    RateLimited,
+    TooManyAttempts,
+    UsageError,
+    WrongCode,
+)
+from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.client_auth import NoClientAuth
+from passwordless_async.auth0.database import database_request, read_database
+from passwordless_async.flow.attempts import Attempts
+from passwordless_async.testing import LocalTenant, TenantSettings
+from passwordless_async.wire import HttpResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ADA = Email("ada@example.com")
+CONNECTION = "Username-Password-Authentication"
+
+
+@asynccontextmanager
+async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
+    async with (
+        LocalTenant(TenantSettings(**settings)) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id) as client,
+    ):
+        tenant.users.add(ADA, database=True)
+        yield tenant, client
+
+
+async def test_a_login_of_a_database_user():
+    """The handle that the service gives stands for the user in the grant, and the tokens are bound."""
+    async with opened() as (tenant, client):
+        session = await client.start_database(ADA, connection=CONNECTION)
+        tokens = await client.exchange(session, tenant.outbox.code_for(ADA), scope="openid")
+        assert tokens.claims["sub"].startswith("auth0|")
+        assert tokens.jkt == tokens.key.thumbprint
+        sent = tenant.requests.to("/oauth/token")[-1].form
+    assert {"username", "realm"}.isdisjoint(sent)
+    assert sent["auth_session"] == session.auth_session
+    assert str(session.auth_session) not in repr(session)
+
+
+async def test_a_code_that_is_wrong_or_was_used():
+    """The service says invalid_request for all of them; here it is a wrong code, with the attempts that are left."""
+    async with opened() as (tenant, client):
+        session = await client.start_database(ADA, connection=CONNECTION)
+        with pytest.raises(WrongCode) as caught:
+            await client.exchange(session, "000000" if tenant.outbox.code_for(ADA) != "000000" else "111111")
+        assert (400, "invalid_request", 2) == (caught.value.status, caught.value.error, caught.value.attempts_left)
+        await client.exchange(session, tenant.outbox.code_for(ADA))
+        with pytest.raises(WrongCode):
+            await client.exchange(session, tenant.outbox.code_for(ADA))
+
+
+async def test_the_limit_of_challenges():
+    """Too many are refused with the seconds to wait."""
+    async with opened(challenges_per_hour=1) as (_, client):
+        await client.start_database(ADA, connection=CONNECTION)
+        with pytest.raises(RateLimited) as caught:
+            await client.start_database(ADA, connection=CONNECTION)
+    assert caught.value.retry_after is not None
+
+
+async def test_attempts_are_counted_until_the_code_is_dead():
+    """Two, one and none are left; a new code starts from the beginning, and a right one forgets."""
+    async with opened() as (tenant, client):
+        left = []
+        for _ in range(2):
+            await client.start(ADA)
+            wrong = "000000" if tenant.outbox.code_for(ADA) != "000000" else "111111"
+            for _ in range(2):
+                with pytest.raises(WrongCode) as caught:
+                    await client.exchange(ADA, wrong)
+                left.append(caught.value.attempts_left)
+        assert [2, 1, 2, 1] == left
+        with pytest.raises(TooManyAttempts):
+            await client.exchange(ADA, wrong)
+        await client.start(ADA)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        tenant.clock.advance(1)
+        with pytest.raises(WrongCode) as caught:
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+    assert caught.value.attempts_left == 2
+
+
+def test_the_count_is_bounded():
+    """Users that were longest untouched are forgotten first."""
+    attempts = Attempts(size=2)
+    assert [2, 2, 2, 2] == [attempts.fail(Email(f"user{n}@example.com")) for n in (0, 1, 2, 0)]
+    assert attempts.fail(Email("user2@example.com")) == 1
+    assert repr(attempts) == "<Attempts of 2 users>"
+
+
+@pytest.mark.parametrize(
+    ("changes", "argument"),
+    [
+        ({"connection": ""}, "connection"),
+        ({"connection": "a b"}, "connection"),
+        ({"delivery_method": "pigeon"}, "delivery_method"),
+        ({"delivery_method": "voice"}, "delivery_method"),
+    ],
+)
+async def test_a_wrong_argument_is_named(changes: dict[str, Any], argument: str):
+    """An e-mail cannot be spoken, and a connection has a name."""
+    async with opened() as (_, client):
+        with pytest.raises(UsageError) as caught:
+            await client.start_database(ADA, **{"connection": CONNECTION, **changes})
+    assert caught.value.argument == argument
+
+
+def test_a_phone_may_be_called():
+    """The delivery method goes out for a phone alone."""
+    application = Application("acme.eu.auth0.com", "client", NoClientAuth())
+    request = database_request(application, Phone("+4930901820"), connection="db", delivery_method="voice")
+    assert b'"delivery_method": "voice"' in request.body
+    assert b"delivery_method" not in database_request(application, ADA, connection="db").body
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"auth_session": 5}', b'{"auth_session": ""}', b"[]", b"no JSON"])
+def test_an_answer_without_a_handle_is_malformed(body: bytes):
+    """A success that holds no handle is none."""
+    application = Application("acme.eu.auth0.com", "client", NoClientAuth())
+    request = database_request(application, ADA, connection="db")
+    answer = HttpResponse(200, {"Content-Type": "application/json"}, body)
+    with pytest.raises(MalformedAnswer):
+        read_database(request, answer, ADA)
+
+
+def test_a_handle_must_be_one():
+    """What stands for a user is a text of visible ASCII, beside the user."""
+    for handle, who in (("", ADA), ("a b", ADA), (5, ADA), ("handle", "ada@example.com")):
+        with pytest.raises(UsageError):
+            AuthSession(handle, who)

@@ -1,0 +1,174 @@
+"""Logins by link: an e-mail, a browser and a callback, with every check that ties them to each other."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import aiohttp
+import attrs
+import pytest
+from yarl import URL
+
+from passwordless_async import (
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    InvalidCallback,
+    InvalidIdToken,
+    OAuthError,
+    PasswordlessClient,
+    Phone,
+    UsageError,
+)
+from passwordless_async.testing import BOUND_API, ClaimFault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ADA = Email("ada@example.com")
+CALLBACK = "https://app.example/callback"
+TOKEN = "/oauth/token"
+
+
+@asynccontextmanager
+async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
+    async with LocalTenant(TenantSettings(callback_urls=[CALLBACK], **settings)) as tenant:
+        client_id, secret = tenant.confidential_client
+        async with PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost(secret)) as client:
+            yield tenant, client
+
+
+async def follow(tenant: LocalTenant, who: Email = ADA) -> str:
+    """Do as a browser does with the link in the mail; gives where it ends."""
+    async with aiohttp.ClientSession() as browser:
+        async with browser.get(tenant.outbox.link_for(who), allow_redirects=False) as response:
+            return response.headers["Location"]
+
+
+async def test_a_login_by_link():
+    """The link ends at the callback, and its code becomes tokens that are bound to the link's key."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK, scope="openid email", audience=BOUND_API)
+        tokens = await client.exchange_link(pending, await follow(tenant))
+        assert tokens.claims["email"] == ADA.address
+        assert tokens.claims["nonce"] == pending.nonce
+        assert tokens.key is pending.key
+        assert tenant.disagreements == ()
+        sent = tenant.requests.to("/passwordless/start")[0].json["authParams"]
+    assert {"response_type": "code", "code_challenge_method": "S256", "dpop_jkt": pending.key.thumbprint}.items() <= (
+        sent.items()
+    )
+    assert pending.code_verifier not in sent.values()
+
+
+async def test_a_callback_is_good_for_once():
+    """The code of a link is spent like any other."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        callback = await follow(tenant)
+        await client.exchange_link(pending, callback)
+        with pytest.raises(OAuthError):
+            await client.exchange_link(pending, callback)
+
+
+@pytest.mark.parametrize("changed", ["key", "code_verifier"])
+async def test_a_stolen_callback_is_of_no_use(changed: str):
+    """Without the key or the verifier of the link, the service refuses the code (RFC 9449 §10, RFC 7636 §4.6)."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        thief = await client.start_link(Email("eve@example.com"), redirect_uri=CALLBACK)
+        stolen = attrs.evolve(pending, **{changed: getattr(thief, changed)})
+        with pytest.raises(OAuthError):
+            await client.exchange_link(stolen, await follow(tenant))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "another"},
+        {"state": None},
+        {"code": None},
+        {"code": ""},
+        {"iss": "https://elsewhere.example/"},
+    ],
+    ids=str,
+)
+async def test_a_callback_of_another_login_is_refused(change: dict[str, str | None]):
+    """Before anything is sent: another state, no code, another issuer (RFC 6749 §10.12, RFC 9207)."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        callback = URL(await follow(tenant))
+        query = {name: value for name, value in {**callback.query, **change}.items() if value is not None}
+        with pytest.raises(InvalidCallback):
+            await client.exchange_link(pending, str(callback.with_query(query)))
+        assert tenant.stats.token_requests == 0
+
+
+async def test_a_parameter_that_stands_there_twice_is_refused():
+    """Which of two codes counts would be anybody's guess (RFC 6749 §3.1)."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        with pytest.raises(InvalidCallback, match="twice"):
+            await client.exchange_link(pending, f"{await follow(tenant)}&code=other")
+
+
+async def test_a_callback_that_says_no():
+    """The service's refusal comes by the callback, with its own words, bounded and printable."""
+    async with opened() as (_, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        query = urlencode({"state": pending.state, "error": "access_denied", "error_description": "no\nno"})
+        with pytest.raises(OAuthError) as caught:
+            await client.exchange_link(pending, f"{CALLBACK}?{query}")
+    assert ("access_denied", "no no") == (caught.value.error, caught.value.error_description)
+
+
+async def test_an_id_token_of_another_login_is_refused():
+    """Its nonce ties the ID token to the link (OpenID Connect Core §3.1.3.7)."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK, scope="openid")
+        tenant.faults.add(ClaimFault.ID_TOKEN_OF_OTHER_NONCE, path=TOKEN)
+        with pytest.raises(InvalidIdToken) as caught:
+            await client.exchange_link(pending, await follow(tenant))
+    assert caught.value.claim == "nonce"
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda c: c.start_link(Phone("+4930901820"), redirect_uri=CALLBACK), "who"),
+        (lambda c: c.start_link(ADA, redirect_uri="/callback"), "redirect_uri"),
+        (lambda c: c.start_link(ADA, redirect_uri=f"{CALLBACK}#here"), "redirect_uri"),
+        (lambda c: c.start_link(ADA, redirect_uri=CALLBACK, scope='a"b'), "scope"),
+        (lambda c: c.start_link(ADA, redirect_uri=CALLBACK, key="key"), "key"),
+        (lambda c: c.start(ADA, send="link", auth_params={"prompt": "none"}), "auth_params"),
+        (lambda c: c.start(ADA, send="link", auth_params={"scope": 5}), "auth_params['scope']"),
+        (lambda c: c.start(ADA, send="link", auth_params="scope"), "auth_params"),
+        (lambda c: c.start(ADA, auth_params={"scope": "openid"}), "auth_params"),
+        (lambda c: c.exchange_link("pending", CALLBACK), "pending"),
+    ],
+)
+async def test_a_wrong_argument_is_named_and_nothing_is_sent(call: Any, argument: str):
+    """The error names the argument, before a byte leaves."""
+    async with opened() as (tenant, client):
+        with pytest.raises(UsageError) as caught:
+            await call(client)
+        assert caught.value.argument == argument
+        assert tenant.stats.wire_requests == 0
+
+
+@pytest.mark.parametrize("callback", ["", CALLBACK, "code", None, f"{CALLBACK}?{'a' * 9000}=b"])
+async def test_what_is_no_callback_is_refused(callback: Any):
+    """A URL without a query, or an endless one, is the caller's mistake."""
+    async with opened() as (_, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        with pytest.raises(UsageError, match="callback_url"):
+            await client.exchange_link(pending, callback)
+
+
+async def test_what_is_kept_does_not_show():
+    """State, nonce, verifier and key print redacted."""
+    async with opened() as (_, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK, key=DPoPKey.generate())
+    assert not any(str(s) in repr(pending) for s in (pending.state, pending.nonce, pending.code_verifier))
