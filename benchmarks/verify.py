@@ -42,6 +42,7 @@ OURS, BARE = "passwordless-async", "bare verification"
 METHOD, BASE, PATH = "GET", "https://api.example", "/things/1"
 TOKEN = ".".join(secrets.token_urlsafe(size) for size in (60, 500, 256))  # as long as a tenant's, signed by RS256
 
+AUTHORIZATION = f"DPoP {TOKEN}"
 MAX_AGE, SKEW = 60, 10  # seconds
 ES256 = ec.ECDSA(hashes.SHA256())
 
@@ -116,7 +117,7 @@ def _request(proofs: ProofGenerator) -> tuple[CIMultiDict[str], dict[str, str]]:
     headers = CIMultiDict(
         {
             "Host": "api.example",
-            "Authorization": f"DPoP {TOKEN}",
+            "Authorization": AUTHORIZATION,
             "DPoP": _new_proofs(proofs, 1)[0],
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
