@@ -29,6 +29,14 @@ def test_no_example_is_left_out():
     assert README.read_text(encoding="utf-8").count("```python\n") == len(EXAMPLES) >= 3
 
 
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README.read_text(encoding="utf-8"))))
+)
+def test_a_link_leads_somewhere(target: str):
+    """What the README links to in the repository is there."""
+    assert (README.parent / target).exists()
+
+
 def test_every_public_name_exists():
     """What the package exports can be imported."""
     assert sorted(passwordless_async.__all__) == passwordless_async.__all__
