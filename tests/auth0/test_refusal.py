@@ -211,7 +211,7 @@ def test_when_to_come_back(answer: Callable[..., HttpResponse], headers: dict[st
     [
         ({}, None, {}),
         ({"mfa_token": "secret-token"}, "secret-token", {}),
-        ({"mfa_token": 5, "mfa_requirements": []}, None, {}),
+        ({"mfa_token": 5, "mfa_requirements": ["otp"]}, None, {}),
         (
             {"mfa_token": "secret-token", "mfa_requirements": {"challenge": [{"type": "otp"}]}},
             "secret-token",
