@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from weakref import WeakKeyDictionary
 
 import attrs
+from aiohttp import ClientError
 
 from passwordless_async._origin import parse_origin
 from passwordless_async._secret import Secret
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
-from passwordless_async.errors import UsageError, UseDPoPNonce
+from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 from passwordless_async.quota import ColdStart
 from passwordless_async.tokens import TokenSet
 from passwordless_async.wire import HttpResponse
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from aiohttp import BaseConnector, ClientHandlerType, ClientRequest, ClientResponse
+    from yarl import URL
 
 # Bytes of a challenge's body that are read so that its connection can be used again; beyond, it is closed.
 _SMALL_BODY = 16_384
+_DRAIN = 0.5  # seconds that the rest of a challenge is waited for
+_HTTP_OF = {"ws": "http", "wss": "https"}
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
@@ -102,20 +106,23 @@ class DPoPMiddleware:
             NonceChallengeRepeated: The server challenges again after its own nonce was used.
             MalformedAnswer: The server demands a nonce and gives none.
         """
-        origin = str(request.url.origin())
+        if isinstance(request.headers.get("DPoP"), _Proof):
+            # Another of these is at work on the request: it is that one's.
+            return await handler(request)
         # A proof that the caller put there would be sent again as it is, here and on the next hop.
         request.headers.popall("DPoP", None)
+        origin = str(_target(request).origin())
         if origin not in self._cold:
             if self._source.tokens.access_token in request.headers.get("Authorization", ""):
                 del request.headers["Authorization"]
             return await handler(request)
-        tokens = await self._source.current()
-        give_back = await _take_slot(request)
+        tokens = self._usable(await self._source.current())
+        give_back = await _take_slots(request, origin)
         try:
             response = await self._send(request, handler, origin, tokens.access_token)
             if self._source.renewable and rejects_token(_head(response)) and not _is_used_up(request):
                 await _release(response)
-                tokens = await self._source.renew(tokens)
+                tokens = self._usable(await self._source.renew(tokens))
                 response = await self._send(request, handler, origin, tokens.access_token)
         except BaseException:
             give_back()
@@ -123,11 +130,16 @@ class DPoPMiddleware:
         _when_released(response, give_back)
         return response
 
+    def _usable(self, tokens: TokenSet) -> TokenSet:
+        if tokens.key != self._proofs.key:
+            raise KeyMismatch("the renewed tokens are bound to another key: nothing was sent")
+        return tokens
+
     async def _send(
         self, request: ClientRequest, handler: ClientHandlerType, origin: str, access_token: Secret
     ) -> ClientResponse:
-        def make(nonce: str | None) -> Secret:
-            return Secret(self._proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token))
+        def make(nonce: str | None) -> _Proof:
+            return _Proof(self._proofs.proof(request.method, _target(request), nonce=nonce, access_token=access_token))
 
         # A Secret, as the proof is: aiohttp's errors print the header fields of their request.
         request.headers["Authorization"] = Secret(f"DPoP {access_token}")
@@ -153,6 +165,18 @@ class DPoPMiddleware:
         return f"<DPoPMiddleware for {', '.join(self._cold)}>"
 
 
+class _Proof(Secret):
+    """A proof that a middleware made, to tell it from one that a caller put into the header fields."""
+
+    __slots__ = ()
+
+
+def _target(request: ClientRequest) -> URL:
+    """Return the URL that a proof is for: a WebSocket's handshake is an HTTP request (RFC 6455 §4.1)."""
+    scheme = _HTTP_OF.get(request.url.scheme)
+    return request.url if scheme is None else request.url.with_scheme(scheme)
+
+
 def _head(response: ClientResponse) -> HttpResponse:
     return HttpResponse(response.status, response.headers)
 
@@ -166,11 +190,15 @@ def _each(origins: Iterable[str]) -> Iterable[str]:
 async def _release(response: ClientResponse) -> None:
     """Give the connection back, after a body that is small, and close it otherwise."""
     try:
-        rest = _SMALL_BODY
-        while rest > 0 and (chunk := await response.content.read(rest)):
-            rest -= len(chunk)
-        if response.content.at_eof():
-            await response.release()
+        async with asyncio.timeout(_DRAIN):
+            rest = _SMALL_BODY
+            while rest > 0 and (chunk := await response.content.read(rest)):
+                rest -= len(chunk)
+            if response.content.at_eof():
+                await response.release()
+    except (ClientError, TimeoutError):
+        # The nonce came with the head: a body that breaks off or drips does not matter.
+        pass
     finally:
         response.close()
 
@@ -190,26 +218,32 @@ def _require_reusable(request: ClientRequest, nonce: str | None) -> None:
 _cold_starts: WeakKeyDictionary[NonceCache, dict[str, ColdStart]] = WeakKeyDictionary()
 
 # As many at once as a pool has connections: a proof is signed when there is one for it, and does not age in the pool's
-# queue. The slots belong to the pool, so that the middlewares of many users on one session share them.
-_slots: WeakKeyDictionary[BaseConnector, asyncio.Semaphore] = WeakKeyDictionary()
+# queue. The slots belong to the pool, for all of it and for each origin, so that all middlewares on it share them.
+_slots: WeakKeyDictionary[BaseConnector, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
+_ALL = "*"
 
 
-async def _take_slot(request: ClientRequest) -> Callable[[], None]:
-    """Wait for a slot; gives what to call, once or more often, to give it back."""
-    connector = request.session.connector
-    limits = [limit for limit in (connector.limit, connector.limit_per_host) if limit] if connector else []
-    if connector is None or not limits:
-        return lambda: None
-    slots = _slots.setdefault(connector, asyncio.Semaphore(min(limits)))
-    await slots.acquire()
-    held = True
+async def _take_slots(request: ClientRequest, origin: str) -> Callable[[], None]:
+    """Wait for a slot of the origin and one of the pool; gives what to call, once or more often, to give them back."""
+    held: list[asyncio.Semaphore] = []
 
     def give_back() -> None:
-        nonlocal held
-        if held:
-            held = False
-            slots.release()
+        while held:
+            held.pop().release()
 
+    connector = request.session.connector
+    if connector is not None:
+        slots = _slots.setdefault(connector, {})
+        try:
+            # The origin's first: whoever waits for it must not keep a slot of the pool from the others.
+            for name, limit in ((origin, connector.limit_per_host), (_ALL, connector.limit)):
+                if limit:
+                    slot = slots.setdefault(name, asyncio.Semaphore(limit))
+                    await slot.acquire()
+                    held.append(slot)
+        except BaseException:
+            give_back()
+            raise
     return give_back
 
 

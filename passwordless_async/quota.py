@@ -17,14 +17,15 @@ T = TypeVar("T")
 
 _FRONTS = 3  # failures in front after which nobody waits any more
 _SLOW = 1.0  # seconds; whoever fails later than that is not waited for again
+_PATIENCE = 3.0  # seconds that anybody waits for the one in front; then a challenge each costs less
 
 
 class ColdStart:
     """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
 
     The others wait until the one in front is answered, be it by a challenge. Where it fails the next one goes ahead; a
-    few in a row, or one that takes long to fail, and all go: one after the other they would turn an outage into a
-    queue.
+    few in a row, or one that takes long, and all go: one after the other they would turn an outage into a queue, and a
+    long answer holds up nobody.
     """
 
     def __init__(self) -> None:
@@ -40,9 +41,11 @@ class ColdStart:
         its nonces. Whoever calls it takes the nonce from the answer before giving the loop a turn.
         """
         while self._front is not None and not self._over and self._failures < _FRONTS:
-            # Shielded: whoever stops waiting must not stop the others.
-            await asyncio.shield(self._front)
-        if self._over or self._failures >= _FRONTS:
+            # Not cancelled with whoever stops waiting: the others wait for it too.
+            ended, _ = await asyncio.wait([self._front], timeout=_PATIENCE)
+            if not ended:
+                break
+        if self._over or self._failures >= _FRONTS or self._front is not None:
             yield self._answered
             return
         self._front = asyncio.get_running_loop().create_future()

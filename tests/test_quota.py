@@ -135,6 +135,17 @@ async def test_a_few_failures_and_all_go(wire: Wire, nonces: NonceCache):
     assert 7 == sum(isinstance(result, HttpResponse) for result in results)
 
 
+async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
+    """Whoever has waited long enough goes; the one in front may be reading something endless."""
+    monkeypatch.setattr("passwordless_async.quota._PATIENCE", 0.0)
+    cold = ColdStart()
+    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
+    await wire.reach(3)
+    for place in range(3):
+        wire.answer(place, HttpResponse(200))
+    assert {200} == {response.status for response in await asyncio.gather(*logins)}
+
+
 async def test_a_slow_failure_and_all_go(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
     """Whoever takes long to fail is waited for once."""
     monkeypatch.setattr("passwordless_async.quota._SLOW", -1.0)

@@ -93,15 +93,21 @@ class DPoPKey:
     @property
     def _private(self) -> ec.EllipticCurvePrivateKey:
         if self._live is None:
-            self._live = ec.derive_private_key(int.from_bytes(self.to_bytes()), _CURVE)
+            self._live = self._loaded()
         return self._live
+
+    def _loaded(self) -> ec.EllipticCurvePrivateKey:
+        return self._live or ec.derive_private_key(int.from_bytes(self.to_bytes()), _CURVE)
 
     @property
     def _public(self) -> bytes:
         """The public point: 04, x and y."""
         if self._point is None:
-            self._point = self._private.public_key().public_bytes(
-                serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint
+            # Not kept live: to compare or to name a key that rests must not wake it for good.
+            self._point = (
+                self._loaded()
+                .public_key()
+                .public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
             )
         return self._point
 

@@ -7,6 +7,7 @@ was **sent** last wins. The cache is shared by all users of a client, unless it 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # RFC 9449 §8.1: nonce = 1*NQCHAR, %x21 / %x23-5B / %x5D-7E. The bound on its length is ours.
 _NONCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}")
 _SERVER_ERROR = 500
+_log = logging.getLogger("passwordless_async")
 
 
 def nonce_of(response: HttpResponse) -> str | None:
@@ -42,13 +44,14 @@ class NonceCache:
     Args:
         size: How many nonces are kept; the one least recently used goes first.
         per_key: Whether a nonce serves the key alone that it was given to, for servers that bind nonces to keys.
-        on_learned: Called with the origin and the nonce whenever a newer one is learned from an answer, to share it
-            with other processes; what they learn comes in by :meth:`put`.
+        on_learned: Called with the origin, the nonce and, where nonces are bound to keys, the key's thumbprint (else
+            None) whenever a newer one is learned from an answer, to share it with other processes; what they learn
+            comes in by :meth:`put`. What it raises is logged and does not touch the answer.
     """
 
     _size: int = attrs.field(default=256, validator=lambda _self, _field, value: _check.positive("size", value))
     _per_key: bool = attrs.field(default=False, kw_only=True)
-    _on_learned: Callable[[str, str], None] | None = attrs.field(default=None, kw_only=True)
+    _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
     _entries: OrderedDict[tuple[str, str | None], tuple[int, str]] = attrs.field(factory=OrderedDict, init=False)
     _sent: int = attrs.field(default=0, init=False)
 
@@ -61,15 +64,20 @@ class NonceCache:
         self._entries.move_to_end(place)
         return entry[1]
 
-    def put(self, origin: str, nonce: str, key: DPoPKey | None = None) -> None:
+    def put(self, origin: str, nonce: str, thumbprint: str | None = None) -> None:
         """Take a nonce that was learned elsewhere; it counts as newer than every request sent so far.
+
+        Args:
+            origin: The origin.
+            nonce: The nonce.
+            thumbprint: The thumbprint of the key that it was given to, where nonces are bound to keys.
 
         Raises:
             UsageError: It is not a nonce.
         """
         if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
             raise UsageError("nonce", "must be visible ASCII characters without quote and backslash")
-        self._keep(self._place(origin, key), self.ticket(), nonce)
+        self._keep((origin, thumbprint if self._per_key else None), self.ticket(), nonce)
 
     def ticket(self) -> int:
         """Return the place of a request in the order of sending; draw it when the request leaves."""
@@ -89,9 +97,18 @@ class NonceCache:
             The nonce that this answer provides, even where the cache holds a newer one; None where it has none.
         """
         nonce = nonce_of(response)
-        if nonce is not None and self._keep(self._place(origin, key), ticket, nonce) and self._on_learned is not None:
-            self._on_learned(origin, nonce)
+        place = self._place(origin, key)
+        if nonce is not None and self._keep(place, ticket, nonce):
+            self._tell(place, nonce)
         return nonce
+
+    def _tell(self, place: tuple[str, str | None], nonce: str) -> None:
+        if self._on_learned is None:
+            return
+        try:
+            self._on_learned(place[0], nonce, place[1])
+        except Exception as error:  # noqa: BLE001 - a hook of the caller's must not cost the answer, and a code with it
+            _log.warning("on_learned failed for %s: %s", place[0], type(error).__name__)
 
     def _place(self, origin: str, key: DPoPKey | None) -> tuple[str, str | None]:
         return origin, key.thumbprint if self._per_key and key is not None else None

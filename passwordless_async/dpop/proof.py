@@ -68,8 +68,9 @@ class ProofGenerator:
         """
         if access_token is not None:
             access_token = conceal(access_token)
-        if not isinstance(method, str):
-            raise UsageError("method", "must be an HTTP method")
+        if type(method) is not str:
+            # A str enum equals and hashes like its text, and prints as something else.
+            method = _exact(method)
         if nonce is not None and not isinstance(nonce, str):
             raise UsageError("nonce", f"must be a str, not {type(nonce).__name__}")
         if not isinstance(url, (str, URL)):
@@ -89,6 +90,12 @@ class ProofGenerator:
 
     def __repr__(self) -> str:
         return f"<ProofGenerator {self.key.thumbprint}>"
+
+
+def _exact(method: object) -> str:
+    if not isinstance(method, str):
+        raise UsageError("method", "must be an HTTP method")
+    return str.__str__(method)
 
 
 def token_hash(access_token: str) -> str:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NO_OPINION = 503  # the verifier's memory of proofs is full
 _KEPT = 100  # disagreements; the first one is already too many
 
 
@@ -56,16 +57,16 @@ class SecondOpinion:
         if not self._asked:
             return
         opinion = self._opinion(headers, method, url, access_token)
-        if opinion != result:
+        if opinion is not None and opinion != result:
             self.disagreements.append(
                 f"tenant: {result or 'refused'}, verifier: {opinion or 'refused'}, {method} {url}"
             )
 
-    def _opinion(self, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None) -> str:
+    def _opinion(self, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None) -> str | None:
         try:
             proof = _at_once(self._verifier.verify(method, url, headers))
-        except InvalidDPoPProof:
-            return ""
+        except InvalidDPoPProof as error:
+            return None if error.status == _NO_OPINION else ""
         bound = access_token is None or proof.ath == token_hash(access_token)
         return proof.thumbprint if bound else ""
 

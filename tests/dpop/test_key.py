@@ -311,6 +311,17 @@ def test_a_compact_key_holds_its_scalar_alone():
     assert before == (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
 
 
+def test_a_compact_key_stays_compact_when_it_is_looked_at():
+    """To compare, hash, name or print a key that rests does not make it live; to sign does."""
+    key = DPoPKey.from_bytes(DPoPKey.generate().to_bytes())
+    assert hash(key) == hash(DPoPKey.from_bytes(key.to_bytes()))
+    assert key.thumbprint in repr(key)
+    assert DPoPKey.from_jwk(key.to_jwk(private=True))._live is None
+    assert key._live is None
+    key.sign(b"message")
+    assert key._live is not None
+
+
 @pytest.mark.parametrize(
     "scalar",
     [b"", bytes(32), b"\1" * 31, b"\1" * 33, ORDER.to_bytes(32), b"\xff" * 32, "1" * 32, bytearray(32), None, 1],

@@ -214,15 +214,36 @@ def test_per_key_on_request():
 
 def test_what_is_learned_can_be_shared():
     """The hook hears of each newer nonce once, and not of what came in from elsewhere or too late."""
-    heard: list[tuple[str, str]] = []
-    cache = NonceCache(on_learned=lambda origin, nonce: heard.append((origin, nonce)))
+    heard: list[tuple[str, str, str | None]] = []
+    cache = NonceCache(on_learned=lambda *learned: heard.append(learned))
     early, late = cache.ticket(), cache.ticket()
     cache.harvest(HERE, answer("n2"), late)
-    assert [(HERE, "n2")] == heard
+    assert [(HERE, "n2", None)] == heard
     cache.harvest(HERE, answer("n1"), early)
     cache.harvest(HERE, answer("n2"), cache.ticket())
     cache.put(THERE, "n3")
-    assert [(HERE, "n2")] == heard
+    assert [(HERE, "n2", None)] == heard
+
+
+def test_what_is_learned_per_key_can_be_shared():
+    """What the hook hears of one cache is what another one puts: the nonce is found under the same key there."""
+    key, other = DPoPKey.generate(), NonceCache(per_key=True)
+    cache = NonceCache(per_key=True, on_learned=other.put)
+    cache.harvest(HERE, answer("n1"), cache.ticket(), key)
+    assert ("n1", None) == (other.get(HERE, key), other.get(HERE, DPoPKey.generate()))
+
+
+def test_a_hook_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture):
+    """A code may have been spent for the answer: it wins, and the log says that the hook failed."""
+
+    def fail(*_learned: object) -> None:
+        raise ConnectionError("a secret of the store's")
+
+    cache = NonceCache(on_learned=fail)
+    assert "n1" == cache.harvest(HERE, answer("n1"), cache.ticket())
+    assert "n1" == cache.get(HERE)
+    assert "on_learned failed" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_what_others_learned_counts_from_now_on():

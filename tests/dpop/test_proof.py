@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import enum
 import hashlib
 import json
 import re
@@ -323,3 +324,15 @@ def test_the_repr_is_public():
     proofs.proof("GET", TOKEN_URL, access_token="marker")
     assert f"<ProofGenerator {KEY.thumbprint}>" == repr(proofs)
     assert KEY is proofs.key
+
+
+def test_a_method_of_an_enum_is_its_text():
+    """A str enum equals its text and prints as something else: the proof has the text, and so has everybody's next."""
+
+    class Method(str, enum.Enum):  # noqa: UP042 - a StrEnum prints as its text
+        QUERY = "QUERY"
+
+    proofs = ProofGenerator(DPoPKey.generate())
+    for method in (Method.QUERY, "QUERY"):
+        payload = proofs.proof(method, "https://api.example/").split(".")[1]
+        assert "QUERY" == json.loads(base64.urlsafe_b64decode(payload + "=="))["htm"]

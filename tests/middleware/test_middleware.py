@@ -11,7 +11,16 @@ import aiohttp
 import attrs
 import pytest
 
-from passwordless_async import DPoPMiddleware, NonceChallengeRepeated, TokenSet, UsageError, UseDPoPNonce
+from passwordless_async import (
+    DPoPKey,
+    DPoPMiddleware,
+    KeyMismatch,
+    NonceChallengeRepeated,
+    TokenSet,
+    UsageError,
+    UseDPoPNonce,
+)
+from passwordless_async._secret import Secret
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:
@@ -282,6 +291,93 @@ async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tok
                 response = await calls.get(f"{resource.url}/me")
             del response
             gc.collect()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_two_middlewares_on_one_session(
+    make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, *, backwards: bool
+):
+    """Each has its own API and its own token, in whatever order they stand, and neither takes the other's proof."""
+    other = await make_resource(nonce="nonce-2")
+    others = attrs.evolve(tokens, access_token=Secret("another-token"), key=DPoPKey.generate())
+    middlewares = [DPoPMiddleware(tokens, origins=[resource.url]), DPoPMiddleware(others, origins=[other.url])]
+    async with aiohttp.ClientSession(middlewares=middlewares[::-1] if backwards else middlewares) as calls:
+        for url in (resource.url, other.url, f"{resource.url}/a?status=307&location={other.url}/b"):
+            async with calls.get(url) as response:
+                assert response.status == 200
+    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
+    assert {"DPoP another-token"} == {request[2]["Authorization"] for request in other.requests}
+
+
+async def test_two_for_one_origin_are_one(resource: Any, tokens: TokenSet):
+    """The second one finds the first one's proof and lets it through; with one connection nobody waits for himself."""
+    twice = [DPoPMiddleware(tokens, origins=[resource.url]) for _ in range(2)]
+    connector = aiohttp.TCPConnector(limit=1)
+    async with aiohttp.ClientSession(middlewares=twice, connector=connector) as calls, asyncio.timeout(10):
+        async with calls.get(resource.url) as response:
+            assert response.status == 200
+
+
+async def test_one_origin_does_not_hold_up_another(make_resource: Callable[..., Any], tokens: TokenSet):
+    """A pool's bound per host is per host: a response that is held open at one leaves the others alone."""
+    one, other = await make_resource(), await make_resource()
+    middleware = DPoPMiddleware(tokens, origins=[one.url, other.url])
+    connector = aiohttp.TCPConnector(limit_per_host=1)
+    one.hold = asyncio.Event()
+    async with aiohttp.ClientSession(middlewares=[middleware], connector=connector) as calls, asyncio.timeout(10):
+        held = asyncio.create_task(calls.get(one.url))
+        async with calls.get(other.url) as response:
+            assert response.status == 200
+        one.hold.set()
+        (await held).close()
+
+
+async def test_a_web_socket_is_a_request_too(resource: Any, tokens: TokenSet):
+    """Its handshake carries token and proof, for the http URL that it is (RFC 6455 §4.1)."""
+    url = resource.url.replace("http://", "ws://")
+    async with session(resource, tokens) as calls:
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await calls.ws_connect(f"{url}/socket")
+    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
+    assert len(resource.requests) == 2
+
+
+async def test_a_challenge_that_breaks_off_is_answered(tokens: TokenSet):
+    """The nonce comes with the head: that the body never ends does not matter."""
+    heads: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        challenge = b'HTTP/1.1 401 No\r\nWWW-Authenticate: DPoP error="use_dpop_nonce"\r\nDPoP-Nonce: n\r\n'
+        good = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        writer.write(challenge + b"Content-Length: 99\r\n\r\nshort" if len(heads) == 1 else good)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    calls = aiohttp.ClientSession(middlewares=[DPoPMiddleware(tokens, origins=[url])])
+    async with server, calls, calls.get(url) as response:
+        assert response.status == 200
+    assert len(heads) == 2
+
+
+async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: TokenSet):
+    """Rule 18: tokens and key stay together; what a source brings is looked at before it is sent."""
+
+    class Source:
+        renewable = False
+
+        def __init__(self) -> None:
+            self.tokens = tokens
+
+        async def current(self) -> TokenSet:
+            return attrs.evolve(tokens, key=DPoPKey.generate())
+
+    middleware = DPoPMiddleware(Source(), origins=[resource.url])
+    async with aiohttp.ClientSession(middlewares=[middleware]) as calls:
+        with pytest.raises(KeyMismatch):
+            await calls.get(resource.url)
+    assert resource.requests == []
 
 
 async def test_errors_of_aiohttp_do_not_show_the_token(resource: Any, tokens: TokenSet):
