@@ -10,6 +10,7 @@ import click
 
 from passwordless_async.cli import INTERRUPTED
 from passwordless_async.cli.demo import demo
+from passwordless_async.cli.doctor import doctor
 from passwordless_async.cli.keys import keygen, proof
 from passwordless_async.cli.login import login
 from passwordless_async.cli.tenant import tenant
@@ -28,7 +29,7 @@ def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
 
 
-for command in (demo, tenant, login, keygen, proof):
+for command in (demo, tenant, login, doctor, keygen, proof):
     app.add_command(command)
 
 

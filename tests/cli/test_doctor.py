@@ -1,0 +1,113 @@
+"""``doctor``: what is printed, the status, and that nothing is sent unless it says to whom."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async import Email, Phone
+from passwordless_async.cli.app import run
+from passwordless_async.testing import BOUND_API, PLAIN_API, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from subprocess import CompletedProcess
+
+    from passwordless_async.testing import LocalTenant
+
+ADA = Email("ada@example.com")
+GRACE = Phone("+4930901820")
+
+
+def _arguments(tenant: LocalTenant, *more: str) -> list[str]:
+    return ["doctor", "--domain", tenant.url, "--client-id", tenant.public_client_id, *more]
+
+
+def _checks(out: str) -> dict[str, dict[str, str]]:
+    return {check["name"]: check for check in json.loads(out.splitlines()[-1])["checks"]}
+
+
+def test_the_program(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant):
+    """A healthy tenant is a table and status 0; nobody is sent anything."""
+    ended = program(*_arguments(tenant))
+    assert (0, "") == (ended.returncode, ended.stderr)
+    assert "client authentication" in ended.stdout
+    assert "failed" not in ended.stdout
+    assert (0, []) == (tenant.stats.start_requests, list(tenant.outbox.messages))
+
+
+def test_the_program_with_a_secret(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant):
+    """A wrong secret is status 1, one JSON object with the advice, and is not printed."""
+    client_id, right = tenant.confidential_client
+    named = ["doctor", "--domain", tenant.url, "--client-id", client_id, "--client-secret-from", "env:IT", "--json"]
+    wrong = program(*named, IT="hunter2-and-more")
+    assert (1, "") == (wrong.returncode, wrong.stderr)
+    assert "failed" == _checks(wrong.stdout)["client authentication"]["status"]
+    assert {"name", "status", "detail", "advice"} == set(_checks(wrong.stdout)["grant"])
+    accepted = program(*named, IT=right)
+    assert (0, "ok") == (accepted.returncode, _checks(accepted.stdout)["client authentication"]["status"])
+    assert not any(secret in wrong.stdout + accepted.stdout for secret in ("hunter2", right))
+
+
+@pytest.mark.parametrize(
+    ("who", "audience", "status", "policy"),
+    [(ADA, BOUND_API, 0, "ok"), (GRACE, BOUND_API, 0, "ok"), (ADA, PLAIN_API, 1, "failed")],
+)
+def test_a_login(
+    who: Any,
+    audience: str,
+    status: int,
+    policy: str,
+    tenant: LocalTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """``--send-to`` asks for the code that was sent and shows the API's policy; the code is not printed."""
+
+    class Person:
+        def isatty(self):
+            return False
+
+        def readline(self):
+            return tenant.outbox.code_for(who) + "\n"
+
+    monkeypatch.setattr(sys, "stdin", Person())
+    assert status == run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json"))
+    out, err = capsys.readouterr()
+    assert f"A code was sent to {who.username}. Code: \n" == err
+    assert (policy, "ok", "ok") == tuple(_checks(out)[name]["status"] for name in ("API policy", "login", "code"))
+    assert tenant.outbox.messages[0].code not in out
+
+
+@pytest.mark.parametrize(
+    ("fault", "path", "starts"),
+    [(Fault.UNAUTHORIZED_CLIENT, "/oauth/token", 0), (Fault.SMS_PROVIDER_ERROR, "/passwordless/start", 1)],
+)
+def test_no_code_in_vain(fault: Fault, path: str, starts: int, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]):
+    """While a check fails no code is sent, and a code that was not sent is not asked for."""
+    tenant.faults.add(fault, path=path)
+    assert 1 == run(_arguments(tenant, "--send-to", GRACE.number, "--json"))
+    out, err = capsys.readouterr()
+    assert ("", "not checked") == (err, _checks(out)["API policy"]["status"])
+    assert (starts, 0) == (tenant.stats.start_requests, len(tenant.outbox.messages))
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        (["--send-to", "ada"], "--send-to: must be of the form name@domain"),
+        (["--send-to", "+0"], "--send-to: must be E.164"),
+        (["--audience", "a\nb"], "--audience: must not contain spaces"),
+        (["--client-secret-from", "hunter2"], "must be env:NAME, file:PATH or prompt"),
+    ],
+)
+def test_wrong_usage(more: list[str], problem: str, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]):
+    """Wrong usage is status 2 and names the option; nothing is sent."""
+    assert 2 == run(_arguments(tenant, *more))
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert problem in err
+    assert 0 == tenant.stats.wire_requests
