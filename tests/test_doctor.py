@@ -10,11 +10,11 @@ import pytest
 from multidict import CIMultiDict
 
 from passwordless_async import Email, Phone, UsageError, doctor
-from passwordless_async.auth0 import Application, ClientSecretPost, NoClientAuth, PrivateKeyJwt
+from passwordless_async.auth0 import Application, ClientSecretPost, NoClientAuth, PrivateKeyJwt, TlsClientAuth
 from passwordless_async.doctor import Finding, Status
 from passwordless_async.errors import OAuthError, RateLimited
 from passwordless_async.identity import Login
-from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
+from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
 from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
@@ -101,6 +101,8 @@ async def test_states(settings: dict[str, Any], differs: dict[str, str], name: s
     async with LocalTenant(TenantSettings(**settings)) as tenant:
         found = await doctor.examine(application(tenant, method))
         assert_nobody_was_bothered(tenant)
+        # Credentials go to no host that is not the tenant by its own word.
+        assert ("issuer" in differs) == (not tenant.requests.to("/oauth/token"))
     assert {**HEALTHY, **differs} == statuses(found)
     assert words in f"{of(found, name).detail} {of(found, name).advice}"
     assert (FAILED in differs.values()) == doctor.failed(found)
@@ -244,9 +246,30 @@ def test_clock(headers: dict[str, str], at: float, status: Status):
     assert status is doctor.judge_clock(answer).status
 
 
-def test_a_made_up_code_that_is_accepted():
+async def test_a_made_up_code_that_is_accepted(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
     """Tokens for a code that nobody was sent are no good sign."""
-    assert doctor.failed(doctor.judge_probe(None))
+    nobody = Email(doctor.PROBE_ADDRESS)
+    await doctor.send_code(application(tenant), nobody)
+    monkeypatch.setattr(doctor, "_PROBE_CODE", tenant.outbox.code_for(nobody))
+    found = await doctor.examine(application(tenant))
+    assert {**HEALTHY, **NO_ANSWER} == statuses(found)
+    assert "made up" in of(found, "client authentication").detail
+
+
+async def test_an_application_with_a_certificate():
+    """An application that authenticates by certificate is examined with it."""
+    ca = ThrowAwayCa()
+    async with LocalTenant(ssl=ca.server_context()) as tenant:
+        ready = tenant.client_for("tls_client_auth")
+        with_it = TlsClientAuth(ca.client_context(ca.issue(ready.client_id)))
+        found = await doctor.examine(Application(tenant.url, ready.client_id, with_it))
+        assert HEALTHY == statuses(found)
+        without = TlsClientAuth(ca.client_context())
+        found = await doctor.examine(Application(tenant.url, ready.client_id, without))
+        assert {**HEALTHY, **NO_ANSWER} == statuses(found)
+        # A server whose certificate nobody vouches for is not reached.
+        found = await doctor.examine(Application(tenant.url, tenant.public_client_id, NoClientAuth()))
+        assert FAILED == statuses(found)["reachable"]
 
 
 def test_a_wrong_secret_in_other_words():
