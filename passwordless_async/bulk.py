@@ -16,7 +16,7 @@ from passwordless_async.identity import Login
 from passwordless_async.tokens import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from passwordless_async.tokens import TokenSet
 
@@ -26,7 +26,7 @@ async def outcomes(
     logins: Iterable[Login] | AsyncIterable[Login],
     *,
     concurrency: int,
-) -> AsyncIterator[Outcome]:
+) -> AsyncGenerator[Outcome, None]:
     """Run an exchange for each login.
 
     Args:

@@ -18,7 +18,7 @@ from passwordless_async.session import UserSession
 from passwordless_async.transport import Transport, drive
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self
@@ -320,7 +320,7 @@ class PasswordlessClient:
 
     def exchange_many(
         self, logins: Iterable[Login] | AsyncIterable[Login], *, concurrency: int = 256
-    ) -> AsyncIterator[Outcome]:
+    ) -> AsyncGenerator[Outcome, None]:
         """Exchange many codes at once.
 
         Args:

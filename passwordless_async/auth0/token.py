@@ -29,6 +29,8 @@ _MAX_TOKEN = 65_536  # characters
 _MAX_LIFETIME = 10 * 366 * 86_400  # seconds
 # RFC 6750 §2.1 b64token, which a DPoP access token is too (RFC 9449 §7.1).
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+# RFC 6749 appendix A.17: refresh-token = 1*VSCHAR, which is wider.
+_REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
 
 
 @attrs.frozen
@@ -93,7 +95,7 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
         expires_in=_lifetime(body),
         # RFC 6749 §5.1: no scope in the answer means the requested one.
         scope=(requested_scope or "") if scope is None else scope,
-        refresh_token=_token(body, "refresh_token"),
+        refresh_token=_token(body, "refresh_token", _REFRESH_TOKEN),
         id_token=_token(body, "id_token"),
     )
 
@@ -114,11 +116,11 @@ def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
         raise NotSenderConstrained("cnf.jkt of the access token is not the thumbprint of the key")
 
 
-def _token(body: SecretDict, name: str) -> Secret | None:
+def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secret | None:
     value = conceal(body.get(name))
     if value is None:
         return None
-    if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not _TOKEN.fullmatch(value):
+    if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not form.fullmatch(value):
         raise MalformedAnswer(f"{name} is not a token", status=_OK)
     return value
 

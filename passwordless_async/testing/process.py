@@ -145,19 +145,15 @@ class TenantProcess:
         await self._call("advance", seconds=seconds)
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "passwordless_async.testing",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=MAX_LINE,
-            start_new_session=True,
-        )
+        starting = asyncio.create_task(_spawn())
         try:
+            # Shielded, here and at the end: a child whose start is cut short is lost to the event loop.
+            self._process = await asyncio.shield(starting)
             async with asyncio.timeout(_START):
                 self._url = await self._listen(self._process)
         except BaseException:
+            await asyncio.wait([starting])
+            self._process = starting.result() if starting.exception() is None else None
             await self.aclose()
             raise
         return self
@@ -172,14 +168,17 @@ class TenantProcess:
         process, self._process = self._process, None
         if process is None:
             return
+        ending = asyncio.create_task(_end(process))
         try:
             async with asyncio.timeout(_STOP):
-                await _end(process)
+                await asyncio.shield(ending)
         except TimeoutError:
             _kill(process)
-            await process.wait()
+            await ending
         except BaseException:
+            # Killed and still waited for: a child that nobody reaps is reported when the loop has closed.
             _kill(process)
+            await asyncio.wait([ending])
             raise
 
     async def _listen(self, process: Process) -> str:
@@ -214,6 +213,18 @@ class TenantProcess:
                 raise TransportError(f"the tenant process has ended with status {await process.wait()}")
             answer = json.loads(received)
         return answer
+
+
+async def _spawn() -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "passwordless_async.testing",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=MAX_LINE,
+        start_new_session=True,
+    )
 
 
 async def _end(process: Process) -> None:

@@ -154,6 +154,12 @@ def test_no_scope_means_the_requested_one(
     assert expected == read_token(request_, answer(200, {**GOOD, "scope": granted}), requested).scope
 
 
+@pytest.mark.parametrize("value", ["a b", '"a"', "a=b", "v1.M~^{}"])
+def test_a_refresh_token_is_any_visible_text(request_: HttpRequest, answer: Callable[..., HttpResponse], value: str):
+    """RFC 6749 appendix A.17: wider than an access token; a login must not fail for it after its code is spent."""
+    assert value == read_token(request_, answer(200, GOOD | {"refresh_token": value}), None).refresh_token
+
+
 @pytest.mark.parametrize(
     ("given_", "expected"), [(0, 0), (1, 1), (86400, 86400), (3600.9, 3600), (316_224_000, 316_224_000)]
 )
@@ -169,7 +175,12 @@ def test_lifetimes_read(request_: HttpRequest, answer: Callable[..., HttpRespons
         *(
             (name, value, f"{name} is not a token (status 200)")
             for name in ("access_token", "refresh_token", "id_token")
-            for value in ("", "a b", "a\n", "a\r\nb", "é", '"a"', "=", "a=b", 5, True, ["a"], {"a": 1}, "a" * 65_537)
+            for value in ("", "a\n", "a\r\nb", "é", 5, True, ["a"], {"a": 1}, "a" * 65_537)
+        ),
+        *(
+            (name, value, f"{name} is not a token (status 200)")
+            for name in ("access_token", "id_token")
+            for value in ("a b", '"a"', "=", "a=b")
         ),
         ("access_token", None, "access_token is missing (status 200)"),
         *(

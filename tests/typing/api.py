@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, assert_type
 
 from passwordless_async import (
@@ -59,6 +60,8 @@ async def many_logins(many: AsyncIterator[Login], few: Iterator[Login]) -> None:
             if isinstance(outcome.error, RateLimited):
                 assert_type(outcome.error.retry_after, float | None)
         client.exchange_many(few)
+        async with aclosing(client.exchange_many(few)) as stream:
+            assert_type(await anext(stream), Outcome)
         client.exchange_many([("ada@example.com", "123456")])  # type: ignore[list-item]
 
 
