@@ -15,7 +15,7 @@ from passwordless_async import doctor as checks
 from passwordless_async.auth0 import Application
 from passwordless_async.cli import interrupt
 from passwordless_async.cli.failure import one_line
-from passwordless_async.cli.login import _ask, _client_auth
+from passwordless_async.cli.questions import ask, client_auth_from
 from passwordless_async.cli.show import plain
 from passwordless_async.doctor import Finding, Status
 from passwordless_async.errors import UsageError
@@ -58,7 +58,7 @@ def doctor(
     """
     with one_line():
         who = _who(send_to)
-        application = Application(domain, client_id, _client_auth(client_secret_from))
+        application = Application(domain, client_id, client_auth_from(client_secret_from))
         found = interrupt.run(checks.examine(application, audience=audience))
         found += _by_login(application, who, audience, found)
     _print(found, as_json=as_json)
@@ -86,7 +86,7 @@ def _by_login(
     sent = interrupt.run(checks.send_code(application, who))
     if checks.failed((sent,)):
         return sent, checks.policy_unseen("no code was sent", "")
-    otp = _ask(f"A code was sent to {plain(who.username)}. Code: ")
+    otp = ask(f"A code was sent to {plain(who.username)}. Code: ")
     login = Login(who, otp, scope=_SCOPE, audience=audience)
     return sent, *interrupt.run(checks.log_in(application, login))
 

@@ -6,30 +6,23 @@ attempts. It is not printed again, and neither is anything else that is secret, 
 
 from __future__ import annotations
 
-import os
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from passwordless_async import _clock
-from passwordless_async._secret import Secret
-from passwordless_async.auth0 import ClientSecretPost, NoClientAuth
 from passwordless_async.cli import interrupt, show
 from passwordless_async.cli.failure import one_line
+from passwordless_async.cli.questions import ask, client_auth_from
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.identity import Email, Login, Phone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from passwordless_async.auth0 import ClientAuth
+    from passwordless_async._secret import Secret
     from passwordless_async.tokens import TokenSet
-
-_MAX_SECRET_FILE = 8192  # bytes; what is larger is another file than the one that was meant
-_SOURCES = "must be env:NAME, file:PATH or prompt; the secret itself does not belong on a command line"
 
 
 @click.command()
@@ -61,14 +54,14 @@ def login(
         who = _who(email, phone)
         # Made once with a code that is none: what is wrong with the options shows before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
-        client_auth = _client_auth(client_secret_from)
+        client_auth = client_auth_from(client_secret_from)
 
         def client() -> PasswordlessClient:
             return PasswordlessClient(domain, client_id, client_auth=client_auth)
 
         # Two event loops with the prompt between them: inside of one, Ctrl-C would have to wait for the code.
         interrupt.run(_start(client, who))
-        otp = _ask(f"A code was sent to {show.plain(who.username)}. Code: ")
+        otp = ask(f"A code was sent to {show.plain(who.username)}. Code: ")
         tokens = interrupt.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
     _print(tokens)
     if show_tokens:
@@ -81,47 +74,6 @@ def _who(email: str | None, phone: str | None) -> Email | Phone:
     if phone is not None and email is None:
         return Phone(phone)
     raise click.UsageError("Say who logs in: --email or --phone, one of them.", click.get_current_context())
-
-
-def _client_auth(source: str | None) -> ClientAuth:
-    if source is None:
-        return NoClientAuth()
-    kind, colon, name = source.partition(":")
-    read = {"env": _from_environment, "file": _from_file}.get(kind)
-    if source == "prompt":
-        return ClientSecretPost(click.prompt("Client secret", hide_input=True, err=True))
-    if read is None or not colon or not name:
-        raise click.BadParameter(_SOURCES, click.get_current_context(), param_hint="--client-secret-from")
-    return ClientSecretPost(read(name))
-
-
-def _from_environment(name: str) -> Secret:
-    secret = os.environ.get(name)
-    if secret is None:
-        raise click.ClickException(f"The environment variable {show.plain(name)} is not set.")
-    return Secret(secret)
-
-
-def _from_file(path: str) -> Secret:
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_SECRET_FILE + 1)
-        # A file that was written by hand ends with a line break.
-        return Secret(content.decode().rstrip("\r\n"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-    raise click.ClickException(f"The client secret cannot be read from {show.plain(path)}: {reason}.")
-
-
-def _ask(question: str) -> Secret:
-    # Not click.prompt: it writes to standard output, which is for what was asked for.
-    click.echo(question, nl=False, err=True)
-    answer = Secret(sys.stdin.readline() if sys.stdin else "")
-    if not (answer.endswith("\n") and sys.stdin.isatty()):
-        click.echo(err=True)  # nobody pressed return
-    if not answer.strip():
-        raise click.ClickException("No code was given.")
-    return Secret(answer.strip())
 
 
 async def _start(client: Callable[[], PasswordlessClient], who: Email | Phone) -> None:
