@@ -93,8 +93,6 @@ def test_the_bars(found: dict[str, Any]):
 
 def test_a_table_and_a_plot(tmp_path: Path):
     """People are shown a table, with the bars below, and a plot in the file and the format that they name."""
-    pytest.importorskip("rich")
-    pytest.importorskip("matplotlib")
     file = tmp_path / "proof.svg"
     ended = benchmark("proof", *SMALL["proof"], "--plot", str(file))
     assert ended.returncode == 0, ended.stderr
