@@ -6,7 +6,9 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+import aiohttp
 import attrs
 import pytest
 from joserfc import jws
@@ -21,6 +23,7 @@ from passwordless_async import (
     InvalidToken,
     KeyMismatch,
     KeyMissing,
+    MfaRequired,
     NoClientAuth,
     NotSenderConstrained,
     OutcomeUnknown,
@@ -35,7 +38,8 @@ from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-ADA = Email("ada@example.com")
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+CALLBACK = "https://app.example/callback"
 SCOPE = "openid email offline_access"
 TOKEN = "/oauth/token"
 METHODS = [
@@ -66,6 +70,10 @@ NONCES = {
 }
 
 
+# The authority that vouches for each tenant, for a browser to trust.
+client_ca: WeakKeyDictionary[LocalTenant, ThrowAwayCa] = WeakKeyDictionary()
+
+
 @asynccontextmanager
 async def opened(method: str, **settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     """Run a tenant and open a client that authenticates by this method, over TLS where that is what it takes."""
@@ -76,7 +84,9 @@ async def opened(method: str, **settings: Any) -> AsyncIterator[tuple[LocalTenan
     name, _, algorithm = method.partition(" ")
     if trusted:
         settings["self_signed_certificates"] = (certificate.thumbprint,)
+    settings.setdefault("callback_urls", [CALLBACK])
     tenant = LocalTenant(TenantSettings(**settings), ssl=ca.server_context(trusted=trusted) if tls else None)
+    client_ca[tenant] = ca
     async with tenant:
         known = tenant.client_for(name, *([algorithm] if algorithm else []))
         ways: dict[str, Any] = {
@@ -117,6 +127,61 @@ async def test_every_grant_by_every_authentication(method: str, nonces: str):
     asserted = [r for r in tenant.requests if b"client_assertion" in r.body]
     assert tenant.stats.assertions_accepted == len(asserted)
     assert bool(asserted) == method.startswith("private_key_jwt")
+
+
+async def by_database(tenant: LocalTenant, client: PasswordlessClient, ca: ThrowAwayCa) -> TokenSet:  # noqa: ARG001
+    tenant.users.add(BOB, database=True)
+    session = await client.start_database(BOB, connection="Username-Password-Authentication")
+    return await client.exchange(session, tenant.outbox.code_for(BOB), scope=SCOPE)
+
+
+async def by_link(tenant: LocalTenant, client: PasswordlessClient, ca: ThrowAwayCa) -> TokenSet:
+    pending = await client.start_link(BOB, redirect_uri=CALLBACK, scope=SCOPE)
+    async with aiohttp.ClientSession() as browser:
+        link = tenant.outbox.link_for(BOB)
+        async with browser.get(link, allow_redirects=False, ssl=ca.client_context()) as response:
+            return await client.exchange_link(pending, response.headers["Location"])
+
+
+def by_factor(factor: str) -> Any:
+    async def log_in_by(tenant: LocalTenant, client: PasswordlessClient, ca: ThrowAwayCa) -> TokenSet:  # noqa: ARG001
+        tenant.users.add(BOB, mfa=[factor, "otp"] if factor == "recovery-code" else [factor])
+        with pytest.raises(MfaRequired) as required:
+            await log_in(tenant, client, BOB)
+        state = required.value.state
+        if factor == "otp":
+            return await client.mfa.verify_otp(state, tenant.mfa.otp_for(BOB))
+        if factor == "recovery-code":
+            return (await client.mfa.verify_recovery_code(state, tenant.mfa.recovery_code_for(BOB)))[0]
+        challenge = await client.mfa.challenge(state, types=["oob"])
+        return await client.mfa.verify_oob(state, challenge, binding_code=tenant.mfa.code_for(BOB))
+
+    return log_in_by
+
+
+GRANTS = {
+    "database OTP": by_database,
+    "authorization code": by_link,
+    "mfa-otp": by_factor("otp"),
+    "mfa-oob": by_factor("sms"),
+    "mfa-recovery-code": by_factor("recovery-code"),
+}
+
+
+@pytest.mark.parametrize("nonces", NONCES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("grant", GRANTS)
+async def test_every_other_grant_by_every_authentication(grant: str, method: str, nonces: str):
+    """Rules 3, 16 and 18 for links, database connections and second factors: nothing goes twice, one key throughout."""
+    async with opened(method, **NONCES[nonces]) as (tenant, client):
+        tokens = await GRANTS[grant](tenant, client, client_ca[tenant])
+        renewed = await client.refresh(tokens)
+        assert tokens.jkt == tokens.key.thumbprint == renewed.jkt
+        assert tokens.claims["sub"] == renewed.claims["sub"]
+        assert tenant.disagreements == ()
+    proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in tenant.requests if r.proof]
+    assert len(proofs) == len(set(proofs))
+    assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
 
 
 async def test_a_hundred_refreshes_at_once():
