@@ -86,7 +86,7 @@ class DPoPKey:
         return self._scalar
 
     def compact(self) -> None:
-        """Keep the scalar alone, some 150 bytes instead of 3 KB; what else is needed is made again at the next use."""
+        """Keep the scalar alone, some 180 bytes instead of 3 KB; what else is needed is made again at the next use."""
         self._scalar = SecretBytes(self.to_bytes())
         self._live = self._point = self._header = self._prefix = self._thumbprint = None
 
