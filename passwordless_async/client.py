@@ -14,7 +14,8 @@ from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.mfa_client import MfaClient
 from passwordless_async.quota import ColdStart, SingleFlight
-from passwordless_async.session import UserSession
+from passwordless_async.session import Renewals, Spent, UserSession
+from passwordless_async.tokens import TokenSet
 from passwordless_async.transport import Transport, drive
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
     from yarl import URL
 
-    from passwordless_async._secret import Secret
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
     from passwordless_async.auth0.link import PendingLink
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from passwordless_async.flow import Flow
     from passwordless_async.identity import AuthSession, Email, Phone
     from passwordless_async.session import OnRefresh
-    from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
+    from passwordless_async.tokens import Outcome, StartReceipt
     from passwordless_async.wire import HttpRequest, HttpResponse
 
 T = TypeVar("T")
@@ -43,6 +43,11 @@ T = TypeVar("T")
 # it must not send it: the service takes a second use for theft and ends the session.
 _LINGER = 30.0
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+
+
+def _was_replaced(spent: Spent, tokens: TokenSet) -> bool:
+    # Without rotation the same refresh token can be used again, and what came of it is not the last word.
+    return tokens.refresh_token != spent[0]
 
 
 @always_printable
@@ -96,7 +101,9 @@ class PasswordlessClient:
         # No more than the pool has connections: a proof must not be signed and then wait for one.
         self._slots = asyncio.Semaphore(min(_check.positive("max_in_flight", max_in_flight), self._transport.limit))
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
-        self._refreshes: SingleFlight[Secret, TokenSet] = SingleFlight(linger=_LINGER)
+        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(linger=_LINGER, lingers=_was_replaced)
+        self._scopes: dict[Spent, str | None] = {}
+        self._renewals = Renewals(self.refresh)
         self._cold = ColdStart()
         self._api_nonces = NonceCache()
         self._mfa = MfaClient(self._tenant, proven=self._run, plain=self._run_unproven)
@@ -113,6 +120,7 @@ class PasswordlessClient:
     async def aclose(self) -> None:
         """Close the connections; closing twice does nothing."""
         await self._fetches.aclose()
+        await self._renewals.aclose()
         await self._refreshes.aclose()
         await self._mfa.aclose()
         await self._transport.aclose()
@@ -360,7 +368,14 @@ class PasswordlessClient:
         flow.own_key(self._tenant, tokens)
         if tokens.refresh_token is None:
             return await self._run(refreshing)
-        return await self._refreshes.run(tokens.refresh_token, lambda: self._run(refreshing))
+        spent = (tokens.refresh_token, tokens.key.thumbprint)
+        if spent in self._refreshes and self._scopes.get(spent) != scope:
+            # Under way for another scope, or done: its refresh token goes on, this one must not be sent again.
+            return await self.refresh(await self._refreshes.run(spent, lambda: self._run(refreshing)), scope=scope)
+        if spent not in self._refreshes:
+            self._scopes = {known: asked for known, asked in self._scopes.items() if known in self._refreshes}
+            self._scopes[spent] = scope
+        return await self._refreshes.run(spent, lambda: self._run(refreshing))
 
     async def revoke(self, tokens: TokenSet) -> None:
         """Revoke the refresh token and, at the service, the session that it stands for (RFC 7009).
@@ -372,8 +387,11 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
+        revoking = flow.revoke(self._tenant, tokens)
+        if isinstance(tokens, TokenSet):
+            self._refreshes.forget(lambda spent, kept: tokens.refresh_token in {spent[0], kept.refresh_token})
         async with self._slots:
-            await drive(flow.revoke(self._tenant, tokens), self._transport.send)
+            await drive(revoking, self._transport.send)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
@@ -410,7 +428,7 @@ class PasswordlessClient:
             tokens,
             http=self._transport.api,
             origins=origins,
-            refresh=self.refresh,
+            renew=self._renewals.renew,
             on_refresh=on_refresh,
             nonces=self._api_nonces,
         )

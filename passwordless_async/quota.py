@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from passwordless_async.errors import OutcomeUnknown, PasswordlessError
 
@@ -74,11 +74,16 @@ class SingleFlight(Generic[K, T]):
 
     Args:
         linger: Seconds for which a result is still given to those who ask later.
+        lingers: Tells, by key and result, whether that one does.
     """
 
-    def __init__(self, *, linger: float = 0.0) -> None:
+    def __init__(self, *, linger: float = 0.0, lingers: Callable[[K, T], bool] = lambda _key, _result: True) -> None:
         self._linger = linger
+        self._lingers = lingers
         self._flights: dict[K, asyncio.Task[T | PasswordlessError]] = {}
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._flights
 
     async def run(self, key: K, make: Callable[[], Awaitable[T]]) -> T:
         """Run, or wait for what is under way under the same key; raises what it raises.
@@ -102,24 +107,39 @@ class SingleFlight(Generic[K, T]):
         return result
 
     async def _fly(self, key: K, make: Callable[[], Awaitable[T]]) -> T | PasswordlessError:
-        linger = 0.0
+        lingers = False
         try:
             result = await make()
-            linger = self._linger
+            lingers = bool(self._linger) and self._lingers(key, result)
         except PasswordlessError as error:
             return error
         else:
             return result
         finally:
-            if linger:
-                asyncio.get_running_loop().call_later(linger, self._flights.pop, key, None)
+            if lingers:
+                asyncio.get_running_loop().call_later(self._linger, self._drop, key, asyncio.current_task())
             else:
-                self._flights.pop(key, None)
+                self._drop(key, asyncio.current_task())
 
-    async def aclose(self) -> None:
-        """End what is under way and forget what lingers."""
+    def _drop(self, key: K, flight: asyncio.Task[Any] | None) -> None:
+        # Only itself: there may be a younger flight under the key.
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+    def forget(self, unwanted: Callable[[K, T], bool]) -> None:
+        """Forget lingering results by key and result."""
+        for key, flight in list(self._flights.items()):
+            if flight.done() and not flight.cancelled() and flight.exception() is None:
+                result = flight.result()
+                if not isinstance(result, PasswordlessError) and unwanted(key, result):
+                    del self._flights[key]
+
+    async def aclose(self, *, grace: float = 0.0) -> None:
+        """End what is under way, after so many seconds of grace, and forget what lingers."""
         flights = list(self._flights.values())
         self._flights.clear()
+        if flights and grace:
+            await asyncio.wait(flights, timeout=grace)
         for flight in flights:
             flight.cancel()
         await asyncio.gather(*flights, return_exceptions=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async import _clock
-from passwordless_async.errors import RateLimited, TransportError
+from passwordless_async.errors import OutcomeUnknown, RateLimited, TransportError
 from passwordless_async.middleware import DPoPMiddleware
 from passwordless_async.quota import SingleFlight
 
@@ -16,14 +17,66 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
 
-    from passwordless_async._secret import Secret
     from passwordless_async.dpop import NonceCache
     from passwordless_async.tokens import TokenSet
 
     OnRefresh = Callable[[TokenSet], Awaitable[None] | None]
 
+Spent = tuple[str, str]  # a refresh token and the thumbprint of its key
+
 # Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
 _EARLY = 30
+_LINGER = 30.0  # seconds for which a spent refresh token still leads to the tokens that were handed over
+_GRACE = 5.0  # seconds that a closing client gives a handover
+_DOUBTFUL = 10_000  # refresh tokens of unknown fate that are remembered
+
+
+class Renewals:
+    """Refreshes for all sessions of a client: each new token set is handed over once, whoever asked for it.
+
+    A refresh whose outcome nobody knows is not tried again: the service takes a second use of a refresh token for theft
+    and ends the session. A handover that fails is tried again with the next call.
+
+    Args:
+        refresh: The client's refresh.
+    """
+
+    def __init__(self, refresh: Callable[[TokenSet], Awaitable[TokenSet]]) -> None:
+        self._refresh = refresh
+        self._handovers: SingleFlight[Spent, TokenSet] = SingleFlight(
+            linger=_LINGER, lingers=lambda spent, tokens: tokens.refresh_token != spent[0]
+        )
+        self._doubtful: OrderedDict[Spent, None] = OrderedDict()
+
+    async def renew(self, stale: TokenSet, on_refresh: OnRefresh) -> TokenSet:
+        """Refresh and hand over, or share what is under way.
+
+        Raises:
+            OutcomeUnknown: The refresh token was sent before and nobody knows what became of it; nothing was sent.
+        """
+        if stale.refresh_token is None:
+            return stale
+        spent = (stale.refresh_token, stale.key.thumbprint)
+        if spent in self._doubtful:
+            raise OutcomeUnknown("the refresh token left before and no answer came: it was not sent again")
+        return await self._handovers.run(spent, lambda: self._hand_over(spent, stale, on_refresh))
+
+    async def _hand_over(self, spent: Spent, stale: TokenSet, on_refresh: OnRefresh) -> TokenSet:
+        try:
+            renewed = await self._refresh(stale)
+        except OutcomeUnknown:
+            self._doubtful[spent] = None
+            if len(self._doubtful) > _DOUBTFUL:
+                self._doubtful.popitem(last=False)
+            raise
+        kept = on_refresh(renewed)
+        if inspect.isawaitable(kept):
+            await kept
+        return renewed
+
+    async def aclose(self) -> None:
+        """Give handovers under way a moment, and end them."""
+        await self._handovers.aclose(grace=_GRACE)
 
 
 class UserSession:
@@ -40,15 +93,14 @@ class UserSession:
         *,
         http: ClientSession,
         origins: Iterable[str],
-        refresh: Callable[[TokenSet], Awaitable[TokenSet]],
+        renew: Callable[[TokenSet, OnRefresh], Awaitable[TokenSet]],
         on_refresh: OnRefresh | None,
         nonces: NonceCache,
     ) -> None:
         self._tokens = tokens
         self._http = http
-        self._refresh = refresh
+        self._renew = renew
         self._on_refresh = on_refresh
-        self._renewals: SingleFlight[Secret | None, TokenSet] = SingleFlight()
         self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
 
     @property
@@ -89,23 +141,17 @@ class UserSession:
         except (TransportError, RateLimited):
             if left <= 0:
                 raise
-            # The access token still has some seconds: the call need not fail for a refresh that can come later.
+            # The access token still has some seconds: the call need not fail for a refresh that can come later, or
+            # that must not come again.
             return tokens
 
     async def renew(self, refused: TokenSet) -> TokenSet:
         """Return newer tokens than these, refreshed unless that was done in the meantime."""
-        if self._tokens is not refused:
-            return self._tokens
-        return await self._renewals.run(refused.refresh_token, lambda: self._renew(refused))
-
-    async def _renew(self, refused: TokenSet) -> TokenSet:
-        renewed = await self._refresh(refused)
-        self._tokens = renewed
-        if self._on_refresh is not None:
-            kept = self._on_refresh(renewed)
-            if inspect.isawaitable(kept):
-                await kept
-        return renewed
+        if self._tokens is refused and self._on_refresh is not None:
+            renewed = await self._renew(refused, self._on_refresh)
+            if self._tokens is refused:
+                self._tokens = renewed
+        return self._tokens
 
     def __repr__(self) -> str:
         return f"<UserSession of {self._tokens.key!r}>"

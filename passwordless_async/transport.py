@@ -91,6 +91,7 @@ class Transport:
             trace_configs=None if callers is None else callers.trace_configs,
             timeout=self._timeout,
             request_class=_Request,
+            middlewares=[_once],
             auto_decompress=False,
             trust_env=False,
             raise_for_status=False,
@@ -203,6 +204,22 @@ class _Request(aiohttp.ClientRequest):
         return await super().send(conn)
 
 
+class _Broken(aiohttp.ClientError):
+    """The connection broke: aiohttp would send an idempotent request again by itself, with the proof of the first."""
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send once: a middleware whose errors aiohttp does not take for a reason to try again."""
+    failure: aiohttp.ClientError
+    try:
+        return await handler(request)
+    except (_StaleConnection, aiohttp.ClientConnectorError):
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        failure = _Broken(type(error).__name__)
+    raise failure
+
+
 class _Body(BytesPayload):
     """A body that knows how far it came.
 
@@ -220,7 +237,8 @@ class _Body(BytesPayload):
 
 
 def _failure(error: Exception, *, left: bool) -> NotSent | OutcomeUnknown:
-    kind = "time-out" if isinstance(error, TimeoutError) else type(error).__name__
+    kind = str(error) if isinstance(error, _Broken) else type(error).__name__
+    kind = "time-out" if isinstance(error, TimeoutError) else kind
     if left:
         return OutcomeUnknown(f"the request left and no answer came ({kind})")
     return NotSent(f"nothing was sent ({kind})")

@@ -26,6 +26,7 @@ from passwordless_async import (
     MfaRequired,
     NoClientAuth,
     NotSenderConstrained,
+    OAuthError,
     OutcomeUnknown,
     PasswordlessClient,
     PrivateKeyJwt,
@@ -200,6 +201,43 @@ async def test_a_hundred_refreshes_at_once():
         late = await client.refresh(tokens)
         assert {id(late)} == renewed
         assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+
+
+async def test_what_lingers_is_for_the_key_alone():
+    """Whoever has the refresh token and not the key gets nothing, however soon after a refresh they come."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        await client.refresh(tokens)
+        with pytest.raises(OAuthError, match="thumbprints don't match"):
+            await client.refresh(attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None))
+
+
+async def test_another_scope_is_another_refresh():
+    """A late caller with another scope goes on from the new refresh token: nothing is spent twice or mixed."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        narrow = await client.refresh(tokens, scope="openid offline_access")
+        wide = await client.refresh(tokens)
+        assert ("openid offline_access", False) == (narrow.scope, wide is narrow)
+        assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+
+
+async def test_a_revocation_leaves_nothing_lingering():
+    """After it the old refresh token leads to the typed error, at once."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        renewed = await client.refresh(tokens)
+        await client.revoke(renewed)
+        for dead in (tokens, renewed):
+            with pytest.raises(InvalidRefreshToken):
+                await client.refresh(dead)
+
+
+async def test_without_rotation_each_refresh_is_new():
+    """A refresh token that stays is good for another access token a moment later."""
+    async with opened("none", refresh_rotation=False) as (tenant, client):
+        first = await client.refresh(await log_in(tenant, client))
+        assert (await client.refresh(first)).access_token != first.access_token
 
 
 async def test_a_refresh_token_without_rotation_stays():

@@ -400,7 +400,7 @@ ANSWERS: dict[str, Callable[[], object]] = {
         f"{name} {label}": lambda name=name, value=value: read_token(REQUEST, answer(200, {**GOOD, name: value}), None)
         for name in ("access_token", "refresh_token", "id_token")
         for label, value in {
-            "with a space": f"{MARKER} 1",
+            "with a line break": f"{MARKER}\n1",
             "in a list": [MARKER],
             "in a mapping": {"value": MARKER},
             "as a number": NUMBER,

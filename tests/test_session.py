@@ -11,9 +11,18 @@ import attrs
 import pytest
 from aiohttp import web
 
-from passwordless_async import DPoPKey, InvalidRefreshToken, NotSent, PasswordlessError, TokenSet, UsageError
+from passwordless_async import (
+    DPoPKey,
+    InvalidRefreshToken,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessError,
+    TokenSet,
+    UsageError,
+)
 from passwordless_async._secret import Secret
 from passwordless_async.client import PasswordlessClient
+from passwordless_async.session import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -86,7 +95,7 @@ def refreshes() -> Refreshes:
 async def client(refreshes: Refreshes) -> AsyncIterator[PasswordlessClient]:
     """Open a client whose refresh is the test's."""
     async with PasswordlessClient("acme.eu.auth0.com", "client") as opened:
-        opened.refresh = refreshes
+        opened._renewals = Renewals(refreshes)
         yield opened
 
 
@@ -161,6 +170,51 @@ async def test_a_refresh_that_fails_early_does_not_fail_the_call(client: Passwor
         with pytest.raises(NotSent):
             async with client.request(tokens(lifetime=-1), "GET", url, on_refresh=refreshes.kept.append):
                 pass
+
+
+async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessClient, refreshes: Refreshes):
+    """Calls at once with the same ended tokens, each a session of its own: one refresh, handed over once."""
+    ended = tokens(lifetime=-1)
+    async with api({"access-1"}) as (url, _):
+
+        async def call() -> int:
+            async with client.request(ended, "GET", url, on_refresh=refreshes.kept.append) as response:
+                return response.status
+
+        assert {200} == set(await asyncio.gather(*(call() for _ in range(5))))
+        assert 200 == await call()
+    assert (["refresh-0"], 1) == (refreshes.spent, len(refreshes.kept))
+
+
+async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, refreshes: Refreshes):
+    """A callback that could not keep the tokens is called again with the next call."""
+    failures = [ConnectionError("the store is down")]
+
+    def keep(renewed: TokenSet) -> None:
+        if failures:
+            raise failures.pop()
+        refreshes.kept.append(renewed)
+
+    async with api({"access-1", "access-2"}) as (url, _):
+        session = client.session(tokens(lifetime=-1), origins=[url], on_refresh=keep)
+        with pytest.raises(ConnectionError):
+            await session.current()
+        await session.current()
+    assert 1 == len(refreshes.kept)
+
+
+async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(client: PasswordlessClient, refreshes: Refreshes):
+    """A second use would be taken for theft: the access token serves while it is good, and then the error comes."""
+    refreshes.error = OutcomeUnknown("no answer came")
+    async with api({"access-0"}) as (url, _):
+        soon = tokens(lifetime=20)
+        for _ in range(3):
+            async with client.request(soon, "GET", url, on_refresh=refreshes.kept.append) as response:
+                assert response.status == 200
+        with pytest.raises(OutcomeUnknown):
+            async with client.request(attrs.evolve(soon, expires_at=1), "GET", url, on_refresh=refreshes.kept.append):
+                pass
+    assert ["refresh-0"] == refreshes.spent
 
 
 async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refreshes: Refreshes):

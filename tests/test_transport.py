@@ -15,7 +15,14 @@ import pytest
 from yarl import URL
 
 from passwordless_async._secret import SecretBytes
-from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
+from passwordless_async.errors import (
+    MalformedAnswer,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessError,
+    TransportError,
+    UsageError,
+)
 from passwordless_async.transport import MAX_BODY, Transport
 from passwordless_async.wire import HttpRequest
 
@@ -235,6 +242,25 @@ async def test_connections_are_kept():
         for _ in range(5):
             await transport.send(request)
     assert connections == 1
+
+
+async def test_a_request_is_sent_once():
+    """Where aiohttp would send an idempotent request again, ours goes once: it may hold a proof."""
+    heads: list[bytes] = []
+
+    async def break_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            heads.append(await reader.readuntil(b"\r\n\r\n"))
+            if len(heads) > 1:
+                break
+            writer.write(OK)
+
+    async with served(break_the_second) as request, Transport(None, timeout=5) as transport:
+        asked = HttpRequest("GET", request.url, {"DPoP": "a proof"})
+        await transport.send(asked)
+        with pytest.raises(TransportError):
+            await transport.send(asked)
+    assert len(heads) == 2
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
