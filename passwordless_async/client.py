@@ -378,7 +378,7 @@ class PasswordlessClient:
         return await self._refreshes.run(spent, lambda: self._run(refreshing))
 
     async def revoke(self, tokens: TokenSet) -> None:
-        """Revoke the refresh token and, at the service, the session that it stands for (RFC 7009).
+        """Revoke the refresh token and, at the service, the session that it stands for: the logout (RFC 7009).
 
         Raises:
             UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 
-_OK, _BAD_REQUEST, _SERVER_ERROR = 200, 400, 500
+_OK, _BAD_REQUEST, _SERVER_ERROR, _NOT_IMPLEMENTED = 200, 400, 500, 501
 _MAX_TOKEN = 65_536  # characters
 _MAX_LIFETIME = 10 * 366 * 86_400  # seconds
 # RFC 6750 §2.1 b64token, which a DPoP access token is too (RFC 9449 §7.1).
@@ -76,7 +76,9 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
         OutcomeUnknown: 5xx, after which nobody knows whether the code was spent.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if response.status >= _SERVER_ERROR:
+    # 501 with a reason is an answer: the service has no such grant, and looked at nothing.
+    refused = response.status == _NOT_IMPLEMENTED and response.json_object() is not None
+    if response.status >= _SERVER_ERROR and not refused:
         raise OutcomeUnknown(
             f"the service failed ({response.status}) and may have spent the code", status=response.status
         )

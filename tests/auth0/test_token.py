@@ -236,7 +236,16 @@ def test_other_successes_and_redirects(request_: HttpRequest, answer: Callable[.
     assert f"neither tokens nor a refusal (status {status})" == str(refused.value)
 
 
-@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 599])
+def test_a_grant_that_the_service_does_not_have(request_: HttpRequest, answer: Callable[..., HttpResponse]):
+    """501 with a reason is a refusal: nothing was looked at, and the code is as good as before."""
+    with pytest.raises(OAuthError) as refused:
+        read_token(request_, answer(501, {"error": "unsupported_grant_type"}), None)
+    assert (501, "unsupported_grant_type") == (refused.value.status, refused.value.error)
+    with pytest.raises(OutcomeUnknown):
+        read_token(request_, answer(501, b"<html>"), None)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
 def test_after_a_failure_nobody_knows(request_: HttpRequest, answer: Callable[..., HttpResponse], status: int):
     """5xx, whatever the body: the code may be spent."""
     with pytest.raises(OutcomeUnknown) as refused:
