@@ -76,9 +76,7 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
         OutcomeUnknown: 5xx, after which nobody knows whether the code was spent.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    # 501 with a reason is an answer: the service has no such grant, and looked at nothing.
-    refused = response.status == _NOT_IMPLEMENTED and response.json_object() is not None
-    if response.status >= _SERVER_ERROR and not refused:
+    if response.status >= _SERVER_ERROR and not _has_no_such_grant(response):
         raise OutcomeUnknown(
             f"the service failed ({response.status}) and may have spent the code", status=response.status
         )
@@ -100,6 +98,12 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
         refresh_token=_token(body, "refresh_token", _REFRESH_TOKEN),
         id_token=_token(body, "id_token"),
     )
+
+
+def _has_no_such_grant(response: HttpResponse) -> bool:
+    """Tell the one 5xx that is an answer: the service looked at nothing."""
+    body = response.json_object() if response.status == _NOT_IMPLEMENTED else None
+    return body is not None and body.get("error") == "unsupported_grant_type"
 
 
 def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
