@@ -288,6 +288,27 @@ async def test_a_fault_of_start(
     assert tenant.stats.start_requests == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "error"), [({"allow_signup": False}, AccessDenied), ({"grant_enabled": False}, UnauthorizedClient)]
+)
+async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: type[OAuthError]):
+    """Sign-ups that are off and a grant that is not enabled are told apart, by the words and by the code."""
+    async with (
+        LocalTenant(TenantSettings(**settings)) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id) as client,
+    ):
+        with pytest.raises(error):
+            await log_in(client, tenant)
+
+
+async def test_a_wrong_code_by_phone(client: PasswordlessClient, tenant: LocalTenant):
+    """The service says it in other words for a phone; it means the same."""
+    phone = Phone("+4930901820")
+    await client.start(phone)
+    with pytest.raises(WrongCode, match="Wrong phone number"):
+        await client.exchange(phone, "000000" if tenant.outbox.code_for(phone) != "000000" else "111111")
+
+
 async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTenant):
     """A 429 carries the seconds to wait."""
     tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, retry_after=17)
