@@ -14,7 +14,7 @@ from passwordless_async.dpop import NonceCache
 from passwordless_async.identity import Login, user
 from passwordless_async.mfa_client import MfaClient
 from passwordless_async.quota import ColdStart, SingleFlight
-from passwordless_async.session import Renewals, Spent, UserSession
+from passwordless_async.session import LINGER, Renewals, Spent, UserSession, was_replaced
 from passwordless_async.tokens import TokenSet
 from passwordless_async.transport import Transport, drive
 
@@ -39,15 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
-# it must not send it: the service takes a second use for theft and ends the session.
-_LINGER = 30.0
 _TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
-
-
-def _was_replaced(spent: Spent, tokens: TokenSet) -> bool:
-    # Without rotation the same refresh token can be used again, and what came of it is not the last word.
-    return tokens.refresh_token != spent[0]
 
 
 @always_printable
@@ -101,7 +93,7 @@ class PasswordlessClient:
         # No more than the pool has connections: a proof must not be signed and then wait for one.
         self._slots = asyncio.Semaphore(min(_check.positive("max_in_flight", max_in_flight), self._transport.limit))
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
-        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(linger=_LINGER, lingers=_was_replaced)
+        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(linger=LINGER, lingers=was_replaced)
         self._scopes: dict[Spent, str | None] = {}
         self._renewals = Renewals(self.refresh)
         self._cold = ColdStart()
@@ -179,8 +171,7 @@ class PasswordlessClient:
             captcha=captcha,
             auth_params=auth_params,
         )
-        async with self._slots:
-            return await drive(starting, self._transport.send)
+        return await self._run_unproven(starting)
 
     async def start_link(
         self,
@@ -271,8 +262,7 @@ class PasswordlessClient:
             delivery_method=delivery_method,
             forwarded_for=forwarded_for,
         )
-        async with self._slots:
-            return await drive(starting, self._transport.send)
+        return await self._run_unproven(starting)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
         self,
@@ -390,8 +380,7 @@ class PasswordlessClient:
         revoking = flow.revoke(self._tenant, tokens)
         if isinstance(tokens, TokenSet):
             self._refreshes.forget(lambda spent, kept: tokens.refresh_token in {spent[0], kept.refresh_token})
-        async with self._slots:
-            await drive(revoking, self._transport.send)
+        await self._run_unproven(revoking)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).

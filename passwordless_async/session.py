@@ -26,9 +26,19 @@ Spent = tuple[str, str]  # a refresh token and the thumbprint of its key
 
 # Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
 _EARLY = 30
-_LINGER = 30.0  # seconds for which a spent refresh token still leads to the tokens that were handed over
+# Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
+# it must not send it: the service takes a second use for theft and ends the session.
+LINGER = 30.0
 _GRACE = 5.0  # seconds that a closing client gives a handover
 _DOUBTFUL = 10_000  # refresh tokens of unknown fate that are remembered
+
+
+def was_replaced(spent: Spent, tokens: TokenSet) -> bool:
+    """Tell whether a refresh brought another refresh token.
+
+    Without rotation the same one can be used again, and what came of it is not the last word.
+    """
+    return tokens.refresh_token != spent[0]
 
 
 class Renewals:
@@ -43,9 +53,7 @@ class Renewals:
 
     def __init__(self, refresh: Callable[[TokenSet], Awaitable[TokenSet]]) -> None:
         self._refresh = refresh
-        self._handovers: SingleFlight[Spent, TokenSet] = SingleFlight(
-            linger=_LINGER, lingers=lambda spent, tokens: tokens.refresh_token != spent[0]
-        )
+        self._handovers: SingleFlight[Spent, TokenSet] = SingleFlight(linger=LINGER, lingers=was_replaced)
         self._doubtful: OrderedDict[Spent, None] = OrderedDict()
 
     async def renew(self, stale: TokenSet, on_refresh: OnRefresh) -> TokenSet:
