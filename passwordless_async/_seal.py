@@ -10,13 +10,14 @@ import base64
 import hashlib
 import json
 import re
+from typing import Any
 
 from joserfc import jwe
 from joserfc.errors import JoseError
 from joserfc.jwe import JWERegistry
 from joserfc.jwk import OctKey
 
-from passwordless_async._secret import Secret, SecretBytes
+from passwordless_async._secret import Secret, SecretBytes, conceal_bytes
 from passwordless_async.errors import UsageError
 
 _KEY = 32  # bytes
@@ -37,6 +38,23 @@ def sealing_key(key: object) -> SecretBytes:
     if not isinstance(key, bytes) or len(key) != _KEY:
         raise UsageError("key", f"must be {_KEY} random bytes")
     return SecretBytes(key)
+
+
+def concealed_keys(keys: object) -> Any:  # noqa: ANN401 - what it was given
+    """Return a key, or several, so that no traceback shows them; anything else as it is."""
+    if isinstance(keys, list | tuple):
+        return tuple(conceal_bytes(key) for key in keys)
+    return conceal_bytes(keys)
+
+
+def sealing_keys(keys: object) -> dict[str, SecretBytes]:
+    """Return a key, or several, by their names.
+
+    Raises:
+        UsageError: One is not 32 bytes, or there is none.
+    """
+    each = [sealing_key(key) for key in (keys if isinstance(keys, tuple) and keys else (keys,))]
+    return {key_id(key): key for key in each}
 
 
 def key_id(key: SecretBytes) -> str:

@@ -31,6 +31,7 @@ from passwordless_async.identity import AuthSession, Email, Phone
 from passwordless_async.tokens import TokenSet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
 LIFETIME = 600  # seconds that an mfa_token is good for
@@ -121,27 +122,27 @@ class MfaState:
         return _seal.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
 
     @classmethod
-    def unseal(cls, text: str, key: bytes, *, client: Registered) -> Self:
+    def unseal(cls, text: str, key: bytes | Sequence[bytes], *, client: Registered) -> Self:
         """Open what :meth:`seal` made.
 
         Args:
             text: The sealed state.
-            key: The key that it was sealed with.
+            key: The key that it was sealed with; several while keys rotate, and the one that fits is taken.
             client: The client that goes on with it.
 
         Raises:
-            UsageError: The key is not 32 bytes.
+            UsageError: A key is not 32 bytes.
             InvalidMfaState: It is no sealed state, sealed with another key, changed, expired, or another tenant's or
                 application's; ``failed`` says which.
         """
-        sealed, key = conceal(text), conceal_bytes(key)
-        key = _seal.sealing_key(key)
+        sealed, key = conceal(text), _seal.concealed_keys(key)
+        keys = _seal.sealing_keys(key)
         header = _seal.read_header(sealed)
         if header is None or header.keys() != _HEADER or header["typ"] != _TYPE:
             raise InvalidMfaState("form", "it is not a sealed MFA state")
-        if header["kid"] != _seal.key_id(key):
+        if header["kid"] not in keys:
             raise InvalidMfaState("key", "it was sealed with another key")
-        content = _seal.unseal(sealed, key)
+        content = _seal.unseal(sealed, keys[header["kid"]])
         if content is None:
             raise InvalidMfaState("seal", "it was changed after it was sealed")
         state = cls._from(content, header)

@@ -218,7 +218,7 @@ class MfaClient:
                 flow.mfa.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email)
             )
 
-        return await self._associations.run((state.mfa_token, kinds, given, phone, email), run)
+        return await self._associations.run((state.mfa_token, state.jkt, kinds, given, phone, email), run)
 
     async def _verify(self, state: MfaState, grant_type: str, **fields: Secret | None) -> MfaTokenSet:
         flow.mfa.own_state(self._tenant, state)

@@ -19,6 +19,7 @@ from passwordless_async import (
     ClientSecretPost,
     DPoPKey,
     Email,
+    InvalidIdToken,
     InvalidRefreshToken,
     InvalidToken,
     KeyMismatch,
@@ -321,6 +322,38 @@ async def test_a_downgraded_login_leaves_nothing_behind():
         with pytest.raises(NotSenderConstrained):
             await log_in(tenant, client, audience=PLAIN_API)
         assert (1, [True]) == (tenant.stats.revoke_requests, [family.revoked for family in tenant.refresh_families])
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.ID_TOKEN_EXPIRED, Fault.ID_TOKEN_TAMPERED, Fault.ID_TOKEN_UNSIGNED, Fault.ID_TOKEN_OF_UNKNOWN_KID]
+)
+async def test_a_login_with_a_bad_id_token_leaves_nothing_behind(fault: Fault):
+    """The refresh token beside an ID token that is refused is revoked before the error is raised."""
+    async with opened("none") as (tenant, client):
+        tenant.faults.add(fault, path=TOKEN)
+        with pytest.raises(InvalidIdToken):
+            await log_in(tenant, client)
+        assert [True] == [family.revoked for family in tenant.refresh_families]
+
+
+async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind():
+    """OpenID Connect Core §12.2: sub is the one before; what came instead is revoked."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        tenant.faults.add(Fault.ID_TOKEN_OF_OTHER_USER, path=TOKEN)
+        with pytest.raises(InvalidIdToken, match="another user than before the refresh"):
+            await client.refresh(tokens)
+        assert [True] == [family.revoked for family in tenant.refresh_families]
+
+
+async def test_a_refresh_token_that_stays_good_is_not_given_up():
+    """Without rotation the refresh token is still the caller's after an answer that is refused."""
+    async with opened("none", refresh_rotation=False) as (tenant, client):
+        tokens = await log_in(tenant, client)
+        tenant.faults.add(Fault.ID_TOKEN_EXPIRED, path=TOKEN, times=1)
+        with pytest.raises(InvalidIdToken):
+            await client.refresh(tokens)
+        assert (await client.refresh(tokens)).refresh_token == tokens.refresh_token
 
 
 async def test_a_failing_revocation_hides_no_downgrade():

@@ -80,6 +80,7 @@ def registry() -> jwe.JWERegistry:
     [
         STATE,
         attrs.evolve(STATE, who=None, scope=None, audience=None, expected=Expected()),
+        attrs.evolve(STATE, who=None, expected=Expected(subject="auth0|ada")),
         attrs.evolve(STATE, who=Phone("+4930901820"), requirements=MfaRequirements()),
         attrs.evolve(STATE, who=AuthSession("session", Phone("+4930901820"))),
         STATE.with_challenge(CHALLENGE),
@@ -112,6 +113,16 @@ def test_what_the_seal_shows():
     assert STATE.seal(KEY) != STATE.seal(KEY)
     other = json.loads(base64.urlsafe_b64decode(STATE.seal(bytes(32)).split(".")[0] + "=="))
     assert kid != other["kid"]
+
+
+def test_keys_rotate():
+    """A state opens while one of the keys at hand is the one it was sealed with, wherever that stands."""
+    newer = bytes(reversed(KEY))
+    for keys in ([KEY, newer], (newer, KEY)):
+        assert STATE == MfaState.unseal(STATE.seal(KEY), keys, client=CLIENT)
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(STATE.seal(KEY), [newer], client=CLIENT)
+    assert "key" == refused.value.failed
 
 
 @pytest.mark.parametrize("segment", range(5))
@@ -221,7 +232,7 @@ def test_any_text_is_refused_by_name(text: str):
             MfaState.unseal(given_text, KEY, client=CLIENT)
 
 
-@pytest.mark.parametrize("key", [b"", bytes(31), bytes(33), "k" * 32, None, 5, OctKey.generate_key(256)])
+@pytest.mark.parametrize("key", [b"", [], [None], bytes(31), bytes(33), "k" * 32, None, 5, OctKey.generate_key(256)])
 def test_the_sealing_key_is_32_bytes(key: object):
     """Anything else is the caller's mistake, both ways."""
     for call in (lambda: STATE.seal(key), lambda: MfaState.unseal(STATE.seal(KEY), key, client=CLIENT)):

@@ -442,16 +442,17 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "flow: nothing sent": lambda: drive(NotSent("no route")),
     "flow: no answer": lambda: drive(OutcomeUnknown("time-out")),
     "flow: no answer to the retry": lambda: drive(answer(400, CHALLENGE, "n1"), OutcomeUnknown("time-out")),
-    "flow: a junk ID token": lambda: drive(answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"})),
+    "flow: a junk ID token": lambda: drive(answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"}), answer(200, b"")),
     "flow: an ID token of an unknown key": lambda: drive(
-        answer(200, {**GOOD, "id_token": str(id_token())}), answer(503, b"")
+        answer(200, {**GOOD, "id_token": str(id_token())}), answer(503, b""), answer(200, b"")
     ),
     "flow: no keys for the ID token": lambda: drive(
-        answer(200, {**GOOD, "id_token": str(id_token())}), NotSent("no route")
+        answer(200, {**GOOD, "id_token": str(id_token())}), NotSent("no route"), answer(200, b"")
     ),
     "flow: a bad ID token": lambda: drive(
         answer(200, {**GOOD, "id_token": str(id_token(iss=MARKER[::-1]))}),
         answer(200, {"keys": [SIGNING_KEY.as_dict(private=False)]}),
+        answer(200, b""),
     ),
     "flow: no keys beforehand": lambda: drive(answer(503, b""), login=attrs.evolve(LOGIN, scope="openid", key=KEY)),
     "flow: nothing sent beforehand": lambda: drive(NotSent("no route"), login=attrs.evolve(LOGIN, scope="openid")),

@@ -58,10 +58,21 @@ class Expected:
     Attributes:
         nonce: What was sent as ``nonce``, and must come back.
         max_age: For how many seconds the user may be logged in, by ``auth_time``.
+        subject: Who the user was before a refresh (OpenID Connect Core §12.2); there may be no ID token then.
     """
 
     nonce: str | None = None
     max_age: int | None = None
+    subject: str | None = None
+
+    def require_subject(self, claims: Mapping[str, Any]) -> None:
+        """Check who the token is about.
+
+        Raises:
+            InvalidIdToken: It is somebody else.
+        """
+        if self.subject not in {None, claims["sub"]}:
+            raise InvalidIdToken("sub", "is another user than before the refresh")
 
     def require_no_token(self) -> None:
         """Check that nothing was asked for: to leave the ID token out must not be a way around a check.

@@ -17,6 +17,7 @@ from passwordless_async.tokens import TokenSet
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._secret import Secret
     from passwordless_async.auth0.token import TokenAnswer
     from passwordless_async.dpop import DPoPKey, ProofGenerator
     from passwordless_async.flow.tenant import Flow, Tenant
@@ -49,7 +50,7 @@ def grant(
         MfaRequired: A second factor is asked for; its ``state`` goes on with the same key.
         OAuthError: The service refused.
         NotSenderConstrained: The tokens are not bound to the key; the refresh token among them was revoked.
-        InvalidIdToken: The ID token failed a check.
+        InvalidIdToken: The ID token failed a check; the refresh token beside it was revoked.
         MalformedAnswer: The answer is not what the protocol allows.
         NotSent: What the ID token is to be checked with could not be had.
         OutcomeUnknown: The service failed after the request had left.
@@ -82,11 +83,15 @@ def accept(
         facts = {"scope": scope, "audience": audience, "who": who, "expected": expected}
         error.state = _state(tenant, proofs.key, error, sent_at, facts)
         raise
-    unbound = _unbound(answer, proofs.key.thumbprint)
-    if unbound is not None:
-        yield from _give_up(tenant, answer)
-        raise unbound
-    claims = yield from claims_of(tenant, answer.id_token, access_token=answer.access_token, expected=expected)
+    unusable: PasswordlessError | None = _unbound(answer, proofs.key.thumbprint)
+    if unusable is None:
+        try:
+            claims = yield from claims_of(tenant, answer.id_token, access_token=answer.access_token, expected=expected)
+        except PasswordlessError as error:
+            unusable = error.with_traceback(None)
+    if unusable is not None:
+        yield from give_up(tenant, answer.refresh_token, exchanged[0])
+        raise unusable
     return TokenSet(
         access_token=answer.access_token,
         token_type=answer.token_type,
@@ -133,12 +138,16 @@ def _unbound(answer: TokenAnswer, thumbprint: str) -> NotSenderConstrained | Non
     return None
 
 
-def _give_up(tenant: Tenant, answer: TokenAnswer) -> Flow[None]:
-    """Revoke the refresh token of an answer that is thrown away: it would live on at the service."""
-    if answer.refresh_token is None:
+def give_up(tenant: Tenant, refresh_token: Secret | None, request: HttpRequest) -> Flow[None]:
+    """Revoke the refresh token of an answer that is thrown away: it would live on at the service.
+
+    Unless it is the one that the request was made with, as a refresh without rotation has it: that is still the
+    caller's.
+    """
+    if refresh_token is None or refresh_token in request.secrets:
         return
     try:
-        yield revoke_request(tenant.application, answer.refresh_token)
+        yield revoke_request(tenant.application, refresh_token)
     except PasswordlessError:
         # Best effort: the answer that is refused is what the caller has to hear of.
         return

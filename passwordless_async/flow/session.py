@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async import _check
+from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.session import (
     read_revoke,
     read_userinfo,
@@ -15,7 +16,7 @@ from passwordless_async.auth0.session import (
     userinfo_request,
 )
 from passwordless_async.dpop import DPoPKey, ProofGenerator, rejects_token
-from passwordless_async.errors import InvalidIdToken, InvalidToken, KeyMismatch, KeyMissing, UsageError
+from passwordless_async.errors import InvalidToken, KeyMismatch, KeyMissing, UsageError
 from passwordless_async.flow.grant import grant
 from passwordless_async.flow.tenant import prove
 from passwordless_async.tokens import TokenSet
@@ -44,14 +45,13 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         lambda: refresh_request(tenant.application, refresh_token, scope=scope, audience=tokens.audience),
         scope=tokens.scope if scope is None else scope,
         audience=tokens.audience,
+        expected=Expected(subject=None if tokens.claims is None else tokens.claims["sub"]),
     )
     if renewed.refresh_token is None:
         # RFC 6749 §6: without a new one the old one stays good.
         renewed = attrs.evolve(renewed, refresh_token=refresh_token)
     if renewed.claims is None:
-        return attrs.evolve(renewed, id_token=tokens.id_token, claims=tokens.claims)
-    if tokens.claims is not None and tokens.claims["sub"] != renewed.claims["sub"]:
-        raise InvalidIdToken("sub", "is another user than before the refresh")
+        renewed = attrs.evolve(renewed, id_token=tokens.id_token, claims=tokens.claims)
     return renewed
 
 

@@ -109,7 +109,7 @@ def claims_of(
     else:
         key = tenant.keys.get(header.kid) or (yield from _search(tenant, header.kid))
     check_key(header, key)
-    return validate(
+    claims = validate(
         id_token,
         key,
         application,
@@ -118,6 +118,8 @@ def claims_of(
         nonce=expected.nonce,
         max_age=expected.max_age,
     )
+    expected.require_subject(claims)
+    return claims
 
 
 def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
