@@ -32,6 +32,7 @@ class Refusal:
         description: The server's text.
         more: Further members of the body.
         headers: Further headers.
+        members: The names of the members for code and text, whatever the shape; None: those of the shape.
     """
 
     status: int
@@ -39,10 +40,11 @@ class Refusal:
     description: str
     more: Mapping[str, Any] = attrs.field(factory=dict)
     headers: Mapping[str, str] = attrs.field(factory=dict)
+    members: tuple[str, str] | None = None
 
     def response(self, shape: str = "error") -> web.Response:
         """Return the answer, in one of the documented shapes."""
-        code, description = _SHAPES[shape]
+        code, description = self.members or _SHAPES[shape]
         body = {code: self.error, description: self.description, **self.more}
         return json_response(body, status=self.status, headers=self.headers)
 

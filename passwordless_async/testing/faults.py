@@ -12,6 +12,7 @@ import attrs
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
 
 class Fault(enum.StrEnum):
@@ -97,6 +98,8 @@ class Fault(enum.StrEnum):
     """Start: 401 ``requires_verification``, bot detection."""
     SMS_PROVIDER_ERROR = enum.auto()
     """Start: 400 ``sms_provider_error``."""
+    REFUSAL = enum.auto()
+    """Any refusal: ``status`` with ``error`` and ``description``, in the ``members`` of a body."""
 
 
 class ClaimFault(enum.StrEnum):
@@ -134,6 +137,13 @@ def fault_named(name: str) -> AnyFault:
     return Fault(name)
 
 
+def _pair(names: Sequence[str]) -> tuple[str, str]:
+    # A tenant process is given a list: JSON has no tuples.
+    if isinstance(names, str) or len(names) != 2 or names[0] == names[1]:  # noqa: PLR2004 - a code and a text
+        raise ValueError("members must be two names")
+    return names[0], names[1]
+
+
 @attrs.frozen(kw_only=True)
 class FaultOptions:
     """The details of a fault; each counts where the fault's own words name it.
@@ -144,6 +154,14 @@ class FaultOptions:
         location: Where a redirect leads.
         retry_after: Seconds that a 429 asks for.
         size: Bytes.
+        status: The HTTP status of a refusal.
+        error: Its error code.
+        description: Its text.
+        members: The names of the members that hold the two, such as ``("code", "message")``; None: those that the
+            endpoint uses otherwise.
+
+    Raises:
+        ValueError: ``members`` are not two names.
     """
 
     delay: float = 0.0
@@ -151,6 +169,10 @@ class FaultOptions:
     location: str = "https://elsewhere.example/"
     retry_after: int = 1
     size: int = 10 * 1024 * 1024
+    status: int = 400
+    error: str = "invalid_request"
+    description: str = ""
+    members: tuple[str, str] | None = attrs.field(default=None, converter=attrs.converters.optional(_pair))
 
 
 @attrs.define
@@ -185,6 +207,9 @@ class Faults:
             times: How many requests meet it; None: all, until it is cleared.
             after: How many requests pass first.
             **options: The details, see :class:`FaultOptions`.
+
+        Raises:
+            ValueError: There is no such fault, or a detail is not of its form.
         """
         self._rules.append(_Rule(fault_named(fault), path, times, after, FaultOptions(**options)))
 

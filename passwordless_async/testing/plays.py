@@ -45,6 +45,10 @@ def _rate_limited(style: RateLimitStyle) -> Play:
     return Play(instead=answer)
 
 
+def _refusal(_exchange: Exchange, options: FaultOptions) -> Refusal:
+    return Refusal(options.status, options.error, options.description, members=options.members)
+
+
 def _redirect(_exchange: Exchange, options: FaultOptions) -> Refusal:
     return Refusal(302, "found", "moved", headers={"Location": options.location})
 
@@ -118,4 +122,5 @@ PLAYS: Mapping[AnyFault, Play] = {
     Fault.ENDPOINT_DISABLED: _answer(answers.ENDPOINT_DISABLED),
     Fault.VERIFICATION_REQUIRED: _answer(answers.VERIFICATION_REQUIRED),
     Fault.SMS_PROVIDER_ERROR: _answer(answers.SMS_PROVIDER_ERROR),
+    Fault.REFUSAL: Play(instead=_refusal),
 }

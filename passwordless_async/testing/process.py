@@ -16,7 +16,7 @@ from passwordless_async.testing.stats import TenantStats
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from passwordless_async.testing.faults import AnyFault
@@ -131,7 +131,7 @@ class TenantProcess:
         path: str | None = None,
         times: int | None = None,
         after: int = 0,
-        **options: float | str,
+        **options: float | str | Sequence[str],
     ) -> None:
         """Switch a fault on, as :meth:`Faults.add <passwordless_async.testing.Faults.add>` does."""
         await self._call("add_fault", fault=fault, path=path, times=times, after=after, **options)

@@ -42,6 +42,7 @@ ANSWERS = [
     (Fault.ENDPOINT_DISABLED, 404, "endpoint_disabled"),
     (Fault.VERIFICATION_REQUIRED, 401, "requires_verification"),
     (Fault.SMS_PROVIDER_ERROR, 400, "sms_provider_error"),
+    (Fault.REFUSAL, 400, "invalid_request"),
     (Fault.CHALLENGE_FOREVER, 400, "use_dpop_nonce"),
     (Fault.CHALLENGE_FOREVER_SAME_NONCE, 400, "use_dpop_nonce"),
     (Fault.CHALLENGE_WITHOUT_HEADER, 400, "use_dpop_nonce"),
@@ -74,6 +75,25 @@ async def test_faults_with_headers(warm: Wire, fault: Fault, name: str, value: s
     warm.tenant.faults.add(fault, retry_after=7, location="https://trap.example/")
 
     assert (await warm.exchange()).headers[name] == value
+
+
+async def test_any_refusal(warm: Wire):
+    """A refusal is what the test says, in the members that it names, or else in those of the endpoint."""
+    words = {"status": 418, "error": "teapot", "description": "short and stout"}
+    warm.tenant.faults.add(Fault.REFUSAL, members=["code", "message"], times=1, **words)
+    warm.tenant.faults.add(Fault.REFUSAL, times=1, **words)
+
+    named, usual = await warm.exchange(), await warm.exchange()
+
+    assert (418, {"code": "teapot", "message": "short and stout"}) == (named.status, named.json)
+    assert (418, {"error": "teapot", "error_description": "short and stout"}) == (usual.status, usual.json)
+
+
+@pytest.mark.parametrize("members", ["ab", [], ["code"], ["code", "code"], ["a", "b", "c"]])
+async def test_a_refusal_has_two_members(warm: Wire, members: object):
+    """One for the code and another one for the text."""
+    with pytest.raises(ValueError, match="members must be two names"):
+        warm.tenant.faults.add(Fault.REFUSAL, members=members)
 
 
 async def test_faults_are_counted_out_in_order(warm: Wire):

@@ -38,6 +38,8 @@ async def test_codes_statistics_faults_and_the_clock():
         assert await _start(process, session) == 503
         await process.add_fault(Fault.SERVICE_UNAVAILABLE)
         await process.clear_faults()
+        await process.add_fault(Fault.REFUSAL, times=1, status=409, members=("code", "message"))
+        assert await _start(process, session) == 409
         await process.advance(1)
         assert await _start(process, session) == 200
         ready = await process.client_for("private_key_jwt", "ES256")
