@@ -12,15 +12,21 @@ import pytest
 from yarl import URL
 
 from passwordless_async import (
+    AccessDenied,
     ClientSecretPost,
     DPoPKey,
     Email,
     InvalidCallback,
     InvalidIdToken,
+    MfaRequired,
     OAuthError,
     PasswordlessClient,
     Phone,
+    TemporarilyUnavailable,
+    TooManyAttempts,
+    UnauthorizedClient,
     UsageError,
+    UseDPoPNonce,
 )
 from passwordless_async.testing import BOUND_API, ClaimFault, LocalTenant, TenantSettings
 
@@ -114,14 +120,60 @@ async def test_a_parameter_that_stands_there_twice_is_refused():
             await client.exchange_link(pending, f"{await follow(tenant)}&code=other")
 
 
-async def test_a_callback_that_says_no():
-    """The service's refusal comes by the callback, with its own words, bounded and printable."""
+async def refused_by(**query: str) -> OAuthError:
+    """Bring a callback with these parameters and the right state to a login; gives its refusal."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        with pytest.raises(OAuthError) as caught:
+            await client.exchange_link(pending, f"{CALLBACK}?{urlencode({'state': pending.state, **query})}")
+        assert tenant.stats.token_requests == 0
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "description", "meaning"),
+    [
+        ("access_denied", "User did not authorize the request", AccessDenied),
+        ("unauthorized", "user is blocked", AccessDenied),
+        ("unauthorized_client", "", UnauthorizedClient),
+        ("temporarily_unavailable", "", TemporarilyUnavailable),
+        ("too_many_attempts", "Your account has been blocked", TooManyAttempts),
+        ("login_required", "Login required", OAuthError),
+        ("access_denied.", "", OAuthError),
+    ],
+)
+async def test_a_callback_that_says_no(error: str, description: str, meaning: type[OAuthError]):
+    """A refusal that comes by the callback means what it means on the wire, in the service's own words."""
+    refused = await refused_by(error=error, error_description=description)
+    assert (meaning, 302, error, description) == (
+        type(refused),
+        refused.status,
+        refused.error,
+        refused.error_description,
+    )
+
+
+async def test_a_callback_says_no_and_no_more():
+    """What stands elsewhere in an answer on the wire is absent: no token for a second factor, no nonce."""
+    mfa, nonce = await refused_by(error="mfa_required", mfa_token="forged"), await refused_by(error="use_dpop_nonce")
+    assert (MfaRequired, None, {}, None) == (type(mfa), mfa.mfa_token, mfa.mfa_requirements, mfa.state)
+    assert (UseDPoPNonce, None) == (type(nonce), nonce.nonce)
+
+
+async def test_the_words_of_a_callback_are_bounded_and_printable():
+    """Five hundred characters are kept, nothing that could forge a line of a log, and a code in any case."""
+    refused = await refused_by(error="", error_description="no\nno" + "x" * 600)
+    assert ("unknown_error", "no no" + "x" * 495) == (refused.error, refused.error_description)
+
+
+async def test_a_callback_that_repeats_the_state_is_not_repeated():
+    """A secret of the login in the words of the refusal is taken out."""
     async with opened() as (_, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
-        query = urlencode({"state": pending.state, "error": "access_denied", "error_description": "no\nno"})
+        query = urlencode({"state": pending.state, "error": "x", "error_description": f"{pending.state} is unknown"})
         with pytest.raises(OAuthError) as caught:
             await client.exchange_link(pending, f"{CALLBACK}?{query}")
-    assert ("access_denied", "no no") == (caught.value.error, caught.value.error_description)
+    assert caught.value.error_description == "<redacted> is unknown"
 
 
 async def test_an_id_token_of_another_login_is_refused():

@@ -13,8 +13,9 @@ from yarl import URL
 
 from passwordless_async import _check, _clock
 from passwordless_async._secret import Secret, conceal, redacted
+from passwordless_async.auth0.refusal import meant
 from passwordless_async.auth0.request import form_request
-from passwordless_async.errors import InvalidCallback, OAuthError, UsageError
+from passwordless_async.errors import InvalidCallback, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -116,7 +117,8 @@ def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secre
     Raises:
         UsageError: It is not the URL of a callback.
         InvalidCallback: It does not belong to this login, or has no code; nothing was sent.
-        OAuthError: The service says by it that the login failed.
+        OAuthError: The service says by it that the login failed; of the class that the same words have on the wire,
+            such as ``AccessDenied``, with status 302.
     """
     callback_url = conceal(callback_url)
     query = _query(callback_url)
@@ -126,9 +128,8 @@ def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secre
     if query.get("iss", issuer) != issuer:
         raise InvalidCallback("iss is another issuer")
     if "error" in query:
-        raise OAuthError(
-            status=_FOUND, error=_shown(query["error"]), error_description=_shown(query.get("error_description", ""))
-        )
+        secrets = (pending.state, pending.nonce, pending.code_verifier)
+        raise meant(_FOUND, query["error"], query.get("error_description", ""), secrets)
     code = Secret(query.get("code", ""))
     if not 0 < len(code) <= _MAX_CODE or not code.isprintable():
         raise InvalidCallback("code is missing")
@@ -171,10 +172,6 @@ def _query(callback_url: object) -> dict[str, Secret]:
     if any(len(values) > 1 for values in query.values()):
         raise InvalidCallback("a parameter stands there twice")
     return {name: Secret(values[0]) for name, values in query.items()}
-
-
-def _shown(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text[:500])
 
 
 def _random() -> str:

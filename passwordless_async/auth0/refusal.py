@@ -1,7 +1,8 @@
 """What the service means when it says no: one table, for the code alone does not tell.
 
-Both shapes of body are read: ``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" |
-"message"}``. What no row knows becomes a plain :class:`OAuthError` with the server's own words.
+It is read with the refusals on the wire and with those that a browser brings to a callback (:func:`meant`). Both shapes
+of body are read: ``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" | "message"}``. What no
+row knows becomes a plain :class:`OAuthError` with the server's own words.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ _TABLE = (
     _Row("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     _Row("", "Public signup is disabled", errors.AccessDenied),
 )
-_KNOWN = frozenset(row.error for row in _TABLE)
+# The last one is judged by its code where a handle stands for the user, which what was typed must not change.
+_KNOWN = frozenset({row.error for row in _TABLE} | {"invalid_request"})
+_CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
 def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
@@ -76,20 +79,36 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
         body = body or SecretDict()
     if body is None:
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
-    error = _text(body, ("error", "code", "errorCode")) or _default(response.status)
-    description = _text(body, ("error_description", "description", "message"))
+    read = meant(response.status, error_code(body), _text(body, _TEXT_NAMES), request.secrets)
+    if isinstance(read, RateLimited):
+        read.retry_after = retry_after(response.headers, _clock.now())
+    if isinstance(read, MfaRequired):
+        _add_mfa_facts(read, body)
+    return read
+
+
+def meant(status: int, error: str, description: str, secrets: tuple[Secret, ...]) -> OAuthError:
+    """Return what a code and a description mean, ready to raise; facts that stand elsewhere in an answer are absent.
+
+    Args:
+        status: The HTTP status that they came with.
+        error: The error code; may be empty.
+        description: The server's words; may be empty.
+        secrets: What is taken out of both.
+    """
+    error = error or _default(status)
     # Read before the secrets are taken out: a user who types "code" for a code must not change what the words mean.
-    meaning = _meaning(response.status, error, description)
-    facts: dict[str, Any] = {
-        "status": response.status,
-        "error": error if error in _KNOWN else _printable(error, request.secrets),
-        "error_description": _printable(description, request.secrets),
-    }
-    if issubclass(meaning, RateLimited):
-        facts["retry_after"] = retry_after(response.headers, _clock.now())
-    if issubclass(meaning, MfaRequired):
-        facts |= _mfa_facts(body)
-    return meaning(**facts)
+    meaning = _meaning(status, error, description)
+    return meaning(
+        status=status,
+        error=str(error) if error in _KNOWN else printable(error, secrets),
+        error_description=printable(description, secrets),
+    )
+
+
+def error_code(body: Mapping[str, Any]) -> Secret:
+    """Return the error code of a refusal's body, whichever its shape; empty where there is none."""
+    return _text(body, _CODE_NAMES)
 
 
 def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
@@ -120,7 +139,7 @@ def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
     return Secret(next((value for value in values if isinstance(value, str) and value), ""))
 
 
-def _printable(text: str, secrets: tuple[Secret, ...]) -> str:
+def printable(text: str, secrets: tuple[Secret, ...]) -> str:
     """Return the server's words without the request's secrets: bounded, and without control characters."""
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         text = text.replace(form, REDACTED)
@@ -132,9 +151,7 @@ def _forms(secret: Secret) -> tuple[Secret, ...]:
     return secret, Secret(quote_plus(secret)), Secret(quote(secret, safe="")), Secret(json.dumps(secret)[1:-1])
 
 
-def _mfa_facts(body: Mapping[str, Any]) -> dict[str, Any]:
+def _add_mfa_facts(error: MfaRequired, body: Mapping[str, Any]) -> None:
     token, requirements = body.get("mfa_token"), body.get("mfa_requirements")
-    return {
-        "mfa_token": Secret(token) if isinstance(token, str) else None,
-        "mfa_requirements": requirements if isinstance(requirements, dict) else None,
-    }
+    error.mfa_token = Secret(token) if isinstance(token, str) else None
+    error.mfa_requirements = requirements if isinstance(requirements, dict) else {}
