@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._secret import Secret, SecretDict, conceal, redacted
-from passwordless_async.auth0.refusal import refusal
+from passwordless_async.auth0.refusal import error_code, refusal
 from passwordless_async.auth0.request import form_request
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
 from passwordless_async.identity import AuthSession
@@ -103,7 +103,7 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
 def _has_no_such_grant(response: HttpResponse) -> bool:
     """Tell the one 5xx that is an answer: the service looked at nothing."""
     body = response.json_object() if response.status == _NOT_IMPLEMENTED else None
-    return body is not None and body.get("error") == "unsupported_grant_type"
+    return body is not None and error_code(body) == "unsupported_grant_type"
 
 
 def require_bound(answer: TokenAnswer, thumbprint: str) -> None:

@@ -236,10 +236,11 @@ def test_other_successes_and_redirects(request_: HttpRequest, answer: Callable[.
     assert f"neither tokens nor a refusal (status {status})" == str(refused.value)
 
 
-def test_a_grant_that_the_service_does_not_have(request_: HttpRequest, answer: Callable[..., HttpResponse]):
+@pytest.mark.parametrize("name", ["error", "code", "errorCode"])
+def test_a_grant_that_the_service_does_not_have(request_: HttpRequest, answer: Callable[..., HttpResponse], name: str):
     """501 with a reason is a refusal: nothing was looked at, and the code is as good as before."""
     with pytest.raises(OAuthError) as refused:
-        read_token(request_, answer(501, {"error": "unsupported_grant_type"}), None)
+        read_token(request_, answer(501, {name: "unsupported_grant_type"}), None)
     assert (501, "unsupported_grant_type") == (refused.value.status, refused.value.error)
     with pytest.raises(OutcomeUnknown):
         read_token(request_, answer(501, b"<html>"), None)
