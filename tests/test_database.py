@@ -11,6 +11,7 @@ from passwordless_async import (
     AuthSession,
     Email,
     MalformedAnswer,
+    OAuthError,
     PasswordlessClient,
     Phone,
     RateLimited,
@@ -22,7 +23,7 @@ from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.client_auth import NoClientAuth
 from passwordless_async.auth0.database import database_request, read_database
 from passwordless_async.flow.attempts import Attempts
-from passwordless_async.testing import LocalTenant, TenantSettings
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
@@ -65,6 +66,28 @@ async def test_a_code_that_is_wrong_or_was_used():
         await client.exchange(session, tenant.outbox.code_for(ADA))
         with pytest.raises(WrongCode):
             await client.exchange(session, tenant.outbox.code_for(ADA))
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Resource server requires the use of DPoP to issue sender-constrained access tokens",
+        "Missing required parameter: auth_session",
+    ],
+)
+@pytest.mark.parametrize("otp", ["918273", "Resource", "Missing", "request", "e"])
+async def test_what_is_not_about_the_code(description: str, otp: str):
+    """The same code for the API's policy or a parameter is no wrong code, whatever was typed, and costs no attempt."""
+    async with opened() as (tenant, client):
+        session = await client.start_database(ADA, connection=CONNECTION)
+        tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description=description, times=1)
+        with pytest.raises(OAuthError) as refused:
+            await client.exchange(session, otp)
+        assert (OAuthError, "invalid_request") == (type(refused.value), refused.value.error)
+        tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description="Invalid code", times=1)
+        with pytest.raises(WrongCode) as wrong:
+            await client.exchange(session, otp)
+    assert wrong.value.attempts_left == 2
 
 
 async def test_the_limit_of_challenges():

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from passwordless_async import _check
-from passwordless_async.auth0.refusal import failure
+from passwordless_async.auth0.refusal import failure, printable
 from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
 from passwordless_async.errors import MalformedAnswer, UsageError
 from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
+    from passwordless_async._secret import Secret
     from passwordless_async.auth0.application import Application
+    from passwordless_async.errors import OAuthError
     from passwordless_async.identity import Email, Phone
     from passwordless_async.wire import HttpRequest, HttpResponse
 
@@ -19,6 +21,13 @@ DeliveryMethod = Literal["text", "voice"]
 
 _OK = 200
 _MAX_CONNECTION = 128  # characters, Auth0's bound
+_CODE_REFUSED = (400, "invalid_request")
+# The same code also says these, before the service looks at a verification code: an attempt is not spent, and another
+# code would not help.
+_NOT_ABOUT_THE_CODE = (
+    "Resource server requires the use of DPoP",
+    "Missing required parameter",
+)
 
 
 def database_request(
@@ -62,3 +71,15 @@ def read_database(request: HttpRequest, response: HttpResponse, who: Email | Pho
         return AuthSession(response.require_json_object().get("auth_session"), who)  # type: ignore[arg-type] # checked
     except UsageError:
         raise MalformedAnswer("auth_session is missing or not a handle", status=_OK) from None
+
+
+def refuses_code(error: OAuthError, otp: Secret) -> bool:
+    """Tell whether a refusal of the grant says that the code is wrong, expired or used, which it does not tell apart.
+
+    Args:
+        error: The refusal.
+        otp: The code that was typed, which has been taken out of the refusal's words.
+    """
+    if (error.status, error.error) != _CODE_REFUSED:
+        return False
+    return not any(error.error_description.startswith(printable(words, (otp,))) for words in _NOT_ABOUT_THE_CODE)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async import _clock
 from passwordless_async._secret import conceal
-from passwordless_async.auth0.database import database_request, read_database
+from passwordless_async.auth0.database import database_request, read_database, refuses_code
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.request import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from passwordless_async.flow.tenant import Flow, Tenant
     from passwordless_async.identity import Email, Login, Phone
     from passwordless_async.tokens import StartReceipt, TokenSet
-
-_BAD_REQUEST = 400
 
 
 def start(
@@ -73,8 +71,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
 
 def _judged(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
     """Return what a refusal means for this login, with the attempts that are left."""
-    if isinstance(login.who, AuthSession) and (error.status, error.error) == (_BAD_REQUEST, "invalid_request"):
-        # A database connection says this of a code that is wrong, expired or used, and nothing else tells them apart.
+    if isinstance(login.who, AuthSession) and refuses_code(error, login.otp):
         error = WrongCode(status=error.status, error=error.error, error_description=error.error_description)
     if isinstance(error, WrongCode):
         error.attempts_left = tenant.attempts.fail(login.who)
