@@ -442,7 +442,9 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "flow: nothing sent": lambda: drive(NotSent("no route")),
     "flow: no answer": lambda: drive(OutcomeUnknown("time-out")),
     "flow: no answer to the retry": lambda: drive(answer(400, CHALLENGE, "n1"), OutcomeUnknown("time-out")),
-    "flow: a junk ID token": lambda: drive(answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"}), answer(200, b"")),
+    "flow: a junk ID token": lambda: drive(
+        answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"}), answer(200, b"")
+    ),
     "flow: an ID token of an unknown key": lambda: drive(
         answer(200, {**GOOD, "id_token": str(id_token())}), answer(503, b""), answer(200, b"")
     ),
