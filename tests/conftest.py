@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -16,11 +19,40 @@ from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from types import ModuleType
 
 # No deadline: a slow machine is no defect. In CI the same examples every time: what fails there fails for its change.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def _load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "refusals.py")
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+refusals = _load("service_refusals")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that takes a refusal of the service once for every row, and for every shape of a body.
+
+    ``refused`` is any row, ``refused_start`` one of the start's, ``refused_grant`` one of the token endpoint's;
+    ``refused_in`` is a shape: the names of the members for code and text.
+    """
+    tables = {
+        "refused": refusals.START + refusals.TOKEN,
+        "refused_start": refusals.START,
+        "refused_grant": refusals.TOKEN,
+        "refused_in": refusals.MEMBERS,
+    }
+    for name, rows in tables.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, rows, ids=str)
 
 
 class _Response(aiohttp.ClientResponse):
