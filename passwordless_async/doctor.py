@@ -49,8 +49,8 @@ _CODE, _LOGIN, _POLICY, _IP_HEADER = "code", "login", "API policy", "IP header t
 
 _WHERE_DOMAIN = "Take the domain from Applications > (your application) > Settings > Domain, or your custom domain."
 _WHERE_CLIENT = (
-    "Compare the client ID with Applications > (your application) > Settings, and the secret and the authentication"
-    " method with its Credentials tab; a confidential application needs its secret, a public one takes none."
+    "Compare the client ID with Applications > (your application) > Settings, and the authentication method and its"
+    " secret, key or certificate with its Credentials tab; a public application takes none of them."
 )
 _WHERE_GRANT = (
     "Turn on Passwordless OTP in Applications > (your application) > Settings > Advanced Settings > Grant Types (it is"
@@ -244,6 +244,12 @@ def judge_login(error: PasswordlessError | None, audience: str | None) -> tuple[
         return Finding(_LOGIN, Status.OK, "tokens were given"), Finding(_POLICY, Status.FAILED, seen, _WHERE_POLICY)
     status = Status.WARNING if isinstance(error, errors.MfaRequired) else Status.FAILED
     return Finding(_LOGIN, status, str(error), _advice(error)), *_not_checked(_POLICY)
+
+
+def login_not_tried(reason: str) -> tuple[Finding, ...]:
+    """Return that a code was sent and nothing came back that could be one, so that nobody was logged in."""
+    advice = "Run it again and type the code that was sent; a newer one replaces it."
+    return Finding(_LOGIN, Status.FAILED, reason, advice), *_not_checked(_POLICY)
 
 
 def policy_unseen(reason: str, advice: str) -> Finding:

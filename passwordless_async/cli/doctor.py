@@ -14,8 +14,9 @@ from rich.text import Text
 from passwordless_async import doctor as checks
 from passwordless_async.auth0 import Application
 from passwordless_async.cli import interrupt
+from passwordless_async.cli.client_auth import Credentials, client_auth_options
 from passwordless_async.cli.failure import one_line
-from passwordless_async.cli.questions import ask, client_auth_from
+from passwordless_async.cli.questions import ask
 from passwordless_async.cli.show import plain
 from passwordless_async.doctor import Finding, Status
 from passwordless_async.errors import UsageError
@@ -31,11 +32,7 @@ _SCOPE = "openid"  # for an ID token, and for no refresh token that would live o
 @click.command()
 @click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
 @click.option("--client-id", required=True, help="The application.")
-@click.option(
-    "--client-secret-from",
-    metavar="SOURCE",
-    help="Where a confidential application's secret is: env:NAME, file:PATH or prompt.",
-)
+@client_auth_options
 @click.option("--audience", help="The API that access tokens are for.")
 @click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -43,7 +40,7 @@ def doctor(
     *,
     domain: str,
     client_id: str,
-    client_secret_from: str | None,
+    credentials: Credentials,
     audience: str | None,
     send_to: str | None,
     as_json: bool,
@@ -58,7 +55,7 @@ def doctor(
     """
     with one_line():
         who = _who(send_to)
-        application = Application(domain, client_id, client_auth_from(client_secret_from))
+        application = Application(domain, client_id, credentials.read())
         found = interrupt.run(checks.examine(application, audience=audience))
         found += _by_login(application, who, audience, found)
     _print(found, as_json=as_json)
@@ -86,8 +83,12 @@ def _by_login(
     sent = interrupt.run(checks.send_code(application, who))
     if checks.failed((sent,)):
         return sent, checks.policy_unseen("no code was sent", "")
-    otp = ask(f"A code was sent to {plain(who.username)}. Code: ")
-    login = Login(who, otp, scope=_SCOPE, audience=audience)
+    try:
+        login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
+    except click.ClickException as error:
+        return sent, *checks.login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
+    except UsageError as error:
+        return sent, *checks.login_not_tried(f"what was typed is no code: {error}".replace(f"{error.argument}: ", ""))
     return sent, *interrupt.run(checks.log_in(application, login))
 
 

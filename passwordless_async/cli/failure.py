@@ -20,6 +20,7 @@ _OPTIONS = {
     "number": "--phone",
     "domain": "--domain",
     "client_id": "--client-id",
+    "client_auth": "--client-auth",
     "client_secret": "the client secret",
     "scope": "--scope",
     "audience": "--audience",
@@ -44,6 +45,16 @@ def one_line() -> Iterator[None]:
         raise click.BadParameter(problem, ctx=click.get_current_context(silent=True), param_hint=hint) from None
     except PasswordlessError as error:
         raise click.ClickException(f"{sentence(plain(str(error)))} {_advice(error)}") from None
+
+
+@contextmanager
+def renamed(**options: str) -> Iterator[None]:
+    """Call the arguments of what is wrong by the options that they came from, where the same name means several."""
+    try:
+        yield
+    except UsageError as error:
+        problem = str(error).removeprefix(f"{error.argument}: ")
+        raise UsageError(options.get(error.argument, error.argument), problem) from None
 
 
 def sentence(text: str) -> str:

@@ -13,8 +13,9 @@ import click
 
 from passwordless_async import _clock
 from passwordless_async.cli import interrupt, show
+from passwordless_async.cli.client_auth import Credentials, client_auth_options
 from passwordless_async.cli.failure import one_line
-from passwordless_async.cli.questions import ask, client_auth_from
+from passwordless_async.cli.questions import ask
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.identity import Email, Login, Phone
 
@@ -32,11 +33,7 @@ if TYPE_CHECKING:
 @click.option("--phone", help="Who logs in: a phone number such as +4930901820.")
 @click.option("--scope", default="openid profile email", show_default=True, help="What to ask for.")
 @click.option("--audience", help="The API that the access token is for.")
-@click.option(
-    "--client-secret-from",
-    metavar="SOURCE",
-    help="Where a confidential application's secret is: env:NAME, file:PATH or prompt.",
-)
+@client_auth_options
 @click.option("--show-tokens", is_flag=True, help="Print the tokens too. They are secrets.")
 def login(
     *,
@@ -46,7 +43,7 @@ def login(
     phone: str | None,
     scope: str,
     audience: str | None,
-    client_secret_from: str | None,
+    credentials: Credentials,
     show_tokens: bool,
 ) -> None:
     """Log one person in, and show the claims and the binding."""
@@ -54,7 +51,7 @@ def login(
         who = _who(email, phone)
         # Made once with a code that is none: what is wrong with the options shows before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
-        client_auth = client_auth_from(client_secret_from)
+        client_auth = credentials.read()
 
         def client() -> PasswordlessClient:
             return PasswordlessClient(domain, client_id, client_auth=client_auth)

@@ -1,32 +1,46 @@
-"""What commands ask for: a client secret from where it is kept, and the code that was sent."""
+"""What commands ask for: a secret from where it is kept, and the code that was sent."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from passwordless_async._secret import Secret
-from passwordless_async.auth0 import ClientAuth, ClientSecretPost, NoClientAuth
 from passwordless_async.cli import show
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _MAX_SECRET_FILE = 8192  # bytes; what is larger is another file than the one that was meant
-_SOURCES = "must be env:NAME, file:PATH or prompt; the secret itself does not belong on a command line"
+_FORMS = {"env": "env:NAME", "file": "file:PATH", "prompt": "prompt"}
 
 
-def client_auth_from(source: str | None) -> ClientAuth:
-    """Return how the application authenticates itself; the secret never stands on the command line."""
-    if source is None:
-        return NoClientAuth()
-    kind, colon, name = source.partition(":")
-    read = {"env": _from_environment, "file": _from_file}.get(kind)
-    if source == "prompt":
-        return ClientSecretPost(click.prompt("Client secret", hide_input=True, err=True))
-    if read is None or not colon or not name:
-        raise click.BadParameter(_SOURCES, click.get_current_context(), param_hint="--client-secret-from")
-    return ClientSecretPost(read(name))
+def secret_from(name: str, source: str, *, kinds: Sequence[str], what: str) -> Secret:
+    """Return a secret from where it is kept; it never stands on the command line.
+
+    Args:
+        name: The name of the option that says where.
+        source: What it says.
+        kinds: Which of ``env``, ``file`` and ``prompt`` it may say.
+        what: What the secret is.
+    """
+    kind, colon, place = source.partition(":")
+    if kind in kinds and source == "prompt":
+        return hidden(what.capitalize())
+    if kind in kinds and kind != "prompt" and colon and place:
+        return _from_environment(place) if kind == "env" else _from_file(place, what)
+    ways = [_FORMS[kind] for kind in kinds]
+    problem = f"must be {', '.join(ways[:-1])} or {ways[-1]}; the {what} itself does not belong on a command line"
+    raise click.BadParameter(problem, click.get_current_context(), param_hint=f"--{name.replace('_', '-')}")
+
+
+def hidden(question: str) -> Secret:
+    """Ask for a secret, which is typed unseen."""
+    return Secret(click.prompt(question, hide_input=True, err=True))
 
 
 def _from_environment(name: str) -> Secret:
@@ -36,7 +50,7 @@ def _from_environment(name: str) -> Secret:
     return Secret(secret)
 
 
-def _from_file(path: str) -> Secret:
+def _from_file(path: str, what: str) -> Secret:
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_FILE + 1)
@@ -44,14 +58,19 @@ def _from_file(path: str) -> Secret:
         return Secret(content.decode().rstrip("\r\n"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-    raise click.ClickException(f"The client secret cannot be read from {show.plain(path)}: {reason}.")
+    raise click.ClickException(f"The {what} cannot be read from {show.plain(path)}: {reason}.")
 
 
 def ask(question: str) -> Secret:
     """Ask for the code that was sent."""
     # Not click.prompt: it writes to standard output, which is for what was asked for.
     click.echo(question, nl=False, err=True)
-    answer = Secret(sys.stdin.readline() if sys.stdin else "")
+    try:
+        answer = Secret(sys.stdin.readline() if sys.stdin else "")
+    except UnicodeDecodeError:
+        answer = None
+    if answer is None:
+        raise click.ClickException("What was typed is not text.")
     if not (answer.endswith("\n") and sys.stdin.isatty()):
         click.echo(err=True)  # nobody pressed return
     if not answer.strip():
