@@ -283,3 +283,11 @@ def test_a_rate_limit_is_no_defect():
     found = doctor.judge_probe(RateLimited(status=429, error="too_many_requests"))
     assert not doctor.failed(found)
     assert "Wait a while, then try again." == found[0].advice
+
+
+def test_a_login_that_is_not_tried():
+    """A code that was sent and not typed is a failed login with the reason, and says nothing of the API."""
+    found = doctor.login_not_tried("no code was given")
+    assert {"login": FAILED, "API policy": UNSEEN} == statuses(found)
+    assert "no code was given" == of(found, "login").detail
+    assert of(found, "login").advice

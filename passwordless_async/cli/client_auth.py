@@ -126,17 +126,20 @@ def _tls_client_auth(given: Credentials) -> TlsClientAuth:
     context = ssl.create_default_context()
     try:
         context.load_cert_chain(given.client_certificate or "", given.client_certificate_key, password=_password)
+        return TlsClientAuth(context)
     except ssl.SSLError as error:
-        # A file with the certificate alone has no key, and OpenSSL says no more of it than that there is no PEM.
-        name = "client_certificate" if given.client_certificate_key is None else "client_certificate_key"
-        reason = error.reason
+        unfit = error.reason == "KEY_VALUES_MISMATCH"
+    except ValueError:  # a password of over a kilobyte
+        unfit = False
     except OSError as error:
         raise click.ClickException(f"The client certificate cannot be read: {error.strerror}.") from None
-    else:
-        return TlsClientAuth(context)
-    if reason == "KEY_VALUES_MISMATCH":
+    # Of a file without a key, one that is not PEM and a wrong password OpenSSL says the same.
+    name = "client_certificate" if given.client_certificate_key is None else "client_certificate_key"
+    if unfit:
         raise _wrong(name, "the key does not belong to the certificate")
-    raise _wrong(name, "must be PEM: a certificate, and its key there or in --client-certificate-key")
+    raise _wrong(
+        name, "cannot be loaded: PEM is needed, the certificate and its key, and the key's password if it has one"
+    )
 
 
 def _password() -> SecretBytes:

@@ -69,10 +69,10 @@ def ask(question: str) -> Secret:
         answer = Secret(sys.stdin.readline() if sys.stdin else "")
     except UnicodeDecodeError:
         answer = None
+    if not (answer and answer.endswith("\n") and sys.stdin.isatty()):
+        click.echo(err=True)  # nobody pressed return
     if answer is None:
         raise click.ClickException("What was typed is not text.")
-    if not (answer.endswith("\n") and sys.stdin.isatty()):
-        click.echo(err=True)  # nobody pressed return
     if not answer.strip():
         raise click.ClickException("No code was given.")
     return Secret(answer.strip())

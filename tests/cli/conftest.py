@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from passwordless_async.testing import LocalTenant
+from passwordless_async.testing import LocalTenant, ThrowAwayCa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PROGRAM = [sys.executable, "-m", "passwordless_async.cli"]
 PATIENCE = 60  # seconds; nothing waits as long unless it is broken
@@ -170,27 +171,48 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         os.close(screen)
 
 
-@pytest.fixture
-def tenant() -> Iterator[LocalTenant]:
+@contextmanager
+def running(tenant: LocalTenant) -> Iterator[LocalTenant]:
     """Run a tenant in another thread: the command line has the event loop of this one."""
     listening: threading.Event = threading.Event()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
-    held: list[LocalTenant] = []
 
     async def serve() -> None:
-        async with LocalTenant() as tenant:
-            held.append(tenant)
+        async with tenant:
             listening.set()
             await stop.wait()
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     assert listening.wait(PATIENCE)
-    yield held[0]
+    yield tenant
     loop.call_soon_threadsafe(stop.set)
     thread.join()
     loop.close()
+
+
+@pytest.fixture
+def tenant() -> Iterator[LocalTenant]:
+    """Run a tenant."""
+    with running(LocalTenant()) as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def ca() -> ThrowAwayCa:
+    """Return who vouches for the tenant with TLS and for its clients."""
+    return ThrowAwayCa()
+
+
+@pytest.fixture
+def tls_tenant(ca: ThrowAwayCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalTenant]:
+    """Run a tenant with TLS, trusted by way of the environment."""
+    trusted = tmp_path / "ca.pem"
+    trusted.write_bytes(ca.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    with running(LocalTenant(ssl=ca.server_context())) as tenant:
+        yield tenant
 
 
 @pytest.fixture(autouse=True)

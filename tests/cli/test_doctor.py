@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,37 @@ def test_a_login(
     assert f"A code was sent to {who.username}. Code: \n" == err
     assert (policy, "ok", "ok") == tuple(_checks(out)[name]["status"] for name in ("API policy", "login", "code"))
     assert tenant.outbox.messages[0].code not in out
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        (b"", "no code was given"),
+        (b"  \n", "no code was given"),
+        (b"12 34\n", "what was typed is no code: must be visible ASCII"),
+        (b"\xff\n", "what was typed is not text"),
+    ],
+)
+def test_no_code_is_typed(
+    typed: bytes,
+    seen: str,
+    tenant: LocalTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """What was found is printed though no code that can be one is typed; nobody is logged in, and the status is 1."""
+    for as_json in (False, True):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
+        arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
+        assert 1 == run(arguments)
+        out, err = capsys.readouterr()
+        assert f"A code was sent to {ADA.address}. Code: \n" == err
+        assert all(name in out for name in ("signing keys", "IP header trust", "API policy"))
+    found = _checks(out)
+    assert ("ok", "failed", "not checked") == tuple(found[name]["status"] for name in ("code", "login", "API policy"))
+    assert found["login"]["detail"].startswith(seen)
+    assert "type the code" in found["login"]["advice"]
+    assert {"doctor@example.invalid"} == {request.form["username"] for request in tenant.requests.to("/oauth/token")}
 
 
 @pytest.mark.parametrize(
