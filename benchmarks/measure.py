@@ -10,6 +10,7 @@ import gc
 import random
 import statistics
 import time
+import types
 from typing import TYPE_CHECKING
 
 import attrs
@@ -69,36 +70,46 @@ def prepare_all(makers: Mapping[str, Callable[[], Prepare]]) -> tuple[dict[str, 
     return contenders, absent
 
 
-def interleaved(contenders: Mapping[str, Prepare], *, rounds: int, calls: int) -> dict[str, Series]:
+def interleaved(
+    contenders: Mapping[str, Prepare],
+    *,
+    rounds: int,
+    calls: int,
+    clock: Callable[[], int] = time.thread_time_ns,
+    shares: Mapping[str, int] = types.MappingProxyType({}),
+) -> dict[str, Series]:
     """Measure contenders in turns.
 
     Args:
         contenders: What to measure, by name.
         rounds: How often each has its turn.
         calls: How many operations a turn has.
+        clock: The nanoseconds that are measured. The thread's CPU time unless given: what other programs take of the
+            machine does not count.
+        shares: By what the calls of a slow contender are divided; 1 unless given.
 
     Returns:
-        Microseconds of CPU time for one operation, for each contender and round.
+        Microseconds, by the clock, for one operation, for each contender and round.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     order = random.Random(0)  # noqa: S311 - no secret; the same in every run
     for _ in range(rounds + 1):
         # Shuffled: whose turn it was before has filled the processor's caches, with what is of use or with what is not.
         for name in order.sample(list(contenders), len(contenders)):
-            samples[name].append(_turn(contenders[name](calls)) / calls)
+            share = max(1, calls // shares.get(name, 1))
+            samples[name].append(_turn(contenders[name](share), clock) / share)
     # The first round fills the library's own caches, and imports what is imported late.
     return {name: Series(tuple(figures[1:])) for name, figures in samples.items()}
 
 
-def _turn(batch: Batch) -> float:
+def _turn(batch: Batch, clock: Callable[[], int]) -> float:
     # As timeit does: a collection would be on the account of whoever is at work, not of whoever made it due.
     gc.collect()
     gc.disable()
     try:
-        # The thread's CPU time: what other programs take of the machine does not count.
-        start = time.thread_time_ns()
+        start = clock()
         batch()
-        elapsed = time.thread_time_ns() - start
+        elapsed = clock() - start
     finally:
         gc.enable()
     return elapsed / 1000
