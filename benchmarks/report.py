@@ -6,7 +6,8 @@ The JSON object has these members:
 - ``environment``: ``python``, ``system``, ``machine``, ``cpus``, ``load`` (of one minute, at the end), ``openssl`` and
   ``packages``, their versions by name;
 - ``results``: for each contender its ``name``, ``median``, ``q1``, ``q3``, ``min`` and ``max``; ``ratios``, by the name
-  of what it is compared with, round by round, each with ``median``, ``q1`` and ``q3``;
+  of what it is compared with, round by round, each with ``median``, ``q1`` and ``q3``; ``notes``, what it does and does
+  not do, in words;
 - ``bars``: what was to be reached: ``measure``, ``value``, ``must``, ``goal``, and in ``reached`` "goal", "must" or
   "nothing";
 - ``absent``: the contenders whose library is not installed.
@@ -39,17 +40,19 @@ class Row:
         name: The contender.
         figures: Its figures, in the unit of the report.
         ratios: Its figures divided by another contender's, by a name for that one.
+        notes: What it does and does not do, where that is not the same for all.
     """
 
     name: str
     figures: Series
     ratios: Mapping[str, Series] = attrs.field(factory=dict)
+    notes: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the members of a result."""
         spread = {"min": min(self.figures.samples), "max": max(self.figures.samples)}
         ratios = {name: _middle(ratio) for name, ratio in self.ratios.items()}
-        return {"name": self.name, **_middle(self.figures), **spread, "ratios": ratios}
+        return {"name": self.name, **_middle(self.figures), **spread, "ratios": ratios, "notes": self.notes}
 
 
 @attrs.frozen
@@ -140,9 +143,13 @@ def print_table(found: Mapping[str, Any]) -> None:
     table.add_column("contender", no_wrap=True)
     for heading in (f"median {unit}", "middle half", *(f"÷ {name}" for name in compared)):
         table.add_column(heading, justify="right", no_wrap=True)
+    noted = any(result["notes"] for result in found["results"])
+    if noted:
+        table.add_column("what it does")
     for result in found["results"]:
         ratios = (f"{result['ratios'][name]['median']:.2f}" for name in compared)
-        table.add_row(result["name"], f"{result['median']:,.1f}", f"{result['q1']:,.1f}-{result['q3']:,.1f}", *ratios)
+        figures = f"{result['median']:,.1f}", f"{result['q1']:,.1f}-{result['q3']:,.1f}"
+        table.add_row(result["name"], *figures, *ratios, *([result["notes"]] if noted else []))
     console.print(table)
     for bar in found["bars"]:
         console.print(
