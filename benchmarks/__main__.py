@@ -11,13 +11,21 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks import exchange, memory, peers, proof, scale, verify
+from benchmarks import exchange, importing, memory, peers, proof, scale, verify
 from benchmarks.report import plot, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-BENCHMARKS = {"proof": proof, "verify": verify, "exchange": exchange, "peers": peers, "scale": scale, "memory": memory}
+BENCHMARKS = {
+    "proof": proof,
+    "verify": verify,
+    "exchange": exchange,
+    "peers": peers,
+    "scale": scale,
+    "memory": memory,
+    "import": importing,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""How much memory the key of a session takes while the session is idle, and while it is in use.
+"""How much memory the key of a session takes while it is idle and while it is in use, and how much logins take.
 
 Each figure is taken in a process of its own: what another kind of key has left in the allocators must not serve it.
 """
@@ -16,15 +16,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Series
+from benchmarks.memory_logins import gone_by, in_flight
 from benchmarks.report import Bar, Report, Row
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUMMARY = "Memory of a session's key, idle and in use"
-HOW = "growth of a new process by so many keys, a tenth as many of the kinds that are slow to make"
-PACKAGES = ("passwordless-async", "cryptography")
+SUMMARY = "Memory of a session's key, idle and in use, and of logins"
+HOW = (
+    "growth of a new process by so many keys, a tenth as many of the kinds that are slow to make; by a 25th as many "
+    "logins in flight, whose answers the server holds back; by ten times as many that go by, once, with a canned "
+    "answer in place of the transport"
+)
+PACKAGES = ("passwordless-async", "aiohttp", "cryptography")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 100_000, "keys"
 
 _WARM_UP = 100  # keys that are made before the measurement
@@ -56,13 +61,32 @@ KINDS: dict[str, tuple[Callable[[], DPoPKey], int]] = {
 }
 
 
+# With TLS most of it is asyncio's own: a buffer of 256 KB for each connection.
+IN_FLIGHT, IN_FLIGHT_TLS, GONE_BY = "login in flight", "login in flight, TLS", "logins gone by, all of them"
+LOGINS: dict[str, Callable[[int], float]] = {
+    IN_FLIGHT: lambda keys: in_flight(max(1, keys // 25), _resident, tls=False),
+    IN_FLIGHT_TLS: lambda keys: in_flight(max(1, keys // 25), _resident, tls=True),
+    GONE_BY: lambda keys: gone_by(keys * 10, _resident),
+}
+
+
 def run(rounds: int, calls: int) -> Report:
-    """Measure each kind of key in as many processes as there are rounds."""
+    """Measure each kind of key in as many processes as there are rounds, and logins as well."""
     rows = []
-    for kind in KINDS:
-        grown = [_in_a_new_process(kind, calls) for _ in range(rounds)]
+    for kind in (*KINDS, *LOGINS):
+        # Minutes, of which the most counts anyway: once is enough.
+        times = 1 if kind == GONE_BY else rounds
+        grown = [_in_a_new_process(kind, calls) for _ in range(times)]
         rows += [Row(f"{kind}, {meter}", Series(tuple(each[meter] for each in grown))) for meter in grown[0]]
-    bars = [Bar("bytes of an idle session's key, resident", rows[0].figures, must=600, goal=300)]
+    figures = {row.name: row.figures for row in rows}
+    bars = [
+        Bar("bytes of an idle session's key, resident", figures[f"{IDLE}, resident"], must=600, goal=300),
+        Bar("bytes of a login in flight, resident", figures[f"{IN_FLIGHT}, resident"], must=65_536, goal=32_768),
+        Bar(
+            "bytes of a login in flight, TLS, resident", figures[f"{IN_FLIGHT_TLS}, resident"], must=65_536, goal=32_768
+        ),
+        Bar(f"bytes of {calls * 10:,} logins gone by", figures[f"{GONE_BY}, resident"], must=50e6, goal=10e6),
+    ]
     return Report("memory", SUMMARY, HOW, "bytes", PACKAGES, rows, bars)
 
 
@@ -75,6 +99,8 @@ def _in_a_new_process(kind: str, keys: int) -> dict[str, float]:
 
 def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:
     """Measure in this process: first its resident memory, then, by as many keys again, what Python allocates."""
+    if kind in LOGINS:
+        return {"resident": LOGINS[kind](keys)}
     make, divisor = KINDS[kind]
     count = max(1, keys // divisor)
     kept = [make() for _ in range(_WARM_UP)]

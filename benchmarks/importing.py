@@ -1,0 +1,49 @@
+"""How long it takes to import the library, beside aiohttp, which every user of it imports anyway."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+
+from benchmarks.measure import Series
+from benchmarks.report import Bar, Report, Row
+
+SUMMARY = "Importing the library, each time in a new process"
+HOW = "CPU time of the import statement, contenders in turns; compiled files are there"
+PACKAGES = ("passwordless-async", "aiohttp", "attrs", "cryptography", "joserfc")
+ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 21, 5, 1, "imports of each"
+
+AIOHTTP, OURS, CLIENT = (
+    "import aiohttp",
+    "import passwordless_async",
+    "from passwordless_async import PasswordlessClient",
+)
+_MEASURED = "import time; began = time.process_time_ns(); {}; print(time.process_time_ns() - began)"
+
+
+def run(rounds: int, calls: int) -> Report:
+    """Measure the statements in turns, shuffled."""
+    statements = [AIOHTTP, OURS, CLIENT]
+    samples: dict[str, list[float]] = {statement: [] for statement in statements}
+    order = random.Random(0)  # noqa: S311 - no secret; the same in every run
+    for _ in range(rounds + 1):
+        for statement in order.sample(statements, len(statements)):
+            samples[statement].append(sum(_milliseconds(statement) for _ in range(calls)) / calls)
+    # The first round compiles, and reads the files from the disk.
+    series = {statement: Series(tuple(figures[1:])) for statement, figures in samples.items()}
+    rows = [
+        Row(statement, figures, {"aiohttp": figures.over(series[AIOHTTP])}) for statement, figures in series.items()
+    ]
+    bars = [
+        Bar(f"{statement} ÷ {AIOHTTP}", series[statement].over(series[AIOHTTP]), must=1.35, goal=1.15)
+        for statement in (OURS, CLIENT)
+    ]
+    return Report("import", SUMMARY, HOW, "ms", PACKAGES, rows, bars)
+
+
+def _milliseconds(statement: str) -> float:
+    # In the directory that this was run from, so that it finds the same modules.
+    command = [sys.executable, "-c", _MEASURED.format(statement)]
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - a command of our own
+    return int(ended.stdout) / 1e6
