@@ -32,9 +32,7 @@ def run(rounds: int, calls: int) -> Report:
             samples[statement].append(sum(_milliseconds(statement) for _ in range(calls)) / calls)
     # The first round compiles, and reads the files from the disk.
     series = {statement: Series(tuple(figures[1:])) for statement, figures in samples.items()}
-    rows = [
-        Row(statement, figures, {"aiohttp": figures.over(series[AIOHTTP])}) for statement, figures in series.items()
-    ]
+    rows = [Row(name, figures, {"aiohttp": figures.over(series[AIOHTTP])}) for name, figures in series.items()]
     bars = [
         Bar(f"{statement} ÷ {AIOHTTP}", series[statement].over(series[AIOHTTP]), must=1.35, goal=1.15)
         for statement in (OURS, CLIENT)
