@@ -55,10 +55,10 @@ def run(rounds: int, calls: int) -> Report:
             }
         )
         series = interleaved(contenders, rounds=rounds, calls=calls, clock=time.process_time_ns)
-    bars = [Bar("exchange ÷ bare post of aiohttp", series[OURS].over(series[BARE]), must=1.7, goal=1.3)]
+    bars = [Bar("exchange ÷ bare aiohttp", series[OURS].over(series[BARE]), must=1.7, goal=1.3)]
     if f"{OURS}, uvloop" in series:
         both = series[f"{OURS}, uvloop"].over(series[f"{BARE}, uvloop"])
-        bars.append(Bar("exchange ÷ bare post of aiohttp, uvloop", both, must=1.7, goal=1.3))
+        bars.append(Bar("exchange ÷ bare aiohttp, uvloop", both, must=1.7, goal=1.3))
     rows = [Row(name, figures, {"bare": figures.over(series[BARE])}) for name, figures in series.items()]
     return Report("exchange", SUMMARY, f"{HOW}; {processors.how}", "µs", PACKAGES, rows, bars, absent)
 
