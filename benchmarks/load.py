@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     Operation = Callable[[], Awaitable[object]]
 
 OTP, SCOPE = "123456", "openid"
-USERS = [Email(f"user{number}@example.com") for number in range(1000)]
 
 _TIMEOUT = 60.0  # seconds; the server answers late on purpose
+
+
+def user(number: int) -> Email:
+    """Return a user; who is in flight twice with one code may be answered once."""
+    return Email(f"user{number}@example.com")
+
+
+USERS = [user(number) for number in range(1000)]
 
 
 def our_client(origin: str, *, session: ClientSession | None = None, in_flight: int = 512) -> PasswordlessClient:

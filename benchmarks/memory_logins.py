@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 from multidict import CIMultiDict
 
-from benchmarks.load import OTP, SCOPE, USERS, our_client
+from benchmarks.load import OTP, SCOPE, our_client, user
 from benchmarks.server import Server, allow_connections
-from passwordless_async import Email, Login
+from passwordless_async import Login
 from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ async def _in_flight(server: Server, logins: int, resident: Callable[[], int]) -
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=context)) as session,
         our_client(server.origin, session=session, in_flight=logins + _WARM_UP) as client,
     ):
-        await asyncio.gather(*(client.exchange(USERS[number], OTP, scope=SCOPE) for number in range(_WARM_UP)))
+        await asyncio.gather(*(client.exchange(user(number), OTP, scope=SCOPE) for number in range(_WARM_UP)))
         server.tell(delay=_HELD, reset=True)
         gc.collect()
         before = resident()
@@ -72,7 +72,7 @@ async def _in_flight(server: Server, logins: int, resident: Callable[[], int]) -
 
 
 def _start(client: PasswordlessClient, number: int) -> asyncio.Task[TokenSet]:
-    return asyncio.create_task(client.exchange(_user(number), OTP, scope=SCOPE))
+    return asyncio.create_task(client.exchange(user(number), OTP, scope=SCOPE))
 
 
 async def _until_held(server: Server, waiting: list[asyncio.Task[TokenSet]]) -> None:
@@ -103,7 +103,7 @@ async def _answer(_request: HttpRequest) -> HttpResponse:
 
 async def _drain(client: PasswordlessClient, logins: int, resident: Callable[[], int] = int) -> int:
     most = done = 0
-    each = (Login(_user(number), OTP) for number in range(logins))
+    each = (Login(user(number), OTP) for number in range(logins))
     async with aclosing(client.exchange_many(each, concurrency=_AT_ONCE)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
@@ -112,7 +112,3 @@ async def _drain(client: PasswordlessClient, logins: int, resident: Callable[[],
             if done % 1000 == 0 or done == logins:
                 most = max(most, resident())
     return most
-
-
-def _user(number: int) -> Email:
-    return Email(f"user{number}@example.com")

@@ -9,7 +9,7 @@ import time
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from benchmarks.load import OTP, SCOPE, USERS, our_client
+from benchmarks.load import OTP, SCOPE, our_client, user
 from benchmarks.measure import Series
 from benchmarks.report import Bar, Report, Row
 from benchmarks.server import Server, allow_connections, pinned
@@ -77,8 +77,10 @@ def _round(server: Server, calls: int, loop: Loop) -> dict[str, float]:
             server.tell(rotation=ROTATION, previous=previous, reset=True)
             runner.run(_exchange(server, calls, AT_ONCE))
             figures[f"{name}: requests for one"] = server.tell()["/oauth/token"] / calls
-        server.tell(delay=_late(calls), rotation=0)
+        server.tell(delay=_late(calls), rotation=0, reset=True)
         figures["late: seconds"], figures["late: CPU seconds"] = runner.run(_late_answers(server, calls))
+        if server.tell()["logins"] < calls // WAVES * WAVES:
+            raise RuntimeError("not every login was sent")
     return figures
 
 
@@ -108,4 +110,4 @@ async def _all(client: PasswordlessClient, calls: int, in_flight: int) -> None:
 
 
 def _logins(calls: int) -> Iterator[Login]:
-    return (Login(USERS[number % len(USERS)], OTP, scope=SCOPE) for number in range(calls))
+    return (Login(user(number), OTP, scope=SCOPE) for number in range(calls))
