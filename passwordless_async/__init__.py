@@ -27,7 +27,9 @@ from passwordless_async.dpop import (
 from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,
+    CircuitOpen,
     CodeExpired,
+    CoolingDown,
     InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
@@ -60,24 +62,39 @@ from passwordless_async.errors import (
     VerificationRequired,
     WrongCode,
 )
-from passwordless_async.identity import AuthSession, Email, Login, Phone
+from passwordless_async.identity import AuthSession, Email, Login, Phone, Start
 from passwordless_async.mfa import MfaState, MfaTokenSet
 from passwordless_async.mfa_client import MfaClient
 from passwordless_async.middleware import DPoPMiddleware
+from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
 from passwordless_async.session import UserSession
-from passwordless_async.tokens import Outcome, StartReceipt, TokenSet
+from passwordless_async.tokens import (
+    ClosingReport,
+    Orphan,
+    Outcome,
+    Progress,
+    StartOutcome,
+    StartReceipt,
+    TokenSet,
+)
 
 __all__ = [
+    "BULK",
+    "INTERACTIVE",
+    "TESTING",
     "AccessDenied",
     "Association",
     "AuthSession",
     "Authenticator",
     "AuthorizationPending",
     "CheckedProof",
+    "CircuitOpen",
     "ClientAuth",
     "ClientSecretBasic",
     "ClientSecretPost",
+    "ClosingReport",
     "CodeExpired",
+    "CoolingDown",
     "DPoPKey",
     "DPoPMiddleware",
     "DPoPVerifier",
@@ -108,19 +125,25 @@ __all__ = [
     "NotSenderConstrained",
     "NotSent",
     "OAuthError",
+    "Orphan",
     "Outcome",
     "OutcomeUnknown",
     "PasswordlessClient",
     "PasswordlessError",
     "PendingLink",
     "Phone",
+    "Policy",
     "PrivateKeyJwt",
+    "Profile",
+    "Progress",
     "ProofGenerator",
     "ProtocolError",
     "QuotaExceeded",
     "RateLimited",
     "ReplayStore",
     "SlowDown",
+    "Start",
+    "StartOutcome",
     "StartReceipt",
     "StoreError",
     "TemporarilyUnavailable",

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from joserfc import jwe
@@ -42,7 +43,7 @@ def sealing_key(key: object) -> SecretBytes:
 
 def concealed_keys(keys: object) -> Any:  # noqa: ANN401 - what it was given
     """Return a key, or several, so that no traceback shows them; anything else as it is."""
-    if isinstance(keys, list | tuple):
+    if isinstance(keys, Sequence) and not isinstance(keys, str | bytes | bytearray | memoryview):
         return tuple(conceal_bytes(key) for key in keys)
     return conceal_bytes(keys)
 

@@ -1,7 +1,7 @@
 """Many logins at once: read lazily, a bounded number in flight, outcomes in order of completion.
 
-The promises: memory depends on ``concurrency`` and not on the number of logins; one login's failure is an outcome; and
-whoever leaves the loop, by whatever door, leaves no task behind.
+The promises: memory depends on ``concurrency`` and not on the number of logins; one login's failure is an outcome;
+whoever leaves the loop, by whatever door, leaves no task behind; and an outcome that was not taken is not lost.
 """
 
 from __future__ import annotations
@@ -9,39 +9,83 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from passwordless_async.errors import PasswordlessError, UsageError
-from passwordless_async.identity import Login
-from passwordless_async.tokens import Outcome
+import attrs
+
+from passwordless_async import _clock
+from passwordless_async.errors import UsageError
+from passwordless_async.tokens import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from passwordless_async.tokens import TokenSet
+    from passwordless_async.errors import PasswordlessError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@attrs.frozen
+class Many(Generic[Item, Result]):
+    """How one of many is done, and what is made of it.
+
+    Attributes:
+        argument: The name of the argument that holds the items.
+        kind: What an item must be.
+        each: Does one; its failure is a part of what it gives.
+        failure: Tells why one failed; None where it did not.
+        untaken: Takes what was done when nobody was there any more to take it.
+    """
+
+    argument: str
+    kind: type[Item]
+    each: Callable[[Item], Awaitable[Result]]
+    failure: Callable[[Result], PasswordlessError | None]
+    untaken: Callable[[Result], Awaitable[None]]
+
+
+@attrs.define(eq=False)
+class _Count:
+    """Counts for the progress hook."""
+
+    hook: Callable[[Progress], None] | None
+    began: float = attrs.field(factory=_clock.monotonic)
+    begun: int = 0
+    done: int = 0
+    failed: int = 0
+
+    def end(self, *, failed: bool) -> None:
+        self.done += 1
+        self.failed += failed
+        if self.hook is not None:
+            self.hook(Progress(self.done, self.failed, self.begun - self.done, _clock.monotonic() - self.began))
 
 
 async def outcomes(
-    exchange: Callable[[Login], Awaitable[TokenSet]],
-    logins: Iterable[Login] | AsyncIterable[Login],
+    many: Many[Item, Result],
+    items: Iterable[Item] | AsyncIterable[Item],
     *,
     concurrency: int,
-) -> AsyncGenerator[Outcome, None]:
-    """Run an exchange for each login.
+    progress: Callable[[Progress], None] | None = None,
+) -> AsyncGenerator[Result, None]:
+    """Do each item.
 
     Args:
-        exchange: What exchanges one login.
-        logins: The logins; where reading them raises, what is in flight is finished before that is raised here.
+        many: How.
+        items: The items; where reading them raises, what is in flight is finished before that is raised here.
         concurrency: How many may be in flight, or finished and not yet taken.
+        progress: Is told how far it has come, each time one is taken; what it raises is raised here.
 
     Raises:
-        UsageError: ``logins`` holds something else than logins.
+        UsageError: ``items`` holds something else than items.
     """
-    finished: asyncio.Queue[Outcome | None] = asyncio.Queue()
+    finished: asyncio.Queue[Result | None] = asyncio.Queue()
     slots = asyncio.Semaphore(concurrency)
+    count = _Count(progress)
 
-    async def finish(login: Login) -> None:
-        finished.put_nowait(await _outcome(exchange, login))
+    async def finish(item: Item) -> None:
+        finished.put_nowait(await many.each(item))
 
     async def feed() -> Exception | None:
         failure = None
@@ -50,9 +94,10 @@ async def outcomes(
                 try:
                     await slots.acquire()
                     # Closed when it is left, so that a source that holds something open lets it go.
-                    async with aclosing(_each(logins)) as each:
-                        async for login in each:
-                            children.create_task(finish(login))
+                    async with aclosing(_each(many, items)) as each:
+                        async for item in each:
+                            count.begun += 1
+                            children.create_task(finish(item))
                             await slots.acquire()
                 except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised to the caller
                     failure = error
@@ -65,35 +110,39 @@ async def outcomes(
         while (outcome := await finished.get()) is not None:
             yield outcome
             slots.release()
+            # Not before: what it raises must not cost the outcome.
+            count.end(failed=many.failure(outcome) is not None)
         if (failure := await feeder) is not None:
             raise failure
     finally:
-        feeder.cancel()
-        await asyncio.wait([feeder])
+        await _end(many, feeder, finished)
 
 
-async def _each(logins: Iterable[Login] | AsyncIterable[Login]) -> AsyncGenerator[Login, None]:
-    if isinstance(logins, AsyncIterable):
-        source = aiter(logins)
+async def _end(many: Many[Any, Result], feeder: asyncio.Task[Any], finished: asyncio.Queue[Result | None]) -> None:
+    """End what is in flight, wait for what has left, and keep what nobody took."""
+    feeder.cancel()
+    await asyncio.wait([feeder])
+    while not finished.empty():
+        outcome = finished.get_nowait()
+        if outcome is not None:
+            await many.untaken(outcome)
+
+
+async def _each(many: Many[Item, Result], items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
+    if isinstance(items, AsyncIterable):
+        source = aiter(items)
         try:
-            async for login in source:
-                yield _login(login)
+            async for item in source:
+                yield _checked(many, item)
         finally:
             if isinstance(source, AsyncGenerator):
                 await source.aclose()
     else:
-        for login in logins:
-            yield _login(login)
+        for item in items:
+            yield _checked(many, item)
 
 
-def _login(value: object) -> Login:
-    if not isinstance(value, Login):
-        raise UsageError("logins", f"must hold Login values, not {type(value).__name__}")
+def _checked(many: Many[Item, Any], value: object) -> Item:
+    if not isinstance(value, many.kind):
+        raise UsageError(many.argument, f"must hold {many.kind.__name__} values, not {type(value).__name__}")
     return value
-
-
-async def _outcome(exchange: Callable[[Login], Awaitable[TokenSet]], login: Login) -> Outcome:
-    try:
-        return Outcome(login, tokens=await exchange(login))
-    except PasswordlessError as error:
-        return Outcome(login, error=error)

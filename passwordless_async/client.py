@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from passwordless_async import _check, bulk, flow
+import attrs
+
+from passwordless_async import _check, flow
 from passwordless_async._origin import origin_of
-from passwordless_async._secret import always_printable, conceal, hide
+from passwordless_async._secret import Secret, always_printable, conceal, hide
 from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
+from passwordless_async.auth0.link import PendingLink
+from passwordless_async.bulk import Many, outcomes
+from passwordless_async.dispatch import ABOUT_ONE_CALLER, Dispatcher
 from passwordless_async.dpop import NonceCache
-from passwordless_async.identity import Login, user
+from passwordless_async.errors import (
+    CodeExpired,
+    OutcomeUnknown,
+    PasswordlessError,
+    RateLimited,
+    TooManyAttempts,
+    UsageError,
+)
+from passwordless_async.events import Operation
+from passwordless_async.exchanges import Exchanges, Orphans, Presented
+from passwordless_async.identity import AuthSession, Login, Start, user
 from passwordless_async.mfa_client import MfaClient
-from passwordless_async.quota import ColdStart, SingleFlight
+from passwordless_async.profile import INTERACTIVE, Profile
+from passwordless_async.quota import SingleFlight, StartRules
 from passwordless_async.session import LINGER, Renewals, Spent, UserSession, was_replaced
-from passwordless_async.tokens import TokenSet
-from passwordless_async.transport import Transport, drive
+from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
+from passwordless_async.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self
 
     from aiohttp import ClientResponse, ClientSession
-    from yarl import URL
 
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
-    from passwordless_async.auth0.link import PendingLink
     from passwordless_async.dpop import DPoPKey
+    from passwordless_async.events import OnEvent
+    from passwordless_async.exchanges import OnOrphan
     from passwordless_async.flow import Flow
-    from passwordless_async.identity import AuthSession, Email, Phone
+    from passwordless_async.identity import Email, Phone
+    from passwordless_async.profile import Policy
     from passwordless_async.session import OnRefresh
-    from passwordless_async.tokens import Outcome, StartReceipt
-    from passwordless_async.wire import HttpRequest, HttpResponse
+    from passwordless_async.tokens import Progress, StartReceipt
 
 T = TypeVar("T")
-
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 @always_printable
@@ -56,8 +71,11 @@ class PasswordlessClient:
             a confidential one.
         session: A session whose connections are to be used; its cookies, default headers and middlewares are not,
             and it is not closed. One is made and closed unless given.
-        timeout: Seconds for one transmission, from the connection to the end of the answer; a person is waiting.
-        max_in_flight: How many logins may be on the wire at once; more wait here, before their proof is signed.
+        profile: How to behave under load and in trouble: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
+            them with other numbers.
+        on_event: Is told what happens, to make metrics of: see :mod:`passwordless_async.events`.
+        on_orphan: Is given, and awaited where it is a coroutine function, what became of a login or refresh that had
+            left when the last one who waited for it was cancelled. Without it the tokens of such a login are revoked.
         nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
             given.
         id_token_algorithms: What ID tokens may be signed with: some of RS256, PS256, ES256 and, for an application
@@ -68,15 +86,16 @@ class PasswordlessClient:
         UsageError: An argument is not of its form.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a client is made of, each with its default
         self,
         domain: str,
         client_id: str,
         *,
         client_auth: ClientAuth = NoClientAuth(),  # noqa: B008 - a frozen value
         session: ClientSession | None = None,
-        timeout: float = 10.0,
-        max_in_flight: int = 512,
+        profile: Profile = INTERACTIVE,
+        on_event: OnEvent | None = None,
+        on_orphan: OnOrphan | None = None,
         nonces: NonceCache | None = None,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
@@ -85,20 +104,24 @@ class PasswordlessClient:
             Application(domain, client_id, client_auth, id_token_algorithms),
             NonceCache() if nonces is None else nonces,
         )
-        self._transport = Transport(
-            session,
-            timeout=_check.seconds("timeout", timeout),
-            ssl=client_auth.context if isinstance(client_auth, TlsClientAuth) else None,
+        if not isinstance(profile, Profile):
+            raise UsageError("profile", f"must be a Profile, not {type(profile).__name__}")
+        self._profile = profile
+        context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
+        self._transport = Transport(session, timeout=profile.timeout, ssl=context)
+        self._dispatcher = Dispatcher(self._tenant, self._transport, profile, on_event)
+        self._run = self._dispatcher.run
+        self._starts = StartRules(cool_down=profile.cool_down, per_hour=profile.starts_per_hour)
+        self._orphans = Orphans(on_orphan, self.revoke, self._dispatcher.tell)
+        self._exchanges = Exchanges(self._orphans)
+        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(
+            linger=LINGER, lingers=was_replaced, orphaned=self._orphaned_refresh
         )
-        # No more than the pool has connections: a proof must not be signed and then wait for one.
-        self._slots = asyncio.Semaphore(min(_check.positive("max_in_flight", max_in_flight), self._transport.limit))
-        self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
-        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(linger=LINGER, lingers=was_replaced)
-        self._scopes: dict[Spent, str | None] = {}
         self._renewals = Renewals(self.refresh)
-        self._cold = ColdStart()
         self._api_nonces = NonceCache()
-        self._mfa = MfaClient(self._tenant, proven=self._run, plain=self._run_unproven)
+        self._mfa = MfaClient(
+            self._tenant, run=partial(self._run, operation=Operation.MFA), orphaned=self._orphaned_factor
+        )
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -109,13 +132,28 @@ class PasswordlessClient:
     ) -> None:
         await self.aclose()
 
-    async def aclose(self) -> None:
-        """Close the connections; closing twice does nothing."""
-        await self._fetches.aclose()
-        await self._renewals.aclose()
-        await self._refreshes.aclose()
-        await self._mfa.aclose()
+    async def aclose(self, *, grace: float | None = None) -> ClosingReport:
+        """Finish what has left, and close the connections; closing twice does nothing.
+
+        What has not left ends at once: whoever waits for it gets :class:`NotSent`. What has left and is not answered
+        in time ends with :class:`OutcomeUnknown`.
+
+        Args:
+            grace: Seconds for what has left; the profile's unless given.
+
+        Returns:
+            What had to be abandoned.
+        """
+        grace = self._profile.grace if grace is None else _check.at_least_zero("grace", grace)
+        async with asyncio.TaskGroup() as closing:
+            renewals = closing.create_task(self._renewals.aclose(grace=grace))
+            exchanges = closing.create_task(self._exchanges.aclose(grace=grace))
+            refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
+            factors = closing.create_task(self._mfa.aclose(grace=grace))
+        await renewals
+        await self._dispatcher.aclose()
         await self._transport.aclose()
+        return ClosingReport(exchanges.result(), len(refreshes.result()), factors.result())
 
     @property
     def issuer(self) -> str:
@@ -156,13 +194,16 @@ class PasswordlessClient:
 
         Raises:
             UsageError: An argument is not of its form; nothing was sent.
+            CoolingDown: The user was sent a code just now; nothing was sent.
+            QuotaExceeded: There is no room in the quota in time; nothing was sent.
             OAuthError: The service refused.
             MalformedAnswer: The answer is not what the protocol allows.
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came; a code may be on its way.
         """
         captcha = conceal(captcha)
-        starting = flow.start(
+        make = partial(
+            flow.start,
             self._tenant,
             user("who", who),
             send=send,
@@ -171,7 +212,7 @@ class PasswordlessClient:
             captcha=captcha,
             auth_params=auth_params,
         )
-        return await self._run_unproven(starting)
+        return await self._start(make, who, forwarded_for)
 
     async def start_link(
         self,
@@ -201,18 +242,18 @@ class PasswordlessClient:
         Raises:
             As :meth:`start`.
         """
-        return await self._run_unproven(
-            flow.start_link(
-                self._tenant,
-                who,
-                redirect_uri=redirect_uri,
-                scope=scope,
-                audience=audience,
-                key=key,
-                language=language,
-                forwarded_for=forwarded_for,
-            )
+        make = partial(
+            flow.start_link,
+            self._tenant,
+            who,
+            redirect_uri=redirect_uri,
+            scope=scope,
+            audience=audience,
+            key=key,
+            language=language,
+            forwarded_for=forwarded_for,
         )
+        return await self._start(make, who, forwarded_for)
 
     async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
         """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
@@ -228,7 +269,13 @@ class PasswordlessClient:
             As :meth:`exchange` for the rest.
         """
         callback_url = conceal(callback_url)
-        return await self._run(flow.exchange_link(self._tenant, pending, callback_url))
+        make = partial(flow.exchange_link, self._tenant, pending, callback_url)
+        if not isinstance(pending, PendingLink):
+            raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
+        presented = Presented(pending.who, Secret(callback_url), pending)
+        return await self._exchanges.run(
+            presented, lambda flight: self._run(make, Operation.EXCHANGE, proven=True, flight=flight)
+        )
 
     async def start_database(
         self,
@@ -254,7 +301,8 @@ class PasswordlessClient:
         Raises:
             As :meth:`start`.
         """
-        starting = flow.start_database(
+        make = partial(
+            flow.start_database,
             self._tenant,
             user("who", who),
             connection=connection,
@@ -262,7 +310,31 @@ class PasswordlessClient:
             delivery_method=delivery_method,
             forwarded_for=forwarded_for,
         )
-        return await self._run_unproven(starting)
+        return await self._start(make, who, forwarded_for)
+
+    def start_many(
+        self,
+        starts: Iterable[Start] | AsyncIterable[Start],
+        *,
+        concurrency: int = 64,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> AsyncGenerator[StartOutcome, None]:
+        """Ask for codes for many users.
+
+        Args:
+            starts: The users, read lazily.
+            concurrency: As for :meth:`exchange_many`.
+            progress: As for :meth:`exchange_many`.
+
+        Returns:
+            As :meth:`exchange_many`, with the outcome of each start.
+
+        Raises:
+            As :meth:`exchange_many`.
+        """
+        concurrency = _check.positive("concurrency", concurrency)
+        many = Many("starts", Start, self._start_one, lambda outcome: outcome.error, _nothing_to_keep)
+        return outcomes(many, starts, concurrency=concurrency, progress=progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
         self,
@@ -278,6 +350,10 @@ class PasswordlessClient:
         forwarded_for: IpAddress | None = None,
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
+
+        Where the same code of the same user is exchanged twice at once, it is presented once and both get the tokens;
+        two codes of one user go one after the other. An exchange that has left when its caller is cancelled ends all
+        the same, and its tokens go to ``on_orphan``.
 
         Args:
             who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` gave.
@@ -300,6 +376,7 @@ class PasswordlessClient:
             NotSenderConstrained: The tokens that came back are not bound to the key; they were thrown away.
             InvalidIdToken: The ID token failed a check; the tokens were thrown away.
             MalformedAnswer: The answer is not what the protocol allows.
+            QuotaExceeded: There is no room in the quota in time; nothing was sent.
             NotSent: Nothing of the login left this machine.
             OutcomeUnknown: The code left and no usable answer came: it may be spent.
         """
@@ -314,25 +391,33 @@ class PasswordlessClient:
             max_age=max_age,
             key=key,
         )
-        return await self._exchange(login, forwarded_for)
+        return await self._exchange(login, forwarded_for, policy=self._profile.single)
 
     def exchange_many(
-        self, logins: Iterable[Login] | AsyncIterable[Login], *, concurrency: int = 256
+        self,
+        logins: Iterable[Login] | AsyncIterable[Login],
+        *,
+        concurrency: int = 256,
+        progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
-        """Exchange many codes at once.
+        """Exchange many codes at once, as patiently as the profile says for ``many``.
 
         Args:
             logins: The logins, read lazily.
             concurrency: How many may be in flight at once, or finished and not yet taken.
+            progress: Is told how far it has come, after each outcome that was taken.
 
         Returns:
             An outcome for each login, in order of completion. A login that fails is an outcome with an error.
-            Leave the loop early with ``contextlib.aclosing``, and everything in flight has ended when it is left.
+            Leave the loop early with ``contextlib.aclosing``, and everything in flight has ended when it is left: what
+            had not left is not sent, and what had ends, its tokens given to ``on_orphan``.
 
         Raises:
             UsageError: ``concurrency`` is below 1, or ``logins`` holds something else than logins.
         """
-        return bulk.outcomes(self._exchange, logins, concurrency=_check.positive("concurrency", concurrency))
+        concurrency = _check.positive("concurrency", concurrency)
+        many = Many("logins", Login, self._exchange_one, lambda outcome: outcome.error, self._untaken)
+        return outcomes(many, logins, concurrency=concurrency, progress=progress)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
@@ -354,18 +439,18 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: The refresh token left and no usable answer came: it may be spent.
         """
-        refreshing = flow.refresh(self._tenant, tokens, scope=scope)
         flow.own_key(self._tenant, tokens)
+        make = partial(self._run, partial(flow.refresh, self._tenant, tokens, scope=scope), Operation.REFRESH)
         if tokens.refresh_token is None:
-            return await self._run(refreshing)
+            return await make(proven=True)
         spent = (tokens.refresh_token, tokens.key.thumbprint)
-        if spent in self._refreshes and self._scopes.get(spent) != scope:
+        asked = self._refreshes.about(spent)
+        if asked is not None and asked.scope != scope:
             # Under way for another scope, or done: its refresh token goes on, this one must not be sent again.
-            return await self.refresh(await self._refreshes.run(spent, lambda: self._run(refreshing)), scope=scope)
-        if spent not in self._refreshes:
-            self._scopes = {known: asked for known, asked in self._scopes.items() if known in self._refreshes}
-            self._scopes[spent] = scope
-        return await self._refreshes.run(spent, lambda: self._run(refreshing))
+            before = await self._refreshes.run(spent, lambda flight: make(proven=True, flight=flight))
+            return await self.refresh(before, scope=scope)
+        asked = Refreshed(scope, tokens)
+        return await self._refreshes.run(spent, lambda flight: make(proven=True, flight=flight), about=asked)
 
     async def revoke(self, tokens: TokenSet) -> None:
         """Revoke the refresh token and, at the service, the session that it stands for: the logout (RFC 7009).
@@ -377,10 +462,9 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
-        revoking = flow.revoke(self._tenant, tokens)
         if isinstance(tokens, TokenSet):
             self._refreshes.forget(lambda spent, kept: tokens.refresh_token in {spent[0], kept.refresh_token})
-        await self._run_unproven(revoking)
+        await self._run(partial(flow.revoke, self._tenant, tokens), Operation.REVOKE)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
@@ -395,7 +479,7 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
-        return await self._run(flow.userinfo(self._tenant, tokens))
+        return await self._run(partial(flow.userinfo, self._tenant, tokens), Operation.USERINFO, proven=True)
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Make a session that calls APIs for one user and refreshes the tokens on its own.
@@ -449,33 +533,90 @@ class PasswordlessClient:
         """
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 
-    async def _exchange(self, login: Login, forwarded_for: IpAddress | None = None) -> TokenSet:
-        return await self._run(flow.exchange(self._tenant, login, forwarded_for=forwarded_for))
-
-    async def _run_unproven(self, unproven: Flow[T]) -> T:
-        async with self._slots:
-            return await drive(unproven, self._transport.send)
-
-    async def _run(self, proven: Flow[T]) -> T:
-        # The slot comes before the proof is signed: a proof must not age in a queue.
-        async with self._slots, self._cold.turn() as answered:
-
-            async def send(request: HttpRequest) -> HttpResponse:
-                if request.shareable:
-                    return await self._fetches.run(request.url, lambda: self._fetch(request))
-                response = await self._transport.send(request)
-                answered(response.status < _SERVER_ERROR and response.status != _TOO_MANY_REQUESTS)
-                return response
-
-            return await drive(proven, send)
-
-    async def _fetch(self, request: HttpRequest) -> HttpResponse:
+    async def _start(
+        self,
+        make: Callable[[], Flow[T]],
+        who: Email | Phone,
+        address: IpAddress | None,
+        policy: Policy | None = None,
+    ) -> T:
+        self._starts.begin(user("who", who), address)
         try:
-            return await self._transport.send(request)
-        finally:
-            # In the flight, not in those who wait for it: whoever comes between the two would start another flight.
-            self._tenant.keys.search_ended()
+            return await self._run(make, Operation.START, policy=policy)
+        except BaseException as error:
+            # A code may be on its way only where the request has left and nobody said no.
+            if not isinstance(error, OutcomeUnknown | asyncio.CancelledError):
+                self._starts.undo(who)
+            if isinstance(error, RateLimited) and (error.retry_after or 0.0) > ABOUT_ONE_CALLER:
+                self._starts.bar(address, error.retry_after or 0.0)
+            raise
+
+    async def _start_one(self, start: Start) -> StartOutcome:
+        make = partial(flow.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for)
+        try:
+            return StartOutcome(
+                start, receipt=await self._start(make, start.who, start.forwarded_for, self._profile.many)
+            )
+        except PasswordlessError as error:
+            return StartOutcome(start, error=error)
+
+    async def _exchange(
+        self, login: Login, forwarded_for: IpAddress | None = None, *, policy: Policy, stay: bool = False
+    ) -> TokenSet:
+        make = partial(flow.exchange, self._tenant, login, forwarded_for=forwarded_for)
+        presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
+        try:
+            tokens = await self._exchanges.run(
+                presented,
+                lambda flight: self._run(make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight),
+                stay=stay,
+            )
+        except (CodeExpired, TooManyAttempts):
+            self._started_over(login.who)
+            raise
+        self._started_over(login.who)
+        return tokens
+
+    def _started_over(self, who: Email | Phone | AuthSession) -> None:
+        """Let the user be sent another code at once: the one that was sent is of no more use."""
+        self._starts.undo(who.who if isinstance(who, AuthSession) else who)
+
+    async def _exchange_one(self, login: Login) -> Outcome:
+        try:
+            return Outcome(login, tokens=await self._exchange(login, policy=self._profile.many, stay=True))
+        except PasswordlessError as error:
+            return Outcome(login, error=error)
+
+    async def _untaken(self, outcome: Outcome) -> None:
+        if outcome.tokens is not None:
+            login = outcome.login
+            await self._orphans.take(Operation.EXCHANGE, outcome.tokens, who=login.who, tag=login.tag)
+
+    async def _orphaned_refresh(self, asked: Refreshed, result: TokenSet | PasswordlessError) -> None:
+        await self._orphans.take(Operation.REFRESH, result, spent=asked.tokens)
+
+    async def _orphaned_factor(
+        self, who: Email | Phone | AuthSession | None, result: TokenSet | PasswordlessError
+    ) -> None:
+        await self._orphans.take(Operation.MFA, result, who=who)
 
     def __repr__(self) -> str:
         application = self._tenant.application
         return f"<PasswordlessClient {application.client_id} at {application.origin}>"
+
+
+@attrs.frozen
+class Refreshed:
+    """What a refresh is about.
+
+    Attributes:
+        scope: The scope that is asked for.
+        tokens: The tokens that are refreshed.
+    """
+
+    scope: str | None
+    tokens: TokenSet
+
+
+async def _nothing_to_keep(_outcome: StartOutcome) -> None:
+    return None

@@ -30,8 +30,10 @@
     │   └── MalformedAnswer        the answer is not what the protocol allows
     ├── TransportError             no answer
     │   ├── NotSent                the request never left; safe to try again
+    │   │   └── CircuitOpen        the server is failing, so it was not asked (retry_after)
     │   └── OutcomeUnknown         it may have been processed; the code may be spent
-    ├── QuotaExceeded              the local quota has no room in time; nothing was sent
+    ├── QuotaExceeded              the local quota has no room in time; nothing was sent (retry_after)
+    │   └── CoolingDown            the user was sent a code just now; another would kill it
     └── StoreError                 tokens or keys could not be kept or found
         ├── KeyMissing             the tokens have lost their key
         ├── KeyMismatch            the key at hand is not the one the tokens are bound to
@@ -368,6 +370,21 @@ class NotSent(TransportError):
     advice = "Try again: nothing was sent."
 
 
+class CircuitOpen(NotSent):
+    """The server has failed several times in a row, so it was not asked: nothing is spent.
+
+    Attributes:
+        retry_after: Seconds until it is asked again.
+    """
+
+    code = "circuit_open"
+    advice = "Try again after retry_after seconds: the service is failing."
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("nothing was sent: the server has failed several times in a row")
+        self.retry_after = retry_after
+
+
 class OutcomeUnknown(TransportError):
     """The request left and no usable answer came: it may have been processed, and a code may be spent.
 
@@ -384,11 +401,33 @@ class OutcomeUnknown(TransportError):
 
 
 class QuotaExceeded(PasswordlessError):
-    """The local quota has no room within the deadline; nothing was sent."""
+    """The quota has no room within the time that the call may wait; nothing was sent.
+
+    Attributes:
+        retry_after: Seconds until there may be room; None: not known.
+    """
 
     code = "quota_exceeded"
     retryable = True
-    advice = "Try again later, or raise the quota."
+    advice = "Try again after retry_after seconds, or raise the quota."
+
+    def __init__(self, problem: str, *, retry_after: float | None = None) -> None:
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class CoolingDown(QuotaExceeded):
+    """The user was sent a code just now, and another one would kill it; nothing was sent.
+
+    Attributes:
+        retry_after: Seconds until another code may be asked for.
+    """
+
+    code = "cooling_down"
+    advice = "Let the user type the code that was sent; offer another after retry_after seconds."
+
+    def __init__(self, *, retry_after: float) -> None:
+        super().__init__("a code was asked for just now, and a new one would kill it", retry_after=retry_after)
 
 
 class StoreError(PasswordlessError):

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from passwordless_async.auth0.mfa_values import Association
+    from passwordless_async.errors import PasswordlessError
     from passwordless_async.flow import Flow, Tenant
+    from passwordless_async.identity import AuthSession
     from passwordless_async.mfa import MfaState, MfaTokenSet
+    from passwordless_async.quota import Flight
+
+    Orphaned = Callable[[Email | Phone | AuthSession | None, MfaTokenSet | PasswordlessError], Awaitable[None]]
 
 T = TypeVar("T")
 
@@ -33,8 +38,16 @@ _MAX_RECOVERY_CODE = 256  # characters; the service's have 24
 class Run(Protocol):
     """Runs a flow to its end."""
 
-    def __call__(self, flow: Flow[T], /) -> Awaitable[T]:
-        """Run it."""
+    def __call__(
+        self, make: Callable[[], Flow[T]], /, *, proven: bool = False, flight: Flight[Any] | None = None
+    ) -> Awaitable[T]:
+        """Run it.
+
+        Args:
+            make: Makes the flow, for each try anew.
+            proven: Whether its requests carry proofs.
+            flight: Learns what has left.
+        """
 
 
 class MfaClient:
@@ -52,18 +65,19 @@ class MfaClient:
     - ``OutcomeUnknown``: the request left and no usable answer came
     """
 
-    def __init__(self, tenant: Tenant, *, proven: Run, plain: Run) -> None:
+    def __init__(self, tenant: Tenant, *, run: Run, orphaned: Orphaned) -> None:
         self._tenant = tenant
-        self._proven = proven
-        self._plain = plain
+        self._run = run
         self._pace = Pace()
-        self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(linger=_LINGER)
+        self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(
+            linger=_LINGER, orphaned=orphaned
+        )
         self._associations: SingleFlight[tuple[Any, ...], Association] = SingleFlight(linger=_LINGER)
 
     async def authenticators(self, state: MfaState) -> tuple[Authenticator, ...]:
         """List the factors of the user, in the service's order."""
         state = hide(state)
-        return await self._plain(flow.mfa.authenticators(self._tenant, state))
+        return await self._run(lambda: flow.mfa.authenticators(self._tenant, state))
 
     async def challenge(
         self,
@@ -85,13 +99,9 @@ class MfaClient:
         named = authenticator.id if isinstance(authenticator, Authenticator) else authenticator
         if types is None:
             types = types_of(state, authenticator)
-        asking = flow.mfa.challenge(
-            self._tenant,
-            state,
-            types=each_of("types", types, ChallengeType),
-            authenticator_id=None if named is None else _check.text("authenticator", named, at_most=512),
-        )
-        return await self._plain(asking)
+        kinds = each_of("types", types, ChallengeType)
+        chosen = None if named is None else _check.text("authenticator", named, at_most=512)
+        return await self._run(lambda: flow.mfa.challenge(self._tenant, state, types=kinds, authenticator_id=chosen))
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
         """Finish the login with the code of an authenticator app.
@@ -213,9 +223,10 @@ class MfaClient:
             channels = ("sms",) if phone is not None else ("email",) if email is not None else ("auth0",)
         given = each_of("channels", channels, OobChannel) if channels is not None else ()
 
-        def run() -> Awaitable[Association]:
-            return self._plain(
-                flow.mfa.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email)
+        def run(flight: Flight[Association]) -> Awaitable[Association]:
+            return self._run(
+                lambda: flow.mfa.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
+                flight=flight,
             )
 
         return await self._associations.run((state.mfa_token, state.jkt, kinds, given, phone, email), run)
@@ -223,15 +234,22 @@ class MfaClient:
     async def _verify(self, state: MfaState, grant_type: str, **fields: Secret | None) -> MfaTokenSet:
         flow.mfa.own_state(self._tenant, state)
         # By the key too: nobody gets tokens who has the mfa_token alone.
-        flight = (grant_type, state.mfa_token, state.jkt, *fields.values())
-        return await self._verifications.run(
-            flight, lambda: self._proven(flow.mfa.verify(self._tenant, state, grant_type, fields))
-        )
+        factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
 
-    async def aclose(self) -> None:
-        """End what is under way and forget what lingers."""
-        await self._verifications.aclose()
-        await self._associations.aclose()
+        def run(flight: Flight[MfaTokenSet]) -> Awaitable[MfaTokenSet]:
+            return self._run(
+                lambda: flow.mfa.verify(self._tenant, state, grant_type, fields), proven=True, flight=flight
+            )
+
+        return await self._verifications.run(factor, run, about=state.who)
+
+    async def aclose(self, *, grace: float = 0.0) -> int:
+        """End what is under way, what has left after so many seconds, and forget what lingers.
+
+        Returns:
+            How many factors had left and were abandoned.
+        """
+        return len(await self._verifications.aclose(grace=grace)) + len(await self._associations.aclose(grace=grace))
 
     def __repr__(self) -> str:
         return f"<MfaClient {self._tenant.application.client_id} at {self._tenant.application.origin}>"

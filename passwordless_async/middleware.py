@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _SMALL_BODY = 16_384
 _DRAIN = 0.5  # seconds that the rest of a challenge is waited for
 _HTTP_OF = {"ws": "http", "wss": "https"}
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
 
 
 class TokenSource(Protocol):
@@ -149,7 +148,7 @@ class DPoPMiddleware:
             while True:
                 request.headers["DPoP"] = proof
                 response = await handler(request)
-                answered(response.status < _SERVER_ERROR and response.status != _TOO_MANY_REQUESTS)
+                answered(response.status)
                 try:
                     proof = proving.send(_head(response))
                 except StopIteration:

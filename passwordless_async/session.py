@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async.dpop import NonceCache
+    from passwordless_async.quota import Flight
     from passwordless_async.tokens import TokenSet
 
     OnRefresh = Callable[[TokenSet], Awaitable[None] | None]
@@ -29,7 +30,6 @@ _EARLY = 30
 # Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
 # it must not send it: the service takes a second use for theft and ends the session.
 LINGER = 30.0
-_GRACE = 5.0  # seconds that a closing client gives a handover
 _DOUBTFUL = 10_000  # refresh tokens of unknown fate that are remembered
 
 
@@ -67,9 +67,13 @@ class Renewals:
         spent = (stale.refresh_token, stale.key.thumbprint)
         if spent in self._doubtful:
             raise OutcomeUnknown("the refresh token left before and no answer came: it was not sent again")
-        return await self._handovers.run(spent, lambda: self._hand_over(spent, stale, on_refresh))
+        return await self._handovers.run(spent, lambda flight: self._hand_over(flight, spent, stale, on_refresh))
 
-    async def _hand_over(self, spent: Spent, stale: TokenSet, on_refresh: OnRefresh) -> TokenSet:
+    async def _hand_over(
+        self, flight: Flight[TokenSet], spent: Spent, stale: TokenSet, on_refresh: OnRefresh
+    ) -> TokenSet:
+        # Never called back: the tokens are handed over though the one who asked for them has gone.
+        flight.left = True
         try:
             renewed = await self._refresh(stale)
         except OutcomeUnknown:
@@ -82,9 +86,9 @@ class Renewals:
             await kept
         return renewed
 
-    async def aclose(self) -> None:
-        """Give handovers under way a moment, and end them."""
-        await self._handovers.aclose(grace=_GRACE)
+    async def aclose(self, *, grace: float) -> None:
+        """Give handovers under way so many seconds, and end them."""
+        await self._handovers.aclose(grace=grace)
 
 
 class UserSession:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.errors import PasswordlessError
-    from passwordless_async.identity import Email, Login, Phone
+    from passwordless_async.identity import AuthSession, Email, Login, Phone, Start
 
 
 @attrs.frozen
@@ -82,3 +82,69 @@ class Outcome:
     login: Login
     tokens: TokenSet | None = None
     error: PasswordlessError | None = None
+
+
+@attrs.frozen
+class Orphan:
+    """What became of a login or a refresh that nobody waited for any more: it had left, so it was not ended.
+
+    Attributes:
+        who: The user; None where a refresh is meant.
+        tokens: The tokens; None where it failed.
+        error: Why it failed; None where it did not.
+        tag: The caller's own, of a :class:`~passwordless_async.Login` that had one.
+        spent: The tokens that were refreshed; None where a login is meant.
+    """
+
+    who: Email | Phone | AuthSession | None
+    tokens: TokenSet | None = None
+    error: PasswordlessError | None = None
+    tag: Any = attrs.field(default=None, eq=False)
+    spent: TokenSet | None = None
+
+
+@attrs.frozen
+class StartOutcome:
+    """What became of one start: a receipt or an error, never both.
+
+    Attributes:
+        start: What was asked for, with its ``tag``.
+        receipt: That the service took it; None where it failed.
+        error: Why it failed; None where it did not.
+    """
+
+    start: Start
+    receipt: StartReceipt | None = None
+    error: PasswordlessError | None = None
+
+
+@attrs.frozen
+class Progress:
+    """How far many logins, or starts, have come.
+
+    Attributes:
+        done: How many have ended, failed ones included.
+        failed: How many of them failed.
+        in_flight: How many are under way.
+        seconds: Since the first was begun.
+    """
+
+    done: int
+    failed: int
+    in_flight: int
+    seconds: float
+
+
+@attrs.frozen
+class ClosingReport:
+    """What a client that was closed had to abandon: nobody knows what became of it.
+
+    Attributes:
+        exchanges: The users whose codes had left and were not answered within the grace period.
+        refreshes: How many refreshes, likewise.
+        factors: How many second factors, likewise.
+    """
+
+    exchanges: tuple[Email | Phone | AuthSession, ...] = ()
+    refreshes: int = 0
+    factors: int = 0

@@ -5,19 +5,32 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passwordless_async import Email, Login, NotSent, Outcome, PasswordlessClient, TokenSet, UsageError, WrongCode
+from passwordless_async import (
+    TESTING,
+    Email,
+    Login,
+    NotSent,
+    Outcome,
+    PasswordlessClient,
+    PasswordlessError,
+    TokenSet,
+    UsageError,
+    WrongCode,
+    bulk,
+)
 from passwordless_async._secret import Secret
-from passwordless_async.bulk import outcomes
 from passwordless_async.dpop import DPoPKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+
+    from passwordless_async import Progress
 
 KEY = DPoPKey.generate()
 
@@ -28,6 +41,28 @@ def login(number: int) -> Login:
 
 def tokens(of: Login) -> TokenSet:
     return TokenSet(Secret(f"token-{of.tag}"), "DPoP", None, "", None, None, None, KEY)
+
+
+async def left_alone(_outcome: Outcome) -> None:
+    return None
+
+
+def outcomes(
+    exchange: Callable[[Login], Awaitable[TokenSet]],
+    logins: Any,
+    *,
+    concurrency: int,
+    untaken: Callable[[Outcome], Awaitable[None]] = left_alone,
+    progress: Callable[[Progress], None] | None = None,
+) -> AsyncGenerator[Outcome, None]:
+    async def each(of: Login) -> Outcome:
+        try:
+            return Outcome(of, tokens=await exchange(of))
+        except PasswordlessError as error:
+            return Outcome(of, error=error)
+
+    many = bulk.Many("logins", Login, each, lambda outcome: outcome.error, untaken)
+    return bulk.outcomes(many, logins, concurrency=concurrency, progress=progress)
 
 
 class Exchange:
@@ -242,7 +277,7 @@ async def test_something_else_than_a_login_is_refused():
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "8", None])
 async def test_concurrency_must_be_a_number_of_one_or_more(concurrency: object):
     """It is checked at the call, before the first login is read."""
-    client = PasswordlessClient("acme.eu.auth0.com", "client")
+    client = PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING)
     with pytest.raises(UsageError, match="concurrency: must be"):
         client.exchange_many([], concurrency=concurrency)
 
@@ -264,3 +299,49 @@ async def test_outcomes_show_no_secret():
     good, bad = Outcome(login(1), tokens=tokens(login(1))), Outcome(login(1), error=NotSent("nothing was sent"))
     assert "token-1" not in repr(good)
     assert "123456" not in repr(good) + repr(bad)
+
+
+async def test_what_nobody_took_is_handed_over():
+    """Finished when the loop is left, and not yet taken: it is given to whoever takes orphans, once each."""
+    untaken: list[int] = []
+
+    async def take(outcome: Outcome) -> None:
+        untaken.append(outcome.login.tag)
+
+    async with aclosing(outcomes(at_once, map(login, range(10)), concurrency=5, untaken=take)) as stream:
+        taken = (await anext(stream)).login.tag
+        await turns()
+    assert sorted([taken, *untaken]) == list(range(5))
+
+
+async def test_progress_is_told_after_each():
+    """How many have ended, failed and are under way; the last word is that all are done."""
+    told: list[tuple[int, int, int]] = []
+
+    async def odd_ones_fail(of: Login) -> TokenSet:
+        if of.tag % 2:
+            raise WrongCode(status=403, error="invalid_grant")
+        return tokens(of)
+
+    stream = outcomes(
+        odd_ones_fail,
+        map(login, range(6)),
+        concurrency=2,
+        progress=lambda p: told.append((p.done, p.failed, p.in_flight)),
+    )
+    assert 6 == len([outcome async for outcome in stream])
+    assert list(range(1, 7)) == [done for done, _, _ in told]
+    assert (6, 3, 0) == told[-1]
+    assert all(0 <= in_flight <= 2 for _, _, in_flight in told)
+
+
+async def test_a_progress_hook_that_raises_costs_no_outcome():
+    """Its error is the consumer's, and comes after the outcome."""
+
+    def broken(_progress: Progress) -> None:
+        raise LookupError("no bar")
+
+    stream = outcomes(at_once, [login(0)], concurrency=1, progress=broken)
+    assert (await anext(stream)).login.tag == 0
+    with pytest.raises(LookupError, match="no bar"):
+        await anext(stream)

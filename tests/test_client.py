@@ -10,10 +10,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import aiohttp
+import attrs
 import pytest
 from joserfc import jws
 
 from passwordless_async import (
+    TESTING,
     AccessDenied,
     ClientSecretPost,
     CodeExpired,
@@ -56,7 +58,7 @@ JWKS = "/.well-known/jwks.json"
 @pytest.fixture
 async def client(tenant: LocalTenant) -> AsyncIterator[PasswordlessClient]:
     """Open a public client of the tenant."""
-    async with PasswordlessClient(tenant.url, tenant.public_client_id) as opened:
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as opened:
         yield opened
 
 
@@ -80,7 +82,9 @@ async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential:
     client_id, secret = tenant.confidential_client
     auth = {"client_auth": ClientSecretPost(secret)} if confidential else {}
     before = int(time.time())
-    async with PasswordlessClient(tenant.url, client_id if confidential else tenant.public_client_id, **auth) as client:
+    async with PasswordlessClient(
+        tenant.url, client_id if confidential else tenant.public_client_id, **auth, profile=TESTING
+    ) as client:
         tokens = await log_in(client, tenant, who, scope="openid email phone offline_access", audience=BOUND_API)
     assert tokens.token_type == "DPoP"
     assert claims_of(tokens.access_token)["cnf"] == {"jkt": tokens.key.thumbprint}
@@ -125,7 +129,10 @@ async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tena
 async def test_500_users_while_nonces_rotate(previous: int, concurrency: int):
     """The nonce changes every 50 requests: all get in, each with a token and a key of their own."""
     settings = TenantSettings(nonce_rotation=50, accepted_previous_nonces=previous)
-    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with (
+        LocalTenant(settings) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
         users = [Email(f"user{n}@example.com") for n in range(500)]
         await asyncio.gather(*map(client.start, users))
         logins = [
@@ -148,7 +155,10 @@ async def test_500_users_while_nonces_rotate(previous: int, concurrency: int):
 async def test_single_use_nonces():
     """Where each nonce passes once, logins one after the other use the one that came with the last answer."""
     settings = TenantSettings(single_use_nonces=True)
-    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with (
+        LocalTenant(settings) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
         for number in range(5):
             await log_in(client, tenant, Email(f"user{number}@example.com"))
         assert tenant.stats.token_requests == 6
@@ -193,7 +203,10 @@ async def test_the_newest_code_alone_is_valid(client: PasswordlessClient, tenant
 async def test_an_expired_code():
     """After three minutes a code is too old, and the error says so."""
     settings = TenantSettings(nonce_replaces_iat=True)
-    async with LocalTenant(settings) as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with (
+        LocalTenant(settings) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
         await client.start(ADA)
         tenant.clock.advance(181)
         with pytest.raises(CodeExpired):
@@ -295,7 +308,7 @@ async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: t
     """Sign-ups that are off and a grant that is not enabled are told apart, by the words and by the code."""
     async with (
         LocalTenant(TenantSettings(**settings)) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
     ):
         with pytest.raises(error):
             await log_in(client, tenant)
@@ -343,7 +356,9 @@ async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
 async def test_the_wrong_secret(tenant: LocalTenant):
     """An application that does not know its secret is told apart from a user who does not know the code."""
     client_id, _ = tenant.confidential_client
-    async with PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost("wrong")) as client:
+    async with PasswordlessClient(
+        tenant.url, client_id, client_auth=ClientSecretPost("wrong"), profile=TESTING
+    ) as client:
         with pytest.raises(InvalidClient):
             await client.start(ADA)
         with pytest.raises(InvalidClient):
@@ -353,7 +368,9 @@ async def test_the_wrong_secret(tenant: LocalTenant):
 async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant):
     """Rule 15: with two slots, a third login waits here and signs its proof when it is its turn."""
     release = asyncio.Event()
-    async with PasswordlessClient(tenant.url, tenant.public_client_id, max_in_flight=2) as client:
+    async with PasswordlessClient(
+        tenant.url, tenant.public_client_id, profile=attrs.evolve(TESTING, max_in_flight=2)
+    ) as client:
         await log_in(client, tenant)
         tenant.requests.clear()
         users = [Email(f"user{n}@example.com") for n in range(6)]
@@ -372,7 +389,9 @@ async def test_a_session_can_be_shared(tenant: LocalTenant):
     """Two clients on one session use its connections, and leave it open."""
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
-            async with PasswordlessClient(tenant.url, tenant.public_client_id, session=session) as client:
+            async with PasswordlessClient(
+                tenant.url, tenant.public_client_id, session=session, profile=TESTING
+            ) as client:
                 await log_in(client, tenant)
         assert not session.closed
 

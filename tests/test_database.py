@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from passwordless_async import (
+    TESTING,
     AuthSession,
     Email,
     MalformedAnswer,
@@ -37,7 +38,7 @@ CONNECTION = "Username-Password-Authentication"
 async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     async with (
         LocalTenant(TenantSettings(**settings)) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
     ):
         tenant.users.add(ADA, database=True)
         yield tenant, client

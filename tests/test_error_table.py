@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from passwordless_async import (
+    TESTING,
     ClientSecretPost,
     Email,
     MalformedAnswer,
@@ -39,7 +40,9 @@ UNAVAILABLE = {"status": 503, "error": "temporarily_unavailable", "description":
 async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     async with LocalTenant() as tenant:
         client_id, secret = tenant.confidential_client
-        async with PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost(secret)) as client:
+        async with PasswordlessClient(
+            tenant.url, client_id, client_auth=ClientSecretPost(secret), profile=TESTING
+        ) as client:
             yield tenant, client
 
 

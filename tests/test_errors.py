@@ -15,7 +15,9 @@ from passwordless_async._secret import Secret
 from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,
+    CircuitOpen,
     CodeExpired,
+    CoolingDown,
     InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
@@ -209,7 +211,21 @@ TABLE = [
         False,
         "Do not send the same code again: start again for a new one.",
     ),
-    (QuotaExceeded("m"), "m", "quota_exceeded", True, "Try again later, or raise the quota."),
+    (QuotaExceeded("m"), "m", "quota_exceeded", True, "Try again after retry_after seconds, or raise the quota."),
+    (
+        CoolingDown(retry_after=12.5),
+        "a code was asked for just now, and a new one would kill it",
+        "cooling_down",
+        True,
+        "Let the user type the code that was sent; offer another after retry_after seconds.",
+    ),
+    (
+        CircuitOpen(retry_after=0.5),
+        "nothing was sent: the server has failed several times in a row",
+        "circuit_open",
+        True,
+        "Try again after retry_after seconds: the service is failing.",
+    ),
     (StoreError("m"), "m", "store_error", False, "Check the store."),
     (
         KeyMissing("m"),

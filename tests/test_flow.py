@@ -29,15 +29,15 @@ from passwordless_async import (
     OAuthError,
     OutcomeUnknown,
     Phone,
-    ProtocolError,
     RateLimited,
     TokenSet,
     UsageError,
     WrongCode,
     _clock,
 )
+from passwordless_async._secret import Secret
 from passwordless_async.auth0 import Application
-from passwordless_async.flow import Tenant, exchange, start
+from passwordless_async.flow import Tenant, exchange, refresh, start
 from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
@@ -636,28 +636,49 @@ def test_a_new_key_is_fetched(tenant: Tenant):
     assert "ada" == end(flow, jwks("k1", "k2")).claims["sub"]
 
 
-@pytest.mark.parametrize("outcome", [jwks("k1"), answer(503), NotSent("no route"), None])
+FOUND = jwks("k1")
+
+
+@pytest.mark.parametrize("outcome", [FOUND, answer(503), NotSent("no route"), None])
 def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock, outcome: Any):
-    """The cool-down counts from the fetch's start, whatever becomes of it; in it an unknown kid is refused."""
+    """After a search the next comes a minute after its start; after one that failed, a second after its end."""
     tenant.keys.learn(jwks("k1"))
     flow = searching(tenant, "k2")
     clock.time += 59
-    if isinstance(outcome, HttpResponse):
-        with pytest.raises(ProtocolError):
-            flow.send(outcome)
-    elif outcome is not None:
-        with pytest.raises(OutcomeUnknown):
-            flow.throw(outcome)
-    else:
+    expected: type[Exception] = InvalidIdToken
+    if outcome is None:
         tenant.keys.search_ended()  # as the client does when the fetch ends before those who wait for it go on
+    elif outcome is FOUND:
+        with pytest.raises(InvalidIdToken):
+            flow.send(outcome)
+    else:
+        expected = OutcomeUnknown
+        with pytest.raises(OutcomeUnknown):
+            flow.send(outcome) if isinstance(outcome, HttpResponse) else flow.throw(outcome)
     for kid in ("k2", "k3"):
         flow = exchange(tenant, login("openid"))
         next(flow)
-        with pytest.raises(InvalidIdToken) as refused:
+        with pytest.raises(expected):
             flow.send(answer(200, TOKENS | {"id_token": id_token(kid)}))
-        assert "ID token, kid: is not among the tenant's signing keys" == str(refused.value)
     clock.time += 1
     searching(tenant, "k2")
+
+
+def test_a_refresh_goes_on_where_the_keys_cannot_be_had(tenant: Tenant):
+    """The new refresh token is not thrown away for want of a key: the ID token is left out, the user stays the same."""
+    tenant.keys.learn(jwks("k1"))
+    flow = exchange(tenant, login())
+    next(flow)
+    tokens = end(flow, answer(200, TOKENS | {"id_token": id_token("k1")}))
+    flow = refresh(tenant, attrs.evolve(tokens, refresh_token=Secret("rt1")))
+    next(flow)
+    flow.send(answer(200, TOKENS | {"id_token": id_token("k9"), "refresh_token": "rt2"}))
+    renewed = end(flow, answer(503))
+    assert ("rt2", tokens.claims["sub"], tokens.id_token) == (
+        renewed.refresh_token,
+        renewed.claims["sub"],
+        renewed.id_token,
+    )
 
 
 def test_those_who_come_during_a_fetch_share_it(tenant: Tenant):
@@ -771,19 +792,29 @@ def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Excepti
     flow.send(answer(200, TOKENS | {"id_token": id_token()}))
     with pytest.raises(OutcomeUnknown) as refused:
         flow.throw(failure)
-    expected = f"the code is spent and the keys to check the ID token with could not be had: {failure}"
+    expected = f"tokens came, and the keys to check their ID token with could not be had: {failure}"
     assert expected == str(refused.value)
     assert not refused.value.retryable
     assert refused.value.__context__ is None
 
 
 def test_malformed_keys_after_the_code(tenant: Tenant):
-    """A key set that cannot be read is a malformed answer."""
+    """A key set that cannot be read says nothing against the ID token: nobody knows, and nothing is given up."""
     flow = exchange(tenant, login())
     next(flow)
-    flow.send(answer(200, TOKENS | {"id_token": id_token()}))
-    with pytest.raises(MalformedAnswer):
+    flow.send(answer(200, TOKENS | {"id_token": id_token(), "refresh_token": "rt"}))
+    with pytest.raises(OutcomeUnknown, match="the signing keys cannot be read"):
         flow.send(answer(500))
+
+
+def test_a_malformed_answer_is_given_up(tenant: Tenant):
+    """The refresh token in it would live on at the service: it is revoked before the error is raised."""
+    flow = exchange(tenant, login())
+    next(flow)
+    request = flow.send(answer(200, TOKENS | {"expires_in": "soon", "refresh_token": "rt"}))
+    assert "/oauth/revoke" == request.url.path
+    with pytest.raises(MalformedAnswer, match="expires_in"):
+        flow.send(answer(503))
 
 
 @pytest.mark.parametrize(

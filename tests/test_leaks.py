@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import passwordless_async
-from passwordless_async import ClientSecretPost, DPoPKey, Email, Login, PasswordlessClient, PasswordlessError
+from passwordless_async import TESTING, ClientSecretPost, DPoPKey, Email, Login, PasswordlessClient, PasswordlessError
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCapt
     key = DPoPKey.generate()
     async with (
         LocalTenant(settings) as tenant,
-        PasswordlessClient(tenant.url, settings.confidential_client_id, client_auth=auth) as client,
+        PasswordlessClient(tenant.url, settings.confidential_client_id, client_auth=auth, profile=TESTING) as client,
     ):
         await client.start(ADA)
         otp = tenant.outbox.code_for(ADA)
@@ -79,7 +79,7 @@ async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCapt
 
 async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant):
     """The token that was thrown away is not in the error either."""
-    async with PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
         with pytest.raises(PasswordlessError) as caught:
             await client.exchange(ADA, tenant.outbox.code_for(ADA), audience=PLAIN_API)
@@ -97,7 +97,7 @@ async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant):
 )
 async def test_a_wrong_argument_does_not_show(tenant: LocalTenant, call: Any, secret: str):
     """The code beside a wrong argument, or the wrong argument itself, is not in the error."""
-    async with PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         with pytest.raises(PasswordlessError) as caught:
             await call(client)
     assert secret not in shown(caught.value)
@@ -105,7 +105,7 @@ async def test_a_wrong_argument_does_not_show(tenant: LocalTenant, call: Any, se
 
 async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant):
     """Outcomes and their errors are printed without the code."""
-    async with PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
         (outcome,) = [o async for o in client.exchange_many([Login(ADA, "wrong-code-31")])]
     assert "wrong-code-31" not in repr(outcome) + shown(outcome.error)
@@ -113,7 +113,7 @@ async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant):
 
 async def test_tokens_do_not_show(tenant: LocalTenant):
     """A token set prints without its tokens and its private key; each is a plain text for whoever asks for it."""
-    async with PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
         tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
     printed = f"{tokens!r} {tokens}"

@@ -14,6 +14,7 @@ import pytest
 from joserfc import jws
 
 from passwordless_async import (
+    TESTING,
     ClientAuth,
     ClientSecretBasic,
     ClientSecretPost,
@@ -100,7 +101,7 @@ async def opened(method: str, **settings: Any) -> AsyncIterator[tuple[LocalTenan
             ),
         }
         auth: ClientAuth = TlsClientAuth(ca.client_context(certificate)) if tls else ways[name]()
-        async with PasswordlessClient(tenant.url, known.client_id, client_auth=auth) as client:
+        async with PasswordlessClient(tenant.url, known.client_id, client_auth=auth, profile=TESTING) as client:
             yield tenant, client
 
 
@@ -262,7 +263,7 @@ async def test_reuse_ends_the_family():
     async with opened("none") as (tenant, client):
         first = await log_in(tenant, client)
         second = await client.refresh(first)
-        async with PasswordlessClient(tenant.url, tenant.public_client_id) as thief:
+        async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as thief:
             with pytest.raises(InvalidRefreshToken):
                 await thief.refresh(first)
         with pytest.raises(InvalidRefreshToken):

@@ -12,6 +12,7 @@ import pytest
 from yarl import URL
 
 from passwordless_async import (
+    TESTING,
     AccessDenied,
     ClientSecretPost,
     DPoPKey,
@@ -42,7 +43,9 @@ TOKEN = "/oauth/token"
 async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     async with LocalTenant(TenantSettings(callback_urls=[CALLBACK], **settings)) as tenant:
         client_id, secret = tenant.confidential_client
-        async with PasswordlessClient(tenant.url, client_id, client_auth=ClientSecretPost(secret)) as client:
+        async with PasswordlessClient(
+            tenant.url, client_id, client_auth=ClientSecretPost(secret), profile=TESTING
+        ) as client:
             yield tenant, client
 
 

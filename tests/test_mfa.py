@@ -14,6 +14,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from passwordless_async import (
+    TESTING,
     AccessDenied,
     ClientSecretBasic,
     ClientSecretPost,
@@ -72,7 +73,9 @@ async def opened(method: str = "none", **settings: Any) -> AsyncIterator[tuple[L
             "client_secret_basic": lambda: ClientSecretBasic(known.secret),
             "private_key_jwt": lambda: PrivateKeyJwt(known.private_pem, key_id=known.private_jwk["kid"]),
         }
-        async with PasswordlessClient(tenant.url, known.client_id, client_auth=ways[method]()) as client:
+        async with PasswordlessClient(
+            tenant.url, known.client_id, client_auth=ways[method](), profile=TESTING
+        ) as client:
             yield tenant, client
 
 
@@ -186,7 +189,7 @@ async def test_another_process_goes_on():
         state = await stopped(tenant, client, "sms")
         challenge = await client.mfa.challenge(state)
         sealed = state.with_challenge(challenge).seal(SEALING_KEY)
-        async with PasswordlessClient(tenant.url, tenant.public_client_id) as other:
+        async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as other:
             resumed = MfaState.unseal(sealed, SEALING_KEY, client=other)
             assert state.with_challenge(challenge) == resumed
             code = tenant.mfa.code_for(ADA)
@@ -509,7 +512,7 @@ async def test_many_logins_stop_each_with_its_state():
 
 def test_the_client_prints_itself():
     """Neither the namespace nor what it keeps shows anything but names and counts."""
-    client = PasswordlessClient("tenant.example", "client")
+    client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     assert "<MfaClient client at https://tenant.example>" == repr(client.mfa)
     assert "<Pace of 0 logins>" == repr(client.mfa._pace)
     assert ("https://tenant.example/", "client") == (client.issuer, client.client_id)

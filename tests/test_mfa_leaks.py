@@ -14,6 +14,7 @@ import pytest
 
 import passwordless_async
 from passwordless_async import (
+    TESTING,
     ClientSecretPost,
     DPoPKey,
     Email,
@@ -96,7 +97,7 @@ async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
     auth = ClientSecretPost(CLIENT_SECRET)
     async with (
         LocalTenant(settings) as tenant,
-        PasswordlessClient(tenant.url, settings.confidential_client_id, client_auth=auth) as client,
+        PasswordlessClient(tenant.url, settings.confidential_client_id, client_auth=auth, profile=TESTING) as client,
     ):
         tenant.users.add(ADA, mfa=["otp", "push", "recovery-code"])
         await client.start(ADA)
@@ -128,7 +129,7 @@ async def test_wrong_arguments_do_not_leak(state: MfaState):
     """A secret that is refused, or stands beside what is refused, shows nowhere."""
     challenge = MfaChallenge("oob", Secret(CODE), "prompt", 4_000_000_000)
     foreign = attrs.evolve(state, issuer="https://other.example/")
-    async with PasswordlessClient("tenant.example", "client") as client:
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
         for call in (
             client.mfa.verify_otp(state, f"{CODE} {CODE}"),
             client.mfa.verify_otp(state, f"{CODE}\n"),
@@ -164,14 +165,16 @@ def tampered(state: MfaState) -> Iterator[str]:
 
 def test_no_seal_leaks(state: MfaState):
     """A sealed state says nothing of what is in it, and neither does any way in which it does not open."""
-    client = PasswordlessClient("tenant.example", "client")
+    client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     sealed = state.seal(SEALING_KEY)
     readable = b"".join(base64.urlsafe_b64decode(part + "==") for part in sealed.split("."))
     assert [] == [secret for secret in secrets_of(state) if secret.encode() in readable]
     calls: list[Any] = [lambda text=text: MfaState.unseal(text, SEALING_KEY, client=client) for text in tampered(state)]
     calls += [
         lambda: MfaState.unseal(sealed, bytes(32), client=client),
-        lambda: MfaState.unseal(sealed, SEALING_KEY, client=PasswordlessClient("other.example", "client")),
+        lambda: MfaState.unseal(
+            sealed, SEALING_KEY, client=PasswordlessClient("other.example", "client", profile=TESTING)
+        ),
         lambda: MfaState.unseal(attrs.evolve(state, expires_at=0).seal(SEALING_KEY), SEALING_KEY, client=client),
         lambda: MfaState.unseal(attrs.evolve(state, jkt="x").seal(SEALING_KEY), SEALING_KEY, client=client),
         lambda: MfaState.unseal(

@@ -16,6 +16,7 @@ from joserfc import jwe
 from joserfc.jwk import OctKey
 
 from passwordless_async import (
+    TESTING,
     DPoPKey,
     Email,
     InvalidMfaState,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 NOW = 1_700_000_000.0
 KEY = bytes(range(32))
 DPOP_KEY = DPoPKey.generate()
-CLIENT = PasswordlessClient("tenant.example", "client")
+CLIENT = PasswordlessClient("tenant.example", "client", profile=TESTING)
 TOKEN = "Fe26.2*an-mfa-token"
 STATE = MfaState(
     mfa_token=Secret(TOKEN),
@@ -157,14 +158,14 @@ def test_the_header_is_authenticated(name: str):
         (
             STATE.seal(KEY),
             KEY,
-            PasswordlessClient("other.example", "client"),
+            PasswordlessClient("other.example", "client", profile=TESTING),
             "issuer",
             "MFA state, issuer: it is another tenant's",
         ),
         (
             STATE.seal(KEY),
             KEY,
-            PasswordlessClient("tenant.example", "other"),
+            PasswordlessClient("tenant.example", "other", profile=TESTING),
             "client_id",
             "MFA state, client_id: it is another application's",
         ),

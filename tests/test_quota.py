@@ -10,7 +10,7 @@ from yarl import URL
 
 from passwordless_async.dpop import NonceCache
 from passwordless_async.errors import NotSent, OutcomeUnknown
-from passwordless_async.quota import ColdStart, SingleFlight
+from passwordless_async.quota import ColdStart, Flight, SingleFlight
 from passwordless_async.wire import HttpRequest, HttpResponse
 
 ORIGIN = "https://acme.example"
@@ -63,7 +63,7 @@ async def login(cold: ColdStart, wire: Wire, nonces: NonceCache) -> HttpResponse
     """Do as the flow does: ask, take the nonce, ask again when challenged."""
     async with cold.turn() as answered:
         response = await wire.send(POST)
-        answered(response.status < 500)
+        answered(response.status)
         nonces.harvest(ORIGIN, response, nonces.ticket())
         return await wire.send(POST) if response.status == 400 else response
 
@@ -137,7 +137,7 @@ async def test_a_few_failures_and_all_go(wire: Wire, nonces: NonceCache):
 
 async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
     """Whoever has waited long enough goes; the one in front may be reading something endless."""
-    monkeypatch.setattr("passwordless_async.quota._PATIENCE", 0.0)
+    monkeypatch.setattr("passwordless_async.quota.cold_start._PATIENCE", 0.0)
     cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
     await wire.reach(3)
@@ -148,7 +148,7 @@ async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, mon
 
 async def test_a_slow_failure_and_all_go(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
     """Whoever takes long to fail is waited for once."""
-    monkeypatch.setattr("passwordless_async.quota._SLOW", -1.0)
+    monkeypatch.setattr("passwordless_async.quota.cold_start._SLOW", -1.0)
     cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
     await wire.reach(1)
@@ -173,7 +173,7 @@ async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCach
 
 
 async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: HttpRequest = GET) -> HttpResponse:
-    return await flights.run(request.url, lambda: wire.send(request))
+    return await flights.run(request.url, lambda _flight: wire.send(request))
 
 
 async def test_what_is_asked_for_at_once_is_done_once(wire: Wire):
@@ -230,23 +230,125 @@ async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire):
     assert impatient.cancelled()
 
 
-async def test_closing_ends_what_nobody_waits_for(wire: Wire):
-    """A flight that nobody waits for ends with its owner, and says nothing on the way."""
+async def leaving(flight: Flight[HttpResponse], wire: Wire) -> HttpResponse:
+    flight.left = True
+    return await wire.send(POST)
+
+
+class Taken:
+    """Takes what is orphaned."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[object, object]] = []
+
+    async def __call__(self, about: object, result: object) -> None:
+        self.results.append((about, result))
+
+
+async def cancelled(task: asyncio.Task[object]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_has_not_left_is_called_back(wire: Wire):
+    """Nobody waits any more and nothing has left: it is ended, and who asks next begins anew."""
+    taken = Taken()
+    flights = SingleFlight(orphaned=taken)
+    before = asyncio.all_tasks()
+    await_first = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(1)
+    await cancelled(await_first)
+    assert GET.url not in flights
+    again = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(2)
+    wire.answer(1, HttpResponse(204))
+    assert (await again).status == 204
+    assert ([], before) == (taken.results, asyncio.all_tasks())
+
+
+@pytest.mark.parametrize("result", [HttpResponse(200), NotSent("m")])
+async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpResponse | Exception):
+    """Nobody waits any more and something has left: it ends, and what came of it goes to whoever takes orphans."""
+    taken = Taken()
+    flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), about="what"))
+    await wire.reach(1)
+    await cancelled(asking)
+    assert "key" in flights
+    wire.answer(0, result)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert [("what", result)] == taken.results
+    assert "key" not in flights
+
+
+async def test_what_is_taken_is_no_orphan(wire: Wire):
+    """One of two is cancelled: the other takes the result, and nobody else is given it."""
+    taken = Taken()
+    flights = SingleFlight(orphaned=taken)
+    asking = [asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire))) for _ in range(2)]
+    await wire.reach(1)
+    await cancelled(asking[0])
+    wire.answer(0, HttpResponse(200))
+    assert (await asking[1]).status == 200
+    assert [] == taken.results
+
+
+async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire):
+    """It lands, and before the one it landed for is woken that one is cancelled: it is handed over."""
+    taken = Taken()
+    flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), about="what"))
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    for _ in range(1000):
+        if "key" not in flights:
+            break
+        await asyncio.sleep(0)
+    await cancelled(asking)
+    await flights.aclose(grace=5)
+    assert 1 == len(taken.results)
+
+
+async def test_who_stays_sees_it_land(wire: Wire):
+    """Cancelled with stay, the caller is gone only when what had left has landed."""
+    taken = Taken()
+    flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), stay=True))
+    await wire.reach(1)
+    asking.cancel()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not asking.done()
+    wire.answer(0, HttpResponse(200))
+    await asyncio.wait([asking])
+    assert asking.cancelled()
+    assert 1 == len(taken.results)
+
+
+async def test_closing_ends_what_has_not_left(wire: Wire):
+    """Whoever waits when the owner closes is told that nothing was sent, and is not cancelled."""
     flights = SingleFlight()
     before = asyncio.all_tasks()
     asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
-    asking.cancel()
-    await asyncio.wait([asking])
-    await flights.aclose()
+    assert () == await flights.aclose(grace=60)
+    with pytest.raises(NotSent, match="closed"):
+        await asking
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_tells_those_who_wait(wire: Wire):
-    """Whoever waits when the owner closes gets a typed error, and is not cancelled."""
+async def test_closing_gives_what_has_left_a_moment(wire: Wire):
+    """What lands within the grace period is given to whoever waits for it; what does not is named."""
     flights = SingleFlight()
-    asking = asyncio.create_task(fetch(flights, wire))
-    await wire.reach(1)
-    await flights.aclose()
+    asking = [
+        asyncio.create_task(flights.run(key, lambda flight: leaving(flight, wire))) for key in ("lands", "does not")
+    ]
+    await wire.reach(2)
+    closing = asyncio.create_task(flights.aclose(grace=0.05))
+    await asyncio.sleep(0)
+    wire.answer(0, HttpResponse(200))
+    assert ("does not",) == await closing
+    assert (await asking[0]).status == 200
     with pytest.raises(OutcomeUnknown, match="closed"):
-        await asking
+        await asking[1]

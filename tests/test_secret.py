@@ -25,6 +25,7 @@ from yarl import URL
 
 import passwordless_async
 from passwordless_async import (
+    TESTING,
     ClientSecretPost,
     DPoPKey,
     Email,
@@ -278,7 +279,7 @@ def test_a_value_half_built_prints_its_name(cls: type):
         lambda: DPoPKey(None),
         lambda: ProofGenerator(None),
         lambda: NonceCache(0),
-        lambda: PasswordlessClient("", "client"),
+        lambda: PasswordlessClient("", "client", profile=TESTING),
     ],
 )
 def test_every_refusal_can_be_reported(call: Callable[[], object]):
@@ -317,11 +318,15 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a secret as bytes": lambda: ClientSecretPost(MARKER.encode()),
     "a secret as a number": lambda: ClientSecretPost(NUMBER),
     "a secret as a mapping": lambda: ClientSecretPost({"secret": MARKER}),
-    "a client's bare secret": lambda: PasswordlessClient("tenant.example", "client", client_auth=MARKER),
-    "a client's secret in a pair": lambda: PasswordlessClient(
-        "tenant.example", "client", client_auth=("client", MARKER)
+    "a client's bare secret": lambda: PasswordlessClient(
+        "tenant.example", "client", client_auth=MARKER, profile=TESTING
     ),
-    "a secret beside a bad domain": lambda: PasswordlessClient("a b", "client", client_auth=ClientSecretPost(MARKER)),
+    "a client's secret in a pair": lambda: PasswordlessClient(
+        "tenant.example", "client", client_auth=("client", MARKER), profile=TESTING
+    ),
+    "a secret beside a bad domain": lambda: PasswordlessClient(
+        "a b", "client", client_auth=ClientSecretPost(MARKER), profile=TESTING
+    ),
     "a JWK with a padded d": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": f"{SCALAR}="}),
     "a JWK with a short d": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": MARKER}),
     "a JWK with d a number": lambda: DPoPKey.from_jwk({**PLAIN_JWK, "d": int.from_bytes(MARKER.encode())}),

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from passwordless_async import (
+    TESTING,
     DPoPKey,
     InvalidRefreshToken,
     NotSent,
@@ -94,7 +95,7 @@ def refreshes() -> Refreshes:
 @pytest.fixture
 async def client(refreshes: Refreshes) -> AsyncIterator[PasswordlessClient]:
     """Open a client whose refresh is the test's."""
-    async with PasswordlessClient("acme.eu.auth0.com", "client") as opened:
+    async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING) as opened:
         opened._renewals = Renewals(refreshes)
         yield opened
 

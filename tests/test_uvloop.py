@@ -6,12 +6,15 @@ import asyncio
 
 import uvloop
 
-from passwordless_async import Email, Login, PasswordlessClient
+from passwordless_async import TESTING, Email, Login, PasswordlessClient
 from passwordless_async.testing import BOUND_API, LocalTenant
 
 
 async def a_hundred_logins() -> tuple[int, int]:
-    async with LocalTenant() as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
         users = [Email(f"user{number}@example.com") for number in range(100)]
         await asyncio.gather(*map(client.start, users))
         logins = [Login(who, tenant.outbox.code_for(who), scope="openid", audience=BOUND_API) for who in users]

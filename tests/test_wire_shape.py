@@ -11,7 +11,7 @@ import pytest
 from joserfc import jws
 from yarl import URL
 
-from passwordless_async import ClientSecretPost, DPoPKey, Email, PasswordlessClient, Phone
+from passwordless_async import TESTING, ClientSecretPost, DPoPKey, Email, PasswordlessClient, Phone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ async def test_start_of_a_public_client(
 ):
     """Start sends JSON with the documented members and no others, and no proof."""
     responses.post(START, status=200, payload={})
-    async with PasswordlessClient("acme.eu.auth0.com", "client") as client:
+    async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING) as client:
         receipt = await client.start(who, **parameters)
     sent_headers, sent_body = sent(responses, START)
     assert receipt.who == who
@@ -80,7 +80,9 @@ async def test_start_of_a_public_client(
 async def test_start_of_a_confidential_client(responses: aioresponses):
     """The client secret and the end user's address go out for an application that authenticates itself."""
     responses.post(START, status=204, body="")
-    async with PasswordlessClient("acme.eu.auth0.com", "client", client_auth=ClientSecretPost("s3cr3t")) as client:
+    async with PasswordlessClient(
+        "acme.eu.auth0.com", "client", client_auth=ClientSecretPost("s3cr3t"), profile=TESTING
+    ) as client:
         await client.start(Email("ada@example.com"), forwarded_for=ipaddress.ip_address("2001:db8::1"))
     headers, body = sent(responses, START)
     assert json.loads(body)["client_secret"] == "s3cr3t"
@@ -91,7 +93,7 @@ async def test_exchange(responses: aioresponses):
     """The OTP grant goes out as a form with a proof for the token endpoint by the key of the login."""
     responses.post(TOKEN, status=200, payload=ANSWER)
     key = DPoPKey.generate()
-    async with PasswordlessClient("https://acme.eu.auth0.com", "client") as client:
+    async with PasswordlessClient("https://acme.eu.auth0.com", "client", profile=TESTING) as client:
         tokens = await client.exchange(
             Email("ada+x@example.com"),
             "123456",

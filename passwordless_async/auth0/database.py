@@ -27,6 +27,8 @@ _CODE_REFUSED = (400, "invalid_request")
 _NOT_ABOUT_THE_CODE = (
     "Resource server requires the use of DPoP",
     "Missing required parameter",
+    "Invalid auth_session",
+    "The auth_session",
 )
 
 

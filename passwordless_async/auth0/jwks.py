@@ -29,6 +29,7 @@ _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 # Seconds between two fetches for the same reason: a flood of made-up kids costs one fetch, and an outage of the
 # endpoint costs one failure a minute instead of one for each login.
 _COOL_DOWN = 60.0
+_AFTER_FAILURE = 1.0  # seconds after a search that failed: an outage costs one fetch each
 # Seconds after which keys are fetched again: a key that the operator has withdrawn is trusted for a day at most, also
 # where no token names a new one, and one request a day is nothing.
 _MAX_AGE = 86_400.0
@@ -52,7 +53,7 @@ class SigningKey:
 
 @attrs.define
 class _CoolDown:
-    """A reason to fetch, and when it last was one; it counts from the start of a fetch, whatever became of it."""
+    """A reason to fetch, and when it last was one; it counts from the start of a fetch."""
 
     _since: float = attrs.field(default=-math.inf, init=False)
 
@@ -60,13 +61,17 @@ class _CoolDown:
     def over(self) -> bool:
         return _clock.monotonic() - self._since >= _COOL_DOWN
 
-    def start(self) -> None:
-        self._since = _clock.monotonic()
+    def start(self, *, over_in: float = _COOL_DOWN) -> None:
+        self._since = _clock.monotonic() + over_in - _COOL_DOWN
 
 
 @attrs.define(repr=False, eq=False)
 class SigningKeys:
-    """The keys that ID tokens may be signed with, by ``kid``; lives as long as its client."""
+    """The keys that ID tokens may be signed with, by ``kid``; lives as long as its client.
+
+    Attributes:
+        search_failed: Whether the last search for an unknown kid had no answer that could be used.
+    """
 
     _keys: dict[str, SigningKey] = attrs.field(factory=dict, init=False)
     _learned_at: float = attrs.field(default=-math.inf, init=False)
@@ -74,6 +79,7 @@ class SigningKeys:
     _renewal: _CoolDown = attrs.field(factory=_CoolDown, init=False)
     _search: _CoolDown = attrs.field(factory=_CoolDown, init=False)
     _searching: bool = attrs.field(default=False, init=False)
+    search_failed: bool = attrs.field(default=False, init=False)
 
     def get(self, kid: str) -> SigningKey | None:
         """Return the key of that name, or None; keys that are too old to be trusted are gone."""
@@ -109,12 +115,18 @@ class SigningKeys:
         """Note that a fetch has ended: whoever comes now with an unknown kid comes too late to share its answer."""
         self._searching = False
 
+    def search_has_failed(self) -> None:
+        """Note that the key set could not be had: ID tokens go unchecked until it can, so it is tried again soon."""
+        self._search.start(over_in=_AFTER_FAILURE)
+        self.search_failed = True
+
     def learn(self, response: HttpResponse) -> None:
         """Take the keys from an answer of the JWKS endpoint; those who share an answer read it once.
 
         Raises:
             MalformedAnswer: It is not a key set that can be used; the keys known before are kept.
         """
+        self.search_failed = False
         if response is self._learned_from:
             return
         self._keys = read_jwks(response)

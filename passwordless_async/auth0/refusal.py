@@ -122,6 +122,14 @@ def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
     return refusal(request, response)
 
 
+def blocks_user(response: HttpResponse) -> bool:
+    """Tell whether a 429 is about one user, whom brute-force protection has blocked, and not about the rate."""
+    body = response.json_object() or SecretDict()
+    error = _text(body, ("error", "code", "errorCode"))
+    description = _text(body, ("error_description", "description", "message"))
+    return _meaning(response.status, error, description) is errors.TooManyAttempts
+
+
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
     for row in _TABLE:
         if row.error in {"", error} and description.startswith(row.description):

@@ -100,6 +100,13 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
     )
 
 
+def refresh_token_of(response: HttpResponse) -> Secret | None:
+    """Return the refresh token of an answer, though the rest of it be malformed; None where there is none."""
+    body = response.json_object() if response.status == _OK else None
+    token = SecretDict(body or {}).get("refresh_token")
+    return Secret(token) if isinstance(token, str) and token else None
+
+
 def _has_no_such_grant(response: HttpResponse) -> bool:
     """Tell the one 5xx that is an answer: the service looked at nothing."""
     body = response.json_object() if response.status == _NOT_IMPLEMENTED else None

@@ -117,7 +117,7 @@ def _from_jwk(text: Secret) -> tuple[Secret, Any]:
         members = SecretDict(json.loads(text))
         return Secret(import_key(members).as_pem(private=True).decode()), members.get("kid")  # type: ignore[union-attr] # or AttributeError
     # JoseError says which member; what an unknown key type lacks is a method.
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         problem = "must hold a private key: PEM, or one JWK"
     raise _wrong("client_key_from", problem)
 

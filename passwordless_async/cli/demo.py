@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from passwordless_async.cli import interrupt, measure, show
@@ -13,6 +14,7 @@ from passwordless_async.cli.checks import prove
 from passwordless_async.cli.failure import one_line, sentence
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.identity import Email
+from passwordless_async.profile import INTERACTIVE
 from passwordless_async.testing import TenantProcess, TenantSettings
 
 if TYPE_CHECKING:
@@ -76,10 +78,11 @@ def _allow_sockets(number: int) -> None:
 
 async def _demonstrate(users: int, concurrency: int, bar: show.Bar) -> tuple[Run, Mapping[Check, str | None]]:
     people = [Email(f"user{number:06}@example.com") for number in range(users)]
+    profile = attrs.evolve(INTERACTIVE, timeout=_TIMEOUT, max_in_flight=concurrency)
     settings = TenantSettings(code_lifetime=_CODE_LIFETIME, messages_kept=users + _GUESTS, requests_kept=1)
     async with (
         TenantProcess(settings) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, timeout=_TIMEOUT, max_in_flight=concurrency) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
     ):
         tick = bar.phase("Sending codes", users, "codes")
         await measure.ask_for_codes(client, people, concurrency=concurrency, tick=tick)

@@ -9,7 +9,7 @@ from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.link import PendingLink, checked_redirect_uri, code_request, read_callback
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import UsageError
-from passwordless_async.flow.grant import grant
+from passwordless_async.flow.grant import Asked, grant
 from passwordless_async.flow.login import start
 from passwordless_async.identity import Email
 
@@ -54,9 +54,11 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
             tenant,
             ProofGenerator(pending.key),
             lambda: code_request(tenant.application, pending, code),
-            scope=pending.scope,
-            audience=pending.audience,
-            who=pending.who,
-            expected=Expected(nonce=pending.nonce) if wants_id_token else Expected(),
+            Asked(
+                scope=pending.scope,
+                audience=pending.audience,
+                who=pending.who,
+                expected=Expected(nonce=pending.nonce) if wants_id_token else Expected(),
+            ),
         )
     )

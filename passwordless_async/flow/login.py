@@ -13,7 +13,7 @@ from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import otp_request
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import OAuthError, WrongCode
-from passwordless_async.flow.grant import grant
+from passwordless_async.flow.grant import Asked, grant
 from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
             tenant,
             proofs,
             lambda: otp_request(tenant.application, login, headers),
-            scope=login.scope,
-            audience=login.audience,
-            who=login.who,
-            expected=Expected(max_age=login.max_age),
+            Asked(scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)),
         )
     except OAuthError as error:
         refused = _judged(tenant, login, error)

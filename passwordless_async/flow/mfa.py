@@ -20,7 +20,7 @@ from passwordless_async.auth0.mfa import (
 )
 from passwordless_async.dpop import ProofGenerator
 from passwordless_async.errors import AccessDenied, PasswordlessError, UsageError, WrongCode
-from passwordless_async.flow.grant import accept
+from passwordless_async.flow.grant import Asked, accept
 from passwordless_async.flow.tenant import fetch_keys_before, prove
 from passwordless_async.mfa import MfaState, MfaTokenSet
 from passwordless_async.tokens import TokenSet
@@ -98,16 +98,8 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
     )
     recovery_code = read_recovery_code(exchanged[1])
     try:
-        tokens = yield from accept(
-            tenant,
-            proofs,
-            exchanged,
-            sent_at=sent_at,
-            scope=state.scope,
-            audience=state.audience,
-            who=state.who,
-            expected=state.expected,
-        )
+        asked = Asked(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
+        tokens = yield from accept(tenant, proofs, exchanged, asked, sent_at=sent_at)
     except PasswordlessError as error:
         failure = _judged(error, grant_type)
         if recovery_code is not None:

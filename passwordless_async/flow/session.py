@@ -17,7 +17,7 @@ from passwordless_async.auth0.session import (
 )
 from passwordless_async.dpop import DPoPKey, ProofGenerator, rejects_token
 from passwordless_async.errors import InvalidToken, KeyMismatch, KeyMissing, UsageError
-from passwordless_async.flow.grant import grant
+from passwordless_async.flow.grant import Asked, grant
 from passwordless_async.flow.tenant import prove
 from passwordless_async.tokens import TokenSet
 
@@ -43,9 +43,13 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         tenant,
         proofs,
         lambda: refresh_request(tenant.application, refresh_token, scope=scope, audience=tokens.audience),
-        scope=tokens.scope if scope is None else scope,
-        audience=tokens.audience,
-        expected=Expected(subject=None if tokens.claims is None else tokens.claims["sub"]),
+        Asked(
+            scope=tokens.scope if scope is None else scope,
+            audience=tokens.audience,
+            expected=Expected(subject=None if tokens.claims is None else tokens.claims.get("sub")),
+            # The session would be lost with it: the user is known from the ID token before, and stays who they were.
+            may_go_unchecked=True,
+        ),
     )
     if renewed.refresh_token is None:
         # RFC 6749 §6: without a new one the old one stays good.
@@ -74,7 +78,7 @@ def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
     )
     if rejects_token(response):
         raise InvalidToken(status=response.status, error="invalid_token")
-    return read_userinfo(request, response, None if tokens.claims is None else tokens.claims["sub"])
+    return read_userinfo(request, response, None if tokens.claims is None else tokens.claims.get("sub"))
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:

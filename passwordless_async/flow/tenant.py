@@ -98,6 +98,10 @@ def claims_of(
         id_token: The token; None: there is none.
         access_token: What came with it.
         expected: What else it must show.
+
+    Raises:
+        InvalidIdToken: It failed a check.
+        UncheckedIdToken: Its key could not be had.
     """
     if id_token is None:
         expected.require_no_token()
@@ -122,24 +126,30 @@ def claims_of(
     return claims
 
 
+class UncheckedIdToken(OutcomeUnknown):
+    """An ID token could not be checked, for want of the key: that says nothing against it."""
+
+
 def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
     """Fetch the key set for the sake of a kid that is not in it, unless somebody just did.
 
-    The code is spent by now: a request for keys that was not sent must not say otherwise.
+    What was sent is spent by now: a request for keys that was not sent must not say otherwise.
     """
     keys = tenant.keys
+    problem = "a moment ago" if keys.search_failed else ""
     if keys.may_search:
+        problem = ""
         keys.search_begins()
         try:
             response = yield jwks_request(tenant.application)
-        except TransportError as error:
-            response, problem = None, str(error)
-        keys.search_ended()
-        if response is None:
-            raise OutcomeUnknown(
-                f"the code is spent and the keys to check the ID token with could not be had: {problem}"
-            )
-        keys.learn(response)
+            keys.search_ended()
+            keys.learn(response)
+        except (TransportError, ProtocolError) as error:
+            problem = str(error)
+            keys.search_ended()
+            keys.search_has_failed()
+    if problem:
+        raise UncheckedIdToken(f"tokens came, and the keys to check their ID token with could not be had: {problem}")
     key = keys.get(kid)
     if key is None:
         raise InvalidIdToken("kid", "is not among the tenant's signing keys")

@@ -8,7 +8,7 @@ import aiohttp
 import attrs
 import pytest
 
-from passwordless_async import DPoPKey, Email, PasswordlessClient
+from passwordless_async import TESTING, DPoPKey, Email, PasswordlessClient
 from passwordless_async.cli import measure
 from passwordless_async.cli.checks import CHECKS, Evidence, Miss, prove
 from passwordless_async.testing import LocalTenant
@@ -41,7 +41,7 @@ async def evidence() -> AsyncIterator[Evidence]:
     """Yield the evidence of three honest logins."""
     async with (
         LocalTenant() as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
         aiohttp.ClientSession() as session,
     ):
         there: Any = SameLoop(tenant)

@@ -9,7 +9,7 @@ import signal
 import socket
 from typing import TYPE_CHECKING
 
-from passwordless_async import Email, PasswordlessClient, Phone
+from passwordless_async import TESTING, Email, PasswordlessClient, Phone
 from passwordless_async.cli.app import run
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def _introduced(process: Popen[str]) -> dict[str, str]:
 
 
 async def _start(url: str, client_id: str, *people: Email | Phone) -> None:
-    async with PasswordlessClient(url, client_id) as client:
+    async with PasswordlessClient(url, client_id, profile=TESTING) as client:
         for who in people:
             await client.start(who)
 
 
 async def _exchange(url: str, client_id: str, code: str) -> str:
-    async with PasswordlessClient(url, client_id) as client:
+    async with PasswordlessClient(url, client_id, profile=TESTING) as client:
         return (await client.exchange(ADA, code, scope="openid")).claims["email"]
 
 
@@ -66,7 +66,7 @@ def test_a_link(started: Callable[..., Popen[str]]):
     named = _introduced(process)
 
     async def ask_for_link() -> None:
-        async with PasswordlessClient(named["Tenant"], named["Public client"]) as client:
+        async with PasswordlessClient(named["Tenant"], named["Public client"], profile=TESTING) as client:
             await client.start(ADA, send="link")
 
     asyncio.run(ask_for_link())

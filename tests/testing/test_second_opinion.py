@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from passwordless_async import DPoPKey, DPoPVerifier, Email, InvalidDPoPProof, PasswordlessClient, ProofGenerator
+from passwordless_async import (
+    TESTING,
+    DPoPKey,
+    DPoPVerifier,
+    Email,
+    InvalidDPoPProof,
+    PasswordlessClient,
+    ProofGenerator,
+)
 from passwordless_async.testing import BOUND_API, LocalTenant
 
 if TYPE_CHECKING:
@@ -102,7 +110,10 @@ async def test_they_agree_about_every_member_of_every_type(part: str):
 
 async def test_they_agree_about_a_whole_session():
     """Login, refresh and userinfo by the library: every proof is accepted by both."""
-    async with LocalTenant() as tenant, PasswordlessClient(tenant.url, tenant.public_client_id) as client:
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
         await client.start(ADA)
         tokens = await client.exchange(
             ADA, tenant.outbox.code_for(ADA), scope="openid offline_access", audience=BOUND_API

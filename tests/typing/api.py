@@ -8,6 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, assert_type
 
 from passwordless_async import (
+    TESTING,
     ClientSecretPost,
     DPoPKey,
     Email,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 async def a_login(session: aiohttp.ClientSession) -> None:
     """The contract's example."""
     async with PasswordlessClient(
-        "acme.eu.auth0.com", "client-id", client_auth=ClientSecretPost("secret"), session=session
+        "acme.eu.auth0.com", "client-id", client_auth=ClientSecretPost("secret"), session=session, profile=TESTING
     ) as client:
         receipt = await client.start(
             Email("ada@example.com"), language="en", forwarded_for=ipaddress.ip_address("192.0.2.1"), send="code"
@@ -51,7 +52,9 @@ async def a_login(session: aiohttp.ClientSession) -> None:
 
 async def many_logins(many: AsyncIterator[Login], few: Iterator[Login]) -> None:
     """Both kinds of iterable, and what an outcome holds."""
-    async with PasswordlessClient("acme.eu.auth0.com", "client-id", client_auth=NoClientAuth()) as client:
+    async with PasswordlessClient(
+        "acme.eu.auth0.com", "client-id", client_auth=NoClientAuth(), profile=TESTING
+    ) as client:
         async for outcome in client.exchange_many(many, concurrency=8):
             assert_type(outcome, Outcome)
             assert_type(outcome.login, Login)

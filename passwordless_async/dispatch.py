@@ -1,0 +1,336 @@
+"""How a flow gets on the wire: its turn, its pace, its tries, and the events that tell of them.
+
+The promises: nothing is signed before it may go; a code goes again only after a refusal that came before it was looked
+at (a nonce challenge, a 429) or where nothing left this machine; a call waits no longer than its policy says, and one
+that will not be sent is refused before anything is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+
+from passwordless_async import _clock
+from passwordless_async.auth0.rate_limit import allowance, retry_after
+from passwordless_async.auth0.refusal import blocks_user
+from passwordless_async.dpop.challenge import demands_nonce
+from passwordless_async.errors import (
+    CircuitOpen,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessError,
+    QuotaExceeded,
+    RateLimited,
+    TemporarilyUnavailable,
+    TransportError,
+)
+from passwordless_async.events import Challenged, Done, Operation, Paced, Retried, Sent
+from passwordless_async.quota import AdaptiveLimit, Breaker, ColdStart, FixedLimit, Gate, Priority, SingleFlight
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from yarl import URL
+
+    from passwordless_async.events import Event, OnEvent
+    from passwordless_async.flow import Flow, Tenant
+    from passwordless_async.profile import Policy, Profile
+    from passwordless_async.quota import Flight
+    from passwordless_async.transport import Transport
+    from passwordless_async.wire import HttpRequest, HttpResponse
+
+T = TypeVar("T")
+
+ABOUT_ONE_CALLER = 60.0  # seconds; a 429 for longer is about an address or a user, and does not stop everybody
+_TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED, _UNAVAILABLE = 429, 500, 501, 503
+_CHALLENGES = frozenset({400, 401})
+_PRIORITIES = {
+    Operation.EXCHANGE: Priority.EXCHANGE,
+    Operation.MFA: Priority.EXCHANGE,
+    Operation.REFRESH: Priority.REFRESH,
+    Operation.REVOKE: Priority.REFRESH,
+    Operation.USERINFO: Priority.REFRESH,
+    Operation.START: Priority.START,
+}
+# What may be tried again. A 5xx to a start is so only where it says that nothing was done (503): another message would
+# cost money, and kill the code before it.
+_RETRIED: dict[Operation, tuple[type[PasswordlessError], ...]] = {
+    Operation.EXCHANGE: (NotSent, RateLimited),
+    Operation.MFA: (NotSent,),
+    Operation.REFRESH: (NotSent, RateLimited),
+    Operation.REVOKE: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
+    Operation.USERINFO: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
+    Operation.START: (NotSent, RateLimited, TemporarilyUnavailable),
+}
+# These limits are a user's own: a 429 says nothing of the tenant's.
+_LIMITED_BY_USER = frozenset({Operation.MFA, Operation.USERINFO})
+
+
+@attrs.define(eq=False)
+class _Call:
+    """One call of a client on its way."""
+
+    operation: Operation
+    policy: Policy
+    flight: Flight[Any] | None
+    proven: bool
+    began: float
+    trials: int = 0
+    waited: float = 0.0
+    transmissions: int = 0
+    paid: int = 0  # transmissions that the gate has let through
+
+    @property
+    def patience(self) -> float:
+        return max(self.policy.patience - self.waited, 0.0)
+
+    def leaves(self, *, left: bool) -> None:
+        """Note whether what is under way would be lost if the call were ended now."""
+        if self.flight is not None:
+            self.flight.left = left
+
+
+class Dispatcher:
+    """Runs flows for all calls of a client; lives as long as it.
+
+    Args:
+        tenant: The tenant.
+        transport: What sends.
+        profile: How to behave under load and in trouble.
+        on_event: Is told what happens.
+    """
+
+    def __init__(self, tenant: Tenant, transport: Transport, profile: Profile, on_event: OnEvent | None) -> None:
+        self._tenant = tenant
+        self._transport = transport
+        self._profile = profile
+        self._on_event = on_event
+        # No more than the pool has connections: a proof must not be signed and then wait for one.
+        most = min(profile.max_in_flight, transport.limit)
+        limit = AdaptiveLimit(most) if profile.adaptive else FixedLimit(most)
+        self.gate = Gate(limit, per_second=profile.requests_per_second)
+        self._breaker = Breaker(profile)
+        self._cold = ColdStart()
+        self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
+
+    async def run(
+        self,
+        make: Callable[[], Flow[T]],
+        operation: Operation,
+        *,
+        proven: bool = False,
+        policy: Policy | None = None,
+        flight: Flight[T] | None = None,
+    ) -> T:
+        """Run a flow to its end, and another one like it where that is safe and of use.
+
+        Args:
+            make: Makes the flow, for each try anew.
+            operation: What it is for.
+            proven: Whether its requests carry proofs, and wait for a nonce that another one fetches.
+            policy: How long to go on trying; that of single calls unless given.
+            flight: Learns what has left.
+
+        Raises:
+            PasswordlessError: As the flow; :class:`QuotaExceeded` and :class:`CircuitOpen` where nothing was sent.
+        """
+        call = _Call(operation, policy or self._profile.single, flight, proven, _clock.monotonic())
+        failure: PasswordlessError | None = None
+        while True:
+            call.trials += 1
+            try:
+                result = await self._attempt(make(), call)
+            except QuotaExceeded as error:
+                # Where the server has said no before, that is what the caller should hear of.
+                failure = failure or error.with_traceback(None)
+                break
+            except PasswordlessError as error:
+                failure = error.with_traceback(None)
+            else:
+                self._end(call, None)
+                return result
+            call.leaves(left=False)
+            delay = self._delay(call, failure)
+            if delay is None or delay > call.patience or (flight is not None and not flight.waiting):
+                break
+            self.tell(Retried(operation, call.trials, failure.code, delay))
+            call.waited += delay
+            await asyncio.sleep(delay)
+        self._end(call, failure)
+        raise failure
+
+    def _end(self, call: _Call, failure: PasswordlessError | None) -> None:
+        seconds = _clock.monotonic() - call.began
+        self.tell(Done(call.operation, None if failure is None else failure.code, seconds, call.transmissions))
+
+    def _delay(self, call: _Call, failure: PasswordlessError) -> float | None:
+        """Return how long to wait before the next try; None: there is none."""
+        policy = call.policy
+        if isinstance(failure, CircuitOpen):
+            # Nothing was tried: it does not count.
+            call.trials -= 1
+            return failure.retry_after if policy.outlasts_outages else None
+        if call.trials >= policy.tries or not isinstance(failure, _RETRIED[call.operation]):
+            return None
+        if isinstance(failure, TemporarilyUnavailable) and failure.status != _UNAVAILABLE:
+            return None
+        if isinstance(failure, RateLimited) and self._stops_all(call, failure.retry_after):
+            return 0.0  # the gate is closed until it is time
+        bound = min(policy.backoff * 2 ** (call.trials - 1), policy.backoff_at_most)
+        named = failure.retry_after if isinstance(failure, RateLimited) else None
+        return (named or 0.0) + random.uniform(0.0, bound)  # noqa: S311 - no secret
+
+    @staticmethod
+    def _stops_all(call: _Call, seconds: float | None) -> bool:
+        return call.operation not in _LIMITED_BY_USER and (seconds or 0.0) <= ABOUT_ONE_CALLER
+
+    async def _attempt(self, flow: Flow[T], call: _Call) -> T:
+        resting = self._breaker.retry_after
+        if resting is not None:
+            raise CircuitOpen(retry_after=resting)
+        if not call.proven:
+            return await self._pass(flow, call, lambda _status: None)
+        # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.
+        async with self._cold.turn() as answered:
+            return await self._pass(flow, call, answered)
+
+    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None]) -> T:
+        waited = await self.gate.enter(_PRIORITIES[call.operation], call.patience)
+        if waited:
+            call.waited += waited
+            self.tell(Paced(call.operation, waited))
+        call.paid = call.transmissions + 1
+        try:
+            return await self._drive(flow, call, answered)
+        finally:
+            self.gate.leave()
+
+    async def _drive(self, flow: Flow[T], call: _Call, answered: Callable[[int], None]) -> T:
+        try:
+            request = next(flow)
+            while True:
+                try:
+                    response = await self._send(request, call)
+                except PasswordlessError as error:
+                    failure = error.with_traceback(None)
+                else:
+                    await self._before_another(response, call)
+                    own = not request.shareable
+                    try:
+                        # It takes the nonce first; then the others may know that there is one.
+                        request = flow.send(response)
+                    finally:
+                        if own:
+                            answered(response.status)
+                    continue
+                request = flow.throw(failure)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        finally:
+            flow.close()
+
+    async def _before_another(self, response: HttpResponse, call: _Call) -> None:
+        """Wait for leave to answer a challenge, before that is signed."""
+        if response.status in _CHALLENGES and demands_nonce(response, fresh=False):
+            self.tell(Challenged(call.operation))
+            await self.gate.again()
+            call.paid += 1
+
+    async def _send(self, request: HttpRequest, call: _Call) -> HttpResponse:
+        if request.shareable:
+            return await self._fetches.run(request.url, lambda _flight: self._fetch(request, call))
+        call.leaves(left=True)
+        return await self._transmit(request, call)
+
+    async def _fetch(self, request: HttpRequest, call: _Call) -> HttpResponse:
+        try:
+            return await self._transmit(request, call)
+        finally:
+            # In the flight, not in those who wait for it: whoever comes between the two would start another flight.
+            self._tenant.keys.search_ended()
+
+    async def _transmit(self, request: HttpRequest, call: _Call) -> HttpResponse:
+        call.transmissions += 1
+        if call.transmissions > call.paid:
+            call.paid = call.transmissions
+            self.gate.charge()
+        probing = self._breaker.check()
+        began = _clock.monotonic()
+        failure: PasswordlessError | None = None
+        response: HttpResponse | None = None
+        try:
+            response = await self._transport.send(request)
+        except PasswordlessError as error:
+            failure = error.with_traceback(None)
+        finally:
+            if response is None and failure is None and probing:
+                self._breaker.gave_up()
+        seconds = _clock.monotonic() - began
+        self._heed(call, response, failure, seconds)
+        self._tell_sent(request, call, response, failure, seconds)
+        if response is None:
+            raise failure or NotSent("nothing was sent")
+        return response
+
+    def _heed(
+        self, call: _Call, response: HttpResponse | None, failure: PasswordlessError | None, seconds: float
+    ) -> None:
+        """Learn from an answer how the server is: its pace, its room and whether it is up."""
+        if response is None:
+            if isinstance(failure, TransportError):
+                self._breaker.failed()
+                self.gate.failed()
+            return
+        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
+            self._breaker.failed()
+            self.gate.failed()
+            return
+        self._breaker.answered()
+        now = _clock.now()
+        said = None if call.operation in _LIMITED_BY_USER else allowance(response.headers, now)
+        if response.status == _TOO_MANY_REQUESTS and not blocks_user(response):
+            wait = retry_after(response.headers, now)
+            if self._stops_all(call, wait):
+                self.gate.refused(wait, said)
+        else:
+            self.gate.answered(seconds, said)
+
+    def _tell_sent(
+        self,
+        request: HttpRequest,
+        call: _Call,
+        response: HttpResponse | None,
+        failure: PasswordlessError | None,
+        seconds: float,
+    ) -> None:
+        if self._on_event is not None:
+            sent = Sent(
+                operation=call.operation,
+                method=request.method,
+                origin=str(request.url.origin()),
+                path=request.url.path,
+                status=None if response is None else response.status,
+                error=None if failure is None else failure.code,
+                seconds=seconds,
+                transmission=call.transmissions,
+            )
+            self.tell(sent)
+
+    def tell(self, event: Event) -> None:
+        """Give an event to whoever wants it; what goes wrong there is the event loop's to report, not the call's."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - a callback of the application's
+            context = {"message": "on_event of a PasswordlessClient has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    async def aclose(self) -> None:
+        """End what is fetched for all."""
+        self.gate.aclose()
+        await self._fetches.aclose()

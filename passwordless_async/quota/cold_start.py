@@ -1,0 +1,65 @@
+"""One request goes ahead while nobody knows a server's nonce."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+
+_FRONTS = 3  # failures in front after which nobody waits any more
+_SLOW = 1.0  # seconds; whoever fails later than that is not waited for again
+_PATIENCE = 3.0  # seconds that anybody waits for the one in front; then a challenge each costs less
+
+
+class ColdStart:
+    """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
+
+    The others wait until the one in front is answered, be it by a challenge. Where it fails the next one goes ahead; a
+    few in a row, or one that takes long, and all go: one after the other they would turn an outage into a queue, and a
+    long answer holds up nobody.
+    """
+
+    def __init__(self) -> None:
+        self._front: asyncio.Future[None] | None = None
+        self._over = False
+        self._failures = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[Callable[[int], None]]:
+        """Wait for the one in front, or be it; gives what to call with the status of an answer when one has come.
+
+        Whoever calls it takes the nonce from the answer before giving the loop a turn.
+        """
+        while self._front is not None and not self._over and self._failures < _FRONTS:
+            # Not cancelled with whoever stops waiting: the others wait for it too.
+            ended, _ = await asyncio.wait([self._front], timeout=_PATIENCE)
+            if not ended:
+                break
+        if self._over or self._failures >= _FRONTS or self._front is not None:
+            yield self._answered
+            return
+        self._front = asyncio.get_running_loop().create_future()
+        began = asyncio.get_running_loop().time()
+        try:
+            yield self._answered
+        finally:
+            if not self._over:
+                slow = asyncio.get_running_loop().time() - began > _SLOW
+                self._failures = _FRONTS if slow else self._failures + 1
+            self._let_go()
+
+    def _answered(self, status: int) -> None:
+        # A failure of the server, or one of its gateways, says nothing about its nonces.
+        if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS:
+            self._over = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._front is not None:
+            self._front.set_result(None)
+            self._front = None
