@@ -39,8 +39,8 @@ def our_client(origin: str, *, session: ClientSession | None = None, in_flight: 
 
 
 def usernames() -> Callable[[], str]:
-    """Return what gives the next user's name, for the form of a contender."""
-    names = itertools.cycle(user.username for user in USERS)
+    """Return what gives the next user's name, for the form of a contender; threads may share it."""
+    names = itertools.cycle([user.username for user in USERS])
     return lambda: next(names)
 
 
