@@ -7,8 +7,10 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import attrs
+
 from benchmarks.stub import CLIENT_ID
-from passwordless_async import Email, PasswordlessClient
+from passwordless_async import INTERACTIVE, Email, PasswordlessClient
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,11 +37,12 @@ USERS = [user(number) for number in range(1000)]
 
 def our_client(origin: str, *, session: ClientSession | None = None, in_flight: int = 512) -> PasswordlessClient:
     """Make a client of ours: the one place that knows how."""
-    return PasswordlessClient(origin, CLIENT_ID, session=session, timeout=_TIMEOUT, max_in_flight=in_flight)
+    profile = attrs.evolve(INTERACTIVE, timeout=_TIMEOUT, max_in_flight=in_flight)
+    return PasswordlessClient(origin, CLIENT_ID, session=session, profile=profile)
 
 
 def usernames() -> Callable[[], str]:
-    """Return what gives the next user's name, for the form of a contender; threads may share it."""
+    """Return what gives the next user's name, for the form of a contender."""
     names = itertools.cycle([user.username for user in USERS])
     return lambda: next(names)
 
