@@ -31,7 +31,8 @@ from passwordless_async.identity import AuthSession, Login, Start, user
 from passwordless_async.mfa_client import MfaClient
 from passwordless_async.profile import INTERACTIVE, Profile
 from passwordless_async.quota import SingleFlight, StartRules
-from passwordless_async.session import LINGER, Renewals, Spent, UserSession, was_replaced
+from passwordless_async.renewals import LINGER, Renewals, Spent, comes_of, was_replaced
+from passwordless_async.session import UserSession
 from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
 from passwordless_async.transport import Transport
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from passwordless_async.flow import Flow
     from passwordless_async.identity import Email, Phone
     from passwordless_async.profile import Policy
-    from passwordless_async.session import OnRefresh
+    from passwordless_async.renewals import OnRefresh
     from passwordless_async.tokens import Progress, StartReceipt
 
 T = TypeVar("T")
@@ -463,7 +464,8 @@ class PasswordlessClient:
             OutcomeUnknown: No answer came.
         """
         if isinstance(tokens, TokenSet):
-            self._refreshes.forget(lambda spent, kept: tokens.refresh_token in {spent[0], kept.refresh_token})
+            self._refreshes.forget(comes_of(tokens))
+            self._renewals.forget(tokens)
         await self._run(partial(flow.revoke, self._tenant, tokens), Operation.REVOKE)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
@@ -501,7 +503,7 @@ class PasswordlessClient:
             tokens,
             http=self._transport.api,
             origins=origins,
-            renew=self._renewals.renew,
+            renewals=self._renewals,
             on_refresh=on_refresh,
             nonces=self._api_nonces,
         )

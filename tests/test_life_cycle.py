@@ -357,6 +357,22 @@ async def test_a_refresh_token_that_stays_good_is_not_given_up():
         assert (await client.refresh(tokens)).refresh_token == tokens.refresh_token
 
 
+async def test_a_logout_during_a_refresh_leaves_nothing_to_hand_out():
+    """What a refresh brings after the logout goes to its caller alone: who comes later asks the service."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        answer = asyncio.Event()
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        refreshing = asyncio.create_task(client.refresh(tokens))
+        while tenant.stats.token_requests < 3:  # noqa: ASYNC110 - the tenant says it by nothing else
+            await asyncio.sleep(0)
+        await client.revoke(tokens)
+        answer.set()
+        await refreshing
+        with pytest.raises(InvalidRefreshToken):
+            await client.refresh(tokens)
+
+
 async def test_a_failing_revocation_hides_no_downgrade():
     """Where the revocation fails too, the downgrade is what the caller hears of."""
     async with opened("none") as (tenant, client):

@@ -23,7 +23,7 @@ from passwordless_async import (
 )
 from passwordless_async._secret import Secret
 from passwordless_async.client import PasswordlessClient
-from passwordless_async.session import Renewals
+from passwordless_async.renewals import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -253,6 +253,51 @@ async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, 
             await asyncio.sleep(0)
     assert calling.cancelled()
     assert ["refresh-1"] == [str(kept.refresh_token) for kept in refreshes.kept]
+
+
+async def test_a_session_whose_caller_gave_up_has_the_new_tokens(client: PasswordlessClient, refreshes: Refreshes):
+    """However late it is used again: the refresh token that was spent is not sent a second time."""
+    client._renewals._handovers._linger = 0.0
+    async with api({"access-1"}) as (url, _):
+        session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
+        calling = asyncio.create_task(session.current())
+        await asyncio.sleep(0)
+        calling.cancel()
+        await asyncio.wait([calling])
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert "access-1" == (await session.current()).access_token
+    assert ["refresh-0"] == refreshes.spent
+
+
+async def test_tokens_that_could_not_be_handed_over_are_kept(client: PasswordlessClient, refreshes: Refreshes):
+    """However long the callback fails: the next call hands over what came, and nothing is refreshed again."""
+    client._renewals._handovers._linger = 0.0
+    failures = [ConnectionError("the store is down")] * 3
+
+    def keep(renewed: TokenSet) -> None:
+        if failures:
+            raise failures.pop()
+        refreshes.kept.append(renewed)
+
+    session = client.session(tokens(lifetime=-1), origins=["https://api.example"], on_refresh=keep)
+    for _ in range(3):
+        with pytest.raises(ConnectionError):
+            await session.current()
+    await session.current()
+    assert (["refresh-0"], ["refresh-1"]) == (refreshes.spent, [kept.refresh_token for kept in refreshes.kept])
+
+
+async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, refreshes: Refreshes):
+    """A logout while a refresh is under way: nothing is kept, and who waits is told that the session is over."""
+    stale = tokens(lifetime=-1)
+    session = client.session(stale, origins=["https://api.example"], on_refresh=refreshes.kept.append)
+    calling = asyncio.create_task(session.current())
+    await asyncio.sleep(0)
+    client._renewals.forget(stale)
+    with pytest.raises(InvalidRefreshToken, match="revoked while"):
+        await calling
+    assert [] == refreshes.kept
 
 
 @pytest.mark.parametrize(

@@ -29,11 +29,13 @@ class Flight(Generic[T]):
         about: What else is to be known of it.
         left: Whether something has left this machine that is lost if the flight is ended now.
         waiting: How many wait for it.
+        forgotten: Whether what comes of it is not wanted any more; it does not linger.
     """
 
     about: Any = None
     left: bool = False
     waiting: int = attrs.field(default=0, init=False)
+    forgotten: bool = attrs.field(default=False, init=False)
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
     given: bool = attrs.field(default=False, init=False)
 
@@ -74,6 +76,12 @@ class SingleFlight(Generic[K, T]):
         """Return what is to be known of what is under way under a key; None where nothing is."""
         flight = self._flights.get(key)
         return None if flight is None else flight.about
+
+    def landed(self, key: K) -> T | None:
+        """Return a result that lingers under a key; None where none does."""
+        flight = self._flights.get(key)
+        result = None if flight is None else flight.result
+        return None if isinstance(result, PasswordlessError) else result
 
     async def run(
         self,
@@ -126,7 +134,7 @@ class SingleFlight(Generic[K, T]):
         result: T | PasswordlessError
         try:
             result = await make(flight)
-            lingers = bool(self._linger) and self._lingers(key, result)
+            lingers = bool(self._linger) and not flight.forgotten and self._lingers(key, result)
         except PasswordlessError as error:
             result = error.with_traceback(None)
         finally:
@@ -152,12 +160,14 @@ class SingleFlight(Generic[K, T]):
         if self._flights.get(key) is flight:
             del self._flights[key]
 
-    def forget(self, unwanted: Callable[[K, T], bool]) -> None:
-        """Forget lingering results by key and result."""
+    def forget(self, unwanted: Callable[[K, T | None], bool]) -> None:
+        """Forget results by key and result: those that linger, and, by their key, those that are still to come."""
         for key, flight in list(self._flights.items()):
             result = flight.result
-            if result is not None and not isinstance(result, PasswordlessError) and unwanted(key, result):
-                del self._flights[key]
+            if not isinstance(result, PasswordlessError) and unwanted(key, result):
+                flight.forgotten = True
+                if flight.task.done():
+                    del self._flights[key]
 
     async def aclose(self, *, grace: float = 0.0) -> tuple[K, ...]:
         """End what has not left at once, and what has after so many seconds of grace; forget what lingers.
