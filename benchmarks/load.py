@@ -35,9 +35,11 @@ def user(number: int) -> Email:
 USERS = [user(number) for number in range(1000)]
 
 
-def our_client(origin: str, *, session: ClientSession | None = None, in_flight: int = 512) -> PasswordlessClient:
+def our_client(
+    origin: str, *, session: ClientSession | None = None, in_flight: int = 512, adaptive: bool = INTERACTIVE.adaptive
+) -> PasswordlessClient:
     """Make a client of ours: the one place that knows how."""
-    profile = attrs.evolve(INTERACTIVE, timeout=_TIMEOUT, max_in_flight=in_flight)
+    profile = attrs.evolve(INTERACTIVE, timeout=_TIMEOUT, max_in_flight=in_flight, adaptive=adaptive)
     return PasswordlessClient(origin, CLIENT_ID, session=session, profile=profile)
 
 

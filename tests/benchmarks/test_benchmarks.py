@@ -52,6 +52,8 @@ ALWAYS_THERE = {
         "changing, the one before passes: requests for one",
         "late: seconds",
         "late: CPU seconds",
+        "late, fixed limit: seconds",
+        "late, fixed limit: CPU seconds",
     },
     "import": {
         "import aiohttp",
