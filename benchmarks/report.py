@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Series
 
+_LARGE = 10  # figures from here on are shown with one decimal
+
 
 @attrs.frozen
 class Row:
@@ -148,7 +150,9 @@ def print_table(found: Mapping[str, Any]) -> None:
         table.add_column("what it does")
     for result in found["results"]:
         ratios = (f"{result['ratios'][name]['median']:.2f}" for name in compared)
-        figures = f"{result['median']:,.1f}", f"{result['q1']:,.1f}-{result['q3']:,.1f}"
+        digits = 1 if result["median"] >= _LARGE else 2
+        median, first, third = (f"{result[name]:,.{digits}f}" for name in ("median", "q1", "q3"))
+        figures = median, f"{first}-{third}"
         table.add_row(result["name"], *figures, *ratios, *([result["notes"]] if noted else []))
     console.print(table)
     for bar in found["bars"]:
