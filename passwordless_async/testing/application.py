@@ -55,7 +55,7 @@ _COUNTERS = {
     REVOKE_PATH: "revoke_requests",
     USERINFO_PATH: "userinfo_requests",
 }
-_SERVER_ERROR = 500
+_BAD_REQUEST, _SERVER_ERROR = 400, 500
 _NO_PLAY, _NO_OPTIONS = Play(), FaultOptions()
 
 
@@ -83,10 +83,14 @@ class TenantApplication:
         except web.HTTPRequestEntityTooLarge:
             return answers.TOO_LARGE.response()
         self._state.requests.note(number, body=body)
+        grant = self._state.presentations.arrived(body) if request.path == TOKEN_PATH else None
         answer = self._answer(_exchange(self._state, request, body), play, options)
         response = answer if play.after is None else await play.after(answer, options)
         if response is None:
             return _hang_up(request)
+        self._state.presentations.answered(grant, response.status, challenged=_is_challenge(response))
+        if self._state.draining:
+            response.force_close()
         response.headers["Date"] = formatdate(self._state.clock.wall(), usegmt=True)
         self._state.requests.note(number, status=response.status)
         return response
@@ -169,6 +173,10 @@ def _add_nonce(exchange: Exchange, response: web.Response) -> None:
     nonce = exchange.state.nonces.current()
     if when == "always" or nonce != exchange.proof_nonce:
         response.headers["DPoP-Nonce"] = nonce
+
+
+def _is_challenge(response: web.Response) -> bool:
+    return response.status == _BAD_REQUEST and isinstance(response.body, bytes) and b"use_dpop_nonce" in response.body
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:

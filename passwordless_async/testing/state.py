@@ -13,6 +13,7 @@ from passwordless_async.testing.families import RefreshBook
 from passwordless_async.testing.limits import Limits
 from passwordless_async.testing.links import OnceBook
 from passwordless_async.testing.nonces import Nonces
+from passwordless_async.testing.presentations import Presentations
 from passwordless_async.testing.proofs import ProofChecker
 from passwordless_async.testing.second_opinion import SecondOpinion
 from passwordless_async.testing.signing import SigningKeys
@@ -67,6 +68,8 @@ class TenantState:
     refresh: RefreshBook = attrs.field(init=False)
     mint: Mint = attrs.field(init=False)
     limits: Limits = attrs.field(init=False)
+    presentations: Presentations = attrs.field(init=False)
+    draining: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         settings, clock = self.settings, self.clock
@@ -82,6 +85,7 @@ class TenantState:
         self.refresh = RefreshBook(settings, clock, self.stats)
         self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)
         self.limits = Limits(clock, settings)
+        self.presentations = Presentations(self.stats)
 
     @property
     def issuer(self) -> str:

@@ -20,6 +20,9 @@ class TenantStats:
         codes_sent: Codes that went to the outbox.
         codes_presented: Codes that were judged: spent, or counted as an attempt.
         codes_refused: Of these, the wrong, expired and exhausted ones.
+        presented_again: Codes, and other things that a grant spends, that came again although the request before was
+            answered by neither a demand for a nonce nor a 429, or not at all. Asking whether the user has approved a
+            push message, and a second use of a refresh token that does not rotate, count as well.
         nonce_challenges: Challenges answered, those that faults made included.
         proofs_accepted: Proofs that passed every check; each has another ``jti``.
         proofs_refused: Proofs that failed one, challenges not counted.
@@ -46,6 +49,7 @@ class TenantStats:
     codes_sent: int = 0
     codes_presented: int = 0
     codes_refused: int = 0
+    presented_again: int = 0
     nonce_challenges: int = 0
     proofs_accepted: int = 0
     proofs_refused: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from passwordless_async.testing.stats import TenantStats
 from passwordless_async.testing.users import User, Users
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from ssl import SSLContext
     from types import TracebackType
 
@@ -74,6 +76,7 @@ class LocalTenant:
         self._url: str | None = None
         self._state: TenantState | None = None
         self._runner: web.AppRunner | None = None
+        self._site: web.SockSite | None = None
 
     @property
     def url(self) -> str:
@@ -149,8 +152,30 @@ class LocalTenant:
         application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
-        await web.SockSite(self._runner, listener, ssl_context=self._ssl).start()
+        await self._listen(listener)
         return self
+
+    async def _listen(self, listener: socket.socket) -> None:
+        if self._runner is None:
+            raise RuntimeError("the tenant is closed")
+        self._site = web.SockSite(self._runner, listener, ssl_context=self._ssl)
+        await self._site.start()
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Refuse connections while the context lasts, as a service does whose load balancer takes it out.
+
+        A connection that is open is served one last request, and closed with its answer.
+        """
+        if self._state is None or self._site is None:
+            raise RuntimeError("the tenant does not listen")
+        await self._site.stop()
+        self._state.draining = True
+        try:
+            yield
+        finally:
+            self._state.draining = False
+            await self._listen(socket.create_server((self._host, int(self.url.rpartition(":")[2]))))
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -1,0 +1,217 @@
+"""Every fault of the tenant, for a start, an exchange and a refresh, by one user alone and by 200 at once.
+
+For each: how it ends, how many requests it takes, and whether the code, or the refresh token, is spent by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+
+from passwordless_async import (
+    INTERACTIVE,
+    AccessDenied,
+    Email,
+    InvalidIdToken,
+    MalformedAnswer,
+    MfaRequired,
+    NonceChallengeRepeated,
+    NotSenderConstrained,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
+    RateLimited,
+    TemporarilyUnavailable,
+    TokenSet,
+    TooManyAttempts,
+    UnauthorizedClient,
+    UseDPoPNonce,
+    VerificationRequired,
+)
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+START, TOKEN = "/passwordless/start", "/oauth/token"
+CROWD = 200
+SIZE = 300_000  # bytes of a body that is too large
+SCOPE = "openid offline_access"
+# As for people who wait, but for what would take time: no wait between tries, and no patience with pauses. The circuit
+# stays closed, for what is asked here is what each single request does.
+PROFILE = attrs.evolve(
+    INTERACTIVE,
+    single=attrs.evolve(INTERACTIVE.single, patience=0.0, backoff=0.0, backoff_at_most=0.0),
+    cool_down=0.0,
+    adaptive=False,
+    outage_after=1_000_000,
+)
+
+
+@attrs.frozen
+class Row:
+    """What becomes of one operation: the error (None: it succeeds), requests, and what the tenant did all the same."""
+
+    error: type[PasswordlessError] | None
+    requests: int = 1
+    spent: int = 1
+
+
+GOOD = Row(None)
+
+
+def refused(error: type[PasswordlessError], *, start: type[PasswordlessError] | None = None) -> tuple[Row, Row, Row]:
+    """Return the rows of a request that is answered and not processed."""
+    row = Row(error, spent=0)
+    return Row(start or error, spent=0), row, row
+
+
+def unbelieved(error: type[PasswordlessError]) -> tuple[Row, Row, Row]:
+    """Return the rows of tokens that must not be trusted: a start knows none."""
+    return GOOD, Row(error), Row(error)
+
+
+# Start, exchange, refresh.
+TABLE: dict[Fault, tuple[Row, Row, Row]] = {
+    Fault.SERVICE_UNAVAILABLE: (
+        Row(TemporarilyUnavailable, requests=3, spent=0),
+        Row(OutcomeUnknown, spent=0),
+        Row(OutcomeUnknown, spent=0),
+    ),
+    **dict.fromkeys(
+        (
+            Fault.RATE_LIMITED_X_RATELIMIT,
+            Fault.RATE_LIMITED_AUTH0,
+            Fault.RATE_LIMITED_RETRY_AFTER,
+            Fault.RATE_LIMITED_SILENT,
+        ),
+        refused(RateLimited),
+    ),
+    Fault.REDIRECT: refused(MalformedAnswer),
+    Fault.DROP_BEFORE_READ: refused(OutcomeUnknown),
+    Fault.DROP_AFTER_PROCESSING: (Row(OutcomeUnknown), Row(OutcomeUnknown), Row(OutcomeUnknown)),
+    Fault.SLOW: (GOOD, GOOD, GOOD),
+    # A start needs no body: 200 says all.
+    Fault.GARBAGE_JSON: unbelieved(MalformedAnswer),
+    Fault.WRONG_CONTENT_TYPE: unbelieved(MalformedAnswer),
+    Fault.HUGE_BODY: (Row(MalformedAnswer), Row(MalformedAnswer), Row(MalformedAnswer)),
+    **dict.fromkeys(
+        (Fault.CHALLENGE_FOREVER, Fault.CHALLENGE_FOREVER_SAME_NONCE),
+        (
+            Row(UseDPoPNonce, spent=0),
+            Row(NonceChallengeRepeated, requests=2, spent=0),
+            Row(NonceChallengeRepeated, requests=2, spent=0),
+        ),
+    ),
+    Fault.CHALLENGE_WITHOUT_HEADER: refused(MalformedAnswer, start=UseDPoPNonce),
+    Fault.BEARER_TOKEN: unbelieved(NotSenderConstrained),
+    Fault.TOKEN_OF_OTHER_KEY: (GOOD, GOOD, GOOD),  # opaque: userinfo finds out
+    **dict.fromkeys(
+        (fault for fault in Fault if fault.name.startswith("ID_TOKEN_") and fault is not Fault.ID_TOKEN_OF_OTHER_USER),
+        unbelieved(InvalidIdToken),
+    ),
+    # Whoever logs in is whoever the service says; a refresh may not change that.
+    Fault.ID_TOKEN_OF_OTHER_USER: (GOOD, GOOD, Row(InvalidIdToken)),
+    Fault.MFA_REQUIRED: refused(MfaRequired),
+    Fault.ACCESS_DENIED: refused(AccessDenied),
+    Fault.USER_BLOCKED: refused(AccessDenied),
+    Fault.ACCOUNT_BLOCKED: refused(TooManyAttempts),
+    Fault.UNAUTHORIZED_CLIENT: refused(UnauthorizedClient),
+    Fault.ENDPOINT_DISABLED: refused(OAuthError),
+    Fault.VERIFICATION_REQUIRED: refused(VerificationRequired),
+    Fault.SMS_PROVIDER_ERROR: refused(OAuthError),
+    Fault.REFUSAL: refused(OAuthError),
+}
+# A fault of the token endpoint alone: it demands the nonce that the proof had, and has redeemed the grant before. What
+# has not been answered with another nonce is not sent again.
+SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
+
+
+def test_every_fault_has_its_row():
+    """A fault that is added is added here."""
+    assert set(Fault) == {*TABLE, Fault.CHALLENGE_SPENDS_CODE}
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
+    """Run a tenant, and a client that knows its nonce and its keys."""
+    async with (
+        LocalTenant(TenantSettings(id_token_alg="ES256")) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=PROFILE) as client,
+    ):
+        warm = Email("warm@example.com")
+        await client.start(warm)
+        await client.exchange(warm, tenant.outbox.code_for(warm), scope="openid")
+        yield tenant, client
+
+
+async def everybody(calls: Any) -> Counter[type | None]:
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, PasswordlessError)]
+    assert [] == unexpected
+    return Counter(type(r) if isinstance(r, PasswordlessError) else None for r in results)
+
+
+async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+
+
+def holds(row: Row, users: int, outcomes: Counter[type | None], requests: int, spent: int) -> None:
+    """Assert that each user fared as the row says."""
+    assert {row.error: users} == outcomes
+    assert (row.requests * users, row.spent * users) == (requests, spent)
+
+
+PEOPLE = pytest.mark.parametrize("users", [1, CROWD], ids=["alone", "crowd"])
+
+
+@PEOPLE
+@pytest.mark.parametrize("fault", TABLE)
+async def test_a_start(fault: Fault, users: int):
+    """What the fault makes of starts."""
+    async with opened() as (tenant, client):
+        crowd = [Email(f"user{number}@example.com") for number in range(users)]
+        tenant.faults.add(fault, path=START, size=SIZE)
+        requests, sent = tenant.stats.start_requests, tenant.stats.codes_sent
+        outcomes = await everybody(map(client.start, crowd))
+        requests, sent = tenant.stats.start_requests - requests, tenant.stats.codes_sent - sent
+        holds(TABLE[fault][0], users, outcomes, requests, sent)
+
+
+@PEOPLE
+@pytest.mark.parametrize("fault", Fault)
+async def test_an_exchange(fault: Fault, users: int):
+    """What the fault makes of exchanges; no code is presented again but after a challenge or a 429."""
+    async with opened() as (tenant, client):
+        crowd = [Email(f"user{number}@example.com") for number in range(users)]
+        await asyncio.gather(*map(client.start, crowd))
+        tenant.faults.add(fault, path=TOKEN, size=SIZE)
+        requests, presented = tenant.stats.token_requests, tenant.stats.codes_presented
+        outcomes = await everybody(client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE) for who in crowd)
+        requests, presented = tenant.stats.token_requests - requests, tenant.stats.codes_presented - presented
+        row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][1]
+        holds(row, users, outcomes, requests, presented)
+        assert 0 == tenant.stats.presented_again
+
+
+@PEOPLE
+@pytest.mark.parametrize("fault", Fault)
+async def test_a_refresh(fault: Fault, users: int):
+    """What the fault makes of refreshes; no refresh token is sent again but after a challenge or a 429."""
+    async with opened() as (tenant, client):
+        crowd = [Email(f"user{number}@example.com") for number in range(users)]
+        sessions = await asyncio.gather(*(logged_in(tenant, client, who) for who in crowd))
+        tenant.faults.add(fault, path=TOKEN, size=SIZE)
+        requests, rotations = tenant.stats.token_requests, tenant.stats.refresh_rotations
+        outcomes = await everybody(map(client.refresh, sessions))
+        requests, rotations = tenant.stats.token_requests - requests, tenant.stats.refresh_rotations - rotations
+        row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][2]
+        holds(row, users, outcomes, requests, rotations)
+        assert 0 == tenant.stats.presented_again
