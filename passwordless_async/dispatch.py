@@ -27,7 +27,7 @@ from passwordless_async.errors import (
     TemporarilyUnavailable,
     TransportError,
 )
-from passwordless_async.events import Challenged, Done, Operation, Paced, Retried, Sent
+from passwordless_async.events import CANCELLED, Challenged, Done, Operation, Paced, Retried, Sent
 from passwordless_async.quota import AdaptiveLimit, Breaker, ColdStart, FixedLimit, Gate, Priority, SingleFlight
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ class Dispatcher:
                 break
             except PasswordlessError as error:
                 failure = error.with_traceback(None)
+            except asyncio.CancelledError:
+                self._end(call, CANCELLED)
+                raise
             else:
                 self._end(call, None)
                 return result
@@ -159,12 +162,11 @@ class Dispatcher:
             self.tell(Retried(operation, call.trials, failure.code, delay))
             call.waited += delay
             await asyncio.sleep(delay)
-        self._end(call, failure)
+        self._end(call, failure.code)
         raise failure
 
-    def _end(self, call: _Call, failure: PasswordlessError | None) -> None:
-        seconds = _clock.monotonic() - call.began
-        self.tell(Done(call.operation, None if failure is None else failure.code, seconds, call.transmissions))
+    def _end(self, call: _Call, error: str | None) -> None:
+        self.tell(Done(call.operation, error, _clock.monotonic() - call.began, call.transmissions))
 
     def _delay(self, call: _Call, failure: PasswordlessError) -> float | None:
         """Return how long to wait before the next try; None: there is none."""
@@ -313,7 +315,7 @@ class Dispatcher:
                 method=request.method,
                 origin=str(request.url.origin()),
                 path=request.url.path,
-                status=None if response is None else response.status,
+                status=getattr(failure, "status", None) if response is None else response.status,
                 error=None if failure is None else failure.code,
                 seconds=seconds,
                 transmission=call.transmissions,

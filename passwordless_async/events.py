@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+CANCELLED = "cancelled"
+
+
 class Operation(enum.StrEnum):
     """What a client is asked to do."""
 
@@ -36,7 +39,7 @@ class Sent:
         origin: Where it went: scheme, host and port, without a slash at the end.
         path: The path; it holds nothing of a user.
         status: The status of the answer; None where there was none.
-        error: The code of the error; None where there was an answer.
+        error: The code of the error; None where there was an answer that could be read.
         seconds: How long it took.
         transmission: Its number within the operation, from 1.
     """
@@ -89,7 +92,7 @@ class Done:
 
     Attributes:
         operation: Which one.
-        error: The code of the error that it ended with; None where it succeeded.
+        error: The code of the error that it ended with, or ``cancelled``; None where it succeeded.
         seconds: How long it took, waits and tries included.
         transmissions: How many it took.
     """

@@ -124,7 +124,7 @@ INTERACTIVE = Profile(
     cool_down=30.0,  # seconds; an e-mail's way, so that a second click does not kill the code that is on it
     outage_after=5,  # one lost packet or one bad node is no outage
     outage_rest=0.5,  # seconds; a restart of a proxy
-    outage_rest_at_most=10.0,  # seconds; when it is back, users hardly notice that we did not know yet
+    outage_rest_at_most=2.0,  # seconds; one connection in two seconds burdens nobody, and it is back soon when it is
     grace=5.0,  # seconds; half the ten that orchestrators give a process before they kill it
 )
 """A gateway with people waiting: few tries, soon told."""

@@ -81,11 +81,7 @@ class Gate:
 
     async def again(self) -> None:
         """Wait for leave to send once more what has entered, ahead of all others."""
-        loop = asyncio.get_running_loop()
-        if self._pace.delay(loop.time()) <= 0:
-            self._pace.went(loop.time())
-        else:
-            await self._turn(Priority.AGAIN, math.inf)
+        await self._turn(Priority.AGAIN, math.inf)
 
     def charge(self) -> None:
         """Count a request that goes without asking."""

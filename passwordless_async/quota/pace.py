@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
 
 _SHARE = 0.97  # of the quota that is used: the rest is for jitter between here and the server
-_CATCH_UP = 0.5  # of an interval: how much of a delay is made up for; more would be a burst at the server
+_CATCH_UP = 0.03  # seconds of a delay that are made up for: what the share leaves of each second, so that it holds
 _FEWER = 0.7  # of the rate that led to a 429
 _SHORT_WINDOW = 2.0  # seconds; of a shorter one the headers, in whole seconds, tell no more than the rate
 _FIRST_PAUSE = 1.0  # seconds after a 429 that does not say how long; doubled with each one that follows
 _LONGEST_PAUSE = 60.0  # seconds that all stop for one 429; what asks for more is about one caller, not about all
 _JITTER = 0.25  # of a pause that is added to it at random, so that many processes do not come back together
 _MOST_JITTER = 1.0  # seconds
-_MEMORY = 60.0  # seconds after the last 429 for which its rate is remembered
+_MEMORY = 60.0  # seconds after the pause of the last 429 for which its rate is remembered
 
 
 class Pace:
@@ -40,7 +40,6 @@ class Pace:
         self._resumes = 0.0
         self._refusals = 0
         self._learned: float | None = None
-        self._learned_at = 0.0
         self._counts = (0, 0, 0)  # the second that is counted, requests in it, requests in the one before
         self._window_ends = 0.0
         self._window_left = 0
@@ -48,12 +47,13 @@ class Pace:
 
     def delay(self, now: float) -> float:
         """Return the seconds until the next request may go; 0 or less: now."""
-        return max(self._next, self._resumes) - now
+        used_up = self._window_ends if self._window_left <= 0 else 0.0
+        return max(self._next, self._resumes, used_up) - now
 
     def went(self, now: float) -> None:
         """Count a request that goes now."""
         interval = self._interval(now)
-        self._next = max(self._next, now - interval * _CATCH_UP) + interval
+        self._next = max(self._next, now - _CATCH_UP) + interval
         second, count, before = self._counts
         if int(now) != second:
             before = count if int(now) == second + 1 else 0
@@ -64,12 +64,13 @@ class Pace:
     def answered(self, now: float, said: Allowance | None) -> None:
         """Take note of an answer that was no 429, and of what it says of the limit."""
         if now >= self._resumes:
+            # One that comes during a pause was sent before it.
             self._refusals = 0
-        if self._learned is not None:
-            # One request a second more, each second.
-            self._learned += 1 / self._learned
-            if now > self._learned_at + _MEMORY:
-                self._learned = None
+            if self._learned is not None:
+                # One request a second more, each second.
+                self._learned += 1 / self._learned
+                if now > self._resumes + _MEMORY:
+                    self._learned = None
         if said is not None:
             self._learn(now, said)
 
@@ -86,7 +87,6 @@ class Pace:
         self._resumes = now + pause + random.uniform(0, min(pause * _JITTER, _MOST_JITTER))  # noqa: S311 - no secret
         _, count, before = self._counts
         self._learned = max(max(count, before) * _FEWER, 1.0)
-        self._learned_at = now
         if said is not None and said.reset <= _SHORT_WINDOW:
             self._learned = max(said.limit * _SHARE / max(said.reset, 1.0), 1.0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ class StartRules:
             QuotaExceeded: The address has had its share of this hour.
         """
         now = _clock.monotonic()
-        since = now - self._started.get(who, -_HOUR)
+        since = now - self._started.get(who, -math.inf)
         if since < self._cool_down:
             raise CoolingDown(retry_after=self._cool_down - since)
         self._take(address, now)
