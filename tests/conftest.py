@@ -18,7 +18,7 @@ from hypothesis import settings
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from types import ModuleType
 
 # No deadline: a slow machine is no defect. In CI the same examples every time: what fails there fails for its change.
@@ -27,15 +27,22 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-def _load(name: str) -> ModuleType:
+def _load(name: str, file: str) -> ModuleType:
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "refusals.py")
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]
 
 
-refusals = _load("service_refusals")
+refusals = _load("service_refusals", "refusals.py")
+virtual_time = _load("virtual_time", "virtual_time.py")
+
+
+@pytest.fixture(scope="session")
+def in_virtual_time() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Give what runs a coroutine in a loop whose waits take no time; one shared by all examples of a property."""
+    return virtual_time.run
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,355 @@
+"""The gate: who goes when, in a loop whose waits take no time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passwordless_async import QuotaExceeded
+from passwordless_async.auth0.rate_limit import Allowance
+from passwordless_async.quota import FixedLimit, Gate, Priority
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+ORDERED = [Priority.EXCHANGE, Priority.REFRESH, Priority.START]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def idle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_as_many_as_may_enter_at_once(in_virtual_time: Run):
+    """While there is room nobody waits; whoever comes then waits until one leaves."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(2), per_second=None)
+        assert [0.0, 0.0] == [await gate.enter(Priority.START, 0.0) for _ in range(2)]
+        third = asyncio.create_task(gate.enter(Priority.START, 10.0))
+        await asyncio.sleep(3)
+        assert (2, False) == (gate.in_flight, third.done())
+        gate.leave()
+        assert 3.0 == pytest.approx(await third)
+        assert 2 == gate.in_flight
+
+    in_virtual_time(main())
+
+
+def test_the_dearest_go_first(in_virtual_time: Run):
+    """What is sent again goes before exchanges, those before refreshes, those before starts; the first comes first."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=10.0)
+        order: list[tuple[str, int]] = []
+
+        async def enter(priority: Priority, number: int) -> None:
+            await gate.enter(priority, math.inf)
+            order.append((priority.name, number))
+            gate.leave()
+
+        async def again(number: int) -> None:
+            await gate.again()
+            order.append(("AGAIN", number))
+
+        await gate.enter(Priority.START, 0.0)
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(3):
+                for priority in reversed(ORDERED):
+                    tasks.create_task(enter(priority, number))
+                tasks.create_task(again(number))
+            await idle()
+            gate.leave()
+        assert [(name, number) for name in ("AGAIN", "EXCHANGE", "REFRESH", "START") for number in range(3)] == order
+
+    in_virtual_time(main())
+
+
+def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run):
+    """Whoever asks when it is time, but before the one who waits was woken, comes after that one."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(5), per_second=1.0)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        order: list[str] = []
+
+        async def again(name: str) -> None:
+            await gate.again()
+            order.append(name)
+
+        first = asyncio.create_task(again("first"))
+        await idle()
+        asyncio.get_running_loop().stall(2.0)
+        await again("second")
+        await first
+        assert ["first", "second"] == order
+
+    in_virtual_time(main())
+
+
+def test_again_needs_no_room(in_virtual_time: Run):
+    """What is sent again goes though all places are taken, at the pace of all, and holds no place of its own."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=1.0)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        began = now()
+        for _ in range(3):
+            await gate.again()
+        assert 3 / 0.97 == pytest.approx(now() - began, abs=0.05)
+        assert 1 == gate.in_flight
+        gate.leave()
+        assert 0 == gate.in_flight
+
+    in_virtual_time(main())
+
+
+def test_a_charge_is_paid_later(in_virtual_time: Run):
+    """What goes without asking goes at once, and those who come later wait for it."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(9), per_second=2.0)
+        for _ in range(10):
+            gate.charge()
+        assert 0 == gate.in_flight
+        assert 5.0 / 0.97 == pytest.approx(await gate.enter(Priority.EXCHANGE, 60.0), abs=0.05)
+
+    in_virtual_time(main())
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.lists(st.floats(0, 2), min_size=1, max_size=60))
+def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]):
+    """No second holds more than the quota, and none of the first or of what is sent again is exempt from it."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1000), per_second=rate)
+        sent: list[float] = []
+
+        async def call(place: int) -> None:
+            await gate.enter(ORDERED[place % 3], math.inf)
+            sent.append(now())
+            if place % 2:
+                await gate.again()
+                sent.append(now())
+            gate.leave()
+
+        async with asyncio.TaskGroup() as tasks:
+            for place, gap in enumerate(gaps):
+                tasks.create_task(call(place))
+                await asyncio.sleep(gap)
+        assert 0 == gate.in_flight
+        for first, later in zip(sent, sent[rate:], strict=False):
+            assert 1.0 - 1e-6 <= later - first
+
+    in_virtual_time(main())
+
+
+def test_patience_ends(in_virtual_time: Run):
+    """Where there is no room in time nothing is counted, and the call is refused when its patience is over."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        await gate.enter(Priority.START, 0.0)
+        for patience in (0.0, 5.0):
+            began = now()
+            with pytest.raises(QuotaExceeded) as refused:
+                await gate.enter(Priority.EXCHANGE, patience)
+            assert (patience, None) == (pytest.approx(now() - began), refused.value.retry_after)
+        assert 1 == gate.in_flight
+        gate.leave()
+        assert 0.0 == await gate.enter(Priority.START, 0.0)
+
+    in_virtual_time(main())
+
+
+def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run):
+    """Nobody waits for what cannot come in time: the refusal names the rest of the pause, and counts nothing."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(5), per_second=None)
+        gate.refused(30.0, None)
+        began = now()
+        with pytest.raises(QuotaExceeded) as refused:
+            await gate.enter(Priority.EXCHANGE, 5.0)
+        assert (0.0, 0) == (now() - began, gate.in_flight)
+        assert 30.0 - 1e-6 <= refused.value.retry_after <= 31.0
+        assert refused.value.retry_after == pytest.approx(await gate.enter(Priority.EXCHANGE, 60.0))
+
+    in_virtual_time(main())
+
+
+def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run):
+    """A 429 that comes while others wait for their turn holds them back too; so does an answer with nothing left."""
+
+    async def main() -> None:
+        for said, seconds in ((None, 10.0), (Allowance(9, 0, 20.0), 20.0)):
+            gate = Gate(FixedLimit(5), per_second=1.0)
+            await gate.enter(Priority.EXCHANGE, 0.0)
+            waiting = [asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0)) for _ in range(2)]
+            await idle()
+            if said is None:
+                gate.refused(10.0, None)
+            else:
+                gate.answered(0.1, said)
+            waits = await asyncio.gather(*waiting)
+            assert seconds - 1e-6 <= min(waits) <= seconds + 1
+            assert 1.0 - 1e-6 <= max(waits) - min(waits)
+
+    in_virtual_time(main())
+
+
+def test_a_limit_that_shrinks(in_virtual_time: Run):
+    """Where fewer may be in flight than are nobody enters before it fits."""
+
+    async def main() -> None:
+        limit = FixedLimit(10)
+        gate = Gate(limit, per_second=None)
+        for _ in range(10):
+            await gate.enter(Priority.EXCHANGE, 0.0)
+        waiting = asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0))
+        limit.value = 4
+        for left in range(9, 3, -1):
+            gate.leave()
+            await idle()
+            assert (left, False) == (gate.in_flight, waiting.done())
+        gate.leave()
+        await waiting
+        assert 4 == gate.in_flight
+
+    in_virtual_time(main())
+
+
+def test_a_turn_that_nobody_takes_is_given_on(in_virtual_time: Run):
+    """Whoever is cancelled in the moment of their turn gives it to the next."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        first, second = (asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0)) for _ in range(2))
+        await idle()
+        gate.leave()
+        first.cancel()
+        await second
+        assert (True, 1) == (first.cancelled(), gate.in_flight)
+
+    in_virtual_time(main())
+
+
+CALLS = st.tuples(
+    st.sampled_from([None, *ORDERED]),  # None: sent again once it has entered
+    st.integers(0, 6),  # tenths of a second until it comes
+    st.sampled_from([0.0, 0.1, 0.5, math.inf]),  # its patience
+    st.integers(0, 4),  # tenths of a second that it stays
+    st.none() | st.tuples(st.integers(0, 12), st.integers(0, 3)),  # when it is cancelled: tenths, and steps of the loop
+)
+
+
+async def call(gate: Gate, priority: Priority | None, after: int, patience: float, stays: int) -> None:
+    await asyncio.sleep(after / 10)
+    try:
+        await gate.enter(priority or Priority.EXCHANGE, patience)
+    except QuotaExceeded:
+        return
+    try:
+        assert 1 <= gate.in_flight <= gate.limit.value
+        if priority is None:
+            await gate.again()
+        await asyncio.sleep(stays / 10)
+    finally:
+        gate.leave()
+
+
+async def cancel(task: asyncio.Task[None], tenths: int, steps: int) -> None:
+    await asyncio.sleep(tenths / 10)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+
+
+async def refuse(gate: Gate, tenths: int) -> None:
+    await asyncio.sleep(tenths / 10)
+    gate.refused(0.2, None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(CALLS, max_size=25),
+    st.integers(1, 3),
+    st.sampled_from([None, 10.0, 30.0]),
+    st.lists(st.integers(0, 12), max_size=2),
+)
+def test_whatever_is_cancelled_nobody_waits_for_ever(
+    in_virtual_time: Run, calls: list[Any], most: int, rate: float | None, refusals: list[int]
+):
+    """However calls come, stay and are cancelled, the limit holds, all end, and in the end nothing is in flight."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(most), per_second=rate)
+        tasks = [asyncio.create_task(call(gate, *about)) for *about, _ in calls]
+        others = [asyncio.create_task(refuse(gate, tenths)) for tenths in refusals]
+        cancelled = [(task, when) for task, (*_, when) in zip(tasks, calls, strict=True) if when is not None]
+        others += [asyncio.create_task(cancel(task, *when)) for task, when in cancelled]
+        results = await asyncio.wait_for(asyncio.gather(*tasks, *others, return_exceptions=True), 600)
+        assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
+        assert 0 == gate.in_flight
+        await gate.enter(Priority.START, math.inf)
+        gate.leave()
+
+    in_virtual_time(main())
+
+
+def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: Run):
+    """Leave to send again is no place of its own: whoever is cancelled in that moment gives back one place, not two."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=1.0)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        again = asyncio.create_task(gate.again())
+        await idle()
+        asyncio.get_running_loop().stall(2.0)
+        # Whoever comes next wakes the one who waits; it is cancelled before it can look.
+        other = asyncio.create_task(gate.enter(Priority.START, math.inf))
+        await asyncio.sleep(0)
+        again.cancel()
+        await idle()
+        assert (True, 1, False) == (again.cancelled(), gate.in_flight, other.done())
+        gate.leave()
+        await other
+        assert 1 == gate.in_flight
+
+    in_virtual_time(main())
+
+
+def test_a_closed_gate_leaves_no_alarm(in_virtual_time: Run):
+    """A gate that is closed leaves nothing to the loop: with nothing else to do it has nothing to wait for."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    began: list[float] = []
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        gate.refused(50.0, None)
+        waiting = asyncio.create_task(gate.enter(Priority.START, math.inf))
+        await idle()
+        waiting.cancel()
+        await idle()
+        gate.aclose()
+        gate.aclose()
+        loops.append(asyncio.get_running_loop())
+        began.append(now())
+        await loops[0].create_future()
+
+    with pytest.raises(RuntimeError, match="nothing is to come"):
+        in_virtual_time(main())
+    assert began == [loops[0].time()]
