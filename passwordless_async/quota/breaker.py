@@ -61,10 +61,14 @@ class Breaker:
         self._rest = 0.0
         self._probing = False
 
-    def failed(self) -> None:
-        """Say that it did not: no connection, no answer, or a failure of its own (5xx)."""
+    def failed(self, *, probed: bool = True) -> None:
+        """Say that it did not: no connection, no answer, or a failure of its own (5xx).
+
+        Args:
+            probed: Whether the call may be the one that tried, by what :meth:`check` gave it.
+        """
         self._failures += 1
-        if self._rest and not self._probing:
+        if self._rest and not (self._probing and probed):
             # From before the circuit opened: the rest is not longer for it.
             return
         if self._failures >= self._profile.outage_after:

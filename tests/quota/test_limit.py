@@ -1,0 +1,122 @@
+"""How many may be in flight: a number that stays, or one that follows the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from passwordless_async.quota import AdaptiveLimit, FixedLimit
+
+# The clock stands still and only ever goes on: one for all examples will do.
+SHARED_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def test_a_fixed_limit_stays():
+    """Nothing that happens changes a fixed limit."""
+    limit = FixedLimit(7)
+    limit.answered(1000.0)
+    limit.overloaded()
+    assert 7 == limit.value
+
+
+def test_it_begins_at_the_top(clock: Any):
+    """What is not overloaded is not slowed down."""
+    limit = AdaptiveLimit(512)
+    for _ in range(1000):
+        limit.answered(0.2)
+        clock.time += 0.01
+    assert 512 == limit.value
+
+
+def test_signs_that_come_together_count_once(clock: Any):
+    """A burst of refusals takes three tenths, once; one that comes later takes three tenths more."""
+    limit = AdaptiveLimit(100)
+    limit.answered(0.2)
+    for _ in range(50):
+        limit.overloaded()
+        clock.time += 0.003
+    assert 70 == limit.value
+    clock.time += 0.2
+    limit.overloaded()
+    assert 49 == limit.value
+
+
+def test_it_grows_back_by_one_a_round(clock: Any):
+    """With each round of answers one more may be in flight, up to the top."""
+    limit = AdaptiveLimit(20)
+    limit.overloaded()
+    assert 14 == limit.value
+    for value in (14, 15, 16, 17, 18):
+        for _ in range(value + 1):
+            limit.answered(0.1)
+        assert value + 1 == limit.value
+    for _ in range(200):
+        limit.answered(0.1)
+    assert 20 == limit.value
+    assert 1000.0 == clock.time
+
+
+@pytest.mark.parametrize(("most", "least"), [(512, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
+def test_it_has_a_least(clock: Any, most: int, least: int):
+    """However often the server refuses, four may be in flight, or all where fewer were allowed."""
+    limit = AdaptiveLimit(most)
+    for _ in range(100):
+        limit.overloaded()
+        clock.time += 1.0
+    assert least == limit.value
+
+
+def test_slow_answers_are_a_sign(clock: Any):
+    """Where answers take more than twice the usual and half a second, fewer are sent."""
+    limit = AdaptiveLimit(100)
+    for _ in range(50):
+        limit.answered(0.2)
+    for _ in range(100):
+        limit.answered(0.8)
+        clock.time += 0.01
+    assert 100 == limit.value
+    for _ in range(100):
+        limit.answered(3.0)
+        clock.time += 0.01
+    assert 70 >= limit.value
+
+
+def test_one_slow_answer_is_no_sign(clock: Any):
+    """One answer that took seconds is no trend."""
+    limit = AdaptiveLimit(100)
+    for _ in range(50):
+        limit.answered(0.2)
+    limit.answered(5.0)
+    assert (100, 1000.0) == (limit.value, clock.time)
+
+
+def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any):
+    """After thousands of answers that take as long, that is what they take, and the limit is at the top again."""
+    limit = AdaptiveLimit(10)
+    for seconds, number in ((0.2, 50), (2.0, 3000)):
+        for _ in range(number):
+            limit.answered(seconds)
+            clock.time += 0.1
+    assert 10 == limit.value
+
+
+@SHARED_CLOCK
+@given(
+    st.integers(1, 600),
+    st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.floats(0, 100)), max_size=200),
+)
+def test_it_stays_in_its_bounds(clock: Any, most: int, steps: list[tuple[float | None, float]]):
+    """Whatever happens it is a whole number from the least to the most, and grows by one at a time."""
+    limit = AdaptiveLimit(most)
+    for seconds, gap in steps:
+        before = limit.value
+        if seconds is None:
+            limit.overloaded()
+        else:
+            limit.answered(seconds)
+        clock.time += gap
+        assert min(4, most) <= limit.value <= most
+        assert before + 1 >= limit.value
