@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from passwordless_async import _check
+from passwordless_async.errors import UsageError
 
 
 def _whole(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -32,6 +33,16 @@ def _whole_or_none(instance: object, attribute: attrs.Attribute[Any], value: obj
 def _seconds_or_none(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is not None:
         _seconds(instance, attribute, value)
+
+
+def _flag(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, bool):
+        raise UsageError(attribute.name, f"must be a bool, not {type(value).__name__}")
+
+
+def _policy(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, Policy):
+        raise UsageError(attribute.name, f"must be a Policy, not {type(value).__name__}")
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +69,7 @@ class Policy:
     patience: float = attrs.field(validator=_none_or_more)
     backoff: float = attrs.field(validator=_none_or_more)
     backoff_at_most: float = attrs.field(validator=_none_or_more)
-    outlasts_outages: bool
+    outlasts_outages: bool = attrs.field(validator=_flag)
 
 
 @attrs.frozen(kw_only=True)
@@ -87,11 +98,11 @@ class Profile:
         UsageError: An argument is not of its form.
     """
 
-    single: Policy
-    many: Policy
+    single: Policy = attrs.field(validator=_policy)
+    many: Policy = attrs.field(validator=_policy)
     timeout: float = attrs.field(validator=_seconds)
     max_in_flight: int = attrs.field(validator=_whole)
-    adaptive: bool
+    adaptive: bool = attrs.field(validator=_flag)
     requests_per_second: float | None = attrs.field(default=None, validator=_seconds_or_none)
     starts_per_hour: int | None = attrs.field(default=50, validator=_whole_or_none)
     cool_down: float = attrs.field(validator=_none_or_more)

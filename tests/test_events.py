@@ -1,0 +1,39 @@
+"""Events: small frozen values that show no secret."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import attrs
+import pytest
+
+from passwordless_async import events
+from passwordless_async.events import Challenged, Done, Operation, Orphaned, Paced, Retried, Sent
+
+EXAMPLES = [
+    Sent(Operation.EXCHANGE, "POST", "https://acme.example", "/oauth/token", 200, None, 0.2, 1),
+    Challenged(Operation.EXCHANGE),
+    Paced(Operation.START, 1.5),
+    Retried(Operation.REFRESH, 1, "rate_limited", 0.5),
+    Done(Operation.USERINFO, None, 0.2, 2),
+    Orphaned(Operation.MFA, "not_sent"),
+]
+
+
+def test_all_are_shown():
+    """An event is one of the six, each of which has its example here."""
+    assert set(get_args(events.Event)) == {type(event) for event in EXAMPLES}
+
+
+@pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
+def test_they_are_values(event: Any):
+    """An event is equal to its copy, may be counted in a set, and does not change."""
+    assert {event} == {attrs.evolve(event)}
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        event.operation = Operation.REVOKE
+
+
+def test_operations_are_texts():
+    """An operation is the label of a metric as it stands."""
+    assert ["start", "exchange", "refresh", "revoke", "userinfo", "mfa"] == [str(operation) for operation in Operation]
+    assert all(isinstance(operation, str) for operation in Operation)
