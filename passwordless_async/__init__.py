@@ -1,82 +1,90 @@
 """Passwordless logins for async Python, with tokens bound to a key (DPoP, RFC 9449).
 
-The names here are the public ones; what is imported from deeper down may change.
+The names here are the public ones; what is imported from deeper down may change. Each is imported when it is first
+asked for (PEP 562): a server that verifies proofs does not load the client.
 """
 
-from passwordless_async.auth0 import (
-    ClientAuth,
-    ClientSecretBasic,
-    ClientSecretPost,
-    NoClientAuth,
-    PrivateKeyJwt,
-    TlsClientAuth,
-)
-from passwordless_async.auth0.link import PendingLink
-from passwordless_async.auth0.mfa_values import Association, Authenticator, MfaChallenge, MfaRequirements
-from passwordless_async.client import PasswordlessClient
-from passwordless_async.dpop import (
-    CheckedProof,
-    DPoPKey,
-    DPoPVerifier,
-    MemoryReplayStore,
-    NonceCache,
-    NonceIssuer,
-    ProofGenerator,
-    ReplayStore,
-)
-from passwordless_async.errors import (
-    AccessDenied,
-    AuthorizationPending,
-    CircuitOpen,
-    CodeExpired,
-    CoolingDown,
-    InvalidCallback,
-    InvalidClient,
-    InvalidDPoPProof,
-    InvalidIdToken,
-    InvalidMfaState,
-    InvalidRefreshToken,
-    InvalidToken,
-    KeyMismatch,
-    KeyMissing,
-    MalformedAnswer,
-    MfaRequired,
-    MfaTokenExpired,
-    NonceChallengeRepeated,
-    NotSenderConstrained,
-    NotSent,
-    OAuthError,
-    OutcomeUnknown,
-    PasswordlessError,
-    ProtocolError,
-    QuotaExceeded,
-    RateLimited,
-    SlowDown,
-    StoreError,
-    TemporarilyUnavailable,
-    TooManyAttempts,
-    TransportError,
-    UnauthorizedClient,
-    UsageError,
-    UseDPoPNonce,
-    VerificationRequired,
-    WrongCode,
-)
-from passwordless_async.identity import AuthSession, Email, Login, Phone, Start
-from passwordless_async.mfa import MfaState, MfaTokenSet
-from passwordless_async.mfa_client import MfaClient
-from passwordless_async.middleware import DPoPMiddleware
-from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
-from passwordless_async.session import UserSession
-from passwordless_async.tokens import (
-    ClosingReport,
-    Orphan,
-    Outcome,
-    Progress,
-    StartOutcome,
-    StartReceipt,
-    TokenSet,
-)
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from passwordless_async.auth0 import (
+        ClientAuth,
+        ClientSecretBasic,
+        ClientSecretPost,
+        NoClientAuth,
+        PrivateKeyJwt,
+        TlsClientAuth,
+    )
+    from passwordless_async.auth0.link import PendingLink
+    from passwordless_async.auth0.mfa_values import Association, Authenticator, MfaChallenge, MfaRequirements
+    from passwordless_async.client import PasswordlessClient
+    from passwordless_async.dpop import (
+        CheckedProof,
+        DPoPKey,
+        DPoPVerifier,
+        MemoryReplayStore,
+        NonceCache,
+        NonceIssuer,
+        ProofGenerator,
+        ReplayStore,
+    )
+    from passwordless_async.errors import (
+        AccessDenied,
+        AuthorizationPending,
+        CircuitOpen,
+        CodeExpired,
+        CoolingDown,
+        InvalidCallback,
+        InvalidClient,
+        InvalidDPoPProof,
+        InvalidIdToken,
+        InvalidMfaState,
+        InvalidRefreshToken,
+        InvalidToken,
+        KeyMismatch,
+        KeyMissing,
+        MalformedAnswer,
+        MfaRequired,
+        MfaTokenExpired,
+        NonceChallengeRepeated,
+        NotSenderConstrained,
+        NotSent,
+        OAuthError,
+        OutcomeUnknown,
+        PasswordlessError,
+        ProtocolError,
+        QuotaExceeded,
+        RateLimited,
+        SlowDown,
+        StoreError,
+        TemporarilyUnavailable,
+        TooManyAttempts,
+        TransportError,
+        UnauthorizedClient,
+        UsageError,
+        UseDPoPNonce,
+        VerificationRequired,
+        WrongCode,
+    )
+    from passwordless_async.identity import AuthSession, Email, Login, Phone, Start
+    from passwordless_async.mfa import MfaState, MfaTokenSet
+    from passwordless_async.mfa_client import MfaClient
+    from passwordless_async.middleware import DPoPMiddleware
+    from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
+    from passwordless_async.session import UserSession
+    from passwordless_async.tokens import (
+        ClosingReport,
+        Orphan,
+        Outcome,
+        Progress,
+        StartOutcome,
+        StartReceipt,
+        TokenSet,
+    )
 
 __all__ = [
     "BULK",
@@ -158,3 +166,99 @@ __all__ = [
     "VerificationRequired",
     "WrongCode",
 ]
+
+_MODULE_OF = {
+    "BULK": "passwordless_async.profile",
+    "INTERACTIVE": "passwordless_async.profile",
+    "TESTING": "passwordless_async.profile",
+    "AccessDenied": "passwordless_async.errors",
+    "Association": "passwordless_async.auth0.mfa_values",
+    "AuthSession": "passwordless_async.identity",
+    "Authenticator": "passwordless_async.auth0.mfa_values",
+    "AuthorizationPending": "passwordless_async.errors",
+    "CheckedProof": "passwordless_async.dpop",
+    "CircuitOpen": "passwordless_async.errors",
+    "ClientAuth": "passwordless_async.auth0",
+    "ClientSecretBasic": "passwordless_async.auth0",
+    "ClientSecretPost": "passwordless_async.auth0",
+    "ClosingReport": "passwordless_async.tokens",
+    "CodeExpired": "passwordless_async.errors",
+    "CoolingDown": "passwordless_async.errors",
+    "DPoPKey": "passwordless_async.dpop",
+    "DPoPMiddleware": "passwordless_async.middleware",
+    "DPoPVerifier": "passwordless_async.dpop",
+    "Email": "passwordless_async.identity",
+    "InvalidCallback": "passwordless_async.errors",
+    "InvalidClient": "passwordless_async.errors",
+    "InvalidDPoPProof": "passwordless_async.errors",
+    "InvalidIdToken": "passwordless_async.errors",
+    "InvalidMfaState": "passwordless_async.errors",
+    "InvalidRefreshToken": "passwordless_async.errors",
+    "InvalidToken": "passwordless_async.errors",
+    "KeyMismatch": "passwordless_async.errors",
+    "KeyMissing": "passwordless_async.errors",
+    "Login": "passwordless_async.identity",
+    "MalformedAnswer": "passwordless_async.errors",
+    "MemoryReplayStore": "passwordless_async.dpop",
+    "MfaChallenge": "passwordless_async.auth0.mfa_values",
+    "MfaClient": "passwordless_async.mfa_client",
+    "MfaRequired": "passwordless_async.errors",
+    "MfaRequirements": "passwordless_async.auth0.mfa_values",
+    "MfaState": "passwordless_async.mfa",
+    "MfaTokenExpired": "passwordless_async.errors",
+    "MfaTokenSet": "passwordless_async.mfa",
+    "NoClientAuth": "passwordless_async.auth0",
+    "NonceCache": "passwordless_async.dpop",
+    "NonceChallengeRepeated": "passwordless_async.errors",
+    "NonceIssuer": "passwordless_async.dpop",
+    "NotSenderConstrained": "passwordless_async.errors",
+    "NotSent": "passwordless_async.errors",
+    "OAuthError": "passwordless_async.errors",
+    "Orphan": "passwordless_async.tokens",
+    "Outcome": "passwordless_async.tokens",
+    "OutcomeUnknown": "passwordless_async.errors",
+    "PasswordlessClient": "passwordless_async.client",
+    "PasswordlessError": "passwordless_async.errors",
+    "PendingLink": "passwordless_async.auth0.link",
+    "Phone": "passwordless_async.identity",
+    "Policy": "passwordless_async.profile",
+    "PrivateKeyJwt": "passwordless_async.auth0",
+    "Profile": "passwordless_async.profile",
+    "Progress": "passwordless_async.tokens",
+    "ProofGenerator": "passwordless_async.dpop",
+    "ProtocolError": "passwordless_async.errors",
+    "QuotaExceeded": "passwordless_async.errors",
+    "RateLimited": "passwordless_async.errors",
+    "ReplayStore": "passwordless_async.dpop",
+    "SlowDown": "passwordless_async.errors",
+    "Start": "passwordless_async.identity",
+    "StartOutcome": "passwordless_async.tokens",
+    "StartReceipt": "passwordless_async.tokens",
+    "StoreError": "passwordless_async.errors",
+    "TemporarilyUnavailable": "passwordless_async.errors",
+    "TlsClientAuth": "passwordless_async.auth0",
+    "TokenSet": "passwordless_async.tokens",
+    "TooManyAttempts": "passwordless_async.errors",
+    "TransportError": "passwordless_async.errors",
+    "UnauthorizedClient": "passwordless_async.errors",
+    "UsageError": "passwordless_async.errors",
+    "UseDPoPNonce": "passwordless_async.errors",
+    "UserSession": "passwordless_async.session",
+    "VerificationRequired": "passwordless_async.errors",
+    "WrongCode": "passwordless_async.errors",
+}
+
+# A type checker that saw __getattr__ would take any name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=sys.modules[__name__])
+        # Kept, so that the next look-up does not come here. Threads that meet here find the same object.
+        globals()[name] = value = getattr(import_module(module), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -11,15 +11,13 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
-
-from joserfc import jwe
-from joserfc.errors import JoseError
-from joserfc.jwe import JWERegistry
-from joserfc.jwk import OctKey
+from typing import TYPE_CHECKING, Any
 
 from passwordless_async._secret import Secret, SecretBytes, conceal_bytes
 from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from joserfc.jwe import JWERegistry
 
 _KEY = 32  # bytes
 _KEY_ID = 16  # characters
@@ -72,6 +70,10 @@ def seal(content: SecretBytes, key: SecretBytes, header: dict[str, str]) -> str:
         key: The key, as :func:`sealing_key` returned it.
         header: What everybody may read and nobody may change.
     """
+    # Here and not at the top: only who seals pays for loading it.
+    from joserfc import jwe  # noqa: PLC0415
+    from joserfc.jwk import OctKey  # noqa: PLC0415
+
     protected = {**_ALGORITHMS, "kid": key_id(key), **header}
     return jwe.encrypt_compact(protected, content, OctKey.import_key(bytes(key)), registry=_registry())
 
@@ -95,6 +97,11 @@ def read_header(text: object) -> dict[str, str] | None:
 
 def unseal(text: Secret, key: SecretBytes) -> SecretBytes | None:
     """Return the content of a sealed text whose header was read; None where it was changed, or is by another key."""
+    # Here and not at the top: only who unseals pays for loading it.
+    from joserfc import jwe  # noqa: PLC0415
+    from joserfc.errors import JoseError  # noqa: PLC0415
+    from joserfc.jwk import OctKey  # noqa: PLC0415
+
     try:
         opened = jwe.decrypt_compact(text, OctKey.import_key(bytes(key)), registry=_registry())
     except (JoseError, ValueError, TypeError):
@@ -103,6 +110,8 @@ def unseal(text: Secret, key: SecretBytes) -> SecretBytes | None:
 
 
 def _registry() -> JWERegistry:
+    from joserfc.jwe import JWERegistry  # noqa: PLC0415 - loaded by who called this
+
     registry = JWERegistry(algorithms=list(_ALGORITHMS.values()), strict_check_header=False)
     registry.max_protected_header_length = _MAX_HEADER
     return registry

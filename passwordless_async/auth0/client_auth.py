@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, ru
 from urllib.parse import quote_plus
 
 import attrs
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
 
 from passwordless_async import _check, _clock
 from passwordless_async._secret import Secret, always_printable, conceal, conceal_bytes, redacted
@@ -18,6 +15,8 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     import ssl
+
+    from joserfc.jwk import ECKey, RSAKey
 
 BodyKind = Literal["form", "json"]
 AssertionAlgorithm = Literal["RS256", "RS384", "PS256", "ES256"]
@@ -175,6 +174,8 @@ class PrivateKeyJwt:
         Raises:
             UsageError: The assertion is longer than the service takes.
         """
+        from joserfc import jwt  # noqa: PLC0415 - loaded with the key
+
         now = int(_clock.now())
         claims = {
             "iss": client_id,
@@ -225,6 +226,12 @@ def _client_secret(secret: object) -> Secret:
 
 
 def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:
+    # Here and not at the top: only who signs assertions pays for loading it; and jwt now, so that the first assertion
+    # does not hold up an event loop.
+    from joserfc import jwt  # noqa: F401, PLC0415
+    from joserfc.errors import JoseError  # noqa: PLC0415
+    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415
+
     kind = ECKey if algorithm == "ES256" else RSAKey
     try:
         key: RSAKey | ECKey | None = kind.import_key(pem)

@@ -6,7 +6,6 @@ nothing left to do but to end, and the signal stays ignored.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import signal
 from typing import TYPE_CHECKING, TypeVar
@@ -30,6 +29,9 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     Raises:
         KeyboardInterrupt: Ctrl-C.
     """
+    # Here and not at the top: it takes long enough for a Ctrl-C, and nothing catches that before the program has begun.
+    import asyncio  # noqa: PLC0415
+
     before = signal.getsignal(signal.SIGINT)
     interrupted = False
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.cli import interrupt
+from passwordless_async.cli import INTERRUPTED, interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,3 +92,23 @@ def test_ignored_from_the_start(ctrl_c: Callable[[], None]):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     assert 42 == interrupt.run(go_on())
     assert signal.SIG_IGN is signal.getsignal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("library", ["asyncio", "click", "attrs", "aiohttp", "cryptography", "joserfc"])
+def test_while_the_program_is_loaded(library: str):
+    """Ctrl-C before there is anything to end: still no traceback."""
+    code = f"""
+import signal, sys
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == {library!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Press())
+sys.argv = ["passwordless-async", "--help"]
+from passwordless_async.cli import main
+sys.exit(main())
+"""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ("", "", INTERRUPTED) == (done.stdout, done.stderr, done.returncode)

@@ -1,0 +1,122 @@
+"""The package's names: all are there, none is loaded before it is asked for."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pickle
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import passwordless_async
+
+SOURCE = Path(passwordless_async.__file__).read_text(encoding="utf-8")
+SHOWN_TO_TYPE_CHECKERS = {
+    alias.asname or alias.name: node.module
+    for block in ast.parse(SOURCE).body
+    if isinstance(block, ast.If)
+    for node in block.body
+    if isinstance(node, ast.ImportFrom)
+    for alias in node.names
+}
+
+
+def _fresh(code: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own code
+    assert ("", 0) == (done.stderr, done.returncode)
+    return done.stdout.strip()
+
+
+def test_the_three_lists_agree():
+    """What is exported, what is found and what type checkers are shown is the same."""
+    assert sorted(passwordless_async.__all__) == sorted(passwordless_async._MODULE_OF)
+    assert passwordless_async._MODULE_OF == SHOWN_TO_TYPE_CHECKERS
+
+
+@pytest.mark.parametrize("name", passwordless_async.__all__)
+def test_a_name_is_what_its_module_has(name: str):
+    """Each name is the object of its module, also at the second look-up."""
+    there = getattr(import_module(passwordless_async._MODULE_OF[name]), name)
+    assert getattr(passwordless_async, name) is there
+    assert vars(passwordless_async)[name] is there
+
+
+def test_nothing_is_loaded_before_it_is_asked_for():
+    """The import alone loads neither an HTTP library nor one for cryptography, and an error not either."""
+    loaded = "print(sorted({'aiohttp', 'asyncio', 'attrs', 'cryptography', 'joserfc'} & sys.modules.keys()))"
+    assert "[]" == _fresh(f"import sys, passwordless_async; dir(passwordless_async); {loaded}")
+    assert "[]" == _fresh(f"import sys; from passwordless_async import PasswordlessError; {loaded}")
+
+
+def test_a_verifier_loads_no_client():
+    """A server that verifies proofs needs no HTTP client."""
+    loaded = "print(sorted({'aiohttp', 'asyncio', 'joserfc', 'passwordless_async.client'} & sys.modules.keys()))"
+    assert "[]" == _fresh(f"import sys; from passwordless_async import DPoPVerifier; {loaded}")
+
+
+def test_sealing_loads_its_library_when_something_is_sealed():
+    """Sealed states are not paid for by those who have none."""
+    loaded = "print([name for name in sys.modules if name.partition('.')[0] == 'joserfc'])"
+    assert "[]" == _fresh(f"import sys, passwordless_async._seal; {loaded}")
+
+
+def test_import_star():
+    """``import *`` brings every name and nothing else."""
+    code = "before = set(dir()); from passwordless_async import *; print(*sorted(set(dir()) - before - {'before'}))"
+    assert sorted(passwordless_async.__all__) == _fresh(code).split()
+
+
+def test_dir_and_inspect_show_every_name():
+    """Editors and ``help`` find them before they are loaded."""
+    code = "import passwordless_async as p; print(set(p.__all__) <= set(dir(p)), 'Email' in vars(p))"
+    assert "True False" == _fresh(code)
+    assert set(passwordless_async.__all__) <= dict(inspect.getmembers(passwordless_async)).keys()
+
+
+def test_a_name_that_is_none():
+    """It is the error that every module raises."""
+    with pytest.raises(
+        AttributeError, match=r"^module 'passwordless_async' has no attribute 'PasswordlessCleint'$"
+    ) as e:
+        passwordless_async.PasswordlessCleint  # noqa: B018 - the look-up is the test
+    assert ("PasswordlessCleint", passwordless_async) == (e.value.name, e.value.obj)
+    with pytest.raises(ImportError, match=r"^cannot import name 'PasswordlessCleint' from 'passwordless_async'"):
+        exec("from passwordless_async import PasswordlessCleint")  # noqa: S102 - a type checker would refuse it
+    assert not hasattr(passwordless_async, "__wrapped__")
+
+
+@pytest.mark.parametrize("module", ["dpop", "errors", "events", "testing"])
+def test_a_module_is_an_attribute_once_it_is_imported(module: str):
+    """As in every package."""
+    assert "module" == _fresh(f"import passwordless_async.{module} as m; print(type(m).__name__)")
+    code = f"import passwordless_async.{module}; import passwordless_async as p; print(type(p.{module}).__name__)"
+    assert "module" == _fresh(code)
+    assert "module" == _fresh(f"from passwordless_async import {module} as m; print(type(m).__name__)")
+
+
+def test_pickling():
+    """A pickle names the module that a class is from, so it is read where nothing is loaded yet."""
+    pickled = pickle.dumps(passwordless_async.Email("ada@example.com"))
+    code = f"import pickle; print(type(pickle.loads({pickled!r})).__name__)"
+    assert "Email" == _fresh(code)
+    assert passwordless_async.Email is pickle.loads(pickle.dumps(passwordless_async.Email))  # noqa: S301 - our own
+
+
+def test_threads():
+    """Threads that ask at the same time get the same objects, in whatever order they ask."""
+    code = f"""
+from concurrent.futures import ThreadPoolExecutor
+import passwordless_async as p
+def ask(start):
+    names = p.__all__[start:] + p.__all__[:start]
+    return {{name: id(getattr(p, name)) for name in names}}
+with ThreadPoolExecutor(16) as pool:
+    answers = list(pool.map(ask, range(0, {len(passwordless_async.__all__)}, 5)))
+print(all(answer == answers[0] for answer in answers))
+"""
+    assert "True" == _fresh(code)
