@@ -17,6 +17,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def cpu() -> float:
+    """Return the CPU time that this process has used: seconds, of all its threads."""
+    return time.process_time()
+
+
 def unique_id() -> str:
     """Return 128 random bits as 22 characters of base64url, for ``jti``.
 

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-ABOUT_ONE_CALLER = 60.0  # seconds; a 429 for longer is about an address or a user, and does not stop everybody
+ABOUT_ONE_CALLER = 60.0  # seconds; what a 429, or a window, says of longer is about an address, not about all
+_DOUBLINGS = 16  # of the backoff; it has its own bound, and numbers have theirs
 _TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED, _UNAVAILABLE = 429, 500, 501, 503
 _CHALLENGES = frozenset({400, 401})
 _PRIORITIES = {
@@ -166,7 +167,8 @@ class Dispatcher:
         raise failure
 
     def _end(self, call: _Call, error: str | None) -> None:
-        self.tell(Done(call.operation, error, _clock.monotonic() - call.began, call.transmissions))
+        if self._on_event is not None:
+            self.tell(Done(call.operation, error, _clock.monotonic() - call.began, call.transmissions))
 
     def _delay(self, call: _Call, failure: PasswordlessError) -> float | None:
         """Return how long to wait before the next try; None: there is none."""
@@ -181,7 +183,7 @@ class Dispatcher:
             return None
         if isinstance(failure, RateLimited) and self._stops_all(call, failure.retry_after):
             return 0.0  # the gate is closed until it is time
-        bound = min(policy.backoff * 2 ** (call.trials - 1), policy.backoff_at_most)
+        bound = min(policy.backoff * 2 ** min(call.trials - 1, _DOUBLINGS), policy.backoff_at_most)
         named = failure.retry_after if isinstance(failure, RateLimited) else None
         return (named or 0.0) + random.uniform(0.0, bound)  # noqa: S311 - no secret
 
@@ -194,7 +196,9 @@ class Dispatcher:
         if resting is not None:
             raise CircuitOpen(retry_after=resting)
         if not call.proven:
-            return await self._pass(flow, call, lambda _status: None)
+            return await self._pass(flow, call, _nobody_waits)
+        if self._cold.over:
+            return await self._pass(flow, call, _nobody_waits)
         # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.
         async with self._cold.turn() as answered:
             return await self._pass(flow, call, answered)
@@ -256,11 +260,11 @@ class Dispatcher:
             self._tenant.keys.search_ended()
 
     async def _transmit(self, request: HttpRequest, call: _Call) -> HttpResponse:
+        probing = self._breaker.check()
         call.transmissions += 1
         if call.transmissions > call.paid:
             call.paid = call.transmissions
             self.gate.charge()
-        probing = self._breaker.check()
         began = _clock.monotonic()
         failure: PasswordlessError | None = None
         response: HttpResponse | None = None
@@ -272,33 +276,29 @@ class Dispatcher:
             if response is None and failure is None and probing:
                 self._breaker.gave_up()
         seconds = _clock.monotonic() - began
-        self._heed(call, response, failure, seconds)
-        self._tell_sent(request, call, response, failure, seconds)
+        if self._on_event is not None:
+            self._tell_sent(request, call, response, failure, seconds)
+        if _is_down(response, failure):
+            self._breaker.failed(probed=probing)
+            self.gate.failed()
+        else:
+            self._breaker.answered()
         if response is None:
             raise failure or NotSent("nothing was sent")
+        self._heed(call, response, seconds)
         return response
 
-    def _heed(
-        self, call: _Call, response: HttpResponse | None, failure: PasswordlessError | None, seconds: float
-    ) -> None:
-        """Learn from an answer how the server is: its pace, its room and whether it is up."""
-        if response is None:
-            if isinstance(failure, TransportError):
-                self._breaker.failed()
-                self.gate.failed()
-            return
-        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
-            self._breaker.failed()
-            self.gate.failed()
-            return
-        self._breaker.answered()
+    def _heed(self, call: _Call, response: HttpResponse, seconds: float) -> None:
+        """Learn from an answer how much the server can take."""
         now = _clock.now()
         said = None if call.operation in _LIMITED_BY_USER else allowance(response.headers, now)
+        if said is not None and said.reset > ABOUT_ONE_CALLER:
+            said = None
         if response.status == _TOO_MANY_REQUESTS and not blocks_user(response):
             wait = retry_after(response.headers, now)
             if self._stops_all(call, wait):
                 self.gate.refused(wait, said)
-        else:
+        elif response.status < _SERVER_ERROR:
             self.gate.answered(seconds, said)
 
     def _tell_sent(
@@ -309,18 +309,17 @@ class Dispatcher:
         failure: PasswordlessError | None,
         seconds: float,
     ) -> None:
-        if self._on_event is not None:
-            sent = Sent(
-                operation=call.operation,
-                method=request.method,
-                origin=str(request.url.origin()),
-                path=request.url.path,
-                status=getattr(failure, "status", None) if response is None else response.status,
-                error=None if failure is None else failure.code,
-                seconds=seconds,
-                transmission=call.transmissions,
-            )
-            self.tell(sent)
+        sent = Sent(
+            operation=call.operation,
+            method=request.method,
+            origin=str(request.url.origin()),
+            path=request.url.path,
+            status=getattr(failure, "status", None) if response is None else response.status,
+            error=None if failure is None else failure.code,
+            seconds=seconds,
+            transmission=call.transmissions,
+        )
+        self.tell(sent)
 
     def tell(self, event: Event) -> None:
         """Give an event to whoever wants it; what goes wrong there is the event loop's to report, not the call's."""
@@ -336,3 +335,14 @@ class Dispatcher:
         """End what is fetched for all."""
         self.gate.aclose()
         await self._fetches.aclose()
+
+
+def _is_down(response: HttpResponse | None, failure: PasswordlessError | None) -> bool:
+    """Tell whether the server did not serve a request; an answer that cannot be believed is one."""
+    if response is None:
+        return isinstance(failure, TransportError) or getattr(failure, "status", 0) >= _SERVER_ERROR
+    return response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED
+
+
+def _nobody_waits(_status: int) -> None:
+    return None

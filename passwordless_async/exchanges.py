@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias
-from weakref import WeakValueDictionary
 
 import attrs
 
@@ -58,7 +57,7 @@ class Exchanges:
     def __init__(self, orphans: Orphans) -> None:
         self._orphans = orphans
         self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(orphaned=self._orphaned)
-        self._turns: WeakValueDictionary[Email | Phone | AuthSession, asyncio.Lock] = WeakValueDictionary()
+        self._last: dict[Email | Phone | AuthSession, Flight[TokenSet]] = {}
 
     async def run(
         self, presented: Presented, make: Callable[[Flight[TokenSet]], Awaitable[TokenSet]], *, stay: bool = False
@@ -78,8 +77,17 @@ class Exchanges:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
 
         async def in_turn(flight: Flight[TokenSet]) -> TokenSet:
-            async with self._turns.setdefault(presented.who, asyncio.Lock()):
+            before, self._last[presented.who] = self._last.get(presented.who), flight
+            try:
+                if before is not None:
+                    await asyncio.wait([before.task])
                 return await make(flight)
+            finally:
+                if self._last.get(presented.who) is flight:
+                    del self._last[presented.who]
+                    if before is not None and not before.task.done():
+                        # Ended before its turn: whoever comes next waits for the one before.
+                        self._last[presented.who] = before
 
         return await self._flights.run(key, in_turn, about=presented, stay=stay)
 

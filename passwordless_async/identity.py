@@ -22,7 +22,7 @@ _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 
 
 @always_printable
-@attrs.frozen(repr=False)
+@attrs.frozen(repr=False, cache_hash=True)
 class Email:
     """A user known by an e-mail address.
 
@@ -57,7 +57,7 @@ class Email:
 
 
 @always_printable
-@attrs.frozen(repr=False)
+@attrs.frozen(repr=False, cache_hash=True)
 class Phone:
     """A user known by a phone number.
 

@@ -91,7 +91,6 @@ class Transport:
             trace_configs=None if callers is None else callers.trace_configs,
             timeout=self._timeout,
             request_class=_Request,
-            middlewares=[_once],
             auto_decompress=False,
             trust_env=False,
             raise_for_status=False,
@@ -160,6 +159,7 @@ class Transport:
                 headers={**_HEADERS, **request.headers},
                 allow_redirects=False,
                 ssl=self._ssl,
+                middlewares=() if request.body else _ONCE,
             ) as response:
                 early = body.reached and not body.left
                 content = None if early else await _read(response)
@@ -218,6 +218,10 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
         failure = _Broken(type(error).__name__)
     raise failure
+
+
+# A request with a body is a POST, which aiohttp sends once as it is.
+_ONCE = (_once,)
 
 
 class _Body(BytesPayload):

@@ -40,7 +40,8 @@ class HttpRequest:
 
     def with_header(self, name: str, value: str) -> HttpRequest:
         """Return the same request with one more header field."""
-        return attrs.evolve(self, headers={**self.headers, name: value})
+        headers = {**self.headers, name: value}
+        return HttpRequest(self.method, self.url, headers, self.body, self.secrets, self.shareable)
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {self.url.origin()}{self.url.raw_path}>"

@@ -50,8 +50,10 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
     if said is not None:
         found = [pattern.search(said) for pattern in (_AUTH0_QUOTA, _AUTH0_LEFT, _AUTH0_RATE_LIMIT)]
         values = [None if match is None else match[1] for match in found]
-    else:
+    elif "x-ratelimit-limit" in headers:
         values = [headers.get(f"x-ratelimit-{name}", "").strip() for name in ("limit", "remaining", "reset")]
+    else:
+        return None
     if not all(value and _WHOLE.fullmatch(value) for value in values):
         return None
     limit, remaining, reset = (int(value or 0) for value in values)

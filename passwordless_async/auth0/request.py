@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from passwordless_async._secret import Secret, SecretBytes
 from passwordless_async.auth0.client_auth import ForwardedFor
@@ -31,14 +32,14 @@ def form_request(
 ) -> HttpRequest:
     """Build a request with a form, as the OAuth endpoints take it; a field that is None is left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "form")
-    given = {name: value for name, value in fields.items() if value is not None}
-    body = SecretBytes(urlencode({"client_id": application.client_id, **given, **credentials.parameters}).encode())
+    parameters = {"client_id": application.client_id, **fields, **credentials.parameters}
+    pairs = [f"{name}={_encoded(value)}" for name, value in parameters.items() if value is not None]
     return HttpRequest(
         "POST",
         url,
         {"Content-Type": "application/x-www-form-urlencoded", **(headers or {}), **credentials.headers},
-        body,
-        secrets=_secrets(given, credentials.parameters, credentials.headers),
+        SecretBytes("&".join(pairs).encode()),
+        secrets=_secrets(parameters, credentials.headers),
     )
 
 
@@ -85,6 +86,22 @@ def forwarded_for_header(application: Application, address: IpAddress | None) ->
             stacklevel=2,
         )
     return {"auth0-forwarded-for": str(address)}
+
+
+def _encoded(value: str) -> Secret:
+    """Encode a value for a form; names need none."""
+    # Most are plain, or the same in every request; a secret or an address is not kept for it.
+    if value.isalnum() and value.isascii():
+        return Secret(value)
+    return Secret(_encoded_constant(value) if value in _CONSTANTS else quote_plus(value))
+
+
+# The grants' names: the only long texts that every request repeats.
+_CONSTANTS = frozenset(
+    f"http://auth0.com/oauth/grant-type/{name}"
+    for name in ("passwordless/otp", "mfa-otp", "mfa-oob", "mfa-recovery-code")
+)
+_encoded_constant = lru_cache(maxsize=len(_CONSTANTS))(quote_plus)
 
 
 def _secrets(*parts: Mapping[str, Any]) -> tuple[Secret, ...]:

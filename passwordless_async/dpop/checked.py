@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from passwordless_async.dpop.base64url import encode_text
+from passwordless_async._base64url import encode_text
 from passwordless_async.dpop.refusal import Refused
 
 

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from passwordless_async._base64url import encode, encode_text
 from passwordless_async._secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
-from passwordless_async.dpop.base64url import encode, encode_text
 from passwordless_async.dpop.signature import raw_from_der
 from passwordless_async.errors import UsageError
 
@@ -198,13 +198,17 @@ class DPoPKey:
     def header_segment(self) -> str:
         """The JOSE header of a proof (RFC 9449 §4.2), encoded once per key."""
         if self._header is None:
-            header = f'{{"typ":"dpop+jwt","alg":"ES256","jwk":{self._canonical()}}}'
-            self._header = encode_text(header.encode())
+            canonical = self._canonical()
+            self._header = encode_text(f'{{"typ":"dpop+jwt","alg":"ES256","jwk":{canonical}}}'.encode())
+            if self._thumbprint is None:
+                # Whoever proves a key compares its thumbprint with the answer: the members are written once.
+                self._thumbprint = encode_text(hashlib.sha256(canonical.encode()).digest())
         return self._header
 
     def _canonical(self) -> str:
         """The public members in lexicographic order, without white space (RFC 7638 §3); none needs to be escaped."""
-        return '{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}'.format_map(self.to_jwk())
+        point = self._public
+        return f'{{"crv":"P-256","kty":"EC","x":"{encode_text(point[1:33])}","y":"{encode_text(point[33:])}"}}'
 
     def sign_jwt(self, claims: bytes) -> str:
         """Return the compact JWT of these claims, with the header of a proof (RFC 7515 §7.1)."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from passwordless_async import _clock
+from passwordless_async._base64url import encode_text
 from passwordless_async._secret import always_printable, conceal, hide
-from passwordless_async.dpop.base64url import encode_text
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 

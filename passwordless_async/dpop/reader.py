@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from passwordless_async.dpop.base64url import decode, encode_text
+from passwordless_async._base64url import decode, encode_text
 from passwordless_async.dpop.refusal import Refused
 from passwordless_async.dpop.signature import der_from_raw
 

@@ -29,6 +29,11 @@ class ColdStart:
         self._over = False
         self._failures = 0
 
+    @property
+    def over(self) -> bool:
+        """Whether nobody has to wait any more."""
+        return self._over
+
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Callable[[int], None]]:
         """Wait for the one in front, or be it; gives what to call with the status of an answer when one has come.
