@@ -9,20 +9,26 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import passwordless_async
+from passwordless_async import dpop
 
-SOURCE = Path(passwordless_async.__file__).read_text(encoding="utf-8")
-SHOWN_TO_TYPE_CHECKERS = {
-    alias.asname or alias.name: node.module
-    for block in ast.parse(SOURCE).body
-    if isinstance(block, ast.If)
-    for node in block.body
-    if isinstance(node, ast.ImportFrom)
-    for alias in node.names
-}
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def _shown_to_type_checkers(package: ModuleType) -> dict[str, str | None]:
+    return {
+        alias.name: node.module
+        for block in ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8")).body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def _fresh(code: str) -> str:
@@ -32,10 +38,22 @@ def _fresh(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_three_lists_agree():
+def test_the_lists_agree():
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(passwordless_async.__all__) == sorted(passwordless_async._MODULE_OF)
-    assert passwordless_async._MODULE_OF == SHOWN_TO_TYPE_CHECKERS
+    for package in (passwordless_async, dpop):
+        assert package._MODULE_OF == _shown_to_type_checkers(package)
+        assert set(package.__all__) >= set(package._MODULE_OF)
+        assert all(getattr(package, name) is not None for name in package.__all__)
+
+
+def test_a_client_loads_no_verifier():
+    """The server's side is not paid for by clients."""
+    loaded = "print('passwordless_async.dpop.verifier' in sys.modules)"
+    assert "False" == _fresh(f"import sys; from passwordless_async import PasswordlessClient; {loaded}")
+    assert "True" == _fresh("import passwordless_async.dpop as d; print(set(d.__all__) <= set(dir(d)))")
+    with pytest.raises(AttributeError, match=r"^module 'passwordless_async.dpop' has no attribute 'Verifier'$"):
+        dpop.Verifier  # noqa: B018 - the look-up is the test
 
 
 @pytest.mark.parametrize("name", passwordless_async.__all__)

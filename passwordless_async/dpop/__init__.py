@@ -1,15 +1,26 @@
-"""RFC 9449 without I/O: keys, proofs, nonces and challenges, and the server's side of them."""
+"""RFC 9449 without I/O: keys, proofs, nonces and challenges, and the server's side of them.
+
+The server's side is imported when it is first asked for (PEP 562): a client does not load it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate, rejects_token
-from passwordless_async.dpop.checked import CheckedProof
-from passwordless_async.dpop.issuer import NonceIssuer
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.dpop.negotiation import negotiate
 from passwordless_async.dpop.nonce import NonceCache, nonce_of
 from passwordless_async.dpop.proof import ProofGenerator, htu, token_hash
-from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
-from passwordless_async.dpop.replay import MemoryReplayStore, ReplayStore
-from passwordless_async.dpop.verifier import DPoPVerifier
+
+if TYPE_CHECKING:
+    from passwordless_async.dpop.checked import CheckedProof
+    from passwordless_async.dpop.issuer import NonceIssuer
+    from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
+    from passwordless_async.dpop.replay import MemoryReplayStore, ReplayStore
+    from passwordless_async.dpop.verifier import DPoPVerifier
 
 __all__ = [
     "Challenge",
@@ -32,3 +43,28 @@ __all__ = [
     "rejects_token",
     "token_hash",
 ]
+
+_MODULE_OF = {
+    "CheckedProof": "passwordless_async.dpop.checked",
+    "DPoPVerifier": "passwordless_async.dpop.verifier",
+    "MemoryReplayStore": "passwordless_async.dpop.replay",
+    "NonceIssuer": "passwordless_async.dpop.issuer",
+    "ReplayStore": "passwordless_async.dpop.replay",
+    "nonce_headers": "passwordless_async.dpop.refusal",
+    "refusal_body": "passwordless_async.dpop.refusal",
+    "refusal_headers": "passwordless_async.dpop.refusal",
+}
+
+# A type checker that saw __getattr__ would take any name for one of ours.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            message = f"module {__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=sys.modules[__name__])
+        globals()[name] = value = getattr(import_module(module), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
