@@ -567,12 +567,9 @@ class PasswordlessClient:
     ) -> TokenSet:
         make = partial(flow.exchange, self._tenant, login, forwarded_for=forwarded_for)
         presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
+        run = partial(self._run, make, Operation.EXCHANGE, True, policy)  # noqa: FBT003 - proven; called for each login
         try:
-            tokens = await self._exchanges.run(
-                presented,
-                lambda flight: self._run(make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight),
-                stay=stay,
-            )
+            tokens = await self._exchanges.run(presented, run, stay=stay)
         except (CodeExpired, TooManyAttempts):
             self._started_over(login.who)
             raise

@@ -121,8 +121,7 @@ class Dispatcher:
         self,
         make: Callable[[], Flow[T]],
         operation: Operation,
-        *,
-        proven: bool = False,
+        proven: bool = False,  # noqa: FBT001, FBT002 - with the rest of them in place, a partial needs no keywords
         policy: Policy | None = None,
         flight: Flight[T] | None = None,
     ) -> T:
@@ -195,42 +194,31 @@ class Dispatcher:
         resting = self._breaker.retry_after
         if resting is not None:
             raise CircuitOpen(retry_after=resting)
-        if not call.proven:
-            return await self._pass(flow, call, _nobody_waits)
-        if self._cold.over:
-            return await self._pass(flow, call, _nobody_waits)
+        if not call.proven or self._cold.over:
+            return await self._pass(flow, call, None)
         # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.
         async with self._cold.turn() as answered:
             return await self._pass(flow, call, answered)
 
-    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None]) -> T:
+    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None] | None) -> T:
         waited = await self.gate.enter(_PRIORITIES[call.operation], call.patience)
         if waited:
             call.waited += waited
             self.tell(Paced(call.operation, waited))
         call.paid = call.transmissions + 1
         try:
-            return await self._drive(flow, call, answered)
-        finally:
-            self.gate.leave()
-
-    async def _drive(self, flow: Flow[T], call: _Call, answered: Callable[[int], None]) -> T:
-        try:
             request = next(flow)
             while True:
                 try:
-                    response = await self._send(request, call)
+                    response = await (
+                        self._shared(request, call) if request.shareable else self._transmit(request, call)
+                    )
                 except PasswordlessError as error:
                     failure = error.with_traceback(None)
                 else:
-                    await self._before_another(response, call)
-                    own = not request.shareable
-                    try:
-                        # It takes the nonce first; then the others may know that there is one.
-                        request = flow.send(response)
-                    finally:
-                        if own:
-                            answered(response.status)
+                    if response.status in _CHALLENGES:
+                        await self._before_another(response, call)
+                    request = _resumed(flow, request, response, answered)
                     continue
                 request = flow.throw(failure)
         except StopIteration as end:
@@ -238,19 +226,17 @@ class Dispatcher:
             return result
         finally:
             flow.close()
+            self.gate.leave()
 
     async def _before_another(self, response: HttpResponse, call: _Call) -> None:
         """Wait for leave to answer a challenge, before that is signed."""
-        if response.status in _CHALLENGES and demands_nonce(response, fresh=False):
+        if demands_nonce(response, fresh=False):
             self.tell(Challenged(call.operation))
             await self.gate.again()
             call.paid += 1
 
-    async def _send(self, request: HttpRequest, call: _Call) -> HttpResponse:
-        if request.shareable:
-            return await self._fetches.run(request.url, lambda _flight: self._fetch(request, call))
-        call.leaves(left=True)
-        return await self._transmit(request, call)
+    async def _shared(self, request: HttpRequest, call: _Call) -> HttpResponse:
+        return await self._fetches.run(request.url, lambda _flight: self._fetch(request, call))
 
     async def _fetch(self, request: HttpRequest, call: _Call) -> HttpResponse:
         try:
@@ -261,6 +247,8 @@ class Dispatcher:
 
     async def _transmit(self, request: HttpRequest, call: _Call) -> HttpResponse:
         probing = self._breaker.check()
+        if not request.shareable:
+            call.leaves(left=True)
         call.transmissions += 1
         if call.transmissions > call.paid:
             call.paid = call.transmissions
@@ -344,5 +332,12 @@ def _is_down(response: HttpResponse | None, failure: PasswordlessError | None) -
     return response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED
 
 
-def _nobody_waits(_status: int) -> None:
-    return None
+def _resumed(
+    flow: Flow[T], request: HttpRequest, response: HttpResponse, answered: Callable[[int], None] | None
+) -> HttpRequest:
+    """Give a flow its answer: it takes the nonce first; then the others may know that there is one."""
+    try:
+        return flow.send(response)
+    finally:
+        if answered is not None and not request.shareable:
+            answered(response.status)

@@ -57,11 +57,10 @@ class Exchanges:
     def __init__(self, orphans: Orphans) -> None:
         self._orphans = orphans
         self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(orphaned=self._orphaned)
-        self._last: dict[Email | Phone | AuthSession, Flight[TokenSet]] = {}
 
-    async def run(
+    def run(
         self, presented: Presented, make: Callable[[Flight[TokenSet]], Awaitable[TokenSet]], *, stay: bool = False
-    ) -> TokenSet:
+    ) -> Awaitable[TokenSet]:
         """Exchange a code, or share what is under way for it.
 
         Args:
@@ -76,20 +75,7 @@ class Exchanges:
         if self._flights.about(key) not in {None, presented}:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
 
-        async def in_turn(flight: Flight[TokenSet]) -> TokenSet:
-            before, self._last[presented.who] = self._last.get(presented.who), flight
-            try:
-                if before is not None:
-                    await asyncio.wait([before.task])
-                return await make(flight)
-            finally:
-                if self._last.get(presented.who) is flight:
-                    del self._last[presented.who]
-                    if before is not None and not before.task.done():
-                        # Ended before its turn: whoever comes next waits for the one before.
-                        self._last[presented.who] = before
-
-        return await self._flights.run(key, in_turn, about=presented, stay=stay)
+        return self._flights.run(key, make, about=presented, line=presented.who, stay=stay)
 
     async def _orphaned(self, presented: Presented, result: TokenSet | PasswordlessError) -> None:
         await self._orphans.take(Operation.EXCHANGE, result, who=presented.who, tag=presented.tag)

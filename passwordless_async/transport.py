@@ -131,7 +131,7 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Send once.
 
         Raises:
@@ -141,15 +141,10 @@ class Transport:
         """
         if self._session is None or self._session.closed:
             raise UsageError("client", "is not open: use it inside async with")
-        for _ in range(_STALE_CONNECTIONS):
-            try:
-                return await self._send(self._session, request)
-            except _StaleConnection:
-                # Nothing was sent on it, and it is closed now: the next one may be fresh.
-                continue
-        raise NotSent("nothing was sent (the server's connections answer before they are asked)")
+        return self._send(self._session, request, _STALE_CONNECTIONS)
 
-    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
+    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest, tries: int) -> HttpResponse:
+        failure: PasswordlessError | None = None
         body = _Body(request.body)
         try:
             async with session.request(
@@ -165,18 +160,20 @@ class Transport:
                 content = None if early else await _read(response)
                 if content is not None:
                     return HttpResponse(response.status, response.headers, content)
-                failure: PasswordlessError = MalformedAnswer(
-                    f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
-                )
+                failure = MalformedAnswer(f"the answer is over {MAX_BODY} bytes or compressed", status=response.status)
                 if early:
                     failure = NotSent("nothing was sent (the connection answered before it was asked)")
                 # What was not read must not be read as the start of the next answer.
                 response.close()
         except _StaleConnection:
-            raise
+            # Nothing was sent on it, and it is closed now: the next one may be fresh.
+            if tries == 1:
+                failure = NotSent("nothing was sent (the server's connections answer before they are asked)")
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             # aiohttp's errors show the request with its headers: only the kind of failure goes on.
             failure = _failure(error, left=body.left)
+        if failure is None:
+            return await self._send(session, request, tries - 1)
         raise failure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async import _clock
@@ -55,7 +56,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
         tokens = yield from grant(
             tenant,
             proofs,
-            lambda: otp_request(tenant.application, login, headers),
+            partial(otp_request, tenant.application, login, headers),
             Asked(scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)),
         )
     except OAuthError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -52,13 +53,16 @@ def prove(
 
     The request is built anew for the second transmission: whatever in it is for one use only must not go twice.
     """
-
-    def make(nonce: str | None) -> HttpRequest:
-        request = build()
-        proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
-        return request.with_header("DPoP", proof)
-
+    make = partial(_proven, proofs, build, access_token)
     return (yield from negotiate(tenant.nonces, tenant.application.origin, proofs.key, make))
+
+
+def _proven(
+    proofs: ProofGenerator, build: Callable[[], HttpRequest], access_token: Secret | None, nonce: str | None
+) -> HttpRequest:
+    request = build()
+    proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
+    return request.with_header("DPoP", proof)
 
 
 def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None]:

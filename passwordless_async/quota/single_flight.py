@@ -15,7 +15,7 @@ import attrs
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -27,13 +27,16 @@ class Flight(Generic[T]):
 
     Attributes:
         about: What else is to be known of it.
+        line: What it stands in, and goes one after the other.
         left: Whether something has left this machine that is lost if the flight is ended now.
         waiting: How many wait for it.
         forgotten: Whether what comes of it is not wanted any more; it does not linger.
     """
 
     about: Any = None
+    line: Hashable = None
     left: bool = False
+    before: Flight[T] | None = attrs.field(default=None, init=False)
     waiting: int = attrs.field(default=0, init=False)
     forgotten: bool = attrs.field(default=False, init=False)
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
@@ -67,6 +70,7 @@ class SingleFlight(Generic[K, T]):
         self._lingers = lingers
         self._orphaned = orphaned
         self._flights: dict[K, Flight[T]] = {}
+        self._last: dict[Hashable, Flight[T]] = {}
         self._handovers: set[asyncio.Task[None]] = set()
 
     def __contains__(self, key: object) -> bool:
@@ -89,6 +93,7 @@ class SingleFlight(Generic[K, T]):
         make: Callable[[Flight[T]], Awaitable[T]],
         *,
         about: Any = None,  # noqa: ANN401 - the caller's own
+        line: Hashable = None,
         stay: bool = False,
     ) -> T:
         """Run, or wait for what is under way under the same key; raises what it raises.
@@ -97,21 +102,28 @@ class SingleFlight(Generic[K, T]):
             key: What is asked for.
             make: Does it; says by ``left`` of the flight that it is given when something has left.
             about: What else is to be known of it.
+            line: What stands in one line goes one after the other; None: it stands in none.
             stay: Whether whoever is cancelled stays until what has left has landed, before it is gone.
         """
         flight = self._flights.get(key)
         if flight is None:
-            flight = self._flights[key] = Flight(about)
+            flight = self._flights[key] = Flight(about, line)
+            if line is not None:
+                flight.before, self._last[line] = self._last.get(line), flight
             flight.task = asyncio.create_task(self._fly(key, flight, make))
         flight.waiting += 1
+        result: T | PasswordlessError
         try:
-            result = await _landed(flight)
+            result = await asyncio.shield(flight.task)
             flight.given = True
         except asyncio.CancelledError:
-            self._leave(key, flight)
-            if stay and not flight.task.done():
-                await asyncio.wait([flight.task])
-            raise
+            caller = asyncio.current_task()
+            if not flight.task.cancelled() or (caller is not None and caller.cancelling()):
+                self._leave(key, flight)
+                if stay and not flight.task.done():
+                    await asyncio.wait([flight.task])
+                raise
+            result = _closed(flight)
         flight.waiting -= 1
         if isinstance(result, PasswordlessError):
             # A copy for each: an exception raised twice collects the tracebacks of both.
@@ -133,6 +145,8 @@ class SingleFlight(Generic[K, T]):
         lingers = False
         result: T | PasswordlessError
         try:
+            if flight.before is not None:
+                await asyncio.wait([flight.before.task])
             result = await make(flight)
             lingers = bool(self._linger) and not flight.forgotten and self._lingers(key, result)
         except PasswordlessError as error:
@@ -159,6 +173,12 @@ class SingleFlight(Generic[K, T]):
         # Only itself: there may be a younger flight under the key.
         if self._flights.get(key) is flight:
             del self._flights[key]
+        if flight.line is not None and self._last.get(flight.line) is flight:
+            del self._last[flight.line]
+            if flight.before is not None and not flight.before.task.done():
+                # Ended before its turn: whoever comes next waits for the one before.
+                self._last[flight.line] = flight.before
+        flight.before = None
 
     def forget(self, unwanted: Callable[[K, T | None], bool]) -> None:
         """Forget results by key and result: those that linger, and, by their key, those that are still to come."""
@@ -192,14 +212,8 @@ class SingleFlight(Generic[K, T]):
         return abandoned
 
 
-async def _landed(flight: Flight[T]) -> T | PasswordlessError:
-    """Wait for a flight without stopping it; what it was ended with by its owner is an error of ours."""
-    try:
-        return await asyncio.shield(flight.task)
-    except asyncio.CancelledError:
-        caller = asyncio.current_task()
-        if not flight.task.cancelled() or (caller is not None and caller.cancelling()):
-            raise
+def _closed(flight: Flight[Any]) -> PasswordlessError:
+    """Return what those are told who wait for a flight that its owner has ended."""
     if flight.left:
         return OutcomeUnknown("the client was closed while the request was under way")
     return NotSent("nothing was sent: the client was closed")
