@@ -11,7 +11,7 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks import exchange, importing, memory, peers, proof, scale, verify
+from benchmarks import exchange, importing, memory, peers, proof, quota, scale, verify
 from benchmarks.report import plot, print_table
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "exchange": exchange,
     "peers": peers,
     "scale": scale,
+    "quota": quota,
     "memory": memory,
     "import": importing,
 }

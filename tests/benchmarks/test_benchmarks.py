@@ -18,6 +18,7 @@ SMALL = {
     "exchange": ["--rounds", "5", "--calls", "2"],
     "peers": ["--rounds", "3", "--calls", "2"],
     "scale": ["--rounds", "1", "--calls", "20"],
+    "quota": ["--rounds", "1", "--calls", "10"],
     "import": ["--rounds", "1", "--calls", "1"],
 }
 ALWAYS_THERE = {
@@ -55,6 +56,11 @@ ALWAYS_THERE = {
         "late, fixed limit: seconds",
         "late, fixed limit: CPU seconds",
     },
+    "quota": {
+        name + suffix
+        for name in ("% of the quota", "% answered 429", "failed", "seconds")
+        for suffix in ("", ", an outage")
+    },
     "import": {
         "import aiohttp",
         "import passwordless_async",
@@ -75,6 +81,15 @@ BARS = {
         ("token requests for 20 cold logins", 22, 21),
         ("requests for a login, nonces changing", 1.35, 1.05),
         ("late answers: time ÷ the ideal 0.01 s", 1.6, 1.2),
+    ],
+    "quota": [
+        (name + suffix, must, goal)
+        for suffix in ("", ", an outage")
+        for name, must, goal in (
+            ("% of the quota used", 95, 97),
+            ("% of requests answered 429", 1, 0),
+            ("logins that failed", 0, 0),
+        )
     ],
     "import": [("import passwordless_async ÷ import aiohttp", 1.35, 1.15)],
 }
