@@ -135,7 +135,7 @@ INTERACTIVE = Profile(
     cool_down=30.0,  # seconds; an e-mail's way, so that a second click does not kill the code that is on it
     outage_after=5,  # one lost packet or one bad node is no outage
     outage_rest=0.5,  # seconds; a restart of a proxy
-    outage_rest_at_most=2.0,  # seconds; one connection in two seconds burdens nobody, and it is back soon when it is
+    outage_rest_at_most=1.0,  # seconds; one connection a second burdens nobody, and when it is back that is seen
     grace=5.0,  # seconds; half the ten that orchestrators give a process before they kill it
 )
 """A gateway with people waiting: few tries, soon told."""
