@@ -410,7 +410,8 @@ async def test_who_may_wait_outlasts_an_outage():
     profile = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
     async with opened(**profile) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(10)]
-        await asyncio.gather(*map(client.start, crowd))
+        for who in crowd:
+            await client.start(who)  # one after the other: by one connection, which is served once more
         async with tenant.outage():
             exchanging = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in crowd]
             await until(lambda: client._dispatcher._breaker.retry_after is not None)
