@@ -1,0 +1,473 @@
+"""Random programs of calls by several users at once, and what must hold when they have ended.
+
+A program is a list of steps: a verb, a user and a number, whose meaning is the verb's own. Nothing in it waits: it is
+the number of the loop's turns between two steps that decides what comes between what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter, defaultdict
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import aiohttp
+import attrs
+from joserfc import jws
+from joserfc.jwk import ECKey
+
+from passwordless_async import (
+    INTERACTIVE,
+    ClosingReport,
+    Email,
+    InvalidIdToken,
+    Login,
+    MalformedAnswer,
+    NonceChallengeRepeated,
+    NotSenderConstrained,
+    Orphan,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
+    TokenSet,
+)
+from passwordless_async.events import Operation, Orphaned
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    Step = tuple[str, int, int]
+
+USERS = 3
+SCOPE = "openid email offline_access"
+TOKEN = "/oauth/token"
+PATHS = (TOKEN, None, "/passwordless/start", "/oauth/revoke")
+SIZE = 300_000  # bytes of a body that is too large
+PATIENCE = 10.0  # seconds after which what has not ended is taken to hang
+# A server that lies about who logged in cannot be found out; all else is played.
+FAULTS = sorted(set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER})
+NONCES: tuple[dict[str, Any], ...] = (
+    {},
+    {"nonce_rotation": 1},
+    {"nonce_rotation": 2, "accepted_previous_nonces": 0},
+    {"single_use_nonces": True},
+    {"nonce_rotation": 3, "nonce_in_answers": "never"},
+)
+# After these the service may have made tokens, and whoever asked for them was told that something is amiss.
+TOLD = (InvalidIdToken, MalformedAnswer, NonceChallengeRepeated, NotSenderConstrained, OutcomeUnknown)
+_QUICK = attrs.evolve(INTERACTIVE.single, patience=0.02, backoff=0.0, backoff_at_most=0.0)
+_PROFILE = attrs.evolve(INTERACTIVE, single=_QUICK, many=_QUICK, cool_down=0.0, starts_per_hour=None)
+
+
+@attrs.frozen
+class Setting:
+    """How a program is run.
+
+    Attributes:
+        adaptive: Whether the number in flight adapts.
+        circuit: Whether the circuit opens.
+        in_flight: How many requests may be on the wire.
+        nonces: Which of the ways to change nonces the tenant has.
+        orphans: What ``on_orphan`` does: ``keeps``, ``fails``, or ``none``: there is no such hook.
+        shared: Whether the connections are the caller's.
+        grace: Seconds that the client is given when it is closed.
+    """
+
+    adaptive: bool = False
+    circuit: bool = False
+    in_flight: int = 100
+    nonces: int = 0
+    orphans: str = "keeps"
+    shared: bool = False
+    grace: float = PATIENCE
+
+    @property
+    def profile(self) -> Any:
+        return attrs.evolve(
+            _PROFILE,
+            adaptive=self.adaptive,
+            max_in_flight=self.in_flight,
+            outage_after=3 if self.circuit else 1_000_000,
+            outage_rest=0.001,
+            outage_rest_at_most=0.002,
+            grace=self.grace,
+        )
+
+
+@attrs.define(eq=False)
+class Presented:
+    """A code that the program presents, and what those who asked for it were told."""
+
+    who: Email
+    code: str
+    results: list[TokenSet | PasswordlessError | None] = attrs.field(factory=list)
+    calls: list[asyncio.Task[Any]] = attrs.field(factory=list)
+
+
+async def turns(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+class World:
+    """Runs a program against a tenant, and keeps what comes of it."""
+
+    def __init__(self, tenant: LocalTenant, setting: Setting, session: aiohttp.ClientSession | None = None) -> None:
+        self.tenant = tenant
+        self.setting = setting
+        self.session = session
+        hook = None if setting.orphans == "none" else self._on_orphan
+        self.client = PasswordlessClient(
+            tenant.url,
+            tenant.public_client_id,
+            session=session,
+            profile=setting.profile,
+            on_event=self._on_event,
+            on_orphan=hook,
+        )
+        self.users = [Email(f"user{number}@example.com") for number in range(USERS)]
+        self.presented: dict[tuple[Email, str], Presented] = {}
+        self.given: list[tuple[Email, TokenSet]] = []
+        self.orphans: list[Orphan] = []
+        self.orphaned: Counter[tuple[Operation, bool]] = Counter()
+        self.complaints: list[str] = []
+        self.reports: list[ClosingReport] = []
+        self.sessions: dict[Email, list[TokenSet]] = defaultdict(list)
+        self.running: list[asyncio.Task[Any]] = []
+        self.ended: list[asyncio.Task[Any]] = []
+        self.cancelled: set[asyncio.Task[Any]] = set()
+        self.out = False
+        self.wrong = 0
+        self.spends = False
+        self.closing = False
+        self.leaving: set[asyncio.Task[Any] | None] = set()
+        self.unguarded: list[asyncio.Task[Any]] = []
+        self.on_the_wire: Counter[str] = Counter()
+        self.at_once = 0
+        self._send, self.client._transport.send = self.client._transport.send, self._counted
+
+    async def _counted(self, request: Any) -> Any:
+        """Count the codes of one user that are on the wire at once."""
+        form = dict(parse_qsl(request.body.decode())) if request.url.path == TOKEN else {}
+        user = form["username"] if "otp" in form else ""
+        self.on_the_wire[user] += user != ""
+        self.at_once = max(self.at_once, self.on_the_wire[user])
+        try:
+            return await self._send(request)
+        finally:
+            self.on_the_wire[user] -= user != ""
+
+    def _on_event(self, event: object) -> None:
+        if isinstance(event, Orphaned):
+            self.orphaned[event.operation, event.error is None] += 1
+
+    async def _on_orphan(self, orphan: Orphan) -> None:
+        await turns(2)
+        if self.setting.orphans == "fails":
+            raise RuntimeError("the application's own")
+        self.orphans.append(orphan)
+
+    def complain(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what goes wrong where nobody waits for it."""
+        self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    def begin(self, call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(call)
+        self.running.append(task)
+        return task
+
+    # The verbs.
+
+    def start(self, user: int, _number: int) -> None:
+        if not self.closing:
+            self.unguarded.append(self.begin(self.client.start(self.users[user])))
+
+    def exchange(self, user: int, number: int) -> None:
+        """Present the newest code, by one call or by several at once."""
+        presented = self._fresh(self.users[user])
+        for _ in range(1 + (number % 4 == 0) if presented else 0):
+            presented.calls.append(self.begin(self._exchange(presented)))
+
+    def twin(self, user: int, _number: int) -> None:
+        """Ask once more for a code that is to be presented, and has not left yet."""
+        for presented in self.presented.values():
+            flight = self.client._exchanges._flights._flights.get((presented.who, presented.code))
+            if presented.who == self.users[user] and flight is not None and flight.waiting and not flight.left:
+                presented.calls.append(self.begin(self._exchange(presented)))
+                break
+
+    def wrong_code(self, user: int, _number: int) -> None:
+        self.wrong += 1
+        presented = self._new(self.users[user], f"wrong{self.wrong}")
+        presented.calls.append(self.begin(self._exchange(presented)))
+
+    def many(self, _user: int, number: int) -> None:
+        """Present everybody's newest code, and leave after some outcomes."""
+        known = [presented for presented in map(self._fresh, self.users) if presented]
+        if known:
+            call = self.begin(self._many(known, number))
+            for presented in known:
+                presented.calls.append(call)
+
+    def refresh(self, user: int, number: int) -> None:
+        """Spend the newest refresh token, by several calls at once; what came of it is the next."""
+        who = self.users[user]
+        if self.sessions[who]:
+            tokens = self.sessions[who].pop()
+            for _ in range(1 + number % 3):
+                self.begin(self._refresh(who, tokens))
+
+    def revoke(self, user: int, _number: int) -> None:
+        if self.sessions[self.users[user]] and not self.closing:
+            self.unguarded.append(self.begin(self.client.revoke(self.sessions[self.users[user]].pop())))
+
+    def cancel(self, _user: int, number: int) -> None:
+        under_way = [task for task in self.running if not task.done() and task not in self.cancelled | self.leaving]
+        if under_way and not self.closing:
+            task = under_way[number % len(under_way)]
+            self.cancelled.add(task)
+            task.cancel()
+
+    def fault(self, user: int, number: int) -> None:
+        fault = FAULTS[number % len(FAULTS)]
+        self.spends = self.spends or fault is Fault.CHALLENGE_SPENDS_CODE
+        self.tenant.faults.add(
+            fault, path=PATHS[user % 2], times=1 + user, delay=0.01, size=SIZE, retry_after=0, after=user // 2
+        )
+
+    def no_fault(self, _user: int, _number: int) -> None:
+        self.tenant.faults.clear()
+
+    def outage(self, _user: int, number: int) -> None:
+        if not self.out:
+            self.out = True
+            task = asyncio.get_running_loop().create_task(self._outage(number))
+            self.ended.append(task)
+
+    def close(self, _user: int, number: int) -> None:
+        if number % 4 == 0:
+            self.ended.append(asyncio.get_running_loop().create_task(self._close()))
+
+    def _fresh(self, who: Email) -> Presented | None:
+        """Return a user's newest code, unless it was presented before."""
+        with suppress(LookupError):
+            code = self.tenant.outbox.code_for(who)
+            if (who, code) not in self.presented:
+                return self._new(who, code)
+        return None
+
+    def _new(self, who: Email, code: str) -> Presented:
+        presented = self.presented[who, code] = Presented(who, code)
+        return presented
+
+    async def _exchange(self, presented: Presented) -> None:
+        try:
+            tokens = await self.client.exchange(presented.who, presented.code, scope=SCOPE)
+        except PasswordlessError as error:
+            presented.results.append(error)
+            raise
+        self._keep(presented, tokens)
+
+    def _keep(self, presented: Presented, tokens: TokenSet) -> None:
+        presented.results.append(tokens)
+        self.given.append((presented.who, tokens))
+        if tokens not in self.sessions[presented.who]:
+            self.sessions[presented.who].append(tokens)
+
+    async def _many(self, known: list[Presented], number: int) -> None:
+        logins = [Login(one.who, one.code, scope=SCOPE, tag=one) for one in known]
+        async with aclosing(self.client.exchange_many(logins, concurrency=2)) as stream:
+            async for outcome in stream:
+                if outcome.tokens is None:
+                    outcome.login.tag.results.append(outcome.error)
+                else:
+                    self._keep(outcome.login.tag, outcome.tokens)
+                number -= 1
+                if number % 4 == 0 and not self.closing:
+                    self.leaving.add(asyncio.current_task())
+                    break
+
+    async def _refresh(self, who: Email, tokens: TokenSet) -> None:
+        renewed = await self.client.refresh(tokens)
+        self.given.append((who, renewed))
+        if renewed not in self.sessions[who]:
+            self.sessions[who].append(renewed)
+
+    async def _outage(self, number: int) -> None:
+        async with self.tenant.outage():
+            await turns(10 * number)
+        self.out = False
+
+    async def _close(self) -> None:
+        """Close the client: what it does not wait for, starts, revocations and callers that leave, has ended before."""
+        if not self.closing:
+            self.closing = True
+            await asyncio.gather(*self.unguarded, *self.leaving, *self.cancelled, return_exceptions=True)
+            await turns(5)
+            await self._until(lambda: not any(map(self._of_nobody, asyncio.all_tasks())))
+        self.reports.append(await self.client.aclose())
+
+    # The run.
+
+    async def run(self, program: Iterable[Step]) -> None:
+        """Run a program, close the client with all that is under way, and wait until every call has ended."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self.complain)
+        before = asyncio.all_tasks()
+        await self.client.__aenter__()
+        for verb, user, number in program:
+            await (turns(3 * number) if verb == "turns" else self._step(verb, user, number))
+        await self._close()
+        left = {task for task in self.running + self.ended if not task.done()}
+        if left:
+            _, left = await asyncio.wait(left, timeout=PATIENCE)
+        assert set() == left
+        alive = {task for task in asyncio.all_tasks() - before if not _of_server(task)}
+        assert set() == alive, alive
+        if self.session is not None:
+            assert not self.session.connector._acquired
+            await self.session.close()
+        await self._server_is_rid_of_us(before)
+
+    async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
+        await self._until(lambda: not self.tenant._runner.server.connections)
+        await self._until(lambda: before == asyncio.all_tasks())
+
+    def _of_nobody(self, task: asyncio.Task[Any]) -> bool:
+        """Tell whether a task is about a call whose caller has gone."""
+        exchanges, refreshes = self.client._exchanges._flights, self.client._refreshes
+        flights = [*exchanges._flights.values(), *refreshes._flights.values()]
+        awaited = {flight.task for flight in flights if flight.waiting}
+        flying = task.get_coro().__qualname__ == "SingleFlight._fly"
+        return task in exchanges._handovers | refreshes._handovers or (flying and task not in awaited)
+
+    async def _step(self, verb: str, user: int, number: int) -> None:
+        getattr(self, verb)(user, number)
+        await turns(number % 5)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        """Give the loop turns until something holds; bounded, so that a defect fails instead of hanging."""
+        deadline = asyncio.get_running_loop().time() + PATIENCE
+        while not holds() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - nobody sets an event
+            await asyncio.sleep(0.001)
+        assert holds(), f"left: {asyncio.all_tasks()}"
+
+    # What must hold.
+
+    def check(self) -> None:
+        """Assert what must hold after any program."""
+        self._ended_as_they_may()
+        self._nobody_has_anothers_tokens()
+        self._nothing_twice()
+        self._nothing_held()
+        self._nothing_lost()
+
+    def _ended_as_they_may(self) -> None:
+        for task in self.running:
+            if task.cancelled():
+                assert task in self.cancelled
+            else:
+                assert task.exception() is None or isinstance(task.exception(), PasswordlessError), task
+        assert [None] * len(self.ended) == [task.exception() for task in self.ended]
+        own = "on_orphan of a PasswordlessClient has failed" if self.setting.orphans == "fails" else "?"
+        complaints = [complaint for complaint in self.complaints if not complaint.startswith(own)]
+        assert [] == complaints, complaints
+
+    def _nobody_has_anothers_tokens(self) -> None:
+        owner: dict[str, Email] = {}
+        orphans = [(o.who or self._owner(o.spent), o.tokens) for o in self.orphans if o.tokens is not None]
+        for who, tokens in self.given + orphans:
+            assert User.of(who).subject == tokens.claims["sub"]
+            assert who.username == tokens.claims["email"]
+            assert who == owner.setdefault(tokens.access_token, who)
+            if tokens.refresh_token is not None:
+                family = self.tenant._state.refresh.find(tokens.refresh_token, self.tenant.public_client_id)
+                assert (User.of(who), tokens.key.thumbprint) == (family.user, family.thumbprint)
+
+    def _owner(self, spent: TokenSet) -> Email:
+        return next(who for who, tokens in self.given if tokens is spent)
+
+    def _nothing_twice(self) -> None:
+        stats = self.tenant.stats
+        assert 0 == stats.presented_again
+        assert 0 == stats.replays_refused
+        assert () == self.tenant.disagreements
+        # What a server spends before it demands a nonce is spent again with the nonce.
+        assert self.spends or 0 == stats.refresh_reuse_detected
+        assert self.at_once <= 1
+        proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in self._proven()]
+        assert len(proofs) == len(set(proofs))
+
+    def _proven(self) -> list[Any]:
+        return [request for request in self.tenant.requests if request.proof]
+
+    def _nothing_held(self) -> None:
+        client = self.client
+        assert 0 == client._dispatcher.gate.in_flight
+        assert [] == [turn for _, _, turn in client._dispatcher.gate._waiting if not turn.done()]
+        assert not client._exchanges._flights._last
+        assert client._dispatcher._cold._front is None
+        assert not client._exchanges._flights._flights
+        assert not client._refreshes._flights
+        assert not client._exchanges._flights._handovers | client._refreshes._handovers
+        assert client._transport._session.closed
+        if self.session is None:
+            connector = client._transport._session._connector
+            assert connector is None or (connector.closed and not connector._acquired and not connector._conns)
+
+    def _nothing_lost(self) -> None:
+        """Each login that the tenant let in is somebody's: or it is revoked, or somebody was told."""
+        codes = self._codes_by_key()
+        given = {tokens.key.thumbprint for _, tokens in self.given}
+        handed = [o.tokens.key.thumbprint for o in self.orphans if o.spent is None and o.tokens is not None]
+        assert len(handed) == len(set(handed))
+        assert not given & set(handed)
+        named = {who for report in self.reports for who in report.exchanges}
+        untold: Counter[Email] = Counter()
+        for family in self.tenant.refresh_families:
+            if family.revoked or family.thumbprint in given | set(handed):
+                continue
+            presented = codes[family.thumbprint]
+            if presented.who not in named and not any(isinstance(result, TOLD) for result in presented.results):
+                untold[presented.who] += 1
+        self._told_of(untold)
+
+    def _told_of(self, untold: Counter[Email]) -> None:
+        """Assert that of each login whose callers had all gone the application was told, and of none twice."""
+        gone = Counter(one.who for one in self.presented.values() if not one.results)
+        told = Counter(o.who for o in self.orphans if o.who is not None)
+        if self.setting.orphans == "keeps":
+            assert untold <= Counter(o.who for o in self.orphans if isinstance(o.error, TOLD))
+            assert told <= gone
+        else:
+            assert untold.total() <= self.orphaned[Operation.EXCHANGE, False]
+        assert self.orphaned[Operation.EXCHANGE, True] + self.orphaned[Operation.EXCHANGE, False] <= gone.total()
+
+    def _codes_by_key(self) -> dict[str, Presented]:
+        keys = {}
+        for request in self._proven():
+            if request.path == TOKEN and request.body and "otp" in request.form:
+                jwk = jws.extract_compact(request.proof.encode()).headers()["jwk"]
+                presented = self.presented[Email(request.form["username"]), request.form["otp"]]
+                assert presented is keys.setdefault(ECKey.import_key(jwk).thumbprint(), presented)
+        return keys
+
+
+def _of_server(task: asyncio.Task[Any]) -> bool:
+    return task.get_coro().__qualname__.startswith(("RequestHandler.", "BaseSelectorEventLoop._accept_connection2"))
+
+
+def settings_of(setting: Setting) -> TenantSettings:
+    return TenantSettings(id_token_alg="ES256", **NONCES[setting.nonces])
+
+
+async def play(program: list[Step], setting: Setting) -> None:
+    """Run a program against a tenant in the same loop, and check what came of it."""
+    async with LocalTenant(settings_of(setting)) as tenant:
+        session = aiohttp.ClientSession() if setting.shared else None
+        world = World(tenant, setting, session)
+        await world.run(program)
+        world.check()

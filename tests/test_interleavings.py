@@ -1,0 +1,41 @@
+"""Random programs of calls by several users at once: whatever comes between what, nothing is lost, mixed up or left."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SPEC = importlib.util.spec_from_file_location("programs", Path(__file__).with_name("programs.py"))
+programs = sys.modules.setdefault("programs", importlib.util.module_from_spec(SPEC))
+SPEC.loader.exec_module(programs)
+
+EXAMPLES = 600
+# What drives a login on comes more often than what disturbs it.
+VERBS = ["start"] * 6 + ["exchange"] * 6 + ["turns"] * 9 + ["cancel"] * 4 + ["refresh"] * 4 + ["many"] * 2
+VERBS += ["twin", "fault", "wrong_code", "revoke", "no_fault", "outage", "close"]
+STEPS = st.lists(st.tuples(st.sampled_from(VERBS), st.integers(0, programs.USERS - 1), st.integers(0, 40)), max_size=80)
+SETTINGS = st.builds(
+    programs.Setting,
+    adaptive=st.booleans(),
+    circuit=st.booleans(),
+    in_flight=st.sampled_from([100, 1, 2]),
+    nonces=st.integers(0, len(programs.NONCES) - 1),
+    orphans=st.sampled_from(["keeps", "none", "fails"]),
+    shared=st.booleans(),
+    grace=st.sampled_from([programs.PATIENCE, 0.0]),
+)
+
+
+# A connection that asyncio's server has taken just as it stops listening is left to the garbage collector by it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@settings(max_examples=EXAMPLES)
+@given(program=STEPS, setting=SETTINGS)
+def test_whatever_comes_between_what(program: list[tuple[str, int, int]], setting: programs.Setting):
+    """After any program nobody has another's tokens, no code or proof went twice, and nothing is lost or left."""
+    asyncio.run(programs.play(program, setting))

@@ -1,0 +1,109 @@
+"""The same programs on a virtual clock and a seeded network: delays, partitions, and a service that is cut off."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import random
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from passwordless_async.testing import LocalTenant
+from passwordless_async.testing.application import TenantApplication
+from passwordless_async.testing.state import TenantState
+
+if TYPE_CHECKING:
+    import socket
+    from typing import Self
+
+if sys.version_info < (3, 12):
+    pytest.skip("simloop, which simulates the network, is made for Python 3.12 and newer", allow_module_level=True)
+
+import simloop
+
+SPEC = importlib.util.spec_from_file_location("programs", Path(__file__).with_name("programs.py"))
+programs = sys.modules.setdefault("programs", importlib.util.module_from_spec(SPEC))
+SPEC.loader.exec_module(programs)
+
+SEEDS = range(25)
+HOST, PORT = "127.0.0.1", 8080  # a machine of its own, with the address that plain http is allowed for
+VERBS = ["start"] * 5 + ["exchange"] * 5 + ["rest"] * 9 + ["cancel"] * 3 + ["refresh"] * 4 + ["many"] * 2
+VERBS += ["twin", "wrong_code", "revoke", "fault", "no_fault", "cut", "cut"]
+
+
+class SimulatedTenant(LocalTenant):
+    """A tenant on a machine of the simulation, which has no sockets."""
+
+    async def __aenter__(self) -> Self:
+        self._url = f"http://{HOST}:{PORT}"
+        self._state = TenantState(
+            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
+        )
+        application = TenantApplication(self._state, self.faults).build()
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+        await self._runner.setup()
+        await self._listen(None)
+        return self
+
+    async def _listen(self, _listener: socket.socket | None) -> None:
+        self._site = web.TCPSite(self._runner, port=PORT)
+        await self._site.start()
+
+
+class SimulatedWorld(programs.World):
+    """Runs a program on the simulated network, where time is virtual and may be waited for."""
+
+    async def _step(self, verb: str, user: int, number: int) -> None:
+        if verb == "rest":
+            await asyncio.sleep(number / 100)
+        else:
+            await super()._step(verb, user, number)
+
+    async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
+        """Look at nothing: a connect that is given up leaves a connection at the simulated server for ever."""
+
+    def cut(self, _user: int, number: int) -> None:
+        """Cut the service off for a while, longer than a transmission may take in some cases."""
+        network = asyncio.get_running_loop().net
+        network.partition({"driver"}, {HOST})
+        asyncio.get_running_loop().call_later(number / 3, network.heal)
+
+
+def program_of(seed: int) -> tuple[list[tuple[str, int, int]], Any]:
+    """Return a program and a setting; the same ones for the same seed."""
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    steps = [(verb, chance.randrange(programs.USERS), chance.randrange(41)) for verb in chance.choices(VERBS, k=60)]
+    setting = programs.Setting(
+        adaptive=chance.random() < 0.5,
+        circuit=chance.random() < 0.3,
+        in_flight=chance.choice([100, 1, 2]),
+        nonces=chance.randrange(len(programs.NONCES)),
+        orphans=chance.choice(["keeps", "none", "fails"]),
+        grace=chance.choice([programs.PATIENCE, 0.0]),
+    )
+    return steps, setting
+
+
+async def play(seed: int) -> None:
+    """Run a program between two machines of the simulation, and check what came of it."""
+    program, setting = program_of(seed)
+    network = asyncio.get_running_loop().net
+    network.set_defaults(latency=(0.001, 0.05))
+    machine = network.host(HOST)
+    tenant = SimulatedTenant(programs.settings_of(setting))
+    await machine.create_task(tenant.__aenter__())
+    world = SimulatedWorld(tenant, setting)
+    await world.run(program)
+    world.check()
+    await machine.create_task(tenant.aclose())
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_the_network_does(seed: int):
+    """Under delay and partitions nobody has another's tokens, nothing goes twice, and nothing is lost or left."""
+    report = simloop.explore(lambda: play(seed), [seed])
+    assert report is None, report.render()
