@@ -408,7 +408,7 @@ class World:
         client = self.client
         assert 0 == client._dispatcher.gate.in_flight
         assert [] == [turn for _, _, turn in client._dispatcher.gate._waiting if not turn.done()]
-        assert not client._exchanges._flights._last
+        assert [] == [flight for flight in client._exchanges._flights._last.values() if not flight.task.done()]
         assert client._dispatcher._cold._front is None
         assert not client._exchanges._flights._flights
         assert not client._refreshes._flights
