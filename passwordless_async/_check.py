@@ -93,7 +93,7 @@ def seconds(argument: str, value: object) -> float:
 
 
 def at_least_zero(argument: str, value: object) -> float:
-    """Return a length of time that may be none or endless: a number of seconds, 0 or more."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0:
+    """Return a length of time that may be none: a finite number of seconds, 0 or more."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise UsageError(argument, "must be a number of seconds, 0 or more")
     return float(value)

@@ -119,13 +119,27 @@ async def outcomes(
 
 
 async def _end(many: Many[Any, Result], feeder: asyncio.Task[Any], finished: asyncio.Queue[Result | None]) -> None:
-    """End what is in flight, wait for what has left, and keep what nobody took."""
+    """End what is in flight, wait for what has left, and keep what nobody took; a cancellation comes afterwards."""
     feeder.cancel()
-    await asyncio.wait([feeder])
-    while not finished.empty():
-        outcome = finished.get_nowait()
-        if outcome is not None:
-            await many.untaken(outcome)
+    cancelled = await _ended(feeder, again=True)
+    untaken = [finished.get_nowait() for _ in range(finished.qsize())]
+    keeping = asyncio.gather(*(many.untaken(outcome) for outcome in untaken if outcome is not None))
+    cancelled = await _ended(keeping, again=False) or cancelled
+    if cancelled:
+        raise asyncio.CancelledError
+
+
+async def _ended(work: asyncio.Future[Any], *, again: bool) -> bool:
+    """Wait for work to end, and tell whether that was asked to stop; it is passed on to the work where that may be."""
+    cancelled = False
+    while not work.done():
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            cancelled = True
+            if again:
+                work.cancel()
+    return cancelled
 
 
 async def _each(many: Many[Item, Result], items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,9 +20,7 @@ from passwordless_async.dispatch import ABOUT_ONE_CALLER, Dispatcher
 from passwordless_async.dpop import NonceCache
 from passwordless_async.errors import (
     CodeExpired,
-    OutcomeUnknown,
     PasswordlessError,
-    RateLimited,
     TooManyAttempts,
     UsageError,
 )
@@ -33,11 +32,12 @@ from passwordless_async.profile import INTERACTIVE, Profile
 from passwordless_async.quota import SingleFlight, StartRules
 from passwordless_async.renewals import LINGER, Renewals, Spent, comes_of, was_replaced
 from passwordless_async.session import UserSession
+from passwordless_async.starts import Starts
 from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
 from passwordless_async.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from passwordless_async.flow import Flow
     from passwordless_async.identity import Email, Phone
     from passwordless_async.profile import Policy
+    from passwordless_async.quota import Flight
     from passwordless_async.renewals import OnRefresh
     from passwordless_async.tokens import Progress, StartReceipt
 
@@ -107,13 +108,22 @@ class PasswordlessClient:
         )
         if not isinstance(profile, Profile):
             raise UsageError("profile", f"must be a Profile, not {type(profile).__name__}")
+        if not isinstance(nonces, NonceCache | None):
+            raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
+        for name, hook in (("on_event", on_event), ("on_orphan", on_orphan)):
+            if hook is not None and not callable(hook):
+                raise UsageError(name, f"must be a function, not {type(hook).__name__}")
+        if inspect.iscoroutinefunction(on_event):
+            raise UsageError("on_event", "must be a plain function: nobody waits for it")
         self._profile = profile
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
         self._dispatcher = Dispatcher(self._tenant, self._transport, profile, on_event)
         self._run = self._dispatcher.run
-        self._starts = StartRules(cool_down=profile.cool_down, per_hour=profile.starts_per_hour)
+        rules = StartRules(cool_down=profile.cool_down, per_hour=profile.starts_per_hour)
+        self._starts = Starts(rules, about_one_caller=ABOUT_ONE_CALLER)
         self._orphans = Orphans(on_orphan, self.revoke, self._dispatcher.tell)
+        self._closing: asyncio.Task[ClosingReport] | None = None
         self._exchanges = Exchanges(self._orphans)
         self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(
             linger=LINGER, lingers=was_replaced, orphaned=self._orphaned_refresh
@@ -146,15 +156,26 @@ class PasswordlessClient:
             What had to be abandoned.
         """
         grace = self._profile.grace if grace is None else _check.at_least_zero("grace", grace)
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(grace))
+        # Whoever closes at the same time, or again, waits for the same end.
+        return await asyncio.shield(self._closing)
+
+    async def _close(self, grace: float) -> ClosingReport:
         async with asyncio.TaskGroup() as closing:
-            renewals = closing.create_task(self._renewals.aclose(grace=grace))
+            calls = closing.create_task(self._dispatcher.drain(grace))
+            closing.create_task(self._renewals.aclose(grace=grace))
             exchanges = closing.create_task(self._exchanges.aclose(grace=grace))
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
-        await renewals
         await self._dispatcher.aclose()
         await self._transport.aclose()
-        return ClosingReport(exchanges.result(), len(refreshes.result()), factors.result())
+        return ClosingReport(
+            exchanges=exchanges.result(),
+            refreshes=len(refreshes.result()),
+            factors=factors.result(),
+            others=max(0, calls.result() - len(exchanges.result()) - len(refreshes.result()) - factors.result()),
+        )
 
     @property
     def issuer(self) -> str:
@@ -273,10 +294,9 @@ class PasswordlessClient:
         make = partial(flow.exchange_link, self._tenant, pending, callback_url)
         if not isinstance(pending, PendingLink):
             raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
-        presented = Presented(pending.who, Secret(callback_url), pending)
-        return await self._exchanges.run(
-            presented, lambda flight: self._run(make, Operation.EXCHANGE, proven=True, flight=flight)
-        )
+        # A link has one code, however its callback is spelt.
+        presented = Presented(pending.who, Secret(pending.state), (pending, callback_url))
+        return await self._exchanges.run(presented, partial(self._present, make, pending.who, self._profile.single))
 
     async def start_database(
         self,
@@ -535,23 +555,14 @@ class PasswordlessClient:
         """
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 
-    async def _start(
+    def _start(
         self,
         make: Callable[[], Flow[T]],
         who: Email | Phone,
         address: IpAddress | None,
         policy: Policy | None = None,
-    ) -> T:
-        self._starts.begin(user("who", who), address)
-        try:
-            return await self._run(make, Operation.START, policy=policy)
-        except BaseException as error:
-            # A code may be on its way only where the request has left and nobody said no.
-            if not isinstance(error, OutcomeUnknown | asyncio.CancelledError):
-                self._starts.undo(who)
-            if isinstance(error, RateLimited) and (error.retry_after or 0.0) > ABOUT_ONE_CALLER:
-                self._starts.bar(address, error.retry_after or 0.0)
-            raise
+    ) -> Awaitable[T]:
+        return self._starts.run(who, address, partial(self._run, make, Operation.START, False, policy))  # noqa: FBT003
 
     async def _start_one(self, start: Start) -> StartOutcome:
         make = partial(flow.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for)
@@ -562,23 +573,27 @@ class PasswordlessClient:
         except PasswordlessError as error:
             return StartOutcome(start, error=error)
 
-    async def _exchange(
+    def _exchange(
         self, login: Login, forwarded_for: IpAddress | None = None, *, policy: Policy, stay: bool = False
-    ) -> TokenSet:
+    ) -> Awaitable[TokenSet]:
         make = partial(flow.exchange, self._tenant, login, forwarded_for=forwarded_for)
         presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
-        run = partial(self._run, make, Operation.EXCHANGE, True, policy)  # noqa: FBT003 - proven; called for each login
-        try:
-            tokens = await self._exchanges.run(presented, run, stay=stay)
-        except (CodeExpired, TooManyAttempts):
-            self._started_over(login.who)
-            raise
-        self._started_over(login.who)
-        return tokens
+        return self._exchanges.run(presented, partial(self._present, make, login.who, policy), stay=stay)
 
-    def _started_over(self, who: Email | Phone | AuthSession) -> None:
-        """Let the user be sent another code at once: the one that was sent is of no more use."""
-        self._starts.undo(who.who if isinstance(who, AuthSession) else who)
+    async def _present(
+        self,
+        make: Callable[[], Flow[TokenSet]],
+        who: Email | Phone | AuthSession,
+        policy: Policy,
+        flight: Flight[TokenSet],
+    ) -> TokenSet:
+        try:
+            tokens = await self._run(make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight)
+        except (CodeExpired, TooManyAttempts):
+            self._starts.over(who)
+            raise
+        self._starts.over(who)
+        return tokens
 
     async def _exchange_one(self, login: Login) -> Outcome:
         try:

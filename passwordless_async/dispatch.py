@@ -26,6 +26,7 @@ from passwordless_async.errors import (
     RateLimited,
     TemporarilyUnavailable,
     TransportError,
+    UsageError,
 )
 from passwordless_async.events import CANCELLED, Challenged, Done, Operation, Paced, Retried, Sent
 from passwordless_async.quota import AdaptiveLimit, Breaker, ColdStart, FixedLimit, Gate, Priority, SingleFlight
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ABOUT_ONE_CALLER = 60.0  # seconds; what a 429, or a window, says of longer is about an address, not about all
+_STARTS_PAUSE = 1.0  # seconds that starts wait after a 429 that does not say how long
+_NOTICED = 0.001  # seconds; less is the event loop's own
 _DOUBLINGS = 16  # of the backoff; it has its own bound, and numbers have theirs
 _TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED, _UNAVAILABLE = 429, 500, 501, 503
 _CHALLENGES = frozenset({400, 401})
@@ -66,6 +69,8 @@ _RETRIED: dict[Operation, tuple[type[PasswordlessError], ...]] = {
     Operation.USERINFO: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
     Operation.START: (NotSent, RateLimited, TemporarilyUnavailable),
 }
+# Their windows are those of an address or a user, and not the tenant's.
+_OTHER_WINDOWS = frozenset({Operation.MFA, Operation.START, Operation.USERINFO})
 # These limits are a user's own: a 429 says nothing of the tenant's.
 _LIMITED_BY_USER = frozenset({Operation.MFA, Operation.USERINFO})
 
@@ -92,6 +97,7 @@ class _Call:
         """Note whether what is under way would be lost if the call were ended now."""
         if self.flight is not None:
             self.flight.left = left
+            self.flight.ever_left |= left
 
 
 class Dispatcher:
@@ -115,6 +121,7 @@ class Dispatcher:
         self.gate = Gate(limit, per_second=profile.requests_per_second)
         self._breaker = Breaker(profile)
         self._cold = ColdStart()
+        self._closing = False
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
 
     async def run(
@@ -140,7 +147,6 @@ class Dispatcher:
         call = _Call(operation, policy or self._profile.single, flight, proven, _clock.monotonic())
         failure: PasswordlessError | None = None
         while True:
-            call.trials += 1
             try:
                 result = await self._attempt(make(), call)
             except QuotaExceeded as error:
@@ -156,12 +162,8 @@ class Dispatcher:
                 self._end(call, None)
                 return result
             call.leaves(left=False)
-            delay = self._delay(call, failure)
-            if delay is None or delay > call.patience or (flight is not None and not flight.waiting):
+            if not await self._may_try_again(call, failure):
                 break
-            self.tell(Retried(operation, call.trials, failure.code, delay))
-            call.waited += delay
-            await asyncio.sleep(delay)
         self._end(call, failure.code)
         raise failure
 
@@ -169,28 +171,50 @@ class Dispatcher:
         if self._on_event is not None:
             self.tell(Done(call.operation, error, _clock.monotonic() - call.began, call.transmissions))
 
+    async def _may_try_again(self, call: _Call, failure: PasswordlessError) -> bool:
+        """Wait until a call may be tried again; False: it may not."""
+        if self._closing or (call.flight is not None and not call.flight.waiting):
+            return False
+        if isinstance(failure, CircuitOpen):
+            # Nothing was tried, so it does not count as a try.
+            return call.policy.outlasts_outages and await self._outlast(call)
+        delay = self._delay(call, failure)
+        if delay is None or delay > call.patience:
+            return False
+        self.tell(Retried(call.operation, call.trials, failure.code, delay))
+        call.waited += delay
+        await asyncio.sleep(delay)
+        return not self._closing
+
+    async def _outlast(self, call: _Call) -> bool:
+        """Wait for news of an outage; False: there were none in time."""
+        began = _clock.monotonic()
+        try:
+            async with asyncio.timeout(call.patience):
+                await self._breaker.news()
+        except TimeoutError:
+            return False
+        finally:
+            call.waited += _clock.monotonic() - began
+        return call.patience > 0 and not self._closing
+
     def _delay(self, call: _Call, failure: PasswordlessError) -> float | None:
         """Return how long to wait before the next try; None: there is none."""
         policy = call.policy
-        if isinstance(failure, CircuitOpen):
-            # Nothing was tried: it does not count.
-            call.trials -= 1
-            return failure.retry_after if policy.outlasts_outages else None
         if call.trials >= policy.tries or not isinstance(failure, _RETRIED[call.operation]):
             return None
         if isinstance(failure, TemporarilyUnavailable) and failure.status != _UNAVAILABLE:
             return None
-        if isinstance(failure, RateLimited) and self._stops_all(call, failure.retry_after):
-            return 0.0  # the gate is closed until it is time
         bound = min(policy.backoff * 2 ** min(call.trials - 1, _DOUBLINGS), policy.backoff_at_most)
-        named = failure.retry_after if isinstance(failure, RateLimited) else None
-        return (named or 0.0) + random.uniform(0.0, bound)  # noqa: S311 - no secret
-
-    @staticmethod
-    def _stops_all(call: _Call, seconds: float | None) -> bool:
-        return call.operation not in _LIMITED_BY_USER and (seconds or 0.0) <= ABOUT_ONE_CALLER
+        if isinstance(failure, RateLimited):
+            if call.operation not in _LIMITED_BY_USER and (failure.retry_after or 0.0) <= ABOUT_ONE_CALLER:
+                return 0.0  # the gate is closed until it is time
+            return (failure.retry_after or 0.0) + random.uniform(0.0, bound)  # noqa: S311 - no secret
+        return random.uniform(0.0, bound)  # noqa: S311
 
     async def _attempt(self, flow: Flow[T], call: _Call) -> T:
+        if self._closing and call.operation is not Operation.REVOKE:
+            raise UsageError("client", "is not open: use it inside async with")
         resting = self._breaker.retry_after
         if resting is not None:
             raise CircuitOpen(retry_after=resting)
@@ -200,13 +224,18 @@ class Dispatcher:
         async with self._cold.turn() as answered:
             return await self._pass(flow, call, answered)
 
-    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None] | None) -> T:
-        waited = await self.gate.enter(_PRIORITIES[call.operation], call.patience)
-        if waited:
-            call.waited += waited
+    def _note_wait(self, call: _Call, waited: float) -> None:
+        call.waited += waited
+        if waited > _NOTICED:
             self.tell(Paced(call.operation, waited))
+
+    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None] | None) -> T:
+        self._note_wait(call, await self.gate.enter(_PRIORITIES[call.operation], call.patience))
+        call.trials += 1
         call.paid = call.transmissions + 1
         try:
+            if self._closing and call.operation is not Operation.REVOKE:
+                raise NotSent("nothing was sent: the client was closed")
             request = next(flow)
             while True:
                 try:
@@ -226,13 +255,15 @@ class Dispatcher:
             return result
         finally:
             flow.close()
+            if call.transmissions < call.paid:
+                self.gate.refund()
             self.gate.leave()
 
     async def _before_another(self, response: HttpResponse, call: _Call) -> None:
-        """Wait for leave to answer a challenge, before that is signed."""
+        """Wait for leave to answer a challenge, before that is signed: what was challenged was not processed."""
         if demands_nonce(response, fresh=False):
             self.tell(Challenged(call.operation))
-            await self.gate.again()
+            self._note_wait(call, await self.gate.again(call.patience))
             call.paid += 1
 
     async def _shared(self, request: HttpRequest, call: _Call) -> HttpResponse:
@@ -255,59 +286,74 @@ class Dispatcher:
             self.gate.charge()
         began = _clock.monotonic()
         failure: PasswordlessError | None = None
-        response: HttpResponse | None = None
         try:
             response = await self._transport.send(request)
+        except UsageError:
+            raise
         except PasswordlessError as error:
             failure = error.with_traceback(None)
-        finally:
-            if response is None and failure is None and probing:
+        except asyncio.CancelledError:
+            if probing:
                 self._breaker.gave_up()
-        seconds = _clock.monotonic() - began
-        if self._on_event is not None:
-            self._tell_sent(request, call, response, failure, seconds)
-        if _is_down(response, failure):
+            self._tell_sent(request, call, None, CANCELLED, began)
+            raise
+        else:
+            self._heed(call, request, response, _clock.monotonic() - began, probing=probing)
+            self._tell_sent(request, call, response.status, None, began)
+            return response
+        self._miss(failure, probing=probing)
+        self._tell_sent(request, call, getattr(failure, "status", None), failure.code, began)
+        raise failure
+
+    def _miss(self, failure: PasswordlessError, *, probing: bool) -> None:
+        """Learn from a failure whether the server is up; an answer that cannot be believed is one."""
+        if isinstance(failure, TransportError) or getattr(failure, "status", 0) >= _SERVER_ERROR:
             self._breaker.failed(probed=probing)
             self.gate.failed()
         else:
             self._breaker.answered()
-        if response is None:
-            raise failure or NotSent("nothing was sent")
-        self._heed(call, response, seconds)
-        return response
 
-    def _heed(self, call: _Call, response: HttpResponse, seconds: float) -> None:
-        """Learn from an answer how much the server can take."""
+    def _heed(
+        self, call: _Call, request: HttpRequest, response: HttpResponse, seconds: float, *, probing: bool
+    ) -> None:
+        """Learn from an answer whether the server is up, and how much it can take."""
+        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
+            self._breaker.failed(probed=probing)
+            self.gate.failed()
+            return
+        self._breaker.answered()
         now = _clock.now()
-        said = None if call.operation in _LIMITED_BY_USER else allowance(response.headers, now)
-        if said is not None and said.reset > ABOUT_ONE_CALLER:
-            said = None
-        if response.status == _TOO_MANY_REQUESTS and not blocks_user(response):
-            wait = retry_after(response.headers, now)
-            if self._stops_all(call, wait):
-                self.gate.refused(wait, said)
-        elif response.status < _SERVER_ERROR:
-            self.gate.answered(seconds, said)
+        if response.status == _TOO_MANY_REQUESTS:
+            if call.operation not in _LIMITED_BY_USER and not blocks_user(response):
+                self._stop(call, retry_after(response.headers, now))
+            return
+        said = None if call.operation in _OTHER_WINDOWS or request.shareable else allowance(response.headers, now)
+        self.gate.answered(seconds, None if said is not None and said.reset > ABOUT_ONE_CALLER else said)
+
+    def _stop(self, call: _Call, seconds: float | None) -> None:
+        """Hold back all whom a 429 is about."""
+        if (seconds or 0.0) > ABOUT_ONE_CALLER:
+            return
+        if call.operation is Operation.START:
+            self.gate.pause_starts(_STARTS_PAUSE if seconds is None else seconds)
+        else:
+            self.gate.refused(seconds, None)
 
     def _tell_sent(
-        self,
-        request: HttpRequest,
-        call: _Call,
-        response: HttpResponse | None,
-        failure: PasswordlessError | None,
-        seconds: float,
+        self, request: HttpRequest, call: _Call, status: int | None, error: str | None, began: float
     ) -> None:
-        sent = Sent(
-            operation=call.operation,
-            method=request.method,
-            origin=str(request.url.origin()),
-            path=request.url.path,
-            status=getattr(failure, "status", None) if response is None else response.status,
-            error=None if failure is None else failure.code,
-            seconds=seconds,
-            transmission=call.transmissions,
-        )
-        self.tell(sent)
+        if self._on_event is not None:
+            sent = Sent(
+                operation=call.operation,
+                method=request.method,
+                origin=str(request.url.origin()),
+                path=request.url.path,
+                status=status,
+                error=error,
+                seconds=_clock.monotonic() - began,
+                transmission=call.transmissions,
+            )
+            self.tell(sent)
 
     def tell(self, event: Event) -> None:
         """Give an event to whoever wants it; what goes wrong there is the event loop's to report, not the call's."""
@@ -319,17 +365,20 @@ class Dispatcher:
             context = {"message": "on_event of a PasswordlessClient has failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
 
+    async def drain(self, grace: float) -> int:
+        """Take no more calls but revocations, send away those that wait, and give the rest so many seconds.
+
+        Returns:
+            How many calls are in flight still.
+        """
+        self._closing = True
+        self._breaker.give_up()
+        return await self.gate.drain(grace)
+
     async def aclose(self) -> None:
         """End what is fetched for all."""
         self.gate.aclose()
         await self._fetches.aclose()
-
-
-def _is_down(response: HttpResponse | None, failure: PasswordlessError | None) -> bool:
-    """Tell whether the server did not serve a request; an answer that cannot be believed is one."""
-    if response is None:
-        return isinstance(failure, TransportError) or getattr(failure, "status", 0) >= _SERVER_ERROR
-    return response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED
 
 
 def _resumed(

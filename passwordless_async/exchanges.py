@@ -132,6 +132,12 @@ class Orphans:
             kept = self._on_orphan(orphan)
             if inspect.isawaitable(kept):
                 await kept
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if own is not None and own.cancelling():
+                raise
+            # Something that the callback waited for was cancelled, and not this.
+            return False
         except Exception as error:  # noqa: BLE001 - a callback of the application's
             context = {"message": "on_orphan of a PasswordlessClient has failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)

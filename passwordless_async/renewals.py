@@ -7,11 +7,12 @@ waited for them has them, though its caller be gone.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from passwordless_async.errors import InvalidRefreshToken, OutcomeUnknown
+from passwordless_async.errors import InvalidRefreshToken, OutcomeUnknown, StoreError
 from passwordless_async.quota import SingleFlight
 
 if TYPE_CHECKING:
@@ -95,9 +96,7 @@ class Renewals:
             raise InvalidRefreshToken(
                 status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
             )
-        kept = on_refresh(renewed)
-        if inspect.isawaitable(kept):
-            await kept
+        await _keep(on_refresh, renewed)
         self._unkept.pop(spent, None)
         for adopt in flight.about:
             adopt(renewed)
@@ -122,6 +121,22 @@ class Renewals:
     async def aclose(self, *, grace: float) -> None:
         """Give handovers under way so many seconds, and end them."""
         await self._handovers.aclose(grace=grace)
+
+
+async def _keep(on_refresh: OnRefresh, renewed: TokenSet) -> None:
+    try:
+        kept = on_refresh(renewed)
+        if inspect.isawaitable(kept):
+            await kept
+    except asyncio.CancelledError:
+        own = asyncio.current_task()
+        if own is not None and own.cancelling():
+            raise
+        cancelled = True
+    else:
+        cancelled = False
+    if cancelled:
+        raise StoreError("on_refresh was cancelled: the new tokens are kept, and handed over with the next call")
 
 
 def _remember(known: OrderedDict[Spent, Any], spent: Spent, fate: object) -> None:

@@ -143,8 +143,10 @@ class ClosingReport:
         exchanges: The users whose codes had left and were not answered within the grace period.
         refreshes: How many refreshes, likewise.
         factors: How many second factors, likewise.
+        others: How many starts, revocations and calls of userinfo, likewise.
     """
 
     exchanges: tuple[Email | Phone | AuthSession, ...] = ()
     refreshes: int = 0
     factors: int = 0
+    others: int = 0

@@ -6,8 +6,9 @@ no body grows beyond its bound, and the caller learns whether a request that fai
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 from aiohttp.payload import BytesPayload
@@ -75,6 +76,8 @@ class Transport:
         # sock_connect and not connect, which would count the wait for a connection in the caller's pool as well.
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
         self._session: aiohttp.ClientSession | None = None
+        self._sending: set[asyncio.Task[Any] | None] = set()
+        self._closing = False
         self._api: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -125,7 +128,12 @@ class Transport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, unless they are the caller's; closing twice does nothing."""
+        """End what is being sent, and close the connections, unless they are the caller's; twice does nothing."""
+        self._closing = True
+        for task in self._sending:
+            if task is not None:
+                task.cancel()
+        await asyncio.sleep(0)  # in which they let go of their connections
         if self._api is not None:
             await self._api.close()
         if self._session is not None:
@@ -146,6 +154,7 @@ class Transport:
     async def _send(self, session: aiohttp.ClientSession, request: HttpRequest, tries: int) -> HttpResponse:
         failure: PasswordlessError | None = None
         body = _Body(request.body)
+        cancelling = self._begin()
         try:
             async with session.request(
                 request.method,
@@ -169,12 +178,29 @@ class Transport:
             # Nothing was sent on it, and it is closed now: the next one may be fresh.
             if tries == 1:
                 failure = NotSent("nothing was sent (the server's connections answer before they are asked)")
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, asyncio.CancelledError) as error:
+            self._require_ours(error, cancelling)
             # aiohttp's errors show the request with its headers: only the kind of failure goes on.
             failure = _failure(error, left=body.left)
+        finally:
+            self._sending.discard(asyncio.current_task())
         if failure is None:
             return await self._send(session, request, tries - 1)
         raise failure
+
+    def _begin(self) -> int:
+        """Note that the current task sends; gives how often it has been cancelled so far."""
+        task = asyncio.current_task()
+        self._sending.add(task)
+        return 0 if task is None else task.cancelling()
+
+    def _require_ours(self, error: BaseException, cancelling: int) -> None:
+        """Let a cancellation go on that is not of our own making; ours ends in an error, as a time-out does."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (
+            not self._closing or task is None or task.uncancel() > cancelling
+        ):
+            raise error
 
 
 def _connector() -> aiohttp.TCPConnector:
@@ -237,9 +263,10 @@ class _Body(BytesPayload):
         await super().write_with_length(writer, content_length)
 
 
-def _failure(error: Exception, *, left: bool) -> NotSent | OutcomeUnknown:
+def _failure(error: BaseException, *, left: bool) -> NotSent | OutcomeUnknown:
     kind = str(error) if isinstance(error, _Broken) else type(error).__name__
     kind = "time-out" if isinstance(error, TimeoutError) else kind
+    kind = "the client was closed" if isinstance(error, asyncio.CancelledError) else kind
     if left:
         return OutcomeUnknown(f"the request left and no answer came ({kind})")
     return NotSent(f"nothing was sent ({kind})")

@@ -142,9 +142,6 @@ class World:
         self.out = False
         self.wrong = 0
         self.spends = False
-        self.closing = False
-        self.leaving: set[asyncio.Task[Any] | None] = set()
-        self.unguarded: list[asyncio.Task[Any]] = []
         self.on_the_wire: Counter[str] = Counter()
         self.at_once = 0
         self._send, self.client._transport.send = self.client._transport.send, self._counted
@@ -182,8 +179,7 @@ class World:
     # The verbs.
 
     def start(self, user: int, _number: int) -> None:
-        if not self.closing:
-            self.unguarded.append(self.begin(self.client.start(self.users[user])))
+        self.begin(self.client.start(self.users[user]))
 
     def exchange(self, user: int, number: int) -> None:
         """Present the newest code, by one call or by several at once."""
@@ -192,10 +188,10 @@ class World:
             presented.calls.append(self.begin(self._exchange(presented)))
 
     def twin(self, user: int, _number: int) -> None:
-        """Ask once more for a code that is to be presented, and has not left yet."""
+        """Ask once more for a code that is being presented."""
         for presented in self.presented.values():
             flight = self.client._exchanges._flights._flights.get((presented.who, presented.code))
-            if presented.who == self.users[user] and flight is not None and flight.waiting and not flight.left:
+            if presented.who == self.users[user] and flight is not None and flight.waiting:
                 presented.calls.append(self.begin(self._exchange(presented)))
                 break
 
@@ -221,12 +217,12 @@ class World:
                 self.begin(self._refresh(who, tokens))
 
     def revoke(self, user: int, _number: int) -> None:
-        if self.sessions[self.users[user]] and not self.closing:
-            self.unguarded.append(self.begin(self.client.revoke(self.sessions[self.users[user]].pop())))
+        if self.sessions[self.users[user]]:
+            self.begin(self.client.revoke(self.sessions[self.users[user]].pop()))
 
     def cancel(self, _user: int, number: int) -> None:
-        under_way = [task for task in self.running if not task.done() and task not in self.cancelled | self.leaving]
-        if under_way and not self.closing:
+        under_way = [task for task in self.running if not task.done() and task not in self.cancelled]
+        if under_way:
             task = under_way[number % len(under_way)]
             self.cancelled.add(task)
             task.cancel()
@@ -286,8 +282,7 @@ class World:
                 else:
                     self._keep(outcome.login.tag, outcome.tokens)
                 number -= 1
-                if number % 4 == 0 and not self.closing:
-                    self.leaving.add(asyncio.current_task())
+                if number % 4 == 0:
                     break
 
     async def _refresh(self, who: Email, tokens: TokenSet) -> None:
@@ -302,12 +297,6 @@ class World:
         self.out = False
 
     async def _close(self) -> None:
-        """Close the client: what it does not wait for, starts, revocations and callers that leave, has ended before."""
-        if not self.closing:
-            self.closing = True
-            await asyncio.gather(*self.unguarded, *self.leaving, *self.cancelled, return_exceptions=True)
-            await turns(5)
-            await self._until(lambda: not any(map(self._of_nobody, asyncio.all_tasks())))
         self.reports.append(await self.client.aclose())
 
     # The run.
@@ -335,14 +324,6 @@ class World:
     async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
         await self._until(lambda: not self.tenant._runner.server.connections)
         await self._until(lambda: before == asyncio.all_tasks())
-
-    def _of_nobody(self, task: asyncio.Task[Any]) -> bool:
-        """Tell whether a task is about a call whose caller has gone."""
-        exchanges, refreshes = self.client._exchanges._flights, self.client._refreshes
-        flights = [*exchanges._flights.values(), *refreshes._flights.values()]
-        awaited = {flight.task for flight in flights if flight.waiting}
-        flying = task.get_coro().__qualname__ == "SingleFlight._fly"
-        return task in exchanges._handovers | refreshes._handovers or (flying and task not in awaited)
 
     async def _step(self, verb: str, user: int, number: int) -> None:
         getattr(self, verb)(user, number)
@@ -408,11 +389,12 @@ class World:
         client = self.client
         assert 0 == client._dispatcher.gate.in_flight
         assert [] == [turn for _, _, turn in client._dispatcher.gate._waiting if not turn.done()]
-        assert [] == [flight for flight in client._exchanges._flights._last.values() if not flight.task.done()]
+        assert {} == client._exchanges._flights._last
         assert client._dispatcher._cold._front is None
         assert not client._exchanges._flights._flights
         assert not client._refreshes._flights
-        assert not client._exchanges._flights._handovers | client._refreshes._handovers
+        assert not client._exchanges._flights._handovers
+        assert not client._refreshes._handovers
         assert client._transport._session.closed
         if self.session is None:
             connector = client._transport._session._connector

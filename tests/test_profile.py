@@ -21,12 +21,12 @@ NO_NUMBERS = ["1", b"1", True, [], math.nan, -1, -0.5]
 REFUSED = [
     *((INTERACTIVE, name, value) for name in WHOLE for value in [*NO_NUMBERS, 0, 1.5, math.inf]),
     *((INTERACTIVE, name, value) for name in ABOVE_ZERO for value in [*NO_NUMBERS, 0, 0.0, math.inf]),
-    *((INTERACTIVE, name, value) for name in NOT_NEGATIVE for value in [*NO_NUMBERS, None]),
+    *((INTERACTIVE, name, value) for name in NOT_NEGATIVE for value in [*NO_NUMBERS, None, math.inf]),
     *((INTERACTIVE, name, None) for name in ("max_in_flight", "outage_after", "timeout", "outage_rest")),
     *((INTERACTIVE, name, value) for name in ("single", "many") for value in (None, "patient", INTERACTIVE)),
     *((INTERACTIVE, "adaptive", value) for value in (None, 0, 1, "no")),
     *((INTERACTIVE.single, "tries", value) for value in [*NO_NUMBERS, 0, 1.5, None]),
-    *((INTERACTIVE.single, name, value) for name in OF_A_POLICY for value in [*NO_NUMBERS, None]),
+    *((INTERACTIVE.single, name, value) for name in OF_A_POLICY for value in [*NO_NUMBERS, None, math.inf]),
     *((INTERACTIVE.single, "outlasts_outages", value) for value in (None, 0, 1, "no")),
 ]
 
@@ -52,7 +52,6 @@ def test_refused(of: Any, name: str, value: object):
         (INTERACTIVE, "adaptive", False),
         (INTERACTIVE, "single", BULK.single),
         *((INTERACTIVE.single, name, value) for name in OF_A_POLICY for value in (0, 0.25)),
-        (INTERACTIVE.single, "patience", math.inf),
         (INTERACTIVE.single, "tries", 1),
     ],
     ids=lambda value: None if attrs.has(type(value)) else str(value),

@@ -302,7 +302,7 @@ async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire):
     await wire.reach(1)
     wire.answer(0, HttpResponse(200))
     for _ in range(1000):
-        if "key" not in flights:
+        if flights._flights["key"].task.done():
             break
         await asyncio.sleep(0)
     await cancelled(asking)

@@ -344,6 +344,88 @@ async def test_closing_reports_what_it_abandons():
         answer.set()
 
 
+async def test_closing_waits_for_starts_and_takes_no_more():
+    """What has left is given its time, be it a start; who comes after that is told that the client is closed."""
+    async with opened(grace=20.0) as (tenant, client):
+        answer = held_back(tenant, START)
+        starting = asyncio.create_task(client.start(ADA))
+        await until(lambda: arrived(tenant, START))
+        closing = asyncio.create_task(client.aclose())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        with pytest.raises(UsageError, match="is not open"):
+            await client.start(BOB)
+        answer.set()
+        assert (await starting).who == ADA
+        assert 0 == (await closing).others
+
+
+async def test_closing_cuts_what_takes_too_long():
+    """A start that is not answered in time is named, and its caller told that nobody knows."""
+    async with opened(grace=0.01) as (tenant, client):
+        answer = held_back(tenant, START)
+        starting = asyncio.create_task(client.start(ADA))
+        await until(lambda: arrived(tenant, START))
+        assert 1 == (await client.aclose()).others
+        with pytest.raises(OutcomeUnknown, match="the client was closed"):
+            await starting
+        answer.set()
+
+
+async def test_closing_sends_away_who_waits():
+    """A pause or a full gate holds nobody in a client that is closed."""
+    async with opened(single=PATIENT, grace=20.0) as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=9)
+        calls = [asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))]
+        await until(lambda: arrived(tenant, TOKEN))
+        calls += [asyncio.create_task(client.start(Email(f"user{number}@example.com"))) for number in range(3)]
+        await until(lambda: len(client._dispatcher.gate._waiting) == 4)
+        async with asyncio.timeout(5):
+            await client.aclose()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, NotSent | RateLimited) for result in results), results
+
+
+async def test_closing_twice_is_one_closing():
+    """Both wait for the same end, and have the same report; one that is cancelled does not hurry the other."""
+    async with opened(grace=20.0) as (tenant, client):
+        await client.start(ADA)
+        answer = held_back(tenant)
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: arrived(tenant, TOKEN))
+        first, second, impatient = [asyncio.create_task(client.aclose()) for _ in range(3)]
+        await asyncio.sleep(0)
+        await cancelled(impatient)
+        answer.set()
+        assert await first is await second
+        assert (await exchanging).token_type == "DPoP"
+
+
+async def test_closing_waits_for_on_orphan():
+    """What is being handed over when the client closes is handed over to the end."""
+    handed: list[Orphan] = []
+    go_on = asyncio.Event()
+
+    async def keep(orphan: Orphan) -> None:
+        await go_on.wait()
+        handed.append(orphan)
+
+    async with opened(grace=20.0, on_orphan=keep) as (tenant, client):
+        await client.start(ADA)
+        answer = held_back(tenant)
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: arrived(tenant, TOKEN))
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: client._exchanges._flights._handovers)
+        closing = asyncio.create_task(client.aclose())
+        await asyncio.sleep(0)
+        go_on.set()
+        assert () == (await closing).exchanges
+        assert [ADA] == [orphan.who for orphan in handed]
+
+
 # Pauses and outages.
 
 

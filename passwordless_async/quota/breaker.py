@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from passwordless_async import _clock
@@ -29,6 +30,8 @@ class Breaker:
         self._rest = 0.0
         self._opens_until = 0.0
         self._probing = False
+        self._news: asyncio.Future[None] | None = None
+        self._closed = False
 
     @property
     def retry_after(self) -> float | None:
@@ -59,7 +62,7 @@ class Breaker:
         """Say that the server served a call."""
         self._failures = 0
         self._rest = 0.0
-        self._probing = False
+        self._tried()
 
     def failed(self, *, probed: bool = True) -> None:
         """Say that it did not: no connection, no answer, or a failure of its own (5xx).
@@ -75,8 +78,27 @@ class Breaker:
             rest = self._rest * 2 if self._rest else self._profile.outage_rest
             self._rest = min(rest, self._profile.outage_rest_at_most)
             self._opens_until = _clock.monotonic() + self._rest
-        self._probing = False
+        self._tried()
 
     def gave_up(self) -> None:
         """Say that the call that tried was ended before it had an answer: another one tries."""
+        self._tried()
+
+    def give_up(self) -> None:
+        """Let nobody wait any more."""
+        self._closed = True
+        self._tried()
+
+    def _tried(self) -> None:
         self._probing = False
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+    async def news(self) -> None:
+        """Wait until it is time for a call to try, or until the one that tries has ended."""
+        left = self._opens_until - _clock.monotonic()
+        if self._closed or (left <= 0 and not self._probing):
+            return
+        if self._news is None or self._news.done():
+            self._news = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._news], timeout=left if left > 0 else None)

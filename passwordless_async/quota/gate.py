@@ -13,14 +13,15 @@ import itertools
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from passwordless_async.errors import QuotaExceeded
+from passwordless_async.errors import NotSent, QuotaExceeded
 from passwordless_async.quota.pace import Pace
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
     from passwordless_async.quota.limit import FixedLimit
 
-_Waiting: TypeAlias = "tuple[int, int, asyncio.Future[bool]]"
+_TIDY = 64  # who wait; fewer are not worth the clearing
+_Waiting: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"
 
 
 class Priority(enum.IntEnum):
@@ -43,10 +44,14 @@ class Gate:
     def __init__(self, limit: FixedLimit, *, per_second: float | None) -> None:
         self.limit = limit
         self._pace = Pace(per_second)
+        self._starts_resume = 0.0
         self._in_flight = 0
         self._waiting: list[_Waiting] = []
+        self._gone = 0
         self._order = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._closing = False
 
     @property
     def in_flight(self) -> int:
@@ -65,23 +70,38 @@ class Gate:
 
         Raises:
             QuotaExceeded: There is no room in time; nothing was sent.
+            NotSent: The client was closed.
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if not self._waiting and self._in_flight < self.limit.value and self._pace.delay(now) <= 0:
+        now = asyncio.get_running_loop().time()
+        if not self._waiting and self._in_flight < self.limit.value and self._delay(priority, now) <= 0:
             self._pace.went(now)
             self._in_flight += 1
             return 0.0
-        if (left := self._pace.delay(now)) > patience:
-            raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=left)
-        if not await self._turn(priority, patience):
-            later = max(self._pace.delay(loop.time()), 0.0) or None
-            raise QuotaExceeded("there was no room in the quota in time: nothing was sent", retry_after=later)
-        return loop.time() - now
+        return await self._wait(priority, patience)
 
-    async def again(self) -> None:
-        """Wait for leave to send once more what has entered, ahead of all others."""
-        await self._turn(Priority.AGAIN, math.inf)
+    async def again(self, patience: float) -> float:
+        """Wait for leave to send once more what has entered, ahead of all others; see :meth:`enter`."""
+        return await self._wait(Priority.AGAIN, patience)
+
+    async def _wait(self, priority: Priority, patience: float) -> float:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if (left := self._delay(priority, began)) > patience:
+            raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=left)
+        if await self._turn(priority, patience):
+            return loop.time() - began
+        if self._closing:
+            raise NotSent("nothing was sent: the client was closed")
+        later = max(self._delay(priority, loop.time()), 0.0) or None
+        raise QuotaExceeded("there was no room in the quota in time: nothing was sent", retry_after=later)
+
+    def _delay(self, priority: Priority, now: float) -> float:
+        delay = self._pace.delay(now)
+        return max(delay, self._starts_resume - now) if priority is Priority.START else delay
+
+    def refund(self) -> None:
+        """Take back the last request that was counted: it was not sent."""
+        self._pace.undo()
 
     def charge(self) -> None:
         """Count a request that goes without asking."""
@@ -90,6 +110,8 @@ class Gate:
     def leave(self) -> None:
         """Say that the answer has come, or will not."""
         self._in_flight -= 1
+        if not self._in_flight and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
         self._let_go()
 
     def answered(self, seconds: float, said: Allowance | None) -> None:
@@ -101,6 +123,11 @@ class Gate:
         """Take note of a 429: nobody goes before the time that it names."""
         self.limit.overloaded()
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
+
+    def pause_starts(self, seconds: float) -> None:
+        """Take note of a 429 to a start: it may be about starts alone, and holds nobody else up."""
+        self.limit.overloaded()
+        self._starts_resume = max(self._starts_resume, asyncio.get_running_loop().time() + seconds)
 
     def failed(self) -> None:
         """Take note of a failure of the server."""
@@ -123,6 +150,16 @@ class Gate:
         finally:
             if deadline is not None:
                 deadline.cancel()
+            if not (turn.done() and not turn.cancelled() and turn.result()):
+                self._forget_one()
+
+    def _forget_one(self) -> None:
+        """Count one who waits no more, and clear the queue when most of it is such."""
+        self._gone += 1
+        if self._gone * 2 > len(self._waiting) > _TIDY:
+            self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]
+            heapq.heapify(self._waiting)
+            self._gone = 0
 
     def _let_go(self) -> None:
         """Let go whoever may; where it is only too early, come back when it is time."""
@@ -132,7 +169,7 @@ class Gate:
                 if priority != Priority.AGAIN and self._in_flight >= self.limit.value:
                     return
                 now = asyncio.get_running_loop().time()
-                if (delay := self._pace.delay(now)) > 0:
+                if (delay := self._delay(priority, now)) > 0:
                     self._come_back(now + delay)
                     return
                 self._pace.went(now)
@@ -151,8 +188,22 @@ class Gate:
         self._alarm = None
         self._let_go()
 
+    async def drain(self, grace: float) -> int:
+        """Send away all who wait, and give what is in flight so many seconds.
+
+        Returns:
+            How many are in flight still.
+        """
+        self._closing = True
+        for _, _, turn in self._waiting:
+            _expire(turn)
+        if self._in_flight and grace:
+            self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._idle], timeout=grace)
+        return self._in_flight
+
     def aclose(self) -> None:
-        """Forget the time of the next."""
+        """Wake nobody any more."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

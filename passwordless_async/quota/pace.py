@@ -36,7 +36,7 @@ class Pace:
 
     def __init__(self, per_second: float | None) -> None:
         self._quota = None if per_second is None else per_second * _SHARE
-        self._next = 0.0
+        self._next = self._before = 0.0
         self._resumes = 0.0
         self._refusals = 0
         self._learned: float | None = None
@@ -53,6 +53,7 @@ class Pace:
     def went(self, now: float) -> None:
         """Count a request that goes now."""
         interval = self._interval(now)
+        self._before = self._next
         self._next = max(self._next, now - _CATCH_UP) + interval
         second, count, before = self._counts
         if int(now) != second:
@@ -60,6 +61,13 @@ class Pace:
             second, count = int(now), 0
         self._counts = (second, count + 1, before)
         self._window_left -= 1
+
+    def undo(self) -> None:
+        """Take back the last request that was counted."""
+        self._next = self._before
+        second, count, before = self._counts
+        self._counts = (second, max(count - 1, 0), before)
+        self._window_left += 1
 
     def answered(self, now: float, said: Allowance | None) -> None:
         """Take note of an answer that was no 429, and of what it says of the limit."""

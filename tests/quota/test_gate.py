@@ -60,7 +60,7 @@ def test_the_dearest_go_first(in_virtual_time: Run):
             gate.leave()
 
         async def again(number: int) -> None:
-            await gate.again()
+            await gate.again(math.inf)
             order.append(("AGAIN", number))
 
         await gate.enter(Priority.START, 0.0)
@@ -85,7 +85,7 @@ def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run):
         order: list[str] = []
 
         async def again(name: str) -> None:
-            await gate.again()
+            await gate.again(math.inf)
             order.append(name)
 
         first = asyncio.create_task(again("first"))
@@ -106,7 +106,7 @@ def test_again_needs_no_room(in_virtual_time: Run):
         await gate.enter(Priority.EXCHANGE, 0.0)
         began = now()
         for _ in range(3):
-            await gate.again()
+            await gate.again(math.inf)
         assert 3 / 0.97 == pytest.approx(now() - began, abs=0.05)
         assert 1 == gate.in_flight
         gate.leave()
@@ -141,7 +141,7 @@ def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]):
             await gate.enter(ORDERED[place % 3], math.inf)
             sent.append(now())
             if place % 2:
-                await gate.again()
+                await gate.again(math.inf)
                 sent.append(now())
             gate.leave()
 
@@ -265,7 +265,7 @@ async def call(gate: Gate, priority: Priority | None, after: int, patience: floa
     try:
         assert 1 <= gate.in_flight <= gate.limit.value
         if priority is None:
-            await gate.again()
+            await gate.again(math.inf)
         await asyncio.sleep(stays / 10)
     finally:
         gate.leave()
@@ -316,7 +316,7 @@ def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: R
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=1.0)
         await gate.enter(Priority.EXCHANGE, 0.0)
-        again = asyncio.create_task(gate.again())
+        again = asyncio.create_task(gate.again(math.inf))
         await idle()
         asyncio.get_running_loop().stall(2.0)
         # Whoever comes next wakes the one who waits; it is cancelled before it can look.
