@@ -320,6 +320,7 @@ class World:
             assert not self.session.connector._acquired
             await self.session.close()
         await self._server_is_rid_of_us(before)
+        await turns(5)  # in which the loop tells of tasks that have just ended
 
     async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
         await self._until(lambda: not self.tenant._runner.server.connections)
