@@ -152,22 +152,24 @@ class LocalTenant:
         application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
         await self._runner.setup()
-        await self._listen(listener)
+        await self._listen(self._runner, listener)
         return self
 
-    async def _listen(self, listener: socket.socket) -> None:
-        if self._runner is None:
-            raise RuntimeError("the tenant is closed")
-        self._site = web.SockSite(self._runner, listener, ssl_context=self._ssl)
+    async def _listen(self, runner: web.AppRunner, listener: socket.socket) -> None:
+        self._site = web.SockSite(runner, listener, ssl_context=self._ssl)
         await self._site.start()
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
         """Refuse connections while the context lasts, as a service does whose load balancer takes it out.
 
-        A connection that is open is served one last request, and closed with its answer.
+        A connection that is open is served one last request, and closed with its answer. A tenant that is closed
+        meanwhile stays closed.
+
+        Raises:
+            RuntimeError: It does not listen, or is in an outage already.
         """
-        if self._state is None or self._site is None:
+        if self._state is None or self._site is None or self._runner is None or self._state.draining:
             raise RuntimeError("the tenant does not listen")
         await self._site.stop()
         self._state.draining = True
@@ -175,7 +177,8 @@ class LocalTenant:
             yield
         finally:
             self._state.draining = False
-            await self._listen(socket.create_server((self._host, int(self.url.rpartition(":")[2]))))
+            if self._runner is not None:
+                await self._listen(self._runner, socket.create_server((self._host, int(self.url.rpartition(":")[2]))))
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -301,3 +301,36 @@ def test_settings_are_checked():
     assert "hush" not in repr(settings)
     with pytest.raises(RuntimeError, match="async with"):
         LocalTenant(settings).url  # noqa: B018 - it is the property that raises
+
+
+async def test_an_outage():
+    """Connections are refused while it lasts, and served afterwards on the same port; one at a time."""
+    async with LocalTenant() as tenant, aiohttp.ClientSession() as session:
+        url = f"{tenant.url}/.well-known/openid-configuration"
+        async with tenant.outage():
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(url)
+            with pytest.raises(RuntimeError, match="does not listen"):
+                async with tenant.outage():
+                    pass
+        async with session.get(url) as response:
+            assert response.status == 200
+
+
+async def test_what_is_open_in_an_outage_is_served_once_more():
+    """A connection that is kept alive gets one last answer, and is closed with it."""
+    async with LocalTenant() as tenant, aiohttp.ClientSession() as session:
+        url = f"{tenant.url}/.well-known/openid-configuration"
+        await (await session.get(url)).read()
+        async with tenant.outage():
+            async with session.get(url) as response:
+                assert (200, "close") == (response.status, response.headers["Connection"])
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(url)
+
+
+async def test_a_tenant_that_is_closed_in_an_outage_stays_closed():
+    """The outage ends without a word."""
+    async with LocalTenant() as tenant:
+        async with tenant.outage():
+            await tenant.aclose()
