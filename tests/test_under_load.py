@@ -201,6 +201,25 @@ async def test_a_code_that_is_of_no_more_use_cools_nothing():
         await client.start(ADA)
 
 
+async def test_a_start_that_never_left_cools_nothing():
+    """Cancelled while it waited for its turn, or refused here, a start leaves the user and the address as they were."""
+    home = ipaddress.ip_address("192.0.2.1")
+    async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
+        answer = held_back(tenant, START)
+        first = asyncio.create_task(client.start(BOB))
+        await until(lambda: arrived(tenant, START))
+        waiting = asyncio.create_task(client.start(ADA, forwarded_for=home))
+        await asyncio.sleep(0)
+        await cancelled(waiting)
+        answer.set()
+        await first
+        with pytest.raises(UsageError):
+            await client.start(ADA, forwarded_for=home, language="not a tag")
+        await client.start(ADA, forwarded_for=home)
+        with pytest.raises(QuotaExceeded):
+            await client.start(Email("c@example.com"), forwarded_for=home)
+
+
 async def test_an_address_has_its_own_budget():
     """One forwarded address is used up, and others are not; what the service says of one stops nobody else."""
     home, office = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
@@ -457,6 +476,34 @@ async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent():
             await client.exchange(BOB, tenant.outbox.code_for(BOB))
         assert 39 < refused.value.retry_after <= 41
         assert 1 == arrived(tenant, TOKEN)
+
+
+async def test_a_429_to_a_start_holds_back_starts_alone():
+    """It may be about an address's hour: an exchange goes at once, and the next start waits."""
+    async with opened(single=PATIENT) as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
+        starting = asyncio.create_task(client.start(BOB))
+        await until(lambda: arrived(tenant, START) == 2)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert 2 == arrived(tenant, START)
+        await starting
+        assert 3 == arrived(tenant, START)
+
+
+async def test_what_is_wrong_here_costs_nothing():
+    """An argument that is refused before anything is sent ends no cold start and uses up no pace."""
+    address = ipaddress.ip_address("192.0.2.1")
+    profile = attrs.evolve(TESTING, requests_per_second=0.001)
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
+    ):
+        for _ in range(5):
+            with pytest.raises(UsageError):
+                await client.exchange(ADA, "123456", forwarded_for=address)
+        assert 0 == client._dispatcher._cold._failures
+        await client.start(ADA)
 
 
 async def test_a_blocked_user_stops_nobody():

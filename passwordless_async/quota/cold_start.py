@@ -6,6 +6,8 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from passwordless_async.errors import QuotaExceeded, UsageError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
@@ -50,10 +52,15 @@ class ColdStart:
             return
         self._front = asyncio.get_running_loop().create_future()
         began = asyncio.get_running_loop().time()
+        asked = True
         try:
             yield self._answered
+        except (UsageError, QuotaExceeded):
+            # Nothing was sent, and that is no news of the server.
+            asked = False
+            raise
         finally:
-            if not self._over:
+            if asked and not self._over:
                 slow = asyncio.get_running_loop().time() - began > _SLOW
                 self._failures = _FRONTS if slow else self._failures + 1
             self._let_go()
