@@ -121,6 +121,9 @@ class SingleFlight(Generic[K, T]):
         flight.waiting += 1
         result: T | PasswordlessError
         try:
+            if flight.task.done():
+                # Who asks again and again for what has just failed must let those have it who waited for it.
+                await asyncio.sleep(0)
             result = await asyncio.shield(flight.task)
             flight.given = True
         except asyncio.CancelledError:
