@@ -191,7 +191,7 @@ class World:
         """Ask once more for a code that is being presented."""
         for presented in self.presented.values():
             flight = self.client._exchanges._flights._flights.get((presented.who, presented.code))
-            if presented.who == self.users[user] and flight is not None and flight.waiting:
+            if presented.who == self.users[user] and flight is not None and flight.waiting and not flight.failed:
                 presented.calls.append(self.begin(self._exchange(presented)))
                 break
 

@@ -53,6 +53,11 @@ class Flight(Generic[T]):
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
+    def failed(self) -> bool:
+        """Whether it has ended, and not well."""
+        return self.task.done() and (self.result is None or isinstance(self.result, PasswordlessError))
+
+    @property
     def result(self) -> T | PasswordlessError | None:
         """What came of it; None while it is under way, and where it was ended."""
         if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
@@ -115,15 +120,15 @@ class SingleFlight(Generic[K, T]):
             line: What stands in one line goes one after the other; None: it stands in none.
             stay: Whether whoever is cancelled stays until what has left has landed, before it is gone.
         """
-        flight = self._flights.get(key) or self._begin(key, Flight(about, line), make)
+        flight = self._flights.get(key)
+        if flight is None or flight.failed:
+            # Of what has failed those hear who waited for it; who asks now asks anew.
+            flight = self._begin(key, Flight(about, line), make)
         caller = asyncio.current_task()
         cancelling = 0 if caller is None else caller.cancelling()
         flight.waiting += 1
         result: T | PasswordlessError
         try:
-            if flight.task.done():
-                # Who asks again and again for what has just failed must let those have it who waited for it.
-                await asyncio.sleep(0)
             result = await asyncio.shield(flight.task)
             flight.given = True
         except asyncio.CancelledError:
