@@ -32,7 +32,9 @@ from passwordless_async.profile import INTERACTIVE, Profile
 from passwordless_async.quota import SingleFlight, StartRules
 from passwordless_async.renewals import LINGER, Renewals, Spent, comes_of, was_replaced
 from passwordless_async.session import UserSession
+from passwordless_async.sessions import Lifetimes, Sessions
 from passwordless_async.starts import Starts
+from passwordless_async.stores import MemoryStore
 from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
 from passwordless_async.transport import Transport
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from passwordless_async.profile import Policy
     from passwordless_async.quota import Flight
     from passwordless_async.renewals import OnRefresh
+    from passwordless_async.stores import SessionStore
     from passwordless_async.tokens import Progress, StartReceipt
 
 T = TypeVar("T")
@@ -80,6 +83,8 @@ class PasswordlessClient:
             left when the last one who waited for it was cancelled. Without it the tokens of such a login are revoked.
         nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
             given.
+        store: Where ``client.sessions`` are kept: in this process unless given.
+        lifetimes: How long they last.
         id_token_algorithms: What ID tokens may be signed with: some of RS256, PS256, ES256 and, for an application
             that authenticates itself with a client secret alone, HS256. Name the one that the application is
             registered with, and no other is taken.
@@ -99,6 +104,8 @@ class PasswordlessClient:
         on_event: OnEvent | None = None,
         on_orphan: OnOrphan | None = None,
         nonces: NonceCache | None = None,
+        store: SessionStore | None = None,
+        lifetimes: Lifetimes = Lifetimes(),  # noqa: B008 - a frozen value
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
         domain, client_auth = conceal(domain), hide(client_auth)
@@ -129,6 +136,14 @@ class PasswordlessClient:
             linger=LINGER, lingers=was_replaced, orphaned=self._orphaned_refresh
         )
         self._renewals = Renewals(self.refresh)
+        self._sessions = Sessions(
+            self.issuer,
+            client_id,
+            store=MemoryStore() if store is None else store,
+            lifetimes=lifetimes,
+            refresh=self.refresh,
+            revoke=self.revoke,
+        )
         self._api_nonces = NonceCache()
         self._mfa = MfaClient(
             self._tenant, run=partial(self._run, operation=Operation.MFA), orphaned=self._orphaned_factor
@@ -165,6 +180,7 @@ class PasswordlessClient:
         async with asyncio.TaskGroup() as closing:
             calls = closing.create_task(self._dispatcher.drain(grace))
             closing.create_task(self._renewals.aclose(grace=grace))
+            closing.create_task(self._sessions.aclose(grace=grace))
             exchanges = closing.create_task(self._exchanges.aclose(grace=grace))
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
@@ -186,6 +202,11 @@ class PasswordlessClient:
     def client_id(self) -> str:
         """The application's identifier."""
         return self._tenant.application.client_id
+
+    @property
+    def sessions(self) -> Sessions:
+        """Sessions that are kept in the store, and outlive this process where the store does."""
+        return self._sessions
 
     @property
     def mfa(self) -> MfaClient:

@@ -35,6 +35,9 @@
     ├── QuotaExceeded              the local quota has no room in time; nothing was sent (retry_after)
     │   └── CoolingDown            the user was sent a code just now; another would kill it
     └── StoreError                 tokens or keys could not be kept or found
+        ├── StoreUnavailable       the store cannot be reached
+        ├── InvalidSession         the session is unknown, has ended or was closed
+        ├── BrokenSeal             a stored value was changed, moved or sealed with an unknown key (failed)
         ├── KeyMissing             the tokens have lost their key
         ├── KeyMismatch            the key at hand is not the one the tokens are bound to
         └── InvalidMfaState        a sealed MFA state is changed, expired or for another client (failed)
@@ -435,6 +438,37 @@ class StoreError(PasswordlessError):
 
     code = "store_error"
     advice = "Check the store."
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or does not answer in time."""
+
+    code = "store_unavailable"
+    retryable = True
+    advice = "Try again; look at the store if it lasts."
+
+
+class InvalidSession(StoreError):
+    """The session is unknown, has ended or was closed."""
+
+    code = "invalid_session"
+    advice = "The user logs in again."
+
+
+class BrokenSeal(StoreError):
+    """A stored value does not open.
+
+    Attributes:
+        failed: What failed: ``form`` (it is no sealed value), ``key`` (its key is not on the ring), ``place`` (it was
+            sealed for another place, tenant, application or user), ``seal`` (it was changed).
+    """
+
+    code = "broken_seal"
+    advice = "Look at the key ring, and at who writes to the store; the user logs in again."
+
+    def __init__(self, failed: str) -> None:
+        super().__init__(f"a stored value does not open: {failed}")
+        self.failed = failed
 
 
 class KeyMissing(StoreError):

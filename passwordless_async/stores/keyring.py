@@ -1,0 +1,99 @@
+"""The keys that stored values are sealed with, and the names that users have in a store.
+
+The promises: whoever reads the store learns nothing; a value that is changed, or moved to another place of the store,
+does not open; keys rotate without a stop, for the newest seals and all of them open.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async import _seal
+from passwordless_async._secret import SecretBytes, always_printable
+from passwordless_async.errors import BrokenSeal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SHARD = 8  # characters of a pseudonym: 48 bits, enough to spread users, and telling of none
+
+
+@attrs.frozen
+class Opened:
+    """What was sealed.
+
+    Attributes:
+        content: The content.
+        bound_to: What it was bound to, all of it.
+        stale: Whether it was sealed with another key than the newest: seal it again.
+    """
+
+    content: SecretBytes = attrs.field(repr=False)
+    bound_to: Mapping[str, str]
+    stale: bool
+
+
+@always_printable
+class KeyRing:
+    """Keys to seal with: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
+
+    Args:
+        *keys: 32 random bytes each, the newest first. To rotate, put a new one in front on all machines behind the old
+            one first, then in front of it, and take the old one away when what it sealed has ended or was read.
+        users: 32 random bytes that users' pseudonyms are made with; they do not rotate.
+
+    Raises:
+        UsageError: A key is not 32 bytes, or there is none.
+    """
+
+    __slots__ = ("_keys", "_newest", "_users")
+
+    def __init__(self, *keys: bytes, users: bytes) -> None:
+        keys, users = _seal.concealed_keys(keys), _seal.concealed_keys(users)
+        self._keys = _seal.sealing_keys(keys)
+        self._newest = next(iter(self._keys))
+        self._users = _seal.sealing_key(users)
+
+    def pseudonym(self, user: str) -> str:
+        """Return what a user is called in the store: HMAC-SHA-256 (RFC 2104), 43 characters."""
+        return _encoded(hmac.digest(self._users, user.encode(), hashlib.sha256))
+
+    @staticmethod
+    def shard(pseudonym: str) -> str:
+        """Return what all keys of a user have in common."""
+        return pseudonym[:_SHARD]
+
+    def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
+        """Seal some content, bound to a place: with other words for it, it does not open."""
+        return _seal.seal(content, self._keys[self._newest], dict(bound_to))
+
+    def open(self, sealed: str, bound_to: Mapping[str, str]) -> Opened:
+        """Open what :meth:`seal` made.
+
+        Raises:
+            BrokenSeal: It is no sealed value, was changed or moved, or its key is not on the ring.
+        """
+        header = _seal.read_header(sealed)
+        if header is None:
+            raise BrokenSeal("form")
+        key = self._keys.get(header.get("kid", ""))
+        if key is None:
+            raise BrokenSeal("key")
+        if any(header.get(name) != value for name, value in bound_to.items()):
+            raise BrokenSeal("place")
+        content = _seal.unseal(sealed, key)  # type: ignore[arg-type] # a text that nobody can read
+        if content is None:
+            raise BrokenSeal("seal")
+        return Opened(content, header, stale=header["kid"] != self._newest)
+
+    def __repr__(self) -> str:
+        return f"<KeyRing of {len(self._keys)} keys>"
+
+
+def _encoded(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

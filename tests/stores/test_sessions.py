@@ -1,0 +1,315 @@
+"""Sessions in a store: the same on memory and on Redis, by one process and by several clients of one store."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+from redis.asyncio import Redis, RedisCluster
+
+from passwordless_async import (
+    TESTING,
+    BrokenSeal,
+    Email,
+    InvalidRefreshToken,
+    InvalidSession,
+    KeyRing,
+    Lifetimes,
+    MemoryStore,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessClient,
+    StoreUnavailable,
+    TokenSet,
+    UsageError,
+    _clock,
+)
+from passwordless_async.stores.redis import RedisStore
+from passwordless_async.testing import Fault, LocalTenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+SCOPE = "openid email offline_access"
+TOKEN = "/oauth/token"
+OLD, NEW, USERS = (secrets.token_bytes(32) for _ in range(3))
+RING = KeyRing(OLD, users=USERS)
+STORES = ["memory", "redis", "cluster"]
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """Make each kind of store, empty."""
+    if request.param == "memory":
+        yield MemoryStore(keys=RING)
+    elif request.param == "redis":
+        async with RedisStore(request.getfixturevalue("redis_url"), keys=RING) as kept:
+            yield kept
+    else:
+        async with RedisCluster.from_url(request.getfixturevalue("redis_cluster").url) as cluster:
+            yield RedisStore(cluster, keys=RING)
+
+
+@asynccontextmanager
+async def opened(
+    store: Any, clients: int = 1, **options: Any
+) -> AsyncIterator[tuple[LocalTenant, list[PasswordlessClient]]]:
+    """Run a tenant and several clients of one store, as several processes have."""
+    async with LocalTenant() as tenant, AsyncExitStack() as stack:
+        yield (
+            tenant,
+            [
+                await stack.enter_async_context(
+                    PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=store, **options)
+                )
+                for _ in range(clients)
+            ],
+        )
+        assert (0, ()) == (tenant.stats.refresh_reuse_detected, tenant.disagreements)
+
+
+async def log_in(tenant: LocalTenant, client: PasswordlessClient, who: Email = ADA) -> TokenSet:
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+
+
+async def test_what_is_opened_here_is_read_there(store: Any):
+    """Tokens, key, claims and user come back on another machine as they were, and are of use there."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        found = await there.sessions.get(await here.sessions.open(tokens))
+        assert (tokens, dict(tokens.claims), tokens.claims["sub"]) == (
+            found.tokens,
+            dict(found.tokens.claims),
+            found.user,
+        )
+        assert (await there.userinfo(found.tokens))["sub"] == found.user
+
+
+async def test_an_identifier_is_all_that_opens_a_session(store: Any):
+    """256 random bits, another one each time; what is none, or another's, opens nothing."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        first, second = [await client.sessions.open(tokens) for _ in range(2)]
+        assert first != second
+        assert {51} == {len(first), len(second)}
+        for wrong in ("", "x", first[:-1], first[:43], second[:43] + "AAAAAAAA", "é" * 51, None, 5, b"x" * 51):
+            with pytest.raises(InvalidSession):
+                await client.sessions.get(wrong)
+        assert "<redacted>" == repr(first)
+        assert first not in repr(await client.sessions.get(first))
+
+
+async def test_another_application_or_tenant_cannot_read_it(store: Any):
+    """A session is bound to whom it was opened for: the identifier and the store alone are not enough."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        for domain, client_id in ((tenant.url, "another"), ("other.example", tenant.public_client_id)):
+            stranger = PasswordlessClient(domain, client_id, store=store)
+            with pytest.raises(BrokenSeal) as refused:
+                await stranger.sessions.get(identifier)
+            assert "place" == refused.value.failed
+
+
+async def test_sessions_end(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Closed ones at once, with their tokens at the service; old ones after their absolute lifetime."""
+    async with opened(store, lifetimes=Lifetimes(idle=3600, absolute=7200)) as (tenant, (client,)):
+        closed, old = [await client.sessions.open(await log_in(tenant, client, who)) for who in (ADA, BOB)]
+        await client.sessions.close(closed)
+        await client.sessions.close(closed)
+        with pytest.raises(InvalidSession):
+            await client.sessions.get(closed)
+        assert [True, False] == [family.revoked for family in tenant.refresh_families]
+        now = _clock.now()
+        monkeypatch.setattr(_clock, "now", lambda: now + 7201)
+        with pytest.raises(InvalidSession):
+            await client.sessions.get(old)
+
+
+async def test_a_users_sessions(store: Any):
+    """They are listed, and closed all at once, and nobody else's are."""
+    async with opened(store) as (tenant, (client,)):
+        ada, bob = await log_in(tenant, client), await log_in(tenant, client, BOB)
+        mine = [await client.sessions.open(ada) for _ in range(3)]
+        his = await client.sessions.open(bob)
+        user = ada.claims["sub"]
+        assert (3, 1) == (
+            len(await client.sessions.of_user(user)),
+            len(await client.sessions.of_user(bob.claims["sub"])),
+        )
+        assert 3 == await client.sessions.close_all(user)
+        assert () == await client.sessions.of_user(user)
+        for identifier in mine:
+            with pytest.raises(InvalidSession):
+                await client.sessions.get(identifier)
+        assert (await client.sessions.get(his)).user == bob.claims["sub"]
+
+
+async def test_a_hundred_refreshes_on_four_machines(store: Any):
+    """One refresh token is spent once, whoever asks; all have the new tokens, and so has the store."""
+    async with opened(store, clients=4) as (tenant, clients):
+        identifier = await clients[0].sessions.open(await log_in(tenant, clients[0]))
+        refreshed = await asyncio.gather(*(clients[n % 4].sessions.refresh(identifier) for n in range(100)))
+        assert 1 == len({session.tokens.refresh_token for session in refreshed})
+        assert refreshed[0].tokens == (await clients[1].sessions.get(identifier)).tokens
+        assert 1 == tenant.stats.refresh_rotations
+        assert (await clients[2].sessions.refresh(identifier)).tokens != refreshed[0].tokens
+
+
+async def test_a_refresh_that_was_not_sent_may_come_again(store: Any):
+    """What left nothing leaves no mark: the next one goes."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        async with tenant.outage():
+            for _ in range(3):
+                with pytest.raises((NotSent, OutcomeUnknown)):
+                    await log_in(tenant, here, BOB)
+            with pytest.raises(NotSent):
+                await here.sessions.refresh(identifier)
+        await there.sessions.refresh(identifier)
+        assert 1 == tenant.stats.refresh_rotations
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER_PROCESSING, Fault.DROP_BEFORE_READ])
+async def test_a_refresh_of_unknown_fate_is_not_sent_again(store: Any, fault: Fault):
+    """Nobody knows whether the token is spent: another machine does not try, and no family is revoked by us."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(fault, path=TOKEN, times=1)
+        with pytest.raises(OutcomeUnknown):
+            await here.sessions.refresh(identifier)
+        tenant.faults.clear()
+        before = tenant.stats.token_requests
+        with pytest.raises(OutcomeUnknown, match="not sent again"):
+            await there.sessions.refresh(identifier)
+        assert before == tenant.stats.token_requests
+        assert [False] == [family.revoked for family in tenant.refresh_families]
+
+
+async def test_a_session_that_is_over_at_the_service(store: Any):
+    """The refusal is told, and told again: nothing was spent by it."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        identifier = await client.sessions.open(tokens)
+        await client.revoke(tokens)
+        for _ in range(2):
+            with pytest.raises(InvalidRefreshToken):
+                await client.sessions.refresh(identifier)
+
+
+async def test_a_session_that_is_closed_while_it_is_refreshed(store: Any):
+    """The new tokens do not outlive it."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        answer = asyncio.Event()
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        before = tenant.stats.token_requests
+        refreshing = asyncio.create_task(here.sessions.refresh(identifier))
+        async with asyncio.timeout(10):
+            while tenant.stats.token_requests == before:  # noqa: ASYNC110 - the tenant says it by nothing else
+                await asyncio.sleep(0.001)
+        await there.sessions.close(identifier, revoke=False)
+        answer.set()
+        with pytest.raises(InvalidSession, match="closed while"):
+            await refreshing
+        assert [True] == [family.revoked for family in tenant.refresh_families]
+
+
+async def test_keys_rotate_without_a_stop(store: Any):
+    """What an old key sealed opens by a ring that has it, is sealed again by the newest, and needs the old no more."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        rotated, newest = KeyRing(NEW, OLD, users=USERS), KeyRing(NEW, users=USERS)
+        client.sessions._keys = newest
+        with pytest.raises(BrokenSeal) as refused:
+            await client.sessions.get(identifier)
+        assert "key" == refused.value.failed
+        client.sessions._keys = rotated
+        await client.sessions.get(identifier)
+        client.sessions._keys = newest
+        await client.sessions.get(identifier)
+
+
+async def test_a_value_that_is_moved_does_not_open(redis_url: str):
+    """Whoever writes to the database cannot give one user another's session."""
+    async with RedisStore(redis_url, keys=RING) as store, opened(store) as (tenant, (client,)):
+        mine, his = [await client.sessions.open(await log_in(tenant, client, who)) for who in (ADA, BOB)]
+        raw: Redis = store._redis
+        names = sorted([name async for name in raw.scan_iter("pa:*:s:*")])
+        second = await raw.get(names[1])
+        await raw.set(names[0], second)
+        await raw.set(names[1], second[:-8] + b"AAAAAAAA")
+        failures = []
+        for identifier in (mine, his):
+            with pytest.raises(BrokenSeal) as refused:
+                await client.sessions.get(identifier)
+            failures.append(refused.value.failed)
+        assert {"place", "seal"} == set(failures)
+
+
+async def test_the_database_tells_nothing(redis_server: Any):
+    """Not a code, token, key, address or identifier is in it, in no spelling that it could be used in."""
+    async with RedisStore(redis_server.url, keys=RING) as store, opened(store) as (tenant, (client,)):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        tokens = await client.exchange(ADA, code, scope=SCOPE)
+        identifier = await client.sessions.open(tokens)
+        renewed = (await client.sessions.refresh(identifier)).tokens
+        kept = bytes(redis_server.written())
+        assert b"pa:{" in kept
+        words = [code, ADA.address, identifier, identifier[:43], tokens.claims["sub"], tokens.key.to_bytes().hex()]
+        words += [
+            value for each in (tokens, renewed) for value in (each.access_token, each.refresh_token, each.id_token)
+        ]
+        assert [] == [word for word in words if word.encode() in kept]
+        assert tokens.key.to_bytes() not in kept
+
+
+async def test_a_store_that_is_away(redis_server: Any):
+    """Each call fails in time, by name, and works again when the store is back; nothing that was kept is lost."""
+    store = RedisStore(redis_server.url, keys=RING, timeout=0.3)
+    async with store, opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        redis_server.kill()
+        for call in (client.sessions.get(identifier), client.sessions.refresh(identifier)):
+            with pytest.raises(StoreUnavailable):
+                await call
+        redis_server.restart()
+        assert (await client.sessions.get(identifier)).user
+        redis_server.pause()
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await client.sessions.get(identifier)
+        redis_server.resume()
+        assert (await client.sessions.get(identifier)).user
+        assert 0 == tenant.stats.refresh_rotations
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        (("redis://127.0.0.1:1", {}), "keys"),
+        (("http://127.0.0.1", {"keys": RING}), "redis"),
+        ((5, {"keys": RING}), "redis"),
+        (("redis://127.0.0.1:1", {"keys": RING, "timeout": 0}), "timeout"),
+        (("redis://127.0.0.1:1", {"keys": RING, "prefix": "a b"}), "prefix"),
+    ],
+)
+def test_a_store_that_cannot_be(arguments: Any, argument: str):
+    """Without keys nothing is kept, and what is wrong is named."""
+    with pytest.raises(UsageError) as refused:
+        RedisStore(arguments[0], **{"keys": None, **arguments[1]})
+    assert argument == refused.value.argument
+
+
+async def test_tokens_without_a_user(store: Any):
+    """Without an ID token the caller says whose they are."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = attrs.evolve(await log_in(tenant, client), claims=None, id_token=None)
+        with pytest.raises(UsageError, match="user: must be given"):
+            await client.sessions.open(tokens)
+        assert "ada" == (await client.sessions.get(await client.sessions.open(tokens, user="ada"))).user
