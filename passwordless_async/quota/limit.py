@@ -10,7 +10,7 @@ _SMOOTHING = 0.05  # the weight of one answer in the mean: some twenty make a tr
 _SLOWER = 2.0  # times the usual latency
 _SLOWER_BY = 0.5  # seconds on top of it: jitter of a few hundred milliseconds is no congestion
 _LOOK_EVERY = 0.5  # seconds
-_BUSY = 0.7  # of the time: from there on answers wait for this process as much as it for them
+_BUSY = 0.4  # of a CPU: from there on answers wait for this process in bursts, and not for the server
 _FORGETTING = 0.001  # by which the usual latency grows with each answer: a server that is slower for good becomes usual
 
 

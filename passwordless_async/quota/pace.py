@@ -24,6 +24,7 @@ _FIRST_PAUSE = 1.0  # seconds after a 429 that does not say how long; doubled wi
 _LONGEST_PAUSE = 60.0  # seconds that all stop for one 429; what asks for more is about one caller, not about all
 _JITTER = 0.25  # of a pause that is added to it at random, so that many processes do not come back together
 _MOST_JITTER = 1.0  # seconds
+_SOON = 10.0  # seconds after a 429 in which another one says that the quota that was set is too high
 _MEMORY = 60.0  # seconds after the pause of the last 429 for which its rate is remembered
 
 
@@ -39,6 +40,7 @@ class Pace:
         self._next = self._before = 0.0
         self._resumes = 0.0
         self._refusals = 0
+        self._refused_at = float("-inf")
         self._learned: float | None = None
         self._counts = (0, 0, 0)  # the second that is counted, requests in it, requests in the one before
         self._window_ends = 0.0
@@ -93,6 +95,10 @@ class Pace:
         pause = _FIRST_PAUSE * 2 ** min(self._refusals - 1, 6) if retry_after is None else retry_after
         pause = min(pause, _LONGEST_PAUSE)
         self._resumes = now + pause + random.uniform(0, min(pause * _JITTER, _MOST_JITTER))  # noqa: S311 - no secret
+        once, self._refused_at = now > self._refused_at + _SOON, now
+        if self._quota is not None and once:
+            # The quota that was set holds: one request came a moment too early for the server's window.
+            return
         _, count, before = self._counts
         self._learned = max(max(count, before) * _FEWER, 1.0)
         if said is not None and said.reset <= _SHORT_WINDOW:

@@ -297,3 +297,18 @@ def test_nothing_raises(rate: float | None, steps: list[tuple[str, float, float 
         else:
             pace.answered(now, said)
         assert 2 * 86_400 >= pace.delay(now)
+
+
+def test_one_refusal_does_not_slow_down_a_quota_that_was_set():
+    """One is a matter of moments, and its pause is enough; a second one soon after says that the quota is less."""
+    paces = [Pace(10.0), Pace(10.0)]
+    for again, pace in enumerate(paces):
+        now = 100.0
+        for _ in range(1 + again):
+            for _ in range(10):
+                now += max(pace.delay(now), 0.0)
+                pace.went(now)
+            pace.refused(now, 1.0, None)
+            now += max(pace.delay(now), 0.0)
+            pace.answered(now, None)
+    assert pytest.approx([1 / 9.7, 1 / 7], rel=0.2) == [pace._interval(now) for pace in paces]
