@@ -7,6 +7,7 @@ one step, which no other process can come between; and it ends in time, whatever
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis, RedisCluster
@@ -65,8 +66,71 @@ return 1
 """
 
 
+class _OnRedis:
+    """What all that is kept on a server shares: its client, names and time."""
+
+    def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str, timeout: float) -> None:
+        redis = conceal(redis) if isinstance(redis, str) else redis
+        self._own = isinstance(redis, str)
+        self._redis: Any = _connected(redis) if isinstance(redis, str) else redis
+        if not isinstance(self._redis, Redis | RedisCluster):
+            raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
+        self._prefix = _check.text("prefix", prefix, at_most=64)
+        self._timeout = _check.seconds("timeout", timeout)
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's; closing twice does nothing."""
+        if self._own:
+            await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _answer(self, asked: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever the server says
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asked
+        except (RedisError, OSError, TimeoutError) as error:
+            # Its words may hold what was sent: only the kind of failure goes on.
+            problem = type(error).__name__
+        raise StoreUnavailable(f"the store does not answer ({problem})")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._prefix}>"
+
+
 @always_printable
-class RedisStore:
+class RedisReplayStore(_OnRedis):
+    """Remembers used proofs for all machines that verify for one base URL (RFC 9449 §11.1).
+
+    Where the server cannot be reached nobody can tell a replay, so the request is refused.
+
+    Args:
+        redis: As for :class:`RedisStore`.
+        prefix: What all names in the store begin with.
+        timeout: Seconds for one call, after which the store counts as unavailable.
+
+    Raises:
+        UsageError: An argument is not of its form.
+    """
+
+    def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str = "pa", timeout: float = 1.0) -> None:
+        super().__init__(redis, prefix=prefix, timeout=timeout)
+
+    async def add(self, key: str, expires_at: float) -> bool:
+        """See :meth:`ReplayStore.add <passwordless_async.ReplayStore.add>`."""
+        # Hashed: of one length, whatever the client put into jti.
+        name = f"{self._prefix}:r:{hashlib.sha256(key.encode()).hexdigest()[:43]}"
+        # A second more than asked for: the server's clock need not be ours.
+        until = int((expires_at + 1) * 1000)
+        return bool(await self._answer(self._redis.set(name, b"", nx=True, pxat=until)))
+
+
+@always_printable
+class RedisStore(_OnRedis):
     """Keeps sessions on Redis or Valkey; lives as long as the application.
 
     Args:
@@ -84,16 +148,10 @@ class RedisStore:
     def __init__(
         self, redis: str | Redis | RedisCluster, *, keys: KeyRing, prefix: str = "pa", timeout: float = 2.0
     ) -> None:
-        redis = conceal(redis) if isinstance(redis, str) else redis
+        super().__init__(redis, prefix=prefix, timeout=timeout)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")
         self.keys = keys
-        self._own = isinstance(redis, str)
-        self._redis: Any = _connected(redis) if isinstance(redis, str) else redis
-        if not isinstance(self._redis, Redis | RedisCluster):
-            raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
-        self._prefix = _check.text("prefix", prefix, at_most=64)
-        self._timeout = _check.seconds("timeout", timeout)
         scripts = {
             "open": _OPEN,
             "reseal": _RESEAL,
@@ -140,28 +198,8 @@ class RedisStore:
         """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
         return bool(await self._run("end", self._keys_of(place), [token, sealed or "", _ms(seconds)]))
 
-    async def aclose(self) -> None:
-        """Close the connections, unless they are the caller's; closing twice does nothing."""
-        if self._own:
-            await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
     async def _run(self, script: str, keys: list[str], arguments: list[str | int]) -> Any:  # noqa: ANN401 - its answer
         return await self._answer(self._scripts[script](keys=keys, args=arguments))
-
-    async def _answer(self, asked: Awaitable[Any]) -> Any:  # noqa: ANN401 - whatever the server says
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await asked
-        except (RedisError, OSError, TimeoutError) as error:
-            # Its words may hold what was sent: only the kind of failure goes on.
-            problem = type(error).__name__
-        raise StoreUnavailable(f"the store does not answer ({problem})")
 
     def _keys_of(self, place: Place) -> list[str]:
         session = self._session(place.shard, place.session)
@@ -173,9 +211,6 @@ class RedisStore:
 
     def _user(self, shard: str, user: str) -> str:
         return f"{self._prefix}:{{{shard}}}:u:{user}"
-
-    def __repr__(self) -> str:
-        return f"<RedisStore {self._prefix}>"
 
 
 def _connected(url: str) -> Redis:
