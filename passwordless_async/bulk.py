@@ -7,7 +7,7 @@ whoever leaves the loop, by whatever door, leaves no task behind; and an outcome
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,7 +18,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.tokens import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
 
     from passwordless_async.errors import PasswordlessError
 
@@ -78,8 +78,10 @@ async def outcomes(
         progress: Is told how far it has come, each time one is taken; what it raises is raised here.
 
     Raises:
-        UsageError: ``items`` holds something else than items.
+        UsageError: ``items`` is no iterable, or holds something else than items.
     """
+    if not isinstance(items, AsyncIterable | Iterable):
+        raise UsageError(many.argument, f"must be an iterable or async iterable, not {type(items).__name__}")
     finished: asyncio.Queue[Result | None] = asyncio.Queue()
     slots = asyncio.Semaphore(concurrency)
     count = _Count(progress)

@@ -34,7 +34,7 @@ from passwordless_async.renewals import LINGER, Renewals, Spent, comes_of, was_r
 from passwordless_async.session import UserSession
 from passwordless_async.sessions import Lifetimes, Sessions
 from passwordless_async.starts import Starts
-from passwordless_async.stores import MemoryStore
+from passwordless_async.stores import KeyRing, MemoryStore
 from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
 from passwordless_async.transport import Transport
 
@@ -117,6 +117,10 @@ class PasswordlessClient:
             raise UsageError("profile", f"must be a Profile, not {type(profile).__name__}")
         if not isinstance(nonces, NonceCache | None):
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
+        if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
+            raise UsageError("store", f"must be a MemoryStore or another SessionStore, not {type(store).__name__}")
+        if not isinstance(lifetimes, Lifetimes):
+            raise UsageError("lifetimes", f"must be a Lifetimes, not {type(lifetimes).__name__}")
         for name, hook in (("on_event", on_event), ("on_orphan", on_orphan)):
             if hook is not None and not callable(hook):
                 raise UsageError(name, f"must be a function, not {type(hook).__name__}")

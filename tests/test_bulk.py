@@ -345,3 +345,10 @@ async def test_a_progress_hook_that_raises_costs_no_outcome():
     assert (await anext(stream)).login.tag == 0
     with pytest.raises(LookupError, match="no bar"):
         await anext(stream)
+
+
+@pytest.mark.parametrize("logins", [5, None, object()])
+async def test_what_is_no_iterable_is_refused(logins: object):
+    """It is named at the first step, before anything is begun."""
+    with pytest.raises(UsageError, match="logins: must be an iterable"):
+        await anext(outcomes(at_once, logins, concurrency=1))

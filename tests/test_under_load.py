@@ -601,3 +601,32 @@ async def test_a_cancelled_call_is_told_of():
         await cancelled(starting)
         answer.set()
         assert [("cancelled", 1)] == [(event.error, event.transmissions) for event in events if isinstance(event, Done)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("profile", 5),
+        ("profile", "BULK"),
+        ("on_event", 5),
+        ("on_orphan", "x"),
+        ("nonces", {}),
+        ("store", 5),
+        ("lifetimes", 5),
+    ],
+)
+def test_an_option_of_another_kind_is_refused(argument: str, value: object):
+    """A client is not made of what it cannot use; the message names the option."""
+    with pytest.raises(UsageError) as refused:
+        PasswordlessClient("tenant.example", "client", **{argument: value})
+    assert argument == refused.value.argument
+
+
+def test_on_event_must_not_be_a_coroutine_function():
+    """Nobody would wait for it."""
+
+    async def later(_event: Event) -> None:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match="on_event: must be a plain function"):
+        PasswordlessClient("tenant.example", "client", on_event=later)
