@@ -311,4 +311,7 @@ def test_one_refusal_does_not_slow_down_a_quota_that_was_set():
             pace.refused(now, 1.0, None)
             now += max(pace.delay(now), 0.0)
             pace.answered(now, None)
-    assert pytest.approx([1 / 9.7, 1 / 7], rel=0.2) == [pace._interval(now) for pace in paces]
+    once, twice = (pace._interval(now) for pace in paces)
+    assert 1 / 9.7 == pytest.approx(once)
+    # Seven tenths of what led to it, which the seconds of a clock divide in one way or another.
+    assert 1 / 7 <= twice <= 1 / 3
