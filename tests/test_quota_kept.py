@@ -46,8 +46,8 @@ async def test_the_quota_is_kept_and_used(*, outage: bool):
             await away
     assert [] == [outcome.error for outcome in (*receipts, *outcomes) if outcome.error is not None]
     assert statuses.count(429) <= len(statuses) / 100
-    # Starts alone are timed: an outage, and a slow machine's logins, take what they take. A refusal costs its pause, two
-    # seconds and a quarter at the most; to the last per cent the quota is measured by the benchmark.
+    # Starts alone are timed: an outage, and a slow machine's logins, take what they take. A refusal costs its pause,
+    # two seconds and a quarter at the most; to the last per cent the quota is measured by the benchmark.
     assert seconds <= LOGINS / QUOTA / 0.75 + 2.25 * refused
     assert tenant.stats.presented_again == 0
 
