@@ -6,9 +6,9 @@ asked for (PEP 562): a server that verifies proofs does not load the client.
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from passwordless_async._lazy import lazy
 
 if TYPE_CHECKING:
     from passwordless_async.auth0 import (
@@ -273,15 +273,4 @@ _MODULE_OF = {
 
 # A type checker that saw __getattr__ would take any name for one of ours.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
-        if module is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message, name=name, obj=sys.modules[__name__])
-        # Kept, so that the next look-up does not come here. Threads that meet here find the same object.
-        globals()[name] = value = getattr(import_module(module), name)
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)

@@ -5,10 +5,9 @@ The server's side is imported when it is first asked for (PEP 562): a client doe
 
 from __future__ import annotations
 
-import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from passwordless_async._lazy import lazy
 from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate, rejects_token
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.dpop.negotiation import negotiate
@@ -57,14 +56,4 @@ _MODULE_OF = {
 
 # A type checker that saw __getattr__ would take any name for one of ours.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        module = _MODULE_OF.get(name)
-        if module is None:
-            message = f"module {__name__!r} has no attribute {name!r}"
-            raise AttributeError(message, name=name, obj=sys.modules[__name__])
-        globals()[name] = value = getattr(import_module(module), name)
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)
