@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import attrs
 from joserfc.jwk import OctKey
 
+from passwordless_async._base64url import encode_text
 from passwordless_async._secret import SecretDict
 from passwordless_async.auth0.application import HS256
 from passwordless_async.auth0.jwks import SigningKey
@@ -232,8 +233,7 @@ def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, nonce: s
 
 def _half_hash(access_token: Secret) -> str:
     # OpenID Connect Core §3.1.3.6: the left half, by the hash of alg; all that we take have SHA-256.
-    half = hashlib.sha256(access_token.encode()).digest()[:16]
-    return base64.urlsafe_b64encode(half).rstrip(b"=").decode()
+    return encode_text(hashlib.sha256(access_token.encode()).digest()[:16])
 
 
 def _is_time(value: object) -> TypeGuard[float]:

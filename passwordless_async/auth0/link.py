@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import attrs
 from yarl import URL
 
 from passwordless_async import _check, _clock
+from passwordless_async._base64url import encode_text
 from passwordless_async._secret import Secret, conceal, redacted
 from passwordless_async.auth0.refusal import meant
 from passwordless_async.auth0.request import form_request
@@ -79,7 +79,7 @@ class PendingLink:
             "audience": self.audience,
             "state": self.state,
             "nonce": self.nonce,
-            "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            "code_challenge": encode_text(digest),
             "code_challenge_method": "S256",
             # RFC 9449 §10: the code is of use with this key alone.
             "dpop_jkt": self.key.thumbprint,
