@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from inspect import signature
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 
@@ -15,11 +12,13 @@ import pytest
 from aioresponses import aioresponses
 from hypothesis import settings
 
+import refusals
+import virtual_time
+from passwordless_async import _clock
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-    from types import ModuleType
 
 # No deadline: a slow machine is no defect. In CI the same examples every time: what fails there fails for its change.
 settings.register_profile("default", deadline=None)
@@ -27,16 +26,21 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
-def _load(name: str, file: str) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / file)
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+class Clock:
+    """A clock that the test sets."""
+
+    time = 1000.0
+
+    def monotonic(self) -> float:
+        return self.time
 
 
-refusals = _load("service_refusals", "refusals.py")
-virtual_time = _load("virtual_time", "virtual_time.py")
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Stop the clock that deadlines and rests are measured with."""
+    stopped = Clock()
+    monkeypatch.setattr(_clock, "monotonic", stopped.monotonic)
+    return stopped
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-SPEC = importlib.util.spec_from_file_location("programs", Path(__file__).with_name("programs.py"))
-programs = sys.modules.setdefault("programs", importlib.util.module_from_spec(SPEC))
-SPEC.loader.exec_module(programs)
+import programs
 
 EXAMPLES = 600
 # What drives a login on comes more often than what disturbs it.

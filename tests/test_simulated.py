@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import random
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
+import programs
 from passwordless_async.testing import LocalTenant
 from passwordless_async.testing.application import TenantApplication
 from passwordless_async.testing.state import TenantState
@@ -24,10 +23,6 @@ if sys.version_info < (3, 12):
     pytest.skip("simloop, which simulates the network, is made for Python 3.12 and newer", allow_module_level=True)
 
 import simloop
-
-SPEC = importlib.util.spec_from_file_location("programs", Path(__file__).with_name("programs.py"))
-programs = sys.modules.setdefault("programs", importlib.util.module_from_spec(SPEC))
-SPEC.loader.exec_module(programs)
 
 SEEDS = range(25)
 HOST, PORT = "127.0.0.1", 8080  # a machine of its own, with the address that plain http is allowed for

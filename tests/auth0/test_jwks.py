@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, RSAKey
 
-from passwordless_async import MalformedAnswer, _clock
+from passwordless_async import MalformedAnswer
 from passwordless_async.auth0 import SigningKeys
 from passwordless_async.auth0.jwks import jwks_request, read_jwks
 
@@ -260,24 +260,7 @@ def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpRespons
     assert first is not keys.get("k1")
 
 
-class Clock:
-    """A clock that the test sets."""
-
-    time = 1000.0
-
-    def monotonic(self) -> float:
-        return self.time
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Stop the clock."""
-    stopped = Clock()
-    monkeypatch.setattr(_clock, "monotonic", stopped.monotonic)
-    return stopped
-
-
-def test_a_search_has_a_cool_down(clock: Clock):
+def test_a_search_has_a_cool_down(clock: Any):
     """A minute passes between two searches for an unknown kid, from start to start; in between one may be joined."""
     keys = SigningKeys()
     assert keys.may_search
@@ -292,7 +275,7 @@ def test_a_search_has_a_cool_down(clock: Clock):
     assert [False, False, True] == seen
 
 
-def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], clock: Clock):
+def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], clock: Any):
     """Keys are due after a day, gone after three, and a failed renewal is not repeated for a minute."""
     keys, day = SigningKeys(), 86_400
     assert (True, True) == (keys.empty, keys.due)

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
+import conformance
 from passwordless_async.dpop.replay import MemoryReplayStore
 from passwordless_async.dpop.verifier import DPoPVerifier
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from passwordless_async.dpop.checked import CheckedProof
 
 BASE = "https://api.example"
 TOKEN = "eyJ.access.token-1"
 NOW = 1_700_000_000.0
-
-
-def _load(name: str) -> ModuleType:
-    if name not in sys.modules:
-        path = Path(__file__).parent.parent / "dpop_server" / "conformance.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-conformance = _load("dpop_conformance")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
-import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
 
+import conformance
 from passwordless_async import (
     TESTING,
     DPoPKey,
@@ -55,27 +53,16 @@ def resigned(key: DPoPKey, header: Mapping[str, Any], claims: Mapping[str, Any])
     return ".".join([*segments, signature])
 
 
-def conformance() -> Any:
-    """Load the table that the verifier and the adapters walk."""
-    path = Path(__file__).parents[1] / "dpop_server" / "conformance.py"
-    spec = importlib.util.spec_from_file_location("conformance_of_the_tenant", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLE = conformance()
-CASES = [case for case in TABLE.CASES if not case.resource and not case.default_port and case.copies]
+CASES = [case for case in conformance.CASES if not case.resource and not case.default_port and case.copies]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 async def test_the_conformance_table(case: Any):
     """The public suite's list, in its order: the tenant and the verifier come to the end that it says."""
     async with LocalTenant() as tenant:
-        target = TABLE.Target("POST", f"{tenant.url}/oauth/token", time.time())
+        target = conformance.Target("POST", f"{tenant.url}/oauth/token", time.time())
         jti = "twice" if case.twice else None
-        prover = TABLE.Prover()
+        prover = conformance.Prover()
         statuses = [await post(tenant, case.fields(prover, target, jti=jti)) for _ in range(2 if case.twice else 1)]
         # A proof that passes brings the request to its code, which is wrong.
         assert (403 if case.passes else 400) == statuses[-1]
