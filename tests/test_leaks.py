@@ -3,41 +3,20 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import passwordless_async
+from leaks import lines_with, shown
 from passwordless_async import TESTING, ClientSecretPost, DPoPKey, Email, Login, PasswordlessClient, PasswordlessError
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGE = str(Path(passwordless_async.__file__).parent)
 SECRET = "a-client-secret-that-must-not-show"
 ADA = Email("ada@example.com")
 FAULTS = sorted(set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER})
-
-
-def shown(error: BaseException) -> str:
-    """Everything of an error that a log or an error tracker may print; of the frames, those of the package."""
-    parts = [repr(error), str(error), repr(vars(error)), repr(error.args)]
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            parts += [f"{name}={printed(value)}" for name, value in frame.f_locals.items()]
-    parts += [shown(cause) for cause in (error.__cause__, error.__context__) if cause is not None]
-    return "\n".join(parts)
-
-
-def printed(value: object) -> str:
-    """Print as error trackers do, which expect that a value half built has no repr yet."""
-    try:
-        return repr(value)
-    except AttributeError:
-        return object.__repr__(value)
 
 
 def secrets_on_the_wire(tenant: LocalTenant) -> Iterator[str]:
@@ -73,8 +52,7 @@ async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCapt
             await client.exchange(ADA, otp, scope="openid offline_access", audience=BOUND_API, key=key)
         everything = shown(caught.value) + shown(caught_later.value) + caplog.text
         forbidden = {SECRET, otp, key.to_jwk(private=True)["d"], *secrets_on_the_wire(tenant)}
-    leaks = [line for line in everything.splitlines() if any(secret in line for secret in forbidden)]
-    assert leaks == []
+    assert lines_with(forbidden, everything) == []
 
 
 async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
 import passwordless_async
+from leaks import lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -31,30 +30,11 @@ from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSett
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGE = str(Path(passwordless_async.__file__).parent)
 CLIENT_SECRET = "a-client-secret-that-must-not-show"
 CODE = "91827364-a-code"
 SEALING_KEY = b"M4rk3rOfASealingKeyOf32BytesLong"
 ADA = Email("ada@example.com")
 FAULTS = sorted(set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER})
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def shown(error: BaseException) -> str:
-    """Return everything of an error that can get into a log: of the frames, those of the package."""
-    parts = []
-    for link in chain(error):
-        printed = traceback.TracebackException.from_exception(link, capture_locals=True)
-        parts += [repr(link), str(link), repr(link.args), repr(vars(link))]
-        for frame in printed.stack:
-            if frame.filename.startswith(PACKAGE):
-                parts += [f"{name}={value}" for name, value in (frame.locals or {}).items()]
-    return "\n".join(parts)
 
 
 def secrets_of(state: MfaState, tenant: LocalTenant | None = None) -> set[str]:
@@ -121,8 +101,7 @@ async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
             except PasswordlessError as error:
                 everything += shown(error)
         forbidden = secrets_of(state, tenant) | {old, tenant.mfa.recovery_code_for(ADA), str(challenge.oob_code)}
-    leaks = [line for line in (everything + caplog.text).splitlines() if any(secret in line for secret in forbidden)]
-    assert leaks == []
+    assert lines_with(forbidden, everything + caplog.text) == []
 
 
 async def test_wrong_arguments_do_not_leak(state: MfaState):
@@ -153,8 +132,7 @@ async def test_wrong_arguments_do_not_leak(state: MfaState):
         ):
             with pytest.raises(PasswordlessError) as refused:
                 await call
-            text = shown(refused.value)
-            assert [] == [line for line in text.splitlines() if any(secret in line for secret in secrets_of(state))]
+            assert lines_with(secrets_of(state), shown(refused.value)) == []
 
 
 def tampered(state: MfaState) -> Iterator[str]:
@@ -187,7 +165,7 @@ def test_no_seal_leaks(state: MfaState):
         with pytest.raises(PasswordlessError) as refused:
             call()
         text = shown(refused.value)
-        assert [] == [line for line in text.splitlines() if any(secret in line for secret in secrets_of(state))]
+        assert lines_with(secrets_of(state), text) == []
         assert SEALING_KEY[:-1].decode() not in text
 
 

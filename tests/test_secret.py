@@ -1,8 +1,4 @@
-"""Secrets print as ``<redacted>``: all values and all errors of the package are walked, with a marker inside.
-
-What is looked at is what logs and error trackers look at: repr, str, attributes, and tracebacks with their locals,
-for every frame of the package and every error in the chain.
-"""
+"""Secrets print as ``<redacted>``: all values and all errors of the package are walked, with a marker inside."""
 
 from __future__ import annotations
 
@@ -10,8 +6,6 @@ import base64
 import copy
 import json
 import pickle
-import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,7 +17,7 @@ from joserfc.jwk import RSAKey
 from multidict import CIMultiDict
 from yarl import URL
 
-import passwordless_async
+from leaks import lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -65,9 +59,8 @@ from passwordless_async.flow import Tenant, exchange, start
 from passwordless_async.wire import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-PACKAGE = str(Path(passwordless_async.__file__).parent)
 MARKER = "M4rk3rOfASecret"
 NUMBER = 918273645546372819
 ADA = Email("ada@example.com")
@@ -109,32 +102,9 @@ def id_token(**claims: Any) -> Secret:
     return Secret(jwt.encode({"alg": "RS256", "kid": "k1"}, claims, SIGNING_KEY, algorithms=["RS256"]))
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that it came of."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def shown(error: BaseException) -> str:
-    """Return everything of an error that can get into a log: of the frames, those of the package."""
-    parts = []
-    for link in chain(error):
-        printed = traceback.TracebackException.from_exception(link, capture_locals=True)
-        ours = [
-            frame
-            for frame in printed.stack
-            if frame.filename.startswith(PACKAGE) or "passwordless_async" in frame.filename
-        ]
-        printed.stack = traceback.StackSummary.from_list(ours)
-        parts += [repr(link), str(link), repr(link.args), repr(vars(link)), *printed.format(chain=False)]
-        parts += [f"{name}={value}" for frame in ours for name, value in (frame.locals or {}).items()]
-    return "\n".join(parts)
-
-
 def leaks(text: str) -> list[str]:
     """Return the lines of a text that a secret shows in."""
-    return [line for line in text.splitlines() if any(trace in line for trace in TRACES)]
+    return lines_with(TRACES, text)
 
 
 def drive(*answers: HttpResponse | Exception, login: Login = LOGIN, application: Application = CONFIDENTIAL) -> Any:
