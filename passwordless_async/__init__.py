@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         BrokenSeal,
         CircuitOpen,
         CodeExpired,
+        CodeSpent,
         CoolingDown,
         InvalidCallback,
         InvalidClient,
@@ -80,7 +81,7 @@ if TYPE_CHECKING:
     from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
     from passwordless_async.session import UserSession
     from passwordless_async.sessions import Lifetimes, Sessions, StoredSession
-    from passwordless_async.stores import KeyRing, MemoryStore, SessionStore
+    from passwordless_async.stores import KeyRing, MemoryStore, SessionStore, Store
     from passwordless_async.tokens import (
         ClosingReport,
         Orphan,
@@ -108,6 +109,7 @@ __all__ = [
     "ClientSecretPost",
     "ClosingReport",
     "CodeExpired",
+    "CodeSpent",
     "CoolingDown",
     "DPoPKey",
     "DPoPMiddleware",
@@ -165,6 +167,7 @@ __all__ = [
     "Start",
     "StartOutcome",
     "StartReceipt",
+    "Store",
     "StoreError",
     "StoreUnavailable",
     "StoredSession",
@@ -198,6 +201,7 @@ _MODULE_OF = {
     "ClientSecretPost": "passwordless_async.auth0",
     "ClosingReport": "passwordless_async.tokens",
     "CodeExpired": "passwordless_async.errors",
+    "CodeSpent": "passwordless_async.errors",
     "CoolingDown": "passwordless_async.errors",
     "DPoPKey": "passwordless_async.dpop",
     "DPoPMiddleware": "passwordless_async.middleware",
@@ -250,6 +254,7 @@ _MODULE_OF = {
     "RateLimited": "passwordless_async.errors",
     "ReplayStore": "passwordless_async.dpop",
     "SessionStore": "passwordless_async.stores",
+    "Store": "passwordless_async.stores",
     "Sessions": "passwordless_async.sessions",
     "SlowDown": "passwordless_async.errors",
     "Start": "passwordless_async.identity",

@@ -33,6 +33,7 @@ from passwordless_async.quota import SingleFlight, StartRules
 from passwordless_async.renewals import LINGER, Renewals, Spent, comes_of, was_replaced
 from passwordless_async.session import UserSession
 from passwordless_async.sessions import Lifetimes, Sessions
+from passwordless_async.shared import Shared
 from passwordless_async.starts import Starts
 from passwordless_async.stores import KeyRing, MemoryStore
 from passwordless_async.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
@@ -49,14 +50,14 @@ if TYPE_CHECKING:
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
     from passwordless_async.dpop import DPoPKey
-    from passwordless_async.events import OnEvent
+    from passwordless_async.events import Event, OnEvent
     from passwordless_async.exchanges import OnOrphan
     from passwordless_async.flow import Flow
     from passwordless_async.identity import Email, Phone
     from passwordless_async.profile import Policy
     from passwordless_async.quota import Flight
     from passwordless_async.renewals import OnRefresh
-    from passwordless_async.stores import SessionStore
+    from passwordless_async.stores import Store
     from passwordless_async.tokens import Progress, StartReceipt
 
 T = TypeVar("T")
@@ -83,7 +84,8 @@ class PasswordlessClient:
             left when the last one who waited for it was cancelled. Without it the tokens of such a login are revoked.
         nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
             given.
-        store: Where ``client.sessions`` are kept: in this process unless given.
+        store: Where ``client.sessions`` are kept, and what all who have it share: a user's codes, the quota and the
+            nonces. In this process, and with nobody, unless given.
         lifetimes: How long they last.
         id_token_algorithms: What ID tokens may be signed with: some of RS256, PS256, ES256 and, for an application
             that authenticates itself with a client secret alone, HS256. Name the one that the application is
@@ -104,7 +106,7 @@ class PasswordlessClient:
         on_event: OnEvent | None = None,
         on_orphan: OnOrphan | None = None,
         nonces: NonceCache | None = None,
-        store: SessionStore | None = None,
+        store: Store | None = None,
         lifetimes: Lifetimes = Lifetimes(),  # noqa: B008 - a frozen value
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
@@ -118,7 +120,7 @@ class PasswordlessClient:
         if not isinstance(nonces, NonceCache | None):
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
         if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
-            raise UsageError("store", f"must be a MemoryStore or another SessionStore, not {type(store).__name__}")
+            raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
         if not isinstance(lifetimes, Lifetimes):
             raise UsageError("lifetimes", f"must be a Lifetimes, not {type(lifetimes).__name__}")
         for name, hook in (("on_event", on_event), ("on_orphan", on_orphan)):
@@ -129,10 +131,18 @@ class PasswordlessClient:
         self._profile = profile
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
-        self._dispatcher = Dispatcher(self._tenant, self._transport, profile, on_event)
+        self._shared = Shared.of(store, self._tenant, profile, self._tell)
+        self._dispatcher = Dispatcher(
+            self._tenant,
+            self._transport,
+            profile,
+            on_event,
+            nonces=self._shared.nonces,
+            line=self._shared.quota,
+        )
         self._run = self._dispatcher.run
         rules = StartRules(cool_down=profile.cool_down, per_hour=profile.starts_per_hour)
-        self._starts = Starts(rules, about_one_caller=ABOUT_ONE_CALLER)
+        self._starts = Starts(rules, about_one_caller=ABOUT_ONE_CALLER, challenges=self._shared.challenges)
         self._orphans = Orphans(on_orphan, self.revoke, self._dispatcher.tell)
         self._closing: asyncio.Task[ClosingReport] | None = None
         self._exchanges = Exchanges(self._orphans)
@@ -189,6 +199,7 @@ class PasswordlessClient:
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
         await self._dispatcher.aclose()
+        await self._shared.aclose(grace=grace)
         await self._transport.aclose()
         return ClosingReport(
             exchanges=exchanges.result(),
@@ -321,7 +332,7 @@ class PasswordlessClient:
             raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
         # A link has one code, however its callback is spelt.
         presented = Presented(pending.who, Secret(pending.state), (pending, callback_url))
-        return await self._exchanges.run(presented, partial(self._present, make, pending.who, self._profile.single))
+        return await self._exchanges.run(presented, partial(self._present, make, presented, self._profile.single))
 
     async def start_database(
         self,
@@ -587,7 +598,8 @@ class PasswordlessClient:
         address: IpAddress | None,
         policy: Policy | None = None,
     ) -> Awaitable[T]:
-        return self._starts.run(who, address, partial(self._run, make, Operation.START, False, policy))  # noqa: FBT003
+        run = partial(self._run, make, Operation.START, False, policy)  # noqa: FBT003
+        return self._starts.run(who, address, run, patience=(policy or self._profile.single).patience)
 
     async def _start_one(self, start: Start) -> StartOutcome:
         make = partial(flow.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for)
@@ -603,21 +615,22 @@ class PasswordlessClient:
     ) -> Awaitable[TokenSet]:
         make = partial(flow.exchange, self._tenant, login, forwarded_for=forwarded_for)
         presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
-        return self._exchanges.run(presented, partial(self._present, make, login.who, policy), stay=stay)
+        return self._exchanges.run(presented, partial(self._present, make, presented, policy), stay=stay)
 
     async def _present(
         self,
         make: Callable[[], Flow[TokenSet]],
-        who: Email | Phone | AuthSession,
+        presented: Presented,
         policy: Policy,
         flight: Flight[TokenSet],
     ) -> TokenSet:
+        run = partial(self._run, make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight)
         try:
-            tokens = await self._run(make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight)
+            tokens = await self._shared.present(presented.who, presented.code, run, flight)
         except (CodeExpired, TooManyAttempts):
-            self._starts.over(who)
+            self._starts.over(presented.who)
             raise
-        self._starts.over(who)
+        self._starts.over(presented.who)
         return tokens
 
     async def _exchange_one(self, login: Login) -> Outcome:
@@ -638,6 +651,9 @@ class PasswordlessClient:
         self, who: Email | Phone | AuthSession | None, result: TokenSet | PasswordlessError
     ) -> None:
         await self._orphans.take(Operation.MFA, result, who=who)
+
+    def _tell(self, event: Event) -> None:
+        self._dispatcher.tell(event)
 
     def __repr__(self) -> str:
         application = self._tenant.application

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from passwordless_async.events import Event, OnEvent
     from passwordless_async.flow import Flow, Tenant
     from passwordless_async.profile import Policy, Profile
-    from passwordless_async.quota import Flight
+    from passwordless_async.quota import Flight, Line
+    from passwordless_async.shared import SharedNonces
     from passwordless_async.transport import Transport
     from passwordless_async.wire import HttpRequest, HttpResponse
 
@@ -108,9 +109,20 @@ class Dispatcher:
         transport: What sends.
         profile: How to behave under load and in trouble.
         on_event: Is told what happens.
+        nonces: The tenant's nonces as far as other processes know them; None: there are none.
+        line: The line of other processes that share the quota; None: there are none.
     """
 
-    def __init__(self, tenant: Tenant, transport: Transport, profile: Profile, on_event: OnEvent | None) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        transport: Transport,
+        profile: Profile,
+        on_event: OnEvent | None,
+        *,
+        nonces: SharedNonces | None = None,
+        line: Line | None = None,
+    ) -> None:
         self._tenant = tenant
         self._transport = transport
         self._profile = profile
@@ -118,9 +130,10 @@ class Dispatcher:
         # No more than the pool has connections: a proof must not be signed and then wait for one.
         most = min(profile.max_in_flight, transport.limit)
         limit = AdaptiveLimit(most) if profile.adaptive else FixedLimit(most)
-        self.gate = Gate(limit, per_second=profile.requests_per_second)
+        self.gate = Gate(limit, per_second=profile.requests_per_second, line=line)
         self._breaker = Breaker(profile)
-        self._cold = ColdStart()
+        self._nonces = nonces
+        self._cold = ColdStart(nonces)
         self._closing = False
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
 
@@ -218,6 +231,8 @@ class Dispatcher:
         resting = self._breaker.retry_after
         if resting is not None:
             raise CircuitOpen(retry_after=resting)
+        if call.proven and self._nonces is not None:
+            self._nonces.look()
         if not call.proven or self._cold.over:
             return await self._pass(flow, call, None)
         # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.

@@ -34,6 +34,7 @@
     │   └── OutcomeUnknown         it may have been processed; the code may be spent
     ├── QuotaExceeded              the local quota has no room in time; nothing was sent (retry_after)
     │   └── CoolingDown            the user was sent a code just now; another would kill it
+    ├── CodeSpent                  the code was presented before, or has no attempts left; nothing was sent
     └── StoreError                 tokens or keys could not be kept or found
         ├── StoreUnavailable       the store cannot be reached
         ├── InvalidSession         the session is unknown, has ended or was closed
@@ -431,6 +432,13 @@ class CoolingDown(QuotaExceeded):
 
     def __init__(self, *, retry_after: float) -> None:
         super().__init__("a code was asked for just now, and a new one would kill it", retry_after=retry_after)
+
+
+class CodeSpent(PasswordlessError):
+    """The code was presented before, by whatever machine, or has no attempts left; nothing was sent."""
+
+    code = "code_spent"
+    advice = "Ask for a new code."
 
 
 class StoreError(PasswordlessError):

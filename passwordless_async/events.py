@@ -116,5 +116,27 @@ class Orphaned:
     error: str | None
 
 
-Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned
+class Use(enum.StrEnum):
+    """What machines share a store for, beside sessions."""
+
+    CHALLENGES = enum.auto()
+    QUOTA = enum.auto()
+    NONCES = enum.auto()
+
+
+@attrs.frozen
+class StoreLost:
+    """The store cannot be reached: until it can, this process goes by what it knows itself."""
+
+    use: Use
+
+
+@attrs.frozen
+class StoreRegained:
+    """The store is back, and what is shared is shared again."""
+
+    use: Use
+
+
+Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | StoreLost | StoreRegained
 OnEvent: TypeAlias = "Callable[[Event], None]"

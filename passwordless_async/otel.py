@@ -36,6 +36,7 @@ Metric                               Kind      Unit          Attributes
 ``passwordless.nonce.challenges``    counter   {challenge}   ``passwordless.operation``
 ``passwordless.retries``             counter   {retry}       ``passwordless.operation``, ``error.type``
 ``passwordless.orphans``             counter   {orphan}      ``passwordless.operation``, ``error.type``
+``passwordless.stores.lost``         updown    {store}       ``passwordless.store.use``
 ==================================== ========= ============= =======================================================
 
 ``error.type`` is the ``code`` of a :class:`~passwordless_async.PasswordlessError`, or the status of an answer from 400
@@ -56,7 +57,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from yarl import URL
 
 from passwordless_async import _clock
-from passwordless_async.events import Challenged, Done, Orphaned, Paced, Retried, Sent
+from passwordless_async.events import Challenged, Done, Orphaned, Paced, Retried, Sent, StoreLost, StoreRegained
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import Histogram, Meter, MeterProvider
@@ -120,6 +121,9 @@ class OpenTelemetry:
         self._orphans = meter.create_counter(
             "passwordless.orphans", "{orphan}", "Operations that ended when nobody waited any more."
         )
+        self._lost = meter.create_up_down_counter(
+            "passwordless.stores.lost", "{store}", "Clients that cannot reach their store for a use of it."
+        )
         self._last: ContextVar[_Last | None] = ContextVar("last", default=None)
 
     def __call__(self, event: Event) -> None:
@@ -140,6 +144,8 @@ class OpenTelemetry:
                 self._transmissions.record(event.transmissions, attributes)
             case Orphaned():
                 self._orphans.add(1, _attributes(event.operation, event.error))
+            case StoreLost() | StoreRegained():
+                self._lost.add(1 if isinstance(event, StoreLost) else -1, {"passwordless.store.use": event.use.value})
             case _:
                 assert_never(event)
 

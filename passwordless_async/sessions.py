@@ -107,6 +107,7 @@ class Sessions:
         revoke: Callable[[TokenSet], Awaitable[None]],
     ) -> None:
         self._bound_to = {"typ": _TYPE, "iss": issuer, "client_id": client_id}
+        self._names = f"{issuer} {client_id}"
         self._store = store
         self._keys = store.keys
         self._lifetimes = lifetimes
@@ -128,7 +129,7 @@ class Sessions:
             UsageError: The tokens have no ID token, and no user is given.
         """
         user = _user_of(tokens, user)
-        pseudonym = self._keys.pseudonym(user)
+        pseudonym = self._pseudonym(user)
         shard = self._keys.shard(pseudonym)
         identifier = Secret(secrets.token_urlsafe(32) + shard)
         place = Place(shard, _hash(identifier), pseudonym)
@@ -187,9 +188,13 @@ class Sessions:
         return tuple(place.session for place in await self._places(user))
 
     async def _places(self, user: str) -> list[Place]:
-        pseudonym = self._keys.pseudonym(_check.bounded("user", user, at_most=_check.MAX_AUDIENCE))
+        pseudonym = self._pseudonym(_check.bounded("user", user, at_most=_check.MAX_AUDIENCE))
         shard = self._keys.shard(pseudonym)
         return [Place(shard, session, pseudonym) for session in await self._store.sessions_of(shard, pseudonym)]
+
+    def _pseudonym(self, user: str) -> str:
+        # Of one application at one tenant: another one's user of the same name is another user.
+        return self._keys.pseudonym(f"session {self._names} {user}")
 
     async def _found(self, identifier: Secret) -> _Found:
         if not _IDENTIFIER < len(identifier) <= 2 * _IDENTIFIER or not identifier.isascii():
@@ -204,7 +209,7 @@ class Sessions:
             raise BrokenSeal("form")
         tokens, more = content
         place = Place(shard, session, opened.bound_to.get("usr", ""))
-        if tokens.key.thumbprint != opened.bound_to.get("jkt") or self._keys.pseudonym(more["user"]) != place.user:
+        if tokens.key.thumbprint != opened.bound_to.get("jkt") or self._pseudonym(more["user"]) != place.user:
             raise BrokenSeal("place")
         if more["opened_at"] + self._lifetimes.absolute <= _clock.now():
             await self._store.close(place)

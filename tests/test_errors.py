@@ -18,6 +18,7 @@ from passwordless_async.errors import (
     BrokenSeal,
     CircuitOpen,
     CodeExpired,
+    CodeSpent,
     CoolingDown,
     InvalidCallback,
     InvalidClient,
@@ -222,6 +223,7 @@ TABLE = [
         True,
         "Let the user type the code that was sent; offer another after retry_after seconds.",
     ),
+    (CodeSpent("m"), "m", "code_spent", False, "Ask for a new code."),
     (
         CircuitOpen(retry_after=0.5),
         "nothing was sent: the server has failed several times in a row",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -52,8 +53,14 @@ class NonceCache:
     _size: int = attrs.field(default=256, validator=lambda _self, _field, value: _check.positive("size", value))
     _per_key: bool = attrs.field(default=False, kw_only=True)
     _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
+    _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: OrderedDict[tuple[str, str | None], tuple[int, str]] = attrs.field(factory=OrderedDict, init=False)
     _sent: int = attrs.field(default=0, init=False)
+
+    @property
+    def per_key(self) -> bool:
+        """Whether a nonce serves the key alone that it was given to."""
+        return self._per_key
 
     def get(self, origin: str, key: DPoPKey | None = None) -> str | None:
         """Return the nonce for the next request to an origin (``scheme://host:port``) by a key, or None."""
@@ -79,6 +86,11 @@ class NonceCache:
             raise UsageError("nonce", "must be visible ASCII characters without quote and backslash")
         self._keep((origin, thumbprint if self._per_key else None), self.ticket(), nonce)
 
+    def listen(self, on_learned: Callable[[str, str, str | None], None]) -> Callable[[], None]:
+        """Have one more function called as ``on_learned`` is; returns what ends that."""
+        self._listeners.append(on_learned)
+        return partial(self._listeners.remove, on_learned)
+
     def ticket(self) -> int:
         """Return the place of a request in the order of sending; draw it when the request leaves."""
         self._sent += 1
@@ -103,6 +115,8 @@ class NonceCache:
         return nonce
 
     def _tell(self, place: tuple[str, str | None], nonce: str) -> None:
+        for listener in self._listeners:
+            listener(place[0], nonce, place[1])
         if self._on_learned is None:
             return
         try:

@@ -4,6 +4,7 @@ from passwordless_async.quota.breaker import Breaker
 from passwordless_async.quota.cold_start import ColdStart
 from passwordless_async.quota.gate import Gate, Priority
 from passwordless_async.quota.limit import AdaptiveLimit, FixedLimit
+from passwordless_async.quota.places import Line
 from passwordless_async.quota.single_flight import Flight, SingleFlight
 from passwordless_async.quota.starts import StartRules
 
@@ -14,6 +15,7 @@ __all__ = [
     "FixedLimit",
     "Flight",
     "Gate",
+    "Line",
     "Priority",
     "SingleFlight",
     "StartRules",

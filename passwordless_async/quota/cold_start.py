@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from passwordless_async.errors import QuotaExceeded, UsageError
 
@@ -18,15 +18,29 @@ _SLOW = 1.0  # seconds; whoever fails later than that is not waited for again
 _PATIENCE = 3.0  # seconds that anybody waits for the one in front; then a challenge each costs less
 
 
+class Elsewhere(Protocol):
+    """What other processes know of the same origin."""
+
+    async def fetched(self) -> bool:
+        """Wait until another process has a nonce, or it is this one's turn to fetch one; tells which it is."""
+
+    def answered(self) -> None:
+        """Say that the origin has answered this process."""
+
+
 class ColdStart:
     """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
 
     The others wait until the one in front is answered, be it by a challenge. Where it fails the next one goes ahead; a
     few in a row, or one that takes long, and all go: one after the other they would turn an outage into a queue, and a
     long answer holds up nobody.
+
+    Args:
+        elsewhere: Other processes, one of which goes ahead of all; None: there are none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, elsewhere: Elsewhere | None = None) -> None:
+        self._elsewhere = elsewhere
         self._front: asyncio.Future[None] | None = None
         self._over = False
         self._failures = 0
@@ -54,6 +68,8 @@ class ColdStart:
         began = asyncio.get_running_loop().time()
         asked = True
         try:
+            if self._elsewhere is not None and await self._elsewhere.fetched():
+                self._go_all()
             yield self._answered
         except (UsageError, QuotaExceeded):
             # Nothing was sent, and that is no news of the server.
@@ -67,9 +83,14 @@ class ColdStart:
 
     def _answered(self, status: int) -> None:
         # A failure of the server, or one of its gateways, says nothing about its nonces.
-        if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS:
-            self._over = True
-            self._let_go()
+        if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS and not self._over:
+            self._go_all()
+            if self._elsewhere is not None:
+                self._elsewhere.answered()
+
+    def _go_all(self) -> None:
+        self._over = True
+        self._let_go()
 
     def _let_go(self) -> None:
         if self._front is not None:

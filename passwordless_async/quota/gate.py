@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async.errors import NotSent, QuotaExceeded
 from passwordless_async.quota.pace import Pace
+from passwordless_async.quota.places import Places
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
     from passwordless_async.quota.limit import FixedLimit
+    from passwordless_async.quota.places import Line
 
 _TIDY = 64  # who wait; fewer are not worth the clearing
 _Waiting: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"
@@ -39,10 +41,14 @@ class Gate:
     Args:
         limit: How many may be in flight.
         per_second: The tenant's quota; None: not known.
+        line: The line of other processes that share the quota; None: there are none.
     """
 
-    def __init__(self, limit: FixedLimit, *, per_second: float | None) -> None:
+    def __init__(self, limit: FixedLimit, *, per_second: float | None, line: Line | None = None) -> None:
         self.limit = limit
+        self._places: Places | None = None
+        if line is not None and per_second is not None:
+            self._places = Places(line, per_second, self._wanted, self._let_go)
         self._pace = Pace(per_second)
         self._starts_resume = 0.0
         self._in_flight = 0
@@ -74,7 +80,7 @@ class Gate:
         """
         now = asyncio.get_running_loop().time()
         if not self._waiting and self._in_flight < self.limit.value and self._delay(priority, now) <= 0:
-            self._pace.went(now)
+            self._goes(now)
             self._in_flight += 1
             return 0.0
         return await self._wait(priority, patience)
@@ -86,17 +92,26 @@ class Gate:
     async def _wait(self, priority: Priority, patience: float) -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if (left := self._delay(priority, began)) > patience:
+        if patience < (left := self._delay(priority, began)) < math.inf:
             raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=left)
         if await self._turn(priority, patience):
             return loop.time() - began
         if self._closing:
             raise NotSent("nothing was sent: the client was closed")
-        later = max(self._delay(priority, loop.time()), 0.0) or None
-        raise QuotaExceeded("there was no room in the quota in time: nothing was sent", retry_after=later)
+        later = max(self._delay(priority, loop.time()), 0.0)
+        raise QuotaExceeded(
+            "there was no room in the quota in time: nothing was sent",
+            retry_after=later if 0 < later < math.inf else None,
+        )
+
+    def _wanted(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting) - self._gone
 
     def _delay(self, priority: Priority, now: float) -> float:
         delay = self._pace.delay(now)
+        if self._places is not None:
+            delay = max(delay, self._places.delay(now))
         return max(delay, self._starts_resume - now) if priority is Priority.START else delay
 
     def refund(self) -> None:
@@ -105,7 +120,12 @@ class Gate:
 
     def charge(self) -> None:
         """Count a request that goes without asking."""
-        self._pace.went(asyncio.get_running_loop().time())
+        self._goes(asyncio.get_running_loop().time())
+
+    def _goes(self, now: float) -> None:
+        self._pace.went(now)
+        if self._places is not None:
+            self._places.went()
 
     def leave(self) -> None:
         """Say that the answer has come, or will not."""
@@ -122,6 +142,8 @@ class Gate:
     def refused(self, retry_after: float | None, said: Allowance | None) -> None:
         """Take note of a 429: nobody goes before the time that it names."""
         self.limit.overloaded()
+        if self._places is not None and retry_after is not None:
+            self._places.hold(retry_after)
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
 
     def pause_starts(self, seconds: float) -> None:
@@ -170,9 +192,10 @@ class Gate:
                     return
                 now = asyncio.get_running_loop().time()
                 if (delay := self._delay(priority, now)) > 0:
-                    self._come_back(now + delay)
+                    if delay < math.inf:
+                        self._come_back(now + delay)
                     return
-                self._pace.went(now)
+                self._goes(now)
                 self._in_flight += priority != Priority.AGAIN
                 turn.set_result(True)
             heapq.heappop(self._waiting)
@@ -207,6 +230,8 @@ class Gate:
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+        if self._places is not None:
+            self._places.aclose()
 
 
 def _expire(turn: asyncio.Future[bool]) -> None:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
 
-_SHARE = 0.97  # of the quota that is used: the rest is for jitter between here and the server
-_CATCH_UP = 0.03  # seconds of a delay that are made up for: what the share leaves of each second, so that it holds
+SHARE = 0.97  # of the quota that is used: the rest is for jitter between here and the server
+CATCH_UP = 0.03  # seconds of a delay that are made up for: what the share leaves of each second, so that it holds
 _FEWER = 0.7  # of the rate that led to a 429
 _SHORT_WINDOW = 2.0  # seconds; of a shorter one the headers, in whole seconds, tell no more than the rate
 _FIRST_PAUSE = 1.0  # seconds after a 429 that does not say how long; doubled with each one that follows
-_LONGEST_PAUSE = 60.0  # seconds that all stop for one 429; what asks for more is about one caller, not about all
+LONGEST_PAUSE = 60.0  # seconds that all stop for one 429; what asks for more is about one caller, not about all
 _JITTER = 0.25  # of a pause that is added to it at random, so that many processes do not come back together
 _MOST_JITTER = 1.0  # seconds
 _SOON = 10.0  # seconds after a 429 in which another one says that the quota that was set is too high
@@ -36,7 +36,7 @@ class Pace:
     """
 
     def __init__(self, per_second: float | None) -> None:
-        self._quota = None if per_second is None else per_second * _SHARE
+        self._quota = None if per_second is None else per_second * SHARE
         self._next = self._before = 0.0
         self._resumes = 0.0
         self._refusals = 0
@@ -56,7 +56,7 @@ class Pace:
         """Count a request that goes now."""
         interval = self._interval(now)
         self._before = self._next
-        self._next = max(self._next, now - _CATCH_UP) + interval
+        self._next = max(self._next, now - CATCH_UP) + interval
         second, count, before = self._counts
         if int(now) != second:
             before = count if int(now) == second + 1 else 0
@@ -89,11 +89,11 @@ class Pace:
         if now < self._resumes:
             # Sent before the one that stopped us was answered: it says nothing new, unless it names a later time.
             if retry_after is not None:
-                self._resumes = max(self._resumes, now + min(retry_after, _LONGEST_PAUSE))
+                self._resumes = max(self._resumes, now + min(retry_after, LONGEST_PAUSE))
             return
         self._refusals += 1
         pause = _FIRST_PAUSE * 2 ** min(self._refusals - 1, 6) if retry_after is None else retry_after
-        pause = min(pause, _LONGEST_PAUSE)
+        pause = min(pause, LONGEST_PAUSE)
         self._resumes = now + pause + random.uniform(0, min(pause * _JITTER, _MOST_JITTER))  # noqa: S311 - no secret
         once, self._refused_at = now > self._refused_at + _SOON, now
         if self._quota is not None and once:
@@ -102,7 +102,7 @@ class Pace:
         _, count, before = self._counts
         self._learned = max(max(count, before) * _FEWER, 1.0)
         if said is not None and said.reset <= _SHORT_WINDOW:
-            self._learned = max(said.limit * _SHARE / max(said.reset, 1.0), 1.0)
+            self._learned = max(said.limit * SHARE / max(said.reset, 1.0), 1.0)
 
     def _interval(self, now: float) -> float:
         rates = [rate for rate in (self._quota, self._learned) if rate is not None]

@@ -2,6 +2,24 @@
 
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory import MemoryStore
-from passwordless_async.stores.protocols import Begin, Place, SessionStore
+from passwordless_async.stores.protocols import (
+    Begin,
+    ChallengeStore,
+    NonceStore,
+    Place,
+    QuotaStore,
+    SessionStore,
+    Store,
+)
 
-__all__ = ["Begin", "KeyRing", "MemoryStore", "Place", "SessionStore"]
+__all__ = [
+    "Begin",
+    "ChallengeStore",
+    "KeyRing",
+    "MemoryStore",
+    "NonceStore",
+    "Place",
+    "QuotaStore",
+    "SessionStore",
+    "Store",
+]

@@ -94,3 +94,119 @@ class SessionStore(Protocol):
         Returns:
             Whether it counts: False where its time was over and another one was let in, or the session was closed.
         """
+
+
+class ChallengeStore(Protocol):
+    """Keeps what is known of the codes that users were sent; each call is one round trip at the most, and one step.
+
+    Users and codes are pseudonyms: of a code as of a user, no name tells what it is of.
+    """
+
+    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
+        """Ask for leave to send a user a code; what was known of the code before is forgotten then.
+
+        Args:
+            user: The user.
+            token: Names whoever asks, to end it by.
+            seconds: For how long nobody else has it; 0: not at all.
+            remember: For how many seconds to know that there is a code.
+
+        Returns:
+            0.0 where it may be sent, else the seconds until it may.
+        """
+
+    async def end_start(self, user: str, *, token: str, seconds: float) -> None:
+        """Say for how many seconds from now the user is sent no other code.
+
+        Args:
+            user: The user.
+            token: Who began the start; what another one began is left alone.
+            seconds: For how long; 0: they may have another one at once.
+        """
+
+    async def begin_start_for(self, address: str, *, token: str, at_most: int | None, window: float) -> float:
+        """Ask for leave to have a code sent on behalf of an address, and count it.
+
+        Args:
+            address: The address.
+            token: Names whoever asks, to take it back by.
+            at_most: How many there may be in a window; None: any number.
+            window: Seconds.
+
+        Returns:
+            0.0 where there is room, else the seconds until there is.
+        """
+
+    async def end_start_for(self, address: str, *, token: str | None, barred: float) -> None:
+        """Take back what was counted for an address, or bar it.
+
+        Args:
+            address: The address.
+            token: What was counted; None: it stays counted.
+            barred: Seconds for which no code is sent on its behalf.
+        """
+
+    async def present(
+        self, user: str, code: str, *, token: str, at_most: int, different: int, remember: float
+    ) -> int | None:
+        """Ask for leave to present a code, and count it as an attempt.
+
+        Args:
+            user: The user.
+            code: The code.
+            token: Names whoever asks.
+            at_most: How many attempts there are at a code that :meth:`begin_start` made room for.
+            different: How many different codes of a user are remembered; there is no leave for more.
+            remember: For how many seconds to remember it.
+
+        Returns:
+            How many attempts were made, this one included; 0 where there are no more; None where this code was
+            presented before.
+        """
+
+    async def withdraw(self, user: str, code: str, *, token: str) -> None:
+        """Say that a code was not presented after all."""
+
+    async def succeed(self, user: str) -> None:
+        """Say that a code was the right one, or is dead: its attempts do not count, and there may be another code."""
+
+
+class QuotaStore(Protocol):
+    """Shares a tenant's quota among processes; each call is one round trip at the most, and one step."""
+
+    async def take(self, quota: str, *, requests: int, interval: float) -> float:
+        """Take the next places in the line of all requests, and return the seconds until the first of them.
+
+        Args:
+            quota: Which one.
+            requests: How many places.
+            interval: Seconds from one to the next.
+        """
+
+    async def hold(self, quota: str, seconds: float) -> None:
+        """Let nobody have a place for so many seconds."""
+
+
+class NonceStore(Protocol):
+    """Shares a server's nonces among processes; each call is one round trip at the most, and one step."""
+
+    async def nonce(self, origin: str) -> str | None:
+        """Return the newest nonce of an origin, empty where it demands none; None: nobody knows."""
+
+    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+        """Return the newest nonce, or ask to be the one who fetches it.
+
+        Args:
+            origin: The origin.
+            seconds: For how long nobody else is.
+
+        Returns:
+            The nonce as :meth:`nonce`, or True: it is the caller's turn, or False: another one's.
+        """
+
+    async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
+        """Keep a nonce for so many seconds, empty where none is demanded; whoever waits for it need not any more."""
+
+
+class Store(SessionStore, ChallengeStore, QuotaStore, NonceStore, Protocol):
+    """All that the processes of an application share."""

@@ -1,16 +1,14 @@
-"""The embedded store: in this process, for this process."""
+"""Sessions in this process: sealed texts, a user's list of them, and who refreshes one."""
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _check, _clock
+from passwordless_async import _clock
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.protocols import Begin
 
 if TYPE_CHECKING:
@@ -27,20 +25,15 @@ class _Kept:
     held_until: float = 0.0
 
 
-class MemoryStore:
-    """Keeps what is shared in memory; lives as long as the process, and forgets with it.
+class MemorySessions:
+    """See :class:`SessionStore <passwordless_async.stores.SessionStore>`.
 
     Args:
-        keys: What values are sealed with; a ring of this store's own unless given.
-        max_sessions: How many sessions are kept; when there are more, and none has ended, another one is refused.
-
-    Raises:
-        UsageError: ``max_sessions`` is not a whole number of one or more.
+        at_most: How many sessions are kept.
     """
 
-    def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
-        self.keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
-        self._max_sessions = _check.positive("max_sessions", max_sessions)
+    def __init__(self, at_most: int) -> None:
+        self._max_sessions = at_most
         self._sessions: OrderedDict[str, _Kept] = OrderedDict()
         self._users: dict[str, set[str]] = {}
 
@@ -84,6 +77,8 @@ class MemoryStore:
         kept, now = self._alive(place.session), _clock.monotonic()
         if kept is None:
             return Begin.GONE
+        if kept.spends == spends and kept.holder == token:
+            return Begin.BEGUN
         if kept.spends == spends and kept.held_until > now:
             return Begin.BUSY
         if kept.spends == spends:
@@ -100,6 +95,8 @@ class MemoryStore:
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
         """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
         kept = self._alive(place.session)
+        if kept is not None and kept.sealed == sealed:
+            return True
         if kept is None or kept.holder != token:
             return False
         kept.holder, kept.spends = None, None
@@ -125,6 +122,3 @@ class MemoryStore:
     def _tidy(self) -> None:
         for session in list(self._sessions):
             self._alive(session)
-
-    def __repr__(self) -> str:
-        return f"<MemoryStore of {len(self._sessions)} sessions>"

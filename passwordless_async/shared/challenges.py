@@ -1,0 +1,226 @@
+"""Users' codes, shared: no machine kills a code that another has just asked for, and none presents what another did.
+
+The promises: a code is presented by one machine, once; its attempts are counted wherever they are made; a user who is
+being sent a code, or was just now, is sent no other; and what provably came to nothing is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async import _clock
+from passwordless_async.errors import (
+    CodeExpired,
+    CodeSpent,
+    CoolingDown,
+    InvalidClient,
+    InvalidDPoPProof,
+    NonceChallengeRepeated,
+    PasswordlessError,
+    QuotaExceeded,
+    RateLimited,
+    TooManyAttempts,
+    UnauthorizedClient,
+    UseDPoPNonce,
+    WrongCode,
+)
+from passwordless_async.events import Use
+from passwordless_async.identity import AuthSession
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from passwordless_async.auth0 import IpAddress
+    from passwordless_async.identity import Email, Phone
+    from passwordless_async.profile import Profile
+    from passwordless_async.quota import Flight
+    from passwordless_async.shared.reach import Reach
+    from passwordless_async.tokens import TokenSet
+
+_ATTEMPTS = 3  # that a code has at Auth0
+_DIFFERENT = 10  # codes of a user that are remembered: whoever tries more is guessing
+_REMEMBERED = 3600.0  # seconds; longer than codes live
+_HOUR = 3600.0  # seconds
+_HELD = 60.0  # seconds at the most that a start which has not ended keeps others back: its process may be gone
+_UNKNOWN = -1
+# The server refuses these before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
+_NOT_LOOKED_AT = (
+    RateLimited,
+    InvalidClient,
+    UnauthorizedClient,
+    InvalidDPoPProof,
+    UseDPoPNonce,
+    NonceChallengeRepeated,
+)
+
+
+@attrs.frozen
+class Ticket:
+    """A start that this process makes.
+
+    Attributes:
+        user: The user's pseudonym.
+        address: That of the address it is made for.
+        token: Names the start.
+        held: Seconds for which others are kept back while it is made.
+    """
+
+    user: str
+    address: str | None
+    token: str
+    held: float
+
+
+class SharedChallenges:
+    """The codes of an application's users; lives as long as its client.
+
+    Args:
+        reach: The store.
+        issuer: The tenant.
+        client_id: The application.
+        profile: How long a user cools down, and how many starts an address has.
+    """
+
+    def __init__(self, reach: Reach, issuer: str, client_id: str, profile: Profile) -> None:
+        self._reach = reach
+        self._store = reach.store
+        self._names = f"{issuer} {client_id}"
+        self._profile = profile
+
+    def ticket(self, who: Email | Phone, address: IpAddress | None, *, patience: float) -> Ticket:
+        """Return what a start goes by that may wait so many seconds for its turn."""
+        cool_down, longest = self._profile.cool_down, patience + self._profile.timeout
+        # One that has ended by then needs no second word: its cool-down counts from its beginning.
+        held = cool_down if longest <= cool_down or not cool_down else min(longest, _HELD) + cool_down
+        return Ticket(self._user(who), self._address(address), _clock.unique_id(), held)
+
+    async def begin(self, ticket: Ticket) -> None:
+        """Ask for leave to make a start.
+
+        Raises:
+            CoolingDown: The user was sent a code just now, by whatever machine, or is being sent one.
+            QuotaExceeded: The address has had its share of this hour.
+        """
+        user, address = await asyncio.gather(self._begin_for_user(ticket), self._begin_for_address(ticket))
+        if not user and not address:
+            return
+        await self.end(ticket, sent=False, counted=False)
+        if user:
+            raise CoolingDown(retry_after=user)
+        raise QuotaExceeded("no more codes may be asked for on behalf of this address for now", retry_after=address)
+
+    async def _begin_for_user(self, ticket: Ticket) -> float:
+        begin = partial(
+            self._store.begin_start, ticket.user, token=ticket.token, seconds=ticket.held, remember=_REMEMBERED
+        )
+        return await self._reach.ask(Use.CHALLENGES, begin, 0.0)
+
+    async def _begin_for_address(self, ticket: Ticket) -> float:
+        if ticket.address is None:
+            return 0.0
+        begin = partial(
+            self._store.begin_start_for,
+            ticket.address,
+            token=ticket.token,
+            at_most=self._profile.starts_per_hour,
+            window=_HOUR,
+        )
+        return await self._reach.ask(Use.CHALLENGES, begin, 0.0)
+
+    async def end(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
+        """Say how a start ended: whether a code was sent, or may have been, and whether the service counts it."""
+        cool_down = self._profile.cool_down if sent else 0.0
+        if ticket.held and cool_down != ticket.held:
+            end = partial(self._store.end_start, ticket.user, token=ticket.token, seconds=cool_down)
+            await self._reach.ask(Use.CHALLENGES, end, None)
+        if ticket.address is not None and not counted:
+            take_back = partial(self._store.end_start_for, ticket.address, token=ticket.token, barred=0.0)
+            await self._reach.ask(Use.CHALLENGES, take_back, None)
+
+    def end_soon(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
+        """See :meth:`end`; nobody waits for it."""
+        self._reach.soon(Use.CHALLENGES, partial(self.end, ticket, sent=sent, counted=counted))
+
+    def bar(self, address: IpAddress | None, seconds: float) -> None:
+        """Let no machine make a start on behalf of an address for so many seconds."""
+        name = self._address(address)
+        if name is not None:
+            bar = partial(self._store.end_start_for, name, token=None, barred=seconds)
+            self._reach.soon(Use.CHALLENGES, bar)
+
+    async def present(
+        self,
+        who: Email | Phone | AuthSession,
+        code: str,
+        exchange: Callable[[], Awaitable[TokenSet]],
+        flight: Flight[TokenSet],
+    ) -> TokenSet:
+        """Exchange a code that no machine has presented.
+
+        Args:
+            who: Whose it is.
+            code: The code.
+            exchange: Exchanges it.
+            flight: Knows whether it has left.
+
+        Raises:
+            CodeSpent: It was presented before, or has no attempts left; nothing was sent.
+            PasswordlessError: As the exchange.
+        """
+        user, token = self._user(who), _clock.unique_id()
+        name = self._code(user, who, code)
+        withdraw = partial(self._store.withdraw, user, name, token=token)
+        try:
+            made = await self._made(user, name, token)
+            tokens = await exchange()
+        except asyncio.CancelledError:
+            if not flight.ever_left:
+                self._reach.soon(Use.CHALLENGES, withdraw)
+            raise
+        except CodeSpent:
+            raise
+        except PasswordlessError as error:
+            if not flight.ever_left or isinstance(error, _NOT_LOOKED_AT):
+                await self._reach.ask(Use.CHALLENGES, withdraw, None)
+            if isinstance(error, WrongCode) and made != _UNKNOWN:
+                error.attempts_left = max(_ATTEMPTS - made, 0)
+            if isinstance(error, CodeExpired | TooManyAttempts):
+                self._succeed(user)
+            raise
+        self._succeed(user)
+        return tokens
+
+    async def _made(self, user: str, code: str, token: str) -> int:
+        present = partial(
+            self._store.present,
+            user,
+            code,
+            token=token,
+            at_most=_ATTEMPTS,
+            different=_DIFFERENT,
+            remember=_REMEMBERED,
+        )
+        made = await self._reach.ask(Use.CHALLENGES, present, _UNKNOWN)
+        if made is None:
+            raise CodeSpent("the code was presented before, and is not presented again")
+        if made == 0:
+            raise CodeSpent("the code has no attempts left")
+        return made
+
+    def _succeed(self, user: str) -> None:
+        self._reach.soon(Use.CHALLENGES, partial(self._store.succeed, user))
+
+    def _user(self, who: Email | Phone | AuthSession) -> str:
+        who = who.who if isinstance(who, AuthSession) else who
+        return self._reach.keys.pseudonym(f"user {self._names} {who.realm} {who.username}")
+
+    def _code(self, user: str, who: Email | Phone | AuthSession, code: str) -> str:
+        session = who.auth_session if isinstance(who, AuthSession) else ""
+        return self._reach.keys.pseudonym(f"code {user} {session} {code}")
+
+    def _address(self, address: IpAddress | None) -> str | None:
+        return None if address is None else self._reach.keys.pseudonym(f"address {self._names} {address}")

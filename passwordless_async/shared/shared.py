@@ -1,0 +1,76 @@
+"""All that one client shares with others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.shared.challenges import SharedChallenges
+from passwordless_async.shared.nonces import SharedNonces
+from passwordless_async.shared.quota import SharedQuota
+from passwordless_async.shared.reach import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Self
+
+    from passwordless_async.events import OnEvent
+    from passwordless_async.flow import Tenant
+    from passwordless_async.identity import AuthSession, Email, Phone
+    from passwordless_async.profile import Profile
+    from passwordless_async.quota import Flight
+    from passwordless_async.stores import Store
+    from passwordless_async.tokens import TokenSet
+
+
+@attrs.frozen(eq=False, repr=False)
+class Shared:
+    """What a client shares; nothing of it is there where it has no store.
+
+    Attributes:
+        reach: The store.
+        challenges: Users' codes.
+        nonces: The tenant's nonces; None as well where nonces are bound to keys, and so of use to nobody else.
+        quota: The tenant's quota.
+    """
+
+    reach: Reach | None = None
+    challenges: SharedChallenges | None = None
+    nonces: SharedNonces | None = None
+    quota: SharedQuota | None = None
+
+    @classmethod
+    def of(cls, store: Store | None, tenant: Tenant, profile: Profile, tell: OnEvent) -> Self:
+        """Return what an application at a tenant shares by a store."""
+        if store is None:
+            return cls()
+        reach = Reach(store, tell)
+        application = tenant.application
+        return cls(
+            reach,
+            SharedChallenges(reach, application.issuer, application.client_id, profile),
+            None if tenant.nonces.per_key else SharedNonces(reach, tenant.nonces, str(application.origin)),
+            SharedQuota(reach, application.issuer),
+        )
+
+    async def present(
+        self,
+        who: Email | Phone | AuthSession,
+        code: str,
+        exchange: Callable[[], Awaitable[TokenSet]],
+        flight: Flight[TokenSet],
+    ) -> TokenSet:
+        """See :meth:`SharedChallenges.present`; the nonce is looked after on the same way."""
+        if self.challenges is None:
+            return await exchange()
+        if self.nonces is not None:
+            self.nonces.look()
+        return await self.challenges.present(who, code, exchange, flight)
+
+    async def aclose(self, *, grace: float) -> None:
+        """Give what the store is being told so many seconds."""
+        if self.nonces is not None:
+            self.nonces.aclose()
+        if self.reach is not None:
+            await self.reach.aclose(grace=grace)

@@ -1,0 +1,78 @@
+"""What all that is kept on a server shares: its client, its names and its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis, RedisCluster
+
+from passwordless_async import _check
+from passwordless_async._secret import conceal
+from passwordless_async.errors import UsageError
+from passwordless_async.stores.redis.batches import Batches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+    from passwordless_async.stores.redis.batches import Script
+
+_SHARD = 8  # characters of a pseudonym that its keys are placed by
+
+
+class OnRedis:
+    """A part of a store; the arguments are those of :class:`RedisStore`."""
+
+    def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
+        redis = conceal(redis) if isinstance(redis, str) else redis
+        self._own = isinstance(redis, str)
+        self._redis: Any = _connected(redis) if isinstance(redis, str) else redis
+        if not isinstance(self._redis, Redis | RedisCluster):
+            raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
+        replicas = replicas if replicas == 0 else _check.positive("replicas", replicas)
+        if replicas and isinstance(self._redis, RedisCluster):
+            raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
+        self._prefix = _check.text("prefix", prefix, at_most=64)
+        self._batches = Batches(self._redis, timeout=_check.seconds("timeout", timeout), replicas=replicas)
+        self._ask = self._batches.ask
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's; closing twice does nothing."""
+        await self._batches.drain()
+        if self._own:
+            await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _run(self, script: Script, keys: Sequence[str], *arguments: str | float, durable: bool = False) -> Any:  # noqa: ANN401 - its answer
+        return await self._ask(len(keys), *keys, *arguments, script=script, durable=durable)
+
+    def _name(self, kind: str, pseudonym: str, shard: str | None = None) -> str:
+        # In braces is what a cluster places by: what is used together lies on one node.
+        return f"{self._prefix}:{{{shard or pseudonym[:_SHARD]}}}:{kind}:{pseudonym}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._prefix}>"
+
+
+def _connected(url: str) -> Redis:
+    try:
+        # A command that is repeated might be done twice: what failed is the caller's to repeat.
+        return Redis.from_url(url, retry=None, retry_on_error=[])
+    except ValueError:
+        problem = "must be redis://, rediss:// or unix://"
+    raise UsageError("redis", problem)
+
+
+def milliseconds(seconds: float) -> int:
+    """Return a time as the server counts it; none is nothing at all, which it does not know."""
+    return max(1, int(seconds * 1000))
+
+
+def text(value: str | bytes) -> str:
+    """Return an answer as text, whatever the client was told to make of it."""
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,42 @@
+"""Proofs that were used, on a server: what one machine has accepted all others refuse."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from passwordless_async._secret import always_printable
+from passwordless_async.stores.redis.connection import OnRedis
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis, RedisCluster
+
+
+@always_printable
+class RedisReplayStore(OnRedis):
+    """Remembers used proofs for all machines that verify for one base URL (RFC 9449 §11.1).
+
+    Where the server cannot be reached nobody can tell a replay, so the request is refused.
+
+    Args:
+        redis: As for :class:`RedisStore`.
+        prefix: What all names in the store begin with.
+        timeout: Seconds for one call, after which the store counts as unavailable.
+        replicas: As for :class:`RedisStore`: without them a proof may pass again after a fail-over.
+
+    Raises:
+        UsageError: An argument is not of its form.
+    """
+
+    def __init__(
+        self, redis: str | Redis | RedisCluster, *, prefix: str = "pa", timeout: float = 1.0, replicas: int = 0
+    ) -> None:
+        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
+
+    async def add(self, key: str, expires_at: float) -> bool:
+        """See :meth:`ReplayStore.add <passwordless_async.ReplayStore.add>`."""
+        # Hashed: of one length, whatever the client put into jti.
+        name = f"{self._prefix}:r:{hashlib.sha256(key.encode()).hexdigest()[:43]}"
+        # A second more than asked for: the server's clock need not be ours.
+        until = int((expires_at + 1) * 1000)
+        return bool(await self._ask("SET", name, b"", "NX", "PXAT", until, durable=True))

@@ -1,0 +1,109 @@
+"""Sessions on a server: sealed texts, a user's list of them, and who refreshes one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async.stores.protocols import Begin
+from passwordless_async.stores.redis.batches import Script
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
+
+if TYPE_CHECKING:
+    from passwordless_async.stores.protocols import Place
+
+_OPEN = Script("""
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+""")
+_RESEAL = Script("""
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+return 1
+""")
+_CLOSE = Script("""
+redis.call('DEL', KEYS[2], KEYS[3])
+redis.call('SREM', KEYS[4], ARGV[1])
+return redis.call('DEL', KEYS[1])
+""")
+# The lock tells that somebody is at it, and ends by itself. The mark tells which refresh token they were to spend, and
+# stays: whoever finds it without a lock does not know whether that was spent. Whoever asks twice, because the answer
+# was lost, is told the same.
+_BEGIN = Script("""
+local left = redis.call('PTTL', KEYS[1])
+if left == -2 then return 'gone' end
+local mark = redis.call('GET', KEYS[3])
+if mark == ARGV[1] .. ':' .. ARGV[2] then return 'begun' end
+if mark and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
+  if redis.call('EXISTS', KEYS[2]) == 1 then return 'busy' end
+  return 'doubtful'
+end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', left)
+return 'begun'
+""")
+_LEAVE = Script("""
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+""")
+_END = Script("""
+local now = redis.call('GET', KEYS[1])
+if not now then return 0 end
+if now == ARGV[2] then return 1 end
+local mark = redis.call('GET', KEYS[3])
+if not mark or string.sub(mark, -#ARGV[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[2], KEYS[3])
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+return 1
+""")
+
+
+class RedisSessions(OnRedis):
+    """See :class:`SessionStore <passwordless_async.stores.SessionStore>`."""
+
+    async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
+        """See :meth:`SessionStore.open <passwordless_async.stores.SessionStore.open>`."""
+        keys = [self._session(place.shard, place.session), self._user(place.shard, place.user)]
+        times = milliseconds(seconds), milliseconds(user_seconds)
+        await self._run(_OPEN, keys, sealed, times[0], place.session, times[1], durable=True)
+
+    async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
+        """See :meth:`SessionStore.read <passwordless_async.stores.SessionStore.read>`."""
+        sealed = await self._ask("GETEX", self._session(shard, session), "PX", milliseconds(seconds))
+        return None if sealed is None else text(sealed)
+
+    async def reseal(self, place: Place, before: str, sealed: str) -> bool:
+        """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
+        return bool(await self._run(_RESEAL, self._keys_of(place)[:1], before, sealed, durable=True))
+
+    async def close(self, place: Place) -> bool:
+        """See :meth:`SessionStore.close <passwordless_async.stores.SessionStore.close>`."""
+        keys = [*self._keys_of(place), self._user(place.shard, place.user)]
+        return bool(await self._run(_CLOSE, keys, place.session, durable=True))
+
+    async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:
+        """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
+        return tuple(sorted(map(text, await self._ask("SMEMBERS", self._user(shard, user)))))
+
+    async def begin_refresh(self, place: Place, *, spends: str, token: str, seconds: float) -> Begin:
+        """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
+        arguments = spends, token, milliseconds(seconds)
+        return Begin(text(await self._run(_BEGIN, self._keys_of(place), *arguments, durable=True)))
+
+    async def leave_refresh(self, place: Place, *, token: str) -> None:
+        """See :meth:`SessionStore.leave_refresh <passwordless_async.stores.SessionStore.leave_refresh>`."""
+        await self._run(_LEAVE, self._keys_of(place)[1:2], token)
+
+    async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
+        """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
+        arguments = token, sealed or "", milliseconds(seconds)
+        return bool(await self._run(_END, self._keys_of(place), *arguments, durable=True))
+
+    def _keys_of(self, place: Place) -> list[str]:
+        session = self._session(place.shard, place.session)
+        return [session, f"{session}:l", f"{session}:m"]
+
+    def _session(self, shard: str, session: str) -> str:
+        return self._name("s", session, shard)
+
+    def _user(self, shard: str, user: str) -> str:
+        return self._name("u", user, shard)
