@@ -33,7 +33,7 @@ from passwordless_async.events import Challenged, Done, Event, Operation, Orphan
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 START, TOKEN = "/passwordless/start", "/oauth/token"
@@ -73,11 +73,15 @@ def arrived(tenant: LocalTenant, path: str) -> int:
     return sum(request.path == path for request in tenant.requests)
 
 
-def held_back(tenant: LocalTenant, path: str = TOKEN) -> asyncio.Event:
-    """Let the next request be processed, and its answer wait for the event."""
+async def kept_waiting(
+    tenant: LocalTenant, call: Coroutine[Any, Any, Any], path: str = TOKEN
+) -> tuple[asyncio.Task[Any], asyncio.Event]:
+    """Begin a call and let its request be processed; the answer waits for the event."""
     answer = asyncio.Event()
     tenant.faults.add(Fault.SLOW, path=path, until=answer, times=1)
-    return answer
+    task = asyncio.create_task(call)
+    await until(lambda: arrived(tenant, path))
+    return task, answer
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:
@@ -102,9 +106,8 @@ async def test_one_code_with_other_parameters_is_refused():
     """Whoever asks for something else with a code that is under way is told so; the first is not disturbed."""
     async with opened() as (tenant, client):
         await client.start(ADA)
-        code, answer = tenant.outbox.code_for(ADA), held_back(tenant)
-        first = asyncio.create_task(client.exchange(ADA, code, scope=SCOPE))
-        await until(lambda: arrived(tenant, TOKEN))
+        code = tenant.outbox.code_for(ADA)
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, code, scope=SCOPE))
         with pytest.raises(UsageError, match="otp: is being exchanged already"):
             await client.exchange(ADA, code, scope="openid")
         answer.set()
@@ -116,9 +119,7 @@ async def test_two_codes_of_one_user_go_one_after_the_other():
     """The second is sent when the first is answered; another user's does not wait."""
     async with opened() as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
-        answer = held_back(tenant)
-        first = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         second = asyncio.create_task(client.exchange(ADA, "wrong"))
         await client.exchange(BOB, tenant.outbox.code_for(BOB))
         assert 2 == arrived(tenant, TOKEN)
@@ -132,9 +133,7 @@ async def test_a_cancelled_second_code_does_not_let_a_third_overtake():
     """Whoever comes after one that was cancelled in the queue still waits for the one in front."""
     async with opened() as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
-        first = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         second = asyncio.create_task(client.exchange(ADA, "second"))
         for _ in range(5):
             await asyncio.sleep(0)
@@ -205,9 +204,7 @@ async def test_a_start_that_never_left_cools_nothing():
     """Cancelled while it waited for its turn, or refused here, a start leaves the user and the address as they were."""
     home = ipaddress.ip_address("192.0.2.1")
     async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
-        answer = held_back(tenant, START)
-        first = asyncio.create_task(client.start(BOB))
-        await until(lambda: arrived(tenant, START))
+        first, answer = await kept_waiting(tenant, client.start(BOB), START)
         waiting = asyncio.create_task(client.start(ADA, forwarded_for=home))
         await asyncio.sleep(0)
         await cancelled(waiting)
@@ -246,10 +243,8 @@ async def test_an_exchange_that_has_left_goes_to_on_orphan():
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
         code = tenant.outbox.code_for(ADA)
-        exchanging = asyncio.create_task(client.exchange(ADA, code, scope=SCOPE))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, code, scope=SCOPE))
         await cancelled(exchanging)
         answer.set()
         await until(lambda: orphans)
@@ -262,9 +257,7 @@ async def test_without_on_orphan_the_tokens_are_revoked():
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
-        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE))
         await cancelled(exchanging)
         answer.set()
         await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
@@ -285,10 +278,8 @@ async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool):
 
     async with opened(on_orphan=broken_later if is_coroutine else broken) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
         code = tenant.outbox.code_for(ADA)
-        exchanging = asyncio.create_task(client.exchange(ADA, code, scope=SCOPE))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, code, scope=SCOPE))
         await cancelled(exchanging)
         answer.set()
         await until(lambda: arrived(tenant, "/oauth/revoke"))
@@ -300,9 +291,7 @@ async def test_what_waits_for_its_turn_is_not_sent():
     """Cancelled at the gate, an exchange leaves no trace: the code is as good as before."""
     async with opened(max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
-        answer = held_back(tenant)
-        first = asyncio.create_task(client.exchange(BOB, tenant.outbox.code_for(BOB)))
-        await until(lambda: arrived(tenant, TOKEN))
+        first, answer = await kept_waiting(tenant, client.exchange(BOB, tenant.outbox.code_for(BOB)))
         waiting = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
         await asyncio.sleep(0)
         await cancelled(waiting)
@@ -335,9 +324,7 @@ async def test_closing_finishes_what_has_left():
     """Within the grace period it ends, and its caller gets the tokens; nothing is abandoned."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
-        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         answer.set()
@@ -349,9 +336,7 @@ async def test_closing_reports_what_it_abandons():
     """What is not answered in time ends as an outcome that nobody knows; what had not left was not sent."""
     async with opened(grace=0.0, max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
-        answer = held_back(tenant)
-        left = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        left, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         waits = asyncio.create_task(client.exchange(BOB, tenant.outbox.code_for(BOB)))
         await asyncio.sleep(0)
         report = await client.aclose()
@@ -366,9 +351,7 @@ async def test_closing_reports_what_it_abandons():
 async def test_closing_waits_for_starts_and_takes_no_more():
     """What has left is given its time, be it a start; who comes after that is told that the client is closed."""
     async with opened(grace=20.0) as (tenant, client):
-        answer = held_back(tenant, START)
-        starting = asyncio.create_task(client.start(ADA))
-        await until(lambda: arrived(tenant, START))
+        starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         closing = asyncio.create_task(client.aclose())
         for _ in range(5):
             await asyncio.sleep(0)
@@ -382,9 +365,7 @@ async def test_closing_waits_for_starts_and_takes_no_more():
 async def test_closing_cuts_what_takes_too_long():
     """A start that is not answered in time is named, and its caller told that nobody knows."""
     async with opened(grace=0.01) as (tenant, client):
-        answer = held_back(tenant, START)
-        starting = asyncio.create_task(client.start(ADA))
-        await until(lambda: arrived(tenant, START))
+        starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         assert 1 == (await client.aclose()).others
         with pytest.raises(OutcomeUnknown, match="the client was closed"):
             await starting
@@ -410,9 +391,7 @@ async def test_closing_twice_is_one_closing():
     """Both wait for the same end, and have the same report; one that is cancelled does not hurry the other."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
-        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         first, second, impatient = [asyncio.create_task(client.aclose()) for _ in range(3)]
         await asyncio.sleep(0)
         await cancelled(impatient)
@@ -432,9 +411,7 @@ async def test_closing_waits_for_on_orphan():
 
     async with opened(grace=20.0, on_orphan=keep) as (tenant, client):
         await client.start(ADA)
-        answer = held_back(tenant)
-        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
-        await until(lambda: arrived(tenant, TOKEN))
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         await cancelled(exchanging)
         answer.set()
         await until(lambda: client._exchanges._flights._handovers)
@@ -594,10 +571,8 @@ async def test_a_cancelled_call_is_told_of():
     """Metrics see what callers cancelled."""
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):
-        answer = held_back(tenant, START)
         events.clear()
-        starting = asyncio.create_task(client.start(ADA))
-        await until(lambda: arrived(tenant, START))
+        starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         await cancelled(starting)
         answer.set()
         assert [("cancelled", 1)] == [(event.error, event.transmissions) for event in events if isinstance(event, Done)]
