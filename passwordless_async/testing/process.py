@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from passwordless_async.errors import TransportError
+from passwordless_async.testing.address import TenantAddress
 from passwordless_async.testing.pipe import ERRORS, MAX_LINE, READY, line
 from passwordless_async.testing.ready_clients import ReadyClient
 from passwordless_async.testing.settings import TenantSettings
@@ -26,7 +27,7 @@ _START = 30.0  # seconds until a child must listen; importing takes a tenth of o
 _STOP = 5.0  # seconds that a child is given to end before it is killed
 
 
-class TenantProcess:
+class TenantProcess(TenantAddress):
     """A :class:`~passwordless_async.testing.LocalTenant` in a child process (POSIX only).
 
     The child lives as long as the ``async with``; it also ends when this process dies, however it dies. It has a
@@ -43,38 +44,11 @@ class TenantProcess:
     """
 
     def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.settings = settings or TenantSettings()
+        super().__init__(settings or TenantSettings())
         self._wish = {"settings": self.settings.to_json(), "host": host, "port": port}
         self._process: Process | None = None
-        self._url: str | None = None
         self._calls = 0
         self._turn = asyncio.Lock()
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a trailing slash.
-
-        Raises:
-            RuntimeError: It does not listen yet.
-        """
-        if self._url is None:
-            raise RuntimeError("the tenant has no URL before it is entered with async with")
-        return self._url
-
-    @property
-    def issuer(self) -> str:
-        """The issuer: the URL with a trailing slash."""
-        return f"{self.url}/"
-
-    @property
-    def public_client_id(self) -> str:
-        """The application without a secret."""
-        return self.settings.public_client_id
-
-    @property
-    def confidential_client(self) -> tuple[str, str]:
-        """The application with a secret: ``client_id`` and ``client_secret``."""
-        return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
     @property
     def pid(self) -> int | None:

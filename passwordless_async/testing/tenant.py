@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from passwordless_async.testing.address import TenantAddress
 from passwordless_async.testing.application import TenantApplication
 from passwordless_async.testing.clock import TenantClock
 from passwordless_async.testing.faults import Faults
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
 
 
-class LocalTenant:
+class LocalTenant(TenantAddress):
     """An Auth0 tenant on this machine that verifies every proof.
 
     It runs in the caller's event loop. One tenant is used once: after it is closed, make another.
@@ -61,7 +62,7 @@ class LocalTenant:
         port: int = 0,
         ssl: SSLContext | None = None,
     ) -> None:
-        self.settings = settings or TenantSettings()
+        super().__init__(settings or TenantSettings())
         self.clock = TenantClock()
         self.clock.go_wrong(self.settings.clock_wrong_by)
         self.outbox = Outbox(self.settings.messages_kept)
@@ -73,36 +74,9 @@ class LocalTenant:
         self._host = host
         self._port = port
         self._ssl = ssl
-        self._url: str | None = None
         self._state: TenantState | None = None
         self._runner: web.AppRunner | None = None
         self._site: web.SockSite | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a trailing slash, for example ``http://127.0.0.1:49152``; https with TLS.
-
-        Raises:
-            RuntimeError: It does not listen yet.
-        """
-        if self._url is None:
-            raise RuntimeError("the tenant has no URL before it is entered with async with")
-        return self._url
-
-    @property
-    def issuer(self) -> str:
-        """The issuer: the URL with a trailing slash."""
-        return f"{self.url}/"
-
-    @property
-    def public_client_id(self) -> str:
-        """The application without a secret."""
-        return self.settings.public_client_id
-
-    @property
-    def confidential_client(self) -> tuple[str, str]:
-        """The application with a secret: ``client_id`` and ``client_secret``."""
-        return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
     @property
     def disagreements(self) -> tuple[str, ...]:
