@@ -26,7 +26,7 @@ from passwordless_async.client import PasswordlessClient
 from passwordless_async.renewals import Renewals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Coroutine
 
 
 def tokens(number: int = 0, *, lifetime: int | None = 3600, refresh: bool = True) -> TokenSet:
@@ -241,16 +241,22 @@ async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient):
         assert kept == ["refresh-1"]
 
 
+async def given_up(call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    """Begin a call, cancel it, and give what it began the turns to end."""
+    calling = asyncio.create_task(call)
+    await asyncio.sleep(0)
+    calling.cancel()
+    await asyncio.wait([calling])
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return calling
+
+
 async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, refreshes: Refreshes):
     """A refresh whose only caller is cancelled is finished, and handed to the callback."""
     async with api({"access-1"}) as (url, _):
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
-        calling = asyncio.create_task(session.current())
-        await asyncio.sleep(0)
-        calling.cancel()
-        await asyncio.wait([calling])
-        for _ in range(10):
-            await asyncio.sleep(0)
+        calling = await given_up(session.current())
     assert calling.cancelled()
     assert ["refresh-1"] == [str(kept.refresh_token) for kept in refreshes.kept]
 
@@ -260,12 +266,7 @@ async def test_a_session_whose_caller_gave_up_has_the_new_tokens(client: Passwor
     client._renewals._handovers._linger = 0.0
     async with api({"access-1"}) as (url, _):
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
-        calling = asyncio.create_task(session.current())
-        await asyncio.sleep(0)
-        calling.cancel()
-        await asyncio.wait([calling])
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await given_up(session.current())
         assert "access-1" == (await session.current()).access_token
     assert ["refresh-0"] == refreshes.spent
 
