@@ -13,6 +13,7 @@ from passwordless_async.cli.demo import demo
 from passwordless_async.cli.doctor import doctor
 from passwordless_async.cli.keys import keygen, proof
 from passwordless_async.cli.login import login
+from passwordless_async.cli.sessions import sessions
 from passwordless_async.cli.tenant import tenant
 
 
@@ -29,7 +30,7 @@ def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
 
 
-for command in (demo, tenant, login, doctor, keygen, proof):
+for command in (demo, tenant, login, doctor, keygen, proof, sessions):
     app.add_command(command)
 
 
