@@ -141,7 +141,10 @@ class PasswordlessClient:
             line=self._shared.quota,
         )
         self._run = self._dispatcher.run
-        rules = StartRules(cool_down=profile.cool_down, per_hour=profile.starts_per_hour)
+        alone = self._shared.challenges is None
+        rules = StartRules(
+            cool_down=profile.cool_down if alone else 0.0, per_hour=profile.starts_per_hour if alone else None
+        )
         self._starts = Starts(rules, about_one_caller=ABOUT_ONE_CALLER, challenges=self._shared.challenges)
         self._orphans = Orphans(on_orphan, self.revoke, self._dispatcher.tell)
         self._closing: asyncio.Task[ClosingReport] | None = None

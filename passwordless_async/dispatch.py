@@ -89,6 +89,7 @@ class _Call:
     waited: float = 0.0
     transmissions: int = 0
     paid: int = 0  # transmissions that the gate has let through
+    had_left: bool = False  # anything, before the present transmission
 
     @property
     def patience(self) -> float:
@@ -97,8 +98,14 @@ class _Call:
     def leaves(self, *, left: bool) -> None:
         """Note whether what is under way would be lost if the call were ended now."""
         if self.flight is not None:
+            self.had_left = self.flight.ever_left
             self.flight.left = left
             self.flight.ever_left |= left
+
+    def stayed(self) -> None:
+        """Take back that something has left."""
+        if self.flight is not None:
+            self.flight.left, self.flight.ever_left = False, self.had_left
 
 
 class Dispatcher:
@@ -316,12 +323,14 @@ class Dispatcher:
             self._heed(call, request, response, _clock.monotonic() - began, probing=probing)
             self._tell_sent(request, call, response.status, None, began)
             return response
-        self._miss(failure, probing=probing)
+        self._miss(call, failure, probing=probing)
         self._tell_sent(request, call, getattr(failure, "status", None), failure.code, began)
         raise failure
 
-    def _miss(self, failure: PasswordlessError, *, probing: bool) -> None:
+    def _miss(self, call: _Call, failure: PasswordlessError, *, probing: bool) -> None:
         """Learn from a failure whether the server is up; an answer that cannot be believed is one."""
+        if isinstance(failure, NotSent):
+            call.stayed()
         if isinstance(failure, TransportError) or getattr(failure, "status", 0) >= _SERVER_ERROR:
             self._breaker.failed(probed=probing)
             self.gate.failed()

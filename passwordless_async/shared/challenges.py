@@ -7,8 +7,9 @@ being sent a code, or was just now, is sent no other; and what provably came to 
 from __future__ import annotations
 
 import asyncio
+import enum
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 
@@ -20,6 +21,7 @@ from passwordless_async.errors import (
     InvalidClient,
     InvalidDPoPProof,
     NonceChallengeRepeated,
+    NotSent,
     PasswordlessError,
     QuotaExceeded,
     RateLimited,
@@ -30,6 +32,7 @@ from passwordless_async.errors import (
 )
 from passwordless_async.events import Use
 from passwordless_async.identity import AuthSession
+from passwordless_async.stores.memory.challenges import MemoryChallenges
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from passwordless_async.profile import Profile
     from passwordless_async.quota import Flight
     from passwordless_async.shared.reach import Reach
+    from passwordless_async.stores import ChallengeStore
     from passwordless_async.tokens import TokenSet
 
 _ATTEMPTS = 3  # that a code has at Auth0
@@ -46,9 +50,11 @@ _DIFFERENT = 10  # codes of a user that are remembered: whoever tries more is gu
 _REMEMBERED = 3600.0  # seconds; longer than codes live
 _HOUR = 3600.0  # seconds
 _HELD = 60.0  # seconds at the most that a start which has not ended keeps others back: its process may be gone
-_UNKNOWN = -1
-# The server refuses these before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
+_USERS = 100_000  # that this process remembers while the store is away
+# Nothing was sent, or the server refuses it before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
 _NOT_LOOKED_AT = (
+    NotSent,
+    QuotaExceeded,
     RateLimited,
     InvalidClient,
     UnauthorizedClient,
@@ -56,6 +62,16 @@ _NOT_LOOKED_AT = (
     UseDPoPNonce,
     NonceChallengeRepeated,
 )
+
+
+T = TypeVar("T")
+
+
+class _Away(enum.Enum):
+    AWAY = enum.auto()
+
+
+_AWAY: Final = _Away.AWAY
 
 
 @attrs.frozen
@@ -87,7 +103,7 @@ class SharedChallenges:
 
     def __init__(self, reach: Reach, issuer: str, client_id: str, profile: Profile) -> None:
         self._reach = reach
-        self._store = reach.store
+        self._own = MemoryChallenges(_USERS)
         self._names = f"{issuer} {client_id}"
         self._profile = profile
 
@@ -114,43 +130,35 @@ class SharedChallenges:
         raise QuotaExceeded("no more codes may be asked for on behalf of this address for now", retry_after=address)
 
     async def _begin_for_user(self, ticket: Ticket) -> float:
-        begin = partial(
-            self._store.begin_start, ticket.user, token=ticket.token, seconds=ticket.held, remember=_REMEMBERED
+        return await self._ask(
+            lambda store: store.begin_start(ticket.user, token=ticket.token, seconds=ticket.held, remember=_REMEMBERED)
         )
-        return await self._reach.ask(Use.CHALLENGES, begin, 0.0)
 
     async def _begin_for_address(self, ticket: Ticket) -> float:
-        if ticket.address is None:
+        address, at_most = ticket.address, self._profile.starts_per_hour
+        if address is None:
             return 0.0
-        begin = partial(
-            self._store.begin_start_for,
-            ticket.address,
-            token=ticket.token,
-            at_most=self._profile.starts_per_hour,
-            window=_HOUR,
+        return await self._ask(
+            lambda store: store.begin_start_for(address, token=ticket.token, at_most=at_most, window=_HOUR)
         )
-        return await self._reach.ask(Use.CHALLENGES, begin, 0.0)
 
     async def end(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
         """Say how a start ended: whether a code was sent, or may have been, and whether the service counts it."""
-        cool_down = self._profile.cool_down if sent else 0.0
+        address, cool_down = ticket.address, self._profile.cool_down if sent else 0.0
         if ticket.held and cool_down != ticket.held:
-            end = partial(self._store.end_start, ticket.user, token=ticket.token, seconds=cool_down)
-            await self._reach.ask(Use.CHALLENGES, end, None)
-        if ticket.address is not None and not counted:
-            take_back = partial(self._store.end_start_for, ticket.address, token=ticket.token, barred=0.0)
-            await self._reach.ask(Use.CHALLENGES, take_back, None)
+            await self._ask(lambda store: store.end_start(ticket.user, token=ticket.token, seconds=cool_down))
+        if address is not None and not counted:
+            await self._ask(lambda store: store.end_start_for(address, token=ticket.token, barred=0.0))
 
     def end_soon(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
         """See :meth:`end`; nobody waits for it."""
-        self._reach.soon(Use.CHALLENGES, partial(self.end, ticket, sent=sent, counted=counted))
+        self._reach.soon(self.end(ticket, sent=sent, counted=counted))
 
     def bar(self, address: IpAddress | None, seconds: float) -> None:
         """Let no machine make a start on behalf of an address for so many seconds."""
         name = self._address(address)
         if name is not None:
-            bar = partial(self._store.end_start_for, name, token=None, barred=seconds)
-            self._reach.soon(Use.CHALLENGES, bar)
+            self._tell(lambda store: store.end_start_for(name, token=None, barred=seconds))
 
     async def present(
         self,
@@ -173,46 +181,53 @@ class SharedChallenges:
         """
         user, token = self._user(who), _clock.unique_id()
         name = self._code(user, who, code)
-        withdraw = partial(self._store.withdraw, user, name, token=token)
+
+        def withdraw(store: ChallengeStore) -> Awaitable[None]:
+            return store.withdraw(user, name, token=token)
+
+        made = 0
         try:
             made = await self._made(user, name, token)
             tokens = await exchange()
         except asyncio.CancelledError:
             if not flight.ever_left:
-                self._reach.soon(Use.CHALLENGES, withdraw)
+                self._tell(withdraw)
             raise
         except CodeSpent:
             raise
         except PasswordlessError as error:
             if not flight.ever_left or isinstance(error, _NOT_LOOKED_AT):
-                await self._reach.ask(Use.CHALLENGES, withdraw, None)
-            if isinstance(error, WrongCode) and made != _UNKNOWN:
-                error.attempts_left = max(_ATTEMPTS - made, 0)
-            if isinstance(error, CodeExpired | TooManyAttempts):
-                self._succeed(user)
+                await self._ask(withdraw)
+            self._note(user, made, error)
             raise
-        self._succeed(user)
+        self._tell(lambda store: store.end_code(user, right=True))
         return tokens
 
+    def _note(self, user: str, made: int, error: PasswordlessError) -> None:
+        if isinstance(error, WrongCode):
+            error.attempts_left = max(_ATTEMPTS - made, 0)
+        if isinstance(error, CodeExpired | TooManyAttempts):
+            self._tell(lambda store: store.end_code(user, right=False))
+
     async def _made(self, user: str, code: str, token: str) -> int:
-        present = partial(
-            self._store.present,
-            user,
-            code,
-            token=token,
-            at_most=_ATTEMPTS,
-            different=_DIFFERENT,
-            remember=_REMEMBERED,
+        made = await self._ask(
+            lambda store: store.present(
+                user, code, token=token, at_most=_ATTEMPTS, different=_DIFFERENT, remember=_REMEMBERED
+            )
         )
-        made = await self._reach.ask(Use.CHALLENGES, present, _UNKNOWN)
         if made is None:
             raise CodeSpent("the code was presented before, and is not presented again")
         if made == 0:
             raise CodeSpent("the code has no attempts left")
         return made
 
-    def _succeed(self, user: str) -> None:
-        self._reach.soon(Use.CHALLENGES, partial(self._store.succeed, user))
+    async def _ask(self, question: Callable[[ChallengeStore], Awaitable[T]]) -> T:
+        """Ask the store, and where it cannot be reached, what this process knows itself."""
+        answer = await self._reach.ask(Use.CHALLENGES, partial(question, self._reach.store), _AWAY)
+        return await question(self._own) if answer is _AWAY else answer
+
+    def _tell(self, question: Callable[[ChallengeStore], Awaitable[None]]) -> None:
+        self._reach.soon(self._ask(question))
 
     def _user(self, who: Email | Phone | AuthSession) -> str:
         who = who.who if isinstance(who, AuthSession) else who

@@ -41,15 +41,16 @@ class SharedNonces:
         self._newest: str | None = None
         self._stop_listening = cache.listen(self._learned)
 
-    def look(self) -> None:
-        """Learn what others have learned, without anybody waiting for it."""
+    def look(self) -> asyncio.Task[None] | None:
+        """Begin to learn what others have learned; None where that was done a moment ago."""
         now = _clock.monotonic()
-        if now >= self._looked_at + _EVERY:
-            self._looked_at = now
-            self._reach.soon(Use.NONCES, self._look)
+        if now < self._looked_at + _EVERY:
+            return None
+        self._looked_at = now
+        return self._reach.soon(self._look())
 
     async def _look(self) -> None:
-        self._take(await self._reach.store.nonce(self._name))
+        self._take(await self._reach.ask(Use.NONCES, partial(self._reach.store.nonce, self._name), None))
 
     async def fetched(self) -> bool:
         """Wait until another process has fetched the first nonce, or it is this one's turn to; tells which it is."""
@@ -77,7 +78,7 @@ class SharedNonces:
             self._newest = nonce
             self._recent.append(nonce)
             put = partial(self._reach.store.put_nonce, self._name, nonce, seconds=_GOOD_FOR)
-            self._reach.soon(Use.NONCES, put)
+            self._reach.soon(self._reach.ask(Use.NONCES, put, None))
 
     def _take(self, nonce: str | None) -> None:
         if not nonce or nonce in self._recent:

@@ -34,4 +34,5 @@ class SharedQuota:
 
     def hold(self, seconds: float) -> None:
         """Let no process have a place for so many seconds."""
-        self._reach.soon(Use.QUOTA, partial(self._reach.store.hold, self._name, seconds))
+        hold = partial(self._reach.store.hold, self._name, seconds)
+        self._reach.soon(self._reach.ask(Use.QUOTA, hold, None))

@@ -14,7 +14,7 @@ from passwordless_async.errors import StoreUnavailable
 from passwordless_async.events import StoreLost, StoreRegained
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from passwordless_async.events import OnEvent, Use
     from passwordless_async.stores import Store
@@ -73,11 +73,12 @@ class Reach:
             self._lost.add(use)
             self._tell(StoreLost(use))
 
-    def soon(self, use: Use, question: Callable[[], Awaitable[None]]) -> None:
+    def soon(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Tell the store something that nobody waits for."""
-        task = asyncio.create_task(self.ask(use, question, None))
+        task = asyncio.create_task(telling)
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
+        return task
 
     async def aclose(self, *, grace: float) -> None:
         """Give what the store is being told so many seconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -61,11 +63,12 @@ class Shared:
         exchange: Callable[[], Awaitable[TokenSet]],
         flight: Flight[TokenSet],
     ) -> TokenSet:
-        """See :meth:`SharedChallenges.present`; the nonce is looked after on the same way."""
+        """See :meth:`SharedChallenges.present`; the newest nonce comes by the same round trip."""
         if self.challenges is None:
             return await exchange()
-        if self.nonces is not None:
-            self.nonces.look()
+        looking = None if self.nonces is None else self.nonces.look()
+        if looking is not None:
+            exchange = partial(_after, looking, exchange)
         return await self.challenges.present(who, code, exchange, flight)
 
     async def aclose(self, *, grace: float) -> None:
@@ -74,3 +77,9 @@ class Shared:
             self.nonces.aclose()
         if self.reach is not None:
             await self.reach.aclose(grace=grace)
+
+
+async def _after(looking: asyncio.Task[None], exchange: Callable[[], Awaitable[TokenSet]]) -> TokenSet:
+    # Whoever is called back meanwhile leaves it to the others.
+    await asyncio.wait([looking])
+    return await exchange()

@@ -167,8 +167,13 @@ class ChallengeStore(Protocol):
     async def withdraw(self, user: str, code: str, *, token: str) -> None:
         """Say that a code was not presented after all."""
 
-    async def succeed(self, user: str) -> None:
-        """Say that a code was the right one, or is dead: its attempts do not count, and there may be another code."""
+    async def end_code(self, user: str, *, right: bool) -> None:
+        """Say that a code is of no more use, so that there may be another one at once.
+
+        Args:
+            user: The user.
+            right: Whether it was right: its attempts do not count then.
+        """
 
 
 class QuotaStore(Protocol):

@@ -92,9 +92,9 @@ class MemoryChallenges:
             del known.presented[code]
             known.made = max(known.made - 1, 0)
 
-    async def succeed(self, user: str) -> None:
-        """See :meth:`ChallengeStore.succeed <passwordless_async.stores.ChallengeStore.succeed>`."""
+    async def end_code(self, user: str, *, right: bool) -> None:
+        """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
         self._cooling.forget(user)
         known = self._codes.get(user)
-        if known is not None:
+        if known is not None and right:
             known.started, known.made = False, 0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from passwordless_async.stores.redis.batches import Script
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
 # What was known of the code before goes with it; "s" tells that a start was made here, so that attempts are those of
 # its code. Whoever asks twice, because the answer was lost, is told the same.
-_BEGIN = Script("""
+_BEGIN = """
 local time = tonumber(ARGV[2])
 if time > 0 then
   local holder = redis.call('GET', KEYS[1])
@@ -18,12 +17,12 @@ redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[2], 's', 1)
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 0
-""")
-_END = Script("""
+"""
+_END = """
 if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
 if tonumber(ARGV[2]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) else redis.call('DEL', KEYS[1]) end
-""")
-_BEGIN_FOR = Script("""
+"""
+_BEGIN_FOR = """
 local barred = redis.call('PTTL', KEYS[2])
 if barred > 0 then return barred end
 if tonumber(ARGV[2]) < 0 then return 0 end
@@ -37,13 +36,13 @@ end
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], window)
 return 0
-""")
-_END_FOR = Script("""
+"""
+_END_FOR = """
 if ARGV[1] ~= '' then redis.call('ZREM', KEYS[1], ARGV[1]) end
 if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[2], '', 'PX', ARGV[2]) end
-""")
+"""
 # The bound on what is remembered holds for codes too that were started elsewhere, and of which nobody knows how many.
-_PRESENT = Script("""
+_PRESENT = """
 local by = redis.call('HGET', KEYS[1], ARGV[1])
 local made = tonumber(redis.call('HGET', KEYS[1], 'n') or '0')
 if by == ARGV[2] then return made end
@@ -53,16 +52,16 @@ if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[5]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'n', 1)
-""")
-_WITHDRAW = Script("""
+"""
+_WITHDRAW = """
 if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return end
 redis.call('HDEL', KEYS[1], ARGV[1])
 if tonumber(redis.call('HGET', KEYS[1], 'n') or '0') > 0 then redis.call('HINCRBY', KEYS[1], 'n', -1) end
-""")
-_SUCCEED = Script("""
+"""
+_END_CODE = """
 redis.call('DEL', KEYS[1])
-if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('HDEL', KEYS[2], 'n', 's') end
-""")
+if ARGV[1] == '1' then redis.call('HDEL', KEYS[2], 'n', 's') end
+"""
 
 
 class RedisChallenges(OnRedis):
@@ -70,43 +69,43 @@ class RedisChallenges(OnRedis):
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
         """See :meth:`ChallengeStore.begin_start <passwordless_async.stores.ChallengeStore.begin_start>`."""
-        left = await self._run(_BEGIN, self._of(user), token, _or_none(seconds), milliseconds(remember))
+        left = await self._run(_BEGIN, self._user_keys(user), token, _or_none(seconds), milliseconds(remember))
         return int(left) / 1000
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
         """See :meth:`ChallengeStore.end_start <passwordless_async.stores.ChallengeStore.end_start>`."""
-        await self._run(_END, self._of(user)[:1], token, _or_none(seconds))
+        await self._run(_END, self._user_keys(user)[:1], token, _or_none(seconds))
 
     async def begin_start_for(self, address: str, *, token: str, at_most: int | None, window: float) -> float:
         """See :meth:`ChallengeStore.begin_start_for <passwordless_async.stores.ChallengeStore.begin_start_for>`."""
         number = -1 if at_most is None else at_most
-        left = await self._run(_BEGIN_FOR, self._for(address), token, number, milliseconds(window))
+        left = await self._run(_BEGIN_FOR, self._address_keys(address), token, number, milliseconds(window))
         return int(left) / 1000
 
     async def end_start_for(self, address: str, *, token: str | None, barred: float) -> None:
         """See :meth:`ChallengeStore.end_start_for <passwordless_async.stores.ChallengeStore.end_start_for>`."""
-        await self._run(_END_FOR, self._for(address), token or "", _or_none(barred))
+        await self._run(_END_FOR, self._address_keys(address), token or "", _or_none(barred))
 
     async def present(
         self, user: str, code: str, *, token: str, at_most: int, different: int, remember: float
     ) -> int | None:
         """See :meth:`ChallengeStore.present <passwordless_async.stores.ChallengeStore.present>`."""
         arguments = code, token, at_most, milliseconds(remember), different
-        made = int(await self._run(_PRESENT, self._of(user)[1:], *arguments))
+        made = int(await self._run(_PRESENT, self._user_keys(user)[1:], *arguments))
         return None if made < 0 else made
 
     async def withdraw(self, user: str, code: str, *, token: str) -> None:
         """See :meth:`ChallengeStore.withdraw <passwordless_async.stores.ChallengeStore.withdraw>`."""
-        await self._run(_WITHDRAW, self._of(user)[1:], code, token)
+        await self._run(_WITHDRAW, self._user_keys(user)[1:], code, token)
 
-    async def succeed(self, user: str) -> None:
-        """See :meth:`ChallengeStore.succeed <passwordless_async.stores.ChallengeStore.succeed>`."""
-        await self._run(_SUCCEED, self._of(user))
+    async def end_code(self, user: str, *, right: bool) -> None:
+        """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
+        await self._run(_END_CODE, self._user_keys(user), int(right))
 
-    def _of(self, user: str) -> list[str]:
+    def _user_keys(self, user: str) -> list[str]:
         return [self._name("c", user), self._name("p", user)]
 
-    def _for(self, address: str) -> list[str]:
+    def _address_keys(self, address: str) -> list[str]:
         return [self._name("a", address), self._name("b", address)]
 
 

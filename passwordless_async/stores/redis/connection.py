@@ -12,10 +12,8 @@ from passwordless_async.errors import UsageError
 from passwordless_async.stores.redis.batches import Batches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
     from typing import Self
-
-    from passwordless_async.stores.redis.batches import Script
 
 _SHARD = 8  # characters of a pseudonym that its keys are placed by
 
@@ -33,12 +31,15 @@ class OnRedis:
         if replicas and isinstance(self._redis, RedisCluster):
             raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
         self._prefix = _check.text("prefix", prefix, at_most=64)
-        self._batches = Batches(self._redis, timeout=_check.seconds("timeout", timeout), replicas=replicas)
-        self._ask = self._batches.ask
+        timeout = _check.seconds("timeout", timeout)
+        self._batches = Batches(self._redis, timeout=timeout)
+        # Apart: what waits for replicas keeps nothing else waiting.
+        self._durable = Batches(self._redis, timeout=timeout, replicas=replicas) if replicas else self._batches
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""
         await self._batches.drain()
+        await self._durable.drain()
         if self._own:
             await self._redis.aclose()
 
@@ -48,8 +49,15 @@ class OnRedis:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _run(self, script: Script, keys: Sequence[str], *arguments: str | float, durable: bool = False) -> Any:  # noqa: ANN401 - its answer
-        return await self._ask(len(keys), *keys, *arguments, script=script, durable=durable)
+    def _ask(self, *command: str | bytes | float) -> Awaitable[Any]:
+        return self._batches.ask(*command)
+
+    # Whole, and not by its digest: a server that does not know that one would be asked again, after what came later.
+    def _run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._batches.ask("EVAL", script, len(keys), *keys, *arguments)
+
+    def _run_durably(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._durable.ask("EVAL", script, len(keys), *keys, *arguments)
 
     def _name(self, kind: str, pseudonym: str, shard: str | None = None) -> str:
         # In braces is what a cluster places by: what is used together lies on one node.

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from passwordless_async.stores.redis.batches import Script
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
 # By the server's own clock, in microseconds: the processes' need not agree.
-_TAKE = Script("""
+_TAKE = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local first = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
 local after = first + tonumber(ARGV[1]) * tonumber(ARGV[2])
 redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
 return first - now
-""")
-_HOLD = Script("""
+"""
+_HOLD = """
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local after = now + tonumber(ARGV[1]) * 1000
 if tonumber(redis.call('GET', KEYS[1]) or '0') < after then
   redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', ARGV[1] + 1000)
 end
-""")
+"""
 _MICROSECONDS = 1_000_000
 
 

@@ -39,4 +39,4 @@ class RedisReplayStore(OnRedis):
         name = f"{self._prefix}:r:{hashlib.sha256(key.encode()).hexdigest()[:43]}"
         # A second more than asked for: the server's clock need not be ours.
         until = int((expires_at + 1) * 1000)
-        return bool(await self._ask("SET", name, b"", "NX", "PXAT", until, durable=True))
+        return bool(await self._durable.ask("SET", name, b"", "NX", "PXAT", until))

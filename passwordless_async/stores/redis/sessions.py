@@ -5,31 +5,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async.stores.protocols import Begin
-from passwordless_async.stores.redis.batches import Script
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
 if TYPE_CHECKING:
     from passwordless_async.stores.protocols import Place
 
-_OPEN = Script("""
+_OPEN = """
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[3])
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
-""")
-_RESEAL = Script("""
+"""
+_RESEAL = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 return 1
-""")
-_CLOSE = Script("""
+"""
+_CLOSE = """
 redis.call('DEL', KEYS[2], KEYS[3])
 redis.call('SREM', KEYS[4], ARGV[1])
 return redis.call('DEL', KEYS[1])
-""")
+"""
 # The lock tells that somebody is at it, and ends by itself. The mark tells which refresh token they were to spend, and
 # stays: whoever finds it without a lock does not know whether that was spent. Whoever asks twice, because the answer
 # was lost, is told the same.
-_BEGIN = Script("""
+_BEGIN = """
 local left = redis.call('PTTL', KEYS[1])
 if left == -2 then return 'gone' end
 local mark = redis.call('GET', KEYS[3])
@@ -41,11 +40,11 @@ end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', left)
 return 'begun'
-""")
-_LEAVE = Script("""
+"""
+_LEAVE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
-""")
-_END = Script("""
+"""
+_END = """
 local now = redis.call('GET', KEYS[1])
 if not now then return 0 end
 if now == ARGV[2] then return 1 end
@@ -54,7 +53,7 @@ if not mark or string.sub(mark, -#ARGV[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
 if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 return 1
-""")
+"""
 
 
 class RedisSessions(OnRedis):
@@ -64,7 +63,7 @@ class RedisSessions(OnRedis):
         """See :meth:`SessionStore.open <passwordless_async.stores.SessionStore.open>`."""
         keys = [self._session(place.shard, place.session), self._user(place.shard, place.user)]
         times = milliseconds(seconds), milliseconds(user_seconds)
-        await self._run(_OPEN, keys, sealed, times[0], place.session, times[1], durable=True)
+        await self._run_durably(_OPEN, keys, sealed, times[0], place.session, times[1])
 
     async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
         """See :meth:`SessionStore.read <passwordless_async.stores.SessionStore.read>`."""
@@ -73,12 +72,12 @@ class RedisSessions(OnRedis):
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
         """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
-        return bool(await self._run(_RESEAL, self._keys_of(place)[:1], before, sealed, durable=True))
+        return bool(await self._run_durably(_RESEAL, self._session_keys(place)[:1], before, sealed))
 
     async def close(self, place: Place) -> bool:
         """See :meth:`SessionStore.close <passwordless_async.stores.SessionStore.close>`."""
-        keys = [*self._keys_of(place), self._user(place.shard, place.user)]
-        return bool(await self._run(_CLOSE, keys, place.session, durable=True))
+        keys = [*self._session_keys(place), self._user(place.shard, place.user)]
+        return bool(await self._run_durably(_CLOSE, keys, place.session))
 
     async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:
         """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
@@ -87,18 +86,18 @@ class RedisSessions(OnRedis):
     async def begin_refresh(self, place: Place, *, spends: str, token: str, seconds: float) -> Begin:
         """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
         arguments = spends, token, milliseconds(seconds)
-        return Begin(text(await self._run(_BEGIN, self._keys_of(place), *arguments, durable=True)))
+        return Begin(text(await self._run_durably(_BEGIN, self._session_keys(place), *arguments)))
 
     async def leave_refresh(self, place: Place, *, token: str) -> None:
         """See :meth:`SessionStore.leave_refresh <passwordless_async.stores.SessionStore.leave_refresh>`."""
-        await self._run(_LEAVE, self._keys_of(place)[1:2], token)
+        await self._run(_LEAVE, self._session_keys(place)[1:2], token)
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
         """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
         arguments = token, sealed or "", milliseconds(seconds)
-        return bool(await self._run(_END, self._keys_of(place), *arguments, durable=True))
+        return bool(await self._run_durably(_END, self._session_keys(place), *arguments))
 
-    def _keys_of(self, place: Place) -> list[str]:
+    def _session_keys(self, place: Place) -> list[str]:
         session = self._session(place.shard, place.session)
         return [session, f"{session}:l", f"{session}:m"]
 
