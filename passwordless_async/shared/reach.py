@@ -38,6 +38,7 @@ class Reach:
         self.keys = store.keys
         self._tell = tell
         self._lost: set[Use] = set()
+        self._away = False
         self._rests_until = 0.0
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -53,16 +54,17 @@ class Reach:
         if now < self._rests_until:
             self._lose(use)
             return otherwise
-        if self._lost:
+        if self._away:
             # One looks whether it is back; the others do not wait for that.
             self._rests_until = now + _REST
         try:
             answer = await question()
         except StoreUnavailable:
+            self._away = True
             self._rests_until = _clock.monotonic() + _REST
             self._lose(use)
             return otherwise
-        self._rests_until = 0.0
+        self._away, self._rests_until = False, 0.0
         if use in self._lost:
             self._lost.discard(use)
             self._tell(StoreRegained(use))

@@ -239,7 +239,7 @@ async def test_a_value_that_is_moved_does_not_open(redis_url: str):
     """Whoever writes to the database cannot give one user another's session."""
     async with RedisStore(redis_url, keys=RING) as store, opened(store) as (tenant, (client,)):
         mine, his = [await client.sessions.open(await log_in(tenant, client, who)) for who in (ADA, BOB)]
-        raw: Redis = store._redis
+        raw: Redis = store._batches._redis
         names = sorted([name async for name in raw.scan_iter("pa:*:s:*")])
         second = await raw.get(names[1])
         await raw.set(names[0], second)

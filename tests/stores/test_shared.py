@@ -370,7 +370,7 @@ async def test_without_the_store_each_goes_on_alone(start_redis: Any, monkeypatc
             lost = [event.use for event in events if isinstance(event, StoreLost)]
             assert set(Use) == set(lost)
             assert len(lost) == len(set(lost))
-            server.start()
+            server.restart()
             async with asyncio.timeout(30):
                 while {event.use for event in events if isinstance(event, StoreRegained)} != set(Use):
                     await log_in()

@@ -28,9 +28,10 @@ class RedisStore(RedisSessions, RedisChallenges, RedisQuota, RedisNonces):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
     Args:
-        redis: The server's URL (``redis://``, ``rediss://``), or a client of ``redis.asyncio``: a ``Redis``, which may
-            be that of a Sentinel (``Sentinel(...).master_for(name)``), or a ``RedisCluster``. A client that is given is
-            not closed.
+        redis: Where the server is: ``redis://host:port/db``, ``rediss://`` for TLS,
+            ``redis+sentinel://host:port,host:port/name`` for a primary that sentinels know,
+            ``redis+cluster://host:port,host:port`` for a cluster; or a client of ``redis.asyncio``, a ``Redis`` or a
+            ``RedisCluster``, which is not closed.
         keys: What values are sealed with.
         prefix: What all names in the store begin with.
         timeout: Seconds for one call, after which the store counts as unavailable.

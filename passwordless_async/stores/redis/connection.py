@@ -9,6 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 from passwordless_async import _check
 from passwordless_async._secret import conceal
 from passwordless_async.errors import UsageError
+from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches
 
 if TYPE_CHECKING:
@@ -23,25 +24,26 @@ class OnRedis:
 
     def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
         redis = conceal(redis) if isinstance(redis, str) else redis
-        self._own = isinstance(redis, str)
-        self._redis: Any = _connected(redis) if isinstance(redis, str) else redis
-        if not isinstance(self._redis, Redis | RedisCluster):
+        self._own: Sequence[Any] = ()
+        if isinstance(redis, str):
+            redis, self._own = connect(redis)
+        if not isinstance(redis, Redis | RedisCluster):
             raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
         replicas = replicas if replicas == 0 else _check.positive("replicas", replicas)
-        if replicas and isinstance(self._redis, RedisCluster):
+        if replicas and isinstance(redis, RedisCluster):
             raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
         self._prefix = _check.text("prefix", prefix, at_most=64)
         timeout = _check.seconds("timeout", timeout)
-        self._batches = Batches(self._redis, timeout=timeout)
+        self._batches = Batches(redis, timeout=timeout)
         # Apart: what waits for replicas keeps nothing else waiting.
-        self._durable = Batches(self._redis, timeout=timeout, replicas=replicas) if replicas else self._batches
+        self._durable = Batches(redis, timeout=timeout, replicas=replicas) if replicas else self._batches
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""
         await self._batches.drain()
         await self._durable.drain()
-        if self._own:
-            await self._redis.aclose()
+        for client in self._own:
+            await client.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,15 +67,6 @@ class OnRedis:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._prefix}>"
-
-
-def _connected(url: str) -> Redis:
-    try:
-        # A command that is repeated might be done twice: what failed is the caller's to repeat.
-        return Redis.from_url(url, retry=None, retry_on_error=[])
-    except ValueError:
-        problem = "must be redis://, rediss:// or unix://"
-    raise UsageError("redis", problem)
 
 
 def milliseconds(seconds: float) -> int:
