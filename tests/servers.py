@@ -463,7 +463,7 @@ class RedisSentinel:
         for server in self.servers:
             server.resume()
             if not server.running:
-                self._return(server)
+                self.bring_back(server)
         until(self._settled, "primary, replica and sentinels know each other")
         self.flush()
 
@@ -502,7 +502,7 @@ class RedisSentinel:
     def _announced(self, sentinel: Sentinel) -> int:
         return int(sentinel.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.name)[1])
 
-    def _return(self, server: RedisServer) -> None:
+    def bring_back(self, server: RedisServer) -> None:
         """Start a server again, as a replica where another one is announced by now."""
         others = {port for port in map(self._announced, self.sentinels) if port != server.port}
         server.restart(*(f"replicaof {HOST} {port}" for port in others))

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from passwordless_async.sessions import StoredSession
 
 SCOPE = "openid email offline_access"
+_TIMEOUT = 60.0  # seconds for one request: a slow machine is no failure
+_GRACE = 2.0  # seconds for what is under way in the end
 
 
 @attrs.frozen(kw_only=True)
@@ -57,6 +59,7 @@ class GatewaySettings:
         requests_per_second: The quota that all gateways share; None: there is none.
         replicas: As for ``RedisStore``.
         store_timeout: Seconds for one call to the store.
+        cool_down: As for a ``Profile``.
         lifetime: Seconds that sessions last.
         audience: What the replay of proofs is judged for.
     """
@@ -70,6 +73,7 @@ class GatewaySettings:
     requests_per_second: float | None = None
     replicas: int = 0
     store_timeout: float = 2.0
+    cool_down: float = 30.0
     lifetime: float = 3600.0
     audience: str = "https://api.example"
 
@@ -144,7 +148,13 @@ async def serve(wish: Mapping[str, Any], requests: asyncio.StreamReader) -> None
             counts[f"answered {event.status}" if isinstance(event, Sent) else "challenged"] += 1
 
     ring = KeyRing(*map(bytes.fromhex, settings.keys), users=bytes.fromhex(settings.users))
-    profile = attrs.evolve(BULK, requests_per_second=settings.requests_per_second, timeout=60.0, grace=2.0)
+    profile = attrs.evolve(
+        BULK,
+        requests_per_second=settings.requests_per_second,
+        cool_down=settings.cool_down,
+        timeout=_TIMEOUT,
+        grace=_GRACE,
+    )
     store = RedisStore(
         settings.store,
         keys=ring,

@@ -1,0 +1,204 @@
+"""Gateways as processes of their own on one store: a crowd that meets all of them, and gateways that are killed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections import Counter
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async import DPoPKey, Email, ProofGenerator, TransportError
+from passwordless_async.cli.gateway import GatewaySettings
+from passwordless_async.cli.gateways import GatewayProcess, Refused
+from passwordless_async.testing import TenantProcess, TenantSettings, User
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+USERS, PROCESSES, AT_ONCE = 2000, 4, 256
+QUOTA = 400  # requests a second
+KILLS = 6  # gateways
+KEYS, PSEUDONYMS = secrets.token_hex(32), secrets.token_hex(32)
+
+
+def user(number: int) -> str:
+    return f"user{number:05}@example.com"
+
+
+@asynccontextmanager
+async def running(store: str, **settings: Any) -> AsyncIterator[tuple[TenantProcess, Callable[[], Awaitable[Any]]]]:
+    """Run a tenant; gives what starts a gateway."""
+    async with AsyncExitStack() as stack:
+        of_tenant = TenantSettings(
+            code_lifetime=3600,
+            messages_kept=10 * USERS,
+            requests_kept=1,
+            requests_per_second=settings.get("requests_per_second"),
+        )
+        tenant = await stack.enter_async_context(TenantProcess(of_tenant))
+        wish = GatewaySettings(
+            tenant=tenant.url,
+            client_id=tenant.public_client_id,
+            store=store,
+            keys=(KEYS,),
+            users=PSEUDONYMS,
+            **settings,
+        )
+        yield tenant, lambda: stack.enter_async_context(GatewayProcess(wish))
+
+
+async def for_all(people: Sequence[str], do: Callable[[str], Awaitable[Any]]) -> list[Any]:
+    """Do something for everybody, so many at once."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(who: str) -> Any:
+        async with room:
+            return await do(who)
+
+    return await asyncio.gather(*map(one, people))
+
+
+async def test_a_crowd_meets_all_gateways(redis_server: Any):
+    """A code asked for on one process is exchanged on another, within one quota, after one challenge for all.
+
+    Whatever is written to the store meanwhile holds neither code nor address nor identifier.
+    """
+    chance = random.Random(1)  # noqa: S311 - no secret
+    async with running(redis_server.url, requests_per_second=QUOTA) as (tenant, start):
+        gateways = [await start() for _ in range(PROCESSES)]
+        people = [user(number) for number in range(USERS)]
+        codes: list[str] = []
+
+        async def log_in(who: str) -> str:
+            asked, exchanged, read = chance.sample(gateways, 3)
+            await asked.call("start", user=who)
+            codes.append(await tenant.code_for(Email(who)))
+            session = (await exchanged.call("login", user=who, code=codes[-1]))["session"]
+            assert User.of(Email(who)).subject == (await read.call("get", session=session))["user"]
+            return session
+
+        sessions = await for_all(people, log_in)
+        stats = await tenant.stats()
+        counted = sum([Counter(await gateway.call("counts")) for gateway in gateways], Counter())
+        assert (USERS, USERS + 1, 1) == (stats.tokens_issued, stats.token_requests, stats.nonce_challenges)
+        assert (0, 0, 0) == (counted["answered 429"], stats.presented_again, stats.codes_refused)
+        written = redis_server.written() + redis_server.dump()
+        found = [secret for secret in [*people, *sessions, KEYS, PSEUDONYMS] if secret.encode() in written]
+        assert [] == found
+        # Six digits stand in any number: a code is looked for as a word.
+        words = {word for word in written.replace(b"$6", b"\n").split() if len(word) == 6 and word.isdigit()}
+        assert words.isdisjoint(code.encode() for code in codes)
+
+
+async def test_rules_hold_on_every_gateway(redis_url: str):
+    """A replayed proof, a code that was presented, and a start too soon are refused by every other process."""
+    async with running(redis_url) as (tenant, start):
+        gateways = [await start() for _ in range(PROCESSES)]
+        for first in gateways:
+            others = [gateway for gateway in gateways if gateway is not first]
+            who, key, token = user(gateways.index(first)), DPoPKey.generate(), secrets.token_urlsafe()
+            await first.call("start", user=who)
+            code = await tenant.code_for(Email(who))
+            refusals = [await refusal(other.call("start", user=who)) for other in others]
+            assert ["cooling_down"] * 3 == refusals
+            session = (await first.call("login", user=who, code=code))["session"]
+            assert ["code_spent"] * 3 == [await refusal(other.call("login", user=who, code=code)) for other in others]
+            url = "https://api.example/me"
+            proof = ProofGenerator(key).proof("GET", url, access_token=token)
+            request = {"url": url, "token": token, "proof": proof, "jkt": key.thumbprint}
+            await first.call("verify", **request)
+            replays = [await refusal(other.call("verify", **request)) for other in gateways]
+            assert ["invalid_dpop_proof"] * 4 == replays
+            refreshed = await asyncio.gather(*(each.call("refresh", session=session) for each in gateways * 5))
+            assert 1 == len({each["jkt"] for each in refreshed})
+        stats = await tenant.stats()
+        assert (PROCESSES, 0, 0) == (stats.refresh_rotations, stats.refresh_reuse_detected, stats.presented_again)
+
+
+async def refusal(call: Awaitable[Any]) -> str:
+    with pytest.raises(Refused) as refused:
+        await call
+    return str(refused.value.code)
+
+
+class Crowd:
+    """Users who log in and refresh whatever happens to the gateways, and what they were told."""
+
+    def __init__(self, tenant: TenantProcess, gateways: list[Any]) -> None:
+        self.tenant = tenant
+        self.gateways = gateways
+        self.chance = random.Random(2)  # noqa: S311 - no secret
+        self.sessions: dict[str, str] = {}
+        self.codes: Counter[str] = Counter()
+
+    async def call(self, call: str, **arguments: Any) -> Any:
+        """Have some gateway do something; None where it did not, and why is counted."""
+        try:
+            return await self.chance.choice(self.gateways).call(call, **arguments) or {}
+        except Refused as refused:
+            self.codes[f"{call}: {refused.code}"] += 1
+        except TransportError:
+            self.codes[f"{call}: killed"] += 1
+        return None
+
+    async def log_in(self, who: str) -> None:
+        """Log in, as often as it takes, and then refresh once, if that works."""
+        opened = None
+        while opened is None:
+            if await self.call("start", user=who) is not None:
+                code = await self.tenant.code_for(Email(who))
+                opened = await self.call("login", user=who, code=code)
+            await asyncio.sleep(0)
+        self.sessions[who] = opened["session"]
+        await self.call("refresh", session=opened["session"])
+
+    async def look(self, who: str) -> None:
+        """Find the session, which is this user's, and refresh it unless that is in doubt."""
+        found = await self.call("get", session=self.sessions[who])
+        assert {"user": User.of(Email(who)).subject}.items() <= found.items()
+        await self.call("refresh", session=self.sessions[who])
+
+    async def until_so_many_are_in(self, share: float) -> None:
+        """Wait until so large a share has logged in."""
+        while len(self.sessions) < USERS * share:  # noqa: ASYNC110 - they are told by nothing else
+            await asyncio.sleep(0.01)
+
+
+async def test_what_was_acknowledged_outlives_gateways_and_the_primary(redis_sentinel: Any):
+    """Gateways are killed at random, and the primary is, while a crowd logs in and refreshes.
+
+    Every session that a gateway has given out is there, its own user's and nobody else's; no refresh token is used
+    twice, no family is revoked, and no code is presented again. A refresh whose gateway was killed may be in doubt.
+    """
+    hosts = ",".join(f"{host}:{port}" for host, port in redis_sentinel.addresses)
+    store = f"redis+sentinel://{hosts}/{redis_sentinel.name}"
+    async with running(store, replicas=1, store_timeout=1.0, cool_down=0.0) as (tenant, start):
+        crowd = Crowd(tenant, [await start() for _ in range(PROCESSES)])
+        people = [user(number) for number in range(USERS)]
+
+        async def kill_some() -> None:
+            for turn in range(KILLS):
+                await crowd.until_so_many_are_in((turn + 1) / (KILLS + 2))
+                victim = crowd.chance.randrange(PROCESSES)
+                killed, crowd.gateways[victim] = crowd.gateways[victim], await start()
+                await killed.kill()
+                if turn == KILLS // 2:
+                    lost = redis_sentinel.primary
+                    await asyncio.to_thread(redis_sentinel.fail_over)
+                    await asyncio.to_thread(redis_sentinel.bring_back, lost)
+
+        await asyncio.gather(for_all(people, crowd.log_in), kill_some())
+        during, crowd.codes = crowd.codes, Counter()
+        await for_all(people, crowd.look)
+        assert during["login: killed"] + during["refresh: killed"]
+        # What was under way when something was killed is in doubt, and nothing else is wrong.
+        assert {"refresh: outcome_unknown"} >= set(crowd.codes)
+        assert (
+            crowd.codes["refresh: outcome_unknown"] <= during["refresh: killed"] + during["refresh: store_unavailable"]
+        )
+        stats = await tenant.stats()
+        assert (0, 0, 0) == (stats.refresh_reuse_detected, stats.families_revoked, stats.presented_again)
