@@ -22,6 +22,11 @@ def cpu() -> float:
     return time.process_time()
 
 
+def random_bytes(number: int) -> bytes:
+    """Return so many random bytes."""
+    return os.urandom(number)
+
+
 def unique_id() -> str:
     """Return 128 random bits as 22 characters of base64url, for ``jti``.
 

@@ -137,12 +137,13 @@ class MfaState:
         """
         sealed, key = conceal(text), _seal.concealed_keys(key)
         keys = _seal.sealing_keys(key)
-        header = _seal.read_header(sealed)
-        if header is None or header.keys() != _HEADER or header["typ"] != _TYPE:
+        read = _seal.read(sealed)
+        if read is None or read.header.keys() != _HEADER or read.header["typ"] != _TYPE:
             raise InvalidMfaState("form", "it is not a sealed MFA state")
+        header = read.header
         if header["kid"] not in keys:
             raise InvalidMfaState("key", "it was sealed with another key")
-        content = _seal.unseal(sealed, keys[header["kid"]])
+        content = _seal.unseal(read, keys[header["kid"]])
         if content is None:
             raise InvalidMfaState("seal", "it was changed after it was sealed")
         state = cls._from(content, header)

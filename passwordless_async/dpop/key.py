@@ -29,6 +29,7 @@ _CURVE = ec.SECP256R1()
 _ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, base64url without padding
 _SCALAR = 32  # bytes
+_POINT, _UNCOMPRESSED = 65, 4  # bytes, and the first of them
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, SEC 2 §2.4.2
 _PUBLIC_MEMBERS = ("crv", "kty", "x", "y")
 _MAX_JWK = 4096  # characters; a longer text is cut and so no JSON
@@ -68,16 +69,25 @@ class DPoPKey:
         return cls(ec.generate_private_key(_CURVE))
 
     @classmethod
-    def from_bytes(cls, scalar: bytes) -> Self:
+    def from_bytes(cls, scalar: bytes, *, point: bytes | None = None) -> Self:
         """Import what :meth:`to_bytes` gave; the key stays compact until it is used (which takes 45 µs once).
 
+        Args:
+            scalar: The private scalar.
+            point: Its :attr:`point`, where that was kept with it: the thumbprint is had for less then. It is taken on
+                trust, so both must come from where nobody else writes; a wrong one makes proofs that all refuse.
+
         Raises:
-            UsageError: It is not the 32 bytes of a P-256 private scalar.
+            UsageError: It is not the 32 bytes of a P-256 private scalar, or not the 65 of a point.
         """
         scalar = conceal_bytes(scalar)
         if not _is_scalar(scalar):
             raise UsageError("scalar", "must be the 32 bytes of a P-256 private key")
-        return cls(scalar)
+        if point is not None and not (isinstance(point, bytes) and len(point) == _POINT and point[0] == _UNCOMPRESSED):
+            raise UsageError("point", f"must be {_POINT} bytes, the first of them {_UNCOMPRESSED}")
+        key = cls(scalar)
+        key._point = point
+        return key
 
     def to_bytes(self) -> bytes:
         """Export the private scalar: 32 bytes, big-endian (RFC 7518 §6.2.2.1)."""
@@ -100,8 +110,12 @@ class DPoPKey:
         return self._live or ec.derive_private_key(int.from_bytes(self.to_bytes()), _CURVE)
 
     @property
+    def point(self) -> bytes:
+        """The public point: 04, x and y (SEC 1 §2.3.3), 65 bytes."""
+        return self._public
+
+    @property
     def _public(self) -> bytes:
-        """The public point: 04, x and y."""
         if self._point is None:
             # Not kept live: to compare or to name a key that rests must not wake it for good.
             self._point = (

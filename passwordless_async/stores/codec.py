@@ -1,19 +1,31 @@
-"""A token set with its key as bytes, to be sealed, and back."""
+"""A token set with its key as bytes, to be sealed, and back.
+
+JWTs are kept as what their base64url stands for, which is a quarter less: a JSON object, the key and the tokens,
+a NUL between them.
+"""
 
 from __future__ import annotations
 
-import base64
 import json
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from passwordless_async import _base64url
 from passwordless_async._secret import Secret, SecretBytes, SecretDict
 from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
 from passwordless_async.tokens import TokenSet
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_Segments: TypeAlias = "list[bytes] | str | None"
 _SECRETS = ("access_token", "refresh_token", "id_token")
 _PLAIN = ("token_type", "expires_at", "scope", "jkt", "issuer", "client_id", "audience")
+_SCALAR = 32  # bytes of a key's private part, before its public one
+_LENGTH = 2  # bytes that tell how long a segment is
+_TOO_LONG = 1 << 8 * _LENGTH
+_AS_IT_IS, _SEGMENTS = b"\0", b"\1"  # how a token is kept
 
 
 def encode(tokens: TokenSet, **more: object) -> SecretBytes:
@@ -22,36 +34,82 @@ def encode(tokens: TokenSet, **more: object) -> SecretBytes:
     The claims are those of the ID token, which was validated when it came, and are read from it again; where they are
     not, because a refresh brought none, they are kept beside it.
     """
-    members = SecretDict({name: getattr(tokens, name) for name in (*_SECRETS, *_PLAIN)})
-    members["key"] = base64.b64encode(tokens.key.to_bytes()).decode()
-    if tokens.claims is not None and dict(tokens.claims) != _claims(tokens.id_token):
+    members = {name: getattr(tokens, name) for name in _PLAIN}
+    segments = [_segments(getattr(tokens, name)) for name in _SECRETS]
+    if tokens.claims is not None and tokens.claims != _claims(segments[-1]):
         members["claims"] = dict(tokens.claims)
-    kept = {name: value for name, value in {**members, **more}.items() if value is not None}
-    return SecretBytes(json.dumps(kept, separators=(",", ":")).encode())
+    parts = [tokens.key.to_bytes() + tokens.key.point, *map(_packed, segments)]
+    members |= more
+    kept = {name: value for name, value in members.items() if value is not None}
+    kept["parts"] = [len(part) for part in parts]
+    return SecretBytes(b"\0".join((json.dumps(kept, separators=(",", ":")).encode(), *parts)))
 
 
 def decode(content: SecretBytes) -> tuple[TokenSet, dict[str, Any]] | None:
     """Return the tokens and the other members; None where the bytes are not what :func:`encode` made."""
     try:
-        members = SecretDict(json.loads(content))
-        claims = members.pop("claims", None) or _claims(members.get("id_token"))
-        given = {name: members.pop(name, None) for name in _PLAIN}
-        secrets = {name: Secret(members.pop(name)) if name in members else None for name in _SECRETS}
-        key = DPoPKey.from_bytes(base64.b64decode(members.pop("key")))
+        end = content.index(0)
+        members = SecretDict(json.loads(content[:end]))
+        # Slices of a view hold no copy, and show nothing.
+        parts = list(_parts(memoryview(content)[end + 1 :], members.pop("parts")))
+        key = parts[0]
+        segments = [_unpacked(part) for part in parts[1:]]
+        claims = members.pop("claims", None) or _claims(segments[-1])
         tokens = TokenSet(
-            **given,
-            **secrets,  # type: ignore[arg-type] # an access token is always there, or it is not ours
-            key=key,
+            **{name: members.pop(name, None) for name in _PLAIN},
+            **dict(zip(_SECRETS, map(_token, segments), strict=True)),  # type: ignore[arg-type] # checked below
+            key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR]), point=bytes(key[_SCALAR:])),
             claims=None if claims is None else MappingProxyType(claims),
         )
-    except (KeyError, TypeError, ValueError, UsageError):
+    except (KeyError, IndexError, TypeError, ValueError, UsageError):
         return None
     return None if tokens.access_token is None else (tokens, dict(members))
 
 
-def _claims(id_token: str | None) -> dict[str, Any] | None:
-    if id_token is None:
+def _parts(kept: memoryview, lengths: list[int]) -> Iterator[memoryview]:
+    for length in lengths:
+        yield kept[:length]
+        kept = kept[length + 1 :]
+
+
+def _segments(token: str | None) -> _Segments:
+    """Return what the segments of a token stand for; a token that is none of base64url is one text."""
+    if token is None:
         return None
-    payload = id_token.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    segments = [_base64url.decode(segment) for segment in token.split(".")]
+    return segments if all(0 < len(segment) < _TOO_LONG for segment in segments) else token
+
+
+def _packed(segments: _Segments) -> bytes:
+    if segments is None:
+        return b""
+    if isinstance(segments, str):
+        return _AS_IT_IS + segments.encode()
+    return _SEGMENTS + b"".join([part for segment in segments for part in (len(segment).to_bytes(_LENGTH), segment)])
+
+
+def _unpacked(packed: memoryview) -> _Segments:
+    if not packed:
+        return None
+    if packed[:1] == _AS_IT_IS:
+        return Secret(str(packed[1:], "utf-8"))
+    segments: list[Any] = []
+    at = 1
+    while at < len(packed):
+        start = at + _LENGTH
+        at = start + int.from_bytes(packed[at:start])
+        segments.append(packed[start:at])
+    return segments
+
+
+def _token(segments: _Segments) -> Secret | None:
+    if segments is None or isinstance(segments, str):
+        return segments  # type: ignore[return-value] # as it is kept, it is secret
+    return Secret(".".join(map(_base64url.encode_text, segments)))
+
+
+def _claims(segments: _Segments) -> dict[str, Any] | None:
+    if segments is None:
+        return None
+    claims: dict[str, Any] = json.loads(bytes(segments[1]))  # type: ignore[arg-type] # an ID token is a JWT
     return claims

@@ -70,7 +70,7 @@ class KeyRing:
 
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
         """Seal some content, bound to a place: with other words for it, it does not open."""
-        return _seal.seal(content, self._keys[self._newest], dict(bound_to))
+        return _seal.seal(content, self._keys[self._newest], bound_to)
 
     def open(self, sealed: str, bound_to: Mapping[str, str]) -> Opened:
         """Open what :meth:`seal` made.
@@ -78,15 +78,16 @@ class KeyRing:
         Raises:
             BrokenSeal: It is no sealed value, was changed or moved, or its key is not on the ring.
         """
-        header = _seal.read_header(sealed)
-        if header is None:
+        read = _seal.read(sealed)
+        if read is None:
             raise BrokenSeal("form")
+        header = read.header
         key = self._keys.get(header.get("kid", ""))
         if key is None:
             raise BrokenSeal("key")
         if any(header.get(name) != value for name, value in bound_to.items()):
             raise BrokenSeal("place")
-        content = _seal.unseal(sealed, key)  # type: ignore[arg-type] # a text that nobody can read
+        content = _seal.unseal(read, key)
         if content is None:
             raise BrokenSeal("seal")
         return Opened(content, header, stale=header["kid"] != self._newest)
