@@ -11,11 +11,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from redis.asyncio import RedisCluster
+from redis.exceptions import ResponseError
 
 from passwordless_async.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import Redis
 
 _AT_MOST = 256  # commands in a batch: their answers come after the last of them
 _MILLISECONDS = 1000
@@ -42,6 +44,7 @@ class Batches:
 
     def __init__(self, redis: Redis | RedisCluster, *, timeout: float, replicas: int = 0) -> None:
         self._redis: Any = redis
+        self._in_cluster = isinstance(redis, RedisCluster)
         self._timeout = timeout
         self._replicas = replicas
         self._waiting: list[_Asked] = []
@@ -84,13 +87,11 @@ class Batches:
                 asked.fail(problem)
 
     async def _exchange(self, batch: list[_Asked]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for asked in batch:
-            pipeline.execute_command(*asked.command)
+        commands = [asked.command for asked in batch]
         if self._replicas:
             # The server's own time for it ends before ours, so that there is an answer.
-            pipeline.execute_command("WAIT", self._replicas, int(self._timeout * _MILLISECONDS / 2))
-        answers = await pipeline.execute(raise_on_error=False)
+            commands.append(("WAIT", self._replicas, int(self._timeout * _MILLISECONDS / 2)))
+        answers = await (_of_cluster if self._in_cluster else _of_server)(self._redis, commands)
         replicated = not self._replicas or _is_enough(answers.pop(), self._replicas)
         for asked, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Exception):
@@ -104,6 +105,33 @@ class Batches:
         """Wait for the answers to all that was asked."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
+
+
+async def _of_cluster(redis: RedisCluster, commands: list[tuple[Any, ...]]) -> list[Any]:
+    pipeline = redis.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command)
+    answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return answers
+
+
+async def _of_server(redis: Redis, commands: list[tuple[Any, ...]]) -> list[Any]:
+    # As the client's own pipeline does, without its tries: half of what a single command takes would be for those.
+    connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    answers: list[Any] = []
+    try:
+        await connection.send_packed_command(connection.pack_commands(commands))
+        while len(answers) < len(commands):
+            try:
+                answers.append(await connection.read_response())
+            except ResponseError as error:
+                answers.append(error)
+    finally:
+        if len(answers) < len(commands):
+            # What is left in it must not be taken for the answer to something else.
+            await connection.disconnect(nowait=True)
+        await redis.connection_pool.release(connection)
+    return answers
 
 
 def _is_enough(answer: object, replicas: int) -> bool:
