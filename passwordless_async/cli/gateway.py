@@ -35,7 +35,7 @@ from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.testing.pipe import MAX_LINE, READY, line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from passwordless_async.events import Event
     from passwordless_async.sessions import StoredSession
@@ -68,7 +68,7 @@ class GatewaySettings:
     client_id: str
     store: str
     prefix: str = "pa"
-    keys: tuple[str, ...] = attrs.field(converter=tuple, repr=False)
+    keys: Sequence[str] = attrs.field(repr=False)
     users: str = attrs.field(repr=False)
     requests_per_second: float | None = None
     replicas: int = 0
