@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from passwordless_async.middleware import DPoPMiddleware
     from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
     from passwordless_async.session import UserSession
-    from passwordless_async.sessions import Lifetimes, Sessions, StoredSession
+    from passwordless_async.sessions import Lifetimes, SessionInfo, Sessions, StoredSession
     from passwordless_async.stores import KeyRing, MemoryStore, SessionStore, Store
     from passwordless_async.tokens import (
         ClosingReport,
@@ -161,6 +161,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ReplayStore",
+    "SessionInfo",
     "SessionStore",
     "Sessions",
     "SlowDown",
@@ -253,6 +254,7 @@ _MODULE_OF = {
     "QuotaExceeded": "passwordless_async.errors",
     "RateLimited": "passwordless_async.errors",
     "ReplayStore": "passwordless_async.dpop",
+    "SessionInfo": "passwordless_async.sessions",
     "SessionStore": "passwordless_async.stores",
     "Store": "passwordless_async.stores",
     "Sessions": "passwordless_async.sessions",

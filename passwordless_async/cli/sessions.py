@@ -137,7 +137,7 @@ class _Whose:
             return await question(client.sessions)
 
     def names(self) -> tuple[str, ...]:
-        return self.ask(lambda sessions: sessions.of_user(self.user))
+        return tuple(info.name for info in self.ask(lambda sessions: sessions.list(self.user)))
 
     def close(self) -> int:
         return self.ask(lambda sessions: sessions.close_all(self.user))

@@ -37,6 +37,8 @@ class Begin(enum.Enum):
     """It may: nobody else does until it says that it has ended, or its time is over."""
     BUSY = "busy"
     """Another one is at it."""
+    CHANGED = "changed"
+    """The session is another than the caller has read: its refresh token may be spent."""
     DOUBTFUL = "doubtful"
     """Another one was at it and never said how it ended: the refresh token may be spent."""
     GONE = "gone"
@@ -55,10 +57,16 @@ class SessionStore(Protocol):
     keys: KeyRing
 
     async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
-        """Keep a new session for so many seconds, and the user's list of them for as long as ``user_seconds``."""
+        """Keep a new session for so many seconds, and the user's list of them for as long as ``user_seconds``.
+
+        Names of sessions that have ended do not gather in that list, however many a user opens and never closes.
+        """
 
     async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
         """Return a session and keep it for so many seconds from now; None where it is not there."""
+
+    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:
+        """Return a session and the seconds for which it is kept, and leave it so; None where it is not there."""
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
         """Put another text in the place of one, for as long as that was kept; False where it is another by now."""
@@ -69,14 +77,18 @@ class SessionStore(Protocol):
     async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:
         """Return the hashes of a user's sessions; some may have ended."""
 
-    async def begin_refresh(self, place: Place, *, spends: str, token: str, seconds: float) -> Begin:
+    async def begin_refresh(
+        self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
+    ) -> Begin:
         """Ask to refresh a session.
 
         Args:
             place: The session.
+            sealed: The session as the caller has read it: what is spent must be what it still has.
             spends: Names the refresh token that is to be spent.
             token: Names whoever asks, to end it by.
             seconds: After which it counts as ended.
+            remember: For how many seconds to know that the refresh token may be spent, unless it is ended.
         """
 
     async def leave_refresh(self, place: Place, *, token: str) -> None:

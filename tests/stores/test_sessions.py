@@ -23,6 +23,8 @@ from passwordless_async import (
     NotSent,
     OutcomeUnknown,
     PasswordlessClient,
+    ProtocolError,
+    RateLimited,
     StoreUnavailable,
     TokenSet,
     UsageError,
@@ -32,7 +34,7 @@ from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid email offline_access"
@@ -139,11 +141,11 @@ async def test_a_users_sessions(store: Any):
         his = await client.sessions.open(bob)
         user = ada.claims["sub"]
         assert (3, 1) == (
-            len(await client.sessions.of_user(user)),
-            len(await client.sessions.of_user(bob.claims["sub"])),
+            len(await client.sessions.list(user)),
+            len(await client.sessions.list(bob.claims["sub"])),
         )
         assert 3 == await client.sessions.close_all(user)
-        assert () == await client.sessions.of_user(user)
+        assert () == await client.sessions.list(user)
         for identifier in mine:
             with pytest.raises(InvalidSession):
                 await client.sessions.get(identifier)
@@ -225,13 +227,13 @@ async def test_keys_rotate_without_a_stop(store: Any):
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
         rotated, newest = KeyRing(NEW, OLD, users=USERS), KeyRing(NEW, users=USERS)
-        client.sessions._keys = newest
+        client.sessions._kept.keys = newest
         with pytest.raises(BrokenSeal) as refused:
             await client.sessions.get(identifier)
         assert "key" == refused.value.failed
-        client.sessions._keys = rotated
+        client.sessions._kept.keys = rotated
         await client.sessions.get(identifier)
-        client.sessions._keys = newest
+        client.sessions._kept.keys = newest
         await client.sessions.get(identifier)
 
 
@@ -313,3 +315,322 @@ async def test_tokens_without_a_user(store: Any):
         with pytest.raises(UsageError, match="user: must be given"):
             await client.sessions.open(tokens)
         assert "ada" == (await client.sessions.get(await client.sessions.open(tokens, user="ada"))).user
+
+
+def strike(monkeypatch: pytest.MonkeyPatch, store: Any, call: str, *, lost: bool = False, times: int = 1) -> list[str]:
+    """Let a call of the store fail so many times: before it is done, or after, so that only the answer is lost."""
+    done, ask = [], getattr(store, call)
+
+    async def struck(*arguments: Any, **named: Any) -> Any:
+        if len(done) >= times:
+            return await ask(*arguments, **named)
+        done.append(call)
+        if lost:
+            await ask(*arguments, **named)
+        raise StoreUnavailable("struck")
+
+    monkeypatch.setattr(store, call, struck)
+    return done
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, store: Any, call: str, do: Callable[[], Any]) -> None:
+    """Do something between a call of the store and what its caller did before, once."""
+    waiting, ask = [do], getattr(store, call)
+
+    async def after(*arguments: Any, **named: Any) -> Any:
+        if waiting:
+            await waiting.pop()()
+        return await ask(*arguments, **named)
+
+    monkeypatch.setattr(store, call, after)
+
+
+async def refused(awaitable: Any) -> OutcomeUnknown:
+    with pytest.raises(OutcomeUnknown) as told:
+        await awaitable
+    return told.value
+
+
+async def names_of(client: PasswordlessClient, user: str) -> list[str]:
+    return [info.name for info in await client.sessions.list(user)]
+
+
+async def test_a_list_tells_when_sessions_end(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Opening, idle end and end are told, the oldest first; to look is no use, and the end bounds the idle end."""
+    async with opened(store, lifetimes=Lifetimes(idle=50, absolute=100)) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        start = _clock.now()
+        await client.sessions.open(tokens)
+        monkeypatch.setattr(_clock, "now", lambda: start + 60)
+        await client.sessions.open(tokens)
+        first, second = await client.sessions.list(tokens.claims["sub"])
+        assert (first.name, second.name) == tuple(await names_of(client, tokens.claims["sub"]))
+        assert [pytest.approx(start, abs=1), start + 60] == [first.opened_at, second.opened_at]
+        assert [pytest.approx(start + 100, abs=1), start + 160] == [first.ends_at, second.ends_at]
+        assert (first.ends_at, pytest.approx(start + 110, abs=2)) == (first.idle_ends_at, second.idle_ends_at)
+        await asyncio.sleep(0.05)
+        assert (await client.sessions.list(tokens.claims["sub"]))[1].idle_ends_at < second.idle_ends_at
+
+
+async def test_sessions_that_ended_are_not_listed(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Neither those that were idle nor those of old age are in the list, nor in the store's for long."""
+    async with opened(store, clients=2) as (tenant, (client, other)):
+        tokens = await log_in(tenant, client)
+        user, now = tokens.claims["sub"], _clock.now()
+        other.sessions._kept._lifetimes = Lifetimes(idle=0.05)
+        await other.sessions.open(tokens)
+        client.sessions._kept._lifetimes = Lifetimes(absolute=50)
+        await client.sessions.open(tokens)
+        await asyncio.sleep(0.1)
+        assert 1 == len(await client.sessions.list(user))
+        (place,) = await client.sessions._kept.places(user)
+        monkeypatch.setattr(_clock, "now", lambda: now + 60)
+        assert () == await client.sessions.list(user)
+        assert () == await store.sessions_of(place.shard, place.user)
+
+
+async def test_a_session_that_does_not_open_is_listed_by_name(store: Any):
+    """Operators see that it is there, and can close it; what is sealed in it they do not."""
+    async with opened(store, clients=2) as (tenant, (client, operator)):
+        tokens = await log_in(tenant, client)
+        user = tokens.claims["sub"]
+        client.sessions._kept.keys = KeyRing(NEW, users=USERS)
+        await client.sessions.open(tokens)
+        opens = await operator.sessions.open(tokens)
+        first, second = await operator.sessions.list(user)
+        assert (None, None) == (second.opened_at, second.ends_at)
+        assert second.idle_ends_at > first.opened_at
+        assert await operator.sessions.close_named(user, second.name)
+        assert [first.name] == await names_of(operator, user)
+        assert await operator.sessions.get(opens)
+
+
+async def test_one_session_is_closed_by_its_name(store: Any):
+    """The named one, once, and of that user alone; what is no name closes nothing."""
+    async with opened(store) as (tenant, (client,)):
+        ada, bob = await log_in(tenant, client), await log_in(tenant, client, BOB)
+        user, his = ada.claims["sub"], bob.claims["sub"]
+        for tokens in (ada, ada, bob):
+            await client.sessions.open(tokens)
+        name, other = await names_of(client, user)
+        assert [False] * 3 == [await client.sessions.close_named(his, wrong) for wrong in (name, "", f"{name}:m")]
+        assert [True, False] == [await client.sessions.close_named(user, name) for _ in range(2)]
+        assert [other] == await names_of(client, user)
+        assert 1 == len(await client.sessions.list(his))
+
+
+@pytest.mark.parametrize("store", ["redis", "cluster"], indirect=True)
+async def test_names_of_ended_sessions_do_not_gather(store: Any):
+    """Who logs in daily and never closes has no list that grows without bound, and loses none that lives."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        user = tokens.claims["sub"]
+        living = [await client.sessions.open(tokens) for _ in range(4)]
+        place, *_ = places = await client.sessions._kept.places(user)
+        client.sessions._kept._lifetimes = Lifetimes(idle=0.05)
+        for _ in range(60):
+            await client.sessions.open(tokens)
+        assert 64 == len(await store.sessions_of(place.shard, place.user))
+        await asyncio.sleep(0.1)
+        client.sessions._kept._lifetimes = Lifetimes()
+        living.append(await client.sessions.open(tokens))
+        left = await store.sessions_of(place.shard, place.user)
+        assert {each.session for each in places} < set(left)
+        assert 5 == len(left)
+        assert all([await client.sessions.get(identifier) for identifier in living])
+
+
+async def test_a_longer_life_is_for_new_sessions(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Sessions end when they were to end at their opening: the user's list, by which all are closed, lasts as long."""
+    async with opened(store, clients=2) as (tenant, (client, changed)):
+        client.sessions._kept._lifetimes = Lifetimes(idle=3600, absolute=7200)
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        changed.sessions._kept._lifetimes = Lifetimes(idle=3600, absolute=9999)
+        now = _clock.now()
+        monkeypatch.setattr(_clock, "now", lambda: now + 7201)
+        with pytest.raises(InvalidSession):
+            await changed.sessions.get(identifier)
+
+
+async def test_a_refresh_that_ends_between_look_and_refresh(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Who read a refresh token that was spent before they came to spend it has what came of it, and sends nothing."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        renewed: list[Any] = []
+
+        async def refresh() -> None:
+            renewed.append(await there.sessions.refresh(identifier))
+
+        meanwhile(monkeypatch, store, "begin_refresh", refresh)
+        assert (await here.sessions.refresh(identifier)).tokens == renewed[0].tokens
+        assert 1 == tenant.stats.refresh_rotations
+
+
+async def test_a_reseal_between_look_and_refresh(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """A session that was only sealed again is refreshed all the same."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        here.sessions._kept.keys = KeyRing(OLD, NEW, users=USERS)
+        there.sessions._kept.keys = KeyRing(NEW, OLD, users=USERS)
+        meanwhile(monkeypatch, store, "begin_refresh", lambda: there.sessions.get(identifier))
+        await here.sessions.refresh(identifier)
+        assert 1 == tenant.stats.refresh_rotations
+
+
+async def test_doubt_lasts_as_long_as_the_session(store: Any):
+    """A session that is kept alive by use is not taken for one whose refresh token was never sent."""
+    async with opened(store, clients=2, lifetimes=Lifetimes(idle=0.4)) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        await refused(here.sessions.refresh(identifier))
+        tenant.faults.clear()
+        before = tenant.stats.token_requests
+        for _ in range(6):
+            await asyncio.sleep(0.1)
+            await there.sessions.get(identifier)
+        await refused(there.sessions.refresh(identifier))
+        assert before == tenant.stats.token_requests
+
+
+@pytest.mark.parametrize("fault", [Fault.BEARER_TOKEN, Fault.GARBAGE_JSON])
+async def test_an_answer_that_must_not_be_trusted_spends(store: Any, fault: Fault):
+    """The service has spent the refresh token for it: nobody sends it again."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(fault, path=TOKEN, times=1)
+        with pytest.raises((ProtocolError, OutcomeUnknown)):
+            await here.sessions.refresh(identifier)
+        tenant.faults.clear()
+        before = tenant.stats.token_requests
+        await refused(there.sessions.refresh(identifier))
+        assert before == tenant.stats.token_requests
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_store_that_is_away_before_a_refresh(store: Any, monkeypatch: pytest.MonkeyPatch, *, lost: bool):
+    """Whether the store was told that a token would leave or not: it did not leave, and the next refresh sends it."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        strike(monkeypatch, store, "begin_refresh", lost=lost)
+        with pytest.raises(StoreUnavailable):
+            await here.sessions.refresh(identifier)
+        await there.sessions.refresh(identifier)
+        assert 1 == tenant.stats.refresh_rotations
+
+
+async def test_a_caller_that_goes_before_a_refresh(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Whoever stops waiting while the store is told of a refresh leaves no doubt about a token that never left."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        told, go, ask = asyncio.Event(), asyncio.Event(), store.begin_refresh
+
+        async def slow(*arguments: Any, **named: Any) -> Any:
+            begun = await ask(*arguments, **named)
+            told.set()
+            await go.wait()
+            return begun
+
+        monkeypatch.setattr(store, "begin_refresh", slow)
+        refreshing = asyncio.create_task(here.sessions.refresh(identifier))
+        await told.wait()
+        refreshing.cancel()
+        await asyncio.wait([refreshing])
+        monkeypatch.setattr(store, "begin_refresh", ask)
+        go.set()
+        async with asyncio.timeout(10):
+            assert (await there.sessions.refresh(identifier)).tokens
+        assert 1 == tenant.stats.refresh_rotations
+
+
+async def test_a_store_that_is_away_after_nothing_was_sent(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """What happened is told, and the store hears later that nothing was spent."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        struck = strike(monkeypatch, store, "end_refresh", times=3)
+        tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=TOKEN)
+        with pytest.raises(RateLimited):
+            await here.sessions.refresh(identifier)
+        tenant.faults.clear()
+        async with asyncio.timeout(10):
+            await there.sessions.refresh(identifier)
+        assert (3, 1) == (len(struck), tenant.stats.refresh_rotations)
+
+
+async def test_a_store_that_is_away_after_an_unknown_outcome(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """That the outcome is unknown is what the caller hears, whatever the store says to it."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        strike(monkeypatch, store, "leave_refresh")
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        await refused(client.sessions.refresh(identifier))
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_a_store_that_is_away_after_a_refresh(store: Any, monkeypatch: pytest.MonkeyPatch, *, lost: bool):
+    """New tokens are kept when the store is back, and are taken for nobody else's where it had them already."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        strike(monkeypatch, store, "end_refresh", lost=lost, times=2)
+        refreshed = await here.sessions.refresh(identifier)
+        assert refreshed.tokens == (await there.sessions.get(identifier)).tokens
+        assert [False] == [family.revoked for family in tenant.refresh_families]
+
+
+@pytest.mark.parametrize("then", ["reseal", "refresh"])
+async def test_others_go_on_while_an_answer_is_lost(store: Any, monkeypatch: pytest.MonkeyPatch, then: str):
+    """New tokens that the store had, and that others went on from since, are not revoked as those of a closed session.
+
+    Others have them sealed again by then, or refreshed.
+    """
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        here.sessions._kept.keys = KeyRing(OLD, NEW, users=USERS)
+        if then == "reseal":
+            there.sessions._kept.keys = KeyRing(NEW, OLD, users=USERS)
+        ask, tries = store.end_refresh, []
+
+        async def end(*arguments: Any, **named: Any) -> bool:
+            tries.append(named["token"])
+            if tries.count(named["token"]) > 1 or len(set(tries)) > 1:
+                return await ask(*arguments, **named)
+            await ask(*arguments, **named)
+            await (there.sessions.refresh if then == "refresh" else there.sessions.get)(identifier)
+            raise StoreUnavailable("the answer is lost")
+
+        monkeypatch.setattr(store, "end_refresh", end)
+        refreshed = await here.sessions.refresh(identifier)
+        assert refreshed.tokens == (await there.sessions.get(identifier)).tokens
+        assert [False] == [family.revoked for family in tenant.refresh_families]
+        await there.sessions.refresh(identifier)
+
+
+async def test_a_session_that_does_not_open_here_is_closed(store: Any):
+    """A user who logs out at a machine without the newest key is logged out, on all."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        there.sessions._kept.keys = KeyRing(NEW, users=USERS)
+        await there.sessions.close(identifier)
+        with pytest.raises(InvalidSession):
+            await here.sessions.get(identifier)
+
+
+async def test_a_caller_that_goes_while_a_session_is_closed(store: Any, monkeypatch: pytest.MonkeyPatch):
+    """Tokens of a session that was closed are revoked though its caller is gone: nobody else could any more."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        closed, ask = asyncio.Event(), store.close
+
+        async def close(*arguments: Any) -> bool:
+            done = await ask(*arguments)
+            closed.set()
+            await asyncio.sleep(0.01)
+            return done
+
+        monkeypatch.setattr(store, "close", close)
+        closing = asyncio.create_task(client.sessions.close(identifier))
+        await closed.wait()
+        closing.cancel()
+        await asyncio.wait([closing])
+        async with asyncio.timeout(10):
+            while not tenant.refresh_families[0].revoked:  # noqa: ASYNC110 - the tenant says it by nothing else
+                await asyncio.sleep(0.001)

@@ -54,6 +54,11 @@ class MemorySessions:
         kept.until = _clock.monotonic() + seconds
         return kept.sealed
 
+    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:  # noqa: ARG002
+        """See :meth:`SessionStore.peek <passwordless_async.stores.SessionStore.peek>`."""
+        kept = self._alive(session)
+        return None if kept is None else (kept.sealed, kept.until - _clock.monotonic())
+
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
         """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
         kept = self._alive(place.session)
@@ -72,17 +77,26 @@ class MemorySessions:
         """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
         return tuple(session for session in list(self._users.get(user, ())) if self._alive(session) is not None)
 
-    async def begin_refresh(self, place: Place, *, spends: str, token: str, seconds: float) -> Begin:
+    async def begin_refresh(
+        self,
+        place: Place,
+        *,
+        sealed: str,
+        spends: str,
+        token: str,
+        seconds: float,
+        remember: float,  # noqa: ARG002
+    ) -> Begin:
         """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
         kept, now = self._alive(place.session), _clock.monotonic()
         if kept is None:
             return Begin.GONE
         if kept.spends == spends and kept.holder == token:
             return Begin.BEGUN
-        if kept.spends == spends and kept.held_until > now:
-            return Begin.BUSY
+        if kept.sealed != sealed:
+            return Begin.CHANGED
         if kept.spends == spends:
-            return Begin.DOUBTFUL
+            return Begin.BUSY if kept.held_until > now else Begin.DOUBTFUL
         kept.spends, kept.holder, kept.held_until = spends, token, now + seconds
         return Begin.BEGUN
 

@@ -10,10 +10,22 @@ from passwordless_async.stores.redis.connection import OnRedis, milliseconds, te
 if TYPE_CHECKING:
     from passwordless_async.stores.protocols import Place
 
+# Of a user with many sessions those that ended are looked for, a few each time: that is more than come by one opening.
 _OPEN = """
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('SADD', KEYS[2], ARGV[3])
+if redis.call('SCARD', KEYS[2]) > 64 then
+  local before = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
+  for _, name in ipairs(redis.call('SRANDMEMBER', KEYS[2], 256)) do
+    if redis.call('EXISTS', before .. name) == 0 then redis.call('SREM', KEYS[2], name) end
+  end
+end
 if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+"""
+_PEEK = """
+local sealed = redis.call('GET', KEYS[1])
+if not sealed then return false end
+return {sealed, redis.call('PTTL', KEYS[1])}
 """
 _RESEAL = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -26,19 +38,21 @@ redis.call('SREM', KEYS[4], ARGV[1])
 return redis.call('DEL', KEYS[1])
 """
 # The lock tells that somebody is at it, and ends by itself. The mark tells which refresh token they were to spend, and
-# stays: whoever finds it without a lock does not know whether that was spent. Whoever asks twice, because the answer
-# was lost, is told the same.
+# stays for as long as the session may be kept alive: whoever finds it without a lock does not know whether that was
+# spent. Whoever asks twice, because the answer was lost, is told the same. Whoever read the session before somebody
+# else's refresh ended would spend a token again, so what they read must be what is there.
 _BEGIN = """
-local left = redis.call('PTTL', KEYS[1])
-if left == -2 then return 'gone' end
+local now = redis.call('GET', KEYS[1])
+if not now then return 'gone' end
 local mark = redis.call('GET', KEYS[3])
 if mark == ARGV[1] .. ':' .. ARGV[2] then return 'begun' end
+if now ~= ARGV[4] then return 'changed' end
 if mark and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
   if redis.call('EXISTS', KEYS[2]) == 1 then return 'busy' end
   return 'doubtful'
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', left)
+redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5])
 return 'begun'
 """
 _LEAVE = """
@@ -70,6 +84,11 @@ class RedisSessions(OnRedis):
         sealed = await self._ask("GETEX", self._session(shard, session), "PX", milliseconds(seconds))
         return None if sealed is None else text(sealed)
 
+    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:
+        """See :meth:`SessionStore.peek <passwordless_async.stores.SessionStore.peek>`."""
+        seen = await self._run(_PEEK, [self._session(shard, session)])
+        return None if seen is None else (text(seen[0]), int(seen[1]) / 1000)
+
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
         """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
         return bool(await self._run_durably(_RESEAL, self._session_keys(place)[:1], before, sealed))
@@ -83,9 +102,11 @@ class RedisSessions(OnRedis):
         """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
         return tuple(sorted(map(text, await self._ask("SMEMBERS", self._user(shard, user)))))
 
-    async def begin_refresh(self, place: Place, *, spends: str, token: str, seconds: float) -> Begin:
+    async def begin_refresh(
+        self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
+    ) -> Begin:
         """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
-        arguments = spends, token, milliseconds(seconds)
+        arguments = spends, token, milliseconds(seconds), sealed, milliseconds(remember)
         return Begin(text(await self._run_durably(_BEGIN, self._session_keys(place), *arguments)))
 
     async def leave_refresh(self, place: Place, *, token: str) -> None:
