@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async import _seal
-from passwordless_async._secret import SecretBytes, always_printable
+from passwordless_async._secret import SecretBytes, always_printable, conceal
 from passwordless_async.errors import BrokenSeal
+from passwordless_async.stores.key_file import KeyFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 _SHARD = 8  # characters of a pseudonym: 48 bits, enough to spread users, and telling of none
 
@@ -43,8 +45,9 @@ class KeyRing:
     """Keys to seal with: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
 
     Args:
-        *keys: 32 random bytes each, the newest first. To rotate, put a new one in front on all machines behind the old
-            one first, then in front of it, and take the old one away when what it sealed has ended or was read.
+        *keys: 32 random bytes each, the newest first. To rotate, put a new one behind the old one on all machines
+            first, then in front of it, and take the old one away when what it sealed has ended or was read: after all
+            have had the new one in front for as long as a session may be idle.
         users: 32 random bytes that users' pseudonyms are made with; they do not rotate.
 
     Raises:
@@ -58,6 +61,21 @@ class KeyRing:
         self._keys = _seal.sealing_keys(keys)
         self._newest = next(iter(self._keys))
         self._users = _seal.sealing_key(users)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a key ring as ``passwordless-async sessions keys`` writes it to a file.
+
+        Args:
+            text: The file's text, one JSON object: ``keys``, the newest first, and ``users``, each 32 bytes in
+                base64url without padding; and ``added``, true while the second key is not to seal yet.
+
+        Raises:
+            UsageError: It is of another form; nothing of it is in the message.
+        """
+        text = conceal(text)
+        file = KeyFile.from_json(text)
+        return cls(*file.keys, users=file.users)
 
     def pseudonym(self, user: str) -> str:
         """Return what a user is called in the store: HMAC-SHA-256 (RFC 2104), 43 characters."""

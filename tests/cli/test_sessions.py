@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from leaks import lines_with
-from passwordless_async import DPoPKey, InvalidSession, KeyRing, PasswordlessClient, TokenSet, _base64url
+from passwordless_async import DPoPKey, InvalidSession, KeyRing, PasswordlessClient, TokenSet, _base64url, _clock
 from passwordless_async._secret import Secret
 from passwordless_async.cli.app import app, run
 from passwordless_async.stores.redis import RedisStore
@@ -62,8 +63,7 @@ def server(one_redis: Any) -> Any:
 
 
 def ring_of(file: Path) -> KeyRing:
-    members = json.loads(file.read_text())
-    return KeyRing(*map(_base64url.decode, members["keys"]), users=_base64url.decode(members["users"]))
+    return KeyRing.from_json(file.read_text())
 
 
 def secrets_of(file: Path) -> list[str]:
@@ -94,22 +94,22 @@ class Store:
 
         return self._ask(opened, prefix=prefix)
 
-    def is_open(self, identifier: str) -> bool:
+    def is_open(self, identifier: str, *, ring: KeyRing | None = None) -> bool:
         async def read(sessions: Any) -> bool:
             try:
                 return bool(await sessions.get(identifier))
             except InvalidSession:
                 return False
 
-        return self._ask(read)
+        return self._ask(read, ring=ring)
 
     def names(self, user: str) -> list[str]:
         return [info.name for info in self._ask(lambda sessions: sessions.list(user))]
 
-    def _ask(self, question: Callable[[Any], Any], *, prefix: str = "pa") -> Any:
+    def _ask(self, question: Callable[[Any], Any], *, prefix: str = "pa", ring: KeyRing | None = None) -> Any:
         async def asked() -> Any:
             async with (
-                RedisStore(self.url, keys=ring_of(self.keys), prefix=prefix) as store,
+                RedisStore(self.url, keys=ring or ring_of(self.keys), prefix=prefix) as store,
                 PasswordlessClient(TENANT, CLIENT, store=store) as client,
             ):
                 return await question(client.sessions)
@@ -158,7 +158,85 @@ def test_a_list(store: Store, called: Callable[..., Shown]):
     assert (0, "") == (status, err)
     assert all(name in out for name in store.names(ADA))
     assert store.names(BOB)[0] not in out
-    assert "email|ada has 2 sessions; some may have ended unused.\n" in out
+    assert "email|ada has 2 sessions.\n" in out
+
+
+def test_times_in_a_list(store: Store, called: Callable[..., Shown], monkeypatch: pytest.MonkeyPatch):
+    """Opening, idle end and end are shown in UTC, and as JSON as ISO 8601."""
+    monkeypatch.setattr(_clock, "now", lambda: 1_800_000_000.0)
+    store.open(ADA)
+    out = " ".join(called(store.arguments("list"))[1].split())
+    assert "opened 2027-01-15 08:00:00 UTC ends unused 2027-01-22 0" in out
+    assert " UTC ends 2027-02-14 08:00:00 UTC email|ada has 1 session." in out
+    (info,) = json.loads(called(store.arguments("list", ADA, "--json"))[1])["sessions"]
+    assert ("2027-01-15T08:00:00Z", "2027-02-14T08:00:00Z") == (info["opened_at"], info["ends_at"])
+    assert re.fullmatch(r"2027-01-22T0[78]:\d\d:\d\dZ", info["idle_ends_at"])
+
+
+def test_a_session_that_does_not_open(store: Store, called: Callable[..., Shown]):
+    """One that the key ring does not open is shown by its name, and closed by it."""
+    store.open(ADA)
+    members = json.loads(store.keys.read_text())
+    store.keys.write_text(json.dumps({**members, "keys": [members["users"]]}))
+    (name,) = store.names(ADA)
+    out = called(store.arguments("list"))[1]
+    assert name in out
+    assert 2 == out.count("unknown: these keys do not open it")
+    (info,) = json.loads(called(store.arguments("list", ADA, "--json"))[1])["sessions"]
+    assert (name, None, None) == (info["name"], info["opened_at"], info["ends_at"])
+    assert "Closed 1 session" in called(store.arguments("close", ADA, "--yes", "--session", name))[1]
+
+
+def test_one_is_closed_by_its_name(store: Store, called: Callable[..., Shown]):
+    """The one that is named is closed, of that user alone, and a name of none closes none."""
+    store.open(ADA, ADA, BOB)
+    name, other = store.names(ADA)
+    closing = store.arguments("close", ADA, "--yes", "--session", name)
+    assert (0, "email|bob has no session of that name.\n") == called([*closing[:-1], BOB])[:2]
+    assert (0, "Closed 1 session of email|ada.\n", "") == called(closing)
+    assert {"user": ADA, "closed": 0} == json.loads(called([*closing, "--json"])[1])
+    assert ([other], 1) == (store.names(ADA), len(store.names(BOB)))
+
+
+@pytest.mark.parametrize(("named", "asked"), [(True, True), (False, False)])
+def test_one_in_a_terminal(named: bool, asked: bool, store: Store, terminal: Callable[..., Any]):  # noqa: FBT001
+    """A person is asked about the one that they named, where there is one."""
+    store.open(ADA, ADA)
+    name = store.names(ADA)[0] if named else "none"
+    screen = terminal(*store.arguments("close", ADA, "--session", name))
+    if asked:
+        screen.until("[y/N]: ")
+        screen.type("y\n")
+    assert 0 == screen.end()
+    assert asked is (f"Close session {name} of email|ada?" in "".join(screen.shown.split("\r\n")))
+    assert (1 if named else 2) == len(store.names(ADA))
+
+
+@pytest.fixture(scope="module")
+def many_servers(one_redis: Any) -> Iterator[Callable[[str], str]]:  # noqa: ARG001 - skips where there is no program
+    """Return what gives the URL of a cluster, or of a primary by its sentinels."""
+    with servers.RedisCluster() as cluster, servers.RedisSentinel() as sentinel:
+        watching = ",".join(f"{host}:{port}" for host, port in sentinel.addresses)
+        nodes = ",".join(node.url.removeprefix("redis://").partition("/")[0] for node in cluster.nodes)
+        urls = {"cluster": f"redis+cluster://{nodes}", "sentinel": f"redis+sentinel://{watching}/{sentinel.name}"}
+        yield urls.__getitem__
+
+
+@pytest.mark.parametrize("kind", ["cluster", "sentinel"])
+def test_other_stores(kind: str, many_servers: Callable[[str], str], keys: Path, called: Callable[..., Shown]):
+    """A cluster is reached by its nodes, and a primary by its sentinels."""
+
+    async def opened() -> None:
+        async with (
+            RedisStore(many_servers(kind), keys=ring_of(keys)) as store,
+            PasswordlessClient(TENANT, CLIENT, store=store) as client,
+        ):
+            await client.sessions.open(tokens(), user=ADA)
+
+    asyncio.run(opened())
+    arguments = ["--store", many_servers(kind), "--keys", str(keys), TENANT, CLIENT, ADA]
+    assert "email|ada has 1 session.\n" in called(["sessions", "list", *arguments])[1]
+    assert (0, "Closed 1 session of email|ada.\n", "") == called(["sessions", "close", "--yes", *arguments])
 
 
 def test_a_list_as_json(store: Store, called: Callable[..., Shown]):
@@ -166,7 +244,8 @@ def test_a_list_as_json(store: Store, called: Callable[..., Shown]):
     store.open(ADA, ADA)
     status, out, err = called(store.arguments("list", ADA, "--json"))
     assert (0, "") == (status, err)
-    assert {"user": ADA, "sessions": store.names(ADA)} == json.loads(out)
+    listed = json.loads(out)
+    assert (ADA, store.names(ADA)) == (listed["user"], [info["name"] for info in listed["sessions"]])
 
 
 def test_looking_is_no_use(store: Store, called: Callable[..., Shown]):
@@ -192,7 +271,7 @@ def test_another_prefix(store: Store, called: Callable[..., Shown]):
     """Sessions are looked for under the prefix that is given."""
     store.open(ADA, prefix="other")
     assert "no sessions" in called(store.arguments("list"))[1]
-    assert "has 1 session;" in called(store.arguments("list", ADA, "--prefix", "other"))[1]
+    assert "has 1 session." in called(store.arguments("list", ADA, "--prefix", "other"))[1]
 
 
 def test_another_key_ring(store: Store, tmp_path: Path, called: Callable[..., Shown]):
@@ -255,7 +334,7 @@ def test_the_store_from_the_environment(store: Store, program: Callable[..., Any
     del arguments[2:4]
     ended = program(*arguments, PASSWORDLESS_ASYNC_STORE=store.url)
     assert (0, "") == (ended.returncode, ended.stderr)
-    assert {"user": ADA, "sessions": store.names(ADA)} == json.loads(ended.stdout)
+    assert store.names(ADA) == [info["name"] for info in json.loads(ended.stdout)["sessions"]]
 
 
 def test_a_store_that_is_down(store: Store, called: Callable[..., Shown]):
@@ -328,7 +407,10 @@ def test_a_new_key_ring(tmp_path: Path, called: Callable[..., Shown]):
     """The file is its owner's alone, holds fresh keys each time, and none of them is printed."""
     files = [tmp_path / "one.json", tmp_path / "two.json"]
     shown = [called(["sessions", "keys", str(file)]) for file in files]
-    assert [(0, f"{file}: 1 key, the first is new\n", "") for file in files] == shown
+    assert all(
+        (0, True, "") == (status, out.startswith(f"{file}: 1 key, the first is new\nNext: "), err)
+        for file, (status, out, err) in zip(files, shown, strict=True)
+    )
     assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in files}
     assert 4 == len({key for file in files for key in secrets_of(file)})
     assert "<KeyRing of 1 keys>" == repr(ring_of(files[0]))
@@ -343,26 +425,61 @@ def test_a_key_ring_is_never_overwritten(keys: Path, called: Callable[..., Shown
 
 
 def test_a_rotation(store: Store, called: Callable[..., Shown]):
-    """A new key stands in front, what the old ones sealed is read, and the mode stays; nothing else is left there."""
-    (identifier,) = store.open(ADA)
-    *before, users = secrets_of(store.keys)
+    """By three steps a new key seals and the old one goes; machines a step apart read each other's sessions."""
     store.keys.chmod(0o640)
-    assert (0, f"{store.keys}: 2 keys, the first is new\n", "") == called(
-        ["sessions", "keys", "--rotate", str(store.keys)]
-    )
-    new, *old, still = secrets_of(store.keys)
-    assert (before, users) == (old, still)
-    assert new not in before
+    (old, users), rings, sealed = secrets_of(store.keys), [ring_of(store.keys)], [store.open(ADA)[0]]
+    expected = {"add": (2, "the second is new"), "promote": (2, "the first is the one"), "drop": (1, "the oldest is")}
+    for step, (number, done) in expected.items():
+        status, out, err = called(["sessions", "keys", f"--{step}", str(store.keys)])
+        assert (0, "", number + 1) == (status, err, len(secrets_of(store.keys)))
+        assert out.startswith(f"{store.keys}: {number} key")
+        assert done in out
+        assert "\nNext: Give it to all machines" in out
+        assert (old == secrets_of(store.keys)[0]) is (step == "add")
+        # What was sealed by the step before is read, and what is sealed now was read by it.
+        assert store.is_open(sealed[-1])
+        sealed += store.open(ADA)
+        assert store.is_open(sealed[-1], ring=rings[-1])
+        assert all(store.is_open(identifier) for identifier in sealed)
+        rings.append(ring_of(store.keys))
+    (new, still) = secrets_of(store.keys)
+    assert (users, True) == (still, new not in (old, users))
     assert 0o640 == stat.S_IMODE(store.keys.stat().st_mode)
     assert [store.keys] == list(store.keys.parent.iterdir())
-    assert store.is_open(identifier)
+
+
+OUT_OF_ORDER = [
+    (["promote"], "there is no key to promote"),
+    (["drop"], "there is one key, which seals"),
+    (["add", "add"], "a key was added and does not seal yet"),
+    (["add", "drop"], "a key was added and does not seal yet"),
+    (["add", "promote", "promote"], "there is no key to promote"),
+    (["add", "promote", "drop", "drop"], "there is one key, which seals"),
+]
+
+
+@pytest.mark.parametrize(("steps", "problem"), OUT_OF_ORDER, ids=["-".join(steps) for steps, _ in OUT_OF_ORDER])
+def test_steps_out_of_order(steps: list[str], problem: str, keys: Path, called: Callable[..., Shown]):
+    """A step that would end sessions, or undo another, is refused, and the file stays what it was."""
+    *right, wrong = [["sessions", "keys", f"--{step}", str(keys)] for step in steps]
+    assert all(0 == called(step)[0] for step in right)
+    before = keys.read_bytes()
+    status, out, err = called(wrong)
+    assert (1, "", before, [keys]) == (status, out, keys.read_bytes(), list(keys.parent.iterdir()))
+    assert f"ring.json stays as it is: {problem}" in err
+
+
+def test_one_step_at_a_time(keys: Path, called: Callable[..., Shown]):
+    """Between two steps all machines have to have the file."""
+    status, _, err = called(["sessions", "keys", "--add", "--promote", str(keys)])
+    assert (2, True) == (status, "One step at a time" in err)
 
 
 def test_a_link_stays_one(keys: Path, called: Callable[..., Shown]):
     """Where the name is a link, what it leads to is rotated."""
     link = keys.with_name("link.json")
     link.symlink_to(keys)
-    assert 0 == called(["sessions", "keys", "--rotate", str(link)])[0]
+    assert 0 == called(["sessions", "keys", "--add", str(link)])[0]
     assert link.is_symlink()
     assert 3 == len(secrets_of(keys))
 
@@ -372,7 +489,7 @@ def test_one_rotation_at_a_time(keys: Path, called: Callable[..., Shown]):
     before = keys.read_bytes()
     other = keys.with_name("ring.json.new")
     other.touch()
-    status, _, err = called(["sessions", "keys", "--rotate", str(keys)])
+    status, _, err = called(["sessions", "keys", "--add", str(keys)])
     assert (1, before, True) == (status, keys.read_bytes(), other.exists())
     assert "ring.json.new exists" in err
 
@@ -385,14 +502,14 @@ def test_a_rotation_that_fails(keys: Path, called: Callable[..., Shown], monkeyp
 
     before = keys.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
-    status, _, err = called(["sessions", "keys", "--rotate", str(keys)])
+    status, _, err = called(["sessions", "keys", "--add", str(keys)])
     assert (1, before, [keys]) == (status, keys.read_bytes(), list(keys.parent.iterdir()))
     assert "No space left on device" in err
 
 
 def test_no_key_ring_to_rotate(tmp_path: Path, called: Callable[..., Shown]):
     """Where there is nothing to rotate nothing is made."""
-    status, _, err = called(["sessions", "keys", "--rotate", str(tmp_path / "missing.json")])
+    status, _, err = called(["sessions", "keys", "--add", str(tmp_path / "missing.json")])
     assert (1, []) == (status, list(tmp_path.iterdir()))
     assert "missing.json: No such file" in err
 
@@ -424,7 +541,7 @@ def test_a_file_that_is_no_key_ring(
     file = tmp_path / "ring.json"
     file.write_text(content)
     reading = ["list", "--store", "redis://127.0.0.1:1", "--keys", str(file), TENANT, CLIENT, ADA]
-    status, out, err = called(["sessions", *(reading if command == "list" else ["keys", "--rotate", str(file)])])
+    status, out, err = called(["sessions", *(reading if command == "list" else ["keys", "--add", str(file)])])
     assert (1, "", content) == (status, out, file.read_text())
     assert f"ring.json is no key ring: {problem}" in err
     assert [] == lines_with([GOOD, GOOD[1:], SHORT], err)
@@ -443,7 +560,7 @@ def test_a_file_that_is_no_text(tmp_path: Path, called: Callable[..., Shown]):
     """Bytes that are no text are said to be none."""
     file = tmp_path / "ring.json"
     file.write_bytes(b"\xff" * 64)
-    status, _, err = called(["sessions", "keys", "--rotate", str(file)])
+    status, _, err = called(["sessions", "keys", "--add", str(file)])
     assert 1 == status
     assert "ring.json: it is not text" in err
 
@@ -461,7 +578,8 @@ def test_no_secret_is_printed(store: Store, called: Callable[..., Shown]):
         *(store.arguments("list", ADA, url=url) for url in WRONG_STORES),
         [*store.arguments("list"), store.url],
         ["sessions", "keys", keys],
-        ["sessions", "keys", "--rotate", keys],
+        *(["sessions", "keys", f"--{step}", keys] for step in ("promote", "add", "add", "promote")),
+        ["sessions", "keys", "--add", "--drop", keys],
         store.arguments("close"),
         store.arguments("close", ADA, "--yes"),
         store.arguments("close", BOB, "--yes", "--json"),
