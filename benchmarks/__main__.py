@@ -11,7 +11,7 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks import exchange, importing, memory, peers, proof, quota, scale, verify
+from benchmarks import exchange, importing, memory, peers, processes, proof, quota, scale, sessions, verify
 from benchmarks.report import plot, print_table
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ BENCHMARKS = {
     "peers": peers,
     "scale": scale,
     "quota": quota,
+    "sessions": sessions,
+    "processes": processes,
     "memory": memory,
     "import": importing,
 }

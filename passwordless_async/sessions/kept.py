@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async import _check, _clock
+from passwordless_async import _base64url, _check, _clock
 from passwordless_async._secret import Secret, SecretDict, redacted
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.sessions.values import SessionInfo, StoredSession
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _TYPE = "session+jwe"
 _IDENTIFIER = 43  # characters: 256 bits in base64url
+_NAME = 21  # bytes of a hash: 168 bits, which are 28 characters
 
 
 @attrs.frozen
@@ -67,6 +68,7 @@ class Kept:
 
     def __init__(self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes) -> None:
         self._bound_to = {"typ": _TYPE, "iss": issuer, "client_id": client_id}
+        self._known = {"issuer": issuer, "client_id": client_id, "token_type": "DPoP"}
         self._names = f"{issuer} {client_id}"
         self._lifetimes = lifetimes
         self.store = store
@@ -109,8 +111,9 @@ class Kept:
 
     def seal(self, place: Place, tokens: TokenSet, **more: Any) -> str:  # noqa: ANN401 - what JSON holds
         """Return the text that a session is kept as."""
-        names = {"sid": place.session, "usr": place.user, "jkt": tokens.key.thumbprint}
-        return self.keys.seal(encode(tokens, **more), {**self._bound_to, **names})
+        jkt = tokens.key.thumbprint
+        header = {**self._bound_to, "sid": place.session, "usr": place.user, "jkt": jkt}
+        return self.keys.seal(encode(tokens, {**self._known, "jkt": jkt}, **more), header)
 
     def seconds(self, found: Found) -> float:
         """Return for how long a session is kept from now on unless it is used."""
@@ -144,14 +147,12 @@ class Kept:
 
     def _open(self, place: Place, sealed: str) -> _Opened:
         opened = self.keys.open(sealed, {**self._bound_to, "sid": place.session})
-        content = decode(opened.content)
+        # Header and content were sealed together: user and key are the header's.
+        content = decode(opened.content, {**self._known, "jkt": opened.bound_to.get("jkt", "")})
         if content is None:
             raise BrokenSeal("form")
-        tokens, more = content[0], SecretDict(content[1])
-        user = opened.bound_to.get("usr", "")
-        if tokens.key.thumbprint != opened.bound_to.get("jkt") or self._pseudonym(more["user"]) != user:
-            raise BrokenSeal("place")
-        return _Opened(tokens, Place(place.shard, place.session, user), more, opened.stale)
+        place = Place(place.shard, place.session, opened.bound_to.get("usr", ""))
+        return _Opened(content[0], place, SecretDict(content[1]), opened.stale)
 
     def _ends_at(self, more: SecretDict) -> float:
         # What was set at the opening, for the user's list was made to last as long; a shorter life counts at once.
@@ -175,7 +176,7 @@ def place_of(identifier: Secret) -> Place:
 
 def hashed(secret: str) -> str:
     """Return a name for a secret that tells nothing of it."""
-    return hashlib.sha256(secret.encode()).hexdigest()[:43]
+    return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME])
 
 
 def unknown() -> InvalidSession:

@@ -17,24 +17,31 @@ from passwordless_async.errors import UsageError
 from passwordless_async.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _Segments: TypeAlias = "list[bytes] | str | None"
 _SECRETS = ("access_token", "refresh_token", "id_token")
 _PLAIN = ("token_type", "expires_at", "scope", "jkt", "issuer", "client_id", "audience")
 _SCALAR = 32  # bytes of a key's private part, before its public one
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _LENGTH = 2  # bytes that tell how long a segment is
 _TOO_LONG = 1 << 8 * _LENGTH
 _AS_IT_IS, _SEGMENTS = b"\0", b"\1"  # how a token is kept
 
 
-def encode(tokens: TokenSet, **more: object) -> SecretBytes:
+def encode(tokens: TokenSet, known: Mapping[str, str], **more: object) -> SecretBytes:
     """Return tokens and some more members as bytes.
 
     The claims are those of the ID token, which was validated when it came, and are read from it again; where they are
     not, because a refresh brought none, they are kept beside it.
+
+    Args:
+        tokens: The tokens.
+        known: What is known where they are decoded, by its names in a token set: that is not kept again.
+        **more: The other members.
     """
     members = {name: getattr(tokens, name) for name in _PLAIN}
+    members = {name: value for name, value in members.items() if known.get(name) != value}
     segments = [_segments(getattr(tokens, name)) for name in _SECRETS]
     if tokens.claims is not None and tokens.claims != _claims(segments[-1]):
         members["claims"] = dict(tokens.claims)
@@ -42,10 +49,10 @@ def encode(tokens: TokenSet, **more: object) -> SecretBytes:
     members |= more
     kept = {name: value for name, value in members.items() if value is not None}
     kept["parts"] = [len(part) for part in parts]
-    return SecretBytes(b"\0".join((json.dumps(kept, separators=(",", ":")).encode(), *parts)))
+    return SecretBytes(b"\0".join((_to_json(kept).encode(), *parts)))
 
 
-def decode(content: SecretBytes) -> tuple[TokenSet, dict[str, Any]] | None:
+def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, dict[str, Any]] | None:
     """Return the tokens and the other members; None where the bytes are not what :func:`encode` made."""
     try:
         end = content.index(0)
@@ -56,7 +63,7 @@ def decode(content: SecretBytes) -> tuple[TokenSet, dict[str, Any]] | None:
         segments = [_unpacked(part) for part in parts[1:]]
         claims = members.pop("claims", None) or _claims(segments[-1])
         tokens = TokenSet(
-            **{name: members.pop(name, None) for name in _PLAIN},
+            **{name: members.pop(name, None) or known.get(name) for name in _PLAIN},  # type: ignore[arg-type] # ours
             **dict(zip(_SECRETS, map(_token, segments), strict=True)),  # type: ignore[arg-type] # checked below
             key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR]), point=bytes(key[_SCALAR:])),
             claims=None if claims is None else MappingProxyType(claims),

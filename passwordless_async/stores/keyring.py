@@ -6,14 +6,13 @@ does not open; keys rotate without a stop, for the newest seals and all of them 
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _seal
+from passwordless_async import _base64url, _seal
 from passwordless_async._secret import SecretBytes, always_printable, conceal
 from passwordless_async.errors import BrokenSeal
 from passwordless_async.stores.key_file import KeyFile
@@ -79,7 +78,7 @@ class KeyRing:
 
     def pseudonym(self, user: str) -> str:
         """Return what a user is called in the store: HMAC-SHA-256 (RFC 2104), 43 characters."""
-        return _encoded(hmac.digest(self._users, user.encode(), hashlib.sha256))
+        return _base64url.encode_text(hmac.digest(self._users, user.encode(), hashlib.sha256))
 
     @staticmethod
     def shard(pseudonym: str) -> str:
@@ -88,7 +87,7 @@ class KeyRing:
 
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
         """Seal some content, bound to a place: with other words for it, it does not open."""
-        return _seal.seal(content, self._keys[self._newest], bound_to)
+        return _seal.seal(content, self._keys[self._newest], bound_to, kid=self._newest)
 
     def open(self, sealed: str, bound_to: Mapping[str, str]) -> Opened:
         """Open what :meth:`seal` made.
@@ -103,7 +102,7 @@ class KeyRing:
         key = self._keys.get(header.get("kid", ""))
         if key is None:
             raise BrokenSeal("key")
-        if any(header.get(name) != value for name, value in bound_to.items()):
+        if not bound_to.items() <= header.items():
             raise BrokenSeal("place")
         content = _seal.unseal(read, key)
         if content is None:
@@ -112,7 +111,3 @@ class KeyRing:
 
     def __repr__(self) -> str:
         return f"<KeyRing of {len(self._keys)} keys>"
-
-
-def _encoded(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
