@@ -479,14 +479,14 @@ async def test_a_reseal_between_look_and_refresh(store: Any, monkeypatch: pytest
 
 async def test_doubt_lasts_as_long_as_the_session(store: Any):
     """A session that is kept alive by use is not taken for one whose refresh token was never sent."""
-    async with opened(store, clients=2, lifetimes=Lifetimes(idle=0.4)) as (tenant, (here, there)):
+    async with opened(store, clients=2, lifetimes=Lifetimes(idle=1.0)) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
         tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
         await refused(here.sessions.refresh(identifier))
         tenant.faults.clear()
         before = tenant.stats.token_requests
-        for _ in range(6):
-            await asyncio.sleep(0.1)
+        for _ in range(8):
+            await asyncio.sleep(0.15)
             await there.sessions.get(identifier)
         await refused(there.sessions.refresh(identifier))
         assert before == tenant.stats.token_requests
