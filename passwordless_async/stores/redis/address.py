@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -16,14 +17,19 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.sentinel import Sentinel
 
+from passwordless_async._secret import conceal
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from passwordless_async._secret import Secret
+
 _FORM = "must be redis://, rediss://, unix://, redis+sentinel://hosts/name or redis+cluster://hosts"
 _SENTINEL_SECONDS = 1.0  # that a sentinel is given to answer, before the next is asked
 _MAX_PORT = 65535
+_PORT = re.compile("[0-9]{1,5}")
+_DATABASE = re.compile("[0-9]{0,9}")
 
 
 def connect(url: str) -> tuple[Redis | RedisCluster, Sequence[Any]]:
@@ -32,27 +38,36 @@ def connect(url: str) -> tuple[Redis | RedisCluster, Sequence[Any]]:
     Raises:
         UsageError: The URL is of no such form.
     """
-    scheme, _, rest = url.partition("://")
-    kind = scheme.removeprefix("rediss").removeprefix("redis")
-    tls = scheme.startswith("rediss")
-    if kind not in {"+sentinel", "+cluster"}:
+    url = conceal(url)
+    scheme, rest = _split(url, "://")
+    server, _, kind = scheme.partition("+")
+    if server not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
         return _one(url)
-    credentials, _, place = rest.rpartition("@")
-    hosts, _, path = place.partition("/")
-    addresses = [_address(host) for host in hosts.split(",")]
-    options: dict[str, Any] = {"ssl": True} if tls else {}
-    user, _, password = credentials.partition(":")
-    options |= {"username": unquote(user) or None, "password": unquote(password) or None}
-    if kind == "+cluster":
+    # Whatever part of a URL that is wrong the password is in: each is a secret.
+    credentials, place = _split(rest, "@", last=True) if "@" in rest else (conceal(""), rest)
+    hosts, path = _split(place, "/")
+    addresses = [_address(conceal(host)) for host in hosts.split(",")]
+    user, password = _split(credentials, ":")
+    options: dict[str, Any] = {"ssl": True} if server == "rediss" else {}
+    options |= {"username": conceal(unquote(user)) or None, "password": conceal(unquote(password)) or None}
+    if kind == "cluster":
         return _cluster(addresses, path, options)
     return _watched(addresses, path, options)
 
 
+def _split(text: str, separator: str, *, last: bool = False) -> tuple[Secret, Secret]:
+    before, _, after = text.rpartition(separator) if last else text.partition(separator)
+    return conceal(before), conceal(after)
+
+
 def _one(url: str) -> tuple[Redis, Sequence[Any]]:
+    client: Redis | None
     try:
         # A command that is repeated might be done twice: what failed is the caller's to repeat.
         client = Redis.from_url(url, retry=None, retry_on_error=[])
-    except ValueError:
+        # An option that no connection knows would else be taken for a server that does not answer.
+        client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    except Exception:  # noqa: BLE001 - whatever the client makes of it, its words may hold the password
         client = None
     if client is None:
         raise UsageError("redis", _FORM)
@@ -60,7 +75,7 @@ def _one(url: str) -> tuple[Redis, Sequence[Any]]:
 
 
 def _cluster(
-    addresses: list[tuple[str, int]], path: str, options: dict[str, Any]
+    addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]
 ) -> tuple[RedisCluster, Sequence[Any]]:
     if path:
         raise UsageError("redis", "a cluster has no databases: nothing may follow its hosts")
@@ -68,9 +83,9 @@ def _cluster(
     return client, [client]
 
 
-def _watched(addresses: list[tuple[str, int]], path: str, options: dict[str, Any]) -> tuple[Redis, Sequence[Any]]:
-    name, _, database = path.partition("/")
-    if not name or not (database.isdecimal() or not database):
+def _watched(addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]) -> tuple[Redis, Sequence[Any]]:
+    name, database = _split(path, "/")
+    if not name or not _DATABASE.fullmatch(database):
         raise UsageError("redis", _FORM)
     of_sentinels = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
     sentinel = Sentinel(addresses, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
@@ -78,8 +93,8 @@ def _watched(addresses: list[tuple[str, int]], path: str, options: dict[str, Any
     return client, [client, *sentinel.sentinels]
 
 
-def _address(host: str) -> tuple[str, int]:
-    name, _, port = host.rpartition(":")
-    if not name or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= _MAX_PORT):
+def _address(host: Secret) -> tuple[str, int]:
+    name, port = _split(host, ":", last=True)
+    if not name or not _PORT.fullmatch(port) or not 0 < int(port) <= _MAX_PORT:
         raise UsageError("redis", "each host must have its port: host:port,host:port")
     return name.removeprefix("[").removesuffix("]"), int(port)

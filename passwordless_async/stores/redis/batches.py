@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _AT_MOST = 256  # commands in a batch: their answers come after the last of them
 _MILLISECONDS = 1000
+_A_MOMENT = 0.01  # seconds
+_CLOSED = "the store was closed"
 
 
 @attrs.define(eq=False)
@@ -49,6 +51,7 @@ class Batches:
         self._replicas = replicas
         self._waiting: list[_Asked] = []
         self._under_way: asyncio.Task[None] | None = None
+        self._alone = False
 
     async def ask(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
         """Send a command with what else is asked at this moment.
@@ -56,11 +59,46 @@ class Batches:
         Raises:
             StoreUnavailable: The server cannot be reached, does not answer in time, or with an error.
         """
+        asked = self._ask(command)
+        self._start()
+        return await asked.answer
+
+    async def ask_in_time(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
+        """Send a command that can wait a moment for others to go with, though not for long.
+
+        Raises:
+            StoreUnavailable: As :meth:`ask`.
+        """
+        asked = self._ask(command)
+        asyncio.get_running_loop().call_later(_A_MOMENT, self._start)
+        return await asked.answer
+
+    def _ask(self, command: tuple[Any, ...]) -> _Asked:
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
-        if self._under_way is None:
+        return asked
+
+    def _start(self) -> None:
+        if self._waiting and self._under_way is None:
             self._under_way = asyncio.create_task(self._go())
-        return await asked.answer
+
+    async def ask_at_once(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
+        """Send a command, in no order with what else is asked: without a batch's task where no other one waits.
+
+        Raises:
+            StoreUnavailable: As :meth:`ask`.
+        """
+        if self._alone or self._waiting or self._under_way is not None:
+            return await self.ask(*command)
+        asked = _Asked(command, asyncio.get_running_loop().create_future())
+        self._alone = True
+        try:
+            await self._send([asked])
+        finally:
+            self._alone = False
+            # Of one who was called back nobody asks for the answer.
+            asked.answer.exception()
+        return asked.answer.result()
 
     async def _go(self) -> None:
         try:
@@ -69,9 +107,13 @@ class Batches:
                 await self._send(batch)
         finally:
             self._under_way = None
+            # Of one that was ended: nobody else would ever answer them.
+            for asked in self._waiting:
+                asked.fail(_CLOSED)
+            self._waiting = []
 
     async def _send(self, batch: list[_Asked]) -> None:
-        problem = "the store was closed"
+        problem = _CLOSED
         try:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(batch)
@@ -103,6 +145,7 @@ class Batches:
 
     async def drain(self) -> None:
         """Wait for the answers to all that was asked."""
+        self._start()
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
 # What was known of the code before goes with it; "s" tells that a start was made here, so that attempts are those of
-# its code. Whoever asks twice, because the answer was lost, is told the same.
+# its code. Whoever asks twice, because the answer was lost, is told the same. In its last millisecond a name has none
+# left, and is still taken.
 _BEGIN = """
 local time = tonumber(ARGV[2])
 if time > 0 then
   local holder = redis.call('GET', KEYS[1])
-  if holder and holder ~= ARGV[1] then return redis.call('PTTL', KEYS[1]) end
+  if holder and holder ~= ARGV[1] then return math.max(1, redis.call('PTTL', KEYS[1])) end
   redis.call('SET', KEYS[1], ARGV[1], 'PX', time)
 end
 redis.call('DEL', KEYS[2])
@@ -19,7 +20,7 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 0
 """
 _END = """
-if ARGV[1] ~= '' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
 if tonumber(ARGV[2]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) else redis.call('DEL', KEYS[1]) end
 """
 _BEGIN_FOR = """
@@ -39,7 +40,8 @@ return 0
 """
 _END_FOR = """
 if ARGV[1] ~= '' then redis.call('ZREM', KEYS[1], ARGV[1]) end
-if tonumber(ARGV[2]) > 0 then redis.call('SET', KEYS[2], '', 'PX', ARGV[2]) end
+local time = tonumber(ARGV[2])
+if time > 0 and time > redis.call('PTTL', KEYS[2]) then redis.call('SET', KEYS[2], '', 'PX', time) end
 """
 # The bound on what is remembered holds for codes too that were started elsewhere, and of which nobody knows how many.
 _PRESENT = """
@@ -48,7 +50,8 @@ local made = tonumber(redis.call('HGET', KEYS[1], 'n') or '0')
 if by == ARGV[2] then return made end
 if by then return -1 end
 if made >= tonumber(ARGV[3]) and redis.call('HEXISTS', KEYS[1], 's') == 1 then return 0 end
-if redis.call('HLEN', KEYS[1]) > tonumber(ARGV[5]) then return 0 end
+local others = redis.call('HEXISTS', KEYS[1], 's') + redis.call('HEXISTS', KEYS[1], 'n')
+if redis.call('HLEN', KEYS[1]) - others >= tonumber(ARGV[5]) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return redis.call('HINCRBY', KEYS[1], 'n', 1)
@@ -100,7 +103,7 @@ class RedisChallenges(OnRedis):
 
     async def end_code(self, user: str, *, right: bool) -> None:
         """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
-        await self._run(_END_CODE, self._user_keys(user), int(right))
+        await self._run_in_time(_END_CODE, self._user_keys(user), int(right))
 
     def _user_keys(self, user: str) -> list[str]:
         return [self._name("c", user), self._name("p", user)]

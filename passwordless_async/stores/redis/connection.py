@@ -24,6 +24,8 @@ class OnRedis:
 
     def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
         redis = conceal(redis) if isinstance(redis, str) else redis
+        self._prefix = _check.text("prefix", prefix, at_most=64)
+        timeout = _check.seconds("timeout", timeout)
         self._own: Sequence[Any] = ()
         if isinstance(redis, str):
             redis, self._own = connect(redis)
@@ -32,8 +34,6 @@ class OnRedis:
         replicas = replicas if replicas == 0 else _check.positive("replicas", replicas)
         if replicas and isinstance(redis, RedisCluster):
             raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
-        self._prefix = _check.text("prefix", prefix, at_most=64)
-        timeout = _check.seconds("timeout", timeout)
         self._batches = Batches(redis, timeout=timeout)
         # Apart: what waits for replicas keeps nothing else waiting.
         self._durable = Batches(redis, timeout=timeout, replicas=replicas) if replicas else self._batches
@@ -54,9 +54,18 @@ class OnRedis:
     def _ask(self, *command: str | bytes | float) -> Awaitable[Any]:
         return self._batches.ask(*command)
 
+    def _ask_at_once(self, *command: str | bytes | float) -> Awaitable[Any]:
+        return self._batches.ask_at_once(*command)
+
     # Whole, and not by its digest: a server that does not know that one would be asked again, after what came later.
     def _run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
         return self._batches.ask("EVAL", script, len(keys), *keys, *arguments)
+
+    def _run_in_time(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._batches.ask_in_time("EVAL", script, len(keys), *keys, *arguments)
+
+    def _run_durably_at_once(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._durable.ask_at_once("EVAL", script, len(keys), *keys, *arguments)
 
     def _run_durably(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
         return self._durable.ask("EVAL", script, len(keys), *keys, *arguments)

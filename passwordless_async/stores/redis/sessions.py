@@ -77,11 +77,11 @@ class RedisSessions(OnRedis):
         """See :meth:`SessionStore.open <passwordless_async.stores.SessionStore.open>`."""
         keys = [self._session(place.shard, place.session), self._user(place.shard, place.user)]
         times = milliseconds(seconds), milliseconds(user_seconds)
-        await self._run_durably(_OPEN, keys, sealed, times[0], place.session, times[1])
+        await self._run_durably_at_once(_OPEN, keys, sealed, times[0], place.session, times[1])
 
     async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
         """See :meth:`SessionStore.read <passwordless_async.stores.SessionStore.read>`."""
-        sealed = await self._ask("GETEX", self._session(shard, session), "PX", milliseconds(seconds))
+        sealed = await self._ask_at_once("GETEX", self._session(shard, session), "PX", milliseconds(seconds))
         return None if sealed is None else text(sealed)
 
     async def peek(self, shard: str, session: str) -> tuple[str, float] | None:
