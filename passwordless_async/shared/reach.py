@@ -39,6 +39,7 @@ class Reach:
         self._tell = tell
         self._lost: set[Use] = set()
         self._away = False
+        self._looking = False
         self._rests_until = 0.0
         self._under_way: set[asyncio.Task[Any]] = set()
 
@@ -50,13 +51,11 @@ class Reach:
             question: Asks the store.
             otherwise: What holds without it.
         """
-        now = _clock.monotonic()
-        if now < self._rests_until:
+        if self._looking or _clock.monotonic() < self._rests_until:
             self._lose(use)
             return otherwise
-        if self._away:
-            # One looks whether it is back; the others do not wait for that.
-            self._rests_until = now + _REST
+        # One looks whether it is back, however long that takes; the others do not wait for it.
+        looks = self._looking = self._away
         try:
             answer = await question()
         except StoreUnavailable:
@@ -64,6 +63,9 @@ class Reach:
             self._rests_until = _clock.monotonic() + _REST
             self._lose(use)
             return otherwise
+        finally:
+            if looks:
+                self._looking = False
         self._away, self._rests_until = False, 0.0
         if use in self._lost:
             self._lost.discard(use)

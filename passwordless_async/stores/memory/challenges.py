@@ -58,6 +58,8 @@ class MemoryChallenges:
         counted = self._addresses.get(address) or deque()
         while counted and counted[0][0] <= now - window:
             counted.popleft()
+        if any(token == by for _, by in counted):
+            return 0.0
         if len(counted) >= at_most:
             return counted[0][0] + window - now
         counted.append((now, token))
@@ -68,7 +70,7 @@ class MemoryChallenges:
         """See :meth:`ChallengeStore.end_start_for <passwordless_async.stores.ChallengeStore.end_start_for>`."""
         for counted in [entry for entry in self._addresses.get(address) or () if entry[1] == token]:
             (self._addresses.get(address) or deque()).remove(counted)
-        if barred > 0:
+        if barred > self._barred.left(address):
             self._barred.put(address, "barred", barred)
 
     async def present(
