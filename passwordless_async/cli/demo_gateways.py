@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from passwordless_async.cli import show
     from passwordless_async.testing import TenantStats
 
-QUOTA = 400  # requests a second that the tenant takes
+QUOTA = 400  # requests a second that the gateways share
+_SPARE = 40  # more that the tenant takes: on a busy machine some requests come late, and meet the next ones
 _KEPT = 600.0  # seconds that sessions stay in the store
 _CODE_LIFETIME = 3600.0  # seconds; a slow machine is no failure
 _STORE_TIMEOUT = 10.0  # seconds, for the same reason
@@ -108,7 +109,7 @@ async def gathered(
 ) -> tuple[Crowd, dict[Check, str | None]]:
     """Log a crowd in and make every check; returns what each found wrong, None where it found nothing."""
     of_tenant = TenantSettings(
-        code_lifetime=_CODE_LIFETIME, messages_kept=users + _GUESTS, requests_kept=1, requests_per_second=QUOTA
+        code_lifetime=_CODE_LIFETIME, messages_kept=users + _GUESTS, requests_kept=1, requests_per_second=QUOTA + _SPARE
     )
     async with AsyncExitStack() as stack:
         await _look(store)
