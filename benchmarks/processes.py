@@ -36,7 +36,7 @@ def run(rounds: int, calls: int) -> Report:
             two.append(asyncio.run(_logins(url, 2, calls)))
     alone, both = Series(tuple(one)), Series(tuple(two))
     rows = [Row("one process", alone), Row("two processes", both)]
-    bars = [Bar("logins of two processes over one", both.over(alone), must=1.7, goal=1.9, higher=True)]
+    bars = [Bar("two processes ÷ one", both.over(alone), must=1.7, goal=1.9, higher=True)]
     return Report("processes", SUMMARY, HOW, "logins/s of CPU time", PACKAGES, rows, bars, [])
 
 

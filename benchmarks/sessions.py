@@ -47,11 +47,11 @@ def run(rounds: int, calls: int) -> Report:
     rows = [Row(name, series) for name, series in found.items()]
     bars = [
         Bar(
-            "CPU, 64 at once, over SET + GET", found["64 at once"].over(found["bare, 64 at once"]), must=1.6, goal=1.25
+            "CPU, 64 at once, ÷ SET and GET", found["64 at once"].over(found["bare, 64 at once"]), must=1.6, goal=1.25
         ),
-        Bar("CPU, one at a time, over SET + GET", found["alone"].over(found["bare, alone"]), must=1.6, goal=1.25),
-        Bar("round trips per login, one at a time", found["round trips, alone"], must=4, goal=3),
-        Bar("round trips per login, 64 at once", found["round trips, 64 at once"], must=4, goal=3),
+        Bar("CPU, one at a time, ÷ SET and GET", found["alone"].over(found["bare, alone"]), must=1.6, goal=1.25),
+        Bar("round trips of a login, one at a time", found["round trips, alone"], must=4, goal=3),
+        Bar("round trips of a login, 64 at once", found["round trips, 64 at once"], must=4, goal=3),
         Bar(
             f"bytes of a session with {TOKENS} of tokens",
             found["bytes"],

@@ -16,6 +16,17 @@ import refusals
 import virtual_time
 from passwordless_async import _clock
 from passwordless_async.testing import LocalTenant
+from redis_fixtures import (  # noqa: F401 - fixtures are had by their names
+    redis_cluster,
+    redis_program,
+    redis_sentinel,
+    redis_server,
+    redis_url,
+    shared_cluster,
+    shared_redis,
+    shared_sentinel,
+    start_redis,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

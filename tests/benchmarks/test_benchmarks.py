@@ -20,6 +20,8 @@ SMALL = {
     "scale": ["--rounds", "1", "--calls", "20"],
     "quota": ["--rounds", "1", "--calls", "10"],
     "import": ["--rounds", "1", "--calls", "1"],
+    "sessions": ["--rounds", "1", "--calls", "10"],
+    "processes": ["--rounds", "1", "--calls", "10"],
 }
 ALWAYS_THERE = {
     "proof": {
@@ -66,6 +68,17 @@ ALWAYS_THERE = {
         "import passwordless_async",
         "from passwordless_async import PasswordlessClient",
     },
+    "sessions": {
+        "alone",
+        "bare, alone",
+        "64 at once",
+        "bare, 64 at once",
+        "round trips, alone",
+        "round trips, 64 at once",
+        "bytes",
+        "MB of a million",
+    },
+    "processes": {"one process", "two processes"},
 }
 BARS = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
@@ -92,7 +105,16 @@ BARS = {
         )
     ],
     "import": [("import passwordless_async ÷ import aiohttp", 1.35, 1.15)],
+    "sessions": [
+        ("CPU, 64 at once, ÷ SET and GET", 1.6, 1.25),
+        ("CPU, one at a time, ÷ SET and GET", 1.6, 1.25),
+        ("round trips of a login, one at a time", 4, 3),
+        ("round trips of a login, 64 at once", 4, 3),
+        ("bytes of a session with 2048 of tokens", 2048 * 1.6 + 400, 2048 * 1.4 + 300),
+    ],
+    "processes": [("two processes ÷ one", 1.7, 1.9)],
 }
+NEED_REDIS = {"sessions", "processes"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS = {
     "exchange": {"uvloop": ("exchange ÷ bare aiohttp, uvloop", 1.7, 1.3)},
@@ -112,6 +134,8 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module", params=SMALL)
 def found(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Run a benchmark at a tiny size."""
+    if request.param in NEED_REDIS:
+        request.getfixturevalue("redis_program")
     ended = benchmark(request.param, *SMALL[request.param], "--json")
     assert ended.returncode == 0, ended.stderr
     return json.loads(ended.stdout)

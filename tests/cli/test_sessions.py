@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import re
 import secrets
 import stat
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -24,42 +21,18 @@ from passwordless_async.cli.app import app, run
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Callable
+    from pathlib import Path
 
 TENANT, CLIENT, ADA, BOB = "acme.eu.auth0.com", "app", "email|ada", "email|bob"
 PASSWORD = "hunter2-the-password"
-REQUIRED = "PASSWORDLESS_ASYNC_REQUIRE_SERVERS"
-
-
-def _load(name: str, file: str) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / file)
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-servers = _load("redis_servers", "servers.py")
-
-
-@pytest.fixture(scope="module")
-def one_redis() -> Iterator[Any]:
-    """Run a server; without its program the test is skipped, or fails where servers are required."""
-    if not servers.installed():
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"there is no {servers.PROGRAM}, and {REQUIRED} is set")
-        pytest.skip(f"there is no {servers.PROGRAM}")
-    with servers.RedisServer() as server:
-        yield server
 
 
 @pytest.fixture
-def server(one_redis: Any) -> Any:
+def server(redis_server: Any) -> Any:
     """Return a server, running and empty, with a user who has a password."""
-    one_redis.refresh()
-    one_redis.ask("ACL", "SETUSER", "operator", "on", f">{PASSWORD}", "~*", "+@all")
-    return one_redis
+    redis_server.ask("ACL", "SETUSER", "operator", "on", f">{PASSWORD}", "~*", "+@all")
+    return redis_server
 
 
 def ring_of(file: Path) -> KeyRing:
@@ -212,29 +185,29 @@ def test_one_in_a_terminal(named: bool, asked: bool, store: Store, terminal: Cal
     assert (1 if named else 2) == len(store.names(ADA))
 
 
-@pytest.fixture(scope="module")
-def many_servers(one_redis: Any) -> Iterator[Callable[[str], str]]:  # noqa: ARG001 - skips where there is no program
-    """Return what gives the URL of a cluster, or of a primary by its sentinels."""
-    with servers.RedisCluster() as cluster, servers.RedisSentinel() as sentinel:
-        watching = ",".join(f"{host}:{port}" for host, port in sentinel.addresses)
-        nodes = ",".join(node.url.removeprefix("redis://").partition("/")[0] for node in cluster.nodes)
-        urls = {"cluster": f"redis+cluster://{nodes}", "sentinel": f"redis+sentinel://{watching}/{sentinel.name}"}
-        yield urls.__getitem__
+def store_of(kind: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of a cluster, or of a primary by its sentinels."""
+    if kind == "cluster":
+        nodes = request.getfixturevalue("redis_cluster").nodes
+        return "redis+cluster://" + ",".join(node.url.removeprefix("redis://").partition("/")[0] for node in nodes)
+    sentinel = request.getfixturevalue("redis_sentinel")
+    return "redis+sentinel://" + ",".join(f"{host}:{port}" for host, port in sentinel.addresses) + f"/{sentinel.name}"
 
 
 @pytest.mark.parametrize("kind", ["cluster", "sentinel"])
-def test_other_stores(kind: str, many_servers: Callable[[str], str], keys: Path, called: Callable[..., Shown]):
+def test_other_stores(kind: str, request: pytest.FixtureRequest, keys: Path, called: Callable[..., Shown]):
     """A cluster is reached by its nodes, and a primary by its sentinels."""
+    url = store_of(kind, request)
 
     async def opened() -> None:
         async with (
-            RedisStore(many_servers(kind), keys=ring_of(keys)) as store,
+            RedisStore(url, keys=ring_of(keys)) as store,
             PasswordlessClient(TENANT, CLIENT, store=store) as client,
         ):
             await client.sessions.open(tokens(), user=ADA)
 
     asyncio.run(opened())
-    arguments = ["--store", many_servers(kind), "--keys", str(keys), TENANT, CLIENT, ADA]
+    arguments = ["--store", url, "--keys", str(keys), TENANT, CLIENT, ADA]
     assert "email|ada has 1 session.\n" in called(["sessions", "list", *arguments])[1]
     assert (0, "Closed 1 session of email|ada.\n", "") == called(["sessions", "close", "--yes", *arguments])
 
