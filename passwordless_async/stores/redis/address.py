@@ -40,13 +40,13 @@ def connect(url: str) -> tuple[Redis | RedisCluster, Sequence[Any]]:
     """
     url = conceal(url)
     scheme, rest = _split(url, "://")
-    server, _, kind = scheme.partition("+")
+    server, kind = _split(scheme, "+")
     if server not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
         return _one(url)
     # Whatever part of a URL that is wrong the password is in: each is a secret.
     credentials, place = _split(rest, "@", last=True) if "@" in rest else (conceal(""), rest)
     hosts, path = _split(place, "/")
-    addresses = [_address(conceal(host)) for host in hosts.split(",")]
+    addresses = [_address(host) for host in map(conceal, hosts.split(","))]
     user, password = _split(credentials, ":")
     options: dict[str, Any] = {"ssl": True} if server == "rediss" else {}
     options |= {"username": conceal(unquote(user)) or None, "password": conceal(unquote(password)) or None}
@@ -85,7 +85,7 @@ def _cluster(
 
 def _watched(addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]) -> tuple[Redis, Sequence[Any]]:
     name, database = _split(path, "/")
-    if not name or not _DATABASE.fullmatch(database):
+    if not name or "?" in name or not _DATABASE.fullmatch(database):
         raise UsageError("redis", _FORM)
     of_sentinels = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
     sentinel = Sentinel(addresses, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]

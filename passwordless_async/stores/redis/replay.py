@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from passwordless_async._secret import always_printable
+from passwordless_async._secret import always_printable, conceal
 from passwordless_async.stores.redis.connection import OnRedis
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class RedisReplayStore(OnRedis):
     def __init__(
         self, redis: str | Redis | RedisCluster, *, prefix: str = "pa", timeout: float = 1.0, replicas: int = 0
     ) -> None:
+        redis = conceal(redis) if isinstance(redis, str) else redis
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
 
     async def add(self, key: str, expires_at: float) -> bool:

@@ -1,0 +1,214 @@
+"""Places in a line that several gates share: together they stay within the quota, without it each goes on alone."""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from passwordless_async.quota import FixedLimit, Gate, Priority
+from passwordless_async.quota.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def idle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Line:
+    """A line in memory; each question takes its time there and back."""
+
+    def __init__(self, trip: float = 0.001) -> None:
+        self.trip = trip
+        self.away = False
+        self.taken: list[int] = []
+        self.held: list[float] = []
+        self._next = 0.0
+
+    async def take(self, requests: int, interval: float) -> float | None:
+        await asyncio.sleep(self.trip)
+        if self.away:
+            return None
+        self.taken.append(requests)
+        first = max(self._next, now())
+        self._next = first + requests * interval
+        return first - now()
+
+    def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
+        self._next = max(self._next, now() + seconds)
+
+
+async def send(gate: Gate, went: list[float], answer: float = 0.01) -> None:
+    await gate.enter(Priority.EXCHANGE, math.inf)
+    went.append(now())
+    await asyncio.sleep(answer)
+    gate.leave()
+
+
+def most_in_a_second(went: list[float]) -> int:
+    """Return the most that went in any second; one that begins where the other ends is the next."""
+    went = sorted(went)
+    return max(bisect.bisect_left(went, first + 1.0 - 1e-6) - index for index, first in enumerate(went))
+
+
+@settings(max_examples=30)
+@given(gates=st.integers(1, 6), per_second=st.integers(4, 60), trips=st.lists(st.floats(0.0, 0.02), min_size=6))
+def test_together_they_stay_within_the_quota(in_virtual_time: Run, gates: int, per_second: int, trips: list[float]):
+    """Of any number of gates no more go in any second than the quota says, and not many fewer."""
+
+    async def main() -> tuple[list[float], float]:
+        shared, went, began = Line(trips[0]), list[float](), now()
+        made = [Gate(FixedLimit(1000), per_second=float(per_second), line=shared) for _ in range(gates)]
+        await asyncio.gather(*(send(made[n % gates], went) for n in range(per_second * 4)))
+        return went, now() - began
+
+    went, seconds = in_virtual_time(main())
+    assert per_second * 4 == len(went)
+    assert most_in_a_second(went) <= per_second
+    assert seconds < 4 * 1.6 + 1
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.5, 3.0])
+def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float):
+    """Who come after a while are spaced all the same, and so are those who come one by one."""
+
+    async def main() -> list[float]:
+        shared, went = Line(), list[float]()
+        gates = [Gate(FixedLimit(1000), per_second=20.0, line=shared) for _ in range(3)]
+        for _ in range(3):
+            await asyncio.gather(*(send(gates[n % 3], went) for n in range(30)))
+            await asyncio.sleep(pause)
+        return went
+
+    assert most_in_a_second(in_virtual_time(main())) <= 20
+
+
+def test_alone_where_nobody_knows(in_virtual_time: Run):
+    """Without the line each keeps its own pace, does not ask for each request, and asks again in a second."""
+
+    async def main() -> None:
+        shared, went = Line(), list[float]()
+        gate = Gate(FixedLimit(1000), per_second=20.0, line=shared)
+        shared.away = True
+        took, began = 0, now()
+
+        async def take(requests: int, interval: float) -> float | None:
+            nonlocal took
+            took += 1
+            return await Line.take(shared, requests, interval)
+
+        shared.take = take  # type: ignore[method-assign]
+        await asyncio.gather(*(send(gate, went) for _ in range(60)))
+        assert 3 / 0.97 == pytest.approx(now() - began, abs=0.15)
+        assert most_in_a_second(went) <= 20
+        assert 3 <= took <= 4
+        shared.away = False
+        await asyncio.sleep(1)
+        await send(gate, went)
+        assert [1] == shared.taken
+
+    in_virtual_time(main())
+
+
+def test_what_went_without_a_place_is_owed(in_virtual_time: Run):
+    """Whoever goes without asking has places taken for it afterwards, at most as many as are taken at once."""
+
+    async def main() -> None:
+        shared, ready = Line(), asyncio.Event()
+        places = Places(shared, 40.0, lambda: 2, ready.set)
+        for _ in range(3):
+            places.went()
+        assert math.inf == places.delay(now())
+        await ready.wait()
+        assert [5] == shared.taken
+        assert 3 / (40 * 0.97) == pytest.approx(places.delay(now()))
+        for _ in range(2):
+            places.went()
+        for _ in range(1000):
+            places.went()
+        places.delay(now())
+        await asyncio.sleep(1)
+        assert [5, 10 + 2] == shared.taken
+
+    in_virtual_time(main())
+
+
+def test_few_are_taken_ahead(in_virtual_time: Run):
+    """As many as wait, but a quarter of a second's at the most; one where nobody waits."""
+
+    async def main() -> None:
+        for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
+            shared = Line()
+            places = Places(shared, 40.0, lambda wanted=wanted: wanted, lambda: None)
+            places.delay(now())
+            places.delay(now())
+            await asyncio.sleep(1)
+            assert [expected] == shared.taken
+
+    in_virtual_time(main())
+
+
+def test_a_place_that_was_missed_is_lost(in_virtual_time: Run):
+    """Soon after its time it is good still, and later it is asked for anew."""
+
+    async def main() -> None:
+        shared = Line(0.0)
+        places = Places(shared, 10.0, lambda: 1, lambda: None)
+        places.delay(now())
+        await idle()
+        assert places.delay(now() + 0.02) <= 0
+        assert math.inf == places.delay(now() + 0.05)
+        places.aclose()
+
+    in_virtual_time(main())
+
+
+def test_a_hold_is_told_to_all(in_virtual_time: Run):
+    """A 429 that one gate hears of stops the other; nobody is stopped for more than a minute by it."""
+
+    async def main() -> None:
+        shared, went = Line(), list[float]()
+        here, there = (Gate(FixedLimit(1000), per_second=20.0, line=shared) for _ in range(2))
+        began = now()
+        here.refused(5.0, None)
+        await send(there, went)
+        assert 5.0 <= went[0] - began < 5.1
+        here.refused(1e9, None)
+        assert [5.0, 60.0] == shared.held
+        here.refused(None, None)
+        assert 2 == len(shared.held)
+
+    in_virtual_time(main())
+
+
+def test_closing_ends_the_question(in_virtual_time: Run):
+    """What asks for places is cancelled, and wakes nobody any more."""
+
+    async def main() -> None:
+        shared, woken = Line(60.0), list[None]()
+        places = Places(shared, 10.0, lambda: 1, lambda: woken.append(None))
+        places.aclose()
+        places.delay(now())
+        asking = places._asking
+        await idle()
+        places.aclose()
+        await asyncio.wait([asking])
+        await asyncio.sleep(100)
+        assert (True, [], []) == (asking.cancelled(), shared.taken, woken)
+
+    in_virtual_time(main())
