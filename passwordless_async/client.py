@@ -111,23 +111,12 @@ class PasswordlessClient:
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
         domain, client_auth = conceal(domain), hide(client_auth)
-        self._tenant = flow.Tenant(
-            Application(domain, client_id, client_auth, id_token_algorithms),
-            NonceCache() if nonces is None else nonces,
-        )
-        if not isinstance(profile, Profile):
-            raise UsageError("profile", f"must be a Profile, not {type(profile).__name__}")
-        if not isinstance(nonces, NonceCache | None):
-            raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
+        nonces = NonceCache() if nonces is None else nonces
+        self._tenant = flow.Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
+        _require(profile=(profile, Profile), nonces=(nonces, NonceCache), lifetimes=(lifetimes, Lifetimes))
         if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
             raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
-        if not isinstance(lifetimes, Lifetimes):
-            raise UsageError("lifetimes", f"must be a Lifetimes, not {type(lifetimes).__name__}")
-        for name, hook in (("on_event", on_event), ("on_orphan", on_orphan)):
-            if hook is not None and not callable(hook):
-                raise UsageError(name, f"must be a function, not {type(hook).__name__}")
-        if inspect.iscoroutinefunction(on_event):
-            raise UsageError("on_event", "must be a plain function: nobody waits for it")
+        _require_hooks(on_event=on_event, on_orphan=on_orphan)
         self._profile = profile
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
@@ -674,6 +663,20 @@ class Refreshed:
 
     scope: str | None
     tokens: TokenSet
+
+
+def _require(**arguments: tuple[object, type]) -> None:
+    for name, (value, kind) in arguments.items():
+        if not isinstance(value, kind):
+            raise UsageError(name, f"must be a {kind.__name__}, not {type(value).__name__}")
+
+
+def _require_hooks(**hooks: object) -> None:
+    for name, hook in hooks.items():
+        if hook is not None and not callable(hook):
+            raise UsageError(name, f"must be a function, not {type(hook).__name__}")
+    if inspect.iscoroutinefunction(hooks["on_event"]):
+        raise UsageError("on_event", "must be a plain function: nobody waits for it")
 
 
 async def _nothing_to_keep(_outcome: StartOutcome) -> None:
