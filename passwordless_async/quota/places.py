@@ -84,6 +84,11 @@ class Places:
                 self._alone_until = now + _ALONE
             else:
                 self._places.extend(now + wait + place * self._interval for place in range(owed, number))
+        except Exception as error:  # noqa: BLE001 - whatever a line of the application's raises
+            # Those who wait must not wait for ever.
+            self._alone_until = asyncio.get_running_loop().time() + _ALONE
+            context = {"message": "the line of a shared quota has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
         finally:
             self._asking = None
         self._ready()

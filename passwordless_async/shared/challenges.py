@@ -193,21 +193,16 @@ class SharedChallenges:
             if not flight.ever_left:
                 self._tell(withdraw)
             raise
-        except CodeSpent:
-            raise
         except PasswordlessError as error:
-            if not flight.ever_left or isinstance(error, _NOT_LOOKED_AT):
+            if _not_looked_at(error, flight):
                 await self._ask(withdraw)
-            self._note(user, made, error)
+            if isinstance(error, WrongCode):
+                error.attempts_left = max(_ATTEMPTS - made, 0)
+            if isinstance(error, CodeExpired | TooManyAttempts):
+                self._tell(lambda store: store.end_code(user, name, token=token, right=False))
             raise
-        self._tell(lambda store: store.end_code(user, right=True))
+        self._tell(lambda store: store.end_code(user, name, token=token, right=True))
         return tokens
-
-    def _note(self, user: str, made: int, error: PasswordlessError) -> None:
-        if isinstance(error, WrongCode):
-            error.attempts_left = max(_ATTEMPTS - made, 0)
-        if isinstance(error, CodeExpired | TooManyAttempts):
-            self._tell(lambda store: store.end_code(user, right=False))
 
     async def _made(self, user: str, code: str, token: str) -> int:
         made = await self._ask(
@@ -239,3 +234,8 @@ class SharedChallenges:
 
     def _address(self, address: IpAddress | None) -> str | None:
         return None if address is None else self._reach.keys.pseudonym(f"address {self._names} {address}")
+
+
+def _not_looked_at(error: PasswordlessError, flight: Flight[TokenSet]) -> bool:
+    """Tell whether a code is as good as before: it did not leave, or was refused before anybody looked at it."""
+    return not isinstance(error, CodeSpent) and (not flight.ever_left or isinstance(error, _NOT_LOOKED_AT))

@@ -179,11 +179,13 @@ class ChallengeStore(Protocol):
     async def withdraw(self, user: str, code: str, *, token: str) -> None:
         """Say that a code was not presented after all."""
 
-    async def end_code(self, user: str, *, right: bool) -> None:
+    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
         """Say that a code is of no more use, so that there may be another one at once.
 
         Args:
             user: The user.
+            code: The code; where another one was asked for since, nothing changes.
+            token: Who presented it.
             right: Whether it was right: its attempts do not count then.
         """
 

@@ -212,3 +212,21 @@ def test_closing_ends_the_question(in_virtual_time: Run):
         assert (True, [], []) == (asking.cancelled(), shared.taken, woken)
 
     in_virtual_time(main())
+
+
+def test_a_line_that_fails(in_virtual_time: Run):
+    """Whatever it raises, nobody waits for ever: the gate goes on alone for a while, and the loop hears of it."""
+
+    class Broken(Line):
+        async def take(self, requests: int, interval: float) -> float | None:  # noqa: ARG002
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        heard: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context["exception"]))
+        went = list[float]()
+        gate = Gate(FixedLimit(1000), per_second=20.0, line=Broken())
+        await asyncio.gather(*(send(gate, went) for _ in range(3)))
+        assert (3, ZeroDivisionError) == (len(went), type(heard[0]))
+
+    in_virtual_time(main())

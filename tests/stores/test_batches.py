@@ -225,3 +225,20 @@ async def test_a_proof_that_a_replica_knows_is_used(redis_sentinel: Any):
         await asyncio.to_thread(redis_sentinel.fail_over)
     async with RedisReplayStore(url, timeout=5.0) as store:
         assert not any(await asyncio.gather(*(store.add(key, 2e9) for key in keys)))
+
+
+async def test_a_node_that_is_away_is_missed_by_its_users_alone(redis_cluster: Any):
+    """What lies on the other nodes of a cluster is had as fast as ever, by those who ask at the same moment too."""
+    async with RedisStore(redis_cluster.url.replace("redis://", "redis+cluster://"), keys=RING, timeout=2.0) as store:
+        origins = [f"origin{number}" for number in range(60)]
+        for origin in origins:
+            await store.put_nonce(origin, "nonce", seconds=60)
+        lost = redis_cluster.nodes[1]
+        away = [origin for origin in origins if redis_cluster.node_of(store._name("n", origin)) is lost]
+        lost.pause()
+        answers = dict(
+            zip(origins, await asyncio.gather(*map(store.nonce, origins), return_exceptions=True), strict=True)
+        )
+        lost.resume()
+        assert {"nonce"} == {answer for origin, answer in answers.items() if origin not in away}
+        assert {StoreUnavailable} == {type(answers[origin]) for origin in away}

@@ -136,7 +136,7 @@ async def test_the_bound_counts_codes_alone(stores: Stores, started: bool, right
         await begin(store, "start")
     for number in range(4):
         assert await present(store, f"code{number}", f"{number}", at_most=100, different=5)
-    await store.end_code(USER, right=right)
+    await store.end_code(USER, "code3", token="3", right=right)
     assert await present(store, "code4", "4", at_most=100, different=5)
     assert 0 == await present(store, "code5", "5", at_most=100, different=5)
 
@@ -170,7 +170,7 @@ async def test_after_a_right_code(stores: Stores):
     await begin(store, "start")
     for number in range(3):
         await present(store, f"code{number}", "mine")
-    await other.end_code(USER, right=True)
+    await other.end_code(USER, "code2", token="mine", right=True)
     assert None is await present(other, "code2", "theirs")
     assert 1 == await present(other, "code3", "theirs")
     assert 0.0 == await begin(other, "again")
@@ -182,10 +182,23 @@ async def test_after_a_wrong_code(stores: Stores):
     await begin(store, "start")
     for number in range(3):
         await present(store, f"code{number}", "mine")
-    await other.end_code(USER, right=False)
+    await other.end_code(USER, "code2", token="mine", right=False)
     assert 0 == await present(other, "code3", "theirs")
     assert 0.0 == await begin(other, "again")
     assert 1 == await present(other, "code3", "theirs")
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_the_end_of_the_code_before(stores: Stores, right: bool):  # noqa: FBT001 - a parameter
+    """It is no concern of a code that was asked for since: that one is not killed, and has its own attempts."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    assert 1 == await present(store, "old", "mine")
+    await store.end_start(USER, token="start", seconds=0)
+    assert 0.0 == await begin(other, "again")
+    await store.end_code(USER, "old", token="mine", right=right)
+    assert 0.0 < await begin(store, "third")
+    assert [1, 2, 3, 0] == [await present(store, f"new{n}", "mine") for n in range(4)]
 
 
 async def test_an_address_has_so_many_starts(stores: Stores):

@@ -94,9 +94,11 @@ class MemoryChallenges:
             del known.presented[code]
             known.made = max(known.made - 1, 0)
 
-    async def end_code(self, user: str, *, right: bool) -> None:
+    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
         """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
-        self._cooling.forget(user)
         known = self._codes.get(user)
-        if known is not None and right:
+        if known is None or known.presented.get(code) != token:
+            return
+        self._cooling.forget(user)
+        if right:
             known.started, known.made = False, 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._secret import always_printable
+from passwordless_async._secret import always_printable, conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.redis.challenges import RedisChallenges
@@ -52,6 +52,7 @@ class RedisStore(RedisSessions, RedisChallenges, RedisQuota, RedisNonces):
         timeout: float = 2.0,
         replicas: int = 0,
     ) -> None:
+        redis = conceal(redis) if isinstance(redis, str) else redis
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")

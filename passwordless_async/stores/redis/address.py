@@ -87,7 +87,12 @@ def _watched(addresses: list[tuple[str, int]], path: Secret, options: dict[str, 
     name, database = _split(path, "/")
     if not name or "?" in name or not _DATABASE.fullmatch(database):
         raise UsageError("redis", _FORM)
-    of_sentinels = {"socket_timeout": _SENTINEL_SECONDS, "socket_connect_timeout": _SENTINEL_SECONDS}
+    of_sentinels: dict[str, Any] = {
+        "socket_timeout": _SENTINEL_SECONDS,
+        "socket_connect_timeout": _SENTINEL_SECONDS,
+        # What may not be read on its way to the primary may not be misled on the way to the sentinels.
+        **({"ssl": True} if "ssl" in options else {}),
+    }
     sentinel = Sentinel(addresses, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(unquote(name), db=int(database or 0), retry=None, retry_on_error=[], **options)
     return client, [client, *sentinel.sentinels]

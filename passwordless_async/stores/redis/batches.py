@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _AT_MOST = 256  # commands in a batch: their answers come after the last of them
 _MILLISECONDS = 1000
 _A_MOMENT = 0.01  # seconds
+_KEY_OF_SCRIPT = 3  # the place of its first key among the words of a script's command
 _CLOSED = "the store was closed"
 
 
@@ -148,6 +149,48 @@ class Batches:
         self._start()
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
+
+
+class ClusterBatches:
+    """Sends commands to a cluster, each node's on their own: a node that is away keeps nobody waiting for another.
+
+    Args:
+        redis: The client.
+        timeout: Seconds for one batch.
+    """
+
+    def __init__(self, redis: RedisCluster, *, timeout: float) -> None:
+        self._redis = redis
+        self._timeout = timeout
+        self._lanes: dict[str, Batches] = {}
+
+    async def ask(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
+        """See :meth:`Batches.ask`."""
+        return await (await self._lane(command)).ask(*command)
+
+    async def ask_in_time(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - as above
+        """See :meth:`Batches.ask_in_time`."""
+        return await (await self._lane(command)).ask_in_time(*command)
+
+    async def ask_at_once(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - as above
+        """See :meth:`Batches.ask_at_once`."""
+        return await (await self._lane(command)).ask_at_once(*command)
+
+    async def _lane(self, command: tuple[Any, ...]) -> Batches:
+        key = command[_KEY_OF_SCRIPT if command[0] == "EVAL" else 1]
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._redis.initialize()
+            name = getattr(self._redis.get_node_from_key(key), "name", "")
+        except Exception:  # noqa: BLE001 - whatever it is, whoever asks in that lane is told
+            name = ""
+        if name not in self._lanes:
+            self._lanes[name] = Batches(self._redis, timeout=self._timeout)
+        return self._lanes[name]
+
+    async def drain(self) -> None:
+        """See :meth:`Batches.drain`."""
+        await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
 
 
 async def _of_cluster(redis: RedisCluster, commands: list[tuple[Any, ...]]) -> list[Any]:

@@ -62,6 +62,7 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 if tonumber(redis.call('HGET', KEYS[1], 'n') or '0') > 0 then redis.call('HINCRBY', KEYS[1], 'n', -1) end
 """
 _END_CODE = """
+if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[3] then return end
 redis.call('DEL', KEYS[1])
 if ARGV[1] == '1' then redis.call('HDEL', KEYS[2], 'n', 's') end
 """
@@ -101,9 +102,9 @@ class RedisChallenges(OnRedis):
         """See :meth:`ChallengeStore.withdraw <passwordless_async.stores.ChallengeStore.withdraw>`."""
         await self._run(_WITHDRAW, self._user_keys(user)[1:], code, token)
 
-    async def end_code(self, user: str, *, right: bool) -> None:
+    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
         """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
-        await self._run_in_time(_END_CODE, self._user_keys(user), int(right))
+        await self._run_in_time(_END_CODE, self._user_keys(user), int(right), code, token)
 
     def _user_keys(self, user: str) -> list[str]:
         return [self._name("c", user), self._name("p", user)]

@@ -10,7 +10,7 @@ from passwordless_async import _check
 from passwordless_async._secret import conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.redis.address import connect
-from passwordless_async.stores.redis.batches import Batches
+from passwordless_async.stores.redis.batches import Batches, ClusterBatches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
@@ -34,9 +34,15 @@ class OnRedis:
         replicas = replicas if replicas == 0 else _check.positive("replicas", replicas)
         if replicas and isinstance(redis, RedisCluster):
             raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
-        self._batches = Batches(redis, timeout=timeout)
-        # Apart: what waits for replicas keeps nothing else waiting.
-        self._durable = Batches(redis, timeout=timeout, replicas=replicas) if replicas else self._batches
+        self._batches: Batches | ClusterBatches
+        if isinstance(redis, RedisCluster):
+            self._batches = ClusterBatches(redis, timeout=timeout)
+        else:
+            self._batches = Batches(redis, timeout=timeout)
+        self._durable = self._batches
+        if replicas and isinstance(redis, Redis):
+            # Apart: what waits for replicas keeps nothing else waiting.
+            self._durable = Batches(redis, timeout=timeout, replicas=replicas)
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""

@@ -45,9 +45,9 @@ _BEGIN = """
 local now = redis.call('GET', KEYS[1])
 if not now then return 'gone' end
 local mark = redis.call('GET', KEYS[3])
-if mark == ARGV[1] .. ':' .. ARGV[2] then return 'begun' end
-if now ~= ARGV[4] then return 'changed' end
-if mark and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
+local own = mark == ARGV[1] .. ':' .. ARGV[2]
+if now ~= ARGV[4] and not own then return 'changed' end
+if mark and not own and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
   if redis.call('EXISTS', KEYS[2]) == 1 then return 'busy' end
   return 'doubtful'
 end
@@ -61,7 +61,10 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 _END = """
 local now = redis.call('GET', KEYS[1])
 if not now then return 0 end
-if now == ARGV[2] then return 1 end
+if now == ARGV[2] then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  return 1
+end
 local mark = redis.call('GET', KEYS[3])
 if not mark or string.sub(mark, -#ARGV[1]) ~= ARGV[1] then return 0 end
 redis.call('DEL', KEYS[2], KEYS[3])
