@@ -27,6 +27,9 @@ class Elsewhere(Protocol):
     def answered(self) -> None:
         """Say that the origin has answered this process."""
 
+    def failed(self) -> None:
+        """Say that it has not, and that it is another process's turn."""
+
 
 class ColdStart:
     """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
@@ -76,9 +79,8 @@ class ColdStart:
             asked = False
             raise
         finally:
-            if asked and not self._over:
-                slow = asyncio.get_running_loop().time() - began > _SLOW
-                self._failures = _FRONTS if slow else self._failures + 1
+            if not self._over:
+                self._failed(asyncio.get_running_loop().time() - began if asked else None)
             self._let_go()
 
     def _answered(self, status: int) -> None:
@@ -87,6 +89,13 @@ class ColdStart:
             self._go_all()
             if self._elsewhere is not None:
                 self._elsewhere.answered()
+
+    def _failed(self, seconds: float | None) -> None:
+        """Take note that the one in front brought no news; after how long it failed, None: nothing was asked."""
+        if seconds is not None:
+            self._failures = _FRONTS if seconds > _SLOW else self._failures + 1
+        if self._elsewhere is not None:
+            self._elsewhere.failed()
 
     def _go_all(self) -> None:
         self._over = True

@@ -39,6 +39,7 @@ class SharedNonces:
         self._recent: deque[str] = deque(maxlen=_REMEMBERED)
         self._looked_at = float("-inf")
         self._newest: str | None = None
+        self._in_turn = False
         self._stop_listening = cache.listen(self._learned)
 
     def look(self) -> asyncio.Task[None] | None:
@@ -62,12 +63,21 @@ class SharedNonces:
                 self._take(answer)
                 return True
             if answer or _clock.monotonic() > ends:
+                self._in_turn = answer
                 return False
             await asyncio.sleep(_LOOK_AGAIN)
 
     def answered(self) -> None:
         """Say that the server has answered this process: its nonce, or that it has none."""
         self._share(self._cache.get(self._origin) or "")
+
+    def failed(self) -> None:
+        """Say that the server has not answered this process: where it was its turn, that is over."""
+        if not self._in_turn:
+            return
+        self._in_turn = False
+        leave = partial(self._reach.store.leave_turn, self._name)
+        self._reach.soon(self._reach.ask(Use.NONCES, leave, None))
 
     def _learned(self, origin: str, nonce: str, thumbprint: str | None) -> None:
         if origin == self._origin and thumbprint is None:

@@ -223,6 +223,9 @@ class NonceStore(Protocol):
             The nonce as :meth:`nonce`, or True: it is the caller's turn, or False: another one's.
         """
 
+    async def leave_turn(self, origin: str) -> None:
+        """Say that the nonce could not be fetched: it is the next one's turn. Only whoever had it says so."""
+
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """Keep a nonce for so many seconds, empty where none is demanded; whoever waits for it need not any more."""
 

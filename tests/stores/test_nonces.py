@@ -57,6 +57,14 @@ async def test_none_demanded_is_known_too(stores: Stores):
     assert ["", ""] == [await other.nonce(ORIGIN), await other.nonce_or_turn(ORIGIN, seconds=60)]
 
 
+async def test_a_turn_is_left(stores: Stores):
+    """Where the nonce could not be fetched it is the next one's turn at once."""
+    store, other = stores(), stores()
+    assert [True, False] == [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (store, other)]
+    await store.leave_turn(ORIGIN)
+    assert [True, False] == [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)]
+
+
 async def test_a_turn_ends_by_itself(stores: Stores):
     """Where whoever had it is gone another one has it."""
     store, other = stores(), stores()

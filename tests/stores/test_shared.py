@@ -24,6 +24,7 @@ from passwordless_async import (
     NotSent,
     OutcomeUnknown,
     PasswordlessClient,
+    PasswordlessError,
     QuotaExceeded,
     RateLimited,
     Start,
@@ -301,6 +302,19 @@ async def test_one_machine_fetches_the_first_nonce(stores: Any):
         assert 100 == len(tokens)
         assert 1 == sum(isinstance(event, Challenged) for event in events)
         assert 101 == tenant.stats.token_requests
+
+
+async def test_a_machine_that_fails_in_front_keeps_nobody_waiting(stores: Any):
+    """Where the first nonce could not be fetched, the next machine goes at once."""
+    async with machines(stores) as (tenant, (here, there), events):
+        await asyncio.gather(here.start(ADA), there.start(BOB))
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=TOKEN, times=1)
+        with pytest.raises(PasswordlessError):
+            await here.exchange(ADA, tenant.outbox.code_for(ADA))
+        began = asyncio.get_running_loop().time()
+        await there.exchange(BOB, tenant.outbox.code_for(BOB))
+        assert asyncio.get_running_loop().time() - began < 1.5
+        assert 1 == sum(isinstance(event, Challenged) for event in events)
 
 
 async def test_a_nonce_that_one_machine_learned_serves_the_others(stores: Any, monkeypatch: pytest.MonkeyPatch):

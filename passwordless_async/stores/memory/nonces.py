@@ -30,6 +30,10 @@ class MemoryNonces:
         self._turns.put(origin, "taken", seconds)
         return True
 
+    async def leave_turn(self, origin: str) -> None:
+        """See :meth:`NonceStore.leave_turn <passwordless_async.stores.NonceStore.leave_turn>`."""
+        self._turns.forget(origin)
+
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """See :meth:`NonceStore.put_nonce <passwordless_async.stores.NonceStore.put_nonce>`."""
         self._nonces.put(origin, nonce, seconds)
