@@ -46,9 +46,7 @@ def run(rounds: int, calls: int) -> Report:
         found = asyncio.run(_measure(url, rounds, calls))
     rows = [Row(name, series) for name, series in found.items()]
     bars = [
-        Bar(
-            "CPU, 64 at once, ÷ SET and GET", found["64 at once"].over(found["bare, 64 at once"]), must=1.6, goal=1.25
-        ),
+        Bar("CPU, 64 at once, ÷ SET and GET", found["64 at once"].over(found["bare, 64 at once"]), must=1.6, goal=1.25),
         Bar("CPU, one at a time, ÷ SET and GET", found["alone"].over(found["bare, alone"]), must=1.6, goal=1.25),
         Bar("round trips of a login, one at a time", found["round trips, alone"], must=4, goal=3),
         Bar("round trips of a login, 64 at once", found["round trips, 64 at once"], must=4, goal=3),
