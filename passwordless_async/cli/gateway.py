@@ -181,9 +181,17 @@ async def _answer_all(gateway: Gateway, requests: asyncio.StreamReader) -> None:
     async def answer(request: bytes) -> None:
         write(await gateway.answer(request))
 
+    under_way: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as answering:
         while request := await requests.readline():
-            answering.create_task(answer(request))
+            task = answering.create_task(answer(request))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        # Nobody is left to read an answer: what goes on trying would outlive the one who asked.
+        if under_way:
+            _, late = await asyncio.wait(under_way, timeout=_GRACE)
+            for task in late:
+                task.cancel()
 
 
 def write(answer: bytes) -> None:
@@ -206,5 +214,5 @@ async def _main() -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(_main())
-    except (BrokenPipeError, KeyboardInterrupt):
+    except* (BrokenPipeError, KeyboardInterrupt):
         sys.stdout = None  # nothing is left to flush at exit

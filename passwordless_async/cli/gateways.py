@@ -35,6 +35,15 @@ class Refused(Exception):
         self.code = code
 
 
+class GatewayEnded(TransportError):
+    """The gateway has ended, and nobody asked it to."""
+
+    advice = "Something on this machine has ended the process: run it again."
+
+    def __init__(self) -> None:
+        super().__init__("a gateway has ended")
+
+
 class GatewayProcess:
     """A gateway; use it as ``async with``.
 
@@ -84,7 +93,7 @@ class GatewayProcess:
             await self._reading
 
     async def kill(self) -> None:
-        """End the gateway with no chance to do anything more; calls that wait fail with ``TransportError``."""
+        """End the gateway with no chance to do anything more; calls that wait fail with ``GatewayEnded``."""
         if self._process is not None:
             self._kill(self._process)
             await self._process.wait()
@@ -98,14 +107,14 @@ class GatewayProcess:
 
         Raises:
             Refused: It failed.
-            TransportError: The gateway has ended.
+            GatewayEnded: It has ended.
         """
         self._calls += 1
         return await self._ask({"id": self._calls, "call": call, "with": arguments}, self._calls)
 
     async def _ask(self, message: dict[str, Any], number: int) -> Any:  # noqa: ANN401
         if self._process is None or self._process.stdin is None or (self._reading and self._reading.done()):
-            raise TransportError("the gateway has ended")
+            raise GatewayEnded
         answer = self._answers[number] = asyncio.get_running_loop().create_future()
         self._process.stdin.write(line(message))
         return await answer
@@ -125,5 +134,5 @@ class GatewayProcess:
         finally:
             for answer in self._answers.values():
                 if not answer.done():
-                    answer.set_exception(TransportError("the gateway has ended"))
+                    answer.set_exception(GatewayEnded())
             self._answers.clear()

@@ -127,6 +127,23 @@ async def refusal(call: Awaitable[Any]) -> str:
     return str(refused.value.code)
 
 
+async def test_a_gateway_does_not_outlive_whoever_asks_it(redis_url: str):
+    """When its input ends it ends in time, though what it was asked would go on being tried."""
+    settings = GatewaySettings(
+        tenant="http://127.0.0.1:1", client_id="nobody", store=redis_url, keys=(KEYS,), users=PSEUDONYMS
+    )
+    async with GatewayProcess(settings) as gateway:
+        process = gateway._process
+        asking = asyncio.create_task(gateway.call("start", user=user(0)))
+        await asyncio.sleep(0.5)
+        assert not asking.done()
+        await gateway.aclose()
+        assert 0 == process.returncode
+        with pytest.raises(TransportError) as ended:
+            await asking
+    assert "the process" in ended.value.advice
+
+
 class Crowd:
     """Users who log in and refresh whatever happens to the gateways, and what they were told."""
 
