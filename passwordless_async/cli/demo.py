@@ -37,7 +37,12 @@ _MAX_PROCESSES = 64
 @click.option("--users", type=click.IntRange(1, MAX_USERS), default=1000, show_default=True, help="How many log in.")
 @click.option("--concurrency", type=click.IntRange(1), default=128, show_default=True, help="How many at once.")
 @click.option("--processes", type=click.IntRange(1, _MAX_PROCESSES), help="How many gateways; they need a --store.")
-@click.option("--store", envvar=STORE, help=f"The URL of the gateways' store; or in {STORE}.")
+@click.option(
+    "--store",
+    envvar=STORE,
+    metavar="URL",
+    help=f"The gateways' store: redis://host:port. Where it holds a password, give it in ${STORE}.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def demo(users: int, concurrency: int, *, processes: int | None, store: str | None, as_json: bool) -> None:
     """Log a crowd in at a tenant on this machine, and prove the result.
@@ -59,6 +64,8 @@ def demo(users: int, concurrency: int, *, processes: int | None, store: str | No
             raise click.UsageError("--processes needs a --store that they share: redis://host:port")
         _demonstrate_sharing(users, processes, conceal(store), concurrency=concurrency, as_json=as_json)
         return
+    if click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
+        raise click.UsageError("A --store is for several --processes: say how many.")
     with one_line(), show.Bar() as bar:
         run, findings = interrupt.run(_demonstrate(users, concurrency, bar))
     if as_json:

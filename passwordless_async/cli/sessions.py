@@ -212,6 +212,8 @@ def _confirmed(whose: _Whose, name: str | None) -> bool:
         answer = sys.stdin.readline()
     except UnicodeDecodeError:
         answer = ""
+    if not answer.endswith("\n"):
+        click.echo(err=True)  # nobody pressed return
     if answer.strip().lower() not in ("y", "yes"):
         raise click.ClickException("Nothing was closed.")
     return True

@@ -28,10 +28,10 @@ _DONE = {
 }
 _NEXT = {
     "make": "Give it to the application on all machines, which reads it by KeyRing.from_json.",
-    "add": "Give it to all machines and let the application read it. When all have it: --promote.",
-    "promote": "Give it to all machines and let the application read it. When all have had it for as long as a session"
-    " may be idle: --drop.",
-    "drop": "Give it to all machines and let the application read it.",
+    "add": "Give it to all machines and restart the application there. When all have it: --promote.",
+    "promote": "Give it to all machines and restart the application there. When all have had it for as long as a"
+    " session may be idle: --drop.",
+    "drop": "Give it to all machines and restart the application there.",
 }
 
 
@@ -63,6 +63,10 @@ def make_keys(*, file: str, **flags: bool) -> None:
     path, step = Path(file).resolve(), steps[0]
     try:
         ring = _make(path) if step == "make" else _rotate(path, step)
+    except FileExistsError:
+        raise click.ClickException(
+            f"{show.plain(file)} exists and stays as it is: without its keys no session opens. To rotate them: --add."
+        ) from None
     except OSError as error:
         raise click.ClickException(f"The key ring cannot be written to {show.plain(file)}: {error.strerror}.") from None
     number = len(ring.keys)

@@ -292,6 +292,17 @@ def test_in_a_terminal(typed: str, status: int, closed: bool, store: Store, term
     assert ("Closed 1 session of" if closed else "Nothing was closed.") in screen.shown
 
 
+def test_no_answer_in_a_terminal(store: Store, terminal: Callable[..., Any]):
+    """Where what is typed ends without an answer nothing is closed, and that stands on a line of its own."""
+    (identifier,) = store.open(ADA)
+    screen = terminal(*store.arguments("close"))
+    screen.until("[y/N]: ")
+    screen.type("\x04")
+    assert 1 == screen.end()
+    assert store.is_open(identifier)
+    assert "Error: Nothing was closed." in screen.shown.splitlines()
+
+
 def test_nothing_to_ask_about(store: Store, terminal: Callable[..., Any]):
     """Where there are no sessions nobody is asked."""
     screen = terminal(*store.arguments("close"))
@@ -394,7 +405,8 @@ def test_a_key_ring_is_never_overwritten(keys: Path, called: Callable[..., Shown
     before = keys.read_bytes()
     status, _, err = called(["sessions", "keys", str(keys)])
     assert (1, before) == (status, keys.read_bytes())
-    assert "File exists" in err
+    assert f"{keys} exists and stays as it is" in err
+    assert "--add" in err
 
 
 def test_a_rotation(store: Store, called: Callable[..., Shown]):
