@@ -449,11 +449,11 @@ class StoreError(PasswordlessError):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached, or does not answer in time."""
+    """The store cannot be reached, refuses, or does not answer in time."""
 
     code = "store_unavailable"
     retryable = True
-    advice = "Try again; look at the store if it lasts."
+    advice = "Try again; if it lasts, look at the store, at its address and at the rights that it is used with."
 
 
 class InvalidSession(StoreError):
@@ -461,6 +461,14 @@ class InvalidSession(StoreError):
 
     code = "invalid_session"
     advice = "The user logs in again."
+
+
+_BROKEN = {
+    "form": "it is no sealed value",
+    "key": "its key is not on the ring",
+    "place": "it was sealed for another place",
+    "seal": "it was changed",
+}
 
 
 class BrokenSeal(StoreError):
@@ -475,7 +483,7 @@ class BrokenSeal(StoreError):
     advice = "Look at the key ring, and at who writes to the store; the user logs in again."
 
     def __init__(self, failed: str) -> None:
-        super().__init__(f"a stored value does not open: {failed}")
+        super().__init__(f"a stored value does not open: {_BROKEN.get(failed, failed)}")
         self.failed = failed
 
 

@@ -55,6 +55,8 @@ from passwordless_async.errors import (
     WrongCode,
 )
 
+STORE_ADVICE = "Try again; if it lasts, look at the store, at its address and at the rights that it is used with."
+SEAL_ADVICE = "Look at the key ring, and at who writes to the store; the user logs in again."
 SAID_NO = {"status": 403, "error": "e", "error_description": "d"}
 
 # Error, message, code, whether trying again can help, advice.
@@ -232,14 +234,16 @@ TABLE = [
         "Try again after retry_after seconds: the service is failing.",
     ),
     (StoreError("m"), "m", "store_error", False, "Check the store."),
-    (StoreUnavailable("m"), "m", "store_unavailable", True, "Try again; look at the store if it lasts."),
+    (StoreUnavailable("m"), "m", "store_unavailable", True, STORE_ADVICE),
     (InvalidSession("m"), "m", "invalid_session", False, "The user logs in again."),
-    (
-        BrokenSeal("place"),
-        "a stored value does not open: place",
-        "broken_seal",
-        False,
-        "Look at the key ring, and at who writes to the store; the user logs in again.",
+    *(
+        (BrokenSeal(failed), f"a stored value does not open: {reason}", "broken_seal", False, SEAL_ADVICE)
+        for failed, reason in (
+            ("form", "it is no sealed value"),
+            ("key", "its key is not on the ring"),
+            ("place", "it was sealed for another place"),
+            ("seal", "it was changed"),
+        )
     ),
     (
         KeyMissing("m"),
