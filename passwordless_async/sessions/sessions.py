@@ -66,6 +66,7 @@ class Sessions:
 
         Raises:
             UsageError: The tokens have no ID token, and no user is given.
+            StoreError: A store in memory is full.
         """
         return await self._kept.open(tokens, user=_user_of(tokens, user))
 
@@ -84,6 +85,7 @@ class Sessions:
 
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
+            BrokenSeal: As for :meth:`get`.
             InvalidRefreshToken: It is over at the service.
             OutcomeUnknown: The refresh token was sent, here or by a process that is gone, and nobody knows what became
                 of it: it is not sent again.

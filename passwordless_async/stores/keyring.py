@@ -43,6 +43,9 @@ class Opened:
 class KeyRing:
     """Keys to seal with: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
 
+    A ring does not change, and a store and its clients go by the one that they were made with: another ring takes
+    another store and other clients, as after a restart.
+
     Args:
         *keys: 32 random bytes each, the newest first. To rotate, put a new one behind the old one on all machines
             first, then in front of it, and take the old one away when what it sealed has ended or was read: after all

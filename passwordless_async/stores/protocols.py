@@ -111,7 +111,8 @@ class SessionStore(Protocol):
 class ChallengeStore(Protocol):
     """Keeps what is known of the codes that users were sent; each call is one round trip at the most, and one step.
 
-    Users and codes are pseudonyms: of a code as of a user, no name tells what it is of.
+    Users and codes are pseudonyms: of a code as of a user, no name tells what it is of. Each call raises
+    :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
     """
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
@@ -191,7 +192,10 @@ class ChallengeStore(Protocol):
 
 
 class QuotaStore(Protocol):
-    """Shares a tenant's quota among processes; each call is one round trip at the most, and one step."""
+    """Shares a tenant's quota among processes; each call is one round trip at the most, and one step.
+
+    Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
+    """
 
     async def take(self, quota: str, *, requests: int, interval: float) -> float:
         """Take the next places in the line of all requests, and return the seconds until the first of them.
@@ -207,7 +211,10 @@ class QuotaStore(Protocol):
 
 
 class NonceStore(Protocol):
-    """Shares a server's nonces among processes; each call is one round trip at the most, and one step."""
+    """Shares a server's nonces among processes; each call is one round trip at the most, and one step.
+
+    Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
+    """
 
     async def nonce(self, origin: str) -> str | None:
         """Return the newest nonce of an origin, empty where it demands none; None: nobody knows."""

@@ -27,6 +27,9 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 class RedisStore(RedisSessions, RedisChallenges, RedisQuota, RedisNonces):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
+    Use it as ``async with``, around the clients, or close it by :meth:`aclose` when they are closed. What is asked of
+    it raises :class:`~passwordless_async.StoreUnavailable` where the server cannot be reached, refuses, or is late.
+
     Args:
         redis: Where the server is: ``redis://host:port/db``, ``rediss://`` for TLS,
             ``redis+sentinel://host:port,host:port/name`` for a primary that sentinels know,
