@@ -529,7 +529,7 @@ def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None):
     assert "a proof was sent and token_type is not DPoP: the token would serve any thief" == str(refused.value)
 
 
-@pytest.mark.parametrize("jkt", [None, DPoPKey.generate().thumbprint, ""])
+@pytest.mark.parametrize("jkt", [None, DPoPKey.generate().thumbprint, ""], ids=["none", "another", "empty"])
 def test_a_token_bound_to_another_key_is_thrown_away(tenant: Tenant, jkt: str | None):
     """Rule 17, RFC 9449 §6.1: cnf.jkt of a JWT access token is the thumbprint of the key that was proven."""
     flow = exchange(tenant, login())

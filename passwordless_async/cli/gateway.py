@@ -150,6 +150,7 @@ async def serve(wish: Mapping[str, Any], requests: asyncio.StreamReader) -> None
     ring = KeyRing(*map(bytes.fromhex, settings.keys), users=bytes.fromhex(settings.users))
     profile = attrs.evolve(
         BULK,
+        single=attrs.evolve(BULK.single, patience=_TIMEOUT),
         requests_per_second=settings.requests_per_second,
         cool_down=settings.cool_down,
         timeout=_TIMEOUT,

@@ -19,6 +19,7 @@ from passwordless_async._secret import Secret, redacted
 from passwordless_async.cli import interrupt, show
 from passwordless_async.cli.failure import one_line, renamed
 from passwordless_async.cli.sessions_keys import make_keys, read
+from passwordless_async.cli.store import STORE, redis_store
 from passwordless_async.client import PasswordlessClient
 from passwordless_async.stores import KeyRing
 
@@ -26,11 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async.sessions import SessionInfo, Sessions
-    from passwordless_async.stores.redis import RedisStore
 
 T = TypeVar("T")
 
-_STORE = "PASSWORDLESS_ASYNC_STORE"
 _SCHEMES = (
     "redis://, rediss:// or unix://; redis+sentinel://HOST:PORT,HOST:PORT/NAME for the primary that sentinels know;"
     " redis+cluster://HOST:PORT,HOST:PORT for a cluster"
@@ -62,7 +61,7 @@ class _Whose:
 
     async def _answer(self, question: Callable[[Sessions], Awaitable[T]]) -> T:
         async with (
-            _redis_store()(self.store, keys=self.ring, prefix=self.prefix) as store,
+            redis_store(self.store, keys=self.ring, prefix=self.prefix) as store,
             PasswordlessClient(self.tenant, self.client_id, store=store) as client,
         ):
             return await question(client.sessions)
@@ -76,25 +75,13 @@ class _Whose:
         return int(self.ask(lambda sessions: sessions.close_named(self.user, name)))
 
 
-def _redis_store() -> type[RedisStore]:
-    try:
-        # Here and not at the top: its library is an extra of its own.
-        from passwordless_async.stores.redis import RedisStore  # noqa: PLC0415
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != "redis":
-            raise
-    else:
-        return RedisStore
-    raise click.ClickException("The store needs its library: pip install 'passwordless-async[redis]'.")
-
-
 _OPTIONS = (
     click.option(
         "--store",
         required=True,
-        envvar=_STORE,
+        envvar=STORE,
         metavar="URL",
-        help=f"The store: {_SCHEMES}. Where it holds a password, give it in ${_STORE}.",
+        help=f"The store: {_SCHEMES}. Where it holds a password, give it in ${STORE}.",
     ),
     click.option("--prefix", default="pa", show_default=True, help="What all names in the store begin with."),
     click.option(

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from passwordless_async._secret import conceal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from passwordless_async.stores import KeyRing
+    from passwordless_async.stores.redis import RedisStore
 
 STORE = "PASSWORDLESS_ASYNC_STORE"  # the environment's name for it: a URL may hold a password
 
@@ -24,3 +29,13 @@ def library() -> Iterator[None]:
     else:
         return
     raise click.ClickException("The store needs its library: pip install 'passwordless-async[redis]'.")
+
+
+def redis_store(url: str, *, keys: KeyRing, prefix: str) -> RedisStore:
+    """Return a store; the arguments are its own."""
+    url = conceal(url)
+    with library():
+        # Here and not at the top: its library is an extra of its own.
+        from passwordless_async.stores.redis import RedisStore  # noqa: PLC0415
+
+        return RedisStore(url, keys=keys, prefix=prefix)

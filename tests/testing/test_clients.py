@@ -83,7 +83,7 @@ BAD_CLAIMS = [
 ]
 
 
-@pytest.mark.parametrize("claims", BAD_CLAIMS, ids=repr)
+@pytest.mark.parametrize("claims", BAD_CLAIMS, ids=[f"{n}-{next(iter(c))}" for n, c in enumerate(BAD_CLAIMS)])
 async def test_bad_claims(warm: Wire, claims: dict[str, Any]):
     """A claim that is wrong is refused, and says which."""
     answer = await warm.exchange(**warm.asserting(warm.assertion(**claims)))

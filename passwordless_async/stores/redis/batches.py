@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 from redis.asyncio import RedisCluster
-from redis.exceptions import ResponseError
+from redis.exceptions import AuthenticationError, ResponseError
 
 from passwordless_async.errors import StoreUnavailable
 
@@ -53,6 +53,7 @@ class Batches:
         self._waiting: list[_Asked] = []
         self._under_way: asyncio.Task[None] | None = None
         self._alone = False
+        self._closed = False
 
     async def ask(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
         """Send a command with what else is asked at this moment.
@@ -75,6 +76,8 @@ class Batches:
         return await asked.answer
 
     def _ask(self, command: tuple[Any, ...]) -> _Asked:
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         return asked
@@ -91,6 +94,8 @@ class Batches:
         """
         if self._alone or self._waiting or self._under_way is not None:
             return await self.ask(*command)
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
         asked = _Asked(command, asyncio.get_running_loop().create_future())
         self._alone = True
         try:
@@ -122,6 +127,8 @@ class Batches:
             problem = "the store does not answer in time"
             # They have waited as long, and would for as long again.
             batch, self._waiting = batch + self._waiting, []
+        except (ResponseError, AuthenticationError) as error:
+            problem = f"the store refuses ({type(error).__name__})"
         except Exception as error:  # noqa: BLE001 - of the client's many kinds; whoever waits must be told
             # Its words may hold what was sent: only the kind of failure goes on.
             problem = f"the store does not answer ({type(error).__name__})"
@@ -145,7 +152,8 @@ class Batches:
                 asked.answer.set_result(answer)
 
     async def drain(self) -> None:
-        """Wait for the answers to all that was asked."""
+        """Take no more questions, and wait for the answers to all that was asked."""
+        self._closed = True
         self._start()
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
@@ -163,6 +171,7 @@ class ClusterBatches:
         self._redis = redis
         self._timeout = timeout
         self._lanes: dict[str, Batches] = {}
+        self._closed = False
 
     async def ask(self, *command: str | bytes | float) -> Any:  # noqa: ANN401 - whatever the server says
         """See :meth:`Batches.ask`."""
@@ -177,6 +186,8 @@ class ClusterBatches:
         return await (await self._lane(command)).ask_at_once(*command)
 
     async def _lane(self, command: tuple[Any, ...]) -> Batches:
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
         key = command[_KEY_OF_SCRIPT if command[0] == "EVAL" else 1]
         try:
             async with asyncio.timeout(self._timeout):
@@ -190,6 +201,7 @@ class ClusterBatches:
 
     async def drain(self) -> None:
         """See :meth:`Batches.drain`."""
+        self._closed = True
         await asyncio.gather(*(lane.drain() for lane in self._lanes.values()))
 
 

@@ -31,7 +31,8 @@ class OnRedis:
             redis, self._own = connect(redis)
         if not isinstance(redis, Redis | RedisCluster):
             raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
-        replicas = replicas if replicas == 0 else _check.positive("replicas", replicas)
+        if type(replicas) is not int or replicas < 0:
+            raise UsageError("replicas", "must be a whole number, 0 or more")
         if replicas and isinstance(redis, RedisCluster):
             raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
         self._batches: Batches | ClusterBatches
