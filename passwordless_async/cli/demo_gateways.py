@@ -21,7 +21,7 @@ from passwordless_async.errors import PasswordlessError
 from passwordless_async.identity import Email
 from passwordless_async.stores import KeyRing
 from passwordless_async.stores.redis import RedisStore
-from passwordless_async.testing import TenantProcess, TenantSettings, User
+from passwordless_async.testing import Fault, TenantProcess, TenantSettings, User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -35,6 +35,7 @@ _KEPT = 600.0  # seconds that sessions stay in the store
 _CODE_LIFETIME = 3600.0  # seconds; a slow machine is no failure
 _STORE_TIMEOUT = 10.0  # seconds, for the same reason
 _API = "https://api.example"
+_WHILE = 0.7  # seconds
 _GUESTS = 10  # users whom the checks add
 
 
@@ -215,6 +216,8 @@ async def refreshed_once(stage: Stage, crowd: Crowd) -> None:
         raise Miss("nobody is logged in")
     session = next(iter(crowd.sessions.values()))
     before = (await stage.tenant.stats()).refresh_rotations
+    # All ask while one is at it: whoever came later would refresh once more, and rightly.
+    await stage.tenant.add_fault(Fault.SLOW, path="/oauth/token", times=1, delay=_WHILE)
     await asyncio.gather(*(gateway.call("refresh", session=session) for gateway in stage.gateways))
     rotations = (await stage.tenant.stats()).refresh_rotations - before
     if rotations != 1:

@@ -14,7 +14,7 @@ import pytest
 from passwordless_async import DPoPKey, Email, ProofGenerator, TransportError
 from passwordless_async.cli.gateway import GatewaySettings
 from passwordless_async.cli.gateways import GatewayProcess, Refused
-from passwordless_async.testing import TenantProcess, TenantSettings, User
+from passwordless_async.testing import Fault, TenantProcess, TenantSettings, User
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -115,6 +115,8 @@ async def test_rules_hold_on_every_gateway(redis_url: str):
             await first.call("verify", **request)
             replays = [await refusal(other.call("verify", **request)) for other in gateways]
             assert ["invalid_dpop_proof"] * 4 == replays
+            # All ask while one is at it: whoever came later would refresh once more, and rightly.
+            await tenant.add_fault(Fault.SLOW, path="/oauth/token", times=1, delay=0.7)
             refreshed = await asyncio.gather(*(each.call("refresh", session=session) for each in gateways * 5))
             assert 1 == len({each["jkt"] for each in refreshed})
         stats = await tenant.stats()
