@@ -6,7 +6,6 @@ changed either. There is one spelling of each sealed text: base64url whose unuse
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from passwordless_async import _clock
-from passwordless_async._base64url import decode, encode
+from passwordless_async._base64url import decode, encode, encode_text
 from passwordless_async._secret import SecretBytes, conceal_bytes
 from passwordless_async.errors import UsageError
 
@@ -65,7 +64,7 @@ def sealing_keys(keys: object) -> dict[str, SecretBytes]:
 def key_id(key: SecretBytes) -> str:
     """Return the name of a key, which says nothing about it: it tells a wrong key from a changed text."""
     digest = hashlib.sha256(b"passwordless-async sealing key" + key).digest()
-    return base64.urlsafe_b64encode(digest).decode()[:_KEY_ID]
+    return encode_text(digest)[:_KEY_ID]
 
 
 @attrs.frozen

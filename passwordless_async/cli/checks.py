@@ -182,12 +182,12 @@ class Check:
     Attributes:
         name: Its name in the JSON output.
         claim: What it proves.
-        run: Looks, and raises :class:`Miss`.
+        run: Looks at the evidence that there is, and raises :class:`Miss`.
     """
 
     name: str
     claim: str
-    run: Callable[[Evidence], Awaitable[None]]
+    run: Callable[..., Awaitable[None]]
 
 
 CHECKS = (

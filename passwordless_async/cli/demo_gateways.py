@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async import _clock
+from passwordless_async.cli.checks import Check, Miss
 from passwordless_async.cli.gateway import GatewaySettings
 from passwordless_async.cli.gateways import GatewayProcess, Refused
 from passwordless_async.dpop import DPoPKey, ProofGenerator
@@ -24,7 +25,7 @@ from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import Fault, TenantProcess, TenantSettings, User
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from passwordless_async.cli import show
     from passwordless_async.testing import TenantStats
@@ -37,10 +38,6 @@ _STORE_TIMEOUT = 10.0  # seconds, for the same reason
 _API = "https://api.example"
 _WHILE = 0.7  # seconds
 _GUESTS = 10  # users whom the checks add
-
-
-class Miss(Exception):
-    """A check found something else than it should; the message says what."""
 
 
 @attrs.frozen
@@ -222,21 +219,6 @@ async def refreshed_once(stage: Stage, crowd: Crowd) -> None:
     rotations = (await stage.tenant.stats()).refresh_rotations - before
     if rotations != 1:
         raise Miss(f"its refresh token was exchanged {rotations:,} times")
-
-
-@attrs.frozen
-class Check:
-    """A row of the table.
-
-    Attributes:
-        name: Its name in the JSON output.
-        claim: What it proves.
-        run: Looks, and raises :class:`Miss`.
-    """
-
-    name: str
-    claim: str
-    run: Callable[[Stage, Crowd], Awaitable[None]]
 
 
 CHECKS = (

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from passwordless_async.errors import TransportError
-from passwordless_async.testing.pipe import MAX_LINE, READY, line
+from passwordless_async.testing.child import kill, spawn
+from passwordless_async.testing.pipe import READY, line
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -59,15 +58,7 @@ class GatewayProcess:
         self._reading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "passwordless_async.cli.gateway",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=MAX_LINE,
-            start_new_session=True,
-        )
+        self._process = await spawn("passwordless_async.cli.gateway")
         self._reading = asyncio.create_task(self._read(self._process))
         await self._ask(attrs.asdict(self._settings), READY)
         return self
@@ -87,7 +78,7 @@ class GatewayProcess:
         try:
             await asyncio.wait_for(process.wait(), _STOP)
         except TimeoutError:
-            self._kill(process)
+            kill(process)
             await process.wait()
         if self._reading is not None:
             await self._reading
@@ -95,12 +86,8 @@ class GatewayProcess:
     async def kill(self) -> None:
         """End the gateway with no chance to do anything more; calls that wait fail with ``GatewayEnded``."""
         if self._process is not None:
-            self._kill(self._process)
+            kill(self._process)
             await self._process.wait()
-
-    def _kill(self, process: Process) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
 
     async def call(self, call: str, **arguments: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Let the gateway do something.

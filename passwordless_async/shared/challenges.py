@@ -115,19 +115,17 @@ class SharedChallenges:
         return Ticket(self._user(who), self._address(address), _clock.unique_id(), held)
 
     async def begin(self, ticket: Ticket) -> None:
-        """Ask for leave to make a start.
+        """Ask for leave to make a start; whoever asked says by :meth:`end` how it ended, though it was refused.
 
         Raises:
             CoolingDown: The user was sent a code just now, by whatever machine, or is being sent one.
             QuotaExceeded: The address has had its share of this hour.
         """
         user, address = await asyncio.gather(self._begin_for_user(ticket), self._begin_for_address(ticket))
-        if not user and not address:
-            return
-        await self.end(ticket, sent=False, counted=False)
         if user:
             raise CoolingDown(retry_after=user)
-        raise QuotaExceeded("no more codes may be asked for on behalf of this address for now", retry_after=address)
+        if address:
+            raise QuotaExceeded("no more codes may be asked for on behalf of this address for now", retry_after=address)
 
     async def _begin_for_user(self, ticket: Ticket) -> float:
         return await self._ask(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sys
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from passwordless_async.errors import TransportError
 from passwordless_async.testing.address import TenantAddress
-from passwordless_async.testing.pipe import ERRORS, MAX_LINE, READY, line
+from passwordless_async.testing.child import kill, spawn
+from passwordless_async.testing.pipe import ERRORS, READY, line
 from passwordless_async.testing.ready_clients import ReadyClient
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.stats import TenantStats
@@ -119,7 +119,7 @@ class TenantProcess(TenantAddress):
         await self._call("advance", seconds=seconds)
 
     async def __aenter__(self) -> Self:
-        starting = asyncio.create_task(_spawn())
+        starting = asyncio.create_task(spawn("passwordless_async.testing"))
         try:
             # Shielded, here and at the end: a child whose start is cut short is lost to the event loop.
             self._process = await asyncio.shield(starting)
@@ -147,11 +147,11 @@ class TenantProcess(TenantAddress):
             async with asyncio.timeout(_STOP):
                 await asyncio.shield(ending)
         except TimeoutError:
-            _kill(process)
+            kill(process)
             await ending
         except BaseException:
             # Killed and still waited for: a child that nobody reaps is reported when the loop has closed.
-            _kill(process)
+            kill(process)
             await asyncio.wait([ending])
             raise
 
@@ -189,18 +189,6 @@ class TenantProcess(TenantAddress):
         return answer
 
 
-async def _spawn() -> Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "passwordless_async.testing",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=MAX_LINE,
-        start_new_session=True,
-    )
-
-
 async def _end(process: Process) -> None:
     if process.stdin is not None:
         process.stdin.close()
@@ -209,8 +197,3 @@ async def _end(process: Process) -> None:
     if process.stdout is not None:
         await process.stdout.read()
     await process.wait()
-
-
-def _kill(process: Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()

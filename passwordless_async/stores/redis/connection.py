@@ -9,14 +9,13 @@ from redis.asyncio import Redis, RedisCluster
 from passwordless_async import _check
 from passwordless_async._secret import conceal
 from passwordless_async.errors import UsageError
+from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches, ClusterBatches
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
     from typing import Self
-
-_SHARD = 8  # characters of a pseudonym that its keys are placed by
 
 
 class OnRedis:
@@ -79,7 +78,7 @@ class OnRedis:
 
     def _name(self, kind: str, pseudonym: str, shard: str | None = None) -> str:
         # In braces is what a cluster places by: what is used together lies on one node.
-        return f"{self._prefix}:{{{shard or pseudonym[:_SHARD]}}}:{kind}:{pseudonym}"
+        return f"{self._prefix}:{{{shard or KeyRing.shard(pseudonym)}}}:{kind}:{pseudonym}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._prefix}>"
