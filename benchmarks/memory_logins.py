@@ -19,14 +19,14 @@ from multidict import CIMultiDict
 from benchmarks.load import OTP, SCOPE, our_client, user
 from benchmarks.server import Server, allow_connections
 from passwordless_async import Login
-from passwordless_async.wire import HttpResponse
+from passwordless_async._common.http import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async import PasswordlessClient
-    from passwordless_async.tokens import TokenSet
-    from passwordless_async.wire import HttpRequest
+    from passwordless_async._common.http import HttpRequest
+    from passwordless_async.auth0.tokens import TokenSet
 
 _WARM_UP, _WARM_UP_GONE_BY = 64, 20_000  # logins before the measurement
 _AT_ONCE = 256  # of those that go by; exchange_many's own default

@@ -10,8 +10,8 @@ from benchmarks.measure import Series
 from benchmarks.redis_server import redis_server
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import Email
-from passwordless_async.cli.gateway import GatewaySettings
-from passwordless_async.cli.gateways import GatewayProcess
+from passwordless_async.cli.demo.gateway import GatewaySettings
+from passwordless_async.cli.demo.gateway_process import GatewayProcess
 from passwordless_async.testing import TenantProcess, TenantSettings
 
 SUMMARY = "Logins of two gateway processes on one store, against one"

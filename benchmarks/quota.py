@@ -10,7 +10,7 @@ import attrs
 from benchmarks.measure import Series
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import INTERACTIVE, Email, Login, PasswordlessClient, Start
-from passwordless_async.events import Sent
+from passwordless_async.client.events import Sent
 from passwordless_async.testing import LocalTenant, TenantSettings
 
 SUMMARY = "Logins at a tenant that takes 25 requests a second: kept, used, and outlasting an outage"

@@ -17,7 +17,7 @@ from benchmarks.measure import Series
 from benchmarks.redis_server import redis_server
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import TESTING, Email, KeyRing, PasswordlessClient, TokenSet
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.stores.redis import RedisStore, batches
 from passwordless_async.testing import BOUND_API, LocalTenant
 

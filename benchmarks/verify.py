@@ -23,8 +23,8 @@ from multidict import CIMultiDict
 from benchmarks.measure import HOW, interleaved, prepare_all
 from benchmarks.report import Bar, Report, Row
 from passwordless_async.dpop import DPoPKey, ProofGenerator
-from passwordless_async.dpop.replay import MemoryReplayStore
-from passwordless_async.dpop.verifier import DPoPVerifier
+from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._lazy import lazy
+from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     from passwordless_async.auth0 import (
@@ -19,9 +19,26 @@ if TYPE_CHECKING:
         PrivateKeyJwt,
         TlsClientAuth,
     )
+    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, Start
     from passwordless_async.auth0.link import PendingLink
-    from passwordless_async.auth0.mfa_values import Association, Authenticator, MfaChallenge, MfaRequirements
-    from passwordless_async.client import PasswordlessClient
+    from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
+    from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge, MfaRequirements
+    from passwordless_async.auth0.tokens import (
+        ClosingReport,
+        Orphan,
+        Outcome,
+        Progress,
+        StartOutcome,
+        StartReceipt,
+        TokenSet,
+    )
+    from passwordless_async.client import events
+    from passwordless_async.client.api.middleware import DPoPMiddleware
+    from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.client.mfa import MfaClient
+    from passwordless_async.client.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
+    from passwordless_async.client.sessions import Lifetimes, SessionInfo, Sessions, StoredSession
     from passwordless_async.dpop import (
         CheckedProof,
         DPoPKey,
@@ -74,23 +91,7 @@ if TYPE_CHECKING:
         VerificationRequired,
         WrongCode,
     )
-    from passwordless_async.identity import AuthSession, Email, Login, Phone, Start
-    from passwordless_async.mfa import MfaState, MfaTokenSet
-    from passwordless_async.mfa_client import MfaClient
-    from passwordless_async.middleware import DPoPMiddleware
-    from passwordless_async.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
-    from passwordless_async.session import UserSession
-    from passwordless_async.sessions import Lifetimes, SessionInfo, Sessions, StoredSession
     from passwordless_async.stores import KeyRing, MemoryStore, SessionStore, Store
-    from passwordless_async.tokens import (
-        ClosingReport,
-        Orphan,
-        Outcome,
-        Progress,
-        StartOutcome,
-        StartReceipt,
-        TokenSet,
-    )
 
 __all__ = [
     "BULK",
@@ -183,16 +184,18 @@ __all__ = [
     "UserSession",
     "VerificationRequired",
     "WrongCode",
+    "events",
 ]
 
 _MODULE_OF = {
-    "BULK": "passwordless_async.profile",
-    "INTERACTIVE": "passwordless_async.profile",
-    "TESTING": "passwordless_async.profile",
+    "events": "passwordless_async.client",
+    "BULK": "passwordless_async.client.profile",
+    "INTERACTIVE": "passwordless_async.client.profile",
+    "TESTING": "passwordless_async.client.profile",
     "AccessDenied": "passwordless_async.errors",
-    "Association": "passwordless_async.auth0.mfa_values",
-    "AuthSession": "passwordless_async.identity",
-    "Authenticator": "passwordless_async.auth0.mfa_values",
+    "Association": "passwordless_async.auth0.mfa.values",
+    "AuthSession": "passwordless_async.auth0.identity",
+    "Authenticator": "passwordless_async.auth0.mfa.values",
     "AuthorizationPending": "passwordless_async.errors",
     "BrokenSeal": "passwordless_async.errors",
     "CheckedProof": "passwordless_async.dpop",
@@ -200,14 +203,14 @@ _MODULE_OF = {
     "ClientAuth": "passwordless_async.auth0",
     "ClientSecretBasic": "passwordless_async.auth0",
     "ClientSecretPost": "passwordless_async.auth0",
-    "ClosingReport": "passwordless_async.tokens",
+    "ClosingReport": "passwordless_async.auth0.tokens",
     "CodeExpired": "passwordless_async.errors",
     "CodeSpent": "passwordless_async.errors",
     "CoolingDown": "passwordless_async.errors",
     "DPoPKey": "passwordless_async.dpop",
-    "DPoPMiddleware": "passwordless_async.middleware",
+    "DPoPMiddleware": "passwordless_async.client.api.middleware",
     "DPoPVerifier": "passwordless_async.dpop",
-    "Email": "passwordless_async.identity",
+    "Email": "passwordless_async.auth0.identity",
     "InvalidCallback": "passwordless_async.errors",
     "InvalidClient": "passwordless_async.errors",
     "InvalidDPoPProof": "passwordless_async.errors",
@@ -219,18 +222,18 @@ _MODULE_OF = {
     "KeyMismatch": "passwordless_async.errors",
     "KeyMissing": "passwordless_async.errors",
     "KeyRing": "passwordless_async.stores",
-    "Lifetimes": "passwordless_async.sessions",
-    "Login": "passwordless_async.identity",
+    "Lifetimes": "passwordless_async.client.sessions",
+    "Login": "passwordless_async.auth0.identity",
     "MalformedAnswer": "passwordless_async.errors",
     "MemoryReplayStore": "passwordless_async.dpop",
     "MemoryStore": "passwordless_async.stores",
-    "MfaChallenge": "passwordless_async.auth0.mfa_values",
-    "MfaClient": "passwordless_async.mfa_client",
+    "MfaChallenge": "passwordless_async.auth0.mfa.values",
+    "MfaClient": "passwordless_async.client.mfa",
     "MfaRequired": "passwordless_async.errors",
-    "MfaRequirements": "passwordless_async.auth0.mfa_values",
-    "MfaState": "passwordless_async.mfa",
+    "MfaRequirements": "passwordless_async.auth0.mfa.values",
+    "MfaState": "passwordless_async.auth0.mfa.state",
     "MfaTokenExpired": "passwordless_async.errors",
-    "MfaTokenSet": "passwordless_async.mfa",
+    "MfaTokenSet": "passwordless_async.auth0.mfa.state",
     "NoClientAuth": "passwordless_async.auth0",
     "NonceCache": "passwordless_async.dpop",
     "NonceChallengeRepeated": "passwordless_async.errors",
@@ -238,42 +241,42 @@ _MODULE_OF = {
     "NotSenderConstrained": "passwordless_async.errors",
     "NotSent": "passwordless_async.errors",
     "OAuthError": "passwordless_async.errors",
-    "Orphan": "passwordless_async.tokens",
-    "Outcome": "passwordless_async.tokens",
+    "Orphan": "passwordless_async.auth0.tokens",
+    "Outcome": "passwordless_async.auth0.tokens",
     "OutcomeUnknown": "passwordless_async.errors",
-    "PasswordlessClient": "passwordless_async.client",
+    "PasswordlessClient": "passwordless_async.client.client",
     "PasswordlessError": "passwordless_async.errors",
     "PendingLink": "passwordless_async.auth0.link",
-    "Phone": "passwordless_async.identity",
-    "Policy": "passwordless_async.profile",
+    "Phone": "passwordless_async.auth0.identity",
+    "Policy": "passwordless_async.client.profile",
     "PrivateKeyJwt": "passwordless_async.auth0",
-    "Profile": "passwordless_async.profile",
-    "Progress": "passwordless_async.tokens",
+    "Profile": "passwordless_async.client.profile",
+    "Progress": "passwordless_async.auth0.tokens",
     "ProofGenerator": "passwordless_async.dpop",
     "ProtocolError": "passwordless_async.errors",
     "QuotaExceeded": "passwordless_async.errors",
     "RateLimited": "passwordless_async.errors",
     "ReplayStore": "passwordless_async.dpop",
-    "SessionInfo": "passwordless_async.sessions",
+    "SessionInfo": "passwordless_async.client.sessions",
     "SessionStore": "passwordless_async.stores",
     "Store": "passwordless_async.stores",
-    "Sessions": "passwordless_async.sessions",
+    "Sessions": "passwordless_async.client.sessions",
     "SlowDown": "passwordless_async.errors",
-    "Start": "passwordless_async.identity",
-    "StartOutcome": "passwordless_async.tokens",
-    "StartReceipt": "passwordless_async.tokens",
+    "Start": "passwordless_async.auth0.identity",
+    "StartOutcome": "passwordless_async.auth0.tokens",
+    "StartReceipt": "passwordless_async.auth0.tokens",
     "StoreError": "passwordless_async.errors",
     "StoreUnavailable": "passwordless_async.errors",
-    "StoredSession": "passwordless_async.sessions",
+    "StoredSession": "passwordless_async.client.sessions",
     "TemporarilyUnavailable": "passwordless_async.errors",
     "TlsClientAuth": "passwordless_async.auth0",
-    "TokenSet": "passwordless_async.tokens",
+    "TokenSet": "passwordless_async.auth0.tokens",
     "TooManyAttempts": "passwordless_async.errors",
     "TransportError": "passwordless_async.errors",
     "UnauthorizedClient": "passwordless_async.errors",
     "UsageError": "passwordless_async.errors",
     "UseDPoPNonce": "passwordless_async.errors",
-    "UserSession": "passwordless_async.session",
+    "UserSession": "passwordless_async.client.api.user_session",
     "VerificationRequired": "passwordless_async.errors",
     "WrongCode": "passwordless_async.errors",
 }

@@ -53,7 +53,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from passwordless_async.mfa import MfaState
+    from passwordless_async.auth0.mfa.state import MfaState
 
 
 class PasswordlessError(Exception):

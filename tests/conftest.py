@@ -12,11 +12,8 @@ import pytest
 from aioresponses import aioresponses
 from hypothesis import settings
 
-import refusals
-import virtual_time
-from passwordless_async import _clock
-from passwordless_async.testing import LocalTenant
-from redis_fixtures import (  # noqa: F401 - fixtures are had by their names
+from helpers import refusals, virtual_time
+from helpers.redis_fixtures import (  # noqa: F401 - fixtures are had by their names
     redis_cluster,
     redis_program,
     redis_sentinel,
@@ -27,6 +24,8 @@ from redis_fixtures import (  # noqa: F401 - fixtures are had by their names
     shared_sentinel,
     start_redis,
 )
+from passwordless_async._common import clock as _clock
+from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator

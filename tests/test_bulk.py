@@ -22,9 +22,9 @@ from passwordless_async import (
     TokenSet,
     UsageError,
     WrongCode,
-    bulk,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
+from passwordless_async.client import bulk
 from passwordless_async.dpop import DPoPKey
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async import UsageError, _check
+from passwordless_async import UsageError
+from passwordless_async._common import arguments as _check
 
 SETTINGS = settings(max_examples=200, deadline=None)
 NOT_VISIBLE = "must be visible ASCII characters, without spaces"

@@ -20,12 +20,12 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.client_auth import NoClientAuth
 from passwordless_async.auth0.database import database_request, read_database
-from passwordless_async.flow.attempts import Attempts
+from passwordless_async.auth0.flows.attempts import Attempts
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
-from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

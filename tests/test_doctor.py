@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from multidict import CIMultiDict
 
-from passwordless_async import Email, Phone, UsageError, doctor
+from passwordless_async import Email, Phone, UsageError
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0 import Application, ClientSecretPost, NoClientAuth, PrivateKeyJwt, TlsClientAuth
-from passwordless_async.doctor import Finding, Status
+from passwordless_async.auth0.identity import Login
+from passwordless_async.cli.doctor import examination as doctor
+from passwordless_async.cli.doctor.examination import Finding, Status
 from passwordless_async.errors import OAuthError, RateLimited
-from passwordless_async.identity import Login
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
-from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
     from passwordless_async.auth0 import ClientAuth

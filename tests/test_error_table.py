@@ -28,7 +28,7 @@ from passwordless_async.testing import Fault, LocalTenant
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.refusals import Row
+    from helpers.refusals import Row
 
 ADA = Email("ada@example.com")
 OTP = "918273"

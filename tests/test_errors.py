@@ -11,7 +11,7 @@ import pytest
 
 import passwordless_async
 from passwordless_async import errors
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,

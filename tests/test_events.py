@@ -7,8 +7,8 @@ from typing import Any, get_args
 import attrs
 import pytest
 
-from passwordless_async import events
-from passwordless_async.events import (
+from passwordless_async.client import events
+from passwordless_async.client.events import (
     Challenged,
     Done,
     Operation,

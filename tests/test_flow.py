@@ -33,16 +33,16 @@ from passwordless_async import (
     TokenSet,
     UsageError,
     WrongCode,
-    _clock,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.http import HttpResponse
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
-from passwordless_async.flow import Tenant, exchange, refresh, start
-from passwordless_async.wire import HttpResponse
+from passwordless_async.auth0.flows import Tenant, exchange, refresh, start
 
 if TYPE_CHECKING:
-    from passwordless_async.flow import Flow
-    from passwordless_async.wire import HttpRequest
+    from passwordless_async._common.http import HttpRequest
+    from passwordless_async.auth0.flows import Flow
 
 NOW = 1_700_000_000.75
 ADA = Email("ada@example.com")

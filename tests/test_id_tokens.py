@@ -17,13 +17,13 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     UsageError,
-    _clock,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.testing import ClaimFault, Fault, KeySetFault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from passwordless_async import TokenSet
-    from passwordless_async.wire import HttpRequest, HttpResponse
+    from passwordless_async._common.http import HttpRequest, HttpResponse
 
 ADA = Email("ada@example.com")
 JWKS = "/.well-known/jwks.json"

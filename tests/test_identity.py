@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async import DPoPKey, Email, Login, Phone, UsageError
-from passwordless_async.identity import user
+from passwordless_async.auth0.identity import user
 
 SETTINGS = settings(max_examples=300, deadline=None)
 ADA = Email("ada@example.com")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import programs
+from helpers import programs
 
 EXAMPLES = 600
 # What drives a login on comes more often than what disturbs it.

@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from leaks import lines_with, shown
-from passwordless_async import TESTING, ClientSecretPost, DPoPKey, Email, Login, PasswordlessClient, PasswordlessError
+from helpers.leaks import lines_with, shown
+from passwordless_async import (
+    TESTING,
+    ClientSecretPost,
+    DPoPKey,
+    Email,
+    Login,
+    PasswordlessClient,
+    PasswordlessError,
+)
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 import passwordless_async
-from leaks import lines_with, shown
+from helpers.leaks import lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -24,7 +24,7 @@ from passwordless_async import (
     PasswordlessError,
     UsageError,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from passwordless_async import (
     SlowDown,
     UsageError,
 )
-from passwordless_async._secret import Secret
-from passwordless_async.mfa_poll import _MAX_LOGINS, Pace, Poll
+from passwordless_async._common.secret import Secret
+from passwordless_async.client.polling import _MAX_LOGINS, Pace, Poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -27,12 +27,12 @@ from passwordless_async import (
     PasswordlessClient,
     Phone,
     UsageError,
-    _clock,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.id_token import Expected
-from passwordless_async.identity import AuthSession
-from passwordless_async.mfa import usable_token
+from passwordless_async.auth0.identity import AuthSession
+from passwordless_async.auth0.mfa.state import usable_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,10 +29,10 @@ from passwordless_async import (
     PasswordlessClient,
     TokenSet,
     WrongCode,
-    _clock,
 )
-from passwordless_async.events import Challenged, Done, Operation, Orphaned, Paced, Retried, Sent
-from passwordless_async.otel import OpenTelemetry
+from passwordless_async._common import clock as _clock
+from passwordless_async.adapters.opentelemetry import OpenTelemetry
+from passwordless_async.client.events import Challenged, Done, Operation, Orphaned, Paced, Retried, Sent
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import Metric
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from passwordless_async.events import Event
+    from passwordless_async.client.events import Event
 
 ADA = Email("ada.lovelace@example.com")
 START, TOKEN, JWKS = "/passwordless/start", "/oauth/token", "/.well-known/jwks.json"

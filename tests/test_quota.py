@@ -8,10 +8,10 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async.client.traffic import ColdStart, Flight, SingleFlight
 from passwordless_async.dpop import NonceCache
 from passwordless_async.errors import NotSent, OutcomeUnknown
-from passwordless_async.quota import ColdStart, Flight, SingleFlight
-from passwordless_async.wire import HttpRequest, HttpResponse
 
 ORIGIN = "https://acme.example"
 POST = HttpRequest("POST", URL(f"{ORIGIN}/oauth/token"), {})
@@ -137,7 +137,7 @@ async def test_a_few_failures_and_all_go(wire: Wire, nonces: NonceCache):
 
 async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
     """Whoever has waited long enough goes; the one in front may be reading something endless."""
-    monkeypatch.setattr("passwordless_async.quota.cold_start._PATIENCE", 0.0)
+    monkeypatch.setattr("passwordless_async.client.traffic.first_nonce._PATIENCE", 0.0)
     cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
     await wire.reach(3)
@@ -148,7 +148,7 @@ async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, mon
 
 async def test_a_slow_failure_and_all_go(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
     """Whoever takes long to fail is waited for once."""
-    monkeypatch.setattr("passwordless_async.quota.cold_start._SLOW", -1.0)
+    monkeypatch.setattr("passwordless_async.client.traffic.first_nonce._SLOW", -1.0)
     cold = ColdStart()
     logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
     await wire.reach(1)

@@ -10,11 +10,11 @@ import attrs
 import pytest
 
 from passwordless_async import INTERACTIVE, Email, Login, PasswordlessClient, Start
-from passwordless_async.events import Sent
+from passwordless_async.client.events import Sent
 from passwordless_async.testing import LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from passwordless_async.events import Event
+    from passwordless_async.client.events import Event
 
 QUOTA = 50  # requests a second
 LOGINS = 150

@@ -17,7 +17,7 @@ from joserfc.jwk import RSAKey
 from multidict import CIMultiDict
 from yarl import URL
 
-from leaks import lines_with, shown
+from helpers.leaks import lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -37,7 +37,8 @@ from passwordless_async import (
     TokenSet,
     UsageError,
 )
-from passwordless_async._secret import (
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.secret import (
     REDACTED,
     Secret,
     SecretBytes,
@@ -48,15 +49,14 @@ from passwordless_async._secret import (
     redacted,
 )
 from passwordless_async.auth0 import Application, SigningKeys
+from passwordless_async.auth0.flows import Tenant, exchange, start
 from passwordless_async.auth0.id_token import validate
 from passwordless_async.auth0.jwks import SigningKey
-from passwordless_async.auth0.refusal import refusal
-from passwordless_async.auth0.request import forwarded_for_header
+from passwordless_async.auth0.refusals import refusal
+from passwordless_async.auth0.requests import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start_request
 from passwordless_async.auth0.token import TokenAnswer, otp_request, read_token, require_bound
 from passwordless_async.dpop import token_hash
-from passwordless_async.flow import Tenant, exchange, start
-from passwordless_async.wire import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,9 @@ from passwordless_async import (
     TokenSet,
     UsageError,
 )
-from passwordless_async._secret import Secret
-from passwordless_async.client import PasswordlessClient
-from passwordless_async.renewals import Renewals
+from passwordless_async._common.secret import Secret
+from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.client.refreshes import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-import programs
+from helpers import programs
 from passwordless_async.testing import LocalTenant
-from passwordless_async.testing.application import TenantApplication
-from passwordless_async.testing.state import TenantState
+from passwordless_async.testing.endpoints.application import TenantApplication
+from passwordless_async.testing.state.state import TenantState
 
 if TYPE_CHECKING:
     import socket

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from passwordless_async import DPoPKey, Email, Login, NotSent, Outcome, StartReceipt, TokenSet
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 
 ADA = Email("ada@example.com")
 KEY = DPoPKey.generate()

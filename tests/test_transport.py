@@ -14,7 +14,9 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from passwordless_async._secret import SecretBytes
+from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.secret import SecretBytes
+from passwordless_async.client.traffic.transport import MAX_BODY, Transport
 from passwordless_async.errors import (
     MalformedAnswer,
     NotSent,
@@ -23,8 +25,6 @@ from passwordless_async.errors import (
     TransportError,
     UsageError,
 )
-from passwordless_async.transport import MAX_BODY, Transport
-from passwordless_async.wire import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -29,7 +29,7 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
-from passwordless_async.events import Challenged, Done, Event, Operation, Orphaned, Paced, Retried, Sent
+from passwordless_async.client.events import Challenged, Done, Event, Operation, Orphaned, Paced, Retried, Sent
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:

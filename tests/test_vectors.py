@@ -17,9 +17,9 @@ from joserfc.jwk import ECKey, RSAKey
 from multidict import CIMultiDict
 
 from passwordless_async import DPoPKey
-from passwordless_async._base64url import encode_text
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.dpop import htu, nonce_of, token_hash
-from passwordless_async.wire import HttpResponse
 
 VECTORS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "rfc.json").read_text())
 RFC9449, RFC6979 = VECTORS["rfc9449"], VECTORS["rfc6979"]

@@ -12,8 +12,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from passwordless_async import MalformedAnswer
-from passwordless_async._secret import Secret, SecretBytes, SecretDict
-from passwordless_async.wire import HttpRequest, HttpResponse
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
 
 SETTINGS = settings(max_examples=100, deadline=None)
 JSON = "application/json"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.dpop.authorization import confirmation_of, read_authorization
+from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
 from passwordless_async.errors import InvalidDPoPProof, UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async._secret import Secret
-    from passwordless_async.dpop.checked import CheckedProof
-    from passwordless_async.dpop.fields import Headers
-    from passwordless_async.dpop.verifier import DPoPVerifier
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.dpop.server.checked import CheckedProof
+    from passwordless_async.dpop.server.fields import Headers
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 TokenInfo = Callable[[str], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 """Validates an access token: its claims (``cnf`` among them), or None where it is not valid. Sync or async."""

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from passwordless_async.adapters._authorize import Gate, TokenInfo
-from passwordless_async.dpop.checked import CheckedProof
-from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
+from passwordless_async.dpop.server.checked import CheckedProof
+from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from aiohttp.typedefs import Handler, Middleware
 
-    from passwordless_async.dpop.verifier import DPoPVerifier
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 if TYPE_CHECKING or hasattr(web, "RequestKey"):
     DPOP = web.RequestKey("dpop", CheckedProof)

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from passwordless_async.adapters._authorize import Gate, TokenInfo
-from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
+from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 if TYPE_CHECKING:
-    from passwordless_async.dpop.verifier import DPoPVerifier
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

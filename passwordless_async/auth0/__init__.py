@@ -12,7 +12,7 @@ from passwordless_async.auth0.client_auth import (
     TlsClientAuth,
 )
 from passwordless_async.auth0.jwks import SigningKeys
-from passwordless_async.auth0.request import IpAddress
+from passwordless_async.auth0.requests import IpAddress
 from passwordless_async.auth0.start import Send
 
 __all__ = [

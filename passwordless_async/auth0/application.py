@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _check
-from passwordless_async._origin import parse_origin
-from passwordless_async._secret import always_printable
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.secret import always_printable
 from passwordless_async.auth0.client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, TlsClientAuth
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from yarl import URL
 
-    from passwordless_async._secret import Secret
+    from passwordless_async._common.secret import Secret
 
 ID_TOKEN_ALGORITHMS = ("RS256", "PS256", "ES256")
 HS256 = "HS256"

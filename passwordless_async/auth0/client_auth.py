@@ -9,8 +9,9 @@ from urllib.parse import quote_plus
 
 import attrs
 
-from passwordless_async import _check, _clock
-from passwordless_async._secret import Secret, always_printable, conceal, conceal_bytes, redacted
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret, always_printable, conceal, conceal_bytes, redacted
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, get_args
 
-from passwordless_async import _check
-from passwordless_async.auth0.refusal import failure, printable
-from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
+from passwordless_async._common import arguments as _check
+from passwordless_async.auth0.identity import AuthSession
+from passwordless_async.auth0.refusals import failure, printable
+from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
 from passwordless_async.errors import MalformedAnswer, UsageError
-from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
-    from passwordless_async._secret import Secret
+    from passwordless_async._common.http import HttpRequest, HttpResponse
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.errors import OAuthError
-    from passwordless_async.identity import Email, Phone
-    from passwordless_async.wire import HttpRequest, HttpResponse
 
 DeliveryMethod = Literal["text", "voice"]
 

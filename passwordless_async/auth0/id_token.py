@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import attrs
 from joserfc.jwk import OctKey
 
-from passwordless_async._base64url import encode_text
-from passwordless_async._secret import SecretDict
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import SecretDict
 from passwordless_async.auth0.application import HS256
 from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.auth0.jws import signed_payload
@@ -27,7 +27,7 @@ from passwordless_async.errors import InvalidIdToken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async._secret import Secret
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
 
 # Seconds that the tenant's clock and ours may differ. Machines that keep time are within one; a minute forgives those

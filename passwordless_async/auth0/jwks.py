@@ -10,14 +10,14 @@ import attrs
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
-from passwordless_async import _clock
-from passwordless_async._secret import redacted
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.secret import redacted
 from passwordless_async.errors import MalformedAnswer
-from passwordless_async.wire import HttpRequest
 
 if TYPE_CHECKING:
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
-    from passwordless_async.wire import HttpResponse
 
 _OK = 200
 _MAX_KEYS = 32  # a tenant has two or three: the present one, the next one and those before

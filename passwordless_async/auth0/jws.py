@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from passwordless_async._base64url import decode
-from passwordless_async._secret import Secret, SecretBytes
+from passwordless_async._common.base64url import decode
+from passwordless_async._common.secret import Secret, SecretBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

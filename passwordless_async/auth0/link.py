@@ -10,20 +10,21 @@ from urllib.parse import parse_qs
 import attrs
 from yarl import URL
 
-from passwordless_async import _check, _clock
-from passwordless_async._base64url import encode_text
-from passwordless_async._secret import Secret, conceal, redacted
-from passwordless_async.auth0.refusal import meant
-from passwordless_async.auth0.request import form_request
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import Secret, conceal, redacted
+from passwordless_async.auth0.refusals import meant
+from passwordless_async.auth0.requests import form_request
 from passwordless_async.errors import InvalidCallback, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async._common.http import HttpRequest
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.identity import Email
     from passwordless_async.dpop import DPoPKey
-    from passwordless_async.identity import Email
-    from passwordless_async.wire import HttpRequest
 
 # What a link may carry; anything else is a slip, or would change what the flow promises.
 AUTH_PARAMS = frozenset(

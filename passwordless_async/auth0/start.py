@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from passwordless_async import _check
-from passwordless_async._secret import conceal
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import conceal
 from passwordless_async.auth0.link import checked_auth_params
-from passwordless_async.auth0.refusal import failure
-from passwordless_async.auth0.request import IpAddress, forwarded_for_header, json_request
+from passwordless_async.auth0.refusals import failure
+from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
+from passwordless_async.auth0.tokens import StartReceipt
 from passwordless_async.errors import UsageError
-from passwordless_async.tokens import StartReceipt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
-    from passwordless_async.identity import Email, Phone
-    from passwordless_async.wire import HttpRequest, HttpResponse
+    from passwordless_async.auth0.identity import Email, Phone
 
 Send = Literal["code", "link"]
 

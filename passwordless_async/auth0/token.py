@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async._secret import Secret, SecretDict, conceal, redacted
-from passwordless_async.auth0.refusal import error_code, refusal
-from passwordless_async.auth0.request import form_request
+from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
+from passwordless_async.auth0.identity import AuthSession
+from passwordless_async.auth0.refusals import error_code, refusal
+from passwordless_async.auth0.requests import form_request
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
-from passwordless_async.identity import AuthSession
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
-    from passwordless_async.identity import Login
-    from passwordless_async.wire import HttpRequest, HttpResponse
+    from passwordless_async.auth0.identity import Login
 
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from passwordless_async.cli import interrupt
+from passwordless_async.cli.terminal import interrupt
 
 INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
 _EXTRA = frozenset(("click", "rich"))

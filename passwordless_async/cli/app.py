@@ -9,11 +9,11 @@ from importlib import metadata
 import click
 
 from passwordless_async.cli import INTERRUPTED
-from passwordless_async.cli.demo import demo
-from passwordless_async.cli.doctor import doctor
-from passwordless_async.cli.keys import keygen, proof
+from passwordless_async.cli.demo.command import demo
+from passwordless_async.cli.doctor.command import doctor
 from passwordless_async.cli.login import login
-from passwordless_async.cli.sessions import sessions
+from passwordless_async.cli.proof import keygen, proof
+from passwordless_async.cli.sessions.command import sessions
 from passwordless_async.cli.tenant import tenant
 
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from passwordless_async import _clock
-from passwordless_async.cli import interrupt, show
-from passwordless_async.cli.client_auth import Credentials, client_auth_options
-from passwordless_async.cli.failure import one_line
-from passwordless_async.cli.questions import ask
-from passwordless_async.client import PasswordlessClient
-from passwordless_async.identity import Email, Login, Phone
+from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.identity import Email, Login, Phone
+from passwordless_async.cli.options import Credentials, client_auth_options
+from passwordless_async.cli.terminal import interrupt, show
+from passwordless_async.cli.terminal.failure import one_line
+from passwordless_async.cli.terminal.questions import ask
+from passwordless_async.client.client import PasswordlessClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from passwordless_async._secret import Secret
-    from passwordless_async.tokens import TokenSet
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.auth0.tokens import TokenSet
 
 
 @click.command()

@@ -8,7 +8,7 @@ import time
 
 import click
 
-from passwordless_async.cli import interrupt, show
+from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.testing import LocalTenant, Message
 
 

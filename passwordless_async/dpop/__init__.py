@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._lazy import lazy
+from passwordless_async._common.lazy import lazy
 from passwordless_async.dpop.challenge import Challenge, demands_nonce, parse_www_authenticate, rejects_token
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.dpop.negotiation import negotiate
@@ -15,11 +15,11 @@ from passwordless_async.dpop.nonce import NonceCache, nonce_of
 from passwordless_async.dpop.proof import ProofGenerator, htu, token_hash
 
 if TYPE_CHECKING:
-    from passwordless_async.dpop.checked import CheckedProof
-    from passwordless_async.dpop.issuer import NonceIssuer
-    from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
-    from passwordless_async.dpop.replay import MemoryReplayStore, ReplayStore
-    from passwordless_async.dpop.verifier import DPoPVerifier
+    from passwordless_async.dpop.server.checked import CheckedProof
+    from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+    from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
+    from passwordless_async.dpop.server.replay import MemoryReplayStore, ReplayStore
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 __all__ = [
     "Challenge",
@@ -44,14 +44,14 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "CheckedProof": "passwordless_async.dpop.checked",
-    "DPoPVerifier": "passwordless_async.dpop.verifier",
-    "MemoryReplayStore": "passwordless_async.dpop.replay",
-    "NonceIssuer": "passwordless_async.dpop.issuer",
-    "ReplayStore": "passwordless_async.dpop.replay",
-    "nonce_headers": "passwordless_async.dpop.refusal",
-    "refusal_body": "passwordless_async.dpop.refusal",
-    "refusal_headers": "passwordless_async.dpop.refusal",
+    "CheckedProof": "passwordless_async.dpop.server.checked",
+    "DPoPVerifier": "passwordless_async.dpop.server.verifier",
+    "MemoryReplayStore": "passwordless_async.dpop.server.replay",
+    "NonceIssuer": "passwordless_async.dpop.server.nonce_issuer",
+    "ReplayStore": "passwordless_async.dpop.server.replay",
+    "nonce_headers": "passwordless_async.dpop.server.refusal",
+    "refusal_body": "passwordless_async.dpop.server.refusal",
+    "refusal_headers": "passwordless_async.dpop.server.refusal",
 }
 
 # A type checker that saw __getattr__ would take any name for one of ours.

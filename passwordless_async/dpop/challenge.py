@@ -15,7 +15,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from passwordless_async.wire import HttpResponse
+    from passwordless_async._common.http import HttpResponse
 
 # ``invalid_dpop_nonce`` is what Auth0's resource servers say for a nonce that is too old.
 _NONCE_ERRORS = frozenset({"use_dpop_nonce", "invalid_dpop_nonce"})

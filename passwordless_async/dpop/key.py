@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from passwordless_async._base64url import encode, encode_text
-from passwordless_async._secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
+from passwordless_async._common.base64url import encode, encode_text
+from passwordless_async._common.secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
 from passwordless_async.dpop.signature import raw_from_der
 from passwordless_async.errors import UsageError
 

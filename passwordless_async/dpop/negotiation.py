@@ -15,9 +15,9 @@ from passwordless_async.errors import MalformedAnswer, NonceChallengeRepeated
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.dpop.key import DPoPKey
     from passwordless_async.dpop.nonce import NonceCache
-    from passwordless_async.wire import HttpResponse
 
 Sent = TypeVar("Sent")
 

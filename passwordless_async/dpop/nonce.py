@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _check
+from passwordless_async._common import arguments as _check
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.dpop.key import DPoPKey
-    from passwordless_async.wire import HttpResponse
 
 # RFC 9449 §8.1: nonce = 1*NQCHAR, %x21 / %x23-5B / %x5D-7E. The bound on its length is ours.
 _NONCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from passwordless_async import _clock
-from passwordless_async._base64url import encode_text
-from passwordless_async._secret import always_printable, conceal, hide
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import always_printable, conceal, hide
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import attrs
 
-from passwordless_async import _base64url
-from passwordless_async._secret import Secret, SecretBytes, SecretDict, conceal, redacted
+from passwordless_async._common import base64url as _base64url
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, conceal, redacted
 from passwordless_async.errors import UsageError
 
 _KEY = 32  # bytes

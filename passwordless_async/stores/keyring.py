@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _base64url, _seal
-from passwordless_async._secret import SecretBytes, always_printable, conceal
+from passwordless_async._common import base64url as _base64url
+from passwordless_async._common import sealing as _seal
+from passwordless_async._common.secret import SecretBytes, always_printable, conceal
 from passwordless_async.errors import BrokenSeal
 from passwordless_async.stores.key_file import KeyFile
 

@@ -18,19 +18,19 @@ must be made twice, in different words, to go unseen. The library's verifier is 
 """
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
-from passwordless_async.testing.clock import TenantClock
-from passwordless_async.testing.families import RefreshFamily
-from passwordless_async.testing.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
-from passwordless_async.testing.outbox import Message, Outbox
-from passwordless_async.testing.process import TenantProcess
-from passwordless_async.testing.ready_clients import ReadyClient
-from passwordless_async.testing.records import RecordedRequest, RequestLog
-from passwordless_async.testing.settings import TenantSettings
-from passwordless_async.testing.settings_limits import RateLimitStyle
-from passwordless_async.testing.settings_tokens import BOUND_API, PLAIN_API, STRICT_API, ApiPolicy
-from passwordless_async.testing.stats import TenantStats
+from passwordless_async.testing.checks.ready_clients import ReadyClient
+from passwordless_async.testing.faults.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
+from passwordless_async.testing.process.process import TenantProcess
+from passwordless_async.testing.settings.limits import RateLimitStyle
+from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.settings.tokens import BOUND_API, PLAIN_API, STRICT_API, ApiPolicy
+from passwordless_async.testing.state.clock import TenantClock
+from passwordless_async.testing.state.outbox import Message, Outbox
+from passwordless_async.testing.state.refresh_families import RefreshFamily
+from passwordless_async.testing.state.requests import RecordedRequest, RequestLog
+from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.users import User
 from passwordless_async.testing.tenant import LocalTenant
-from passwordless_async.testing.users import User
 
 __all__ = [
     "BOUND_API",

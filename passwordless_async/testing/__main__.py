@@ -9,8 +9,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-from passwordless_async.testing.pipe import MAX_LINE, READY, Servant, failure, line
-from passwordless_async.testing.settings import TenantSettings
+from passwordless_async.testing.process.pipe import MAX_LINE, READY, Servant, failure, line
+from passwordless_async.testing.settings.settings import TenantSettings
 from passwordless_async.testing.tenant import LocalTenant
 
 if TYPE_CHECKING:

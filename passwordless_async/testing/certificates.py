@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from passwordless_async._secret import SecretBytes
+from passwordless_async._common.secret import SecretBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

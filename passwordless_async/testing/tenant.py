@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from passwordless_async.testing.address import TenantAddress
-from passwordless_async.testing.application import TenantApplication
-from passwordless_async.testing.clock import TenantClock
-from passwordless_async.testing.faults import Faults
-from passwordless_async.testing.mfa import Mfa
-from passwordless_async.testing.outbox import Outbox
-from passwordless_async.testing.ready_clients import ReadyClient, ready_client
-from passwordless_async.testing.records import RequestLog
-from passwordless_async.testing.settings import TenantSettings
-from passwordless_async.testing.state import TenantState
-from passwordless_async.testing.stats import TenantStats
-from passwordless_async.testing.users import User, Users
+from passwordless_async.testing.checks.ready_clients import ReadyClient, ready_client
+from passwordless_async.testing.endpoints.application import TenantApplication
+from passwordless_async.testing.faults.faults import Faults
+from passwordless_async.testing.process.address import TenantAddress
+from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.state.clock import TenantClock
+from passwordless_async.testing.state.mfa import Mfa
+from passwordless_async.testing.state.outbox import Outbox
+from passwordless_async.testing.state.requests import RequestLog
+from passwordless_async.testing.state.state import TenantState
+from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.users import User, Users
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from ssl import SSLContext
     from types import TracebackType
 
-    from passwordless_async.testing.families import RefreshFamily
-    from passwordless_async.testing.users import Named
+    from passwordless_async.testing.state.refresh_families import RefreshFamily
+    from passwordless_async.testing.state.users import Named
 
 _SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
 

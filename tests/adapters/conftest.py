@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-import conformance
-from passwordless_async.dpop.issuer import NonceIssuer
-from passwordless_async.dpop.replay import MemoryReplayStore
-from passwordless_async.dpop.verifier import DPoPVerifier
+from helpers import conformance
+from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

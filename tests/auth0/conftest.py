@@ -10,8 +10,8 @@ from joserfc.jwk import RSAKey
 from multidict import CIMultiDict
 
 from passwordless_async import ClientSecretPost, NoClientAuth
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0 import Application
-from passwordless_async.wire import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

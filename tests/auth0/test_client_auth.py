@@ -21,7 +21,7 @@ from passwordless_async import (
     TlsClientAuth,
     UsageError,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Credentials, ForwardedFor
 
 ISSUER = "https://tenant.example/"
@@ -73,7 +73,7 @@ def test_basic_at_endpoints_with_json():
 )
 def test_an_assertion_is_signed(key: bytes, algorithm: str, monkeypatch: pytest.MonkeyPatch):
     """RFC 7523 §3: issuer and subject are the application, the audience the tenant, and it lives for a minute."""
-    monkeypatch.setattr("passwordless_async._clock.now", lambda: 1_700_000_000.9)
+    monkeypatch.setattr("passwordless_async._common.clock.now", lambda: 1_700_000_000.9)
     auth = PrivateKeyJwt(key, algorithm=algorithm, key_id="key-1")
     parameters = auth.credentials("client", ISSUER, "form").parameters
     assert "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" == parameters["client_assertion_type"]

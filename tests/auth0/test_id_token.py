@@ -24,7 +24,7 @@ from passwordless_async import (
     PrivateKeyJwt,
     UsageError,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
 from passwordless_async.auth0.id_token import Expected, Header, check_key, client_secret_key, read_header, validate
 from passwordless_async.auth0.jwks import SigningKey

@@ -16,8 +16,8 @@ from passwordless_async.auth0.jwks import jwks_request, read_jwks
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0 import Application
-    from passwordless_async.wire import HttpResponse
 
 MALFORMED = "a key of the key set is malformed (status 200)"
 SIZE = "a key of the key set has not 2048 to 8192 bits (status 200)"

@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.auth0.jws import signed_payload
 

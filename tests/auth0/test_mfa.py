@@ -20,9 +20,9 @@ from passwordless_async import (
     Phone,
     TemporarilyUnavailable,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
-from passwordless_async.auth0.mfa import (
+from passwordless_async.auth0.mfa.endpoints import (
     MFA_OOB_GRANT,
     associate_request,
     authenticators_request,
@@ -37,7 +37,7 @@ from passwordless_async.auth0.mfa import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from passwordless_async.wire import HttpRequest, HttpResponse
+    from passwordless_async._common.http import HttpRequest, HttpResponse
 
 MFA_TOKEN = Secret("Fe26.2*mfa")
 CHALLENGE = {"challenge_type": "oob", "oob_code": "oob-code", "binding_method": "prompt"}

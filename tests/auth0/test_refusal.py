@@ -17,16 +17,16 @@ from passwordless_async import (
     OAuthError,
     RateLimited,
     WrongCode,
-    _clock,
 )
-from passwordless_async._secret import Secret
-from passwordless_async.auth0.refusal import refusal
-from passwordless_async.wire import HttpRequest, HttpResponse
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.refusals import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.refusals import Row
+    from helpers.refusals import Row
 
 NOW = 1_700_000_000.0
 REQUEST = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {})

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async import Email, MalformedAnswer, OAuthError, Phone, TemporarilyUnavailable, UsageError
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.start import read_start, start_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0 import Application
-    from passwordless_async.wire import HttpResponse
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
 ADDRESS = ipaddress.ip_address("203.0.113.7")

@@ -23,15 +23,15 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
-from passwordless_async._secret import Secret
-from passwordless_async.auth0.request import forwarded_for_header
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.requests import forwarded_for_header
 from passwordless_async.auth0.token import OTP_GRANT, TokenAnswer, otp_request, read_token, require_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0 import Application
-    from passwordless_async.wire import HttpRequest, HttpResponse
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
 LOGIN = Login(ADA, "123456")

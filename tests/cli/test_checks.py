@@ -9,8 +9,8 @@ import attrs
 import pytest
 
 from passwordless_async import TESTING, DPoPKey, Email, PasswordlessClient
-from passwordless_async.cli import measure
-from passwordless_async.cli.checks import CHECKS, Evidence, Miss, prove
+from passwordless_async.cli.demo import measure
+from passwordless_async.cli.demo.checks import CHECKS, Evidence, Miss, prove
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:

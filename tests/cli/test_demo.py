@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from passwordless_async.cli import demo
 from passwordless_async.cli.app import run
+from passwordless_async.cli.demo import command as demo
 from passwordless_async.testing import Fault, TenantProcess
 
 if TYPE_CHECKING:

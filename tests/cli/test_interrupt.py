@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.cli import INTERRUPTED, interrupt
+from passwordless_async.cli import INTERRUPTED
+from passwordless_async.cli.terminal import interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

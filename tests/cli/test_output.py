@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from passwordless_async.cli import show
+from passwordless_async.cli.terminal import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable

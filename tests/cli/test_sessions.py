@@ -14,9 +14,11 @@ import attrs
 import pytest
 from click.testing import CliRunner
 
-from leaks import lines_with
-from passwordless_async import DPoPKey, InvalidSession, KeyRing, PasswordlessClient, TokenSet, _base64url, _clock
-from passwordless_async._secret import Secret
+from helpers.leaks import lines_with
+from passwordless_async import DPoPKey, InvalidSession, KeyRing, PasswordlessClient, TokenSet
+from passwordless_async._common import base64url as _base64url
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
 from passwordless_async.cli.app import app, run
 from passwordless_async.stores.redis import RedisStore
 

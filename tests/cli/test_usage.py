@@ -93,7 +93,7 @@ def test_a_missing_extra(missing: str, program: Callable[..., CompletedProcess[s
 def test_another_missing_module(program: Callable[..., CompletedProcess[str]]):
     """A module of our own that is missing is a defect, and no hint hides it."""
     script = (
-        "import sys; sys.modules['passwordless_async.cli.demo'] = None;"
+        "import sys; sys.modules['passwordless_async.cli.demo.command'] = None;"
         "from passwordless_async.cli import main; sys.exit(main())"
     )
     ended = program("demo", script=script)

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.dpop import Challenge, demands_nonce, parse_www_authenticate
 from passwordless_async.dpop.challenge import dpop_errors
-from passwordless_async.wire import HttpResponse
 
 SETTINGS = settings(max_examples=100, deadline=None)
 TCHAR = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

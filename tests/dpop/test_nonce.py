@@ -9,8 +9,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from multidict import CIMultiDict
 
 from passwordless_async import DPoPKey, NonceCache, UsageError
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.dpop import nonce_of
-from passwordless_async.wire import HttpResponse
 
 HERE, THERE = "https://tenant.example", "https://api.example:8443"
 NQCHAR = "".join(chr(c) for c in range(0x21, 0x7F) if c not in (0x22, 0x5C))

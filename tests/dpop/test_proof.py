@@ -17,7 +17,8 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import ECKey
 from yarl import URL
 
-from passwordless_async import DPoPKey, ProofGenerator, UsageError, _clock
+from passwordless_async import DPoPKey, ProofGenerator, UsageError
+from passwordless_async._common import clock as _clock
 from passwordless_async.dpop import htu, token_hash
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-import conformance
-from passwordless_async.dpop.replay import MemoryReplayStore
-from passwordless_async.dpop.verifier import DPoPVerifier
+from helpers import conformance
+from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 if TYPE_CHECKING:
-    from passwordless_async.dpop.checked import CheckedProof
+    from passwordless_async.dpop.server.checked import CheckedProof
 
 BASE = "https://api.example"
 TOKEN = "eyJ.access.token-1"

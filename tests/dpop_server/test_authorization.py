@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passwordless_async.dpop.authorization import Credentials, confirmation_of, read_authorization
 from passwordless_async.dpop.challenge import parse_www_authenticate
-from passwordless_async.dpop.refusal import nonce_headers, refusal_body, refusal_headers
+from passwordless_async.dpop.server.authorization import Credentials, confirmation_of, read_authorization
+from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 BOUND = {"cnf": {"jkt": "x" * 43}}

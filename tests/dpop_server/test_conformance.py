@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from passwordless_async.dpop.authorization import confirmation_of, read_authorization
+from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
 from passwordless_async.errors import InvalidDPoPProof
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async.dpop.checked import CheckedProof
-from passwordless_async.dpop.issuer import NonceIssuer
-from passwordless_async.dpop.refusal import refusal_headers
+from passwordless_async.dpop.server.checked import CheckedProof
+from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+from passwordless_async.dpop.server.refusal import refusal_headers
 
 # RFC 6750 §3: what error and error_description are made of.
 DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5B\x5D-\x7E]+")

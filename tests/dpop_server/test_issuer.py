@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passwordless_async.dpop.issuer import NonceIssuer
+from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
 from passwordless_async.errors import UsageError, UseDPoPNonce
 
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -114,7 +114,7 @@ def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch):
 
     issuer = at(1e9)
     nonces = [at(1e9 + offset).issue() for offset in (-60, 0, 60)]
-    monkeypatch.setattr("passwordless_async.dpop.issuer.hmac.compare_digest", compare)
+    monkeypatch.setattr("passwordless_async.dpop.server.nonce_issuer.hmac.compare_digest", compare)
     for nonce in nonces:
         counted.clear()
         issuer.check(nonce, status=401)

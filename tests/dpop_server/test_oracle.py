@@ -16,7 +16,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey
 
 from passwordless_async.dpop import DPoPKey, ProofGenerator
-from passwordless_async.dpop.checked import CheckedProof
+from passwordless_async.dpop.server.checked import CheckedProof
 
 SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")

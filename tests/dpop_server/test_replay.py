@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from passwordless_async.dpop.replay import MemoryReplayStore
+from passwordless_async.dpop.server.replay import MemoryReplayStore
 from passwordless_async.errors import StoreError, UsageError
 
 

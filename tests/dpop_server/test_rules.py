@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
-from passwordless_async.dpop.issuer import NonceIssuer
-from passwordless_async.dpop.verifier import DPoPVerifier
+from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError, UseDPoPNonce
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -724,7 +724,7 @@ async def test_wrong_headers(headers: Any, server: Any):
 
 async def test_keys_that_are_kept_are_bounded(server: Any, monkeypatch: pytest.MonkeyPatch):
     """Rule 23: a client's key is imported once; the one used least recently goes first; a refused one is not kept."""
-    monkeypatch.setattr("passwordless_async.dpop.verifier._MAX_KEYS", 2)
+    monkeypatch.setattr("passwordless_async.dpop.server.verifier._MAX_KEYS", 2)
     first, second, third = (server.Prover() for _ in range(3))
     for prover in (first, second, first, third):
         proof = prover.proof({}, server.claims())

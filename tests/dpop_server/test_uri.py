@@ -7,7 +7,7 @@ import re
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from passwordless_async.dpop.uri import normalize, normalize_path, path_of
+from passwordless_async.dpop.server.uri import normalize, normalize_path, path_of
 
 UNRESERVED = "ABCXYZabcxyz0189-._~"
 RESERVED = "!$&'()*+,;=:@"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from passwordless_async.dpop.replay import MemoryReplayStore
-from passwordless_async.dpop.verifier import DPoPVerifier
+from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import InvalidDPoPProof
 
 RFC9449 = json.loads((Path(__file__).parent.parent / "vectors" / "rfc.json").read_text())["rfc9449"]

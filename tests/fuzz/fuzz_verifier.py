@@ -18,11 +18,11 @@ import atheris
 
 with atheris.instrument_imports(include=["passwordless_async.dpop"]):
     from passwordless_async.dpop import DPoPKey
-    from passwordless_async.dpop.authorization import confirmation_of, read_authorization
-    from passwordless_async.dpop.issuer import NonceIssuer
-    from passwordless_async.dpop.refusal import refusal_headers
-    from passwordless_async.dpop.replay import MemoryReplayStore
-    from passwordless_async.dpop.verifier import DPoPVerifier
+    from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
+    from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+    from passwordless_async.dpop.server.refusal import refusal_headers
+    from passwordless_async.dpop.server.replay import MemoryReplayStore
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
     from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 REPORT_EVERY = 100_000

@@ -43,7 +43,7 @@ def shown(error: BaseException) -> str:
 
 
 def _is_ours(filename: str) -> bool:
-    # What attrs writes for a class is in no file: "<attrs generated methods passwordless_async.identity.Email>".
+    # What attrs writes for a class is in no file: "<attrs generated methods passwordless_async.auth0.identity.Email>".
     return filename.startswith(PACKAGE) or (filename.startswith("<") and "passwordless_async" in filename)
 
 

@@ -33,7 +33,7 @@ from passwordless_async import (
     PasswordlessError,
     TokenSet,
 )
-from passwordless_async.events import Operation, Orphaned
+from passwordless_async.client.events import Operation, Orphaned
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings, User
 
 if TYPE_CHECKING:

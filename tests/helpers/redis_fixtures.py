@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import redis_servers
+from helpers import redis_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from joserfc.jws import JWSRegistry
 from yarl import URL
 
 from passwordless_async import DPoPKey, TokenSet
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 
 if TYPE_CHECKING:
     import asyncio

@@ -20,7 +20,7 @@ from passwordless_async import (
     UsageError,
     UseDPoPNonce,
 )
-from passwordless_async._secret import Secret
+from passwordless_async._common.secret import Secret
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:

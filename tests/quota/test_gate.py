@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from passwordless_async import QuotaExceeded
 from passwordless_async.auth0.rate_limit import Allowance
-from passwordless_async.quota import FixedLimit, Gate, Priority
+from passwordless_async.client.traffic import FixedLimit, Gate, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async.auth0.rate_limit import Allowance
-from passwordless_async.quota.pace import Pace
+from passwordless_async.client.traffic.pace import Pace
 
 RATES = st.sampled_from([0.5, 1.0, 2.0, 2.5, 3.0, 7.0, 10.0, 16.0, 25.0, 100.0, 1000.0])
 HALF = settings(max_examples=50, deadline=None)

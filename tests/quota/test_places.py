@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async.quota import FixedLimit, Gate, Priority
-from passwordless_async.quota.places import Places
+from passwordless_async.client.traffic import FixedLimit, Gate, Priority
+from passwordless_async.client.traffic.shared_pace import Places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from passwordless_async import CoolingDown, Email, Phone, QuotaExceeded
-from passwordless_async.quota import StartRules, starts
+from passwordless_async.client import start_rules as starts
+from passwordless_async.client.traffic import StartRules
 
 ADA, BOB, EVE = Email("ada@example.com"), Email("bob@example.com"), Phone("+4915112345678")
 HERE, THERE = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("2001:db8::1")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis, RedisCluster
 
-from leaks import lines_with, shown
+from helpers.leaks import lines_with, shown
 from passwordless_async import KeyRing, StoreUnavailable, UsageError
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.stores.redis.address import connect

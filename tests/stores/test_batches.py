@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import Redis
 
-from leaks import lines_with
+from helpers.leaks import lines_with
 from passwordless_async import KeyRing, StoreUnavailable, UsageError
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore

@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from passwordless_async import INTERACTIVE, CodeSpent, Email, KeyRing, MemoryStore
-from passwordless_async.quota import Flight
-from passwordless_async.shared import SharedChallenges
-from passwordless_async.shared.reach import Reach
+from passwordless_async.client.shared import SharedChallenges
+from passwordless_async.client.shared.availability import Reach
+from passwordless_async.client.traffic import Flight
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from passwordless_async.cli.demo_gateways import CHECKS
+from passwordless_async.cli.demo.crowd import CHECKS
 
 
 def demo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from passwordless_async import DPoPKey, Email, ProofGenerator, TransportError
-from passwordless_async.cli.gateway import GatewaySettings
-from passwordless_async.cli.gateways import GatewayProcess, Refused
+from passwordless_async.cli.demo.gateway import GatewaySettings
+from passwordless_async.cli.demo.gateway_process import GatewayProcess, Refused
 from passwordless_async.testing import Fault, TenantProcess, TenantSettings, User
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from leaks import lines_with, shown
-from passwordless_async import BrokenSeal, KeyRing, UsageError, _base64url
-from passwordless_async._secret import SecretBytes
+from helpers.leaks import lines_with, shown
+from passwordless_async import BrokenSeal, KeyRing, UsageError
+from passwordless_async._common import base64url as _base64url
+from passwordless_async._common.secret import SecretBytes
 from passwordless_async.stores.key_file import KeyFile
 
 FIRST, SECOND, USERS = (_base64url.encode_text(secrets.token_bytes(32)) for _ in range(3))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from passwordless_async import MemoryStore, StoreUnavailable
-from passwordless_async.events import StoreLost, StoreRegained, Use
-from passwordless_async.shared.reach import Reach
+from passwordless_async.client.events import StoreLost, StoreRegained, Use
+from passwordless_async.client.shared.availability import Reach
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from passwordless_async import (
     StoreUnavailable,
     TokenSet,
     UsageError,
-    _clock,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import Fault, LocalTenant
 

@@ -31,7 +31,7 @@ from passwordless_async import (
     TooManyAttempts,
     WrongCode,
 )
-from passwordless_async.events import Challenged, Sent, StoreLost, StoreRegained, Use
+from passwordless_async.client.events import Challenged, Sent, StoreLost, StoreRegained, Use
 from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
@@ -320,7 +320,7 @@ async def test_a_machine_that_fails_in_front_keeps_nobody_waiting(stores: Any):
 
 async def test_a_nonce_that_one_machine_learned_serves_the_others(stores: Any, monkeypatch: pytest.MonkeyPatch):
     """After a rotation the machine that learned of it is challenged, and no other."""
-    monkeypatch.setattr("passwordless_async.shared.nonces._EVERY", 0.0)
+    monkeypatch.setattr("passwordless_async.client.shared.nonces._EVERY", 0.0)
     async with machines(stores, 4) as (tenant, clients, events):
         for turn, client in enumerate([*clients, *clients]):
             await client.start(ADA)
@@ -366,8 +366,8 @@ async def test_rubbish_in_the_store_is_no_nonce(stores: Any):
 
 async def test_without_the_store_each_goes_on_alone(start_redis: Any, monkeypatch: pytest.MonkeyPatch):
     """Logins succeed while the server is away and after; an event tells of both, once for each use."""
-    monkeypatch.setattr("passwordless_async.shared.reach._REST", 0.05)
-    monkeypatch.setattr("passwordless_async.shared.nonces._EVERY", 0.0)
+    monkeypatch.setattr("passwordless_async.client.shared.availability._REST", 0.05)
+    monkeypatch.setattr("passwordless_async.client.shared.nonces._EVERY", 0.0)
     server = start_redis()
     profile = attrs.evolve(INTERACTIVE, requests_per_second=1000, cool_down=0.0)
     async with RedisStore(server.url, keys=KeyRing(b"k" * 32, users=b"u" * 32), timeout=0.5) as store:

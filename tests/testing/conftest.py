@@ -17,7 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 
-from passwordless_async.identity import Email
+from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import LocalTenant, TenantSettings
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.identity import Email, Phone
+from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.testing import BOUND_API
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from passwordless_async.auth0.identity import Email
 from passwordless_async.errors import UsageError
-from passwordless_async.identity import Email
 from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault, LocalTenant, TenantSettings
-from passwordless_async.testing.plays import PLAYS
+from passwordless_async.testing.faults.table import PLAYS
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from joserfc.jwk import ECKey
 
-from passwordless_async.identity import Email
+from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import BOUND_API, STRICT_API
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import sys
 import aiohttp
 import pytest
 
+from passwordless_async.auth0.identity import Email
 from passwordless_async.errors import TransportError
-from passwordless_async.identity import Email
 from passwordless_async.testing import Fault, TenantProcess, TenantSettings
 
 ADA = Email("ada@example.com")

@@ -12,8 +12,8 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async.testing import BOUND_API
-from passwordless_async.testing.replays import ReplayMemory
-from passwordless_async.testing.urls import normalised
+from passwordless_async.testing.checks.replays import ReplayMemory
+from passwordless_async.testing.checks.urls import normalised
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from passwordless_async.identity import Email
+from passwordless_async.auth0.identity import Email
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire

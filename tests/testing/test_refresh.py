@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from joserfc.jwk import ECKey
 
-from passwordless_async.identity import Email
+from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import BOUND_API, PLAIN_API, STRICT_API, Fault
 
 if TYPE_CHECKING:

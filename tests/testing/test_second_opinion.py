@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-import conformance
+from helpers import conformance
 from passwordless_async import (
     TESTING,
     DPoPKey,

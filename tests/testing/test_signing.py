@@ -13,7 +13,7 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, OctKey
 
 from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault
-from passwordless_async.testing.plays import PLAYS
+from passwordless_async.testing.faults.table import PLAYS
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire

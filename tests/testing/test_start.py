@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.identity import Email, Phone
+from passwordless_async.auth0.identity import Email, Phone
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire

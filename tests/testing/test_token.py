@@ -12,7 +12,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from passwordless_async.identity import Email, Phone
+from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.testing import BOUND_API, PLAIN_API, STRICT_API
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 
-from passwordless_async import _check
+from passwordless_async._common import arguments as _check
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.memory.challenges import MemoryChallenges
+from passwordless_async.stores.memory.codes import MemoryChallenges
 from passwordless_async.stores.memory.nonces import MemoryNonces
 from passwordless_async.stores.memory.quota import MemoryQuota
 from passwordless_async.stores.memory.sessions import MemorySessions

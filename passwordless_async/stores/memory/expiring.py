@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-from passwordless_async import _clock
+from passwordless_async._common import clock as _clock
 
 T = TypeVar("T")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passwordless_async import _clock
+from passwordless_async._common import clock as _clock
 from passwordless_async.stores.memory.expiring import Expiring
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async import _clock
+from passwordless_async._common import clock as _clock
 from passwordless_async.errors import StoreError
 from passwordless_async.stores.protocols import Begin
 

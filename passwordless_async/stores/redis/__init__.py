@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._secret import always_printable, conceal
+from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.redis.challenges import RedisChallenges
+from passwordless_async.stores.redis.codes import RedisChallenges
 from passwordless_async.stores.redis.nonces import RedisNonces
 from passwordless_async.stores.redis.quota import RedisQuota
 from passwordless_async.stores.redis.replay import RedisReplayStore

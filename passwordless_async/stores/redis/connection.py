@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis, RedisCluster
 
-from passwordless_async import _check
-from passwordless_async._secret import conceal
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.redis.address import connect

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from passwordless_async._secret import always_printable, conceal
+from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.stores.redis.connection import OnRedis
 
 if TYPE_CHECKING:

@@ -1,0 +1,99 @@
+"""What goes out and what comes back, as values: the flows make and read them, the transport moves them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, NoReturn
+
+import attrs
+from multidict import CIMultiDict
+
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
+from passwordless_async.errors import MalformedAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from multidict import MultiMapping
+    from yarl import URL
+
+
+@attrs.frozen(repr=False, eq=False)
+class HttpRequest:
+    """One transmission.
+
+    Args:
+        method: The method, in the case in which it is sent.
+        url: The absolute URL.
+        headers: The header fields; names are matched without regard to case.
+        body: The body, ready to send.
+        secrets: The secrets inside; a server that echoes one into an error text is not repeated.
+        shareable: Whether two of these in flight at once may share one answer (a plain GET of public data).
+    """
+
+    method: str
+    url: URL
+    headers: Mapping[str, str] = attrs.field(repr=redacted)
+    body: SecretBytes = attrs.field(factory=SecretBytes, repr=redacted)
+    secrets: tuple[Secret, ...] = attrs.field(default=(), repr=redacted)
+    shareable: bool = False
+
+    def with_header(self, name: str, value: str) -> HttpRequest:
+        """Return the same request with one more header field."""
+        headers = {**self.headers, name: value}
+        return HttpRequest(self.method, self.url, headers, self.body, self.secrets, self.shareable)
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {self.url.origin()}{self.url.raw_path}>"
+
+
+@attrs.frozen(repr=False, eq=False)
+class HttpResponse:
+    """One answer, read to its end.
+
+    Args:
+        status: The status.
+        headers: The header fields; names are matched without regard to case.
+        body: The body, its size bounded by the transport.
+    """
+
+    status: int
+    headers: MultiMapping[str] = attrs.field(factory=CIMultiDict, repr=redacted)
+    body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes, repr=redacted)
+
+    def json_object(self) -> SecretDict | None:
+        """Return the body as a JSON object, or None where it is not one, or says that it is something else."""
+        if not _is_json(self.headers.get("Content-Type", "")):
+            return None
+        try:
+            value = _DECODER.decode(self.body.decode())
+        except (ValueError, RecursionError):
+            return None
+        return SecretDict(value) if isinstance(value, dict) else None
+
+    def require_json_object(self) -> SecretDict:
+        """Return the body as a JSON object.
+
+        Raises:
+            MalformedAnswer: It is not one.
+        """
+        value = self.json_object()
+        if value is None:
+            raise MalformedAnswer("the answer is not a JSON object", status=self.status)
+        return value
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse {self.status}, {len(self.body)} bytes>"
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder lets them in unless told.
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -1,0 +1,38 @@
+"""Names of a package that are imported when they are first asked for (PEP 562).
+
+Every ``import passwordless_async`` loads this module, so it imports nothing that takes time.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Return the ``__getattr__`` and the ``__dir__`` of a package.
+
+    Args:
+        package: Its ``__name__``; it is being imported.
+        module_of: Which module each of the names is imported from; a name may be a module of its own.
+    """
+    module = sys.modules[package]
+
+    def getattr_(name: str) -> object:
+        source = module_of.get(name)
+        if source is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
+        # Kept, so that the next look-up does not come here. Threads that meet here find the same object.
+        owner = import_module(source)
+        value: object = getattr(owner, name) if hasattr(owner, name) else import_module(f"{source}.{name}")
+        vars(module)[name] = value
+        return value
+
+    def dir_() -> list[str]:
+        return sorted({*vars(module), *module_of})
+
+    return getattr_, dir_

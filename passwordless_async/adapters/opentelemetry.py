@@ -1,0 +1,209 @@
+"""The events of a client as spans and metrics of OpenTelemetry; the extra ``otel``.
+
+.. code-block:: python
+
+    from passwordless_async import PasswordlessClient
+    from passwordless_async.adapters.opentelemetry import OpenTelemetry
+
+    async with PasswordlessClient("acme.eu.auth0.com", "client-id", on_event=OpenTelemetry()) as client:
+        ...
+
+Beside another hook, call both:
+
+.. code-block:: python
+
+    telemetry = OpenTelemetry()
+
+
+    def on_event(event: Event) -> None:
+        telemetry(event)
+        log.debug("%s", event)
+
+Spans: one of kind CLIENT for each transmission, by the stable HTTP conventions, below the span that is current where a
+client is called. It ends when the body of the answer has been read. Its name is the method alone, as the conventions
+demand; ``passwordless.operation`` says what it was for. A key set that several wait for is fetched once, below the span
+of whoever was first.
+
+==================================== ========= ============= =======================================================
+Metric                               Kind      Unit          Attributes
+==================================== ========= ============= =======================================================
+``http.client.request.duration``     histogram s             ``http.request.method``, ``server.address``,
+                                                             ``server.port``, ``http.response.status_code``,
+                                                             ``error.type``
+``passwordless.operation.duration``  histogram s             ``passwordless.operation``, ``error.type``
+``passwordless.operation.requests``  histogram {request}     ``passwordless.operation``, ``error.type``
+``passwordless.paced.duration``      histogram s             ``passwordless.operation``
+``passwordless.nonce.challenges``    counter   {challenge}   ``passwordless.operation``
+``passwordless.retries``             counter   {retry}       ``passwordless.operation``, ``error.type``
+``passwordless.orphans``             counter   {orphan}      ``passwordless.operation``, ``error.type``
+``passwordless.stores.lost``         updown    {store}       ``passwordless.store.use``
+==================================== ========= ============= =======================================================
+
+``error.type`` is the ``code`` of a :class:`~passwordless_async.PasswordlessError`, or the status of an answer from 400
+on as text; without an error there is none. No attribute holds anything of a user.
+
+Where something else makes spans of aiohttp's requests already, ``OpenTelemetry(NoOpTracerProvider())`` makes metrics
+alone. No header for the propagation of traces is sent: the service is somebody else's.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+import attrs
+from opentelemetry import metrics, trace
+from opentelemetry.trace import SpanKind, StatusCode
+from yarl import URL
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.client.events import Challenged, Done, Orphaned, Paced, Retried, Sent, StoreLost, StoreRegained
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import Histogram, Meter, MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from passwordless_async.client.events import Event, Operation
+
+_Attributes: TypeAlias = "dict[str, str | int]"
+
+_NAME = "passwordless_async"
+_SCHEMA = "https://opentelemetry.io/schemas/1.23.1"
+_FIRST_ERROR = 400
+_NANOSECONDS = 1_000_000_000  # in a second
+_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)  # the conventions' own
+_OPERATION_SECONDS = (*_REQUEST_SECONDS, 30, 60, 120, 300)  # an operation waits for its turn, a bulk one for minutes
+_REQUESTS = (0, 1, 2, 3, 4, 5, 10)
+
+
+@attrs.frozen
+class _Last:
+    """The last transmission of an operation in this task, and how often it had gone before."""
+
+    operation: Operation
+    path: str
+    resends: int
+
+
+class OpenTelemetry:
+    """Makes spans and metrics of events; give it to ``on_event`` of one client or several.
+
+    Challenges, paces and retries are metrics alone: no span of this library is open when they happen, and the current
+    one is the application's. A span shows them by ``http.request.resend_count``.
+
+    Args:
+        tracer_provider: Makes the spans; the global one unless given.
+        meter_provider: Makes the metrics; the global one unless given.
+    """
+
+    def __init__(
+        self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
+    ) -> None:
+        self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider, schema_url=_SCHEMA)
+        meter = metrics.get_meter(_NAME, meter_provider=meter_provider, schema_url=_SCHEMA)
+        self._requests = _seconds(
+            meter, "http.client.request.duration", "Duration of HTTP client requests.", _REQUEST_SECONDS
+        )
+        self._operations = _seconds(
+            meter, "passwordless.operation.duration", "Duration of operations, waits and tries included."
+        )
+        self._paced = _seconds(meter, "passwordless.paced.duration", "How long operations waited for their turn.")
+        self._transmissions = meter.create_histogram(
+            "passwordless.operation.requests",
+            "{request}",
+            "Requests that operations took.",
+            explicit_bucket_boundaries_advisory=_REQUESTS,
+        )
+        self._challenges = meter.create_counter(
+            "passwordless.nonce.challenges", "{challenge}", "Demands of the server for another nonce."
+        )
+        self._retries = meter.create_counter("passwordless.retries", "{retry}", "Tries that failed and had another.")
+        self._orphans = meter.create_counter(
+            "passwordless.orphans", "{orphan}", "Operations that ended when nobody waited any more."
+        )
+        self._lost = meter.create_up_down_counter(
+            "passwordless.stores.lost", "{store}", "Clients that cannot reach their store for a use of it."
+        )
+        self._last: ContextVar[_Last | None] = ContextVar("last", default=None)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        match event:
+            case Sent():
+                self._sent(event)
+            case Challenged():
+                self._challenges.add(1, _attributes(event.operation))
+            case Paced():
+                self._paced.record(event.seconds, _attributes(event.operation))
+            case Retried():
+                self._retries.add(1, _attributes(event.operation, event.error))
+            case Done():
+                self._last.set(None)
+                attributes = _attributes(event.operation, event.error)
+                self._operations.record(event.seconds, attributes)
+                self._transmissions.record(event.transmissions, attributes)
+            case Orphaned():
+                self._orphans.add(1, _attributes(event.operation, event.error))
+            case StoreLost() | StoreRegained():
+                self._lost.add(1 if isinstance(event, StoreLost) else -1, {"passwordless.store.use": event.use.value})
+            case _:
+                assert_never(event)
+
+    def _sent(self, sent: Sent) -> None:
+        url = URL(sent.origin).with_path(sent.path)
+        request = _request(sent, url)
+        self._requests.record(sent.seconds, request)
+        attributes = {**request, "url.full": str(url), **_attributes(sent.operation)}
+        resends = self._resends(sent)
+        if resends:
+            attributes["http.request.resend_count"] = resends
+        end = round(_clock.now() * _NANOSECONDS)
+        span = self._tracer.start_span(
+            sent.method,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+            start_time=end - round(sent.seconds * _NANOSECONDS),
+        )
+        if "error.type" in request:
+            span.set_status(StatusCode.ERROR)
+        span.end(end)
+
+    def _resends(self, sent: Sent) -> int:
+        # Not the number of the transmission: an operation may fetch a key set or revoke a token too, and a code that
+        # went once must not look as if it had gone twice.
+        last = self._last.get()
+        again = (
+            last is not None and sent.transmission > 1 and (last.operation, last.path) == (sent.operation, sent.path)
+        )
+        resends = last.resends + 1 if last is not None and again else 0
+        self._last.set(_Last(sent.operation, sent.path, resends))
+        return resends
+
+
+def _seconds(
+    meter: Meter, name: str, description: str, boundaries: tuple[float, ...] = _OPERATION_SECONDS
+) -> Histogram:
+    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=boundaries)
+
+
+def _request(sent: Sent, url: URL) -> _Attributes:
+    # As in the Host header: a name in another script by its A-label, and the port of the scheme where none is named.
+    attributes: _Attributes = {
+        "http.request.method": sent.method,
+        "server.address": url.raw_host or "",
+        "server.port": url.port or 0,
+    }
+    if sent.status is not None:
+        attributes["http.response.status_code"] = sent.status
+    if sent.error is not None:
+        attributes["error.type"] = sent.error
+    elif sent.status is not None and sent.status >= _FIRST_ERROR:
+        attributes["error.type"] = str(sent.status)
+    return attributes
+
+
+def _attributes(operation: Operation, error: str | None = None) -> _Attributes:
+    attributes: _Attributes = {"passwordless.operation": operation.value}
+    if error is not None:
+        attributes["error.type"] = error
+    return attributes

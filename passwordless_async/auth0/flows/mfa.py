@@ -1,0 +1,118 @@
+"""The second factor: which ones there are, having something sent to one, a new one, and the grants that end it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.flows.grant import Asked, accept
+from passwordless_async.auth0.flows.tenant import fetch_keys_before, prove
+from passwordless_async.auth0.mfa.endpoints import (
+    MFA_RECOVERY_GRANT,
+    associate_request,
+    authenticators_request,
+    challenge_request,
+    factor_request,
+    read_association,
+    read_authenticators,
+    read_challenge,
+    read_recovery_code,
+)
+from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.dpop import ProofGenerator
+from passwordless_async.errors import AccessDenied, PasswordlessError, UsageError, WrongCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from passwordless_async.auth0.flows.tenant import Flow, Tenant
+    from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
+
+
+def own_state(tenant: Tenant, state: MfaState) -> None:
+    """Check that a state is this tenant's and this application's, with its key, and not over.
+
+    Raises:
+        UsageError: It is none.
+        InvalidMfaState: It is not; nothing was sent.
+    """
+    if not isinstance(state, MfaState):
+        raise UsageError("state", f"must be an MfaState, not {type(state).__name__}")
+    state.require_usable(tenant.application)
+
+
+def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator, ...]]:
+    """List the user's factors."""
+    own_state(tenant, state)
+    request = authenticators_request(tenant.application, state.mfa_token)
+    response = yield request
+    return read_authenticators(request, response)
+
+
+def challenge(
+    tenant: Tenant, state: MfaState, *, types: Sequence[str], authenticator_id: str | None
+) -> Flow[MfaChallenge]:
+    """Have something sent to a factor."""
+    own_state(tenant, state)
+    request = challenge_request(tenant.application, state.mfa_token, types=types, authenticator_id=authenticator_id)
+    sent_at = _clock.now()
+    response = yield request
+    return read_challenge(request, response, types=types, sent_at=sent_at)
+
+
+def associate(
+    tenant: Tenant,
+    state: MfaState,
+    *,
+    types: Sequence[str],
+    channels: Sequence[str],
+    phone: Phone | None,
+    email: Email | None,
+) -> Flow[Association]:
+    """Give the user a new factor."""
+    own_state(tenant, state)
+    request = associate_request(
+        tenant.application, state.mfa_token, types=types, channels=channels, phone=phone, email=email
+    )
+    sent_at = _clock.now()
+    response = yield request
+    return read_association(request, response, sent_at=sent_at)
+
+
+def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str, str | None]) -> Flow[MfaTokenSet]:
+    """Exchange a factor for tokens, by the key that the login began with.
+
+    A new recovery code in the answer is handed over with the tokens, and with the error where the tokens are refused:
+    the one before is spent in either case.
+    """
+    own_state(tenant, state)
+    proofs = ProofGenerator(state.key)
+    yield from fetch_keys_before(tenant, state.scope)
+    sent_at = int(_clock.now())
+    exchanged = yield from prove(
+        tenant, proofs, lambda: factor_request(tenant.application, grant_type, {"mfa_token": state.mfa_token, **fields})
+    )
+    recovery_code = read_recovery_code(exchanged[1])
+    try:
+        asked = Asked(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
+        tokens = yield from accept(tenant, proofs, exchanged, asked, sent_at=sent_at)
+    except PasswordlessError as error:
+        failure = _judged(error, grant_type)
+        if recovery_code is not None:
+            failure.recovery_code = recovery_code
+    else:
+        given = {field.name: getattr(tokens, field.name) for field in attrs.fields(TokenSet)}
+        return MfaTokenSet(**given, recovery_code=recovery_code)
+    raise failure
+
+
+def _judged(error: PasswordlessError, grant_type: str) -> PasswordlessError:
+    """Return what a refusal means for this factor."""
+    if grant_type == MFA_RECOVERY_GRANT and isinstance(error, AccessDenied) and error.error == "invalid_grant":
+        # The service's words for a message that the user rejects, and for a recovery code that is wrong.
+        return WrongCode(status=error.status, error=error.error, error_description=error.error_description)
+    return error

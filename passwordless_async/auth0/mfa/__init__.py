@@ -1,0 +1,1 @@
+"""The second factor on the wire, and the login between its two factors."""

@@ -1,0 +1,234 @@
+"""A login between its first factor and its second: what to go on with, here or in another process.
+
+The promises of a sealed state: it can be neither read nor changed without the key; it names its tenant, application
+and DPoP key in a header that is authenticated with it, and opens for that client alone; and it ends with its
+``mfa_token``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common import sealing as _seal
+from passwordless_async._common.secret import (
+    Secret,
+    SecretBytes,
+    SecretDict,
+    always_printable,
+    conceal,
+    conceal_bytes,
+    hide,
+    redacted,
+)
+from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.identity import AuthSession, Email, Phone
+from passwordless_async.auth0.mfa.values import MfaChallenge, MfaRequirements
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.dpop import DPoPKey
+from passwordless_async.errors import InvalidMfaState, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Self
+
+LIFETIME = 600  # seconds that an mfa_token is good for
+_MAX_MFA_TOKEN = 16_384  # characters
+_TYPE = "mfa-state+jwe"
+_HEADER = frozenset({"alg", "enc", "kid", "typ", "iss", "client_id", "jkt"})
+
+
+class Registered(Protocol):
+    """An application at a tenant: a :class:`~passwordless_async.PasswordlessClient`."""
+
+    @property
+    def issuer(self) -> str:
+        """The tenant's issuer."""
+
+    @property
+    def client_id(self) -> str:
+        """The application's identifier."""
+
+
+@attrs.frozen
+class MfaTokenSet(TokenSet):
+    """The tokens that a second factor completed.
+
+    Attributes:
+        recovery_code: The user's new recovery code where the one before was used: show it to the user, it is told
+            this once. None otherwise.
+    """
+
+    recovery_code: Secret | None = attrs.field(default=None, kw_only=True, repr=redacted)
+
+
+@always_printable
+@attrs.frozen(kw_only=True)
+class MfaState:
+    """What a login goes on with after :class:`~passwordless_async.MfaRequired`.
+
+    Attributes:
+        mfa_token: The service's handle of the login.
+        requirements: What the service accepts.
+        key: The key of the login: the tokens will be bound to it.
+        jkt: The key's thumbprint when the login began.
+        issuer: The tenant.
+        client_id: The application.
+        expires_at: When the ``mfa_token`` ends: seconds since the UNIX epoch.
+        who: The user; None where a refresh led here.
+        scope: The scope that was asked for.
+        audience: The API that was asked for.
+        expected: What was asked for, and the ID token must show.
+        challenge: What was sent to a factor, where :meth:`with_challenge` put it here.
+    """
+
+    mfa_token: Secret = attrs.field(repr=redacted)
+    requirements: MfaRequirements
+    key: DPoPKey
+    jkt: str
+    issuer: str
+    client_id: str
+    expires_at: int
+    who: Email | Phone | AuthSession | None = None
+    scope: str | None = None
+    audience: str | None = None
+    expected: Expected = attrs.field(factory=Expected)
+    challenge: MfaChallenge | None = None
+
+    def with_challenge(self, challenge: MfaChallenge) -> MfaState:
+        """Return the same state with a challenge in it, so that whoever unseals it can answer that."""
+        challenge = hide(challenge)
+        if not isinstance(challenge, MfaChallenge):
+            raise UsageError("challenge", f"must be an MfaChallenge, not {type(challenge).__name__}")
+        return attrs.evolve(self, challenge=challenge)
+
+    def seal(self, key: bytes) -> str:
+        """Seal the state, its private key included, to give it to another process or back to this one.
+
+        What comes of it is a text of base64url and dots, some 900 characters; it says which tenant, application and
+        key it is for, and nothing else. Whoever has it and the sealing key has the login: keep them apart.
+
+        Args:
+            key: 32 random bytes, for example ``secrets.token_bytes(32)``.
+
+        Raises:
+            UsageError: The key is not 32 bytes.
+        """
+        key = conceal_bytes(key)
+        key = _seal.sealing_key(key)
+        header = {"typ": _TYPE, "iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt}
+        return _seal.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
+
+    @classmethod
+    def unseal(cls, text: str, key: bytes | Sequence[bytes], *, client: Registered) -> Self:
+        """Open what :meth:`seal` made.
+
+        Args:
+            text: The sealed state.
+            key: The key that it was sealed with; several while keys rotate, and the one that fits is taken.
+            client: The client that goes on with it.
+
+        Raises:
+            UsageError: A key is not 32 bytes.
+            InvalidMfaState: It is no sealed state, sealed with another key, changed, expired, or another tenant's or
+                application's; ``failed`` says which.
+        """
+        sealed, key = conceal(text), _seal.concealed_keys(key)
+        keys = _seal.sealing_keys(key)
+        read = _seal.read(sealed)
+        if read is None or read.header.keys() != _HEADER or read.header["typ"] != _TYPE:
+            raise InvalidMfaState("form", "it is not a sealed MFA state")
+        header = read.header
+        if header["kid"] not in keys:
+            raise InvalidMfaState("key", "it was sealed with another key")
+        content = _seal.unseal(read, keys[header["kid"]])
+        if content is None:
+            raise InvalidMfaState("seal", "it was changed after it was sealed")
+        state = cls._from(content, header)
+        if state is None:
+            raise InvalidMfaState("form", "it was sealed by another version")
+        state.require_usable(client)
+        return state
+
+    def require_usable(self, client: Registered) -> None:
+        """Check that a client can go on with this state.
+
+        Raises:
+            InvalidMfaState: It is expired, another tenant's or application's, or its key is not its own.
+        """
+        if self.issuer != client.issuer:
+            raise InvalidMfaState("issuer", "it is another tenant's")
+        if self.client_id != client.client_id:
+            raise InvalidMfaState("client_id", "it is another application's")
+        if not isinstance(self.key, DPoPKey) or self.key.thumbprint != self.jkt:
+            raise InvalidMfaState("jkt", "its key is missing, or not the one that the login began with")
+        if _clock.now() >= self.expires_at:
+            raise InvalidMfaState("expires_at", "it is expired: the user logs in again")
+
+    def _members(self) -> SecretDict:
+        return SecretDict(
+            mfa_token=self.mfa_token,
+            challenge=self.requirements.challenge,
+            enroll=self.requirements.enroll,
+            key=self.key.to_jwk(private=True),
+            expires_at=self.expires_at,
+            who=_who_members(self.who),
+            scope=self.scope,
+            audience=self.audience,
+            expected=attrs.asdict(self.expected),
+            sent=None if self.challenge is None else attrs.asdict(self.challenge),
+        )
+
+    @classmethod
+    def _from(cls, content: SecretBytes, header: dict[str, str]) -> Self | None:
+        """Return the state that was sealed; None where the members are not those that :meth:`_members` writes."""
+        try:
+            members = SecretDict(json.loads(content))
+            return cls(
+                mfa_token=Secret(members["mfa_token"]),
+                requirements=MfaRequirements(tuple(members["challenge"]), tuple(members["enroll"])),
+                key=DPoPKey.from_jwk(SecretDict(members["key"])),
+                jkt=header["jkt"],
+                issuer=header["iss"],
+                client_id=header["client_id"],
+                expires_at=int(members["expires_at"]),
+                who=_who(SecretDict(members["who"])),
+                scope=members["scope"],
+                audience=members["audience"],
+                expected=Expected(**members["expected"]),
+                challenge=None if members["sent"] is None else _challenge(SecretDict(members["sent"])),
+            )
+        except (KeyError, TypeError, ValueError, UsageError):
+            return None
+
+
+def usable_token(value: object) -> Secret | None:
+    """Return an ``mfa_token`` that can be sent; None for anything else."""
+    try:
+        return Secret(_check.text("mfa_token", conceal(value), at_most=_MAX_MFA_TOKEN))
+    except UsageError:
+        return None
+
+
+def _challenge(members: SecretDict) -> MfaChallenge:
+    oob_code = conceal(members.pop("oob_code"))
+    return MfaChallenge(oob_code=oob_code, **members)
+
+
+def _who_members(who: Email | Phone | AuthSession | None) -> SecretDict:
+    if isinstance(who, AuthSession):
+        return SecretDict(auth_session=who.auth_session, **_who_members(who.who))
+    return SecretDict() if who is None else SecretDict({who.realm: who.username})
+
+
+def _who(members: SecretDict) -> Email | Phone | AuthSession | None:
+    who: Any = None
+    if "email" in members:
+        who = Email(members["email"])
+    elif "sms" in members:
+        who = Phone(members["sms"])
+    return AuthSession(conceal(members["auth_session"]), who) if "auth_session" in members else who

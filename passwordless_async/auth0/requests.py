@@ -1,0 +1,108 @@
+"""Requests to the tenant: the application's name and credentials, and a body in the endpoint's encoding."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_args
+from urllib.parse import quote_plus
+
+from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.secret import Secret, SecretBytes
+from passwordless_async.auth0.client_auth import ForwardedFor
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from yarl import URL
+
+    from passwordless_async.auth0.application import Application
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def form_request(
+    application: Application,
+    url: URL,
+    fields: Mapping[str, str | None],
+    headers: Mapping[str, str] | None = None,
+) -> HttpRequest:
+    """Build a request with a form, as the OAuth endpoints take it; a field that is None is left out."""
+    credentials = application.client_auth.credentials(application.client_id, application.issuer, "form")
+    parameters = {"client_id": application.client_id, **fields, **credentials.parameters}
+    pairs = [f"{name}={_encoded(value)}" for name, value in parameters.items() if value is not None]
+    return HttpRequest(
+        "POST",
+        url,
+        {"Content-Type": "application/x-www-form-urlencoded", **(headers or {}), **credentials.headers},
+        SecretBytes("&".join(pairs).encode()),
+        secrets=_secrets(parameters, credentials.headers),
+    )
+
+
+def json_request(
+    application: Application,
+    url: URL,
+    members: Mapping[str, Any],
+    headers: Mapping[str, str] | None = None,
+) -> HttpRequest:
+    """Build a request with JSON, as Auth0's own endpoints take it; a member that is None is left out."""
+    credentials = application.client_auth.credentials(application.client_id, application.issuer, "json")
+    given = {name: value for name, value in members.items() if value is not None}
+    body = SecretBytes(json.dumps({"client_id": application.client_id, **given, **credentials.parameters}).encode())
+    return HttpRequest(
+        "POST",
+        url,
+        {"Content-Type": "application/json", **(headers or {}), **credentials.headers},
+        body,
+        secrets=_secrets(given, credentials.parameters, credentials.headers),
+    )
+
+
+def forwarded_for_header(application: Application, address: IpAddress | None) -> dict[str, str]:
+    """Return the end user's address for the service's rate limits and attack protection.
+
+    It counts for an application that authenticates itself with its secret; for a public one it is ignored without a
+    word, and whether it counts with an assertion or a certificate is not documented.
+
+    Raises:
+        UsageError: It is not one address, or the application is public.
+    """
+    if address is None:
+        return {}
+    # An interface (address/prefix) is an address to isinstance, and not to the service.
+    if type(address) not in get_args(IpAddress) or getattr(address, "scope_id", None):
+        raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
+    heeded = application.client_auth.forwarded_for
+    if heeded is ForwardedFor.IGNORED:
+        raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")
+    if heeded is ForwardedFor.UNDOCUMENTED:
+        warnings.warn(
+            f"whether the service heeds forwarded_for with {type(application.client_auth).__name__} is not documented;"
+            " without it all users share one address's limits",
+            stacklevel=2,
+        )
+    return {"auth0-forwarded-for": str(address)}
+
+
+def _encoded(value: str) -> Secret:
+    """Encode a value for a form; names need none."""
+    # Most are plain, or the same in every request; a secret or an address is not kept for it.
+    if value.isalnum() and value.isascii():
+        return Secret(value)
+    return Secret(_encoded_constant(value) if value in _CONSTANTS else quote_plus(value))
+
+
+# The grants' names: the only long texts that every request repeats.
+_CONSTANTS = frozenset(
+    f"http://auth0.com/oauth/grant-type/{name}"
+    for name in ("passwordless/otp", "mfa-otp", "mfa-oob", "mfa-recovery-code")
+)
+_encoded_constant = lru_cache(maxsize=len(_CONSTANTS))(quote_plus)
+
+
+def _secrets(*parts: Mapping[str, Any]) -> tuple[Secret, ...]:
+    return tuple(value for part in parts for value in part.values() if isinstance(value, Secret))

@@ -1,0 +1,152 @@
+"""What comes of a login: tokens with their key, receipts and outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async._common.secret import Secret, redacted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, Start
+    from passwordless_async.dpop import DPoPKey
+    from passwordless_async.errors import PasswordlessError
+
+
+@attrs.frozen
+class TokenSet:
+    """The tokens of one user and the key that they are bound to: they live and die together.
+
+    The tokens are plain ``str`` in use and print as ``<redacted>`` in a repr.
+
+    Attributes:
+        access_token: The access token (RFC 6749 §1.4).
+        token_type: ``DPoP`` (RFC 9449 §5), as the server wrote it.
+        expires_at: When the access token ends: whole seconds since the UNIX epoch, counted from before the request
+            was sent; None when the server did not say.
+        scope: The granted scope, words with one space between; empty when none was asked for or named.
+        refresh_token: The refresh token; None unless ``offline_access`` was granted.
+        id_token: The ID token as received; None unless ``openid`` was granted.
+        claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
+        key: The key that the tokens are bound to; None where it was stripped, and then they are of no use.
+        jkt: The thumbprint of the key that they were bound to when they were issued (RFC 9449 §6); None: not known.
+        issuer: The tenant that issued them; None: not known.
+        client_id: The application that they were issued to; None: not known.
+        audience: The API that was asked for; None where none was.
+    """
+
+    access_token: Secret = attrs.field(repr=redacted)
+    token_type: str
+    expires_at: int | None
+    scope: str
+    refresh_token: Secret | None = attrs.field(repr=redacted)
+    id_token: Secret | None = attrs.field(repr=redacted)
+    claims: Mapping[str, Any] | None = attrs.field(
+        repr=lambda claims: "None" if claims is None else "<claims>", eq=False
+    )
+    key: DPoPKey
+    jkt: str | None = attrs.field(default=None, kw_only=True)
+    issuer: str | None = attrs.field(default=None, kw_only=True)
+    client_id: str | None = attrs.field(default=None, kw_only=True)
+    audience: str | None = attrs.field(default=None, kw_only=True)
+
+
+@attrs.frozen
+class StartReceipt:
+    """The service took the request and sends a code.
+
+    Whether the address has an account is not in it, although the service says so: it must not reach a browser.
+
+    Attributes:
+        who: The user, to pass on to ``exchange``.
+        sent_at: When the code was asked for: seconds since the UNIX epoch.
+    """
+
+    who: Email | Phone
+    sent_at: float
+
+
+@attrs.frozen
+class Outcome:
+    """What became of one login: tokens or an error, never both.
+
+    Attributes:
+        login: The login, with its ``tag``.
+        tokens: The tokens; None where it failed.
+        error: Why it failed; None where it did not.
+    """
+
+    login: Login
+    tokens: TokenSet | None = None
+    error: PasswordlessError | None = None
+
+
+@attrs.frozen
+class Orphan:
+    """What became of a login or a refresh that nobody waited for any more: it had left, so it was not ended.
+
+    Attributes:
+        who: The user; None where a refresh is meant.
+        tokens: The tokens; None where it failed.
+        error: Why it failed; None where it did not.
+        tag: The caller's own, of a :class:`~passwordless_async.Login` that had one.
+        spent: The tokens that were refreshed; None where a login is meant.
+    """
+
+    who: Email | Phone | AuthSession | None
+    tokens: TokenSet | None = None
+    error: PasswordlessError | None = None
+    tag: Any = attrs.field(default=None, eq=False)
+    spent: TokenSet | None = None
+
+
+@attrs.frozen
+class StartOutcome:
+    """What became of one start: a receipt or an error, never both.
+
+    Attributes:
+        start: What was asked for, with its ``tag``.
+        receipt: That the service took it; None where it failed.
+        error: Why it failed; None where it did not.
+    """
+
+    start: Start
+    receipt: StartReceipt | None = None
+    error: PasswordlessError | None = None
+
+
+@attrs.frozen
+class Progress:
+    """How far many logins, or starts, have come.
+
+    Attributes:
+        done: How many have ended, failed ones included.
+        failed: How many of them failed.
+        in_flight: How many are under way.
+        seconds: Since the first was begun.
+    """
+
+    done: int
+    failed: int
+    in_flight: int
+    seconds: float
+
+
+@attrs.frozen
+class ClosingReport:
+    """What a client that was closed had to abandon: nobody knows what became of it.
+
+    Attributes:
+        exchanges: The users whose codes had left and were not answered within the grace period.
+        refreshes: How many refreshes, likewise.
+        factors: How many second factors, likewise.
+        others: How many starts, revocations and calls of userinfo, likewise.
+    """
+
+    exchanges: tuple[Email | Phone | AuthSession, ...] = ()
+    refreshes: int = 0
+    factors: int = 0
+    others: int = 0

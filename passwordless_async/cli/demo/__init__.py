@@ -1,0 +1,1 @@
+"""``demo``: a crowd logs in, and the result is proven."""

@@ -1,0 +1,1 @@
+"""``doctor``: a look at a tenant from outside."""

@@ -1,0 +1,108 @@
+"""``doctor``: what is wrong with a tenant, and where to change it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from passwordless_async.auth0 import Application
+from passwordless_async.auth0.identity import Email, Login, Phone
+from passwordless_async.cli.doctor import examination as checks
+from passwordless_async.cli.doctor.examination import Finding, Status
+from passwordless_async.cli.options import Credentials, client_auth_options
+from passwordless_async.cli.terminal import interrupt
+from passwordless_async.cli.terminal.failure import one_line
+from passwordless_async.cli.terminal.questions import ask
+from passwordless_async.cli.terminal.show import plain
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
+_SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
+
+
+@click.command()
+@click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
+@click.option("--client-id", required=True, help="The application.")
+@client_auth_options
+@click.option("--audience", help="The API that access tokens are for.")
+@click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in once.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def doctor(
+    *,
+    domain: str,
+    client_id: str,
+    credentials: Credentials,
+    audience: str | None,
+    send_to: str | None,
+    as_json: bool,
+) -> None:
+    """Check a tenant, and say what is wrong and where to change it.
+
+    Nothing is changed and nobody is sent anything unless --send-to says to whom. Whether the application is accepted
+    is seen by one login that must fail: with a made-up code for doctor@example.invalid, which is nobody's address.
+    The tenant's logs show it as a failed login.
+
+    The status is 1 if a check failed.
+    """
+    with one_line():
+        who = _who(send_to)
+        application = Application(domain, client_id, credentials.read())
+        found = interrupt.run(checks.examine(application, audience=audience))
+        found += _by_login(application, who, audience, found)
+    _print(found, as_json=as_json)
+    if checks.failed(found):
+        click.get_current_context().exit(1)
+
+
+def _who(send_to: str | None) -> Email | Phone | None:
+    if send_to is None:
+        return None
+    try:
+        return Phone(send_to) if send_to.startswith("+") else Email(send_to)
+    except UsageError as error:
+        # Where it stood on this command line; login has other options for it.
+        raise UsageError("--send-to", str(error).removeprefix(f"{error.argument}: ")) from None
+
+
+def _by_login(
+    application: Application, who: Email | Phone | None, audience: str | None, found: tuple[Finding, ...]
+) -> tuple[Finding, ...]:
+    if who is None:
+        return (checks.policy_unseen("nothing but a login shows it", "Give --send-to, and --audience for your API."),)
+    if checks.failed(found):
+        return (checks.policy_unseen("no code is sent while a check fails", "Put right what failed, then try again."),)
+    sent = interrupt.run(checks.send_code(application, who))
+    if checks.failed((sent,)):
+        return sent, checks.policy_unseen("no code was sent", "")
+    try:
+        login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
+    except click.ClickException as error:
+        return sent, *checks.login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
+    except UsageError as error:
+        return sent, *checks.login_not_tried(f"what was typed is no code: {error}".replace(f"{error.argument}: ", ""))
+    return sent, *interrupt.run(checks.log_in(application, login))
+
+
+def _print(found: Iterable[Finding], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"checks": [finding.to_json() for finding in found]}))
+        return
+    grid = Table(box=box.SIMPLE_HEAD)
+    grid.add_column("Check", no_wrap=True)
+    grid.add_column("Result", no_wrap=True)
+    grid.add_column("What was seen, and what to do", overflow="fold")
+    for finding in found:
+        said = Text(plain(finding.detail))
+        if finding.advice:
+            said.append(f"\n{plain(finding.advice)}", style="cyan")
+        grid.add_row(Text(finding.name), Text(finding.status.value, style=_COLOURS[finding.status]), said)
+    Console(highlight=False).print(grid)

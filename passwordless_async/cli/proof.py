@@ -1,0 +1,81 @@
+"""``keygen`` and ``proof``: a key file, and proofs by it for use with curl."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import click
+
+from passwordless_async._common.secret import Secret, SecretBytes
+from passwordless_async.cli.terminal import show
+from passwordless_async.cli.terminal.failure import one_line
+from passwordless_async.dpop import DPoPKey, ProofGenerator
+
+_MAX_FILE = 65_536  # bytes; no key and no token is larger
+_PASSWORD = "PASSWORDLESS_ASYNC_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+_OWNER_ONLY = 0o600
+_ENCRYPTED = re.compile(rb"ENCRYPTED")
+
+
+@click.command()
+@click.option("--out", required=True, type=click.Path(dir_okay=False), help="The file to make; it must not exist.")
+@click.option("--encrypt", is_flag=True, help=f"Encrypt it with a password: that of ${_PASSWORD}, or asked for.")
+def keygen(*, out: str, encrypt: bool) -> None:
+    """Make a P-256 key file that its owner alone can read."""
+    with one_line():
+        key = DPoPKey.generate()
+        pem = key.to_pem(_password(confirm=True) if encrypt else None)
+    try:
+        # Made with its mode: a file that is narrowed afterwards was open for a moment.
+        descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+    except OSError as error:
+        raise click.ClickException(f"The key cannot be written to {show.plain(out)}: {error.strerror}.") from None
+    click.echo(key.thumbprint)
+
+
+@click.command()
+@click.option("--key", "key_file", required=True, metavar="FILE", help="The private key, PEM.")
+@click.option("--method", required=True, help="The method of the request, as it will be sent.")
+@click.option("--url", required=True, help="The URL of the request.")
+@click.option(
+    "--access-token-file", metavar="FILE", help="The access token that goes with it; a file, for it is secret."
+)
+@click.option("--nonce", help="The server's nonce.")
+def proof(*, key_file: str, method: str, url: str, access_token_file: str | None, nonce: str | None) -> None:
+    """Make a proof, good for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""
+    with one_line():
+        proofs = ProofGenerator(_key(key_file))
+        token = (
+            None if access_token_file is None else Secret(_read(access_token_file).decode("ascii", "replace").strip())
+        )
+        made = proofs.proof(method, url, nonce=nonce, access_token=token)
+    click.echo(made)
+
+
+def _key(path: str) -> DPoPKey:
+    pem = _read(path)
+    return DPoPKey.from_pem(pem, _password() if _ENCRYPTED.search(pem) else None)
+
+
+def _read(path: str) -> SecretBytes:
+    try:
+        with Path(path).open("rb") as file:
+            content = SecretBytes(file.read(_MAX_FILE + 1))
+    except OSError as error:
+        raise click.ClickException(f"{show.plain(path)} cannot be read: {error.strerror}.") from None
+    if len(content) > _MAX_FILE:
+        raise click.ClickException(
+            f"{show.plain(path)} is over {_MAX_FILE:,} bytes: it is another file than was meant."
+        )
+    return content
+
+
+def _password(*, confirm: bool = False) -> SecretBytes:
+    given = os.environ.get(_PASSWORD)
+    if given is None:
+        given = click.prompt("Password of the key", hide_input=True, confirmation_prompt=confirm, err=True)
+    return SecretBytes(given.encode())

@@ -1,0 +1,1 @@
+"""``sessions``: what operators do about sessions in a store."""

@@ -1,0 +1,1 @@
+"""What is asked and shown on a terminal."""

@@ -1,0 +1,69 @@
+"""Errors as somebody at a terminal reads them: one line that says what happened and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from passwordless_async.cli.terminal.show import plain
+from passwordless_async.errors import PasswordlessError, RateLimited, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What the library calls an argument, and where it stood on the command line.
+_OPTIONS = {
+    "address": "--email",
+    "number": "--phone",
+    "domain": "--domain",
+    "client_id": "--client-id",
+    "client_auth": "--client-auth",
+    "client_secret": "the client secret",
+    "scope": "--scope",
+    "audience": "--audience",
+    "otp": "the code",
+    "pem": "--key",
+    "password": "the password",
+    "method": "--method",
+    "url": "--url",
+    "nonce": "--nonce",
+    "access_token": "--access-token-file",
+}
+
+
+@contextmanager
+def one_line() -> Iterator[None]:
+    """Turn the library's errors into click's: status 2 for wrong usage, 1 for everything else."""
+    try:
+        yield
+    except UsageError as error:
+        problem = str(error).removeprefix(f"{error.argument}: ")
+        hint = _OPTIONS.get(error.argument, error.argument)
+        raise click.BadParameter(problem, ctx=click.get_current_context(silent=True), param_hint=hint) from None
+    except PasswordlessError as error:
+        raise click.ClickException(f"{sentence(plain(str(error)))} {_advice(error)}") from None
+
+
+@contextmanager
+def renamed(**options: str) -> Iterator[None]:
+    """Call the arguments of what is wrong by the options that they came from, where the same name means several."""
+    try:
+        yield
+    except UsageError as error:
+        problem = str(error).removeprefix(f"{error.argument}: ")
+        raise UsageError(options.get(error.argument, error.argument), problem) from None
+
+
+def sentence(text: str) -> str:
+    """Return a message with a full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _advice(error: PasswordlessError) -> str:
+    if isinstance(error, RateLimited):
+        wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
+        return f"Wait {wait}, then try again."
+    return error.advice

@@ -1,0 +1,105 @@
+"""One user's session: the newest tokens, renewed when it is time, and calls with them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.client.api.middleware import DPoPMiddleware
+from passwordless_async.errors import RateLimited, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from aiohttp import ClientResponse, ClientSession
+
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.refreshes import OnRefresh, Renewals
+    from passwordless_async.dpop import NonceCache
+
+# Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
+_EARLY = 30
+
+
+class UserSession:
+    """Calls APIs for one user; made by :meth:`PasswordlessClient.session`.
+
+    Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
+    ``on_refresh`` is handed each new token set exactly once. Without an ``on_refresh`` nothing is refreshed: a refresh
+    token that was spent and whose successor nobody keeps is a session lost.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenSet,
+        *,
+        http: ClientSession,
+        origins: Iterable[str],
+        renewals: Renewals,
+        on_refresh: OnRefresh | None,
+        nonces: NonceCache,
+    ) -> None:
+        self._tokens = tokens
+        self._http = http
+        self._renewals = renewals
+        self._on_refresh = on_refresh
+        self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
+
+    @property
+    def tokens(self) -> TokenSet:
+        """The newest tokens."""
+        return self._tokens
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the tokens can be refreshed and somebody keeps what comes of it."""
+        return self._on_refresh is not None and self._tokens.refresh_token is not None
+
+    @asynccontextmanager
+    async def request(self, method: str, url: str, **parameters: Any) -> AsyncIterator[ClientResponse]:  # noqa: ANN401
+        """Call an API: ``async with session.request("GET", "https://api.example/me") as response``.
+
+        Args:
+            method: The method.
+            url: The absolute URL; the token goes with it to the session's origins alone.
+            **parameters: As for :meth:`aiohttp.ClientSession.request`.
+
+        Raises:
+            InvalidRefreshToken: The session is over at the service.
+            PasswordlessError: The tokens could not be refreshed, or a nonce challenge not be answered.
+            aiohttp.ClientError: The call itself failed.
+        """
+        async with self._http.request(method, url, middlewares=[self._middleware], **parameters) as response:
+            yield response
+
+    async def current(self) -> TokenSet:
+        """Return the tokens to use now, refreshed if they are about to end."""
+        tokens = self._tokens
+        left = None if tokens.expires_at is None else tokens.expires_at - _clock.now()
+        if not self.renewable or left is None or left > _EARLY:
+            return tokens
+        try:
+            return await self.renew(tokens)
+        except (TransportError, RateLimited):
+            if left <= 0:
+                raise
+            # The access token still has some seconds: the call need not fail for a refresh that can come later, or
+            # that must not come again.
+            return tokens
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        """Return newer tokens than these, refreshed unless that was done in the meantime."""
+        if self._tokens is not refused or self._on_refresh is None:
+            return self._tokens
+
+        def adopt(renewed: TokenSet) -> None:
+            if self._tokens is refused:
+                self._tokens = renewed
+
+        renewed = await self._renewals.renew(refused, self._on_refresh, adopt)
+        adopt(renewed)
+        return self._tokens
+
+    def __repr__(self) -> str:
+        return f"<UserSession of {self._tokens.key!r}>"

@@ -1,0 +1,22 @@
+"""Who may send when: turns, paces, circuits and what is done once for all who ask. Nothing here knows HTTP."""
+
+from passwordless_async.client.start_rules import StartRules
+from passwordless_async.client.traffic.circuit import Breaker
+from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
+from passwordless_async.client.traffic.first_nonce import ColdStart
+from passwordless_async.client.traffic.gate import Gate, Priority
+from passwordless_async.client.traffic.shared_pace import Line
+from passwordless_async.client.traffic.single_flight import Flight, SingleFlight
+
+__all__ = [
+    "AdaptiveLimit",
+    "Breaker",
+    "ColdStart",
+    "FixedLimit",
+    "Flight",
+    "Gate",
+    "Line",
+    "Priority",
+    "SingleFlight",
+    "StartRules",
+]

@@ -1,0 +1,287 @@
+"""The one module that knows the aiohttp client: it sends a request once and reads the answer to its bounded end.
+
+What it guarantees: no redirect is followed, no cookie is kept or sent, no proxy setting is read from the environment,
+no body grows beyond its bound, and the caller learns whether a request that failed had left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+from aiohttp.payload import BytesPayload
+
+from passwordless_async._common.http import HttpResponse
+from passwordless_async._common.secret import SecretBytes
+from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from ssl import SSLContext
+    from types import TracebackType
+    from typing import Self
+
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
+
+    from passwordless_async._common.http import HttpRequest
+    from passwordless_async.auth0.flows import Flow
+
+T = TypeVar("T")
+
+MAX_BODY = 262_144  # bytes; the largest honest answer, a key set with certificates, has some ten thousand
+_CONNECT = 3.0  # seconds; a connection that takes longer will not serve a person who waits
+_DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
+_STALE_CONNECTIONS = 8  # that are tried before a pool is given up
+_KEEP_ALIVE = 15.0  # seconds; under the idle time of common load balancers, so that a reused connection is alive
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
+
+
+async def drive(flow: Flow[T], send: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> T:
+    """Run a flow to its end: send what it yields and give it what comes back, answers and failures alike."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                response = await send(request)
+            except PasswordlessError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+class Transport:
+    """Sends requests through a pool of connections; lives as long as its client.
+
+    Args:
+        session: The caller's session. Its connections and trace configurations are used; its cookies, default
+            headers and middlewares are not: they are not the service's business, and a middleware that retries
+            would send a code twice.
+        timeout: Seconds for one transmission, from the connection to the end of the answer.
+        ssl: The context for TLS, where the application authenticates by certificate.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float, ssl: SSLContext | None = None) -> None:
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise UsageError("session", "must be an aiohttp.ClientSession")
+        self._callers = session
+        self._ssl = True if ssl is None else ssl
+        # sock_connect and not connect, which would count the wait for a connection in the caller's pool as well.
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
+        self._session: aiohttp.ClientSession | None = None
+        self._sending: set[asyncio.Task[Any] | None] = set()
+        self._closing = False
+        self._api: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        callers = self._callers
+        if self._session is not None:
+            raise UsageError("client", "is open already, or was: make another")
+        if callers is not None and callers.connector is None:
+            raise UsageError("session", "is closed")
+        connector = callers.connector if callers is not None else _connector()
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=callers is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=None if callers is None else callers.trace_configs,
+            timeout=self._timeout,
+            request_class=_Request,
+            auto_decompress=False,
+            trust_env=False,
+            raise_for_status=False,
+        )
+        # For calls of APIs: the same connections, and aiohttp's own defaults for redirects, time-outs and bodies.
+        self._api = aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            request_class=_Request,
+        )
+        return self
+
+    @property
+    def limit(self) -> int:
+        """How many connections there can be: the bound of the caller's pool, or as many as the system allows."""
+        connector = None if self._callers is None else self._callers.connector
+        bounds = () if connector is None else (connector.limit, connector.limit_per_host)
+        return min((bound for bound in bounds if bound), default=sys.maxsize)
+
+    @property
+    def api(self) -> aiohttp.ClientSession:
+        """A session for calls of APIs, on the same connections; no cookies."""
+        if self._api is None or self._api.closed:
+            raise UsageError("client", "is not open: use it inside async with")
+        return self._api
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is being sent, and close the connections, unless they are the caller's; twice does nothing."""
+        self._closing = True
+        for task in self._sending:
+            if task is not None:
+                task.cancel()
+        await asyncio.sleep(0)  # in which they let go of their connections
+        if self._api is not None:
+            await self._api.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
+        """Send once.
+
+        Raises:
+            NotSent: Nothing left this machine.
+            OutcomeUnknown: The request left and no answer came.
+            MalformedAnswer: The answer is too large or compressed.
+        """
+        if self._session is None or self._session.closed:
+            raise UsageError("client", "is not open: use it inside async with")
+        return self._send(self._session, request, _STALE_CONNECTIONS)
+
+    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest, tries: int) -> HttpResponse:
+        failure: PasswordlessError | None = None
+        body = _Body(request.body)
+        cancelling = self._begin()
+        try:
+            async with session.request(
+                request.method,
+                request.url,
+                data=body if request.body else None,
+                headers={**_HEADERS, **request.headers},
+                allow_redirects=False,
+                ssl=self._ssl,
+                middlewares=() if request.body else _ONCE,
+            ) as response:
+                early = body.reached and not body.left
+                content = None if early else await _read(response)
+                if content is not None:
+                    return HttpResponse(response.status, response.headers, content)
+                failure = MalformedAnswer(f"the answer is over {MAX_BODY} bytes or compressed", status=response.status)
+                if early:
+                    failure = NotSent("nothing was sent (the connection answered before it was asked)")
+                # What was not read must not be read as the start of the next answer.
+                response.close()
+        except _StaleConnection:
+            # Nothing was sent on it, and it is closed now: the next one may be fresh.
+            if tries == 1:
+                failure = NotSent("nothing was sent (the server's connections answer before they are asked)")
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, asyncio.CancelledError) as error:
+            self._require_ours(error, cancelling)
+            # aiohttp's errors show the request with its headers: only the kind of failure goes on.
+            failure = _failure(error, left=body.left)
+        finally:
+            self._sending.discard(asyncio.current_task())
+        if failure is None:
+            return await self._send(session, request, tries - 1)
+        raise failure
+
+    def _begin(self) -> int:
+        """Note that the current task sends; gives how often it has been cancelled so far."""
+        task = asyncio.current_task()
+        self._sending.add(task)
+        return 0 if task is None else task.cancelling()
+
+    def _require_ours(self, error: BaseException, cancelling: int) -> None:
+        """Let a cancellation go on that is not of our own making; ours ends in an error, as a time-out does."""
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (
+            not self._closing or task is None or task.uncancel() > cancelling
+        ):
+            raise error
+
+
+def _connector() -> aiohttp.TCPConnector:
+    # The client's own slots bound the connections; a second bound here would let proofs age in a queue.
+    return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
+
+
+class _StaleConnection(aiohttp.ServerDisconnectedError):
+    """A pooled connection holds an answer that nobody asked for: it would be taken for the next request's."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that looks at its connection before it is sent.
+
+    aiohttp keeps what arrives on an idle connection and serves it to the next request: an answer that came twice, or
+    late, would be another user's.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        if conn.protocol is None or conn.protocol.should_close:
+            raise _StaleConnection
+        if isinstance(self.body, _Body):
+            self.body.reached = True
+        return await super().send(conn)
+
+
+class _Broken(aiohttp.ClientError):
+    """The connection broke: aiohttp would send an idempotent request again by itself, with the proof of the first."""
+
+
+async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Send once: a middleware whose errors aiohttp does not take for a reason to try again."""
+    failure: aiohttp.ClientError
+    try:
+        return await handler(request)
+    except (_StaleConnection, aiohttp.ClientConnectorError):
+        raise
+    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+        failure = _Broken(type(error).__name__)
+    raise failure
+
+
+# A request with a body is a POST, which aiohttp sends once as it is.
+_ONCE = (_once,)
+
+
+class _Body(BytesPayload):
+    """A body that knows how far it came.
+
+    Attributes:
+        reached: Whether the request has a connection.
+        left: Whether the body has begun to leave; before that the server cannot have acted on the request.
+    """
+
+    reached = False
+    left = False
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self.left = True
+        await super().write_with_length(writer, content_length)
+
+
+def _failure(error: BaseException, *, left: bool) -> NotSent | OutcomeUnknown:
+    kind = str(error) if isinstance(error, _Broken) else type(error).__name__
+    kind = "time-out" if isinstance(error, TimeoutError) else kind
+    kind = "the client was closed" if isinstance(error, asyncio.CancelledError) else kind
+    if left:
+        return OutcomeUnknown(f"the request left and no answer came ({kind})")
+    return NotSent(f"nothing was sent ({kind})")
+
+
+async def _read(response: aiohttp.ClientResponse) -> SecretBytes | None:
+    """Return the body; None where it is larger than its bound, or compressed although that was not asked for."""
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return None
+    chunks: list[SecretBytes] = []
+    size = 0
+    # Each chunk redacted: a caller's time-out prints them where it prints locals.
+    while chunk := SecretBytes(await response.content.readany()):
+        size += len(chunk)
+        if size > MAX_BODY:
+            return None
+        chunks.append(chunk)
+    return SecretBytes(b"".join(chunks))

@@ -1,0 +1,1 @@
+"""The server's side of RFC 9449: reading and checking proofs, issuing nonces, remembering what was used."""

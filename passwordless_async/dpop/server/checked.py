@@ -1,0 +1,59 @@
+"""A proof that passed, and what it is bound to."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from passwordless_async._common.base64url import encode_text
+from passwordless_async.dpop.server.refusal import Refused
+
+
+@attrs.frozen
+class CheckedProof:
+    """A proof that passed every check; it cannot be used again.
+
+    Attributes:
+        thumbprint: The SHA-256 thumbprint of the proof's key, base64url (RFC 7638): the ``jkt`` to bind a token to.
+        jti: The proof's unique identifier.
+        htm: The method.
+        htu: The URL, as the client wrote it.
+        iat: When the proof was made, by the client's clock: seconds since the UNIX epoch.
+        nonce: The server's nonce; None where the proof has none.
+        ath: The hash of the access token; None where the proof has none, as at a token endpoint.
+        claims: All claims, names as in the proof; read-only.
+        next_nonce: The value for the answer's ``DPoP-Nonce``; None where the client's nonce is still the newest.
+    """
+
+    thumbprint: str
+    jti: str
+    htm: str
+    htu: str
+    iat: float
+    nonce: str | None
+    ath: str | None
+    claims: Mapping[str, Any] = attrs.field(repr=False, eq=False)
+    next_nonce: str | None = None
+
+
+def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
+    """Check that the proof goes with the token, and its key with the token's key (RFC 9449 §4.3 (12), §7.1)."""
+    if not access_token or not access_token.isascii():
+        raise Refused("the access token is not ASCII", "invalid_token")
+    digest = hashlib.sha256(access_token.encode()).digest()
+    if not _same(proof.ath, encode_text(digest)):
+        raise Refused("ath is not the hash of the access token")
+    jkt = confirmation.get("jkt") if isinstance(confirmation, Mapping) else None
+    if not isinstance(jkt, str):
+        raise Refused("the access token is not bound to a key", "invalid_token")
+    if not _same(jkt, proof.thumbprint):
+        raise Refused("the access token is bound to another key", "invalid_token")
+
+
+def _same(given: str | None, expected: str) -> bool:
+    # compare_digest takes text in ASCII alone, which is what the expected value always is.
+    return given is not None and given.isascii() and hmac.compare_digest(given, expected)

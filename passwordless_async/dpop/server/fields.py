@@ -1,0 +1,62 @@
+"""Reading the header fields of a request, whatever the server hands them over in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.errors import UsageError
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
+"""A multi-value mapping (multidict, Starlette), a plain mapping, or pairs of ``str`` or ``bytes`` (ASGI)."""
+
+
+def values_of(headers: Headers, name: str) -> list[str]:
+    """Return all values of a field, in their order; its name is matched without regard to case (RFC 9110 §5.1).
+
+    Raises:
+        UsageError: ``headers`` is no mapping and no iterable of pairs.
+    """
+    if isinstance(headers, (CIMultiDict, CIMultiDictProxy)):
+        return list(headers.getall(name, ()))
+    wanted = name.lower()
+    return [value for field, value in _pairs(headers) if field.lower() == wanted]
+
+
+def proof_of(headers: Headers) -> str:
+    """Return the one proof of a request.
+
+    Raises:
+        Refused: There is none, or more than one.
+        UsageError: ``headers`` is no mapping and no iterable of pairs.
+    """
+    values = values_of(headers, "DPoP")
+    if not values:
+        raise Refused("the request has no DPoP header")
+    # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two by a comma (RFC 9110 §5.3).
+    if len(values) > 1 or "," in values[0]:
+        raise Refused("the request has more than one DPoP header")
+    return values[0]
+
+
+def _pairs(headers: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - whatever a caller passed
+    items = getattr(headers, "items", None)
+    try:
+        pairs = [(_text(name), _text(value)) for name, value in (headers if items is None else items())]
+    except (TypeError, ValueError):
+        pairs = None
+    if pairs is None:
+        raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
+    return pairs
+
+
+def _text(value: object) -> str:
+    # Latin-1 takes every byte, so hostile bytes become a text that no check lets through.
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise TypeError

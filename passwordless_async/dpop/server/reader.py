@@ -1,0 +1,208 @@
+"""Reading a proof: a compact JWT of one algorithm and one key type, strictly (RFC 7515, RFC 7517, RFC 7519).
+
+What comes in is hostile. Everything that is wrong with it is :class:`Refused`, and nothing else comes out. joserfc
+reads the same proofs in the tests and is the oracle there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+
+from passwordless_async._common.base64url import decode, encode_text
+from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.dpop.signature import der_from_raw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_PROOF = 4096  # characters; a proof with a nonce of 1,000 characters has about 2,000
+_MAX_JTI = 256  # characters; a UUID has 36
+
+_CURVE = ec.SECP256R1()
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
+_SIGNATURE = 86  # characters: r and s, 32 bytes each (RFC 7518 §3.4)
+_COORDINATE = 43  # characters: 32 bytes (RFC 7518 §6.2.1.2)
+_JSON_SPACE = " \t\r\n"  # RFC 8259 §2
+_SURROGATE = re.compile("[\ud800-\udfff]")
+# Registered header parameters that mean nothing here, and whose type is known all the same.
+_TEXTS = frozenset({"cty", "jku", "kid", "x5t", "x5t#S256", "x5u"})
+_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4
+
+
+class Compact(NamedTuple):
+    """A compact JWT taken apart, nothing decoded yet but the signature."""
+
+    header: str
+    payload: str
+    signing_input: bytes
+    signature: bytes
+
+
+class PublicKey(NamedTuple):
+    """The key of a proof and its thumbprint (RFC 7638)."""
+
+    point: ec.EllipticCurvePublicKey
+    thumbprint: str
+
+
+def read_compact(proof: str) -> Compact:
+    """Take a proof apart.
+
+    Raises:
+        Refused: It is too long, or not a compact JWT with a signature of 64 bytes.
+    """
+    if len(proof) > MAX_PROOF:
+        raise Refused("the proof is too long")
+    signing_input, _, signature = proof.rpartition(".")
+    header, dot, payload = signing_input.partition(".")
+    # RFC 7515 §3.1: three segments. A third dot is in the payload here, and no character of base64url.
+    if not dot or len(signature) != _SIGNATURE or not proof.isascii():
+        raise Refused("the proof is not a compact JWT signed by ES256")
+    return Compact(header, payload, signing_input.encode(), _decode(signature))
+
+
+def read_key(header_segment: str) -> PublicKey:
+    """Read the JOSE header: the key, once everything about the header is right.
+
+    Raises:
+        Refused: A parameter is missing, wrong or not allowed.
+    """
+    header = _object(header_segment)
+    if header.get("typ") != "dpop+jwt":  # RFC 9449 §4.3 (4)
+        raise Refused("typ is not dpop+jwt")
+    if header.get("alg") != "ES256":  # RFC 9449 §4.3 (5): neither none nor symmetric; ES256 is all that is offered
+        raise Refused("alg is not ES256")
+    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: an extension that is not understood; RFC 7797 §6
+        raise Refused("crit and b64 are not supported")
+    if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
+        raise Refused("a registered header parameter is not a text")
+    return _public_key(header.get("jwk"))
+
+
+def _public_key(jwk: object) -> PublicKey:
+    if not isinstance(jwk, dict) or jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+        raise Refused("jwk is not a public key of P-256")
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk):  # RFC 9449 §4.3 (7)
+        raise Refused("jwk has a private member")
+    x, y = _coordinate(jwk, "x"), _coordinate(jwk, "y")
+    encoded = b"\x04" + _decode(x) + _decode(y)  # SEC 1 §2.3.4, uncompressed
+    try:
+        point = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, encoded)
+    except ValueError:
+        point = None
+    if point is None:
+        raise Refused("jwk is not a point on the curve")
+    # RFC 7638 §3.2: the required members alone, in lexicographic order. Both texts are base64url, so none is escaped.
+    canonical = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
+    return PublicKey(point, encode_text(hashlib.sha256(canonical.encode()).digest()))
+
+
+def _coordinate(jwk: dict[str, Any], name: str) -> str:
+    value = jwk.get(name)
+    # RFC 7518 §6.2.1.2: the full 32 bytes; their encoding is checked where it is decoded. A padded or shortened text is
+    # the same point under another thumbprint.
+    if not isinstance(value, str) or len(value) != _COORDINATE:
+        raise Refused("x and y of jwk must be 43 characters of base64url")
+    return value
+
+
+def check_signature(key: PublicKey, compact: Compact) -> None:
+    """Check the signature by the proof's own key (RFC 9449 §4.3 (6)).
+
+    Raises:
+        Refused: It is not a signature of this proof.
+    """
+    try:
+        key.point.verify(der_from_raw(compact.signature), hashlib.sha256(compact.signing_input).digest(), _ES256)
+    except InvalidSignature:
+        valid = False
+    else:
+        valid = True
+    if not valid:
+        raise Refused("the signature is wrong")
+
+
+def read_claims(payload_segment: str) -> dict[str, Any]:
+    """Read the claims; each one that RFC 9449 §4.2 or RFC 7519 §4.1 names has its type (RFC 9449 §4.3 (3)).
+
+    Raises:
+        Refused: A required claim is missing, or one has another type.
+    """
+    claims = _object(payload_segment)
+    if not claims.keys() >= _REQUIRED:
+        raise Refused("jti, htm, htu or iat is missing")
+    for name, value in claims.items():
+        is_right = _CLAIMS.get(name)
+        if is_right is not None and not is_right(value):
+            raise Refused(f"{name} is of another type or length")
+    return claims
+
+
+def _is_jti(value: object) -> bool:
+    # A lone surrogate cannot be encoded, so a store outside this process could not keep it.
+    return isinstance(value, str) and 0 < len(value) <= _MAX_JTI and (value.isascii() or not _SURROGATE.search(value))
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_time(value: object) -> bool:
+    # RFC 7519 §2, NumericDate: an int or a finite float. A bool is an int to Python and not to JSON.
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+_REQUIRED = frozenset({"jti", "htm", "htu", "iat"})  # RFC 9449 §4.2
+_CLAIMS: dict[str, Callable[[object], bool]] = {
+    "jti": _is_jti,
+    "htm": _is_text,
+    "htu": _is_text,
+    "iat": _is_time,
+    "exp": _is_time,
+    "nbf": _is_time,
+    "nonce": _is_text,
+    "ath": _is_text,
+}
+
+
+def _object(segment: str) -> dict[str, Any]:
+    try:
+        text = _decode(segment).decode().strip(_JSON_SPACE)
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        text, value, end = "", None, 0
+    if not isinstance(value, dict) or end != len(text):
+        raise Refused("the proof's header and claims must be JSON objects without a name given twice")
+    return value
+
+
+def _decode(segment: str) -> bytes:
+    decoded = decode(segment)
+    if not decoded:
+        raise Refused("the proof has base64url that is malformed or not canonical")
+    return decoded
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # RFC 7519 §4, RFC 7515 §4: names are unique. Two readers that disagree about which one counts are an attack.
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError
+    return members
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder lets them in unless told.
+    raise ValueError
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)

@@ -1,8 +1,0 @@
-"""What the machines of an application share beside sessions: codes, quota and nonces, as far as the store is there."""
-
-from passwordless_async.shared.challenges import SharedChallenges
-from passwordless_async.shared.nonces import SharedNonces
-from passwordless_async.shared.quota import SharedQuota
-from passwordless_async.shared.shared import Shared
-
-__all__ = ["Shared", "SharedChallenges", "SharedNonces", "SharedQuota"]

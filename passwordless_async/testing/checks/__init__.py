@@ -1,0 +1,1 @@
+"""Who is calling, and by which proof: judged independently of the client."""

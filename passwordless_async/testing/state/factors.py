@@ -1,0 +1,116 @@
+"""Second factors: what a user has besides the address or number."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import secrets
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import attrs
+
+from passwordless_async._common.secret import redacted
+from passwordless_async.testing.state.totp import totp
+
+OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
+BY_CODE = (SMS, VOICE, EMAIL)  # out of band, and the user types what was sent (binding_method "prompt")
+KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
+_SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
+_RECOVERY_CHARACTERS = 24
+_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+_WINDOW = (0, 1, -1)  # time steps around the present one that pass (RFC 6238 §5.2)
+_CHANNELS = {PUSH: "auth0"}
+_REQUIREMENTS = {PUSH: "push-notification"}
+_ID_PREFIXES = {OTP: "totp"}
+
+
+def recovery_code() -> str:
+    """Return a new recovery code."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(_RECOVERY_CHARACTERS))
+
+
+@attrs.define(eq=False)
+class Factor:
+    """A factor of a user.
+
+    Attributes:
+        kind: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or ``recovery-code``.
+        name: Where it is, masked; None where it has no place.
+        active: Whether it has been confirmed; one that is being associated has not.
+    """
+
+    kind: str
+    name: str | None = None
+    active: bool = True
+    id: str = attrs.field(init=False)
+    _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(_SECRET_BYTES), init=False, repr=redacted)
+    _recovery: str = attrs.field(factory=recovery_code, init=False, repr=redacted)
+    _last_step: int = attrs.field(default=-1, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.id = f"{_ID_PREFIXES.get(self.kind, self.kind)}|dev_{secrets.token_urlsafe(12)}"
+
+    @property
+    def challenge_type(self) -> str:
+        """The ``challenge_type``: ``otp``, ``oob`` or ``recovery-code``."""
+        return self.kind if self.kind in (OTP, RECOVERY) else "oob"
+
+    @property
+    def requirement(self) -> str:
+        """Its word in ``mfa_requirements``."""
+        return _REQUIREMENTS.get(self.kind, self.kind)
+
+    @property
+    def channel(self) -> str | None:
+        """Its ``oob_channel``."""
+        return _CHANNELS.get(self.kind, self.kind) if self.challenge_type == "oob" else None
+
+    @property
+    def recovery(self) -> str:
+        """The recovery code."""
+        return self._recovery
+
+    @property
+    def shared_secret(self) -> str:
+        """The secret for an authenticator app, in base32."""
+        return base64.b32encode(self._secret).decode().rstrip("=")
+
+    def barcode_uri(self, username: str) -> str:
+        """Return what an authenticator app scans."""
+        facts = {"secret": self.shared_secret, "issuer": "local-tenant", "algorithm": "SHA1", "digits": 6, "period": 30}
+        return f"otpauth://totp/local-tenant:{quote(username)}?{urlencode(facts)}"
+
+    def authenticator(self) -> dict[str, Any]:
+        """Return it as ``GET /mfa/authenticators`` lists it."""
+        listed: dict[str, Any] = {"id": self.id, "authenticator_type": self.challenge_type, "active": self.active}
+        if self.channel is not None:
+            listed |= {"oob_channel": self.channel, "name": self.name}
+        return listed
+
+    def otp_at(self, step: int) -> str:
+        """Return a password that passes now and was not used yet."""
+        usable = [step + shift for shift in _WINDOW if step + shift > self._last_step]
+        return totp(self._secret, usable[0] if usable else step)
+
+    def takes_otp(self, otp: str, step: int) -> bool:
+        """Return whether a password passes; it passes once (RFC 6238 §5.2)."""
+        for shift in _WINDOW:
+            right = totp(self._secret, step + shift).encode()
+            if step + shift > self._last_step and hmac.compare_digest(right, otp.encode()):
+                self._last_step = step + shift
+                return True
+        return False
+
+    def takes_recovery(self, code: str) -> str | None:
+        """Return the recovery code that takes the place of the right one, or None."""
+        if not hmac.compare_digest(self._recovery.encode(), code.encode()):
+            return None
+        self._recovery = recovery_code()
+        return self._recovery
+
+
+def masked(place: str) -> str:
+    """Return an address or number as a list shows it."""
+    local, at, domain = place.partition("@")
+    return f"{local[:1]}****@{domain}" if at else f"XXXXXXXX{place[-4:]}"

@@ -1,0 +1,100 @@
+"""What the tenant "sent": the codes that a user would find in the mail or on the phone."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common.secret import redacted
+from passwordless_async.testing.state.users import Named, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@attrs.frozen
+class Message:
+    """One message.
+
+    Attributes:
+        realm: ``email`` or ``sms``.
+        username: The address or number that it went to.
+        code: The code; None in a message with a link.
+        language: The ``x-request-language`` that was asked for, or None.
+        ip: The address that the start was counted against: the peer's, or a trusted ``auth0-forwarded-for``.
+        at: When it was sent, in seconds since the UNIX epoch on the tenant's clock.
+        link: The link; None in a message with a code.
+        delivery: How a code for a phone goes out: ``text`` or ``voice``.
+    """
+
+    realm: str
+    username: str
+    code: str | None = attrs.field(repr=redacted)
+    language: str | None
+    ip: str
+    at: float
+    link: str | None = attrs.field(default=None, repr=redacted)
+    delivery: str = "text"
+
+
+@attrs.define
+class Outbox:
+    """The messages, newest last; old ones are dropped.
+
+    Attributes:
+        on_send: Called with each message as it is sent; None: nobody is told.
+    """
+
+    _kept: int
+    on_send: Callable[[Message], None] | None = None
+    _messages: deque[Message] = attrs.field(init=False, repr=False)
+    _newest: OrderedDict[User, Message] = attrs.field(factory=OrderedDict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._messages = deque(maxlen=self._kept)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The newest messages, oldest first."""
+        return tuple(self._messages)
+
+    def code_for(self, who: Named) -> str:
+        """Return the newest code that somebody was sent.
+
+        Raises:
+            LookupError: Nothing was sent to them, or the newest message holds a link.
+        """
+        message = self._newest_to(who)
+        if message.code is None:
+            raise LookupError(f"the newest message to {who!r} holds a link, not a code: start with send=code")
+        return message.code
+
+    def link_for(self, who: Named) -> str:
+        """Return the newest link that somebody was sent; whoever gets it is redirected to the application.
+
+        Raises:
+            LookupError: Nothing was sent to them, or the newest message holds a code.
+        """
+        message = self._newest_to(who)
+        if message.link is None:
+            raise LookupError(f"the newest message to {who!r} holds a code, not a link: start with send=link")
+        return message.link
+
+    def _newest_to(self, who: Named) -> Message:
+        message = self._newest.get(User.of(who))
+        if message is None:
+            raise LookupError(f"no message was sent to {who!r}")
+        return message
+
+    def send(self, message: Message) -> None:
+        """Keep a message and tell whoever listens."""
+        user = User(message.realm, message.username)
+        self._messages.append(message)
+        self._newest.pop(user, None)
+        self._newest[user] = message
+        if len(self._newest) > self._kept:
+            self._newest.popitem(last=False)
+        if self.on_send is not None:
+            self.on_send(message)

@@ -1,0 +1,132 @@
+"""Everything that a tenant remembers, in one place, and the request at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.testing.checks.assertions import Assertions
+from passwordless_async.testing.checks.presentations import Presentations
+from passwordless_async.testing.checks.proofs import ProofChecker
+from passwordless_async.testing.checks.second_opinion import SecondOpinion
+from passwordless_async.testing.state.auth_sessions import AuthSessions
+from passwordless_async.testing.state.codes import CodeBook
+from passwordless_async.testing.state.limits import Limits
+from passwordless_async.testing.state.links import OnceBook
+from passwordless_async.testing.state.nonces import Nonces
+from passwordless_async.testing.state.refresh_families import RefreshBook
+from passwordless_async.testing.state.signing import SigningKeys
+from passwordless_async.testing.state.tokens import Grant, Mint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from multidict import CIMultiDictProxy
+
+    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.state.clock import TenantClock
+    from passwordless_async.testing.state.mfa import Mfa
+    from passwordless_async.testing.state.outbox import Outbox
+    from passwordless_async.testing.state.requests import RequestLog
+    from passwordless_async.testing.state.stats import TenantStats
+    from passwordless_async.testing.state.users import Users
+
+
+@attrs.define
+class TenantState:
+    """A tenant's memory.
+
+    Args:
+        url: Where it listens, without a trailing slash.
+        settings: How it behaves.
+        clock: Its clock.
+        outbox: What it sent.
+        stats: What it counted.
+        requests: What arrived.
+        users: Whom it knows.
+        mfa: Their second factors.
+    """
+
+    url: str
+    settings: TenantSettings
+    clock: TenantClock
+    outbox: Outbox
+    stats: TenantStats
+    requests: RequestLog
+    users: Users
+    mfa: Mfa
+    assertions: Assertions = attrs.field(init=False)
+    auth_sessions: AuthSessions = attrs.field(init=False)
+    tickets: OnceBook = attrs.field(init=False)
+    authorization_codes: OnceBook = attrs.field(init=False)
+    codes: CodeBook = attrs.field(init=False)
+    nonces: Nonces = attrs.field(init=False)
+    second_opinion: SecondOpinion = attrs.field(init=False)
+    proofs: ProofChecker = attrs.field(init=False)
+    keys: SigningKeys = attrs.field(init=False)
+    refresh: RefreshBook = attrs.field(init=False)
+    mint: Mint = attrs.field(init=False)
+    limits: Limits = attrs.field(init=False)
+    presentations: Presentations = attrs.field(init=False)
+    draining: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        settings, clock = self.settings, self.clock
+        self.assertions = Assertions(self.issuer, settings, clock, self.stats)
+        self.auth_sessions = AuthSessions(settings, clock)
+        self.tickets = OnceBook(clock, settings.code_lifetime)
+        self.authorization_codes = OnceBook(clock, settings.authorization_code_lifetime)
+        self.codes = CodeBook(settings, clock)
+        self.nonces = Nonces(settings, clock)
+        self.second_opinion = SecondOpinion(settings, clock, self.url)
+        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats, self.second_opinion)
+        self.keys = SigningKeys(settings.id_token_alg)
+        self.refresh = RefreshBook(settings, clock, self.stats)
+        self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)
+        self.limits = Limits(clock, settings)
+        self.presentations = Presentations(self.stats)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer: the URL with a trailing slash."""
+        return f"{self.url}/"
+
+
+@attrs.define
+class Exchange:
+    """One request, read to its end, on its way through an endpoint.
+
+    Endpoints are plain functions of it: with no ``await`` in them, nothing comes between judging a code and
+    spending it.
+
+    Attributes:
+        state: The tenant's memory.
+        method: The method as sent.
+        path: The endpoint's path.
+        query: The parameters of its query.
+        headers: The request's headers.
+        content_type: The media type of the body, in lower case, without parameters.
+        body: The body.
+        peer: The address that the connection came from.
+        certificate: The certificate that the client showed, in DER; None: it showed none.
+        twist: What a fault makes of the grant.
+        proof_nonce: The nonce of the proof, once it passed.
+    """
+
+    state: TenantState
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: CIMultiDictProxy[str]
+    content_type: str
+    body: bytes
+    peer: str
+    certificate: bytes | None = None
+    twist: Callable[[Grant], Grant] | None = None
+    proof_nonce: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The endpoint's URL."""
+        return f"{self.state.url}{self.path}"

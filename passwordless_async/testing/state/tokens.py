@@ -1,0 +1,194 @@
+"""What a login yields: access tokens, ID tokens, refresh tokens, and the memory of the ones that are out."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async.testing.state.refresh_families import RefreshFamily
+from passwordless_async.testing.state.signing import HS256, RS256, Forgery
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.state.clock import TenantClock
+    from passwordless_async.testing.state.refresh_families import RefreshBook
+    from passwordless_async.testing.state.signing import SigningKeys
+    from passwordless_async.testing.state.users import User
+
+_MAX_TOKENS = 20_000  # access tokens that userinfo knows; the oldest go first
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """What was granted.
+
+    Args:
+        user: To whom.
+        client_id: Through which application.
+        scope: The words of the scope.
+        audience: For which API; None: for userinfo only.
+        key: The thumbprint of the proof's key; None: there was no proof.
+        thumbprint: The key that the access token is bound to; None: to none.
+        database: Whether the login was by a database connection.
+        auth_time: When the user logged in, on the tenant's wall; None: now.
+        auth_time_asked: Whether the ID token was to say so (``max_age``).
+        nonce: The nonce of the authorization request, which the ID token repeats (OpenID Connect Core §3.1.2.1).
+        family: The refresh tokens that go on; None: a new family begins where one was asked for.
+        refresh_token: The next refresh token of that family.
+        more: Further members of the answer.
+        id_token_twist: What a fault makes of the ID token's claims.
+        id_token_forgery: How a fault signs the ID token.
+    """
+
+    user: User
+    client_id: str
+    scope: tuple[str, ...]
+    audience: str | None
+    key: str | None = None
+    thumbprint: str | None = None
+    database: bool = False
+    auth_time: float | None = None
+    auth_time_asked: bool = False
+    nonce: str | None = None
+    family: RefreshFamily | None = None
+    refresh_token: str | None = attrs.field(default=None, repr=False)
+    more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    id_token_twist: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    id_token_forgery: Forgery | None = None
+
+    @property
+    def subject(self) -> str:
+        """The ``sub`` claim."""
+        return f"auth0|{self.user.id}" if self.database else self.user.subject
+
+
+@attrs.frozen
+class _Issued:
+    grant: Grant
+    expires_at: float
+
+
+@attrs.define
+class Mint:
+    """Makes tokens and remembers the access tokens among them, by their hash."""
+
+    _issuer: str
+    _settings: TenantSettings
+    _clock: TenantClock
+    _keys: SigningKeys
+    _refresh: RefreshBook
+    _issued: OrderedDict[bytes, _Issued] = attrs.field(factory=OrderedDict, init=False, repr=False)
+
+    def answer(self, grant: Grant) -> dict[str, Any]:
+        """Return the body of a token answer (RFC 6749 §5.1)."""
+        if "offline_access" in grant.scope and grant.family is None:
+            grant = self._with_family(grant)
+        access_token = self._access_token(grant)
+        self._remember(access_token, grant)
+        body: dict[str, Any] = {
+            "access_token": access_token,
+            "expires_in": self._settings.access_token_lifetime,
+            "token_type": "Bearer" if grant.thumbprint is None else self._settings.token_type,
+            **grant.more,
+        }
+        if "openid" in grant.scope:
+            body["id_token"] = self._id_token(grant)
+        if grant.refresh_token is not None:
+            body["refresh_token"] = grant.refresh_token
+        if self._settings.scope_in_answer and grant.scope:
+            body["scope"] = " ".join(grant.scope)
+        return body
+
+    def grant_of(self, access_token: str) -> Grant | None:
+        """Return what an access token stands for, or None where it is unknown, expired or revoked."""
+        issued = self._issued.get(_hash(access_token))
+        if issued is None or self._clock.now() >= issued.expires_at:
+            return None
+        family = issued.grant.family
+        if family is not None and family.revoked and self._settings.revocation_ends_access_tokens:
+            return None
+        return issued.grant
+
+    def revoke_access_tokens(self, user: User | None) -> None:
+        """Forget the access tokens of a user, or all of them."""
+        for token, issued in list(self._issued.items()):
+            if user in (None, issued.grant.user):
+                del self._issued[token]
+
+    def _with_family(self, grant: Grant) -> Grant:
+        now = self._clock.now()
+        family = RefreshFamily(
+            user=grant.user,
+            client_id=grant.client_id,
+            scope=grant.scope,
+            audience=grant.audience,
+            thumbprint=grant.key,  # "assume always bound to the key", whatever the API's policy makes of the other
+            database=grant.database,
+            auth_time=self._clock.wall() if grant.auth_time is None else grant.auth_time,
+            started_at=now,
+            used_at=now,
+        )
+        return attrs.evolve(grant, family=family, refresh_token=self._refresh.open(family))
+
+    def _remember(self, access_token: str, grant: Grant) -> None:
+        expires_at = self._clock.now() + self._settings.access_token_lifetime
+        self._issued[_hash(access_token)] = _Issued(grant, expires_at)
+        if len(self._issued) > _MAX_TOKENS:
+            self._issued.popitem(last=False)
+
+    def _access_token(self, grant: Grant) -> str:
+        if grant.audience is None:
+            return secrets.token_urlsafe(48)
+        userinfo = [f"{self._issuer}userinfo"] if "openid" in grant.scope else []
+        claims = {
+            **self._dates(self._settings.access_token_lifetime),
+            "sub": grant.subject,
+            "aud": [grant.audience, *userinfo] if userinfo else grant.audience,
+            "azp": grant.client_id,
+            "scope": " ".join(grant.scope),
+            "jti": secrets.token_urlsafe(16),
+        }
+        if grant.thumbprint is not None:
+            claims["cnf"] = {"jkt": grant.thumbprint}  # RFC 9449 §6.1
+        return self._keys.sign(RS256, claims)
+
+    def _id_token(self, grant: Grant) -> str:
+        claims = {
+            **self._dates(self._settings.id_token_lifetime),
+            **grant.user.claims,
+            "sub": grant.subject,
+            "aud": grant.client_id,
+            "sid": secrets.token_urlsafe(24),
+        }
+        if grant.nonce is not None:
+            claims["nonce"] = grant.nonce
+        if grant.auth_time_asked or self._settings.auth_time_in_id_token:
+            claims["auth_time"] = int(self._clock.wall() if grant.auth_time is None else grant.auth_time)
+        if grant.id_token_twist is not None:
+            claims = grant.id_token_twist(claims)
+        if grant.id_token_forgery is not None:
+            return self._keys.forge(grant.id_token_forgery, claims)
+        alg, secret = self._id_token_alg(grant.client_id)
+        return self._keys.sign(alg, claims, secret=secret)
+
+    def _id_token_alg(self, client_id: str) -> tuple[str, str | None]:
+        # HS256 is signed with the client secret (OpenID Connect Core §10.1): who has none gets RS256.
+        alg, settings = self._settings.id_token_alg, self._settings
+        if alg != HS256:
+            return alg, None
+        has_secret = client_id == settings.confidential_client_id
+        return (HS256, settings.confidential_client_secret) if has_secret else (RS256, None)
+
+    def _dates(self, lifetime: int) -> dict[str, Any]:
+        now = int(self._clock.wall())
+        return {"iss": self._issuer, "iat": now, "exp": now + lifetime}
+
+
+def _hash(access_token: str) -> bytes:
+    return hashlib.sha256(access_token.encode()).digest()
