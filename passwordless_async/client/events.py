@@ -119,7 +119,7 @@ class Orphaned:
 class Use(enum.StrEnum):
     """What machines share a store for, beside sessions."""
 
-    CHALLENGES = enum.auto()
+    CODES = enum.auto()
     QUOTA = enum.auto()
     NONCES = enum.auto()
 

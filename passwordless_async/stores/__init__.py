@@ -3,23 +3,23 @@
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory import MemoryStore
 from passwordless_async.stores.protocols import (
-    Begin,
-    ChallengeStore,
+    CodeStore,
     NonceStore,
     Place,
     QuotaStore,
+    RefreshLease,
     SessionStore,
     Store,
 )
 
 __all__ = [
-    "Begin",
-    "ChallengeStore",
+    "CodeStore",
     "KeyRing",
     "MemoryStore",
     "NonceStore",
     "Place",
     "QuotaStore",
+    "RefreshLease",
     "SessionStore",
     "Store",
 ]

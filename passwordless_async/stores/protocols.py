@@ -30,10 +30,10 @@ class Place:
     user: str
 
 
-class Begin(enum.Enum):
+class RefreshLease(enum.Enum):
     """What a process is told that wants to refresh a session."""
 
-    BEGUN = "begun"
+    GRANTED = "granted"
     """It may: nobody else does until it says that it has ended, or its time is over."""
     BUSY = "busy"
     """Another one is at it."""
@@ -79,7 +79,7 @@ class SessionStore(Protocol):
 
     async def begin_refresh(
         self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
-    ) -> Begin:
+    ) -> RefreshLease:
         """Ask to refresh a session.
 
         Args:
@@ -91,7 +91,7 @@ class SessionStore(Protocol):
             remember: For how many seconds to know that the refresh token may be spent, unless it is ended.
         """
 
-    async def leave_refresh(self, place: Place, *, token: str) -> None:
+    async def abandon_refresh(self, place: Place, *, token: str) -> None:
         """Say that nobody is at it any more, and that nobody knows how it ended: others are told so at once."""
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
@@ -108,7 +108,7 @@ class SessionStore(Protocol):
         """
 
 
-class ChallengeStore(Protocol):
+class CodeStore(Protocol):
     """Keeps what is known of the codes that users were sent; each call is one round trip at the most, and one step.
 
     Users and codes are pseudonyms: of a code as of a user, no name tells what it is of. Each call raises
@@ -137,30 +137,30 @@ class ChallengeStore(Protocol):
             seconds: For how long; 0: they may have another one at once.
         """
 
-    async def begin_start_for(self, address: str, *, token: str, at_most: int | None, window: float) -> float:
+    async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
         """Ask for leave to have a code sent on behalf of an address, and count it.
 
         Args:
             address: The address.
             token: Names whoever asks, to take it back by.
-            at_most: How many there may be in a window; None: any number.
+            max_starts: How many there may be in a window; None: any number.
             window: Seconds.
 
         Returns:
             0.0 where there is room, else the seconds until there is.
         """
 
-    async def end_start_for(self, address: str, *, token: str | None, barred: float) -> None:
+    async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
         """Take back what was counted for an address, or bar it.
 
         Args:
             address: The address.
             token: What was counted; None: it stays counted.
-            barred: Seconds for which no code is sent on its behalf.
+            blocked: Seconds for which no code is sent on its behalf.
         """
 
-    async def present(
-        self, user: str, code: str, *, token: str, at_most: int, different: int, remember: float
+    async def begin_attempt(
+        self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
         """Ask for leave to present a code, and count it as an attempt.
 
@@ -168,8 +168,8 @@ class ChallengeStore(Protocol):
             user: The user.
             code: The code.
             token: Names whoever asks.
-            at_most: How many attempts there are at a code that :meth:`begin_start` made room for.
-            different: How many different codes of a user are remembered; there is no leave for more.
+            max_attempts: How many attempts there are at a code that :meth:`begin_start` made room for.
+            max_codes: How many different codes of a user are remembered; there is no leave for more.
             remember: For how many seconds to remember it.
 
         Returns:
@@ -177,17 +177,17 @@ class ChallengeStore(Protocol):
             presented before.
         """
 
-    async def withdraw(self, user: str, code: str, *, token: str) -> None:
+    async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
         """Say that a code was not presented after all."""
 
-    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
+    async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Say that a code is of no more use, so that there may be another one at once.
 
         Args:
             user: The user.
             code: The code; where another one was asked for since, nothing changes.
             token: Who presented it.
-            right: Whether it was right: its attempts do not count then.
+            correct: Whether it was correct: its attempts do not count then.
         """
 
 
@@ -197,7 +197,7 @@ class QuotaStore(Protocol):
     Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
     """
 
-    async def take(self, quota: str, *, requests: int, interval: float) -> float:
+    async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
         """Take the next places in the line of all requests, and return the seconds until the first of them.
 
         Args:
@@ -206,7 +206,7 @@ class QuotaStore(Protocol):
             interval: Seconds from one to the next.
         """
 
-    async def hold(self, quota: str, seconds: float) -> None:
+    async def pause(self, quota: str, seconds: float) -> None:
         """Let nobody have a place for so many seconds."""
 
 
@@ -230,12 +230,12 @@ class NonceStore(Protocol):
             The nonce as :meth:`nonce`, or True: it is the caller's turn, or False: another one's.
         """
 
-    async def leave_turn(self, origin: str) -> None:
+    async def release_turn(self, origin: str) -> None:
         """Say that the nonce could not be fetched: it is the next one's turn. Only whoever had it says so."""
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """Keep a nonce for so many seconds, empty where none is demanded; whoever waits for it need not any more."""
 
 
-class Store(SessionStore, ChallengeStore, QuotaStore, NonceStore, Protocol):
+class Store(SessionStore, CodeStore, QuotaStore, NonceStore, Protocol):
     """All that the processes of an application share."""

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async.client.traffic import FixedLimit, Gate, Priority
-from passwordless_async.client.traffic.shared_pace import Places
+from passwordless_async.client.traffic.shared_pace import Reservations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -130,7 +130,7 @@ def test_what_went_without_a_place_is_owed(in_virtual_time: Run):
 
     async def main() -> None:
         shared, ready = Line(), asyncio.Event()
-        places = Places(shared, 40.0, lambda: 2, ready.set)
+        places = Reservations(shared, 40.0, lambda: 2, ready.set)
         for _ in range(3):
             places.went()
         assert math.inf == places.delay(now())
@@ -154,7 +154,7 @@ def test_few_are_taken_ahead(in_virtual_time: Run):
     async def main() -> None:
         for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
             shared = Line()
-            places = Places(shared, 40.0, lambda wanted=wanted: wanted, lambda: None)
+            places = Reservations(shared, 40.0, lambda wanted=wanted: wanted, lambda: None)
             places.delay(now())
             places.delay(now())
             await asyncio.sleep(1)
@@ -168,7 +168,7 @@ def test_a_place_that_was_missed_is_lost(in_virtual_time: Run):
 
     async def main() -> None:
         shared = Line(0.0)
-        places = Places(shared, 10.0, lambda: 1, lambda: None)
+        places = Reservations(shared, 10.0, lambda: 1, lambda: None)
         places.delay(now())
         await idle()
         assert places.delay(now() + 0.02) <= 0
@@ -201,7 +201,7 @@ def test_closing_ends_the_question(in_virtual_time: Run):
 
     async def main() -> None:
         shared, woken = Line(60.0), list[None]()
-        places = Places(shared, 10.0, lambda: 1, lambda: woken.append(None))
+        places = Reservations(shared, 10.0, lambda: 1, lambda: woken.append(None))
         places.aclose()
         places.delay(now())
         asking = places._asking

@@ -209,7 +209,7 @@ async def test_what_no_replica_has_does_not_count(redis_sentinel: Any):
         opening = asyncio.create_task(store.open(place, "sealed", seconds=600, user_seconds=600))
         await asyncio.sleep(0)
         assert "sealed" == await store.read(place.shard, place.session, seconds=600)
-        assert 0.0 == await store.take("quota", requests=1, interval=1.0)
+        assert 0.0 == await store.reserve("quota", requests=1, interval=1.0)
         assert not opening.done()
         with pytest.raises(StoreUnavailable, match="replicas"):
             await opening

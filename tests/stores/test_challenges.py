@@ -13,7 +13,7 @@ import pytest
 
 from passwordless_async import INTERACTIVE, CodeSpent, Email, KeyRing, MemoryStore
 from passwordless_async.client.shared import SharedChallenges
-from passwordless_async.client.shared.availability import Reach
+from passwordless_async.client.shared.availability import Availability
 from passwordless_async.client.traffic import Flight
 from passwordless_async.stores.redis import RedisStore
 
@@ -31,11 +31,11 @@ def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
 
 
 def present(store: Any, code: str, token: str, *, at_most: int = 3, different: int = 10) -> Any:
-    return store.present(USER, code, token=token, at_most=at_most, different=different, remember=HOUR)
+    return store.begin_attempt(USER, code, token=token, max_attempts=at_most, max_codes=different, remember=HOUR)
 
 
 def count(store: Any, token: str, *, at_most: int | None = 3, window: float = HOUR) -> Any:
-    return store.begin_start_for(ADDRESS, token=token, at_most=at_most, window=window)
+    return store.begin_address_start(ADDRESS, token=token, max_starts=at_most, window=window)
 
 
 async def test_one_of_many_starts_has_leave(stores: Stores):
@@ -136,7 +136,7 @@ async def test_the_bound_counts_codes_alone(stores: Stores, started: bool, right
         await begin(store, "start")
     for number in range(4):
         assert await present(store, f"code{number}", f"{number}", at_most=100, different=5)
-    await store.end_code(USER, "code3", token="3", right=right)
+    await store.retire_code(USER, "code3", token="3", correct=right)
     assert await present(store, "code4", "4", at_most=100, different=5)
     assert 0 == await present(store, "code5", "5", at_most=100, different=5)
 
@@ -146,12 +146,12 @@ async def test_what_was_not_presented_is_given_back(stores: Stores):
     store, other = stores(), stores()
     await begin(store, "start")
     assert [1, 2] == [await present(store, "code", "mine"), await present(store, "tried", "mine")]
-    await other.withdraw(USER, "code", token="theirs")
+    await other.undo_attempt(USER, "code", token="theirs")
     assert None is await present(other, "code", "theirs")
     for _ in range(3):
-        await store.withdraw(USER, "code", token="mine")
+        await store.undo_attempt(USER, "code", token="mine")
     assert 2 == await present(other, "code", "theirs")
-    await other.withdraw("nobody", "code", token="theirs")
+    await other.undo_attempt("nobody", "code", token="theirs")
 
 
 async def test_what_was_presented_of_the_code_before_is_no_concern_of_the_next(stores: Stores):
@@ -160,7 +160,7 @@ async def test_what_was_presented_of_the_code_before_is_no_concern_of_the_next(s
     await begin(store, "start", seconds=0)
     assert [1, 2] == [await present(store, "old", "mine"), await present(store, "older", "mine")]
     await begin(store, "again", seconds=0)
-    await store.withdraw(USER, "older", token="mine")
+    await store.undo_attempt(USER, "older", token="mine")
     assert 1 == await present(store, "old", "theirs")
 
 
@@ -170,7 +170,7 @@ async def test_after_a_right_code(stores: Stores):
     await begin(store, "start")
     for number in range(3):
         await present(store, f"code{number}", "mine")
-    await other.end_code(USER, "code2", token="mine", right=True)
+    await other.retire_code(USER, "code2", token="mine", correct=True)
     assert None is await present(other, "code2", "theirs")
     assert 1 == await present(other, "code3", "theirs")
     assert 0.0 == await begin(other, "again")
@@ -182,7 +182,7 @@ async def test_after_a_wrong_code(stores: Stores):
     await begin(store, "start")
     for number in range(3):
         await present(store, f"code{number}", "mine")
-    await other.end_code(USER, "code2", token="mine", right=False)
+    await other.retire_code(USER, "code2", token="mine", correct=False)
     assert 0 == await present(other, "code3", "theirs")
     assert 0.0 == await begin(other, "again")
     assert 1 == await present(other, "code3", "theirs")
@@ -196,7 +196,7 @@ async def test_the_end_of_the_code_before(stores: Stores, right: bool):  # noqa:
     assert 1 == await present(store, "old", "mine")
     await store.end_start(USER, token="start", seconds=0)
     assert 0.0 == await begin(other, "again")
-    await store.end_code(USER, "old", token="mine", right=right)
+    await store.retire_code(USER, "old", token="mine", correct=right)
     assert 0.0 < await begin(store, "third")
     assert [1, 2, 3, 0] == [await present(store, f"new{n}", "mine") for n in range(4)]
 
@@ -213,11 +213,11 @@ async def test_what_is_taken_back_of_an_address_makes_room(stores: Stores):
     """Only what was counted, and once; whoever asks twice is counted once."""
     store, other = stores(), stores()
     assert [0.0] * 4 == [await count(store, token) for token in ("one", "two", "two", "three")]
-    await other.end_start_for(ADDRESS, token="nobody", barred=0)
+    await other.end_address_start(ADDRESS, token="nobody", blocked=0)
     assert 0 < await count(other, "four")
     assert 0.0 == await count(store, "two")
     for _ in range(2):
-        await other.end_start_for(ADDRESS, token="two", barred=0)
+        await other.end_address_start(ADDRESS, token="two", blocked=0)
     assert 0.0 == await count(other, "four")
     assert 0 < await count(other, "five")
 
@@ -238,12 +238,12 @@ async def test_a_window_slides(stores: Stores):
 async def test_an_address_that_is_barred(stores: Stores):
     """It has no start, counted or not, for as long as the longest of what it was told, and others have."""
     store, other = stores(), stores()
-    await store.end_start_for(ADDRESS, token=None, barred=500)
-    await store.end_start_for(ADDRESS, token=None, barred=5)
+    await store.end_address_start(ADDRESS, token=None, blocked=500)
+    await store.end_address_start(ADDRESS, token=None, blocked=5)
     for at_most in (3, None):
         assert 495 < await count(other, "one", at_most=at_most) <= 500
-    assert 0.0 == await other.begin_start_for("another", token="one", at_most=1, window=HOUR)
-    await store.end_start_for(ADDRESS, token=None, barred=1000)
+    assert 0.0 == await other.begin_address_start("another", token="one", max_starts=1, window=HOUR)
+    await store.end_address_start(ADDRESS, token=None, blocked=1000)
     assert 995 < await count(other, "one") <= 1000
 
 
@@ -282,8 +282,8 @@ async def test_names_tell_nothing_and_nothing_stays(request: pytest.FixtureReque
     async with AsyncExitStack() as stack:
         keys = KeyRing(b"k" * 32, users=b"u" * 32)
         store = await stack.enter_async_context(RedisStore(url, keys=keys))
-        reach = Reach(store, lambda _: None)
-        shared = SharedChallenges(reach, "https://tenant.example/", "client", profile)
+        availability = Availability(store, lambda _: None)
+        shared = SharedChallenges(availability, "https://tenant.example/", "client", profile)
         ticket = shared.ticket(who, here, patience=10.0)
         await shared.begin(ticket)
         await shared.end(ticket, sent=True, counted=True)
@@ -292,11 +292,11 @@ async def test_names_tell_nothing_and_nothing_stays(request: pytest.FixtureReque
             with pytest.raises(CodeSpent):
                 await shared.present(who, code, exchanged, Flight(None, None))
         shared.bar(here, 60.0)
-        await reach.aclose(grace=5.0)
+        await availability.aclose(grace=5.0)
         await begin(store, "of one who does nothing more")
-        await store.present("another", "code", token="mine", at_most=3, different=10, remember=HOUR)
-        await store.take("quota", requests=3, interval=1.0)
-        await store.hold("held", 5.0)
+        await store.begin_attempt("another", "code", token="mine", max_attempts=3, max_codes=10, remember=HOUR)
+        await store.reserve("quota", requests=3, interval=1.0)
+        await store.pause("held", 5.0)
         await store.nonce_or_turn("origin", seconds=5.0)
         await store.put_nonce("another", "nonce", seconds=5.0)
     nodes = server.nodes if kind == "redis_cluster" else [server]

@@ -61,7 +61,7 @@ async def test_a_turn_is_left(stores: Stores):
     """Where the nonce could not be fetched it is the next one's turn at once."""
     store, other = stores(), stores()
     assert [True, False] == [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (store, other)]
-    await store.leave_turn(ORIGIN)
+    await store.release_turn(ORIGIN)
     assert [True, False] == [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)]
 
 

@@ -24,16 +24,16 @@ TAKES = st.lists(st.tuples(st.integers(1, 50), st.floats(0.001, 10.0), st.floats
 async def test_places_are_spaced(stores: Stores):
     """Each taker begins where the one before ends, on whatever machine; another quota has a line of its own."""
     store, other = stores(), stores()
-    waits = [await each.take("quota", requests=2, interval=100.0) for each in (store, other, store)]
+    waits = [await each.reserve("quota", requests=2, interval=100.0) for each in (store, other, store)]
     assert 0.0 == waits[0]
     assert [200, 400] == pytest.approx(waits[1:], abs=2.0)
-    assert 0.0 == await other.take("another", requests=1, interval=1.0)
+    assert 0.0 == await other.reserve("another", requests=1, interval=1.0)
 
 
 async def test_takers_at_once_have_places_of_their_own(stores: Stores):
     """A hundred takers on four machines stand in one line without gaps; the last waits for all before it."""
     made = [stores() for _ in range(4)]
-    takes = [made[n % 4].take("quota", requests=1 + n % 3, interval=1000.0) for n in range(100)]
+    takes = [made[n % 4].reserve("quota", requests=1 + n % 3, interval=1000.0) for n in range(100)]
     waits = await asyncio.gather(*takes)
     lengths = {wait: 1000.0 * (1 + n % 3) for n, wait in enumerate(waits)}
     line = sorted(lengths)
@@ -47,36 +47,36 @@ async def test_takers_at_once_have_places_of_their_own(stores: Stores):
 async def test_idle_time_is_not_saved_up(stores: Stores):
     """After a while without requests there is one place at once, and the next an interval later."""
     store = stores()
-    await store.take("quota", requests=1, interval=0.01)
+    await store.reserve("quota", requests=1, interval=0.01)
     await asyncio.sleep(0.05)
-    assert 0.0 == await store.take("quota", requests=1, interval=10.0)
-    assert 8.0 < await store.take("quota", requests=1, interval=10.0) <= 10.0
+    assert 0.0 == await store.reserve("quota", requests=1, interval=10.0)
+    assert 8.0 < await store.reserve("quota", requests=1, interval=10.0) <= 10.0
 
 
 async def test_a_hold_stops_all(stores: Stores):
     """Nobody has a place before its end, and afterwards they are spaced; a shorter hold ends no longer one."""
     store, other = stores(), stores()
-    await store.hold("quota", 500)
-    await other.hold("quota", 5)
-    assert 495 < await other.take("quota", requests=1, interval=100.0) <= 500
-    assert 595 < await store.take("quota", requests=1, interval=100.0) <= 600
-    await store.hold("quota", 5)
-    assert 695 < await store.take("quota", requests=1, interval=100.0) <= 700
+    await store.pause("quota", 500)
+    await other.pause("quota", 5)
+    assert 495 < await other.reserve("quota", requests=1, interval=100.0) <= 500
+    assert 595 < await store.reserve("quota", requests=1, interval=100.0) <= 600
+    await store.pause("quota", 5)
+    assert 695 < await store.reserve("quota", requests=1, interval=100.0) <= 700
 
 
 async def test_a_high_quota_is_not_exceeded(stores: Stores):
     """Parts of a microsecond count: a million places of 7.5 µs take no less than that."""
     store = stores()
-    await store.hold("quota", 1000)
-    first = await store.take("quota", requests=1_000_000, interval=0.0000075)
-    assert 7.5 == pytest.approx(await store.take("quota", requests=1, interval=1.0) - first, abs=0.4)
+    await store.pause("quota", 1000)
+    first = await store.reserve("quota", requests=1_000_000, interval=0.0000075)
+    assert 7.5 == pytest.approx(await store.reserve("quota", requests=1, interval=1.0) - first, abs=0.4)
 
 
 async def test_what_is_kept_ends(redis_server: Any):
     """A line that nobody stands in any more is forgotten soon after its last place."""
     async with RedisStore(redis_server.url, keys=KeyRing(b"k" * 32, users=b"u" * 32)) as store:
-        await store.take("quota", requests=10, interval=1.0)
-        await store.hold("held", 20)
+        await store.reserve("quota", requests=10, interval=1.0)
+        await store.pause("held", 20)
         kept = {name.rsplit(b":", 1)[1]: redis_server.ask("PTTL", name) for name in redis_server.ask("KEYS", "*")}
         assert {b"quota": True, b"held": True} == {
             b"quota": 9_000 < kept[b"quota"] <= 11_001,
@@ -93,7 +93,7 @@ def test_no_two_places_overlap(clock: Any, takes: list[tuple[int, float, float]]
         store, free = MemoryStore(), 0.0
         for requests, interval, pause in takes:
             clock.time += pause
-            wait = await store.take("quota", requests=requests, interval=interval)
+            wait = await store.reserve("quota", requests=requests, interval=interval)
             first = max(free, clock.time)
             assert first - clock.time == pytest.approx(wait, abs=1e-6)
             free = first + requests * interval
@@ -108,7 +108,7 @@ def test_a_line_has_no_gaps(clock: Any, requests: list[int], interval: float):
 
     async def main() -> list[float]:
         store = MemoryStore()
-        return await asyncio.gather(*(store.take("quota", requests=each, interval=interval) for each in requests))
+        return await asyncio.gather(*(store.reserve("quota", requests=each, interval=interval) for each in requests))
 
     clock.time += 1000.0
     waits = asyncio.run(main())

@@ -9,13 +9,13 @@ import pytest
 
 from passwordless_async import MemoryStore, StoreUnavailable
 from passwordless_async.client.events import StoreLost, StoreRegained, Use
-from passwordless_async.client.shared.availability import Reach
+from passwordless_async.client.shared.availability import Availability
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-C, Q, N = Use.CHALLENGES, Use.QUOTA, Use.NONCES
+C, Q, N = Use.CODES, Use.QUOTA, Use.NONCES
 REST = 1.0
 
 
@@ -24,7 +24,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.reach = Reach(MemoryStore(), self.events.append)
+        self.availability = Availability(MemoryStore(), self.events.append)
         self.away = False
         self.times = 0
         self.hangs: asyncio.Event | None = None
@@ -38,7 +38,7 @@ class Asked:
         return "answer"
 
     def ask(self, use: Use = C) -> Awaitable[str]:
-        return self.reach.ask(use, self._question, "otherwise")
+        return self.availability.ask(use, self._question, "otherwise")
 
 
 async def test_a_store_that_is_there_is_asked():
@@ -115,7 +115,7 @@ async def test_who_looks_may_stop(clock: Any):
         raise RuntimeError("of the store's own")
 
     with pytest.raises(RuntimeError):
-        await asked.reach.ask(C, broken, None)
+        await asked.availability.ask(C, broken, None)
     asked.hangs, asked.away = None, False
     assert "answer" == await asked.ask()
 
@@ -148,30 +148,30 @@ async def test_what_nobody_waits_for_is_told_in_the_end():
         await asyncio.sleep(seconds)
         done.append(seconds)
 
-    tasks = [asked.reach.soon(tell(seconds)) for seconds in (0.0, 60.0)]
-    await asked.reach.aclose(grace=0.05)
+    tasks = [asked.availability.in_background(tell(seconds)) for seconds in (0.0, 60.0)]
+    await asked.availability.aclose(grace=0.05)
     await asyncio.wait(tasks)
     assert ([0.0], [False, True]) == (done, [task.cancelled() for task in tasks])
-    await asked.reach.aclose(grace=0.05)
+    await asked.availability.aclose(grace=0.05)
 
 
 async def test_a_server_that_hangs_holds_up_one_for_its_time(redis_server: Any):
     """Who asks while it hangs waits for the store's time and no longer, and after the first loss nobody does."""
     async with RedisStore(redis_server.url, keys=MemoryStore().keys, timeout=0.3) as store:
         events: list[Any] = []
-        reach = Reach(store, events.append)
-        assert None is await reach.ask(N, lambda: store.nonce("origin"), "otherwise")
+        availability = Availability(store, events.append)
+        assert None is await availability.ask(N, lambda: store.nonce("origin"), "otherwise")
         redis_server.pause()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        asks = [reach.ask(N, lambda: store.nonce("origin"), "otherwise") for _ in range(300)]
+        asks = [availability.ask(N, lambda: store.nonce("origin"), "otherwise") for _ in range(300)]
         assert ["otherwise"] * 300 == await asyncio.gather(*asks)
         assert loop.time() - began < 0.3 + 0.5
         began = loop.time()
-        assert "otherwise" == await reach.ask(N, lambda: store.nonce("origin"), "otherwise")
+        assert "otherwise" == await availability.ask(N, lambda: store.nonce("origin"), "otherwise")
         assert loop.time() - began < 0.1
         redis_server.resume()
         async with asyncio.timeout(30):
-            while await reach.ask(N, lambda: store.nonce("origin"), "otherwise"):  # noqa: ASYNC110 - it says nothing
+            while await availability.ask(N, lambda: store.nonce("origin"), "otherwise"):  # noqa: ASYNC110 - it says nothing
                 await asyncio.sleep(0.02)
         assert [StoreLost(N), StoreRegained(N)] == events

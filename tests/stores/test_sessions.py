@@ -227,13 +227,13 @@ async def test_keys_rotate_without_a_stop(store: Any):
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
         rotated, newest = KeyRing(NEW, OLD, users=USERS), KeyRing(NEW, users=USERS)
-        client.sessions._kept.keys = newest
+        client.sessions._records.keys = newest
         with pytest.raises(BrokenSeal) as refused:
             await client.sessions.get(identifier)
         assert "key" == refused.value.failed
-        client.sessions._kept.keys = rotated
+        client.sessions._records.keys = rotated
         await client.sessions.get(identifier)
-        client.sessions._kept.keys = newest
+        client.sessions._records.keys = newest
         await client.sessions.get(identifier)
 
 
@@ -377,13 +377,13 @@ async def test_sessions_that_ended_are_not_listed(store: Any, monkeypatch: pytes
     async with opened(store, clients=2) as (tenant, (client, other)):
         tokens = await log_in(tenant, client)
         user, now = tokens.claims["sub"], _clock.now()
-        other.sessions._kept._lifetimes = Lifetimes(idle=0.05)
+        other.sessions._records._lifetimes = Lifetimes(idle=0.05)
         await other.sessions.open(tokens)
-        client.sessions._kept._lifetimes = Lifetimes(absolute=50)
+        client.sessions._records._lifetimes = Lifetimes(absolute=50)
         await client.sessions.open(tokens)
         await asyncio.sleep(0.1)
         assert 1 == len(await client.sessions.list(user))
-        (place,) = await client.sessions._kept.places(user)
+        (place,) = await client.sessions._records.places(user)
         monkeypatch.setattr(_clock, "now", lambda: now + 60)
         assert () == await client.sessions.list(user)
         assert () == await store.sessions_of(place.shard, place.user)
@@ -394,7 +394,7 @@ async def test_a_session_that_does_not_open_is_listed_by_name(store: Any):
     async with opened(store, clients=2) as (tenant, (client, operator)):
         tokens = await log_in(tenant, client)
         user = tokens.claims["sub"]
-        client.sessions._kept.keys = KeyRing(NEW, users=USERS)
+        client.sessions._records.keys = KeyRing(NEW, users=USERS)
         await client.sessions.open(tokens)
         opens = await operator.sessions.open(tokens)
         first, second = await operator.sessions.list(user)
@@ -426,13 +426,13 @@ async def test_names_of_ended_sessions_do_not_gather(store: Any):
         tokens = await log_in(tenant, client)
         user = tokens.claims["sub"]
         living = [await client.sessions.open(tokens) for _ in range(4)]
-        place, *_ = places = await client.sessions._kept.places(user)
-        client.sessions._kept._lifetimes = Lifetimes(idle=0.05)
+        place, *_ = places = await client.sessions._records.places(user)
+        client.sessions._records._lifetimes = Lifetimes(idle=0.05)
         for _ in range(60):
             await client.sessions.open(tokens)
         assert 64 == len(await store.sessions_of(place.shard, place.user))
         await asyncio.sleep(0.1)
-        client.sessions._kept._lifetimes = Lifetimes()
+        client.sessions._records._lifetimes = Lifetimes()
         living.append(await client.sessions.open(tokens))
         left = await store.sessions_of(place.shard, place.user)
         assert {each.session for each in places} < set(left)
@@ -443,9 +443,9 @@ async def test_names_of_ended_sessions_do_not_gather(store: Any):
 async def test_a_longer_life_is_for_new_sessions(store: Any, monkeypatch: pytest.MonkeyPatch):
     """Sessions end when they were to end at their opening: the user's list, by which all are closed, lasts as long."""
     async with opened(store, clients=2) as (tenant, (client, changed)):
-        client.sessions._kept._lifetimes = Lifetimes(idle=3600, absolute=7200)
+        client.sessions._records._lifetimes = Lifetimes(idle=3600, absolute=7200)
         identifier = await client.sessions.open(await log_in(tenant, client))
-        changed.sessions._kept._lifetimes = Lifetimes(idle=3600, absolute=9999)
+        changed.sessions._records._lifetimes = Lifetimes(idle=3600, absolute=9999)
         now = _clock.now()
         monkeypatch.setattr(_clock, "now", lambda: now + 7201)
         with pytest.raises(InvalidSession):
@@ -470,8 +470,8 @@ async def test_a_reseal_between_look_and_refresh(store: Any, monkeypatch: pytest
     """A session that was only sealed again is refreshed all the same."""
     async with opened(store, clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
-        here.sessions._kept.keys = KeyRing(OLD, NEW, users=USERS)
-        there.sessions._kept.keys = KeyRing(NEW, OLD, users=USERS)
+        here.sessions._records.keys = KeyRing(OLD, NEW, users=USERS)
+        there.sessions._records.keys = KeyRing(NEW, OLD, users=USERS)
         meanwhile(monkeypatch, store, "begin_refresh", lambda: there.sessions.get(identifier))
         await here.sessions.refresh(identifier)
         assert 1 == tenant.stats.refresh_rotations
@@ -560,7 +560,7 @@ async def test_a_store_that_is_away_after_an_unknown_outcome(store: Any, monkeyp
     """That the outcome is unknown is what the caller hears, whatever the store says to it."""
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
-        strike(monkeypatch, store, "leave_refresh")
+        strike(monkeypatch, store, "abandon_refresh")
         tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
         await refused(client.sessions.refresh(identifier))
 
@@ -584,9 +584,9 @@ async def test_others_go_on_while_an_answer_is_lost(store: Any, monkeypatch: pyt
     """
     async with opened(store, clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
-        here.sessions._kept.keys = KeyRing(OLD, NEW, users=USERS)
+        here.sessions._records.keys = KeyRing(OLD, NEW, users=USERS)
         if then == "reseal":
-            there.sessions._kept.keys = KeyRing(NEW, OLD, users=USERS)
+            there.sessions._records.keys = KeyRing(NEW, OLD, users=USERS)
         ask, tries = store.end_refresh, []
 
         async def end(*arguments: Any, **named: Any) -> bool:
@@ -608,7 +608,7 @@ async def test_a_session_that_does_not_open_here_is_closed(store: Any):
     """A user who logs out at a machine without the newest key is logged out, on all."""
     async with opened(store, clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
-        there.sessions._kept.keys = KeyRing(NEW, users=USERS)
+        there.sessions._records.keys = KeyRing(NEW, users=USERS)
         await there.sessions.close(identifier)
         with pytest.raises(InvalidSession):
             await here.sessions.get(identifier)

@@ -153,7 +153,7 @@ async def test_a_start_that_was_called_back_keeps_nobody_back(stores: Any, monke
         waiting.cancel()
         blocking.cancel()
         await asyncio.gather(waiting, blocking, return_exceptions=True)
-        await asyncio.gather(*here._shared.reach._under_way)
+        await asyncio.gather(*here._shared.availability._under_way)
         await there.start(ADA)
         with pytest.raises(CoolingDown):
             await there.start(BOB)
@@ -358,7 +358,7 @@ async def test_rubbish_in_the_store_is_no_nonce(stores: Any):
     """What is no nonce is not sent: the server says which one it wants."""
     async with machines(stores, 1) as (tenant, (client,), events):
         shared = client._shared.nonces
-        await shared._reach.store.put_nonce(shared._name, 'no "nonce"\r\n', seconds=60)
+        await shared._availability.store.put_nonce(shared._name, 'no "nonce"\r\n', seconds=60)
         await client.start(ADA)
         assert await client.exchange(ADA, tenant.outbox.code_for(ADA))
         assert 1 == sum(isinstance(event, Challenged) for event in events)

@@ -28,7 +28,7 @@ _NAME = 21  # bytes of a hash: 168 bits, which are 28 characters
 
 
 @attrs.frozen
-class Found:
+class Record:
     """A session as it was read.
 
     Attributes:
@@ -43,7 +43,7 @@ class Found:
     sealed: str = attrs.field(repr=redacted)
     more: SecretDict
 
-    def is_refreshed(self, before: Found) -> bool:
+    def is_refreshed(self, before: Record) -> bool:
         """Tell whether it has other tokens than before."""
         now, then = self.session.tokens, before.session.tokens
         # Without rotation the refresh token stays the same.
@@ -58,7 +58,7 @@ class _Opened:
     stale: bool
 
 
-class Kept:
+class SessionRecords:
     """The sessions of one application at one tenant.
 
     Args:
@@ -88,7 +88,7 @@ class Kept:
         await self.store.open(place, sealed, seconds=min(idle, absolute), user_seconds=absolute + idle)
         return identifier
 
-    async def find(self, identifier: Secret) -> Found:
+    async def find(self, identifier: Secret) -> Record:
         """Return a session, whose idle time begins anew.
 
         Raises:
@@ -109,7 +109,7 @@ class Kept:
             if await self.store.reseal(place, sealed, again):
                 sealed = again
         session = StoredSession(identifier, opened.tokens, opened.more["user"], opened.more["opened_at"])
-        return Found(session, place, sealed, opened.more)
+        return Record(session, place, sealed, opened.more)
 
     def seal(self, place: Place, tokens: TokenSet, **more: Any) -> str:  # noqa: ANN401 - what JSON holds
         """Return the text that a session is kept as."""
@@ -117,11 +117,11 @@ class Kept:
         header = {**self._bound_to, "sid": place.session, "usr": place.user, "jkt": jkt}
         return self.keys.seal(encode(tokens, {**self._known, "jkt": jkt}, **more), header)
 
-    def seconds(self, found: Found) -> float:
+    def seconds(self, found: Record) -> float:
         """Return for how long a session is kept from now on unless it is used."""
         return max(min(self._lifetimes.idle, self._ends_at(found.more) - _clock.now()), 0.001)
 
-    def seconds_to_end(self, found: Found) -> float:
+    def seconds_to_end(self, found: Record) -> float:
         """Return for how long what is known of a session may matter, whatever a machine's clock says."""
         return max(self._ends_at(found.more) - _clock.now(), 0.0) + self._lifetimes.idle
 
@@ -131,7 +131,7 @@ class Kept:
         shard = self.keys.shard(pseudonym)
         return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(shard, pseudonym))
 
-    async def look(self, place: Place) -> SessionInfo | None:
+    async def peek(self, place: Place) -> SessionInfo | None:
         """Return what is known of a session, without using it; None where it has ended."""
         seen = await self.store.peek(place.shard, place.session)
         if seen is None:

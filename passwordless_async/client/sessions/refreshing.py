@@ -28,14 +28,14 @@ from passwordless_async.errors import (
     StoreUnavailable,
     UsageError,
 )
-from passwordless_async.stores import Begin
+from passwordless_async.stores import RefreshLease
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.sessions.records import Found, Kept
+    from passwordless_async.client.sessions.records import Record, SessionRecords
     from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.client.traffic import Flight
     from passwordless_async.stores import Place
@@ -52,24 +52,24 @@ _TAKING_BACK = 1.0  # seconds that the store is given for it when the client is 
 _UNSPENT = (NotSent, QuotaExceeded, UsageError, KeyMissing, KeyMismatch, OAuthError)
 
 
-class Refreshes:
+class SessionRefreshes:
     """The refreshes of a client's sessions; lives as long as it.
 
     Args:
-        kept: The sessions.
+        records: The sessions in the store.
         refresh: Refreshes tokens.
         revoke: Revokes tokens.
     """
 
     def __init__(
         self,
-        kept: Kept,
+        records: SessionRecords,
         *,
         refresh: Callable[[TokenSet], Awaitable[TokenSet]],
         revoke: Callable[[TokenSet], Awaitable[None]],
     ) -> None:
-        self._kept = kept
-        self._store = kept.store
+        self._records = records
+        self._store = records.store
         self._refresh = refresh
         self._revoke = revoke
         self._flights: SingleFlight[str, StoredSession] = SingleFlight()
@@ -80,26 +80,26 @@ class Refreshes:
         return await self._flights.run(hashed(identifier), lambda flight: self._refreshed(identifier, flight))
 
     async def _refreshed(self, identifier: Secret, flight: Flight[StoredSession]) -> StoredSession:
-        first = found = await self._kept.find(identifier)
+        first = found = await self._records.find(identifier)
         token, wait = secrets.token_urlsafe(16), _LOOK_AGAIN
         while not found.is_refreshed(first):
             # Not to be called back any more: where the store has the question, it has to hear what came of it.
             flight.left = True
             begun = await self._begin(found, token)
-            if begun is Begin.BEGUN:
+            if begun is RefreshLease.GRANTED:
                 return await self._spend(found, token)
             flight.left = False
-            if begun is Begin.GONE:
+            if begun is RefreshLease.GONE:
                 raise unknown()
-            if begun is Begin.DOUBTFUL:
+            if begun is RefreshLease.DOUBTFUL:
                 raise OutcomeUnknown("the refresh token left before and no answer came: it was not sent again")
-            if begun is Begin.BUSY:
+            if begun is RefreshLease.BUSY:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LOOK_AGAIN_AT_MOST)
-            found = await self._kept.find(identifier)
+            found = await self._records.find(identifier)
         return found.session
 
-    async def _begin(self, found: Found, token: str) -> Begin:
+    async def _begin(self, found: Record, token: str) -> RefreshLease:
         try:
             return await self._store.begin_refresh(
                 found.place,
@@ -107,14 +107,14 @@ class Refreshes:
                 spends=hashed(found.session.tokens.refresh_token or ""),
                 token=token,
                 seconds=_REFRESH,
-                remember=self._kept.seconds_to_end(found),
+                remember=self._records.seconds_to_end(found),
             )
         except StoreUnavailable:
             # It may have the question all the same, and nobody would ever dare to send a token that never left.
             self._take_back_soon(found.place, token)
             raise
 
-    async def _spend(self, found: Found, token: str) -> StoredSession:
+    async def _spend(self, found: Record, token: str) -> StoredSession:
         try:
             renewed = await self._refresh(found.session.tokens)
         except PasswordlessError as error:
@@ -126,11 +126,11 @@ class Refreshes:
         else:
             # A store that does not hear it finds out when the time for the refresh is over.
             with suppress(StoreUnavailable):
-                await self._store.leave_refresh(found.place, token=token)
+                await self._store.abandon_refresh(found.place, token=token)
         raise failure
 
-    async def _keep(self, found: Found, renewed: TokenSet, token: str) -> StoredSession:
-        sealed = self._kept.seal(found.place, renewed, **found.more)
+    async def _keep(self, found: Record, renewed: TokenSet, token: str) -> StoredSession:
+        sealed = self._records.seal(found.place, renewed, **found.more)
         # The old token is spent: that the new one is kept is worth some patience.
         session = await _patiently(lambda: self._end(found, renewed, sealed, token))
         if session is None:
@@ -140,13 +140,13 @@ class Refreshes:
             raise InvalidSession("the session was closed while it was refreshed")
         return session
 
-    async def _end(self, found: Found, renewed: TokenSet, sealed: str, token: str) -> StoredSession | None:
-        seconds = self._kept.seconds(found)
+    async def _end(self, found: Record, renewed: TokenSet, sealed: str, token: str) -> StoredSession | None:
+        seconds = self._records.seconds(found)
         if await self._store.end_refresh(found.place, token=token, sealed=sealed, seconds=seconds):
             return attrs.evolve(found.session, tokens=renewed)
         # Closed; or kept by a try whose answer was lost, and others have gone on from there since.
         try:
-            now = await self._kept.find(found.session.id)
+            now = await self._records.find(found.session.id)
         except InvalidSession:
             return None
         return now.session if now.is_refreshed(found) else None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, conceal
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.sessions.records import Kept, place_of
-from passwordless_async.client.sessions.refreshing import Refreshes
+from passwordless_async.client.sessions.records import SessionRecords, place_of
+from passwordless_async.client.sessions.refreshing import SessionRefreshes
 from passwordless_async.client.traffic import SingleFlight
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
 
@@ -49,9 +49,9 @@ class Sessions:
         revoke: Callable[[TokenSet], Awaitable[None]],
     ) -> None:
         self._store = store
-        self._kept = Kept(issuer, client_id, store=store, lifetimes=lifetimes)
+        self._records = SessionRecords(issuer, client_id, store=store, lifetimes=lifetimes)
         self._revoke = revoke
-        self._refreshes = Refreshes(self._kept, refresh=refresh, revoke=revoke)
+        self._refreshes = SessionRefreshes(self._records, refresh=refresh, revoke=revoke)
         self._closings: SingleFlight[tuple[Secret, bool], bool] = SingleFlight()
 
     async def open(self, tokens: TokenSet, *, user: str | None = None) -> Secret:
@@ -68,7 +68,7 @@ class Sessions:
             UsageError: The tokens have no ID token, and no user is given.
             StoreError: A store in memory is full.
         """
-        return await self._kept.open(tokens, user=_user_of(tokens, user))
+        return await self._records.open(tokens, user=_user_of(tokens, user))
 
     async def get(self, identifier: str) -> StoredSession:
         """Return a session, whose idle time begins anew.
@@ -78,7 +78,7 @@ class Sessions:
             BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
         """
         secret = identifier = _concealed(identifier)
-        return (await self._kept.find(secret)).session
+        return (await self._records.find(secret)).session
 
     async def refresh(self, identifier: str) -> StoredSession:
         """Refresh a session's tokens; whoever asks at the same time, in whatever process, has those of one refresh.
@@ -116,7 +116,7 @@ class Sessions:
 
     async def _close(self, identifier: Secret, flight: Flight[bool], *, revoke: bool) -> bool:
         try:
-            found = await self._kept.find(identifier)
+            found = await self._records.find(identifier)
         except InvalidSession:
             return True
         except BrokenSeal:
@@ -133,7 +133,7 @@ class Sessions:
         Returns:
             How many there were. One that is being opened at this moment may stay.
         """
-        return sum(await _all(self._store.close(place) for place in await self._kept.places(user)))
+        return sum(await _all(self._store.close(place) for place in await self._records.places(user)))
 
     async def close_named(self, user: str, name: str) -> bool:
         """End one session of a user by its public name, without revoking its tokens at the service.
@@ -146,7 +146,7 @@ class Sessions:
             Whether there was one.
         """
         # Only what is on the user's list: a name from outside must not lead to another's.
-        places = {place.session: place for place in await self._kept.places(user)}
+        places = {place.session: place for place in await self._records.places(user)}
         return name in places and await self._store.close(places[name])
 
     async def list(self, user: str) -> tuple[SessionInfo, ...]:
@@ -158,8 +158,8 @@ class Sessions:
         Returns:
             What may be known of each, the oldest first, and those that do not open last.
         """
-        places = await self._kept.places(user)
-        known = await _all(self._kept.look(place) for place in places)
+        places = await self._records.places(user)
+        known = await _all(self._records.peek(place) for place in places)
         ended = [place for place, info in zip(places, known, strict=True) if info is None]
         # What is left over in the user's list does no harm if it stays for once.
         with suppress(StoreUnavailable):

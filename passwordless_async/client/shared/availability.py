@@ -25,18 +25,18 @@ U = TypeVar("U")
 _REST = 1.0  # seconds for which a store that did not answer is not asked again
 
 
-class Reach:
+class Availability:
     """A store, as far as it can be reached; lives as long as its client.
 
     Args:
         store: The store.
-        tell: Takes events.
+        emit: Receives events: `StoreLost` and `StoreRegained`.
     """
 
-    def __init__(self, store: Store, tell: OnEvent) -> None:
+    def __init__(self, store: Store, emit: OnEvent) -> None:
         self.store = store
         self.keys = store.keys
-        self._tell = tell
+        self._emit = emit
         self._lost: set[Use] = set()
         self._away = False
         self._looking = False
@@ -69,15 +69,15 @@ class Reach:
         self._away, self._rests_until = False, 0.0
         if use in self._lost:
             self._lost.discard(use)
-            self._tell(StoreRegained(use))
+            self._emit(StoreRegained(use))
         return answer
 
     def _lose(self, use: Use) -> None:
         if use not in self._lost:
             self._lost.add(use)
-            self._tell(StoreLost(use))
+            self._emit(StoreLost(use))
 
-    def soon(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def in_background(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Tell the store something that nobody waits for."""
         task = asyncio.create_task(telling)
         self._under_way.add(task)

@@ -32,7 +32,7 @@ from passwordless_async.errors import (
     UseDPoPNonce,
     WrongCode,
 )
-from passwordless_async.stores.memory.codes import MemoryChallenges
+from passwordless_async.stores.memory.codes import MemoryCodes
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Profile
-    from passwordless_async.client.shared.availability import Reach
+    from passwordless_async.client.shared.availability import Availability
     from passwordless_async.client.traffic import Flight
-    from passwordless_async.stores import ChallengeStore
+    from passwordless_async.stores import CodeStore
 
 _ATTEMPTS = 3  # that a code has at Auth0
 _DIFFERENT = 10  # codes of a user that are remembered: whoever tries more is guessing
@@ -95,15 +95,15 @@ class SharedChallenges:
     """The codes of an application's users; lives as long as its client.
 
     Args:
-        reach: The store.
+        availability: The store.
         issuer: The tenant.
         client_id: The application.
         profile: How long a user cools down, and how many starts an address has.
     """
 
-    def __init__(self, reach: Reach, issuer: str, client_id: str, profile: Profile) -> None:
-        self._reach = reach
-        self._own = MemoryChallenges(_USERS)
+    def __init__(self, availability: Availability, issuer: str, client_id: str, profile: Profile) -> None:
+        self._availability = availability
+        self._own = MemoryCodes(_USERS)
         self._names = f"{issuer} {client_id}"
         self._profile = profile
 
@@ -137,7 +137,7 @@ class SharedChallenges:
         if address is None:
             return 0.0
         return await self._ask(
-            lambda store: store.begin_start_for(address, token=ticket.token, at_most=at_most, window=_HOUR)
+            lambda store: store.begin_address_start(address, token=ticket.token, max_starts=at_most, window=_HOUR)
         )
 
     async def end(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
@@ -146,17 +146,17 @@ class SharedChallenges:
         if ticket.held and cool_down != ticket.held:
             await self._ask(lambda store: store.end_start(ticket.user, token=ticket.token, seconds=cool_down))
         if address is not None and not counted:
-            await self._ask(lambda store: store.end_start_for(address, token=ticket.token, barred=0.0))
+            await self._ask(lambda store: store.end_address_start(address, token=ticket.token, blocked=0.0))
 
     def end_soon(self, ticket: Ticket, *, sent: bool, counted: bool) -> None:
         """See :meth:`end`; nobody waits for it."""
-        self._reach.soon(self.end(ticket, sent=sent, counted=counted))
+        self._availability.in_background(self.end(ticket, sent=sent, counted=counted))
 
     def bar(self, address: IpAddress | None, seconds: float) -> None:
         """Let no machine make a start on behalf of an address for so many seconds."""
         name = self._address(address)
         if name is not None:
-            self._tell(lambda store: store.end_start_for(name, token=None, barred=seconds))
+            self._tell(lambda store: store.end_address_start(name, token=None, blocked=seconds))
 
     async def present(
         self,
@@ -180,8 +180,8 @@ class SharedChallenges:
         user, token = self._user(who), _clock.unique_id()
         name = self._code(user, who, code)
 
-        def withdraw(store: ChallengeStore) -> Awaitable[None]:
-            return store.withdraw(user, name, token=token)
+        def withdraw(store: CodeStore) -> Awaitable[None]:
+            return store.undo_attempt(user, name, token=token)
 
         made = 0
         try:
@@ -197,15 +197,15 @@ class SharedChallenges:
             if isinstance(error, WrongCode):
                 error.attempts_left = max(_ATTEMPTS - made, 0)
             if isinstance(error, CodeExpired | TooManyAttempts):
-                self._tell(lambda store: store.end_code(user, name, token=token, right=False))
+                self._tell(lambda store: store.retire_code(user, name, token=token, correct=False))
             raise
-        self._tell(lambda store: store.end_code(user, name, token=token, right=True))
+        self._tell(lambda store: store.retire_code(user, name, token=token, correct=True))
         return tokens
 
     async def _made(self, user: str, code: str, token: str) -> int:
         made = await self._ask(
-            lambda store: store.present(
-                user, code, token=token, at_most=_ATTEMPTS, different=_DIFFERENT, remember=_REMEMBERED
+            lambda store: store.begin_attempt(
+                user, code, token=token, max_attempts=_ATTEMPTS, max_codes=_DIFFERENT, remember=_REMEMBERED
             )
         )
         if made is None:
@@ -214,24 +214,24 @@ class SharedChallenges:
             raise CodeSpent("the code has no attempts left")
         return made
 
-    async def _ask(self, question: Callable[[ChallengeStore], Awaitable[T]]) -> T:
+    async def _ask(self, question: Callable[[CodeStore], Awaitable[T]]) -> T:
         """Ask the store, and where it cannot be reached, what this process knows itself."""
-        answer = await self._reach.ask(Use.CHALLENGES, partial(question, self._reach.store), _AWAY)
+        answer = await self._availability.ask(Use.CODES, partial(question, self._availability.store), _AWAY)
         return await question(self._own) if answer is _AWAY else answer
 
-    def _tell(self, question: Callable[[ChallengeStore], Awaitable[None]]) -> None:
-        self._reach.soon(self._ask(question))
+    def _tell(self, question: Callable[[CodeStore], Awaitable[None]]) -> None:
+        self._availability.in_background(self._ask(question))
 
     def _user(self, who: Email | Phone | AuthSession) -> str:
         who = who.who if isinstance(who, AuthSession) else who
-        return self._reach.keys.pseudonym(f"user {self._names} {who.realm} {who.username}")
+        return self._availability.keys.pseudonym(f"user {self._names} {who.realm} {who.username}")
 
     def _code(self, user: str, who: Email | Phone | AuthSession, code: str) -> str:
         session = who.auth_session if isinstance(who, AuthSession) else ""
-        return self._reach.keys.pseudonym(f"code {user} {session} {code}")
+        return self._availability.keys.pseudonym(f"code {user} {session} {code}")
 
     def _address(self, address: IpAddress | None) -> str | None:
-        return None if address is None else self._reach.keys.pseudonym(f"address {self._names} {address}")
+        return None if address is None else self._availability.keys.pseudonym(f"address {self._names} {address}")
 
 
 def _not_looked_at(error: PasswordlessError, flight: Flight[TokenSet]) -> bool:

@@ -12,7 +12,7 @@ from passwordless_async.client.events import Use
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async.client.shared.availability import Reach
+    from passwordless_async.client.shared.availability import Availability
     from passwordless_async.dpop import NonceCache
 
 _EVERY = 1.0  # seconds between two looks at what others have learned, while requests go
@@ -26,39 +26,39 @@ class SharedNonces:
     """The nonces of one origin; lives as long as its client.
 
     Args:
-        reach: The store.
+        availability: The store.
         cache: This process's own.
         origin: The origin.
     """
 
-    def __init__(self, reach: Reach, cache: NonceCache, origin: str) -> None:
-        self._reach = reach
+    def __init__(self, availability: Availability, cache: NonceCache, origin: str) -> None:
+        self._availability = availability
         self._cache = cache
         self._origin = origin
-        self._name = reach.keys.pseudonym(f"nonce {origin}")
+        self._name = availability.keys.pseudonym(f"nonce {origin}")
         self._recent: deque[str] = deque(maxlen=_REMEMBERED)
         self._looked_at = float("-inf")
         self._newest: str | None = None
         self._in_turn = False
         self._stop_listening = cache.listen(self._learned)
 
-    def look(self) -> asyncio.Task[None] | None:
+    def poll(self) -> asyncio.Task[None] | None:
         """Begin to learn what others have learned; None where that was done a moment ago."""
         now = _clock.monotonic()
         if now < self._looked_at + _EVERY:
             return None
         self._looked_at = now
-        return self._reach.soon(self._look())
+        return self._availability.in_background(self._poll())
 
-    async def _look(self) -> None:
-        self._take(await self._reach.ask(Use.NONCES, partial(self._reach.store.nonce, self._name), None))
+    async def _poll(self) -> None:
+        self._take(await self._availability.ask(Use.NONCES, partial(self._availability.store.nonce, self._name), None))
 
     async def fetched(self) -> bool:
         """Wait until another process has fetched the first nonce, or it is this one's turn to; tells which it is."""
-        ask = partial(self._reach.store.nonce_or_turn, self._name, seconds=_TURN)
+        ask = partial(self._availability.store.nonce_or_turn, self._name, seconds=_TURN)
         ends = _clock.monotonic() + _TURN
         while True:
-            answer = await self._reach.ask(Use.NONCES, ask, True)  # noqa: FBT003 - its own turn
+            answer = await self._availability.ask(Use.NONCES, ask, True)  # noqa: FBT003 - its own turn
             if isinstance(answer, str):
                 self._take(answer)
                 return True
@@ -76,8 +76,8 @@ class SharedNonces:
         if not self._in_turn:
             return
         self._in_turn = False
-        leave = partial(self._reach.store.leave_turn, self._name)
-        self._reach.soon(self._reach.ask(Use.NONCES, leave, None))
+        leave = partial(self._availability.store.release_turn, self._name)
+        self._availability.in_background(self._availability.ask(Use.NONCES, leave, None))
 
     def _learned(self, origin: str, nonce: str, thumbprint: str | None) -> None:
         if origin == self._origin and thumbprint is None:
@@ -87,8 +87,8 @@ class SharedNonces:
         if nonce != self._newest:
             self._newest = nonce
             self._recent.append(nonce)
-            put = partial(self._reach.store.put_nonce, self._name, nonce, seconds=_GOOD_FOR)
-            self._reach.soon(self._reach.ask(Use.NONCES, put, None))
+            put = partial(self._availability.store.put_nonce, self._name, nonce, seconds=_GOOD_FOR)
+            self._availability.in_background(self._availability.ask(Use.NONCES, put, None))
 
     def _take(self, nonce: str | None) -> None:
         if not nonce or nonce in self._recent:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.client.shared.availability import Reach
+from passwordless_async.client.shared.availability import Availability
 from passwordless_async.client.shared.codes import SharedChallenges
 from passwordless_async.client.shared.nonces import SharedNonces
 from passwordless_async.client.shared.quota import SharedQuota
@@ -31,13 +31,13 @@ class Shared:
     """What a client shares; nothing of it is there where it has no store.
 
     Attributes:
-        reach: The store.
+        availability: The store.
         challenges: Users' codes.
         nonces: The tenant's nonces; None as well where nonces are bound to keys, and so of use to nobody else.
         quota: The tenant's quota.
     """
 
-    reach: Reach | None = None
+    availability: Availability | None = None
     challenges: SharedChallenges | None = None
     nonces: SharedNonces | None = None
     quota: SharedQuota | None = None
@@ -47,13 +47,13 @@ class Shared:
         """Return what an application at a tenant shares by a store."""
         if store is None:
             return cls()
-        reach = Reach(store, tell)
+        availability = Availability(store, tell)
         application = tenant.application
         return cls(
-            reach,
-            SharedChallenges(reach, application.issuer, application.client_id, profile),
-            None if tenant.nonces.per_key else SharedNonces(reach, tenant.nonces, str(application.origin)),
-            SharedQuota(reach, application.issuer),
+            availability,
+            SharedChallenges(availability, application.issuer, application.client_id, profile),
+            None if tenant.nonces.per_key else SharedNonces(availability, tenant.nonces, str(application.origin)),
+            SharedQuota(availability, application.issuer),
         )
 
     async def present(
@@ -66,7 +66,7 @@ class Shared:
         """See :meth:`SharedChallenges.present`; the newest nonce comes by the same round trip."""
         if self.challenges is None:
             return await exchange()
-        looking = None if self.nonces is None else self.nonces.look()
+        looking = None if self.nonces is None else self.nonces.poll()
         if looking is not None:
             exchange = partial(_after, looking, exchange)
         return await self.challenges.present(who, code, exchange, flight)
@@ -75,8 +75,8 @@ class Shared:
         """Give what the store is being told so many seconds."""
         if self.nonces is not None:
             self.nonces.aclose()
-        if self.reach is not None:
-            await self.reach.aclose(grace=grace)
+        if self.availability is not None:
+            await self.availability.aclose(grace=grace)
 
 
 async def _after(looking: asyncio.Task[None], exchange: Callable[[], Awaitable[TokenSet]]) -> TokenSet:

@@ -247,7 +247,7 @@ class Dispatcher:
         if resting is not None:
             raise CircuitOpen(retry_after=resting)
         if call.proven and self._nonces is not None:
-            self._nonces.look()
+            self._nonces.poll()
         if not call.proven or self._cold.over:
             return await self._pass(flow, call, None)
         # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.

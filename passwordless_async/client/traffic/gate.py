@@ -14,7 +14,7 @@ import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async.client.traffic.pace import Pace
-from passwordless_async.client.traffic.shared_pace import Places
+from passwordless_async.client.traffic.shared_pace import Reservations
 from passwordless_async.errors import NotSent, QuotaExceeded
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Gate:
 
     def __init__(self, limit: FixedLimit, *, per_second: float | None, line: Line | None = None) -> None:
         self.limit = limit
-        self._places: Places | None = None
+        self._places: Reservations | None = None
         if line is not None and per_second is not None:
-            self._places = Places(line, per_second, self._wanted, self._let_go)
+            self._places = Reservations(line, per_second, self._wanted, self._let_go)
         self._pace = Pace(per_second)
         self._starts_resume = 0.0
         self._in_flight = 0

@@ -30,7 +30,7 @@ class Line(Protocol):
         """Let no process have a place for so many seconds."""
 
 
-class Places:
+class Reservations:
     """The places of one client; lives as long as its gate.
 
     Args:

@@ -6,7 +6,7 @@ import secrets
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.memory.codes import MemoryChallenges
+from passwordless_async.stores.memory.codes import MemoryCodes
 from passwordless_async.stores.memory.nonces import MemoryNonces
 from passwordless_async.stores.memory.quota import MemoryQuota
 from passwordless_async.stores.memory.sessions import MemorySessions
@@ -17,7 +17,7 @@ _REMEMBERED = 100_000  # users, and addresses; when there are more, the one long
 _SERVERS = 1000  # tenants and origins of them
 
 
-class MemoryStore(MemorySessions, MemoryChallenges, MemoryQuota, MemoryNonces):
+class MemoryStore(MemorySessions, MemoryCodes, MemoryQuota, MemoryNonces):
     """Keeps what is shared in memory; lives as long as the process, and forgets with it.
 
     Args:
@@ -31,7 +31,7 @@ class MemoryStore(MemorySessions, MemoryChallenges, MemoryQuota, MemoryNonces):
     def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
         self.keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
-        MemoryChallenges.__init__(self, _REMEMBERED)
+        MemoryCodes.__init__(self, _REMEMBERED)
         MemoryQuota.__init__(self, _SERVERS)
         MemoryNonces.__init__(self, _SERVERS)
 

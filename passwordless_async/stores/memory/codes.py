@@ -17,8 +17,8 @@ class _Code:
     presented: dict[str, str] = attrs.field(factory=dict)
 
 
-class MemoryChallenges:
-    """See :class:`ChallengeStore <passwordless_async.stores.ChallengeStore>`.
+class MemoryCodes:
+    """See :class:`CodeStore <passwordless_async.stores.CodeStore>`.
 
     Args:
         at_most: How many users, and addresses, are remembered.
@@ -28,10 +28,10 @@ class MemoryChallenges:
         self._cooling: Expiring[str] = Expiring(at_most)
         self._codes: Expiring[_Code] = Expiring(at_most)
         self._addresses: Expiring[deque[tuple[float, str]]] = Expiring(at_most)
-        self._barred: Expiring[str] = Expiring(at_most)
+        self._blocked: Expiring[str] = Expiring(at_most)
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """See :meth:`ChallengeStore.begin_start <passwordless_async.stores.ChallengeStore.begin_start>`."""
+        """See :meth:`CodeStore.begin_start <passwordless_async.stores.CodeStore.begin_start>`."""
         if seconds > 0:
             if self._cooling.get(user) not in {None, token}:
                 return self._cooling.left(user)
@@ -40,7 +40,7 @@ class MemoryChallenges:
         return 0.0
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """See :meth:`ChallengeStore.end_start <passwordless_async.stores.ChallengeStore.end_start>`."""
+        """See :meth:`CodeStore.end_start <passwordless_async.stores.CodeStore.end_start>`."""
         if self._cooling.get(user) != token:
             return
         if seconds > 0:
@@ -48,11 +48,11 @@ class MemoryChallenges:
         else:
             self._cooling.forget(user)
 
-    async def begin_start_for(self, address: str, *, token: str, at_most: int | None, window: float) -> float:
-        """See :meth:`ChallengeStore.begin_start_for <passwordless_async.stores.ChallengeStore.begin_start_for>`."""
-        if self._barred.get(address):
-            return self._barred.left(address)
-        if at_most is None:
+    async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
+        """See :meth:`CodeStore.begin_address_start <passwordless_async.stores.CodeStore.begin_address_start>`."""
+        if self._blocked.get(address):
+            return self._blocked.left(address)
+        if max_starts is None:
             return 0.0
         now = _clock.monotonic()
         counted = self._addresses.get(address) or deque()
@@ -60,45 +60,45 @@ class MemoryChallenges:
             counted.popleft()
         if any(token == by for _, by in counted):
             return 0.0
-        if len(counted) >= at_most:
+        if len(counted) >= max_starts:
             return counted[0][0] + window - now
         counted.append((now, token))
         self._addresses.put(address, counted, window)
         return 0.0
 
-    async def end_start_for(self, address: str, *, token: str | None, barred: float) -> None:
-        """See :meth:`ChallengeStore.end_start_for <passwordless_async.stores.ChallengeStore.end_start_for>`."""
+    async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
+        """See :meth:`CodeStore.end_address_start <passwordless_async.stores.CodeStore.end_address_start>`."""
         for counted in [entry for entry in self._addresses.get(address) or () if entry[1] == token]:
             (self._addresses.get(address) or deque()).remove(counted)
-        if barred > self._barred.left(address):
-            self._barred.put(address, "barred", barred)
+        if blocked > self._blocked.left(address):
+            self._blocked.put(address, "blocked", blocked)
 
-    async def present(
-        self, user: str, code: str, *, token: str, at_most: int, different: int, remember: float
+    async def begin_attempt(
+        self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """See :meth:`ChallengeStore.present <passwordless_async.stores.ChallengeStore.present>`."""
+        """See :meth:`CodeStore.begin_attempt <passwordless_async.stores.CodeStore.begin_attempt>`."""
         known = self._codes.get(user) or _Code(started=False)
         if code in known.presented:
             return known.made if known.presented[code] == token else None
-        if (known.started and known.made >= at_most) or len(known.presented) >= different:
+        if (known.started and known.made >= max_attempts) or len(known.presented) >= max_codes:
             return 0
         known.presented[code] = token
         known.made += 1
         self._codes.put(user, known, remember)
         return known.made
 
-    async def withdraw(self, user: str, code: str, *, token: str) -> None:
-        """See :meth:`ChallengeStore.withdraw <passwordless_async.stores.ChallengeStore.withdraw>`."""
+    async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
+        """See :meth:`CodeStore.undo_attempt <passwordless_async.stores.CodeStore.undo_attempt>`."""
         known = self._codes.get(user)
         if known is not None and known.presented.get(code) == token:
             del known.presented[code]
             known.made = max(known.made - 1, 0)
 
-    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
-        """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
+    async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
+        """See :meth:`CodeStore.retire_code <passwordless_async.stores.CodeStore.retire_code>`."""
         known = self._codes.get(user)
         if known is None or known.presented.get(code) != token:
             return
         self._cooling.forget(user)
-        if right:
+        if correct:
             known.started, known.made = False, 0

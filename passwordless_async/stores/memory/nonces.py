@@ -30,8 +30,8 @@ class MemoryNonces:
         self._turns.put(origin, "taken", seconds)
         return True
 
-    async def leave_turn(self, origin: str) -> None:
-        """See :meth:`NonceStore.leave_turn <passwordless_async.stores.NonceStore.leave_turn>`."""
+    async def release_turn(self, origin: str) -> None:
+        """See :meth:`NonceStore.release_turn <passwordless_async.stores.NonceStore.release_turn>`."""
         self._turns.forget(origin)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:

@@ -16,15 +16,15 @@ class MemoryQuota:
     def __init__(self, at_most: int) -> None:
         self._next: Expiring[float] = Expiring(at_most)
 
-    async def take(self, quota: str, *, requests: int, interval: float) -> float:
-        """See :meth:`QuotaStore.take <passwordless_async.stores.QuotaStore.take>`."""
+    async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
+        """See :meth:`QuotaStore.reserve <passwordless_async.stores.QuotaStore.reserve>`."""
         now = _clock.monotonic()
         first = max(self._next.get(quota) or now, now)
         self._keep(quota, first + requests * interval, now)
         return first - now
 
-    async def hold(self, quota: str, seconds: float) -> None:
-        """See :meth:`QuotaStore.hold <passwordless_async.stores.QuotaStore.hold>`."""
+    async def pause(self, quota: str, seconds: float) -> None:
+        """See :meth:`QuotaStore.pause <passwordless_async.stores.QuotaStore.pause>`."""
         now = _clock.monotonic()
         self._keep(quota, max(self._next.get(quota) or now, now + seconds), now)
 

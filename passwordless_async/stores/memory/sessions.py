@@ -9,14 +9,14 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.protocols import Begin
+from passwordless_async.stores.protocols import RefreshLease
 
 if TYPE_CHECKING:
     from passwordless_async.stores.protocols import Place
 
 
 @attrs.define(eq=False)
-class _Kept:
+class _Session:
     sealed: str
     until: float
     user: str
@@ -34,7 +34,7 @@ class MemorySessions:
 
     def __init__(self, at_most: int) -> None:
         self._max_sessions = at_most
-        self._sessions: OrderedDict[str, _Kept] = OrderedDict()
+        self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._users: dict[str, set[str]] = {}
 
     async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:  # noqa: ARG002
@@ -43,7 +43,7 @@ class MemorySessions:
             self._tidy()
         if len(self._sessions) >= self._max_sessions:
             raise StoreError(f"the store is full: {self._max_sessions} sessions, none of them ended")
-        self._sessions[place.session] = _Kept(sealed, _clock.monotonic() + seconds, place.user)
+        self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user)
         self._users.setdefault(place.user, set()).add(place.session)
 
     async def read(self, shard: str, session: str, *, seconds: float) -> str | None:  # noqa: ARG002
@@ -86,22 +86,22 @@ class MemorySessions:
         token: str,
         seconds: float,
         remember: float,  # noqa: ARG002
-    ) -> Begin:
+    ) -> RefreshLease:
         """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
         kept, now = self._alive(place.session), _clock.monotonic()
         if kept is None:
-            return Begin.GONE
+            return RefreshLease.GONE
         if kept.spends == spends and kept.holder == token:
-            return Begin.BEGUN
+            return RefreshLease.GRANTED
         if kept.sealed != sealed:
-            return Begin.CHANGED
+            return RefreshLease.CHANGED
         if kept.spends == spends:
-            return Begin.BUSY if kept.held_until > now else Begin.DOUBTFUL
+            return RefreshLease.BUSY if kept.held_until > now else RefreshLease.DOUBTFUL
         kept.spends, kept.holder, kept.held_until = spends, token, now + seconds
-        return Begin.BEGUN
+        return RefreshLease.GRANTED
 
-    async def leave_refresh(self, place: Place, *, token: str) -> None:
-        """See :meth:`SessionStore.leave_refresh <passwordless_async.stores.SessionStore.leave_refresh>`."""
+    async def abandon_refresh(self, place: Place, *, token: str) -> None:
+        """See :meth:`SessionStore.abandon_refresh <passwordless_async.stores.SessionStore.abandon_refresh>`."""
         kept = self._alive(place.session)
         if kept is not None and kept.holder == token:
             kept.held_until = 0.0
@@ -118,7 +118,7 @@ class MemorySessions:
             kept.sealed, kept.until = sealed, _clock.monotonic() + seconds
         return True
 
-    def _alive(self, session: str) -> _Kept | None:
+    def _alive(self, session: str) -> _Session | None:
         kept = self._sessions.get(session)
         if kept is not None and kept.until <= _clock.monotonic():
             self._forget(session)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.redis.codes import RedisChallenges
+from passwordless_async.stores.redis.codes import RedisCodes
 from passwordless_async.stores.redis.nonces import RedisNonces
 from passwordless_async.stores.redis.quota import RedisQuota
 from passwordless_async.stores.redis.replay import RedisReplayStore
@@ -24,7 +24,7 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 
 
 @always_printable
-class RedisStore(RedisSessions, RedisChallenges, RedisQuota, RedisNonces):
+class RedisStore(RedisSessions, RedisCodes, RedisQuota, RedisNonces):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
     Use it as ``async with``, around the clients, or close it by :meth:`aclose` when they are closed. What is asked of

@@ -24,8 +24,8 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
 if tonumber(ARGV[2]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) else redis.call('DEL', KEYS[1]) end
 """
 _BEGIN_FOR = """
-local barred = redis.call('PTTL', KEYS[2])
-if barred > 0 then return barred end
+local blocked = redis.call('PTTL', KEYS[2])
+if blocked > 0 then return blocked end
 if tonumber(ARGV[2]) < 0 then return 0 end
 local t = redis.call('TIME')
 local now, window = t[1] * 1000 + math.floor(t[2] / 1000), tonumber(ARGV[3])
@@ -68,43 +68,43 @@ if ARGV[1] == '1' then redis.call('HDEL', KEYS[2], 'n', 's') end
 """
 
 
-class RedisChallenges(OnRedis):
-    """See :class:`ChallengeStore <passwordless_async.stores.ChallengeStore>`."""
+class RedisCodes(OnRedis):
+    """See :class:`CodeStore <passwordless_async.stores.CodeStore>`."""
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """See :meth:`ChallengeStore.begin_start <passwordless_async.stores.ChallengeStore.begin_start>`."""
+        """See :meth:`CodeStore.begin_start <passwordless_async.stores.CodeStore.begin_start>`."""
         left = await self._run(_BEGIN, self._user_keys(user), token, _or_none(seconds), milliseconds(remember))
         return int(left) / 1000
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """See :meth:`ChallengeStore.end_start <passwordless_async.stores.ChallengeStore.end_start>`."""
+        """See :meth:`CodeStore.end_start <passwordless_async.stores.CodeStore.end_start>`."""
         await self._run(_END, self._user_keys(user)[:1], token, _or_none(seconds))
 
-    async def begin_start_for(self, address: str, *, token: str, at_most: int | None, window: float) -> float:
-        """See :meth:`ChallengeStore.begin_start_for <passwordless_async.stores.ChallengeStore.begin_start_for>`."""
-        number = -1 if at_most is None else at_most
+    async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
+        """See :meth:`CodeStore.begin_address_start <passwordless_async.stores.CodeStore.begin_address_start>`."""
+        number = -1 if max_starts is None else max_starts
         left = await self._run(_BEGIN_FOR, self._address_keys(address), token, number, milliseconds(window))
         return int(left) / 1000
 
-    async def end_start_for(self, address: str, *, token: str | None, barred: float) -> None:
-        """See :meth:`ChallengeStore.end_start_for <passwordless_async.stores.ChallengeStore.end_start_for>`."""
-        await self._run(_END_FOR, self._address_keys(address), token or "", _or_none(barred))
+    async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
+        """See :meth:`CodeStore.end_address_start <passwordless_async.stores.CodeStore.end_address_start>`."""
+        await self._run(_END_FOR, self._address_keys(address), token or "", _or_none(blocked))
 
-    async def present(
-        self, user: str, code: str, *, token: str, at_most: int, different: int, remember: float
+    async def begin_attempt(
+        self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """See :meth:`ChallengeStore.present <passwordless_async.stores.ChallengeStore.present>`."""
-        arguments = code, token, at_most, milliseconds(remember), different
+        """See :meth:`CodeStore.begin_attempt <passwordless_async.stores.CodeStore.begin_attempt>`."""
+        arguments = code, token, max_attempts, milliseconds(remember), max_codes
         made = int(await self._run(_PRESENT, self._user_keys(user)[1:], *arguments))
         return None if made < 0 else made
 
-    async def withdraw(self, user: str, code: str, *, token: str) -> None:
-        """See :meth:`ChallengeStore.withdraw <passwordless_async.stores.ChallengeStore.withdraw>`."""
+    async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
+        """See :meth:`CodeStore.undo_attempt <passwordless_async.stores.CodeStore.undo_attempt>`."""
         await self._run(_WITHDRAW, self._user_keys(user)[1:], code, token)
 
-    async def end_code(self, user: str, code: str, *, token: str, right: bool) -> None:
-        """See :meth:`ChallengeStore.end_code <passwordless_async.stores.ChallengeStore.end_code>`."""
-        await self._run_in_time(_END_CODE, self._user_keys(user), int(right), code, token)
+    async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
+        """See :meth:`CodeStore.retire_code <passwordless_async.stores.CodeStore.retire_code>`."""
+        await self._run_in_time(_END_CODE, self._user_keys(user), int(correct), code, token)
 
     def _user_keys(self, user: str) -> list[str]:
         return [self._name("c", user), self._name("p", user)]

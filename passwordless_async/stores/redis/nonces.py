@@ -29,8 +29,8 @@ class RedisNonces(OnRedis):
         answer = await self._run(_NONCE_OR_TURN, self._nonce_keys(origin), milliseconds(seconds))
         return bool(answer) if isinstance(answer, int) else text(answer)
 
-    async def leave_turn(self, origin: str) -> None:
-        """See :meth:`NonceStore.leave_turn <passwordless_async.stores.NonceStore.leave_turn>`."""
+    async def release_turn(self, origin: str) -> None:
+        """See :meth:`NonceStore.release_turn <passwordless_async.stores.NonceStore.release_turn>`."""
         await self._ask("DEL", self._name("t", origin))
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:

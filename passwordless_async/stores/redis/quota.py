@@ -27,12 +27,12 @@ _MICROSECONDS = 1_000_000
 class RedisQuota(OnRedis):
     """See :class:`QuotaStore <passwordless_async.stores.QuotaStore>`."""
 
-    async def take(self, quota: str, *, requests: int, interval: float) -> float:
-        """See :meth:`QuotaStore.take <passwordless_async.stores.QuotaStore.take>`."""
+    async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
+        """See :meth:`QuotaStore.reserve <passwordless_async.stores.QuotaStore.reserve>`."""
         # Rounded once: a part of a microsecond for each request would make the line of a high quota too fast.
         wait = await self._run(_TAKE, [self._name("q", quota)], round(requests * interval * _MICROSECONDS))
         return int(wait) / _MICROSECONDS
 
-    async def hold(self, quota: str, seconds: float) -> None:
-        """See :meth:`QuotaStore.hold <passwordless_async.stores.QuotaStore.hold>`."""
+    async def pause(self, quota: str, seconds: float) -> None:
+        """See :meth:`QuotaStore.pause <passwordless_async.stores.QuotaStore.pause>`."""
         await self._run(_HOLD, [self._name("q", quota)], milliseconds(seconds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.stores.protocols import Begin
+from passwordless_async.stores.protocols import RefreshLease
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ if mark and not own and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5])
-return 'begun'
+return 'granted'
 """
 _LEAVE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
@@ -107,13 +107,13 @@ class RedisSessions(OnRedis):
 
     async def begin_refresh(
         self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
-    ) -> Begin:
+    ) -> RefreshLease:
         """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
         arguments = spends, token, milliseconds(seconds), sealed, milliseconds(remember)
-        return Begin(text(await self._run_durably(_BEGIN, self._session_keys(place), *arguments)))
+        return RefreshLease(text(await self._run_durably(_BEGIN, self._session_keys(place), *arguments)))
 
-    async def leave_refresh(self, place: Place, *, token: str) -> None:
-        """See :meth:`SessionStore.leave_refresh <passwordless_async.stores.SessionStore.leave_refresh>`."""
+    async def abandon_refresh(self, place: Place, *, token: str) -> None:
+        """See :meth:`SessionStore.abandon_refresh <passwordless_async.stores.SessionStore.abandon_refresh>`."""
         await self._run(_LEAVE, self._session_keys(place)[1:2], token)
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
