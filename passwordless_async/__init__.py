@@ -19,24 +19,18 @@ if TYPE_CHECKING:
         PrivateKeyJwt,
         TlsClientAuth,
     )
-    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, Start
+    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
     from passwordless_async.auth0.link import PendingLink
+    from passwordless_async.auth0.mfa.required import MfaRequired
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge, MfaRequirements
-    from passwordless_async.auth0.tokens import (
-        ClosingReport,
-        Orphan,
-        Outcome,
-        Progress,
-        StartOutcome,
-        StartReceipt,
-        TokenSet,
-    )
+    from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.client import events
     from passwordless_async.client.api.middleware import DPoPMiddleware
     from passwordless_async.client.api.user_session import UserSession
     from passwordless_async.client.client import PasswordlessClient
     from passwordless_async.client.mfa import MfaClient
+    from passwordless_async.client.outcomes import ClosingReport, Orphan, Outcome, Progress, Start, StartOutcome
     from passwordless_async.client.profile import BULK, INTERACTIVE, TESTING, Policy, Profile
     from passwordless_async.client.sessions import Lifetimes, SessionInfo, Sessions, StoredSession
     from passwordless_async.dpop import (
@@ -68,7 +62,6 @@ if TYPE_CHECKING:
         KeyMismatch,
         KeyMissing,
         MalformedAnswer,
-        MfaRequired,
         MfaTokenExpired,
         NonceChallengeRepeated,
         NotSenderConstrained,
@@ -203,7 +196,7 @@ _MODULE_OF = {
     "ClientAuth": "passwordless_async.auth0",
     "ClientSecretBasic": "passwordless_async.auth0",
     "ClientSecretPost": "passwordless_async.auth0",
-    "ClosingReport": "passwordless_async.auth0.tokens",
+    "ClosingReport": "passwordless_async.client.outcomes",
     "CodeExpired": "passwordless_async.errors",
     "CodeSpent": "passwordless_async.errors",
     "CoolingDown": "passwordless_async.errors",
@@ -229,7 +222,7 @@ _MODULE_OF = {
     "MemoryStore": "passwordless_async.stores",
     "MfaChallenge": "passwordless_async.auth0.mfa.values",
     "MfaClient": "passwordless_async.client.mfa",
-    "MfaRequired": "passwordless_async.errors",
+    "MfaRequired": "passwordless_async.auth0.mfa.required",
     "MfaRequirements": "passwordless_async.auth0.mfa.values",
     "MfaState": "passwordless_async.auth0.mfa.state",
     "MfaTokenExpired": "passwordless_async.errors",
@@ -241,8 +234,8 @@ _MODULE_OF = {
     "NotSenderConstrained": "passwordless_async.errors",
     "NotSent": "passwordless_async.errors",
     "OAuthError": "passwordless_async.errors",
-    "Orphan": "passwordless_async.auth0.tokens",
-    "Outcome": "passwordless_async.auth0.tokens",
+    "Orphan": "passwordless_async.client.outcomes",
+    "Outcome": "passwordless_async.client.outcomes",
     "OutcomeUnknown": "passwordless_async.errors",
     "PasswordlessClient": "passwordless_async.client.client",
     "PasswordlessError": "passwordless_async.errors",
@@ -251,7 +244,7 @@ _MODULE_OF = {
     "Policy": "passwordless_async.client.profile",
     "PrivateKeyJwt": "passwordless_async.auth0",
     "Profile": "passwordless_async.client.profile",
-    "Progress": "passwordless_async.auth0.tokens",
+    "Progress": "passwordless_async.client.outcomes",
     "ProofGenerator": "passwordless_async.dpop",
     "ProtocolError": "passwordless_async.errors",
     "QuotaExceeded": "passwordless_async.errors",
@@ -262,8 +255,8 @@ _MODULE_OF = {
     "Store": "passwordless_async.stores",
     "Sessions": "passwordless_async.client.sessions",
     "SlowDown": "passwordless_async.errors",
-    "Start": "passwordless_async.auth0.identity",
-    "StartOutcome": "passwordless_async.auth0.tokens",
+    "Start": "passwordless_async.client.outcomes",
+    "StartOutcome": "passwordless_async.client.outcomes",
     "StartReceipt": "passwordless_async.auth0.tokens",
     "StoreError": "passwordless_async.errors",
     "StoreUnavailable": "passwordless_async.errors",

@@ -50,10 +50,12 @@ secret, in its message, its attributes or its context.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0.mfa.state import MfaState
+    # It carries a value of a layer above this one, and is typed there: ``passwordless_async.MfaRequired``.
+    MfaRequired: Any
 
 
 class PasswordlessError(Exception):
@@ -147,44 +149,6 @@ class TooManyAttempts(OAuthError):
 
     code = "too_many_attempts"
     advice = "Start again, or have the account unblocked if the description says that it is blocked."
-
-
-class MfaRequired(OAuthError):
-    """The code was right and a second factor is asked for.
-
-    Attributes:
-        mfa_token: The secret that the MFA endpoints ask for.
-        mfa_requirements: What the server accepts, as it said it.
-        state: What ``client.mfa`` goes on with; None where the answer had no usable ``mfa_token``. It holds the
-            private key, so it is left behind where the error is pickled: :meth:`MfaState.seal` is for that.
-    """
-
-    code = "mfa_required"
-    advice = "Go on with client.mfa and the error's state."
-
-    def __init__(
-        self,
-        *,
-        status: int,
-        error: str,
-        error_description: str = "",
-        mfa_token: str | None = None,
-        mfa_requirements: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__(status=status, error=error, error_description=error_description)
-        self.mfa_token = mfa_token
-        self.mfa_requirements = mfa_requirements or {}
-        self.state: MfaState | None = None
-
-    def __copy__(self) -> MfaRequired:
-        copied: MfaRequired = _restore(type(self), self.args, self.__dict__)  # type: ignore[assignment]
-        return copied
-
-    def __deepcopy__(self, _memo: object) -> MfaRequired:
-        return self.__copy__()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.args, {**self.__dict__, "state": None})
 
 
 class AuthorizationPending(OAuthError):
@@ -516,3 +480,14 @@ class InvalidMfaState(StoreError):
     def __init__(self, failed: str, problem: str) -> None:
         super().__init__(f"MFA state, {failed}: {problem}")
         self.failed = failed
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name != "MfaRequired":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+        return import_module("passwordless_async.auth0.mfa.required").MfaRequired
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), "MfaRequired"})

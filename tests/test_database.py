@@ -22,9 +22,9 @@ from passwordless_async import (
 )
 from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.attempts import Attempts
 from passwordless_async.auth0.client_auth import NoClientAuth
 from passwordless_async.auth0.database import database_request, read_database
-from passwordless_async.auth0.flows.attempts import Attempts
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:

@@ -38,11 +38,14 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
-from passwordless_async.auth0.flows import Tenant, exchange, refresh, start
+from passwordless_async.auth0.life_cycle import refresh
+from passwordless_async.auth0.otp import exchange
+from passwordless_async.auth0.start import start
+from passwordless_async.auth0.tenant import Tenant
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest
-    from passwordless_async.auth0.flows import Flow
+    from passwordless_async.auth0.tenant import Flow
 
 NOW = 1_700_000_000.75
 ADA = Email("ada@example.com")

@@ -49,13 +49,14 @@ from passwordless_async._common.secret import (
     redacted,
 )
 from passwordless_async.auth0 import Application, SigningKeys
-from passwordless_async.auth0.flows import Tenant, exchange, start
 from passwordless_async.auth0.id_token import validate
 from passwordless_async.auth0.jwks import SigningKey
+from passwordless_async.auth0.otp import exchange, otp_request
 from passwordless_async.auth0.refusals import refusal
 from passwordless_async.auth0.requests import forwarded_for_header
-from passwordless_async.auth0.start import read_start, start_request
-from passwordless_async.auth0.token import TokenAnswer, otp_request, read_token, require_bound
+from passwordless_async.auth0.start import read_start, start, start_request
+from passwordless_async.auth0.tenant import Tenant
+from passwordless_async.auth0.token_answer import TokenAnswer, read_token, require_bound
 from passwordless_async.dpop import token_hash
 
 if TYPE_CHECKING:

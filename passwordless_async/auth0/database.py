@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.identity import AuthSession
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.errors import OAuthError
 
 DeliveryMethod = Literal["text", "voice"]
@@ -73,6 +74,13 @@ def read_database(request: HttpRequest, response: HttpResponse, who: Email | Pho
         return AuthSession(response.require_json_object().get("auth_session"), who)  # type: ignore[arg-type] # checked
     except UsageError:
         raise MalformedAnswer("auth_session is missing or not a handle", status=_OK) from None
+
+
+def start_database(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[AuthSession]:  # noqa: ANN401 - as below
+    """Ask for a code; the parameters are those of :func:`database_request`."""
+    request = database_request(tenant.application, who, **parameters)
+    response = yield request
+    return read_database(request, response, who)
 
 
 def refuses_code(error: OAuthError, otp: Secret) -> bool:

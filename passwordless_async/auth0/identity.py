@@ -12,8 +12,6 @@ from passwordless_async._common.secret import Secret, always_printable, conceal,
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
-
     from passwordless_async.dpop import DPoPKey
 
 # ITU-T E.164: a plus, a country code that does not begin with 0, fifteen digits at most.
@@ -170,26 +168,6 @@ class Login:
             key=key,
             tag=tag,
         )
-
-
-@attrs.frozen
-class Start:
-    """One user who is to be sent a code, among many.
-
-    Args:
-        who: The user.
-        language: The language of the message, a BCP 47 tag.
-        forwarded_for: The end user's address, as for ``start``.
-        tag: The caller's own, handed back untouched in the :class:`~passwordless_async.StartOutcome`.
-
-    Raises:
-        UsageError: An argument is not of its form.
-    """
-
-    who: Email | Phone = attrs.field(validator=lambda _start, _attribute, value: user("who", value))
-    language: str | None = attrs.field(default=None, kw_only=True, converter=_check.language_tag)
-    forwarded_for: IPv4Address | IPv6Address | None = attrs.field(default=None, kw_only=True)
-    tag: Any = attrs.field(default=None, kw_only=True, eq=False)
 
 
 def user(argument: str, value: object) -> Email | Phone:

@@ -1,21 +1,30 @@
-"""What follows a login: refresh (RFC 6749 §6), revocation (RFC 7009) and userinfo (OpenID Connect Core §5.3)."""
+"""What follows a login: refresh (RFC 6749 §6) and userinfo (OpenID Connect Core §5.3), each by the tokens' key."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
-from passwordless_async.errors import MalformedAnswer
+from passwordless_async.auth0.tenant import own_key, own_refresh_token, prove
+from passwordless_async.dpop import ProofGenerator, rejects_token
+from passwordless_async.errors import InvalidToken, MalformedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.tenant import Flow, Tenant
+    from passwordless_async.auth0.tokens import TokenSet
 
 _OK = 200
 
@@ -26,23 +35,6 @@ def refresh_request(
     """Build the request that spends a refresh token, for one transmission."""
     fields = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": scope, "audience": audience}
     return form_request(application, application.token_url, fields)
-
-
-def revoke_request(application: Application, refresh_token: Secret) -> HttpRequest:
-    """Build the request that revokes a refresh token and, at the service, all that came of it."""
-    return form_request(application, application.revoke_url, {"token": refresh_token})
-
-
-def read_revoke(request: HttpRequest, response: HttpResponse) -> None:
-    """Read the answer: 200 with an empty body, for a token that was unknown too (RFC 7009 §2.2).
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows.
-    """
-    if response.status == _OK:
-        return
-    raise failure(request, response)
 
 
 def userinfo_request(application: Application, access_token: Secret) -> HttpRequest:
@@ -69,3 +61,48 @@ def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | N
             raise MalformedAnswer("userinfo has no sub, or is about another user", status=_OK)
         return MappingProxyType(dict(claims))
     raise failure(request, response)
+
+
+def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Flow[TokenSet]:
+    """Spend the refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
+
+    Raises:
+        UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
+        KeyMissing, KeyMismatch: Their key was stripped or exchanged; nothing was sent.
+        InvalidIdToken: The new ID token is about another user (OpenID Connect Core §12.2).
+        OAuthError: The service refused.
+    """
+    proofs = ProofGenerator(own_key(tenant, tokens))
+    refresh_token, scope = own_refresh_token(tokens), _check.scope(scope)
+    renewed = yield from grant(
+        tenant,
+        proofs,
+        lambda: refresh_request(tenant.application, refresh_token, scope=scope, audience=tokens.audience),
+        Asked(
+            scope=tokens.scope if scope is None else scope,
+            audience=tokens.audience,
+            expected=Expected(subject=None if tokens.claims is None else tokens.claims.get("sub")),
+            # The session would be lost with it: the user is known from the ID token before, and stays who they were.
+            may_go_unchecked=True,
+        ),
+    )
+    if renewed.refresh_token is None:
+        # RFC 6749 §6: without a new one the old one stays good.
+        renewed = attrs.evolve(renewed, refresh_token=refresh_token)
+    if renewed.claims is None:
+        renewed = attrs.evolve(renewed, id_token=tokens.id_token, claims=tokens.claims)
+    return renewed
+
+
+def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
+    """Ask the service for the user's claims."""
+    proofs = ProofGenerator(own_key(tenant, tokens))
+    request, response = yield from prove(
+        tenant,
+        proofs,
+        lambda: userinfo_request(tenant.application, tokens.access_token),
+        access_token=tokens.access_token,
+    )
+    if rejects_token(response):
+        raise InvalidToken(status=response.status, error="invalid_token")
+    return read_userinfo(request, response, None if tokens.claims is None else tokens.claims.get("sub"))

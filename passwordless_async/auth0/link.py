@@ -14,32 +14,21 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret, conceal, redacted
+from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.identity import Email
 from passwordless_async.auth0.refusals import meant
 from passwordless_async.auth0.requests import form_request
+from passwordless_async.auth0.start import start
+from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import InvalidCallback, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passwordless_async._common.http import HttpRequest
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import Email
-    from passwordless_async.dpop import DPoPKey
+    from passwordless_async.auth0.tenant import Flow, Tenant
+    from passwordless_async.auth0.tokens import TokenSet
 
-# What a link may carry; anything else is a slip, or would change what the flow promises.
-AUTH_PARAMS = frozenset(
-    {
-        "audience",
-        "code_challenge",
-        "code_challenge_method",
-        "dpop_jkt",
-        "nonce",
-        "redirect_uri",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
 _MAX_CALLBACK = 8192  # characters
 _MAX_CODE = 2048  # characters
 _FOUND = 302
@@ -86,25 +75,6 @@ class PendingLink:
             "dpop_jkt": self.key.thumbprint,
         }
         return {name: value for name, value in given.items() if value is not None}
-
-
-def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the parameters for a link, if they are ones that a link may carry.
-
-    Raises:
-        UsageError: A parameter is not known, or is not a text.
-    """
-    if value is None:
-        return None
-    try:
-        given = dict(value)
-    except (TypeError, ValueError):
-        raise UsageError("auth_params", "must be a mapping") from None
-    for name, text in given.items():
-        if name not in AUTH_PARAMS:
-            raise UsageError("auth_params", f"may hold {', '.join(sorted(AUTH_PARAMS))}, and nothing else")
-        _check.bounded(f"auth_params[{name!r}]", text, at_most=_check.MAX_SECRET)
-    return given
 
 
 def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secret:
@@ -162,6 +132,52 @@ def checked_redirect_uri(value: object) -> str:
     if not url.absolute or not url.host or "#" in text:
         raise UsageError("redirect_uri", "must be an absolute URL without a fragment")
     return text
+
+
+def start_link(
+    tenant: Tenant,
+    who: Email,
+    *,
+    redirect_uri: str,
+    scope: str | None,
+    audience: str | None,
+    key: DPoPKey | None,
+    **parameters: Any,  # noqa: ANN401 - as start_request
+) -> Flow[PendingLink]:
+    """Ask for an e-mail with a link; gives what the callback must be checked with."""
+    if not isinstance(who, Email):
+        raise UsageError("who", "must be an Email: only an e-mail can carry a link")
+    proofs = ProofGenerator(DPoPKey.generate() if key is None else key)
+    pending = PendingLink(
+        who=who,
+        redirect_uri=checked_redirect_uri(redirect_uri),
+        scope=_check.scope(scope),
+        audience=_check.optional("audience", audience),
+        key=proofs.key,
+    )
+    yield from start(tenant, who, send="link", auth_params=pending.auth_params, **parameters)
+    return pending
+
+
+def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Flow[TokenSet]:
+    """Exchange the code of a callback for tokens, by the key that the link was made with (RFC 9449 §10)."""
+    if not isinstance(pending, PendingLink):
+        raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
+    code = read_callback(callback_url, pending, tenant.application.issuer)
+    wants_id_token = "openid" in (pending.scope or "").split()
+    return (
+        yield from grant(
+            tenant,
+            ProofGenerator(pending.key),
+            lambda: code_request(tenant.application, pending, code),
+            Asked(
+                scope=pending.scope,
+                audience=pending.audience,
+                who=pending.who,
+                expected=Expected(nonce=pending.nonce) if wants_id_token else Expected(),
+            ),
+        )
+    )
 
 
 def _query(callback_url: object) -> dict[str, Secret]:

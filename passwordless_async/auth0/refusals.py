@@ -16,8 +16,9 @@ import attrs
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict
+from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after
-from passwordless_async.errors import MalformedAnswer, MfaRequired, OAuthError, PasswordlessError, RateLimited
+from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ _TABLE = (
     _Row("invalid_grant", "Invalid binding_code", errors.WrongCode),
     _Row("invalid_grant", "Invalid recovery", errors.WrongCode),
     _Row("invalid_grant", "MFA Authorization rejected", errors.AccessDenied),
-    _Row("mfa_required", "", errors.MfaRequired),
+    _Row("mfa_required", "", MfaRequired),
     _Row("authorization_pending", "", errors.AuthorizationPending),
     _Row("slow_down", "", errors.SlowDown),
     _Row("expired_token", "oob_code is expired", errors.CodeExpired),

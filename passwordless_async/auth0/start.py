@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import conceal
-from passwordless_async.auth0.link import checked_auth_params
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
 from passwordless_async.auth0.tokens import StartReceipt
@@ -18,9 +18,24 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.tenant import Flow, Tenant
 
 Send = Literal["code", "link"]
 
+# What a link may carry; anything else is a slip, or would change what the flow promises.
+AUTH_PARAMS = frozenset(
+    {
+        "audience",
+        "code_challenge",
+        "code_challenge_method",
+        "dpop_jkt",
+        "nonce",
+        "redirect_uri",
+        "response_type",
+        "scope",
+        "state",
+    }
+)
 _OK, _REDIRECTION = 200, 300
 
 
@@ -69,6 +84,42 @@ def read_start(request: HttpRequest, response: HttpResponse, who: Email | Phone,
     if _OK <= response.status < _REDIRECTION:
         return StartReceipt(who, sent_at)
     raise failure(request, response)
+
+
+def start(
+    tenant: Tenant,
+    who: Email | Phone,
+    *,
+    captcha: str | None = None,
+    **parameters: Any,  # noqa: ANN401 - as start_request
+) -> Flow[StartReceipt]:
+    """Ask for a code; the parameters are those of :func:`start_request`."""
+    captcha = conceal(captcha)
+    request = start_request(tenant.application, who, captcha=captcha, **parameters)
+    sent_at = _clock.now()
+    response = yield request
+    receipt = read_start(request, response, who, sent_at)
+    tenant.attempts.renew(who)
+    return receipt
+
+
+def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """Return the parameters for a link, if they are ones that a link may carry.
+
+    Raises:
+        UsageError: A parameter is not known, or is not a text.
+    """
+    if value is None:
+        return None
+    try:
+        given = dict(value)
+    except (TypeError, ValueError):
+        raise UsageError("auth_params", "must be a mapping") from None
+    for name, text in given.items():
+        if name not in AUTH_PARAMS:
+            raise UsageError("auth_params", f"may hold {', '.join(sorted(AUTH_PARAMS))}, and nothing else")
+        _check.bounded(f"auth_params[{name!r}]", text, at_most=_check.MAX_SECRET)
+    return given
 
 
 def _one_of_send(send: object) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.tokens import Progress
+from passwordless_async.client.outcomes import Progress
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:

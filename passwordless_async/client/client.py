@@ -12,17 +12,29 @@ import attrs
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
 from passwordless_async._common.secret import Secret, always_printable, conceal, hide
-from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth
-from passwordless_async.auth0 import flows as flow
+from passwordless_async.auth0 import (
+    Application,
+    ClientAuth,
+    NoClientAuth,
+    TlsClientAuth,
+    database,
+    life_cycle,
+    link,
+    otp,
+    revocation,
+)
+from passwordless_async.auth0 import start as starting
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
-from passwordless_async.auth0.identity import AuthSession, Login, Start, user
+from passwordless_async.auth0.identity import AuthSession, Login, user
 from passwordless_async.auth0.link import PendingLink
-from passwordless_async.auth0.tokens import ClosingReport, Outcome, StartOutcome, TokenSet
+from passwordless_async.auth0.tenant import Tenant, own_key
+from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Many, outcomes
 from passwordless_async.client.events import Operation
 from passwordless_async.client.logins import Exchanges, Orphans, Presented
 from passwordless_async.client.mfa import MfaClient
+from passwordless_async.client.outcomes import ClosingReport, Outcome, Start, StartOutcome
 from passwordless_async.client.profile import INTERACTIVE, Profile
 from passwordless_async.client.refreshes import LINGER, Renewals, Spent, comes_of, was_replaced
 from passwordless_async.client.sessions import Lifetimes, Sessions
@@ -50,11 +62,12 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
-    from passwordless_async.auth0.flows import Flow
     from passwordless_async.auth0.identity import Email, Phone
-    from passwordless_async.auth0.tokens import Progress, StartReceipt
+    from passwordless_async.auth0.tenant import Flow
+    from passwordless_async.auth0.tokens import StartReceipt
     from passwordless_async.client.events import Event, OnEvent
     from passwordless_async.client.logins import OnOrphan
+    from passwordless_async.client.outcomes import Progress
     from passwordless_async.client.profile import Policy
     from passwordless_async.client.refreshes import OnRefresh
     from passwordless_async.client.traffic import Flight
@@ -113,7 +126,7 @@ class PasswordlessClient:
     ) -> None:
         domain, client_auth = conceal(domain), hide(client_auth)
         nonces = NonceCache() if nonces is None else nonces
-        self._tenant = flow.Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
+        self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
         _require(profile=(profile, Profile), nonces=(nonces, NonceCache), lifetimes=(lifetimes, Lifetimes))
         if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
             raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
@@ -254,7 +267,7 @@ class PasswordlessClient:
         """
         captcha = conceal(captcha)
         make = partial(
-            flow.start,
+            starting.start,
             self._tenant,
             user("who", who),
             send=send,
@@ -294,7 +307,7 @@ class PasswordlessClient:
             As :meth:`start`.
         """
         make = partial(
-            flow.start_link,
+            link.start_link,
             self._tenant,
             who,
             redirect_uri=redirect_uri,
@@ -320,7 +333,7 @@ class PasswordlessClient:
             As :meth:`exchange` for the rest.
         """
         callback_url = conceal(callback_url)
-        make = partial(flow.exchange_link, self._tenant, pending, callback_url)
+        make = partial(link.exchange_link, self._tenant, pending, callback_url)
         if not isinstance(pending, PendingLink):
             raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
         # A link has one code, however its callback is spelt.
@@ -352,7 +365,7 @@ class PasswordlessClient:
             As :meth:`start`.
         """
         make = partial(
-            flow.start_database,
+            database.start_database,
             self._tenant,
             user("who", who),
             connection=connection,
@@ -489,8 +502,8 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: The refresh token left and no usable answer came: it may be spent.
         """
-        flow.own_key(self._tenant, tokens)
-        make = partial(self._run, partial(flow.refresh, self._tenant, tokens, scope=scope), Operation.REFRESH)
+        own_key(self._tenant, tokens)
+        make = partial(self._run, partial(life_cycle.refresh, self._tenant, tokens, scope=scope), Operation.REFRESH)
         if tokens.refresh_token is None:
             return await make(proven=True)
         spent = (tokens.refresh_token, tokens.key.thumbprint)
@@ -515,7 +528,7 @@ class PasswordlessClient:
         if isinstance(tokens, TokenSet):
             self._refreshes.forget(comes_of(tokens))
             self._renewals.forget(tokens)
-        await self._run(partial(flow.revoke, self._tenant, tokens), Operation.REVOKE)
+        await self._run(partial(revocation.revoke, self._tenant, tokens), Operation.REVOKE)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
@@ -530,7 +543,7 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
-        return await self._run(partial(flow.userinfo, self._tenant, tokens), Operation.USERINFO, proven=True)
+        return await self._run(partial(life_cycle.userinfo, self._tenant, tokens), Operation.USERINFO, proven=True)
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Make a session that calls APIs for one user and refreshes the tokens on its own.
@@ -547,7 +560,7 @@ class PasswordlessClient:
             KeyMissing: Their key was stripped.
             KeyMismatch: Their key is not the one they are bound to.
         """
-        flow.own_key(self._tenant, tokens)
+        own_key(self._tenant, tokens)
         return UserSession(
             tokens,
             http=self._transport.api,
@@ -595,7 +608,9 @@ class PasswordlessClient:
         return self._starts.run(who, address, run, patience=(policy or self._profile.single).patience)
 
     async def _start_one(self, start: Start) -> StartOutcome:
-        make = partial(flow.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for)
+        make = partial(
+            starting.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for
+        )
         try:
             return StartOutcome(
                 start, receipt=await self._start(make, start.who, start.forwarded_for, self._profile.many)
@@ -606,7 +621,7 @@ class PasswordlessClient:
     def _exchange(
         self, login: Login, forwarded_for: IpAddress | None = None, *, policy: Policy, stay: bool = False
     ) -> Awaitable[TokenSet]:
-        make = partial(flow.exchange, self._tenant, login, forwarded_for=forwarded_for)
+        make = partial(otp.exchange, self._tenant, login, forwarded_for=forwarded_for)
         presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
         return self._exchanges.run(presented, partial(self._present, make, presented, policy), stay=stay)
 

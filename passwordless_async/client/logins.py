@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from passwordless_async.auth0.tokens import Orphan, TokenSet
+from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic import SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, conceal, hide
-from passwordless_async.auth0 import flows as flow
 from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
 from passwordless_async.auth0.mfa.values import Authenticator, ChallengeType, MfaChallenge, OobChannel
 from passwordless_async.client.mfa_arguments import code, each_of, oob_code, types_of
@@ -20,10 +20,10 @@ from passwordless_async.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from passwordless_async.auth0.flows import Flow, Tenant
     from passwordless_async.auth0.identity import AuthSession
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Association
+    from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.client.traffic import Flight
     from passwordless_async.errors import PasswordlessError
 
@@ -79,7 +79,7 @@ class MfaClient:
     async def authenticators(self, state: MfaState) -> tuple[Authenticator, ...]:
         """List the factors of the user, in the service's order."""
         state = hide(state)
-        return await self._run(lambda: flow.mfa.authenticators(self._tenant, state))
+        return await self._run(lambda: flow.authenticators(self._tenant, state))
 
     async def challenge(
         self,
@@ -97,13 +97,13 @@ class MfaClient:
                 given.
         """
         state = hide(state)
-        flow.mfa.own_state(self._tenant, state)
+        flow.own_state(self._tenant, state)
         named = authenticator.id if isinstance(authenticator, Authenticator) else authenticator
         if types is None:
             types = types_of(state, authenticator)
         kinds = each_of("types", types, ChallengeType)
         chosen = None if named is None else _check.text("authenticator", named, at_most=512)
-        return await self._run(lambda: flow.mfa.challenge(self._tenant, state, types=kinds, authenticator_id=chosen))
+        return await self._run(lambda: flow.challenge(self._tenant, state, types=kinds, authenticator_id=chosen))
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
         """Finish the login with the code of an authenticator app.
@@ -170,7 +170,7 @@ class MfaClient:
             TransportError: No answer came until the end; a poll that fails is repeated until then.
         """
         state, challenge = hide(state), hide(challenge)
-        flow.mfa.own_state(self._tenant, state)
+        flow.own_state(self._tenant, state)
         oob_code(challenge)
         if challenge.prompts:
             raise UsageError("challenge", "prompts the user for a code: use verify_oob")
@@ -216,7 +216,7 @@ class MfaClient:
             AccessDenied: The user has a factor already and must bring that one.
         """
         state = hide(state)
-        flow.mfa.own_state(self._tenant, state)
+        flow.own_state(self._tenant, state)
         if not isinstance(phone, Phone | None) or not isinstance(email, Email | None):
             raise UsageError("phone", "phone must be a Phone and email an Email")
         elsewhere = phone is not None or email is not None or channels is not None
@@ -227,21 +227,19 @@ class MfaClient:
 
         def run(flight: Flight[Association]) -> Awaitable[Association]:
             return self._run(
-                lambda: flow.mfa.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
+                lambda: flow.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
                 flight=flight,
             )
 
         return await self._associations.run((state.mfa_token, state.jkt, kinds, given, phone, email), run)
 
     async def _verify(self, state: MfaState, grant_type: str, **fields: Secret | None) -> MfaTokenSet:
-        flow.mfa.own_state(self._tenant, state)
+        flow.own_state(self._tenant, state)
         # By the key too: nobody gets tokens who has the mfa_token alone.
         factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
 
         def run(flight: Flight[MfaTokenSet]) -> Awaitable[MfaTokenSet]:
-            return self._run(
-                lambda: flow.mfa.verify(self._tenant, state, grant_type, fields), proven=True, flight=flight
-            )
+            return self._run(lambda: flow.verify(self._tenant, state, grant_type, fields), proven=True, flight=flight)
 
         return await self._verifications.run(factor, run, about=state.who)
 

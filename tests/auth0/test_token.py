@@ -24,8 +24,9 @@ from passwordless_async import (
     WrongCode,
 )
 from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.otp import OTP_GRANT, otp_request
 from passwordless_async.auth0.requests import forwarded_for_header
-from passwordless_async.auth0.token import OTP_GRANT, TokenAnswer, otp_request, read_token, require_bound
+from passwordless_async.auth0.token_answer import TokenAnswer, read_token, require_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

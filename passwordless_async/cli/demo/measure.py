@@ -24,8 +24,8 @@ from passwordless_async.testing import BOUND_API
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from passwordless_async.auth0.tokens import Outcome
     from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.client.outcomes import Outcome
     from passwordless_async.testing import TenantProcess, TenantStats
 
 SCOPE = "openid profile email offline_access"

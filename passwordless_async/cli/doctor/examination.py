@@ -19,11 +19,12 @@ from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest
 from passwordless_async.auth0 import ForwardedFor, TlsClientAuth
-from passwordless_async.auth0 import flows as flow
-from passwordless_async.auth0.flows.tenant import prove
 from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.jwks import jwks_request, read_jwks
-from passwordless_async.auth0.token import otp_request, read_token
+from passwordless_async.auth0.mfa.required import MfaRequired
+from passwordless_async.auth0.otp import otp_request
+from passwordless_async.auth0.tenant import Tenant, prove
+from passwordless_async.auth0.token_answer import read_token
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.client.traffic.transport import Transport, drive
 from passwordless_async.dpop import DPoPKey, ProofGenerator
@@ -244,7 +245,7 @@ def judge_login(error: PasswordlessError | None, audience: str | None) -> tuple[
     if isinstance(error, errors.NotSenderConstrained):
         seen = f"the access token of {of} is not bound: {error}"
         return Finding(_LOGIN, Status.OK, "tokens were given"), Finding(_POLICY, Status.FAILED, seen, _WHERE_POLICY)
-    status = Status.WARNING if isinstance(error, errors.MfaRequired) else Status.FAILED
+    status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
     return Finding(_LOGIN, status, str(error), _advice(error)), *_not_checked(_POLICY)
 
 
@@ -343,7 +344,7 @@ class _Observer:
 
 async def _probe(application: Application, login: Login, observer: _Observer) -> PasswordlessError | None:
     proofs = ProofGenerator(DPoPKey.generate())
-    probing = prove(flow.Tenant(application), proofs, lambda: otp_request(application, login, {}))
+    probing = prove(Tenant(application), proofs, lambda: otp_request(application, login, {}))
     try:
         read_token(*await drive(probing, observer.send), None)
     except PasswordlessError as error:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Self
 
-    from passwordless_async.auth0.flows import Tenant
     from passwordless_async.auth0.identity import AuthSession, Email, Phone
+    from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.events import OnEvent
     from passwordless_async.client.profile import Profile

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.auth0.flows import Flow, Tenant
+    from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.client.events import Event, OnEvent
     from passwordless_async.client.profile import Policy, Profile
     from passwordless_async.client.shared import SharedNonces

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from passwordless_async._common.http import HttpRequest
-    from passwordless_async.auth0.flows import Flow
+    from passwordless_async.auth0.tenant import Flow
 
 T = TypeVar("T")
 

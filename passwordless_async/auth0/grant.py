@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.flows.tenant import UncheckedIdToken, claims_of, fetch_keys_before, prove
 from passwordless_async.auth0.id_token import Expected
-from passwordless_async.auth0.life_cycle import revoke_request
+from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
-from passwordless_async.auth0.token import read_token, refresh_token_of, require_bound
+from passwordless_async.auth0.revocation import revoke_request
+from passwordless_async.auth0.tenant import UncheckedIdToken, claims_of, fetch_keys_before, prove
+from passwordless_async.auth0.token_answer import read_token, refresh_token_of, require_bound
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.errors import MfaRequired, OutcomeUnknown, PasswordlessError, ProtocolError
+from passwordless_async.errors import OutcomeUnknown, PasswordlessError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
-    from passwordless_async.auth0.flows.tenant import Flow, Tenant
     from passwordless_async.auth0.identity import AuthSession, Email, Phone
-    from passwordless_async.auth0.token import TokenAnswer
+    from passwordless_async.auth0.tenant import Flow, Tenant
+    from passwordless_async.auth0.token_answer import TokenAnswer
     from passwordless_async.dpop import DPoPKey, ProofGenerator
 
 

@@ -1,4 +1,4 @@
-"""``POST /oauth/token`` with the passwordless OTP grant: exchange a code for tokens."""
+"""What the token endpoint answers: tokens, their types and what they are bound to (RFC 6749 §5.1, RFC 9449 §5)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
-from passwordless_async.auth0.identity import AuthSession
 from passwordless_async.auth0.refusals import error_code, refusal
-from passwordless_async.auth0.requests import form_request
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import Login
-
-OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 
 _OK, _BAD_REQUEST, _SERVER_ERROR, _NOT_IMPLEMENTED = 200, 400, 500, 501
 _MAX_TOKEN = 65_536  # characters
@@ -47,25 +39,6 @@ class TokenAnswer:
     scope: str
     refresh_token: Secret | None = attrs.field(repr=redacted)
     id_token: Secret | None = attrs.field(repr=redacted)
-
-
-def otp_request(application: Application, login: Login, headers: Mapping[str, str] | None) -> HttpRequest:
-    """Build the request, for one transmission."""
-    if isinstance(login.who, AuthSession):
-        user: dict[str, str] = {"auth_session": login.who.auth_session}
-    else:
-        # The username is exactly what start was given; realm is the connection.
-        user = {"username": login.who.username, "realm": login.who.realm}
-    fields = {
-        "grant_type": OTP_GRANT,
-        **user,
-        "otp": login.otp,
-        "audience": login.audience,
-        "resource": login.resource,
-        "redirect_uri": login.redirect_uri,
-        "scope": login.scope,
-    }
-    return form_request(application, application.token_url, fields, headers)
 
 
 def read_token(request: HttpRequest, response: HttpResponse, requested_scope: str | None) -> TokenAnswer:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.flows.grant import Asked, accept
-from passwordless_async.auth0.flows.tenant import fetch_keys_before, prove
+from passwordless_async.auth0.grant import Asked, accept
 from passwordless_async.auth0.mfa.endpoints import (
     MFA_RECOVERY_GRANT,
     associate_request,
@@ -21,6 +20,7 @@ from passwordless_async.auth0.mfa.endpoints import (
     read_recovery_code,
 )
 from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
+from passwordless_async.auth0.tenant import fetch_keys_before, prove
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import ProofGenerator
 from passwordless_async.errors import AccessDenied, PasswordlessError, UsageError, WrongCode
@@ -28,9 +28,9 @@ from passwordless_async.errors import AccessDenied, PasswordlessError, UsageErro
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from passwordless_async.auth0.flows.tenant import Flow, Tenant
     from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
+    from passwordless_async.auth0.tenant import Flow, Tenant
 
 
 def own_state(tenant: Tenant, state: MfaState) -> None:

@@ -9,11 +9,21 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.application import HS256
-from passwordless_async.auth0.flows.attempts import Attempts
+from passwordless_async.auth0.attempts import Attempts
 from passwordless_async.auth0.id_token import Expected, check_key, client_secret_key, read_header, validate
 from passwordless_async.auth0.jwks import SigningKeys, jwks_request
-from passwordless_async.dpop import NonceCache, negotiate
-from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.dpop import DPoPKey, NonceCache, negotiate
+from passwordless_async.errors import (
+    InvalidIdToken,
+    KeyMismatch,
+    KeyMissing,
+    NotSent,
+    OutcomeUnknown,
+    ProtocolError,
+    TransportError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -21,7 +31,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.jwks import SigningKey
     from passwordless_async.dpop import ProofGenerator
 
@@ -158,3 +168,45 @@ def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
     if key is None:
         raise InvalidIdToken("kid", "is not among the tenant's signing keys")
     return key
+
+
+def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
+    """Check that tokens are this tenant's and this application's.
+
+    Raises:
+        UsageError: They are not.
+    """
+    if not isinstance(tokens, TokenSet):
+        raise UsageError("tokens", f"must be a TokenSet, not {type(tokens).__name__}")
+    application = tenant.application
+    if tokens.issuer not in {None, application.issuer}:
+        raise UsageError("tokens", "are those of another tenant")
+    if tokens.client_id not in {None, application.client_id}:
+        raise UsageError("tokens", "are those of another application")
+
+
+def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey:
+    """Return the key of tokens that are ours.
+
+    Raises:
+        UsageError: The tokens are not this tenant's or this application's.
+        KeyMissing: Their key was stripped.
+        KeyMismatch: Their key is not the one that they were bound to.
+    """
+    own_tokens(tenant, tokens)
+    if not isinstance(tokens.key, DPoPKey):
+        raise KeyMissing("the tokens have no key: nothing was sent")
+    if tokens.jkt not in {None, tokens.key.thumbprint}:
+        raise KeyMismatch("the key is not the one that the tokens are bound to: nothing was sent")
+    return tokens.key
+
+
+def own_refresh_token(tokens: TokenSet) -> Secret:
+    """Return the refresh token.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if tokens.refresh_token is None:
+        raise UsageError("tokens", "have no refresh token: ask for the scope offline_access")
+    return tokens.refresh_token

@@ -1,0 +1,73 @@
+"""``POST /oauth/token`` with the passwordless OTP grant: exchange a code for tokens."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from passwordless_async.auth0.database import refuses_code
+from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.identity import AuthSession
+from passwordless_async.auth0.requests import form_request, forwarded_for_header
+from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.errors import OAuthError, WrongCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async._common.http import HttpRequest
+    from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.identity import Login
+    from passwordless_async.auth0.requests import IpAddress
+    from passwordless_async.auth0.tenant import Flow, Tenant
+    from passwordless_async.auth0.tokens import TokenSet
+
+OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
+
+
+def otp_request(application: Application, login: Login, headers: Mapping[str, str] | None) -> HttpRequest:
+    """Build the request, for one transmission."""
+    if isinstance(login.who, AuthSession):
+        user: dict[str, str] = {"auth_session": login.who.auth_session}
+    else:
+        # The username is exactly what start was given; realm is the connection.
+        user = {"username": login.who.username, "realm": login.who.realm}
+    fields = {
+        "grant_type": OTP_GRANT,
+        **user,
+        "otp": login.otp,
+        "audience": login.audience,
+        "resource": login.resource,
+        "redirect_uri": login.redirect_uri,
+        "scope": login.scope,
+    }
+    return form_request(application, application.token_url, fields, headers)
+
+
+def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
+    """Exchange a code for tokens."""
+    proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
+    headers = forwarded_for_header(tenant.application, forwarded_for)
+    try:
+        tokens = yield from grant(
+            tenant,
+            proofs,
+            partial(otp_request, tenant.application, login, headers),
+            Asked(scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)),
+        )
+    except OAuthError as error:
+        refused = _judged(tenant, login, error)
+    else:
+        tenant.attempts.renew(login.who)
+        return tokens
+    raise refused
+
+
+def _judged(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
+    """Return what a refusal means for this login, with the attempts that are left."""
+    if isinstance(login.who, AuthSession) and refuses_code(error, login.otp):
+        error = WrongCode(status=error.status, error=error.error, error_description=error.error_description)
+    if isinstance(error, WrongCode):
+        error.attempts_left = tenant.attempts.fail(login.who)
+    return error
