@@ -20,7 +20,7 @@ must be made twice, in different words, to go unseen. The library's verifier is 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
 from passwordless_async.testing.checks.ready_clients import ReadyClient
 from passwordless_async.testing.faults.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
-from passwordless_async.testing.process.process import TenantProcess
+from passwordless_async.testing.process.tenant_process import TenantProcess
 from passwordless_async.testing.settings.limits import RateLimitStyle
 from passwordless_async.testing.settings.settings import TenantSettings
 from passwordless_async.testing.settings.tokens import BOUND_API, PLAIN_API, STRICT_API, ApiPolicy

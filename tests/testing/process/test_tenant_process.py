@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from typing import Literal
 
 import aiohttp
 import pytest
@@ -16,16 +17,17 @@ from passwordless_async.errors import TransportError
 from passwordless_async.testing import Fault, TenantProcess, TenantSettings
 
 ADA = Email("ada@example.com")
+UNSENT: tuple[Literal["code", "approve", "deny"], ...] = ("code", "approve", "deny")
 
 
-async def _start(process: TenantProcess, session: aiohttp.ClientSession, who: Email = ADA):
+async def _start(process: TenantProcess, session: aiohttp.ClientSession, who: Email = ADA) -> int:
     body = {"client_id": process.public_client_id, "connection": "email", "email": who.address, "send": "code"}
     async with session.post(process.url + "/passwordless/start", json=body) as response:
         return response.status
 
 
-async def test_codes_statistics_faults_and_the_clock():
-    """What a test asks of a tenant goes through the pipe, and none of it counts as a request."""
+async def test_control_goes_through_the_pipe() -> None:
+    """Codes, statistics, faults, clients, users and the clock are reached by calls, and no call counts as a request."""
     users = [Email(f"user{number}@example.com") for number in range(3)]
     async with TenantProcess(TenantSettings(code_length=8)) as process, aiohttp.ClientSession() as session:
         assert [await _start(process, session, who) for who in users] == [200] * 3
@@ -43,18 +45,20 @@ async def test_codes_statistics_faults_and_the_clock():
         await process.advance(1)
         assert await _start(process, session) == 200
         ready = await process.client_for("private_key_jwt", "ES256")
+        assert ready.private_jwk is not None
         assert ready.private_jwk["kty"] == "EC"
+        assert ready.private_pem is not None
         assert ready.private_pem.startswith(b"-----BEGIN")
         await process.add_user(ADA, mfa=["otp", "recovery-code"])
-        assert (await process.mfa("otp", ADA)).isdecimal()
+        assert str(await process.mfa("otp", ADA)).isdecimal()
         assert await process.mfa("recovery_code", ADA)
-        for what in ("code", "approve", "deny"):
+        for what in UNSENT:
             with pytest.raises(LookupError, match="was sent to"):
                 await process.mfa(what, ADA)
 
 
-async def test_errors_come_through_the_pipe():
-    """A call that fails raises here what it raised there, and the next one works."""
+async def test_a_failed_call_raises_what_the_child_raised() -> None:
+    """A call that fails in the child raises the same in the parent, and the next call works."""
     async with TenantProcess() as process:
         with pytest.raises(LookupError, match="no message was sent"):
             await process.code_for(ADA)
@@ -65,8 +69,8 @@ async def test_errors_come_through_the_pipe():
         assert (await process.stats()).wire_requests == 0
 
 
-async def test_a_call_that_was_cancelled():
-    """The answer to a call that nobody waits for any more is not taken for the next one's."""
+async def test_the_answer_to_a_cancelled_call_is_dropped() -> None:
+    """A cancelled call's answer is not taken for the next call's."""
     async with TenantProcess() as process:
         for _ in range(20):
             task = asyncio.create_task(process.advance(1))
@@ -76,12 +80,13 @@ async def test_a_call_that_was_cancelled():
         assert (await process.stats()).wire_requests == 0
 
 
-async def test_leaving_ends_the_child():
+async def test_leaving_ends_the_child() -> None:
     """After the context the child is gone, and closing again does nothing."""
     async with TenantProcess() as process:
         pid = process.pid
     await process.aclose()
 
+    assert pid is not None
     assert process.pid is None
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
@@ -90,9 +95,10 @@ async def test_leaving_ends_the_child():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-async def test_a_child_that_ends_early(number: int, capfd: pytest.CaptureFixture[str]):
-    """A signal ends the child without a traceback; calls say so, and leaving still works."""
+async def test_a_signal_ends_the_child_without_a_traceback(number: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """After a signal, calls raise ``TransportError``, leaving still works and stderr stays empty."""
     async with TenantProcess() as process:
+        assert process.pid is not None
         os.kill(process.pid, number)
         with pytest.raises(TransportError, match="has ended"):
             await _ask_for_ever(process)
@@ -100,20 +106,20 @@ async def test_a_child_that_ends_early(number: int, capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == ""
 
 
-async def _ask_for_ever(process: TenantProcess):
+async def _ask_for_ever(process: TenantProcess) -> None:
     while True:
         await process.stats()
 
 
-async def test_a_port_that_is_taken():
-    """A child that cannot listen says why."""
+async def test_a_taken_port_is_refused() -> None:
+    """A child that cannot listen raises ``TransportError`` with the reason."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(TransportError, match="cannot listen"):
         async with TenantProcess(port=taken.getsockname()[1]):
             pass
 
 
-async def test_a_parent_that_dies():
-    """A parent that is killed takes the child along."""
+async def test_a_killed_parent_ends_the_child() -> None:
+    """A child ends with its standard input, so a killed parent takes it along."""
     script = (
         "import asyncio\n"
         "from passwordless_async.testing import TenantProcess\n"
@@ -124,6 +130,7 @@ async def test_a_parent_that_dies():
         "asyncio.run(main())\n"
     )
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
     port = int((await parent.stdout.readline()).decode().rpartition(":")[2])
     parent.kill()
     await parent.wait()
@@ -133,7 +140,7 @@ async def test_a_parent_that_dies():
             await asyncio.sleep(0.01)
 
 
-async def _listens(port: int):
+async def _listens(port: int) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

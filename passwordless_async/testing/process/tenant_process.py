@@ -1,0 +1,130 @@
+"""A tenant in a process of its own: for measurements, where client and server must not share one interpreter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from passwordless_async.errors import TransportError
+from passwordless_async.testing.checks.ready_clients import ReadyClient
+from passwordless_async.testing.process.address import TenantAddress
+from passwordless_async.testing.process.child import CallFailed, ChildProcess
+from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.state.stats import TenantStats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    from passwordless_async.testing.faults.faults import AnyFault
+    from passwordless_async.testing.state.users import Named
+
+
+class TenantProcess(TenantAddress):
+    """A :class:`~passwordless_async.testing.LocalTenant` in a child process (POSIX only).
+
+    The child lives as long as the ``async with``; it also ends when this process dies, however it dies. A Ctrl-C in
+    the terminal reaches the parent alone.
+
+    Args:
+        settings: How the tenant behaves.
+        host: The address to listen on.
+        port: The port; 0 takes a free one.
+
+    Raises:
+        TransportError: On entering: the child cannot listen. At a call: it has ended.
+        TimeoutError: On entering: the child did not listen within half a minute.
+    """
+
+    def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        super().__init__(settings or TenantSettings())
+        setup = {"settings": self.settings.to_json(), "host": host, "port": port}
+        self._child = ChildProcess("passwordless_async.testing", setup)
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before it was started and after it ended."""
+        return self._child.pid
+
+    async def code_for(self, who: Named) -> str:
+        """Return the newest code that was sent to a user.
+
+        Raises:
+            LookupError: No message was sent to them, or the newest one holds a link.
+        """
+        return (await self.codes([who]))[0]
+
+    async def codes(self, whos: Iterable[Named]) -> list[str]:
+        """Return the newest code of each of many users, in their order, in one round trip.
+
+        Raises:
+            LookupError: One of them was sent no code.
+        """
+        users = [(who.realm, who.username) for who in whos]
+        codes: list[str] = await self._child.call("codes", users=users)
+        return codes
+
+    async def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
+        """Return an application, as :meth:`LocalTenant.client_for <passwordless_async.testing.LocalTenant.client_for>`.
+
+        Raises:
+            ValueError: There is no such method.
+        """
+        return ReadyClient.from_json(await self._child.call("client_for", method=method, alg=alg))
+
+    async def add_user(self, who: Named, **options: Any) -> None:  # noqa: ANN401 - see Users.add
+        """Add an account; the options are those of ``tenant.users.add``."""
+        await self._child.call("add_user", realm=who.realm, username=who.username, options=options)
+
+    async def mfa(self, what: Literal["otp", "code", "recovery_code", "approve", "deny"], who: Named) -> str | None:
+        """Return a code of a user's second factor, or approve or deny the newest push message as that user.
+
+        Raises:
+            LookupError: The user has no such factor, or was sent no message.
+        """
+        answer: str | None = await self._child.call("mfa", what=what, realm=who.realm, username=who.username)
+        return answer
+
+    async def stats(self) -> TenantStats:
+        """Return what the tenant has counted so far."""
+        return TenantStats(**await self._child.call("stats"))
+
+    async def add_fault(
+        self,
+        fault: AnyFault | str,
+        *,
+        path: str | None = None,
+        times: int | None = None,
+        after: int = 0,
+        **options: float | str | Sequence[str],
+    ) -> None:
+        """Switch a fault on, as :meth:`Faults.add <passwordless_async.testing.Faults.add>` does."""
+        await self._child.call("add_fault", fault=fault, path=path, times=times, after=after, **options)
+
+    async def clear_faults(self) -> None:
+        """Switch all faults off."""
+        await self._child.call("clear_faults")
+
+    async def advance(self, seconds: float) -> None:
+        """Age the tenant's codes, nonces and tokens by this many seconds."""
+        await self._child.call("advance", seconds=seconds)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._child.__aenter__()
+        except CallFailed as failure:
+            raise TransportError(f"the tenant process cannot listen: {failure}") from None
+        try:
+            self._url = await self._child.call("url")
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the child and wait until it is gone; a second call does nothing."""
+        await self._child.aclose()
