@@ -1,16 +1,15 @@
-"""Single flight: the login in front of a cold start, and answers that are shared."""
+"""Single flight: answers that are shared."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from multidict import CIMultiDict
 from yarl import URL
 
+from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async.client.traffic import ColdStart, Flight, SingleFlight
-from passwordless_async.dpop import NonceCache
+from passwordless_async.client.traffic import Flight, SingleFlight
 from passwordless_async.errors import NotSent, OutcomeUnknown
 
 ORIGIN = "https://acme.example"
@@ -19,157 +18,10 @@ GET = HttpRequest("GET", URL(f"{ORIGIN}/.well-known/jwks.json"), {}, shareable=T
 OTHER_GET = HttpRequest("GET", URL(f"{ORIGIN}/other"), {}, shareable=True)
 
 
-class Wire:
-    """A wire that the test answers by hand."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[HttpRequest, asyncio.Future[HttpResponse]]] = []
-
-    async def send(self, request: HttpRequest) -> HttpResponse:
-        future = asyncio.get_running_loop().create_future()
-        self.requests.append((request, future))
-        return await future
-
-    async def reach(self, number: int) -> None:
-        for _ in range(1000):
-            if len(self.requests) == number:
-                break
-            await asyncio.sleep(0)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert len(self.requests) == number
-
-    def answer(self, place: int, result: HttpResponse | Exception) -> None:
-        future = self.requests[place][1]
-        if isinstance(result, Exception):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
-
 @pytest.fixture
 def wire() -> Wire:
     """Make a wire."""
     return Wire()
-
-
-@pytest.fixture
-def nonces() -> NonceCache:
-    """Make an empty cache."""
-    return NonceCache()
-
-
-async def login(cold: ColdStart, wire: Wire, nonces: NonceCache) -> HttpResponse:
-    """Do as the flow does: ask, take the nonce, ask again when challenged."""
-    async with cold.turn() as answered:
-        response = await wire.send(POST)
-        answered(response.status)
-        nonces.harvest(ORIGIN, response, nonces.ticket())
-        return await wire.send(POST) if response.status == 400 else response
-
-
-def challenge() -> HttpResponse:
-    return HttpResponse(400, CIMultiDict({"DPoP-Nonce": "n1"}))
-
-
-async def test_one_login_goes_ahead(wire: Wire, nonces: NonceCache):
-    """One asks while no nonce is known; the others go once the challenge is read, before its retry is answered."""
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
-    await wire.reach(1)
-    wire.answer(0, challenge())
-    await wire.reach(11)
-    for place in range(1, 11):
-        wire.answer(place, HttpResponse(200))
-    assert {200} == {response.status for response in await asyncio.gather(*logins)}
-
-
-async def test_a_server_without_nonces_holds_nobody_back(wire: Wire, nonces: NonceCache):
-    """An answer without a nonce ends the cold start too."""
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
-    await wire.reach(1)
-    wire.answer(0, HttpResponse(200))
-    await wire.reach(3)
-    wire.answer(1, HttpResponse(200))
-    wire.answer(2, HttpResponse(200))
-    await asyncio.gather(*logins)
-    late = asyncio.create_task(login(cold, wire, nonces))
-    await wire.reach(4)
-    wire.answer(3, HttpResponse(200))
-    await late
-
-
-FAILURES = {"an error": NotSent("nothing was sent"), "a 503": HttpResponse(503), "a cancellation": None}
-
-
-@pytest.mark.parametrize("failure", FAILURES)
-async def test_a_failure_in_front_sends_the_next_one_ahead(wire: Wire, nonces: NonceCache, failure: str):
-    """Where the one in front fails, or is cancelled, another takes its place: the start is still cold."""
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(5)]
-    await wire.reach(1)
-    if FAILURES[failure] is None:
-        logins[0].cancel()
-    else:
-        wire.answer(0, FAILURES[failure])
-    await wire.reach(2)
-    wire.answer(1, challenge())
-    await wire.reach(6)
-    for place in range(2, 6):
-        wire.answer(place, HttpResponse(200))
-    assert 4 == sum(getattr(r, "status", 0) == 200 for r in await asyncio.gather(*logins, return_exceptions=True))
-
-
-async def test_a_few_failures_and_all_go(wire: Wire, nonces: NonceCache):
-    """An outage does not become a queue: after three failures in front nobody waits any more."""
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
-    for place in range(3):
-        await wire.reach(place + 1)
-        wire.answer(place, NotSent("nothing was sent"))
-    await wire.reach(10)
-    for place in range(3, 10):
-        wire.answer(place, HttpResponse(200))
-    results = await asyncio.gather(*logins, return_exceptions=True)
-    assert 7 == sum(isinstance(result, HttpResponse) for result in results)
-
-
-async def test_a_long_answer_holds_up_nobody(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
-    """Whoever has waited long enough goes; the one in front may be reading something endless."""
-    monkeypatch.setattr("passwordless_async.client.traffic.first_nonce._PATIENCE", 0.0)
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
-    await wire.reach(3)
-    for place in range(3):
-        wire.answer(place, HttpResponse(200))
-    assert {200} == {response.status for response in await asyncio.gather(*logins)}
-
-
-async def test_a_slow_failure_and_all_go(wire: Wire, nonces: NonceCache, monkeypatch: pytest.MonkeyPatch):
-    """Whoever takes long to fail is waited for once."""
-    monkeypatch.setattr("passwordless_async.client.traffic.first_nonce._SLOW", -1.0)
-    cold = ColdStart()
-    logins = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(10)]
-    await wire.reach(1)
-    wire.answer(0, NotSent("nothing was sent"))
-    await wire.reach(10)
-    for place in range(1, 10):
-        wire.answer(place, HttpResponse(200))
-    await asyncio.gather(*logins, return_exceptions=True)
-
-
-async def test_who_stops_waiting_stops_nobody_else(wire: Wire, nonces: NonceCache):
-    """Cancelling one of those behind leaves the one in front and the rest alone."""
-    cold = ColdStart()
-    front, impatient, patient = [asyncio.create_task(login(cold, wire, nonces)) for _ in range(3)]
-    await wire.reach(1)
-    impatient.cancel()
-    await asyncio.wait([impatient])
-    wire.answer(0, HttpResponse(200))
-    await wire.reach(2)
-    wire.answer(1, HttpResponse(200))
-    assert (200, 200) == ((await front).status, (await patient).status)
 
 
 async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: HttpRequest = GET) -> HttpResponse:

@@ -479,7 +479,7 @@ async def test_what_is_wrong_here_costs_nothing():
         for _ in range(5):
             with pytest.raises(UsageError):
                 await client.exchange(ADA, "123456", forwarded_for=address)
-        assert 0 == client._dispatcher._cold._failures
+        assert client._dispatcher._first_nonce.failures == 0
         await client.start(ADA)
 
 

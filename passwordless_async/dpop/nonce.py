@@ -11,7 +11,7 @@ import logging
 import re
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # RFC 9449 §8.1: nonce = 1*NQCHAR, %x21 / %x23-5B / %x5D-7E. The bound on its length is ours.
 _NONCE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,1024}")
+T = TypeVar("T")
 _SERVER_ERROR = 500
 _log = logging.getLogger("passwordless_async")
 
@@ -55,6 +56,7 @@ class NonceCache:
     _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: OrderedDict[tuple[str, str | None], tuple[int, str]] = attrs.field(factory=OrderedDict, init=False)
+    _states: dict[tuple[str, Callable[[], Any]], Any] = attrs.field(factory=dict, init=False)
     _sent: int = attrs.field(default=0, init=False)
 
     @property
@@ -90,6 +92,19 @@ class NonceCache:
         """Have one more function called as ``on_learned`` is; returns what ends that."""
         self._listeners.append(on_learned)
         return partial(self._listeners.remove, on_learned)
+
+    def shared_state(self, origin: str, make: Callable[[], T]) -> T:
+        """Return what all users of this cache share about an origin beside its nonce; made when first asked for.
+
+        Args:
+            origin: The origin.
+            make: Makes the state, and tells states of different kinds apart; usually a class.
+        """
+        place = origin, make
+        if place not in self._states:
+            self._states[place] = make()
+        state: T = self._states[place]
+        return state
 
     def ticket(self) -> int:
         """Return the place of a request in the order of sending; draw it when the request leaves."""

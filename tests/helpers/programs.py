@@ -391,7 +391,7 @@ class World:
         assert 0 == client._dispatcher.gate.in_flight
         assert [] == [turn for _, _, turn in client._dispatcher.gate._waiting if not turn.done()]
         assert {} == client._exchanges._flights._last
-        assert client._dispatcher._cold._front is None
+        assert not client._dispatcher._first_nonce.pending
         assert not client._exchanges._flights._flights
         assert not client._refreshes._flights
         assert not client._exchanges._flights._handovers

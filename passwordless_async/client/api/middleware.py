@@ -18,7 +18,7 @@ from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.origin import parse_origin
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.traffic import ColdStart
+from passwordless_async.client.traffic import FirstNonce
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
 from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 
@@ -92,9 +92,8 @@ class DPoPMiddleware:
             raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
         self._proofs = ProofGenerator(bound.key)
         self._nonces = NonceCache() if nonces is None else nonces
-        shared = _cold_starts.setdefault(self._nonces, {})
         named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
-        self._cold = {origin: shared.setdefault(origin, ColdStart()) for origin in named}
+        self._first_nonces = {origin: FirstNonce(self._nonces, origin) for origin in named}
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         """Send one request, and again where the server demands another nonce or other tokens.
@@ -111,7 +110,7 @@ class DPoPMiddleware:
         # A proof that the caller put there would be sent again as it is, here and on the next hop.
         request.headers.popall("DPoP", None)
         origin = str(_target(request).origin())
-        if origin not in self._cold:
+        if origin not in self._first_nonces:
             if self._source.tokens.access_token in request.headers.get("Authorization", ""):
                 del request.headers["Authorization"]
             return await handler(request)
@@ -142,7 +141,7 @@ class DPoPMiddleware:
 
         # A Secret, as the proof is: aiohttp's errors print the header fields of their request.
         request.headers["Authorization"] = Secret(f"DPoP {access_token}")
-        async with self._cold[origin].turn() as answered:
+        async with self._first_nonces[origin].turn() as answered:
             proving = negotiate(self._nonces, origin, self._proofs.key, make)
             proof = next(proving)
             while True:
@@ -161,7 +160,7 @@ class DPoPMiddleware:
                 _require_reusable(request, self._nonces.get(origin, self._proofs.key))
 
     def __repr__(self) -> str:
-        return f"<DPoPMiddleware for {', '.join(self._cold)}>"
+        return f"<DPoPMiddleware for {', '.join(self._first_nonces)}>"
 
 
 class _Proof(Secret):
@@ -212,9 +211,6 @@ def _require_reusable(request: ClientRequest, nonce: str | None) -> None:
             status=401, error_description="the body, a stream, is used up: send the request again", nonce=nonce
         )
 
-
-# A cold start belongs to the cache whose nonce it waits for, so that middlewares which share a cache share it.
-_cold_starts: WeakKeyDictionary[NonceCache, dict[str, ColdStart]] = WeakKeyDictionary()
 
 # As many at once as a pool has connections: a proof is signed when there is one for it, and does not age in the pool's
 # queue. The slots belong to the pool, for all of it and for each origin, so that all middlewares on it share them.

@@ -3,7 +3,7 @@
 from passwordless_async.client.start_rules import StartRules
 from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
-from passwordless_async.client.traffic.first_nonce import ColdStart
+from passwordless_async.client.traffic.first_nonce import FirstNonce, PeerNonces
 from passwordless_async.client.traffic.gate import Gate, Priority
 from passwordless_async.client.traffic.shared_pace import Line
 from passwordless_async.client.traffic.single_flight import Flight, SingleFlight
@@ -11,11 +11,12 @@ from passwordless_async.client.traffic.single_flight import Flight, SingleFlight
 __all__ = [
     "AdaptiveLimit",
     "Breaker",
-    "ColdStart",
+    "FirstNonce",
     "FixedLimit",
     "Flight",
     "Gate",
     "Line",
+    "PeerNonces",
     "Priority",
     "SingleFlight",
     "StartRules",

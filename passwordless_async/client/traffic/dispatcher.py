@@ -20,7 +20,7 @@ from passwordless_async.client.events import CANCELLED, Challenged, Done, Operat
 from passwordless_async.client.traffic import (
     AdaptiveLimit,
     Breaker,
-    ColdStart,
+    FirstNonce,
     FixedLimit,
     Gate,
     Priority,
@@ -48,8 +48,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.client.events import Event, OnEvent
     from passwordless_async.client.profile import Policy, Profile
-    from passwordless_async.client.shared import SharedNonces
-    from passwordless_async.client.traffic import Flight, Line
+    from passwordless_async.client.traffic import Flight, Line, PeerNonces
     from passwordless_async.client.traffic.transport import Transport
 
 T = TypeVar("T")
@@ -135,7 +134,7 @@ class Dispatcher:
         profile: Profile,
         on_event: OnEvent | None,
         *,
-        nonces: SharedNonces | None = None,
+        nonces: PeerNonces | None = None,
         line: Line | None = None,
     ) -> None:
         self._tenant = tenant
@@ -148,7 +147,7 @@ class Dispatcher:
         self.gate = Gate(limit, per_second=profile.requests_per_second, line=line)
         self._breaker = Breaker(profile)
         self._nonces = nonces
-        self._cold = ColdStart(nonces)
+        self._first_nonce = FirstNonce(tenant.nonces, tenant.application.origin, peers=nonces)
         self._closing = False
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
 
@@ -248,10 +247,10 @@ class Dispatcher:
             raise CircuitOpen(retry_after=resting)
         if call.proven and self._nonces is not None:
             self._nonces.poll()
-        if not call.proven or self._cold.over:
+        if not call.proven or self._first_nonce.over:
             return await self._pass(flow, call, None)
         # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.
-        async with self._cold.turn() as answered:
+        async with self._first_nonce.turn() as answered:
             return await self._pass(flow, call, answered)
 
     def _note_wait(self, call: _Call, waited: float) -> None:

@@ -1,107 +1,162 @@
-"""One request goes ahead while nobody knows a server's nonce."""
+"""The first nonce of an origin: one request fetches it, the others wait.
+
+Invariants:
+
+- While an origin has not answered, one request at a time goes first: N requests cost N + 1 transmissions, not 2 N.
+- The others go as soon as the first is answered, be it by a challenge, and before its retry is.
+- A 5xx or a 429 is no answer: a gateway may have sent it, and it says nothing about nonces.
+- A request waits for one slow request at most. After a few failures in a row, or one slow failure, all go at once: in
+  single file they would turn an outage into a queue.
+- A request that was refused before it was sent counts as no failure.
+- The state belongs to the nonce cache and the origin, so that all who share the cache share the wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
+
+import attrs
 
 from passwordless_async.errors import QuotaExceeded, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_TOO_MANY_REQUESTS, _SERVER_ERROR = 429, 500
+    from passwordless_async.dpop import NonceCache
 
-_FRONTS = 3  # failures in front after which nobody waits any more
-_SLOW = 1.0  # seconds; whoever fails later than that is not waited for again
-_PATIENCE = 3.0  # seconds that anybody waits for the one in front; then a challenge each costs less
+_MAX_FAILURES = 3  # first requests that failed in a row; after these no request waits
 
 
-class Elsewhere(Protocol):
-    """What other processes know of the same origin."""
+class PeerNonces(Protocol):
+    """What other processes know of the nonces of the same origin."""
+
+    def poll(self) -> object:
+        """Learn in the background what other processes have learned since the last poll."""
 
     async def fetched(self) -> bool:
-        """Wait until another process has a nonce, or it is this one's turn to fetch one; tells which it is."""
+        """Wait for a nonce of another process (True), or until this process may fetch one (False)."""
 
     def answered(self) -> None:
-        """Say that the origin has answered this process."""
+        """Share that the origin has answered this process, and with which nonce."""
 
     def failed(self) -> None:
-        """Say that it has not, and that it is another process's turn."""
+        """Hand the turn on: the origin has not answered this process."""
 
 
-class ColdStart:
-    """Lets one request go ahead while nobody knows an origin's nonce: N logins cost N+1 requests, not 2N.
+@attrs.define(eq=False)
+class _ColdStart:
+    """What is known of an origin that may not have answered yet."""
 
-    The others wait until the one in front is answered, be it by a challenge. Where it fails the next one goes ahead; a
-    few in a row, or one that takes long, and all go: one after the other they would turn an outage into a queue, and a
-    long answer holds up nobody.
+    answered: bool = False
+    failures: int = 0
+    first: asyncio.Future[None] | None = None  # done once the request in front is answered or has failed
+
+    @property
+    def holds_back(self) -> bool:
+        return not self.answered and self.failures < _MAX_FAILURES
+
+    def release(self) -> None:
+        """Let those go that wait for the request in front."""
+        if self.first is not None:
+            self.first.set_result(None)
+            self.first = None
+
+
+class FirstNonce:
+    """Lets one request go first while an origin's nonce is unknown.
 
     Args:
-        elsewhere: Other processes, one of which goes ahead of all; None: there are none.
+        nonces: The cache that the first response fills.
+        origin: The origin: ``https://api.example``.
+        peers: The other processes, one of which goes first for all of them; None: this process is alone.
+        patience: Seconds that a request waits for the one in front; then a challenge of its own costs less.
+        slow_after: Seconds after which a failed first request counts as an outage.
     """
 
-    def __init__(self, elsewhere: Elsewhere | None = None) -> None:
-        self._elsewhere = elsewhere
-        self._front: asyncio.Future[None] | None = None
-        self._over = False
-        self._failures = 0
+    def __init__(
+        self,
+        nonces: NonceCache,
+        origin: str,
+        *,
+        peers: PeerNonces | None = None,
+        patience: float = 3.0,
+        slow_after: float = 1.0,
+    ) -> None:
+        self._state = nonces.shared_state(origin, _ColdStart)
+        self._peers = peers
+        self._patience = patience
+        self._slow_after = slow_after
 
     @property
     def over(self) -> bool:
-        """Whether nobody has to wait any more."""
-        return self._over
+        """Whether the origin has answered: no request waits any more."""
+        return self._state.answered
+
+    @property
+    def pending(self) -> bool:
+        """Whether a request has gone first and is not answered yet."""
+        return self._state.first is not None
+
+    @property
+    def failures(self) -> int:
+        """How many first requests have failed."""
+        return self._state.failures
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Callable[[int], None]]:
-        """Wait for the one in front, or be it; gives what to call with the status of an answer when one has come.
+        """Wait for the request in front, or be the one in front.
 
-        Whoever calls it takes the nonce from the answer before giving the loop a turn.
+        Yields:
+            A function to call with the status of each response. Harvest the nonce before the event loop gets a turn:
+            the call wakes the requests that wait for it.
         """
-        while self._front is not None and not self._over and self._failures < _FRONTS:
-            # Not cancelled with whoever stops waiting: the others wait for it too.
-            ended, _ = await asyncio.wait([self._front], timeout=_PATIENCE)
-            if not ended:
-                break
-        if self._over or self._failures >= _FRONTS or self._front is not None:
-            yield self._answered
+        await self._wait()
+        if not self._state.holds_back or self.pending:
+            yield self._note_answer
             return
-        self._front = asyncio.get_running_loop().create_future()
-        began = asyncio.get_running_loop().time()
-        asked = True
+        loop = asyncio.get_running_loop()
+        self._state.first = loop.create_future()
+        began = loop.time()
         try:
-            if self._elsewhere is not None and await self._elsewhere.fetched():
-                self._go_all()
-            yield self._answered
+            if self._peers is not None and await self._peers.fetched():
+                self._end()
+            yield self._note_answer
         except (UsageError, QuotaExceeded):
-            # Nothing was sent, and that is no news of the server.
-            asked = False
+            # Nothing was sent, which says nothing about the server.
+            self._hand_on()
             raise
         finally:
-            if not self._over:
-                self._failed(asyncio.get_running_loop().time() - began if asked else None)
-            self._let_go()
+            self._note_failure(loop.time() - began)
 
-    def _answered(self, status: int) -> None:
-        # A failure of the server, or one of its gateways, says nothing about its nonces.
-        if status < _SERVER_ERROR and status != _TOO_MANY_REQUESTS and not self._over:
-            self._go_all()
-            if self._elsewhere is not None:
-                self._elsewhere.answered()
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        # A future of another event loop cannot be awaited: a cache may outlive a loop, or serve two.
+        while (first := self._state.first) is not None and first.get_loop() is loop:
+            # asyncio.wait leaves the future alone when this task is cancelled: the others wait for it too.
+            ended, _ = await asyncio.wait([first], timeout=self._patience)
+            if not ended:
+                return
 
-    def _failed(self, seconds: float | None) -> None:
-        """Take note that the one in front brought no news; after how long it failed, None: nothing was asked."""
-        if seconds is not None:
-            self._failures = _FRONTS if seconds > _SLOW else self._failures + 1
-        if self._elsewhere is not None:
-            self._elsewhere.failed()
+    def _note_answer(self, status: int) -> None:
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS and not self.over:
+            self._end()
+            if self._peers is not None:
+                self._peers.answered()
 
-    def _go_all(self) -> None:
-        self._over = True
-        self._let_go()
+    def _note_failure(self, seconds: float) -> None:
+        if self.pending:
+            self._state.failures = _MAX_FAILURES if seconds > self._slow_after else self._state.failures + 1
+            self._hand_on()
 
-    def _let_go(self) -> None:
-        if self._front is not None:
-            self._front.set_result(None)
-            self._front = None
+    def _hand_on(self) -> None:
+        if self.pending:
+            self._state.release()
+            if self._peers is not None:
+                self._peers.failed()
+
+    def _end(self) -> None:
+        self._state.answered = True
+        self._state.release()
