@@ -1,7 +1,8 @@
 """The command line: ``python -m benchmarks proof``, and one word more for every other benchmark.
 
 A benchmark is a module with ``SUMMARY``; ``ROUNDS`` and ``CALLS``, the defaults; ``MIN_ROUNDS``; ``COUNTED``, what the
-calls are; and ``run``, which takes rounds and calls and returns a :class:`~benchmarks.report.Report`.
+calls are; and ``run``, which takes rounds and calls and returns a :class:`~benchmarks.report.Report`. One that can
+compare two checkouts has ``against`` too, which takes the other one's directory first.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for needed, library in ((not options.json, "rich"), (options.plot, "matplotlib")):
         if needed and find_spec(library) is None:
             parser.error(f'{library} is not installed: pip install "passwordless-async[bench]"')
-    found = options.run(options.rounds, options.calls).as_json(options.rounds, options.calls)
+    compared = (options.against,) if getattr(options, "against", None) else ()
+    measure = options.compare if compared else options.run
+    found = measure(*compared, options.rounds, options.calls).as_json(options.rounds, options.calls)
     if options.json:
         print(json.dumps(found, indent=2))
     else:
@@ -58,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
         command.add_argument("--plot", metavar="FILE", help="draw a plot as well, into a .svg, .png or .pdf")
         command.set_defaults(run=module.run)
+        if hasattr(module, "against"):
+            command.add_argument("--against", metavar="DIR", help="compare this checkout with the one in DIR instead")
+            command.set_defaults(compare=module.against)
     return parser
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
@@ -13,17 +14,22 @@ import aiohttp
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from benchmarks.load import OTP, SCOPE, USERS, form, on_a_loop, our_client, usernames
+from benchmarks.against import against
+from benchmarks.load import OTP, SCOPE, form, on_a_loop, our_client, user, usernames
 from benchmarks.measure import interleaved, prepare_all
 from benchmarks.report import Bar, Report, Row
 from benchmarks.server import Server, pinned
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from benchmarks.load import Operation
     from benchmarks.measure import Prepare
+
+    Opened = Callable[[str], AbstractAsyncContextManager[Operation]]
+
+__all__ = ["against", "run"]
 
 SUMMARY = "A code exchanged for tokens: new key, proof with nonce, validated ID token; 64 in flight"
 HOW = (
@@ -35,30 +41,31 @@ ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 21, 5, 1000, "exchanges"
 
 OURS, BARE = "passwordless-async", "bare aiohttp"
 FLOOR = "bare aiohttp, cryptography"
+UVLOOP = ", uvloop"
 IN_FLIGHT = 64
 
 
 def run(rounds: int, calls: int) -> Report:
-    """Measure both, on asyncio's loop and on uvloop's."""
+    """Measure the contenders on asyncio's loop and on uvloop's."""
+    contenders: dict[str, Opened] = {
+        OURS: ours,
+        f"{OURS}, no ID token": partial(ours, scope=None),
+        FLOOR: partial(bare, around=cryptography_of_a_login()),
+        BARE: bare,
+    }
+    makers: dict[str, Callable[[], Prepare]] = {}
     with pinned() as processors, ExitStack() as stack:
         server = stack.enter_context(Server(processors.server))
-        contenders, absent = prepare_all(
-            {
-                name + suffix: partial(_contender, stack, opened, server.origin, loop)
-                for suffix, loop in (("", lambda: None), (", uvloop", _uvloop))
-                for name, opened in (
-                    (OURS, ours),
-                    (f"{OURS}, no ID token", partial(ours, scope=None)),
-                    (FLOOR, partial(bare, around=cryptography_of_a_login())),
-                    (BARE, bare),
-                )
-            }
-        )
-        series = interleaved(contenders, rounds=rounds, calls=calls, clock=time.process_time_ns)
-    bars = [Bar("exchange ÷ bare aiohttp", series[OURS].over(series[BARE]), must=1.7, goal=1.3)]
-    if f"{OURS}, uvloop" in series:
-        both = series[f"{OURS}, uvloop"].over(series[f"{BARE}, uvloop"])
-        bars.append(Bar("exchange ÷ bare aiohttp, uvloop", both, must=1.7, goal=1.3))
+        for name, opened in contenders.items():
+            makers[name] = partial(on_a_loop, stack, opened(server.origin), IN_FLIGHT)
+            makers[name + UVLOOP] = partial(_on_uvloop, stack, opened(server.origin))
+        prepared, absent = prepare_all(makers)
+        series = interleaved(prepared, rounds=rounds, calls=calls, clock=time.process_time_ns)
+    bars = [
+        Bar(f"exchange ÷ bare aiohttp{loop}", series[OURS + loop].over(series[BARE + loop]), must=1.7, goal=1.3)
+        for loop in ("", UVLOOP)
+        if OURS + loop in series
+    ]
     rows = [Row(name, figures, {"bare": figures.over(series[BARE])}) for name, figures in series.items()]
     return Report("exchange", SUMMARY, f"{HOW}; {processors.how}", "µs", PACKAGES, rows, bars, absent)
 
@@ -77,19 +84,10 @@ def cryptography_of_a_login() -> Callable[[], None]:
     return login
 
 
-def _uvloop() -> Callable[[], asyncio.AbstractEventLoop]:
+def _on_uvloop(stack: ExitStack, opened: AbstractAsyncContextManager[Operation]) -> Prepare:
     import uvloop
 
-    return uvloop.new_event_loop
-
-
-def _contender(
-    stack: ExitStack,
-    opened: Callable[[str], AsyncIterator[Operation]],
-    origin: str,
-    loop: Callable[[], Callable[[], asyncio.AbstractEventLoop] | None],
-) -> Prepare:
-    return on_a_loop(stack, opened(origin), IN_FLIGHT, loop())
+    return on_a_loop(stack, opened, IN_FLIGHT, uvloop.new_event_loop)
 
 
 @asynccontextmanager
@@ -98,10 +96,11 @@ async def ours(
 ) -> AsyncIterator[Operation]:
     """Open our client; gives what exchanges a code."""
     async with our_client(origin, session=session) as client:
-        turns = iter(range(10**12))
+        # A code of a user is presented once: each exchange is a new user's.
+        numbers = itertools.count()
 
         async def exchange() -> object:
-            return await client.exchange(USERS[next(turns) % len(USERS)], OTP, scope=scope)
+            return await client.exchange(user(next(numbers)), OTP, scope=scope)
 
         yield exchange
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 import sys
+from functools import partial
 
-from benchmarks.measure import Series
+from benchmarks.measure import in_turns
 from benchmarks.report import Bar, Report, Row
 
 SUMMARY = "Importing the library, each time in a new process"
@@ -23,18 +23,15 @@ _MEASURED = "import time; began = time.process_time_ns(); {}; print(time.process
 
 
 def run(rounds: int, calls: int) -> Report:
-    """Measure the statements in turns, shuffled."""
-    statements = [AIOHTTP, OURS, CLIENT]
-    samples: dict[str, list[float]] = {statement: [] for statement in statements}
-    order = random.Random(0)  # noqa: S311 - no secret; the same in every run
-    for _ in range(rounds + 1):
-        for statement in order.sample(statements, len(statements)):
-            samples[statement].append(sum(_milliseconds(statement) for _ in range(calls)) / calls)
-    # The first round compiles, and reads the files from the disk.
-    series = {statement: Series(tuple(figures[1:])) for statement, figures in samples.items()}
+    """Measure the statements in turns; the first round compiles, and reads the files from the disk."""
+    series = in_turns({name: partial(_mean, name, calls) for name in (AIOHTTP, OURS, CLIENT)}, rounds=rounds)
     rows = [Row(name, figures, {"aiohttp": figures.over(series[AIOHTTP])}) for name, figures in series.items()]
     bars = [Bar("import passwordless_async ÷ import aiohttp", series[OURS].over(series[AIOHTTP]), must=1.35, goal=1.15)]
     return Report("import", SUMMARY, HOW, "ms", PACKAGES, rows, bars)
+
+
+def _mean(statement: str, calls: int) -> float:
+    return sum(_milliseconds(statement) for _ in range(calls)) / calls
 
 
 def _milliseconds(statement: str) -> float:

@@ -28,11 +28,8 @@ _TIMEOUT = 60.0  # seconds; the server answers late on purpose
 
 
 def user(number: int) -> Email:
-    """Return a user; who is in flight twice with one code may be answered once."""
+    """Return a user. A code of a user is presented once: a benchmark numbers its users anew for each login."""
     return Email(f"user{number}@example.com")
-
-
-USERS = [user(number) for number in range(1000)]
 
 
 def our_client(
@@ -45,7 +42,7 @@ def our_client(
 
 def usernames() -> Callable[[], str]:
     """Return what gives the next user's name, for the form of a contender."""
-    names = itertools.cycle([user.username for user in USERS])
+    names = itertools.cycle([user(number).username for number in range(1000)])
     return lambda: next(names)
 
 

@@ -11,7 +11,8 @@ import random
 import statistics
 import time
 import types
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     Prepare = Callable[[int], Batch]
     """Makes a batch of so many operations and all that they need, outside of the measurement."""
+
+Name = TypeVar("Name")
 
 HOW = "CPU time of the thread for one, contenders in turns"
 
@@ -91,19 +94,30 @@ def interleaved(
     Returns:
         Microseconds, by the clock, for one operation, for each contender and round.
     """
-    samples: dict[str, list[float]] = {name: [] for name in contenders}
+
+    def turn(name: str) -> float:
+        share = max(1, calls // shares.get(name, 1))
+        return _timed(contenders[name](share), clock) / share
+
+    return in_turns({name: partial(turn, name) for name in contenders}, rounds=rounds)
+
+
+def in_turns(measures: Mapping[Name, Callable[[], float]], *, rounds: int) -> dict[Name, Series]:
+    """Take figures in turns, in a new order in each round.
+
+    The first round is not counted: it fills the library's caches, and imports what is imported late.
+    """
+    samples: dict[Name, list[float]] = {name: [] for name in measures}
     order = random.Random(0)  # noqa: S311 - no secret; the same in every run
     for _ in range(rounds + 1):
-        # Shuffled: whose turn it was before has filled the processor's caches, with what is of use or with what is not.
-        for name in order.sample(list(contenders), len(contenders)):
-            share = max(1, calls // shares.get(name, 1))
-            samples[name].append(_turn(contenders[name](share), clock) / share)
-    # The first round fills the library's own caches, and imports what is imported late.
+        # Shuffled: the contender before has filled the processor's caches, to the advantage of some and not of others.
+        for name in order.sample(list(measures), len(measures)):
+            samples[name].append(measures[name]())
     return {name: Series(tuple(figures[1:])) for name, figures in samples.items()}
 
 
-def _turn(batch: Batch, clock: Callable[[], int]) -> float:
-    # As timeit does: a collection would be on the account of whoever is at work, not of whoever made it due.
+def _timed(batch: Batch, clock: Callable[[], int]) -> float:
+    # As timeit does: a collection would be charged to the contender at work, not to the one that made it due.
     gc.collect()
     gc.disable()
     try:

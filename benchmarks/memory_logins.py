@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import ssl
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from passwordless_async import Login
 from passwordless_async._common.http import HttpResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from passwordless_async import PasswordlessClient
     from passwordless_async._common.http import HttpRequest
@@ -53,7 +54,7 @@ async def _in_flight(server: Server, logins: int, resident: Callable[[], int]) -
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=context)) as session,
         our_client(server.origin, session=session, in_flight=logins + _WARM_UP) as client,
     ):
-        await asyncio.gather(*(client.exchange(user(number), OTP, scope=SCOPE) for number in range(_WARM_UP)))
+        await asyncio.gather(*(client.exchange(user(-number), OTP, scope=SCOPE) for number in range(1, _WARM_UP + 1)))
         server.tell(delay=_HELD, reset=True)
         gc.collect()
         before = resident()
@@ -88,12 +89,13 @@ def gone_by(logins: int, resident: Callable[[], int]) -> float:
 
 
 async def _gone_by(logins: int, resident: Callable[[], int]) -> float:
+    numbers = itertools.count()
     async with our_client("https://tenant.example") as client:
         client._transport.send = _answer  # noqa: SLF001 - the transport is what is left out
-        await _drain(client, min(_WARM_UP_GONE_BY, logins))
+        await _drain(client, numbers, min(_WARM_UP_GONE_BY, logins))
         gc.collect()
         before = resident()
-        return await _drain(client, logins, resident) - before
+        return await _drain(client, numbers, logins, resident) - before
 
 
 async def _answer(_request: HttpRequest) -> HttpResponse:
@@ -101,9 +103,11 @@ async def _answer(_request: HttpRequest) -> HttpResponse:
     return _CANNED
 
 
-async def _drain(client: PasswordlessClient, logins: int, resident: Callable[[], int] = int) -> int:
+async def _drain(
+    client: PasswordlessClient, numbers: Iterator[int], logins: int, resident: Callable[[], int] = int
+) -> int:
     most = done = 0
-    each = (Login(user(number), OTP) for number in range(logins))
+    each = (Login(user(number), OTP) for number in itertools.islice(numbers, logins))
     async with aclosing(client.exchange_many(each, concurrency=_AT_ONCE)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:

@@ -99,18 +99,18 @@ async def _exchange(server: Server, calls: int, in_flight: int) -> None:
 async def _late_answers(server: Server, calls: int, *, adaptive: bool) -> tuple[float, float]:
     in_flight = max(1, calls // WAVES)
     async with our_client(server.origin, in_flight=in_flight, adaptive=adaptive) as client:
-        await _all(client, 1, 1)
+        await _all(client, 1, 1, first=in_flight * WAVES)
         began, cpu_began = time.perf_counter(), time.process_time()
         await _all(client, in_flight * WAVES, in_flight)
         return time.perf_counter() - began, time.process_time() - cpu_began
 
 
-async def _all(client: PasswordlessClient, calls: int, in_flight: int) -> None:
-    async with aclosing(client.exchange_many(_logins(calls), concurrency=in_flight)) as outcomes:
+async def _all(client: PasswordlessClient, calls: int, in_flight: int, *, first: int = 0) -> None:
+    async with aclosing(client.exchange_many(_logins(first, calls), concurrency=in_flight)) as outcomes:
         async for outcome in outcomes:
             if outcome.error is not None:
                 raise outcome.error
 
 
-def _logins(calls: int) -> Iterator[Login]:
-    return (Login(user(number), OTP, scope=SCOPE) for number in range(calls))
+def _logins(first: int, calls: int) -> Iterator[Login]:
+    return (Login(user(number), OTP, scope=SCOPE) for number in range(first, first + calls))

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import attrs
+
+from benchmarks.child import Child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,35 +50,27 @@ def pinned() -> Iterator[Processors]:
         os.sched_setaffinity(0, mine)
 
 
-class Server:
+class Server(Child):
     """The stub server (:mod:`benchmarks.stub`), which lives as long as the ``with``.
 
     Args:
         cpu: The processor to run on; None: any.
         tls: Whether it speaks TLS.
-
-    Attributes:
-        origin: Where it listens.
-        ca: The certificate of its authority, in PEM.
     """
 
     def __init__(self, cpu: int | None = None, *, tls: bool = False) -> None:
-        self._options = json.dumps({"cpu": cpu, "tls": tls})
-        self.origin = self.ca = ""
+        options = json.dumps({"cpu": cpu, "tls": tls})
+        super().__init__([sys.executable, "-m", "benchmarks.stub", options])
 
-    def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "benchmarks.stub", self._options]
-        self._process = subprocess.Popen(  # noqa: S603 - a command of our own
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
-        )
-        told = json.loads(self._process.stdout.readline() or "{}")
-        if not told:
-            raise RuntimeError("the stub server did not start")
-        self.origin, self.ca = told["origin"], told["ca"]
-        return self
+    @property
+    def origin(self) -> str:
+        """Where it listens."""
+        return str(self.ready["origin"])
 
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+    @property
+    def ca(self) -> str:
+        """The certificate of its authority in PEM; empty without TLS."""
+        return str(self.ready["ca"])
 
     @property
     def token_url(self) -> str:
@@ -90,9 +83,7 @@ class Server:
         Returns:
             What it counted since then.
         """
-        self._process.stdin.write(json.dumps(settings) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        return self.ask(**settings)
 
 
 @contextmanager

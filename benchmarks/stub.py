@@ -73,6 +73,8 @@ class Service:
                 return 200, json.dumps({"keys": [self._key.as_dict(private=False)]}).encode(), ""
             case "/.well-known/openid-configuration":
                 return 200, json.dumps(self._discovery()).encode(), ""
+            case "/api":
+                return 200, b"{}", ""
         return 404, b"{}", ""
 
     def _token(self, head: bytes, body: bytes) -> Answer:

@@ -220,3 +220,20 @@ def test_what_is_refused(arguments: list[str], problem: str):
     ended = benchmark(*arguments)
     assert ended.returncode == 2
     assert problem in ended.stderr
+
+
+def test_two_checkouts():
+    """``exchange --against`` measures this checkout and another one, and refuses a directory without the package."""
+    ended = benchmark("exchange", "--against", str(REPOSITORY), "--rounds", "5", "--calls", "2", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert [bar["measure"] for bar in found["bars"]] == ["exchange, this ÷ other", "API call, this ÷ other"]
+    assert [result["name"] for result in found["results"]] == [
+        "exchange, this",
+        "exchange, other",
+        "API call, this",
+        "API call, other",
+    ]
+    refused = benchmark("exchange", "--against", str(Path(__file__).parent), "--rounds", "5", "--calls", "2")
+    assert refused.returncode == 1
+    assert "has no passwordless_async" in refused.stderr
