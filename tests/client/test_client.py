@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
+    from passwordless_async.client.events import Event
+
 ADA = Email("ada@example.com")
 TOKEN = "/oauth/token"
 START = "/passwordless/start"
@@ -430,3 +432,32 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(
         await call(client)
     assert caught.value.argument == argument
     assert tenant.stats.wire_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [
+        ("profile", 5),
+        ("profile", "BULK"),
+        ("on_event", 5),
+        ("on_orphan", "x"),
+        ("nonces", {}),
+        ("store", 5),
+        ("lifetimes", 5),
+    ],
+)
+def test_an_option_of_another_kind_is_refused(argument: str, value: object):
+    """A client is not made of what it cannot use; the message names the option."""
+    with pytest.raises(UsageError) as refused:
+        PasswordlessClient("tenant.example", "client", **{argument: value})
+    assert argument == refused.value.argument
+
+
+def test_on_event_must_not_be_a_coroutine_function():
+    """Nobody would wait for it."""
+
+    async def later(_event: Event) -> None:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match="on_event: must be a plain function"):
+        PasswordlessClient("tenant.example", "client", on_event=later)

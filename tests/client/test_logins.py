@@ -1,0 +1,72 @@
+"""One user's codes: each is sent once, and they go in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, opened
+from passwordless_async import (
+    Email,
+    UsageError,
+    WrongCode,
+)
+
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+SCOPE = "openid offline_access"
+
+
+async def test_one_code_asked_for_twice_at_once_is_presented_once():
+    """Both get the tokens of one request."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        first, second = await asyncio.gather(*(client.exchange(ADA, code, scope=SCOPE) for _ in range(2)))
+        assert (first, 1) == (second, arrived(tenant, TOKEN))
+
+
+async def test_one_code_with_other_parameters_is_refused():
+    """Whoever asks for something else with a code that is under way is told so; the first is not disturbed."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, code, scope=SCOPE))
+        with pytest.raises(UsageError, match="otp: is being exchanged already"):
+            await client.exchange(ADA, code, scope="openid")
+        answer.set()
+        assert (await first).claims["email"] == "ada@example.com"
+        assert 1 == arrived(tenant, TOKEN)
+
+
+async def test_two_codes_of_one_user_go_one_after_the_other():
+    """The second is sent when the first is answered; another user's does not wait."""
+    async with opened() as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        second = asyncio.create_task(client.exchange(ADA, "wrong"))
+        await client.exchange(BOB, tenant.outbox.code_for(BOB))
+        assert 2 == arrived(tenant, TOKEN)
+        answer.set()
+        await first
+        with pytest.raises(WrongCode):
+            await second
+
+
+async def test_a_cancelled_second_code_does_not_let_a_third_overtake():
+    """Whoever comes after one that was cancelled in the queue still waits for the one in front."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        second = asyncio.create_task(client.exchange(ADA, "second"))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await cancelled(second)
+        third = asyncio.create_task(client.exchange(ADA, "third"))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert 1 == arrived(tenant, TOKEN)
+        answer.set()
+        await first
+        with pytest.raises(WrongCode):
+            await third

@@ -1,0 +1,108 @@
+"""When a user may be sent a code: the cool-down and the budget of an address, through a tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+
+import pytest
+
+from helpers.clients import START, arrived, cancelled, kept_waiting, opened
+from passwordless_async import (
+    CodeExpired,
+    CoolingDown,
+    Email,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RateLimited,
+    TemporarilyUnavailable,
+    UsageError,
+)
+from passwordless_async.testing import Fault, TenantSettings
+
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+SCOPE = "openid offline_access"
+
+
+async def test_a_second_start_is_refused_here():
+    """A new code would kill the first: the error says how long, and nothing is sent."""
+    async with opened(cool_down=30.0) as (tenant, client):
+        await client.start(ADA)
+        with pytest.raises(CoolingDown) as refused:
+            await client.start(ADA)
+        assert 25 < refused.value.retry_after <= 30
+        assert 1 == arrived(tenant, START)
+        await client.start(BOB)
+
+
+async def test_two_starts_at_once_are_one():
+    """The second is refused while the first is under way."""
+    async with opened(cool_down=30.0) as (tenant, client):
+        results = await asyncio.gather(client.start(ADA), client.start(ADA), return_exceptions=True)
+        assert [False, True] == [isinstance(result, CoolingDown) for result in results]
+        assert 1 == arrived(tenant, START)
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "cools"),
+    [
+        (Fault.SERVICE_UNAVAILABLE, TemporarilyUnavailable, False),
+        (Fault.RATE_LIMITED_SILENT, RateLimited, False),
+        (Fault.DROP_AFTER_PROCESSING, OutcomeUnknown, True),
+    ],
+)
+async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cools: bool):
+    """Where no code was sent another start may come at once; where one may be on its way it may not."""
+    async with opened(cool_down=30.0) as (tenant, client):
+        tenant.faults.add(fault, path=START, times=1)
+        with pytest.raises(error):
+            await client.start(ADA)
+        again = await asyncio.gather(client.start(ADA), return_exceptions=True)
+        assert cools is isinstance(again[0], CoolingDown)
+
+
+async def test_a_code_that_is_of_no_more_use_cools_nothing():
+    """After a login, and where the code is too old, the user may ask for another at once."""
+    async with opened(TenantSettings(nonce_replaces_iat=True), cool_down=30.0) as (tenant, client):
+        await client.start(ADA)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        await client.start(ADA)
+        tenant.clock.advance(181)
+        with pytest.raises(CodeExpired):
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        await client.start(ADA)
+
+
+async def test_a_start_that_never_left_cools_nothing():
+    """Cancelled while it waited for its turn, or refused here, a start leaves the user and the address as they were."""
+    home = ipaddress.ip_address("192.0.2.1")
+    async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
+        first, answer = await kept_waiting(tenant, client.start(BOB), START)
+        waiting = asyncio.create_task(client.start(ADA, forwarded_for=home))
+        await asyncio.sleep(0)
+        await cancelled(waiting)
+        answer.set()
+        await first
+        with pytest.raises(UsageError):
+            await client.start(ADA, forwarded_for=home, language="not a tag")
+        await client.start(ADA, forwarded_for=home)
+        with pytest.raises(QuotaExceeded):
+            await client.start(Email("c@example.com"), forwarded_for=home)
+
+
+async def test_an_address_has_its_own_budget():
+    """One forwarded address is used up, and others are not; what the service says of one stops nobody else."""
+    home, office = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
+    async with opened(confidential=True, starts_per_hour=2) as (tenant, client):
+        await client.start(Email("a@example.com"), forwarded_for=home)
+        await client.start(Email("b@example.com"), forwarded_for=home)
+        with pytest.raises(QuotaExceeded) as refused:
+            await client.start(Email("c@example.com"), forwarded_for=home)
+        assert 3500 < refused.value.retry_after <= 3600
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1800)
+        with pytest.raises(RateLimited):
+            await client.start(Email("d@example.com"), forwarded_for=office)
+        with pytest.raises(QuotaExceeded):
+            await client.start(Email("e@example.com"), forwarded_for=office)
+        await client.start(Email("f@example.com"))
+        assert 4 == arrived(tenant, START)

@@ -1,0 +1,177 @@
+"""How calls get on the wire: pauses, outages, and the events that report them."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import Any
+
+import attrs
+import pytest
+
+from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
+from passwordless_async import (
+    TESTING,
+    CircuitOpen,
+    Email,
+    NotSent,
+    PasswordlessClient,
+    QuotaExceeded,
+    RateLimited,
+    UsageError,
+)
+from passwordless_async.client.events import Challenged, Done, Event, Operation, Paced, Retried, Sent
+from passwordless_async.testing import Fault, LocalTenant
+
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+SCOPE = "openid offline_access"
+
+
+async def test_a_429_stops_everybody_and_costs_nobody_a_login():
+    """One is refused, all wait for the time that the service names, and all get in; the code comes again, as it may."""
+    events: list[Event] = []
+    async with opened(single=PATIENT, on_event=events.append) as (tenant, client):
+        crowd = [Email(f"user{number}@example.com") for number in range(20)]
+        await asyncio.gather(*map(client.start, crowd))
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=1)
+        events.clear()
+        await asyncio.gather(*(client.exchange(who, tenant.outbox.code_for(who)) for who in crowd))
+        assert 1 == sum(isinstance(event, Sent) and event.status == 429 for event in events)
+        retried = [event for event in events if isinstance(event, Retried)]
+        assert [(Operation.EXCHANGE, 1, "rate_limited", 0.0)] == [
+            (event.operation, event.trial, event.error, event.seconds) for event in retried
+        ]
+        assert any(isinstance(event, Paced) and event.seconds >= 0.9 for event in events)
+
+
+async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent():
+    """Whoever comes during a pause longer than their patience is told when to come back."""
+    async with opened() as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=40)
+        with pytest.raises(RateLimited):
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        with pytest.raises(QuotaExceeded) as refused:
+            await client.exchange(BOB, tenant.outbox.code_for(BOB))
+        assert 39 < refused.value.retry_after <= 41
+        assert 1 == arrived(tenant, TOKEN)
+
+
+async def test_a_429_to_a_start_holds_back_starts_alone():
+    """It may be about an address's hour: an exchange goes at once, and the next start waits."""
+    async with opened(single=PATIENT) as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
+        starting = asyncio.create_task(client.start(BOB))
+        await until(lambda: arrived(tenant, START) == 2)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert 2 == arrived(tenant, START)
+        await starting
+        assert 3 == arrived(tenant, START)
+
+
+async def test_what_is_wrong_here_costs_nothing():
+    """An argument that is refused before anything is sent ends no cold start and uses up no pace."""
+    address = ipaddress.ip_address("192.0.2.1")
+    profile = attrs.evolve(TESTING, requests_per_second=0.001)
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
+    ):
+        for _ in range(5):
+            with pytest.raises(UsageError):
+                await client.exchange(ADA, "123456", forwarded_for=address)
+        assert client._dispatcher._first_nonce.failures == 0
+        await client.start(ADA)
+
+
+async def test_a_blocked_user_stops_nobody():
+    """429 too_many_attempts is about one account: the next exchange goes at once."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.ACCOUNT_BLOCKED, path=TOKEN, times=1)
+        await asyncio.gather(client.exchange(BOB, "123456"), return_exceptions=True)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_an_outage_costs_milliseconds():
+    """After a few failures in a row nobody asks any more, until one call finds the service back."""
+    events: list[Event] = []
+    async with opened(outage_after=3, outage_rest=0.05, on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        async with tenant.outage():
+            await asyncio.gather(client.exchange(BOB, "123456"), return_exceptions=True)  # on the last connection
+            for _ in range(3):
+                with pytest.raises(NotSent):
+                    await client.exchange(ADA, tenant.outbox.code_for(ADA))
+            events.clear()
+            with pytest.raises(CircuitOpen) as refused:
+                await client.exchange(ADA, tenant.outbox.code_for(ADA))
+            assert 0 < refused.value.retry_after <= 0.05
+            assert [] == [event for event in events if isinstance(event, Sent)]
+        await until(lambda: client._dispatcher._breaker.retry_after is None)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_who_may_wait_outlasts_an_outage():
+    """Exchanges with patience wait for the circuit to close, and all get in."""
+    profile = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
+    async with opened(**profile) as (tenant, client):
+        crowd = [Email(f"user{number}@example.com") for number in range(10)]
+        for who in crowd:
+            await client.start(who)  # one after the other: by one connection, which is served once more
+        async with tenant.outage():
+            exchanging = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in crowd]
+            await until(lambda: client._dispatcher._breaker.retry_after is not None)
+        assert {"DPoP"} == {tokens.token_type for tokens in await asyncio.gather(*exchanging)}
+
+
+async def test_the_events_of_a_cold_login():
+    """In their order, with what they are about, and without a secret or an address."""
+    events: list[Event] = []
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, on_event=events.append) as client,
+    ):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        tokens = await client.exchange(ADA, code)
+    told = [
+        (type(event), event.operation, *((event.path, event.status) if isinstance(event, Sent) else ()))
+        for event in events
+    ]
+    assert [
+        (Sent, Operation.START, START, 200),
+        (Done, Operation.START),
+        (Sent, Operation.EXCHANGE, TOKEN, 400),
+        (Challenged, Operation.EXCHANGE),
+        (Sent, Operation.EXCHANGE, TOKEN, 200),
+        (Done, Operation.EXCHANGE),
+    ] == told
+    assert [1, 2] == [event.transmission for event in events if isinstance(event, Sent) and event.path == TOKEN]
+    assert all(event.seconds > 0 for event in events if isinstance(event, Sent | Done))
+    assert not any(secret in repr(events) for secret in (code, "ada@", tokens.access_token))
+
+
+async def test_an_on_event_that_fails_costs_nothing():
+    """Its error is the event loop's to report; the call goes on."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+
+    def broken(_event: Event) -> None:
+        raise LookupError("no metrics")
+
+    async with opened(on_event=broken) as (_, client):
+        await client.start(ADA)
+    assert {"on_event of a PasswordlessClient has failed"} == {context["message"] for context in reported}
+
+
+async def test_a_cancelled_call_is_told_of():
+    """Metrics see what callers cancelled."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        events.clear()
+        starting, answer = await kept_waiting(tenant, client.start(ADA), START)
+        await cancelled(starting)
+        answer.set()
+        assert [("cancelled", 1)] == [(event.error, event.transmissions) for event in events if isinstance(event, Done)]
