@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from passwordless_async._common.base64url import encode_text
-from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.dpop.server.failed_check import FailedCheck
 
 
 @attrs.frozen
@@ -43,15 +43,15 @@ class CheckedProof:
 def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
     """Check that the proof goes with the token, and its key with the token's key (RFC 9449 §4.3 (12), §7.1)."""
     if not access_token or not access_token.isascii():
-        raise Refused("the access token is not ASCII", "invalid_token")
+        raise FailedCheck("the access token is not ASCII", "invalid_token")
     digest = hashlib.sha256(access_token.encode()).digest()
     if not _same(proof.ath, encode_text(digest)):
-        raise Refused("ath is not the hash of the access token")
+        raise FailedCheck("ath is not the hash of the access token")
     jkt = confirmation.get("jkt") if isinstance(confirmation, Mapping) else None
     if not isinstance(jkt, str):
-        raise Refused("the access token is not bound to a key", "invalid_token")
+        raise FailedCheck("the access token is not bound to a key", "invalid_token")
     if not _same(jkt, proof.thumbprint):
-        raise Refused("the access token is bound to another key", "invalid_token")
+        raise FailedCheck("the access token is bound to another key", "invalid_token")
 
 
 def _same(given: str | None, expected: str) -> bool:

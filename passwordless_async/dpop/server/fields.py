@@ -7,7 +7,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.dpop.server.failed_check import FailedCheck
 from passwordless_async.errors import UsageError
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
@@ -30,15 +30,15 @@ def proof_of(headers: Headers) -> str:
     """Return the one proof of a request.
 
     Raises:
-        Refused: There is none, or more than one.
+        FailedCheck: There is none, or more than one.
         UsageError: ``headers`` is no mapping and no iterable of pairs.
     """
     values = values_of(headers, "DPoP")
     if not values:
-        raise Refused("the request has no DPoP header")
+        raise FailedCheck("the request has no DPoP header")
     # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two by a comma (RFC 9110 §5.3).
     if len(values) > 1 or "," in values[0]:
-        raise Refused("the request has more than one DPoP header")
+        raise FailedCheck("the request has more than one DPoP header")
     return values[0]
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from passwordless_async._common.base64url import decode, encode_text
-from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.dpop.server.failed_check import FailedCheck
 from passwordless_async.dpop.signature import der_from_raw
 
 if TYPE_CHECKING:
@@ -58,15 +58,15 @@ def read_compact(proof: str) -> Compact:
     """Take a proof apart.
 
     Raises:
-        Refused: It is too long, or not a compact JWT with a signature of 64 bytes.
+        FailedCheck: It is too long, or not a compact JWT with a signature of 64 bytes.
     """
     if len(proof) > MAX_PROOF:
-        raise Refused("the proof is too long")
+        raise FailedCheck("the proof is too long")
     signing_input, _, signature = proof.rpartition(".")
     header, dot, payload = signing_input.partition(".")
     # RFC 7515 §3.1: three segments. A third dot is in the payload here, and no character of base64url.
     if not dot or len(signature) != _SIGNATURE or not proof.isascii():
-        raise Refused("the proof is not a compact JWT signed by ES256")
+        raise FailedCheck("the proof is not a compact JWT signed by ES256")
     return Compact(header, payload, signing_input.encode(), _decode(signature))
 
 
@@ -74,25 +74,25 @@ def read_key(header_segment: str) -> PublicKey:
     """Read the JOSE header: the key, once everything about the header is right.
 
     Raises:
-        Refused: A parameter is missing, wrong or not allowed.
+        FailedCheck: A parameter is missing, wrong or not allowed.
     """
     header = _object(header_segment)
     if header.get("typ") != "dpop+jwt":  # RFC 9449 §4.3 (4)
-        raise Refused("typ is not dpop+jwt")
+        raise FailedCheck("typ is not dpop+jwt")
     if header.get("alg") != "ES256":  # RFC 9449 §4.3 (5): neither none nor symmetric; ES256 is all that is offered
-        raise Refused("alg is not ES256")
+        raise FailedCheck("alg is not ES256")
     if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: an extension that is not understood; RFC 7797 §6
-        raise Refused("crit and b64 are not supported")
+        raise FailedCheck("crit and b64 are not supported")
     if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
-        raise Refused("a registered header parameter is not a text")
+        raise FailedCheck("a registered header parameter is not a text")
     return _public_key(header.get("jwk"))
 
 
 def _public_key(jwk: object) -> PublicKey:
     if not isinstance(jwk, dict) or jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
-        raise Refused("jwk is not a public key of P-256")
+        raise FailedCheck("jwk is not a public key of P-256")
     if not _PRIVATE_MEMBERS.isdisjoint(jwk):  # RFC 9449 §4.3 (7)
-        raise Refused("jwk has a private member")
+        raise FailedCheck("jwk has a private member")
     x, y = _coordinate(jwk, "x"), _coordinate(jwk, "y")
     encoded = b"\x04" + _decode(x) + _decode(y)  # SEC 1 §2.3.4, uncompressed
     try:
@@ -100,7 +100,7 @@ def _public_key(jwk: object) -> PublicKey:
     except ValueError:
         point = None
     if point is None:
-        raise Refused("jwk is not a point on the curve")
+        raise FailedCheck("jwk is not a point on the curve")
     # RFC 7638 §3.2: the required members alone, in lexicographic order. Both texts are base64url, so none is escaped.
     canonical = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
     return PublicKey(point, encode_text(hashlib.sha256(canonical.encode()).digest()))
@@ -111,7 +111,7 @@ def _coordinate(jwk: dict[str, Any], name: str) -> str:
     # RFC 7518 §6.2.1.2: the full 32 bytes; their encoding is checked where it is decoded. A padded or shortened text is
     # the same point under another thumbprint.
     if not isinstance(value, str) or len(value) != _COORDINATE:
-        raise Refused("x and y of jwk must be 43 characters of base64url")
+        raise FailedCheck("x and y of jwk must be 43 characters of base64url")
     return value
 
 
@@ -119,7 +119,7 @@ def check_signature(key: PublicKey, compact: Compact) -> None:
     """Check the signature by the proof's own key (RFC 9449 §4.3 (6)).
 
     Raises:
-        Refused: It is not a signature of this proof.
+        FailedCheck: It is not a signature of this proof.
     """
     try:
         key.point.verify(der_from_raw(compact.signature), hashlib.sha256(compact.signing_input).digest(), _ES256)
@@ -128,22 +128,22 @@ def check_signature(key: PublicKey, compact: Compact) -> None:
     else:
         valid = True
     if not valid:
-        raise Refused("the signature is wrong")
+        raise FailedCheck("the signature is wrong")
 
 
 def read_claims(payload_segment: str) -> dict[str, Any]:
     """Read the claims; each one that RFC 9449 §4.2 or RFC 7519 §4.1 names has its type (RFC 9449 §4.3 (3)).
 
     Raises:
-        Refused: A required claim is missing, or one has another type.
+        FailedCheck: A required claim is missing, or one has another type.
     """
     claims = _object(payload_segment)
     if not claims.keys() >= _REQUIRED:
-        raise Refused("jti, htm, htu or iat is missing")
+        raise FailedCheck("jti, htm, htu or iat is missing")
     for name, value in claims.items():
         is_right = _CLAIMS.get(name)
         if is_right is not None and not is_right(value):
-            raise Refused(f"{name} is of another type or length")
+            raise FailedCheck(f"{name} is of another type or length")
     return claims
 
 
@@ -181,14 +181,14 @@ def _object(segment: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         text, value, end = "", None, 0
     if not isinstance(value, dict) or end != len(text):
-        raise Refused("the proof's header and claims must be JSON objects without a name given twice")
+        raise FailedCheck("the proof's header and claims must be JSON objects without a name given twice")
     return value
 
 
 def _decode(segment: str) -> bytes:
     decoded = decode(segment)
     if not decoded:
-        raise Refused("the proof has base64url that is malformed or not canonical")
+        raise FailedCheck("the proof has base64url that is malformed or not canonical")
     return decoded
 
 

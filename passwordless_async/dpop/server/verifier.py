@@ -19,7 +19,7 @@ from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, check_binding
 from passwordless_async.dpop.server.fields import proof_of
-from passwordless_async.dpop.server.refusal import Refused
+from passwordless_async.dpop.server.failed_check import FailedCheck
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class DPoPVerifier:
             proof, keep_until = self._check(method, str(url), headers, status)
             if access_token is not None:
                 check_binding(proof, confirmation, access_token)
-        except Refused as refused:
-            error = InvalidDPoPProof(status=status, error=refused.error, error_description=refused.description)
+        except FailedCheck as failed:
+            error = InvalidDPoPProof(status=status, error=failed.error, error_description=failed.description)
         else:
             return await self._spend(proof, keep_until, status)
         raise error
@@ -133,7 +133,7 @@ class DPoPVerifier:
         claims = reader.read_claims(compact.payload)
         reader.check_signature(key, compact)
         if claims["htm"] != method:  # RFC 9449 §4.3 (8)
-            raise Refused("htm is not the request's method")
+            raise FailedCheck("htm is not the request's method")
         self._check_htu(claims["htu"], url)
         keep_until, next_nonce = self._check_time(claims, status)
         self._remember(compact.header, key, known=known)
@@ -153,14 +153,14 @@ class DPoPVerifier:
     def _check_htu(self, htu: str, url: str) -> None:
         path = uri.path_of(url)
         if path is None:
-            raise Refused("the request's target is not of a form that can be compared with htu")
+            raise FailedCheck("the request's target is not of a form that can be compared with htu")
         if htu == self._base + path:
             return
         # RFC 9449 §4.3 (9): query and fragment do not count, and both sides are normalised (RFC 3986 §6.2.2, §6.2.3).
         # The base's path stays in front of the request's: dot segments do not climb out of it.
         normal = uri.normalize_path(path)
         if normal is None or uri.normalize(htu) != self._base + normal:
-            raise Refused("htu is not the request's URL")
+            raise FailedCheck("htu is not the request's URL")
 
     def _check_time(self, claims: dict[str, Any], status: int) -> tuple[float, str | None]:
         """Check ``nonce``, ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (10), (11))."""
@@ -172,14 +172,14 @@ class DPoPVerifier:
             accepted = self._nonces.check(nonce, status=status)
         # Comparisons only: arithmetic on an int of 4,000 digits would overflow.
         if claims.get("exp", math.inf) <= now - self._skew or claims.get("nbf", -math.inf) > now + self._skew:
-            raise Refused("the proof is expired or not valid yet")
+            raise FailedCheck("the proof is expired or not valid yet")
         next_nonce = None if accepted is None else accepted.successor
         if accepted is not None and self._nonce_time:
             # iat says nothing about how long this proof could be replayed; its nonce does.
             return accepted.valid_until + self._skew, next_nonce
         iat = claims["iat"]
         if not now - self._max_age <= iat <= now + self._skew:
-            raise Refused("iat is not within the accepted time")
+            raise FailedCheck("iat is not within the accepted time")
         # From iat, not from now: a proof from a clock that is ahead stays acceptable for longer than the window.
         return iat + self._max_age + self._skew, next_nonce
 
