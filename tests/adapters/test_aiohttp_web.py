@@ -59,7 +59,7 @@ async def serving(world: Any, **options: Any) -> AsyncIterator[Any]:
         yield get
 
 
-async def test_conformance(case: Any, world: Any):
+async def test_conformance(case: Any, world: Any) -> None:
     """Rules 21-28: the middleware lets through and refuses what the public conformance suite says."""
     async with serving(world) as get:
         for headers, passes in world.table(case):
@@ -68,7 +68,7 @@ async def test_conformance(case: Any, world: Any):
             assert ("WWW-Authenticate" in answered) != passes
 
 
-async def test_hands_on_the_proof_and_the_token(world: Any):
+async def test_hands_on_the_proof_and_the_token(world: Any) -> None:
     """Rule 30: the handler has the checked proof and the token's claims."""
     async with serving(world) as get:
         status, body, headers = await get("/me?x=1", world.headers())
@@ -78,7 +78,7 @@ async def test_hands_on_the_proof_and_the_token(world: Any):
     assert world.seen == ["bound"]
 
 
-async def test_token_info_may_be_async(world: Any):
+async def test_token_info_may_be_async(world: Any) -> None:
     """The application's validation may wait for something."""
 
     async def token_info(access_token: str) -> Any:
@@ -88,7 +88,7 @@ async def test_token_info_may_be_async(world: Any):
         assert (await get("/me", world.headers()))[0] == 200
 
 
-async def test_refusal(world: Any):
+async def test_refusal(world: Any) -> None:
     """Rule 29: a refusal is 401 with challenge, no-store and CORS fields, and says why in JSON."""
     async with serving(world) as get:
         status, body, headers = await get("/me", world.headers(htm="PUT"))
@@ -114,7 +114,7 @@ async def test_refusal(world: Any):
         ([("Authorization", "Bearer bound")], None),
     ],
 )
-async def test_schemes(headers: Any, challenge: str | None, world: Any):
+async def test_schemes(headers: Any, challenge: str | None, world: Any) -> None:
     """Rule 27: no token, two Authorization headers, an unknown token, or one under a scheme not its own: refused."""
     async with serving(world) as get:
         status, _body, answered = await get("/me", headers)
@@ -127,7 +127,7 @@ async def test_schemes(headers: Any, challenge: str | None, world: Any):
 
 
 @pytest.mark.parametrize(("bound", "proof", "status"), [(False, False, 200), (False, True, 401), (True, False, 401)])
-async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int, world: Any):  # noqa: FBT001 - a table
+async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int, world: Any) -> None:  # noqa: FBT001 - a table
     """Rule 27: where bearer is allowed, it is for unbound tokens without a proof alone."""
     headers = world.headers(bound=bound, scheme="Bearer")
     if not proof:
@@ -139,7 +139,7 @@ async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int,
         assert json.loads(body) == {"sub": "bob", "jkt": None}
 
 
-async def test_nonce_challenge_and_offer(world: Any):
+async def test_nonce_challenge_and_offer(world: Any) -> None:
     """Rule 29: the middleware challenges, accepts the nonce, and offers the next when it changes, on errors too."""
     nonces = world.issue_nonces()
     async with serving(world) as get:
@@ -162,7 +162,7 @@ async def test_nonce_challenge_and_offer(world: Any):
         assert (await get("/stream", world.headers("/stream", nonce=nonce)))[:2] == (200, b"piece")
 
 
-async def test_keeps_the_applications_own_fields(world: Any):
+async def test_keeps_the_applications_own_fields(world: Any) -> None:
     """Rule 29: what the application exposes to scripts stays exposed."""
     nonce = world.issue_nonces().issue()
     world.now += 60
@@ -172,14 +172,14 @@ async def test_keeps_the_applications_own_fields(world: Any):
 
 
 @pytest.mark.parametrize("path", ["/a/x%2Fy", "/a/x%40y", "/a/%7Ex", "/a/x@y"])
-async def test_compares_the_path_as_it_came(path: str, world: Any):
+async def test_compares_the_path_as_it_came(path: str, world: Any) -> None:
     """Rule 25: escapes count as they were sent, whatever aiohttp makes of them in request.url."""
     async with serving(world) as get:
         assert (await get(path, world.headers(path)))[0] == 200
         assert (await get(path, world.headers("/a/other")))[0] == 401
 
 
-async def test_exempt_requests_pass(world: Any):
+async def test_exempt_requests_pass(world: Any) -> None:
     """A health check or a preflight needs no token where the application says so."""
 
     async def ask(get: Any, method: str) -> int:
@@ -190,7 +190,7 @@ async def test_exempt_requests_pass(world: Any):
         assert await ask(get, "GET") == 401
 
 
-async def test_wrong_token_info_is_an_error(world: Any):
+async def test_wrong_token_info_is_an_error(world: Any) -> None:
     """Rule 30: a callback that returns neither claims nor None lets nobody in."""
     async with serving(world, token_info=lambda _token: True) as get:
         assert (await get("/me", world.headers()))[0] == 500

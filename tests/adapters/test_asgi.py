@@ -66,7 +66,7 @@ async def get(app: Any, path: str = "/me", headers: Any = (), method: str = "GET
 
 
 @pytest.mark.parametrize("make", [starlette, fastapi])
-async def test_conformance(case: Any, make: Any, world: Any):
+async def test_conformance(case: Any, make: Any, world: Any) -> None:
     """Rules 21-28: the middleware lets through and refuses what the public conformance suite says."""
     app = make(world)
     for headers, passes in world.table(case):
@@ -76,7 +76,7 @@ async def test_conformance(case: Any, make: Any, world: Any):
 
 
 @pytest.mark.parametrize("make", [starlette, fastapi])
-async def test_hands_on_the_proof_and_the_token(make: Any, world: Any):
+async def test_hands_on_the_proof_and_the_token(make: Any, world: Any) -> None:
     """Rule 30: the endpoint has the checked proof and the token's claims in its request."""
     response = await get(make(world), "/me?x=1", world.headers())
     assert response.json() == {"sub": "ada", "jkt": world.prover.thumbprint}
@@ -84,7 +84,7 @@ async def test_hands_on_the_proof_and_the_token(make: Any, world: Any):
     assert response.headers["Cache-Control"] == "max-age=60"
 
 
-async def test_token_info_may_be_async(world: Any):
+async def test_token_info_may_be_async(world: Any) -> None:
     """The application's validation may wait for something."""
 
     async def token_info(access_token: str) -> Any:
@@ -93,7 +93,7 @@ async def test_token_info_may_be_async(world: Any):
     assert (await get(starlette(world, token_info=token_info), headers=world.headers())).status_code == 200
 
 
-async def test_refusal(world: Any):
+async def test_refusal(world: Any) -> None:
     """Rule 29: a refusal is 401 with challenge, no-store and CORS fields, and says why in JSON."""
     response = await get(starlette(world), headers=world.headers(htm="PUT"))
     assert response.status_code == 401
@@ -119,13 +119,13 @@ async def test_refusal(world: Any):
         [("Authorization", "Bearer bound")],
     ],
 )
-async def test_schemes(headers: Any, world: Any):
+async def test_schemes(headers: Any, world: Any) -> None:
     """Rule 27: no token, two Authorization headers, an unknown token, or one under a scheme not its own: refused."""
     assert (await get(starlette(world), headers=headers)).status_code == 401
 
 
 @pytest.mark.parametrize(("bound", "proof", "status"), [(False, False, 200), (False, True, 401), (True, False, 401)])
-async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int, world: Any):  # noqa: FBT001 - a table
+async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int, world: Any) -> None:  # noqa: FBT001 - a table
     """Rule 27: where bearer is allowed, it is for unbound tokens without a proof alone."""
     headers = world.headers(bound=bound, scheme="Bearer")
     if not proof:
@@ -136,7 +136,7 @@ async def test_bearer_where_it_is_allowed(bound: bool, proof: bool, status: int,
         assert response.json() == {"sub": "bob", "jkt": None}
 
 
-async def test_nonce_challenge_and_offer(world: Any):
+async def test_nonce_challenge_and_offer(world: Any) -> None:
     """Rule 29: the middleware challenges, accepts the nonce, and offers the next when it changes, on errors too."""
     nonces = world.issue_nonces()
     app = starlette(world)
@@ -159,14 +159,14 @@ async def test_nonce_challenge_and_offer(world: Any):
 
 
 @pytest.mark.parametrize("path", ["/a/x%2Fy", "/a/x%40y", "/a/%7Ex", "/a/x@y"])
-async def test_compares_the_path_as_it_came(path: str, world: Any):
+async def test_compares_the_path_as_it_came(path: str, world: Any) -> None:
     """Rule 25: escapes count as they were sent, whatever the server decodes."""
     app = starlette(world)
     assert (await get(app, path, world.headers(path))).status_code == 200
     assert (await get(app, path, world.headers("/a/x/y"))).status_code == 401
 
 
-async def test_under_a_mount(world: Any):
+async def test_under_a_mount(world: Any) -> None:
     """Rule 25: under a Mount the path that counts is the whole one."""
     inner = Starlette(routes=[Route("/me", me)])
     app = Starlette(routes=[Mount("/v1", DPoPASGIMiddleware(inner, world.verifier, world.token_info))])
@@ -197,7 +197,7 @@ class Wire:
         return self.sent
 
 
-async def test_websocket_needs_a_proof(world: Any):
+async def test_websocket_needs_a_proof(world: Any) -> None:
     """Rule 27: a WebSocket's handshake is checked as the GET that it is."""
     app = starlette(world)
     scope = {"subprotocols": [], "query_string": b"", "scheme": "wss", "server": ("x", 1), "client": ("x", 1)}
@@ -209,7 +209,7 @@ async def test_websocket_needs_a_proof(world: Any):
     assert refused == [{"type": "websocket.close", "code": 1008, "reason": "invalid_dpop_proof"}]
 
 
-async def test_websocket_refusal_with_an_answer(world: Any):
+async def test_websocket_refusal_with_an_answer(world: Any) -> None:
     """Rule 29: where the server can answer a refused handshake, the answer carries the challenge."""
     world.issue_nonces()
     scope = {"extensions": {"websocket.http.response": {}}}
@@ -219,7 +219,7 @@ async def test_websocket_refusal_with_an_answer(world: Any):
     assert (body["type"], json.loads(body["body"])["error"]) == ("websocket.http.response.body", "use_dpop_nonce")
 
 
-async def test_websocket_is_offered_a_nonce(world: Any):
+async def test_websocket_is_offered_a_nonce(world: Any) -> None:
     """Rule 29: an accepted handshake carries the newer nonce."""
     nonces = world.issue_nonces()
     old = nonces.issue()
@@ -235,7 +235,7 @@ async def test_websocket_is_offered_a_nonce(world: Any):
     assert close == {"type": "websocket.close"}
 
 
-async def test_lifespan_passes(world: Any):
+async def test_lifespan_passes(world: Any) -> None:
     """A lifespan is no request."""
     called = []
 
@@ -256,7 +256,7 @@ async def test_lifespan_passes(world: Any):
         ("/\udcff", "/%3F", True),
     ],
 )
-async def test_path_of_a_server_that_does_not_say(path: str, signed: str, passes: bool, world: Any):  # noqa: FBT001
+async def test_path_of_a_server_that_does_not_say(path: str, signed: str, passes: bool, world: Any) -> None:  # noqa: FBT001
     """Rule 25: without raw_path the path is rebuilt; a proof for %2F is refused then."""
     sent = []
 
@@ -268,7 +268,7 @@ async def test_path_of_a_server_that_does_not_say(path: str, signed: str, passes
     assert sent[0]["status"] == (204 if passes else 401)
 
 
-async def test_leaves_the_servers_scope_alone(world: Any):
+async def test_leaves_the_servers_scope_alone(world: Any) -> None:
     """ASGI: a middleware that adds to the scope adds to a copy."""
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
@@ -279,7 +279,7 @@ async def test_leaves_the_servers_scope_alone(world: Any):
     assert DPOP not in wire.scope
 
 
-async def test_exempt_requests_pass(world: Any):
+async def test_exempt_requests_pass(world: Any) -> None:
     """A health check or a preflight needs no token where the application says so."""
     app = starlette(world, exempt=lambda scope: scope.get("method") == "OPTIONS")
     assert (await get(app, method="OPTIONS")).status_code == 405

@@ -65,7 +65,7 @@ def service(body: object, *, status: int = 400, content_type: str = "application
         (["é DPoP a=b"], []),
     ],
 )
-def test_parsed_by_the_grammar(fields: list[str], expected: list[tuple[str, dict[str, str]]]):
+def test_parsed_by_the_grammar(fields: list[str], expected: list[tuple[str, dict[str, str]]]) -> None:
     """RFC 9110 §11.6.1: any number of challenges in any number of fields, schemes and names in any case."""
     assert [Challenge(*challenge) for challenge in expected] == parse_www_authenticate(fields)
 
@@ -81,7 +81,7 @@ def test_parsed_by_the_grammar(fields: list[str], expected: list[tuple[str, dict
         max_size=3,
     )
 )
-def test_what_is_written_is_read(fields: list[list[tuple[str, dict[str, tuple[str, bool]]]]]):
+def test_what_is_written_is_read(fields: list[list[tuple[str, dict[str, tuple[str, bool]]]]]) -> None:
     """Challenges that are written by the grammar are read as they were meant."""
     written = []
     for field in fields:
@@ -99,7 +99,7 @@ def test_what_is_written_is_read(fields: list[list[tuple[str, dict[str, tuple[st
         for field in fields
         for scheme, parameters in field
     ]
-    assert expected == parse_www_authenticate(written)
+    assert parse_www_authenticate(written) == expected
 
 
 @pytest.mark.parametrize("error", DEMANDS)
@@ -116,7 +116,7 @@ def test_what_is_written_is_read(fields: list[list[tuple[str, dict[str, tuple[st
         'Negotiate YWJj==, DPoP error="{}"',
     ],
 )
-def test_demanded_by_a_resource_server(field: str, error: str):
+def test_demanded_by_a_resource_server(field: str, error: str) -> None:
     """Rule 13, RFC 9449 §9: a 401 whose DPoP challenge says so, wherever it stands."""
     assert demands_nonce(resource(field.format(error)), fresh=False)
     assert demands_nonce(resource("Bearer", field.format(error)), fresh=False)
@@ -145,19 +145,19 @@ def test_demanded_by_a_resource_server(field: str, error: str):
         ['DPoP error="invalid_token", error="use_dpop_nonce"'],
     ],
 )
-def test_not_demanded_by_words_alone(fields: list[str]):
+def test_not_demanded_by_words_alone(fields: list[str]) -> None:
     """Rule 13: a search for the words is a defect; only the error of a DPoP challenge counts."""
     assert not demands_nonce(resource(*fields), fresh=True)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 407, 500, 503])
-def test_a_resource_server_demands_with_401(status: int):
+def test_a_resource_server_demands_with_401(status: int) -> None:
     """Rule 13: the header counts with a 401 alone."""
     assert not demands_nonce(resource('DPoP error="use_dpop_nonce"', status=status), fresh=True)
 
 
 @pytest.mark.parametrize("error", DEMANDS)
-def test_demanded_by_an_authorization_server(error: str):
+def test_demanded_by_an_authorization_server(error: str) -> None:
     """Rule 13, RFC 9449 §8: a 400 whose JSON says so."""
     assert demands_nonce(service({"error": error}), fresh=False)
 
@@ -181,7 +181,7 @@ def test_demanded_by_an_authorization_server(error: str):
         HttpResponse(400),
     ],
 )
-def test_not_demanded_by_an_authorization_server(response: HttpResponse):
+def test_not_demanded_by_an_authorization_server(response: HttpResponse) -> None:
     """Rule 13: another status, type, member or shape is no challenge."""
     assert not demands_nonce(response, fresh=True)
 
@@ -189,23 +189,23 @@ def test_not_demanded_by_an_authorization_server(response: HttpResponse):
 @pytest.mark.parametrize(
     "response", [service({"error": "invalid_dpop_proof"}), resource('DPoP error="invalid_dpop_proof"')]
 )
-def test_a_refused_proof_counts_with_a_fresh_nonce(response: HttpResponse):
+def test_a_refused_proof_counts_with_a_fresh_nonce(response: HttpResponse) -> None:
     """Rule 13: invalid_dpop_proof is a challenge when a fresh nonce came with it, and else a refusal."""
-    assert (True, False) == (demands_nonce(response, fresh=True), demands_nonce(response, fresh=False))
+    assert (demands_nonce(response, fresh=True), demands_nonce(response, fresh=False)) == (True, False)
 
 
-def test_errors_of_all_challenges():
+def test_errors_of_all_challenges() -> None:
     """The errors of every DPoP challenge count; those of other schemes do not."""
     response = resource('DPoP error="a", Bearer error="b"', 'DPoP error="c"', "DPoP")
-    assert {"a", "c", ""} == dpop_errors(response)
-    assert frozenset() == dpop_errors(HttpResponse(403))
+    assert dpop_errors(response) == {"a", "c", ""}
+    assert dpop_errors(HttpResponse(403)) == frozenset()
 
 
 @SETTINGS
 @given(st.lists(st.text(max_size=60) | st.text('DPoP error="use_dpop_nonce",= \\\t', max_size=60), max_size=3))
 @example(['DPoP a="\\'])
 @example(['DPoP a="\n"'])
-def test_no_field_raises(fields: list[str]):
+def test_no_field_raises(fields: list[str]) -> None:
     """Whatever the fields say, they are parsed: schemes and names come in lower case, and nothing raises."""
     for challenge in parse_www_authenticate(fields):
         assert challenge.scheme.lower() == challenge.scheme
@@ -239,12 +239,12 @@ def test_no_field_raises(fields: list[str]):
     ],
     ids=str,
 )
-def test_hostile_fields_end(hostile: str):
+def test_hostile_fields_end(hostile: str) -> None:
     """A field made to be parsed slowly is parsed all the same: what is over 8192 characters is not read."""
     assert parse_www_authenticate([hostile]) == parse_www_authenticate([hostile[:8192]])
 
 
-def test_what_is_too_long_is_not_read():
+def test_what_is_too_long_is_not_read() -> None:
     """A challenge behind the bound does not count; one in the next field does."""
     challenge = 'DPoP error="use_dpop_nonce"'
     padding = f'Bearer realm="{"x" * 8192}", '

@@ -60,44 +60,44 @@ def refusal(call: object, *arguments: object) -> tuple[str, str]:
     return refused.value.argument, str(refused.value)
 
 
-def test_the_public_export_has_four_members():
+def test_the_public_export_has_four_members() -> None:
     """RFC 9449 §4.2, RFC 7518 §6.2.1: crv, kty, x, y of 43 characters each; joserfc reads the same key."""
     public = KEY.to_jwk()
-    assert {"crv", "kty", "x", "y"} == public.keys()
-    assert ("EC", "P-256", 43, 43) == (public["kty"], public["crv"], len(public["x"]), len(public["y"]))
+    assert public.keys() == {"crv", "kty", "x", "y"}
+    assert (public["kty"], public["crv"], len(public["x"]), len(public["y"])) == ("EC", "P-256", 43, 43)
     assert KEY.thumbprint == ECKey.import_key(public).thumbprint()
 
 
-def test_the_private_export_says_so():
+def test_the_private_export_says_so() -> None:
     """The private scalar is exported when it is asked for by name, and hides in a repr even then."""
-    assert {"crv", "kty", "x", "y", "d"} == JWK.keys()
+    assert JWK.keys() == {"crv", "kty", "x", "y", "d"}
     assert KEY.to_jwk() == {name: value for name, value in JWK.items() if name != "d"}
-    assert "<redacted>" == repr(JWK["d"])
-    assert JWK == json.loads(json.dumps(JWK))
+    assert repr(JWK["d"]) == "<redacted>"
+    assert json.loads(json.dumps(JWK)) == JWK
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, ORDER - 1))
-def test_every_scalar_goes_round_through_a_jwk(scalar: int):
+def test_every_scalar_goes_round_through_a_jwk(scalar: int) -> None:
     """Every private scalar of the curve goes out and comes in again, leading zeros kept."""
     key = DPoPKey(ec.derive_private_key(scalar, ec.SECP256R1()))
     exported = key.to_jwk(private=True)
-    assert {43} == {len(exported[name]) for name in ("x", "y", "d")}
+    assert {len(exported[name]) for name in ("x", "y", "d")} == {43}
     assert exported["d"] == b64(scalar.to_bytes(32))
     assert key == DPoPKey.from_jwk(exported) == DPoPKey.from_jwk(json.dumps(exported))
 
 
 @pytest.mark.parametrize("scalar", [1, 2, 255, 2**128, ORDER - 1])
-def test_scalars_at_the_edge_go_round(scalar: int):
+def test_scalars_at_the_edge_go_round(scalar: int) -> None:
     """The smallest and the largest private keys are keys."""
     key = DPoPKey(ec.derive_private_key(scalar, ec.SECP256R1()))
     assert key == DPoPKey.from_jwk(key.to_jwk(private=True))
 
 
-def test_other_members_of_a_jwk_are_tolerated():
+def test_other_members_of_a_jwk_are_tolerated() -> None:
     """RFC 7517 §4: members that are not understood are ignored, and they do not come back."""
     more = {"use": "sig", "kid": "1", "alg": "ES256", "key_ops": ["sign"], "ext": True}
-    assert JWK == DPoPKey.from_jwk({**JWK, **more}).to_jwk(private=True)
+    assert DPoPKey.from_jwk({**JWK, **more}).to_jwk(private=True) == JWK
 
 
 @pytest.mark.parametrize(
@@ -169,43 +169,44 @@ def test_other_members_of_a_jwk_are_tolerated():
         ),
     ],
 )
-def test_jwks_refused(given_jwk: object, problem: str):
+def test_jwks_refused(given_jwk: object, problem: str) -> None:
     """A JWK that is not exactly a private key of P-256 is refused, with the reason."""
-    assert ("jwk", f"jwk: {problem}") == refusal(DPoPKey.from_jwk, given_jwk)
+    assert refusal(DPoPKey.from_jwk, given_jwk) == ("jwk", f"jwk: {problem}")
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text() | st.binary() | st.dictionaries(st.text(), st.text() | st.none() | st.integers()) | st.integers())
-def test_no_jwk_raises_anything_else(given_jwk: object):
+def test_no_jwk_raises_anything_else(given_jwk: object) -> None:
     """Whatever is passed for a JWK, the refusal is a UsageError that names it."""
-    assert "jwk" == refusal(DPoPKey.from_jwk, given_jwk)[0]
+    assert refusal(DPoPKey.from_jwk, given_jwk)[0] == "jwk"
 
 
-def test_a_public_jwk_is_no_key_to_sign_with():
+def test_a_public_jwk_is_no_key_to_sign_with() -> None:
     """A JWK without d is refused by the name of the member."""
-    assert ("jwk", "jwk: d must be 43 characters of base64url, without padding") == refusal(
-        DPoPKey.from_jwk, KEY.to_jwk()
+    assert refusal(DPoPKey.from_jwk, KEY.to_jwk()) == (
+        "jwk",
+        "jwk: d must be 43 characters of base64url, without padding",
     )
 
 
 @pytest.mark.parametrize("password", [None, b"p", b"correct horse", b"x" * 1023])
-def test_pem_goes_round(password: bytes | None):
+def test_pem_goes_round(password: bytes | None) -> None:
     """A key goes out as PKCS #8 and comes in again, encrypted or, on purpose, not."""
     exported = KEY.to_pem(password)
     assert exported.startswith(
         b"-----BEGIN PRIVATE KEY-----" if password is None else b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
     )
-    assert KEY == DPoPKey.from_pem(exported, password)
-    assert "<redacted>" == repr(exported)
+    assert DPoPKey.from_pem(exported, password) == KEY
+    assert repr(exported) == "<redacted>"
 
 
-def test_sec1_pem_is_read():
+def test_sec1_pem_is_read() -> None:
     """The older PEM form of an EC key, which OpenSSL's ecparam writes, is read too."""
     older = KEY._private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
     )
     assert older.startswith(b"-----BEGIN EC PRIVATE KEY-----")
-    assert KEY == DPoPKey.from_pem(older)
+    assert DPoPKey.from_pem(older) == KEY
 
 
 @pytest.mark.parametrize(
@@ -237,15 +238,15 @@ def test_sec1_pem_is_read():
         pytest.param(None, None, "pem and password must be bytes", id="None"),
     ],
 )
-def test_pem_refused(given_pem: object, password: object, problem: str):
+def test_pem_refused(given_pem: object, password: object, problem: str) -> None:
     """A PEM that holds no P-256 key, or that its password does not open, is refused."""
-    assert ("pem", f"pem: {problem}") == refusal(DPoPKey.from_pem, given_pem, password)
+    assert refusal(DPoPKey.from_pem, given_pem, password) == ("pem", f"pem: {problem}")
 
 
 @pytest.mark.parametrize("password", ["text", b"", b"x" * 1024, 5, bytearray(b"x")])
-def test_passwords_refused(password: object):
+def test_passwords_refused(password: object) -> None:
     """A password that cannot encrypt is refused; only None means no encryption."""
-    assert ("password", "password: must be 1 to 1023 bytes, or None for no encryption") == refusal(KEY.to_pem, password)
+    assert refusal(KEY.to_pem, password) == ("password", "password: must be 1 to 1023 bytes, or None for no encryption")
 
 
 @pytest.mark.parametrize(
@@ -259,12 +260,12 @@ def test_passwords_refused(password: object):
         rsa.generate_private_key(65537, 2048),
     ],
 )
-def test_other_keys_refused(private_key: object):
+def test_other_keys_refused(private_key: object) -> None:
     """Only a private key of P-256 is taken from the hands of cryptography."""
-    assert ("private_key", "private_key: must be a P-256 private key") == refusal(DPoPKey, private_key)
+    assert refusal(DPoPKey, private_key) == ("private_key", "private_key: must be a P-256 private key")
 
 
-def test_the_thumbprint_is_that_of_the_public_members():
+def test_the_thumbprint_is_that_of_the_public_members() -> None:
     """RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space."""
     public = KEY.to_jwk()
     canonical = f'{{"crv":"P-256","kty":"EC","x":"{public["x"]}","y":"{public["y"]}"}}'
@@ -272,46 +273,46 @@ def test_the_thumbprint_is_that_of_the_public_members():
     assert KEY.thumbprint is KEY.thumbprint
 
 
-def test_keys_are_equal_by_their_point():
+def test_keys_are_equal_by_their_point() -> None:
     """Two imports of one key are equal and of one hash; other keys and other things are not equal."""
     again = DPoPKey.from_jwk(JWK)
     other = DPoPKey.generate()
-    assert KEY == again
+    assert again == KEY
     assert hash(KEY) == hash(again)
     assert KEY.thumbprint == again.thumbprint
     assert KEY != other
-    assert 2 == len({KEY, again, other})
+    assert len({KEY, again, other}) == 2
     assert KEY != KEY.thumbprint
     assert KEY.__eq__(None) is NotImplemented
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_pickling_is_refused(protocol: int):
+def test_pickling_is_refused(protocol: int) -> None:
     """A key leaves the process by a named export alone, and the refusal names them."""
     with pytest.raises(TypeError) as refused:
         pickle.dumps({"key": KEY}, protocol)
     expected = "a DPoPKey is not pickled by accident: use to_pem(password), to_jwk(private=True) or to_bytes()"
-    assert expected == str(refused.value)
+    assert str(refused.value) == expected
 
 
 @given(st.integers(1, ORDER - 1))
-def test_the_compact_form_is_the_key(scalar: int):
+def test_the_compact_form_is_the_key(scalar: int) -> None:
     """32 bytes are the whole key: what is made of them signs, compares and exports as the key itself."""
     key = DPoPKey.from_bytes(scalar.to_bytes(32))
     assert scalar.to_bytes(32) == key.to_bytes()
     assert DPoPKey(ec.derive_private_key(scalar, ec.SECP256R1())) == key
 
 
-def test_a_compact_key_holds_its_scalar_alone():
+def test_a_compact_key_holds_its_scalar_alone() -> None:
     """Compacting drops the live key and all that was made of it, and takes nothing away."""
     key = DPoPKey.generate()
     before = (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
     key.compact()
-    assert [None] * 5 == [key._live, key._point, key._header, key._prefix, key._thumbprint]
+    assert [key._live, key._point, key._header, key._prefix, key._thumbprint] == [None] * 5
     assert before == (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
 
 
-def test_a_compact_key_stays_compact_when_it_is_looked_at():
+def test_a_compact_key_stays_compact_when_it_is_looked_at() -> None:
     """To compare, hash, name or print a key that rests does not make it live; to sign does."""
     key = DPoPKey.from_bytes(DPoPKey.generate().to_bytes())
     assert hash(key) == hash(DPoPKey.from_bytes(key.to_bytes()))
@@ -326,42 +327,42 @@ def test_a_compact_key_stays_compact_when_it_is_looked_at():
     "scalar",
     [b"", bytes(32), b"\1" * 31, b"\1" * 33, ORDER.to_bytes(32), b"\xff" * 32, "1" * 32, bytearray(32), None, 1],
 )
-def test_what_is_no_scalar_is_refused(scalar: object):
+def test_what_is_no_scalar_is_refused(scalar: object) -> None:
     """Zero, the order of the curve and beyond, another length and another type are refused by name."""
     expected = ("scalar", "scalar: must be the 32 bytes of a P-256 private key")
-    assert expected == refusal(DPoPKey.from_bytes, scalar)
+    assert refusal(DPoPKey.from_bytes, scalar) == expected
 
 
-def test_a_copy_is_the_key():
+def test_a_copy_is_the_key() -> None:
     """A key never changes, so copying what holds one shares it."""
-    assert KEY is copy.copy(KEY)
-    assert KEY is copy.deepcopy([KEY])[0]
+    assert copy.copy(KEY) is KEY
+    assert copy.deepcopy([KEY])[0] is KEY
 
 
-def test_the_repr_is_public():
+def test_the_repr_is_public() -> None:
     """A key prints as its thumbprint."""
     assert repr(KEY) == str(KEY) == f"<DPoPKey {KEY.thumbprint}>"
 
 
-def test_nothing_hangs_on_a_key():
+def test_nothing_hangs_on_a_key() -> None:
     """A key has no dictionary for others to fill or to print."""
     with pytest.raises(AttributeError):
         KEY.note = "x"
 
 
-def test_generated_keys_differ():
+def test_generated_keys_differ() -> None:
     """A thousand new keys are a thousand keys."""
     assert len({DPoPKey.generate().thumbprint for _ in range(1000)}) == 1000
 
 
-def test_the_header_segment_is_public():
+def test_the_header_segment_is_public() -> None:
     """The header of a proof is made of typ, alg and the four public members, and made once."""
     header = json.loads(base64.urlsafe_b64decode(KEY.header_segment + "=="))
     assert {"typ": "dpop+jwt", "alg": "ES256", "jwk": KEY.to_jwk()} == header
     assert KEY.header_segment is KEY.header_segment
 
 
-def test_a_signature_is_64_bytes_that_verify(monkeypatch: pytest.MonkeyPatch):
+def test_a_signature_is_64_bytes_that_verify(monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 7518 §3.4: r and s in 32 bytes each, leading zeros kept; deterministic here, so that some have."""
     deterministic = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
     monkeypatch.setattr("passwordless_async.dpop.key._ES256", deterministic)
@@ -370,12 +371,12 @@ def test_a_signature_is_64_bytes_that_verify(monkeypatch: pytest.MonkeyPatch):
     algorithm = JWSRegistry(algorithms=["ES256"]).get_alg("ES256")
     messages = [str(number).encode() for number in range(2000)]
     signatures = [key.sign(message) for message in messages]
-    assert {64} == {len(signature) for signature in signatures}
+    assert {len(signature) for signature in signatures} == {64}
     assert any(signature[0] == 0 for signature in signatures)
     assert any(signature[32] == 0 for signature in signatures)
     assert all(algorithm.verify(m, s, oracle) for m, s in zip(messages, signatures, strict=True))
 
 
-def test_signatures_are_not_repeated():
+def test_signatures_are_not_repeated() -> None:
     """Out of the tests the nonce of a signature is random: one message has many signatures."""
     assert len({KEY.sign(b"message") for _ in range(10)}) == 10

@@ -22,128 +22,128 @@ def answer(*nonces: str, status: int = 200) -> HttpResponse:
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 302, 400, 401, 403, 404, 429, 499])
-def test_taken_from_every_answer(status: int):
+def test_taken_from_every_answer(status: int) -> None:
     """Rule 8: a nonce is taken from every 2xx to 4xx answer."""
     cache = NonceCache()
-    assert "n1" == cache.harvest(HERE, answer("n1", status=status), cache.ticket())
-    assert "n1" == cache.get(HERE)
+    assert cache.harvest(HERE, answer("n1", status=status), cache.ticket()) == "n1"
+    assert cache.get(HERE) == "n1"
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 599])
-def test_not_taken_from_a_failure(status: int):
+def test_not_taken_from_a_failure(status: int) -> None:
     """Rule 8: a 5xx neither updates nor clears."""
     cache = NonceCache()
     cache.harvest(HERE, answer("n1"), cache.ticket())
     assert cache.harvest(HERE, answer("n2", status=status), cache.ticket()) is None
-    assert "n1" == cache.get(HERE)
+    assert cache.get(HERE) == "n1"
 
 
-def test_an_answer_without_the_header_changes_nothing():
+def test_an_answer_without_the_header_changes_nothing() -> None:
     """Rule 8: no header, and the cache stays (RFC 9449 §8.2)."""
     cache = NonceCache()
     cache.harvest(HERE, answer("n1"), cache.ticket())
     assert cache.harvest(HERE, answer(), cache.ticket()) is None
-    assert "n1" == cache.get(HERE)
+    assert cache.get(HERE) == "n1"
 
 
 @pytest.mark.parametrize("nonces", [("n2", "n2"), ("n2", "n3"), ("n2", "")])
-def test_two_headers_are_none(nonces: tuple[str, ...]):
+def test_two_headers_are_none(nonces: tuple[str, ...]) -> None:
     """Rule 9: exactly one header counts; two that say the same are two."""
     cache = NonceCache()
     cache.harvest(HERE, answer("n1"), cache.ticket())
     assert nonce_of(answer(*nonces)) is None
     assert cache.harvest(HERE, answer(*nonces), cache.ticket()) is None
-    assert "n1" == cache.get(HERE)
+    assert cache.get(HERE) == "n1"
 
 
 @pytest.mark.parametrize("nonce", [*NQCHAR, NQCHAR, "n" * 1024, "n1,n2"])
-def test_nonces_of_the_grammar(nonce: str):
+def test_nonces_of_the_grammar(nonce: str) -> None:
     """Rule 9, RFC 9449 §8.1: 1*NQCHAR, up to a length; a comma is one of its characters."""
     assert nonce == nonce_of(answer(nonce))
 
 
 @pytest.mark.parametrize("nonce", ["", " ", "a b", "a\tb", '"a"', "a\\", "a\n", "\x7f", "\0", "é", "n" * 1025])
-def test_nonces_off_the_grammar(nonce: str):
+def test_nonces_off_the_grammar(nonce: str) -> None:
     """Rule 9: what breaks the grammar, or is too long, is ignored."""
     assert nonce_of(answer(nonce)) is None
 
 
-def test_the_name_of_the_header_has_no_case():
+def test_the_name_of_the_header_has_no_case() -> None:
     """RFC 9110 §5.1: field names are matched without regard to case."""
-    assert "n1" == nonce_of(HttpResponse(200, CIMultiDict({"dpop-NONCE": "n1"})))
+    assert nonce_of(HttpResponse(200, CIMultiDict({"dpop-NONCE": "n1"}))) == "n1"
 
 
-def test_one_nonce_for_each_origin():
+def test_one_nonce_for_each_origin() -> None:
     """Rule 7: the cache is per origin, and one origin's nonce says nothing of another."""
     cache = NonceCache()
     assert cache.get(HERE) is None
     cache.harvest(HERE, answer("n1"), cache.ticket())
-    assert ("n1", None) == (cache.get(HERE), cache.get(THERE))
+    assert (cache.get(HERE), cache.get(THERE)) == ("n1", None)
     cache.harvest(THERE, answer("n2"), cache.ticket())
-    assert ("n1", "n2") == (cache.get(HERE), cache.get(THERE))
+    assert (cache.get(HERE), cache.get(THERE)) == ("n1", "n2")
 
 
-def test_ordered_by_sending():
+def test_ordered_by_sending() -> None:
     """Rule 10: of two answers that overtake each other, the one to the request that was sent last stays."""
     cache = NonceCache()
     first, second = cache.ticket(), cache.ticket()
-    assert "newer" == cache.harvest(HERE, answer("newer"), second)
-    assert "older" == cache.harvest(HERE, answer("older"), first)
-    assert "newer" == cache.get(HERE)
+    assert cache.harvest(HERE, answer("newer"), second) == "newer"
+    assert cache.harvest(HERE, answer("older"), first) == "older"
+    assert cache.get(HERE) == "newer"
 
 
-def test_one_request_may_teach_twice():
+def test_one_request_may_teach_twice() -> None:
     """Rule 10: an answer with the ticket of the one that is kept is no older than it."""
     cache = NonceCache()
     ticket = cache.ticket()
     cache.harvest(HERE, answer("n1"), ticket)
     cache.harvest(HERE, answer("n2"), ticket)
-    assert "n2" == cache.get(HERE)
+    assert cache.get(HERE) == "n2"
 
 
-def test_tickets_are_in_order():
+def test_tickets_are_in_order() -> None:
     """Rule 10: each ticket is drawn later than the one before."""
     cache = NonceCache()
     tickets = [cache.ticket() for _ in range(10)]
     assert sorted(set(tickets)) == tickets
 
 
-def test_bounded():
+def test_bounded() -> None:
     """Rule 7: the cache holds 256 origins unless told; the one least recently used goes."""
     cache = NonceCache()
     origins = [f"https://t{number}.example" for number in range(257)]
     for origin in origins:
         cache.harvest(origin, answer("n"), cache.ticket())
-    assert "<NonceCache of 256 nonces>" == repr(cache)
+    assert repr(cache) == "<NonceCache of 256 nonces>"
     assert origins[1:] == [origin for origin in origins if cache.get(origin)]
 
 
-def test_the_least_recently_used_goes():
+def test_the_least_recently_used_goes() -> None:
     """Rule 7: reading a nonce is a use, and so is learning one."""
     cache = NonceCache(2)
     cache.harvest("a", answer("n"), cache.ticket())
     cache.harvest("b", answer("n"), cache.ticket())
     cache.get("a")
     cache.harvest("c", answer("n"), cache.ticket())
-    assert ("n", None, "n") == (cache.get("a"), cache.get("b"), cache.get("c"))
+    assert (cache.get("a"), cache.get("b"), cache.get("c")) == ("n", None, "n")
     cache.harvest("a", answer("n2"), cache.ticket())
     cache.harvest("d", answer("n"), cache.ticket())
-    assert ("n2", None, "n") == (cache.get("a"), cache.get("c"), cache.get("d"))
+    assert (cache.get("a"), cache.get("c"), cache.get("d")) == ("n2", None, "n")
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, "2", None])
-def test_sizes_refused(size: object):
+def test_sizes_refused(size: object) -> None:
     """A cache holds one origin or more."""
     with pytest.raises(UsageError) as refused:
         NonceCache(size)
-    assert "size" == refused.value.argument
+    assert refused.value.argument == "size"
 
 
-def test_the_repr_shows_a_count():
+def test_the_repr_shows_a_count() -> None:
     """A cache prints how many origins it knows, and no nonce."""
     cache = NonceCache()
     cache.harvest(HERE, answer("marker"), cache.ticket())
-    assert "<NonceCache of 1 nonces>" == repr(cache)
+    assert repr(cache) == "<NonceCache of 1 nonces>"
 
 
 class NonceModel(RuleBasedStateMachine):
@@ -190,75 +190,75 @@ class NonceModel(RuleBasedStateMachine):
     def same_contents(self) -> None:
         """Cache and model hold the same nonces in the same order of use."""
         expected = [(origin, nonce) for origin, _, nonce in self.known]
-        assert expected == [(origin, nonce) for (origin, _), (_, nonce) in self.cache._entries.items()]
+        assert [(origin, nonce) for (origin, _), (_, nonce) in self.cache._entries.items()] == expected
 
 
 NonceModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 TestNonceModel = NonceModel.TestCase
 
 
-def test_shared_between_keys_unless_told():
+def test_shared_between_keys_unless_told() -> None:
     """Rule 7: one nonce per origin serves all users."""
     cache, one, other = NonceCache(), DPoPKey.generate(), DPoPKey.generate()
     cache.harvest(HERE, answer("n1"), cache.ticket(), one)
-    assert "n1" == cache.get(HERE, other)
+    assert cache.get(HERE, other) == "n1"
 
 
-def test_per_key_on_request():
+def test_per_key_on_request() -> None:
     """Rule 7: by option a nonce serves the key alone that it was given to."""
     cache, one, other = NonceCache(per_key=True), DPoPKey.generate(), DPoPKey.generate()
     cache.harvest(HERE, answer("n1"), cache.ticket(), one)
     cache.harvest(HERE, answer("n2"), cache.ticket(), other)
-    assert ("n1", "n2", None) == (cache.get(HERE, one), cache.get(HERE, other), cache.get(HERE, DPoPKey.generate()))
+    assert (cache.get(HERE, one), cache.get(HERE, other), cache.get(HERE, DPoPKey.generate())) == ("n1", "n2", None)
 
 
-def test_what_is_learned_can_be_shared():
+def test_what_is_learned_can_be_shared() -> None:
     """The hook hears of each newer nonce once, and not of what came in from elsewhere or too late."""
     heard: list[tuple[str, str, str | None]] = []
     cache = NonceCache(on_learned=lambda *learned: heard.append(learned))
     early, late = cache.ticket(), cache.ticket()
     cache.harvest(HERE, answer("n2"), late)
-    assert [(HERE, "n2", None)] == heard
+    assert heard == [(HERE, "n2", None)]
     cache.harvest(HERE, answer("n1"), early)
     cache.harvest(HERE, answer("n2"), cache.ticket())
     cache.put(THERE, "n3")
-    assert [(HERE, "n2", None)] == heard
+    assert heard == [(HERE, "n2", None)]
 
 
-def test_what_is_learned_per_key_can_be_shared():
+def test_what_is_learned_per_key_can_be_shared() -> None:
     """What the hook hears of one cache is what another one puts: the nonce is found under the same key there."""
     key, other = DPoPKey.generate(), NonceCache(per_key=True)
     cache = NonceCache(per_key=True, on_learned=other.put)
     cache.harvest(HERE, answer("n1"), cache.ticket(), key)
-    assert ("n1", None) == (other.get(HERE, key), other.get(HERE, DPoPKey.generate()))
+    assert (other.get(HERE, key), other.get(HERE, DPoPKey.generate())) == ("n1", None)
 
 
-def test_a_hook_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture):
+def test_a_hook_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
     """A code may have been spent for the answer: it wins, and the log says that the hook failed."""
 
     def fail(*_learned: object) -> None:
         raise ConnectionError("a secret of the store's")
 
     cache = NonceCache(on_learned=fail)
-    assert "n1" == cache.harvest(HERE, answer("n1"), cache.ticket())
-    assert "n1" == cache.get(HERE)
+    assert cache.harvest(HERE, answer("n1"), cache.ticket()) == "n1"
+    assert cache.get(HERE) == "n1"
     assert "on_learned failed" in caplog.text
     assert "secret" not in caplog.text
 
 
-def test_what_others_learned_counts_from_now_on():
+def test_what_others_learned_counts_from_now_on() -> None:
     """A nonce from another process is newer than every request sent before it came, and older than later ones."""
     cache = NonceCache()
     before = cache.ticket()
     cache.put(HERE, "theirs")
     cache.harvest(HERE, answer("ours"), before)
-    assert "theirs" == cache.get(HERE)
+    assert cache.get(HERE) == "theirs"
     cache.harvest(HERE, answer("newer"), cache.ticket())
-    assert "newer" == cache.get(HERE)
+    assert cache.get(HERE) == "newer"
 
 
 @pytest.mark.parametrize("nonce", ["", "white space", 'quo"te', "back\\slash", "ä", "n" * 1025, 1, None])
-def test_what_is_no_nonce_is_not_put(nonce: object):
+def test_what_is_no_nonce_is_not_put(nonce: object) -> None:
     """What others hand over is checked like an answer."""
     cache = NonceCache()
     with pytest.raises(UsageError, match="nonce: must be visible"):

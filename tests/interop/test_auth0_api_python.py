@@ -46,7 +46,7 @@ def bound_token(signing_key: RSAKey, key: DPoPKey) -> str:
     return jwt.encode({"alg": "RS256", "kid": "tenant-key"}, claims | {"cnf": {"jkt": key.thumbprint}}, signing_key)
 
 
-async def test_our_proof_is_accepted(api: ApiClient, signing_key: RSAKey):
+async def test_our_proof_is_accepted(api: ApiClient, signing_key: RSAKey) -> None:
     """A bound token and our proof pass every check of the verifier."""
     key = DPoPKey.generate()
     token = bound_token(signing_key, key)
@@ -65,7 +65,9 @@ async def test_our_proof_is_accepted(api: ApiClient, signing_key: RSAKey):
     ],
     ids=["other method", "other URL", "other key"],
 )
-async def test_a_wrong_proof_is_refused(api: ApiClient, signing_key: RSAKey, method: str, url: str, *, own_key: bool):
+async def test_a_wrong_proof_is_refused(
+    api: ApiClient, signing_key: RSAKey, method: str, url: str, *, own_key: bool
+) -> None:
     """The verifier does look: a proof for another request, or by another key, does not pass."""
     key = DPoPKey.generate()
     token = bound_token(signing_key, key)

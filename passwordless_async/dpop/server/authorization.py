@@ -1,7 +1,11 @@
 """The ``Authorization`` header of a resource request, and which token may come under which scheme.
 
-RFC 9449 §7.1, §7.2. Refused are: more than one header, a ``DPoP`` header beside ``Bearer``, a bound token under
-``Bearer`` (a thief would have stripped the proof), and a token that is not bound under ``DPoP``.
+RFC 9449 §7.1, §7.2. Invariants:
+
+- A request has one ``Authorization`` header.
+- A ``DPoP`` header beside ``Bearer`` is refused.
+- A bound token under ``Bearer`` is refused: a thief would have stripped the proof.
+- A token that is not bound is refused under ``DPoP``.
 """
 
 from __future__ import annotations
@@ -24,26 +28,26 @@ _CREDENTIALS = re.compile(r"(dpop|bearer) +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECA
 
 
 @attrs.frozen
-class Credentials:
-    """What a request authorises itself with.
+class PresentedToken:
+    """The access token of a request and the scheme that it came under.
 
     Attributes:
         scheme: The scheme, in lower case.
-        access_token: The access token, not validated yet.
+        access_token: The access token, not validated.
     """
 
     scheme: Literal["dpop", "bearer"]
     access_token: Secret = attrs.field(repr=redacted)
 
 
-def read_authorization(headers: Headers) -> Credentials:
+def read_authorization(headers: Headers) -> PresentedToken:
     """Read the access token of a resource request.
 
     Args:
         headers: The request's header fields, names in any case: a multi-value mapping or pairs.
 
     Raises:
-        InvalidDPoPProof: There is no token, or more than one way to read it.
+        InvalidDPoPProof: There is no token, or it can be read in more than one way.
         UsageError: ``headers`` is no mapping and no iterable of pairs.
     """
     values = values_of(headers, "Authorization")
@@ -56,26 +60,27 @@ def read_authorization(headers: Headers) -> Credentials:
     # RFC 9449 §7.2: a client that sends a proof does not have a bearer token.
     if bearer and values_of(headers, "DPoP"):
         raise _refusal("a DPoP header came with a Bearer token")
-    return Credentials("bearer" if bearer else "dpop", Secret(match[2]))
+    return PresentedToken("bearer" if bearer else "dpop", Secret(match[2]))
 
 
-def confirmation_of(token_info: Mapping[str, Any] | None, credentials: Credentials) -> Mapping[str, Any] | None:
-    """Return the confirmation to check the proof against, from the claims of a token that the application validated.
+def confirmation_of(token_info: Mapping[str, Any] | None, presented: PresentedToken) -> Mapping[str, Any] | None:
+    """Return the confirmation to check the proof against.
 
     Args:
-        token_info: The token's claims, or its introspection answer (RFC 7662); None where the token is not valid.
-        credentials: What the token came in.
+        token_info: The claims of the validated token, or its introspection response (RFC 7662); None if the token is
+            not valid.
+        presented: The token as the request presented it.
 
     Returns:
-        The ``cnf`` claim, with its ``jkt``; None for a bearer token, which is bound to nothing.
+        The ``cnf`` claim, with its ``jkt``; None for a bearer token, which has none.
 
     Raises:
-        InvalidDPoPProof: The token is not valid, or came under a scheme that is not its own.
+        InvalidDPoPProof: The token is not valid, or came under the wrong scheme.
     """
     if token_info is None:
         raise _refusal("the access token is not valid")
     confirmation = token_info.get("cnf")
-    if credentials.scheme == "bearer":
+    if presented.scheme == "bearer":
         if confirmation is not None:
             raise _refusal("a bound access token came as a Bearer token")
         return None

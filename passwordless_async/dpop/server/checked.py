@@ -1,4 +1,4 @@
-"""A proof that passed, and what it is bound to."""
+"""A checked proof and its binding to the access token."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class CheckedProof:
         jti: The proof's unique identifier.
         htm: The method.
         htu: The URL, as the client wrote it.
-        iat: When the proof was made, by the client's clock: seconds since the UNIX epoch.
-        nonce: The server's nonce; None where the proof has none.
-        ath: The hash of the access token; None where the proof has none, as at a token endpoint.
+        iat: When the client made the proof, by its clock: seconds since the UNIX epoch.
+        nonce: The server's nonce; None if the proof has none.
+        ath: The hash of the access token; None if the proof has none, as at a token endpoint.
         claims: All claims, names as in the proof; read-only.
-        next_nonce: The value for the answer's ``DPoP-Nonce``; None where the client's nonce is still the newest.
+        next_nonce: The value for the response's ``DPoP-Nonce``; None if the client's nonce is the newest.
     """
 
     thumbprint: str
@@ -41,7 +41,7 @@ class CheckedProof:
 
 
 def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
-    """Check that the proof goes with the token, and its key with the token's key (RFC 9449 §4.3 (12), §7.1)."""
+    """Check that the proof is for the token and its key is the token's (RFC 9449 §4.3 (12), §7.1)."""
     if not access_token or not access_token.isascii():
         raise FailedCheck("the access token is not ASCII", "invalid_token")
     digest = hashlib.sha256(access_token.encode()).digest()
@@ -55,5 +55,5 @@ def check_binding(proof: CheckedProof, confirmation: object, access_token: str) 
 
 
 def _same(given: str | None, expected: str) -> bool:
-    # compare_digest takes text in ASCII alone, which is what the expected value always is.
+    # compare_digest takes ASCII text only; the expected value is always ASCII.
     return given is not None and given.isascii() and hmac.compare_digest(given, expected)

@@ -1,4 +1,4 @@
-"""Reading the header fields of a request, whatever the server hands them over in."""
+"""Reading the header fields of a request from any container that a server uses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 
 
 def values_of(headers: Headers, name: str) -> list[str]:
-    """Return all values of a field, in their order; its name is matched without regard to case (RFC 9110 §5.1).
+    """Return all values of a field in order; its name matches in any case (RFC 9110 §5.1).
 
     Raises:
-        UsageError: ``headers`` is no mapping and no iterable of pairs.
+        UsageError: ``headers`` is neither a mapping nor an iterable of pairs.
     """
     if isinstance(headers, (CIMultiDict, CIMultiDictProxy)):
         return list(headers.getall(name, ()))
@@ -27,34 +27,33 @@ def values_of(headers: Headers, name: str) -> list[str]:
 
 
 def proof_of(headers: Headers) -> str:
-    """Return the one proof of a request.
+    """Return the proof of a request.
 
     Raises:
-        FailedCheck: There is none, or more than one.
-        UsageError: ``headers`` is no mapping and no iterable of pairs.
+        FailedCheck: The request has no proof, or more than one.
+        UsageError: ``headers`` is neither a mapping nor an iterable of pairs.
     """
     values = values_of(headers, "DPoP")
     if not values:
         raise FailedCheck("the request has no DPoP header")
-    # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two by a comma (RFC 9110 §5.3).
+    # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two with a comma (RFC 9110 §5.3).
     if len(values) > 1 or "," in values[0]:
         raise FailedCheck("the request has more than one DPoP header")
     return values[0]
 
 
-def _pairs(headers: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - whatever a caller passed
-    items = getattr(headers, "items", None)
+def _pairs(headers: object) -> list[tuple[str, str]]:
+    # Not isinstance(headers, Mapping): the headers of some frameworks have items() and are no Mapping.
+    fields: Any = headers.items() if hasattr(headers, "items") else headers
     try:
-        pairs = [(_text(name), _text(value)) for name, value in (headers if items is None else items())]
+        return [(_text(name), _text(value)) for name, value in fields]
     except (TypeError, ValueError):
-        pairs = None
-    if pairs is None:
-        raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
-    return pairs
+        failure = UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
+    raise failure
 
 
 def _text(value: object) -> str:
-    # Latin-1 takes every byte, so hostile bytes become a text that no check lets through.
+    # Latin-1 decodes every byte: hostile bytes become text that fails the checks.
     if isinstance(value, bytes):
         return value.decode("latin-1")
     if isinstance(value, str):

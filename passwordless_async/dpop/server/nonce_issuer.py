@@ -1,9 +1,12 @@
 """The server's nonces, without state (RFC 9449 §8, §9).
 
-A nonce is an HMAC over the number of the time step that it was issued in. Whoever has the secret can check it, so all
-processes of a service accept each other's, and nobody can make one in advance. The nonces of the step before and the
-step after are accepted: the first for the client that got its nonce at the end of a step, the second for a process
-whose clock is ahead.
+Invariants:
+
+- A nonce is an HMAC over the number of the time step in which it was issued: all processes with the secret accept each
+  other's nonces, and without the secret none can be made in advance.
+- The nonces of three steps are accepted: the current one; the one before, for a client that got its nonce at the end of
+  a step; the next one, for a nonce from a process with a clock that is ahead.
+- All three are compared, always: the time of a check does not tell which one matched.
 """
 
 from __future__ import annotations
@@ -32,8 +35,8 @@ class AcceptedNonce:
     """A nonce that this service issued and still accepts.
 
     Attributes:
-        valid_until: When it stops being accepted: seconds since the UNIX epoch.
-        successor: The nonce to offer the client for its next request; None where the client's is still the newest.
+        valid_until: The end of its acceptance: seconds since the UNIX epoch.
+        successor: The nonce to offer the client for its next request; None if the client has the newest.
     """
 
     valid_until: float
@@ -44,9 +47,9 @@ class NonceIssuer:
     """Issues and checks nonces; lives as long as the service.
 
     Args:
-        secret: At least 32 random bytes, the same in all processes of the service. Without one it is made up, which
-            is enough for a single process; after a restart each client is challenged once.
-        step: The length of a time step in whole seconds. A nonce is accepted for one to two steps after it was issued.
+        secret: At least 32 random bytes, the same in all processes of the service. If None, a random secret is made,
+            which is enough for a single process; after a restart each client is challenged once.
+        step: The length of a time step in whole seconds. A nonce is accepted for one to two steps after its issue.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -68,28 +71,27 @@ class NonceIssuer:
 
     def issue(self) -> str:
         """Return the nonce of this time step."""
-        self._turn()
+        self._current_step()
         return self._nonces[1]
 
     def check(self, nonce: str | None, *, status: int) -> AcceptedNonce:
         """Check the ``nonce`` of a proof.
 
         Args:
-            nonce: The claim; None where the proof has none.
+            nonce: The claim; None if the proof has none.
             status: The status of a challenge: 400 at a token endpoint, 401 at a resource (RFC 9449 §8, §9).
 
         Returns:
-            The nonce's facts.
+            The accepted nonce.
 
         Raises:
-            UseDPoPNonce: The proof has no nonce, or one that this service does not accept (any more).
+            UseDPoPNonce: The proof has no nonce, or one that this service does not accept.
         """
-        current = self._turn()
+        current = self._current_step()
         if nonce is None:
             raise UseDPoPNonce(status=status, error_description="a nonce is required", nonce=self._nonces[1])
         given = nonce.encode("utf-8", "surrogatepass")
         found = None
-        # All three, always: which one it was must not show in the time it took.
         for step, candidate in enumerate(self._nonces, current - 1):
             if hmac.compare_digest(given, candidate.encode()):
                 found = step
@@ -97,8 +99,8 @@ class NonceIssuer:
             raise UseDPoPNonce(status=status, error_description="the nonce is not accepted", nonce=self._nonces[1])
         return AcceptedNonce((found + 2) * self._step, self._nonces[1] if found < current else None)
 
-    def _turn(self) -> int:
-        """Return the number of this time step; the nonces are made once in each."""
+    def _current_step(self) -> int:
+        """Return the number of the current time step; its nonces are made once."""
         current = int(self._clock() // self._step)
         if current != self._current:
             self._nonces = (self._nonce(current - 1), self._nonce(current), self._nonce(current + 1))
@@ -106,8 +108,8 @@ class NonceIssuer:
         return current
 
     def _nonce(self, step: int) -> str:
-        # The label keeps these apart from whatever else the secret may be used for; the length of the step stands in
-        # the message because two services with one secret and other steps must not accept each other's.
+        # The label separates these HMACs from other uses of the secret. The step's length is in the message: two
+        # services with one secret and different steps must not accept each other's nonces.
         message = f"dpop-nonce {self._step} {step}".encode()
         digest = hmac.digest(self._secret, message, hashlib.sha256)
         return base64.urlsafe_b64encode(digest[:_NONCE_BYTES]).decode()

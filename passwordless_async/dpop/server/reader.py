@@ -1,7 +1,11 @@
-"""Reading a proof: a compact JWT of one algorithm and one key type, strictly (RFC 7515, RFC 7517, RFC 7519).
+"""Reading a proof strictly: a compact JWT of one algorithm and one key type (RFC 7515, RFC 7517, RFC 7519).
 
-What comes in is hostile. Everything that is wrong with it is :class:`Refused`, and nothing else comes out. joserfc
-reads the same proofs in the tests and is the oracle there.
+Invariants:
+
+- The input is hostile; no input raises anything but :class:`FailedCheck`.
+- One spelling only: canonical base64url, no JSON name given twice, coordinates of full length. Two readers that
+  disagree about a proof are an attack.
+- joserfc reads the same proofs in the tests and is the oracle there.
 """
 
 from __future__ import annotations
@@ -28,18 +32,18 @@ MAX_PROOF = 4096  # characters; a proof with a nonce of 1,000 characters has abo
 _MAX_JTI = 256  # characters; a UUID has 36
 
 _CURVE = ec.SECP256R1()
-_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes: it takes less time than cryptography's hashes
 _SIGNATURE = 86  # characters: r and s, 32 bytes each (RFC 7518 §3.4)
 _COORDINATE = 43  # characters: 32 bytes (RFC 7518 §6.2.1.2)
 _JSON_SPACE = " \t\r\n"  # RFC 8259 §2
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Registered header parameters that mean nothing here, and whose type is known all the same.
+# Registered header parameters that are ignored here but must have their registered type.
 _TEXTS = frozenset({"cty", "jku", "kid", "x5t", "x5t#S256", "x5u"})
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4
 
 
 class Compact(NamedTuple):
-    """A compact JWT taken apart, nothing decoded yet but the signature."""
+    """The segments of a compact JWT; only the signature is decoded."""
 
     header: str
     payload: str
@@ -55,7 +59,7 @@ class PublicKey(NamedTuple):
 
 
 def read_compact(proof: str) -> Compact:
-    """Take a proof apart.
+    """Split a proof into its segments.
 
     Raises:
         FailedCheck: It is too long, or not a compact JWT with a signature of 64 bytes.
@@ -64,24 +68,24 @@ def read_compact(proof: str) -> Compact:
         raise FailedCheck("the proof is too long")
     signing_input, _, signature = proof.rpartition(".")
     header, dot, payload = signing_input.partition(".")
-    # RFC 7515 §3.1: three segments. A third dot is in the payload here, and no character of base64url.
+    # RFC 7515 §3.1: three segments. A third dot would be in the payload, where base64url refuses it.
     if not dot or len(signature) != _SIGNATURE or not proof.isascii():
         raise FailedCheck("the proof is not a compact JWT signed by ES256")
     return Compact(header, payload, signing_input.encode(), _decode(signature))
 
 
 def read_key(header_segment: str) -> PublicKey:
-    """Read the JOSE header: the key, once everything about the header is right.
+    """Check the JOSE header and return its key.
 
     Raises:
-        FailedCheck: A parameter is missing, wrong or not allowed.
+        FailedCheck: A parameter is missing, wrong or forbidden.
     """
     header = _object(header_segment)
     if header.get("typ") != "dpop+jwt":  # RFC 9449 §4.3 (4)
         raise FailedCheck("typ is not dpop+jwt")
-    if header.get("alg") != "ES256":  # RFC 9449 §4.3 (5): neither none nor symmetric; ES256 is all that is offered
+    if header.get("alg") != "ES256":  # RFC 9449 §4.3 (5): neither none nor symmetric; only ES256 is offered
         raise FailedCheck("alg is not ES256")
-    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: an extension that is not understood; RFC 7797 §6
+    if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: extensions must be understood; RFC 7797 §6
         raise FailedCheck("crit and b64 are not supported")
     if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
         raise FailedCheck("a registered header parameter is not a text")
@@ -101,25 +105,25 @@ def _public_key(jwk: object) -> PublicKey:
         point = None
     if point is None:
         raise FailedCheck("jwk is not a point on the curve")
-    # RFC 7638 §3.2: the required members alone, in lexicographic order. Both texts are base64url, so none is escaped.
+    # RFC 7638 §3.2: only the required members, in lexicographic order. Base64url needs no escapes.
     canonical = f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
     return PublicKey(point, encode_text(hashlib.sha256(canonical.encode()).digest()))
 
 
 def _coordinate(jwk: dict[str, Any], name: str) -> str:
     value = jwk.get(name)
-    # RFC 7518 §6.2.1.2: the full 32 bytes; their encoding is checked where it is decoded. A padded or shortened text is
-    # the same point under another thumbprint.
+    # RFC 7518 §6.2.1.2: the full 32 bytes; decoding checks their encoding. A padded or shortened text would be the same
+    # point under another thumbprint.
     if not isinstance(value, str) or len(value) != _COORDINATE:
         raise FailedCheck("x and y of jwk must be 43 characters of base64url")
     return value
 
 
 def check_signature(key: PublicKey, compact: Compact) -> None:
-    """Check the signature by the proof's own key (RFC 9449 §4.3 (6)).
+    """Check the signature with the proof's own key (RFC 9449 §4.3 (6)).
 
     Raises:
-        FailedCheck: It is not a signature of this proof.
+        FailedCheck: The signature is not of this proof.
     """
     try:
         key.point.verify(der_from_raw(compact.signature), hashlib.sha256(compact.signing_input).digest(), _ES256)
@@ -132,10 +136,10 @@ def check_signature(key: PublicKey, compact: Compact) -> None:
 
 
 def read_claims(payload_segment: str) -> dict[str, Any]:
-    """Read the claims; each one that RFC 9449 §4.2 or RFC 7519 §4.1 names has its type (RFC 9449 §4.3 (3)).
+    """Return the claims; those of RFC 9449 §4.2 and RFC 7519 §4.1 have their types (RFC 9449 §4.3 (3)).
 
     Raises:
-        FailedCheck: A required claim is missing, or one has another type.
+        FailedCheck: A required claim is missing, or a claim has a wrong type.
     """
     claims = _object(payload_segment)
     if not claims.keys() >= _REQUIRED:
@@ -148,7 +152,7 @@ def read_claims(payload_segment: str) -> dict[str, Any]:
 
 
 def _is_jti(value: object) -> bool:
-    # A lone surrogate cannot be encoded, so a store outside this process could not keep it.
+    # A lone surrogate cannot be encoded, so no store outside this process could keep it.
     return isinstance(value, str) and 0 < len(value) <= _MAX_JTI and (value.isascii() or not _SURROGATE.search(value))
 
 
@@ -157,7 +161,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_time(value: object) -> bool:
-    # RFC 7519 §2, NumericDate: an int or a finite float. A bool is an int to Python and not to JSON.
+    # RFC 7519 §2, NumericDate: an int or a finite float. A bool is an int in Python but not in JSON.
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
@@ -193,7 +197,7 @@ def _decode(segment: str) -> bytes:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # RFC 7519 §4, RFC 7515 §4: names are unique. Two readers that disagree about which one counts are an attack.
+    # RFC 7519 §4, RFC 7515 §4: names are unique.
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError
@@ -201,7 +205,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(_name: str) -> NoReturn:
-    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder lets them in unless told.
+    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
     raise ValueError
 
 

@@ -1,8 +1,8 @@
 """Comparing ``htu`` with the request's URL: RFC 3986 §6.2.2 and §6.2.3, and nothing beyond.
 
-Equivalent are: case of scheme and host, the default port, an empty path and ``/``, dot segments, the case of ``%xx``,
-and an unreserved character and its ``%xx``. Different are ``%2F`` and ``/``, ``%40`` and ``@``, a path with and without
-its trailing slash, and the case of a path.
+Equivalent: the case of scheme and host, the default port, an empty path and ``/``, dot segments, the case of ``%xx``,
+an unreserved character and its ``%xx``. Different: ``%2F`` and ``/``, ``%40`` and ``@``, a path with and without its
+trailing slash, the case of a path.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 def normalize(url: str) -> str | None:
-    """Return an absolute http or https URL in its normal form, without query and fragment.
+    """Return the normal form of an absolute http or https URL, without query and fragment.
 
     Returns:
-        The URL; None where it is not one, has user information, or breaks the grammar where it must be read.
+        The URL; None if it is not one, has user information, or breaks the grammar.
     """
     match = _URI.match(url)
     if match is None:
@@ -33,7 +33,7 @@ def normalize(url: str) -> str | None:
 
 
 def normalize_path(path: str) -> str | None:
-    """Return a path in its normal form; None where it is not ASCII or has a broken escape."""
+    """Return the normal form of a path; None if it is not ASCII or has a broken escape."""
     # A broken escape has no normal form: "%%411" would turn into "%A1".
     if not path.isascii() or _BROKEN_ESCAPE.search(path):
         return None
@@ -51,7 +51,7 @@ def path_of(target: str) -> str | None:
         target: The path and query, an absolute URL, or ``*``.
 
     Returns:
-        The path as it was sent; None where the target is of no such form.
+        The path as it was sent; None if the target has another form.
     """
     if target.startswith("/"):
         return target.partition("#")[0].partition("?")[0]
@@ -62,19 +62,19 @@ def path_of(target: str) -> str | None:
 
 
 def _authority(scheme: str, authority: str) -> str | None:
-    # The Kelvin sign is a k in lower case.
+    # lower() would turn the Kelvin sign into a k.
     if not authority.isascii():
         return None
     match = _HOST.fullmatch(_ESCAPE.sub(_unescape, authority).lower())
     if match is None:
         return None
-    # RFC 3986 §6.2.3: an empty port and the scheme's own are left out.
+    # RFC 3986 §6.2.3: an empty port and the scheme's default are left out.
     return match[1] if match[2] in {None, "", _DEFAULT_PORTS[scheme]} else f"{match[1]}:{match[2]}"
 
 
 def _unescape(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
-    # RFC 3986 §6.2.2.2: only unreserved characters are decoded; §6.2.2.1: the others keep the escape, in upper case.
+    # RFC 3986 §6.2.2.2: only unreserved characters are decoded; §6.2.2.1: other escapes stay, in upper case.
     return character if character in _UNRESERVED else match[0].upper()
 
 
@@ -87,7 +87,7 @@ def _without_dot_segments(path: str) -> str:
             del kept[-1:]
         elif segment != ".":
             kept.append(segment)
-    # What ends in a dot segment names the directory: the slash before it stays.
+    # A path that ends in a dot segment names a directory: its trailing slash stays.
     if segment in {".", ".."}:
         kept.append("")
     return "/" + "/".join(kept)

@@ -1,55 +1,60 @@
-"""Checking the proof that comes with a request (RFC 9449 §4.3, §7.1), for resource servers and token endpoints.
+"""Checking the proof of a request (RFC 9449 §4.3, §7.1), for resource servers and token endpoints.
 
-The promise: :meth:`DPoPVerifier.verify` returns the checked proof, or raises. Whatever a client sends, what is raised
-is :class:`~passwordless_async.errors.InvalidDPoPProof` or :class:`~passwordless_async.errors.UseDPoPNonce`;
-:class:`~passwordless_async.errors.UsageError` is for the application's own mistakes alone.
+Invariants:
+
+- :meth:`DPoPVerifier.verify` returns a checked proof or raises.
+- No input of a client raises anything but :class:`~passwordless_async.errors.InvalidDPoPProof` and
+  :class:`~passwordless_async.errors.UseDPoPNonce`; :class:`~passwordless_async.errors.UsageError` reports mistakes of
+  the application.
+- The replay check comes last: only a proof that is right in all else is remembered.
+- A proof is remembered for at least as long as it stays acceptable; if the store cannot remember it, it is refused.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from yarl import URL
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, check_binding
-from passwordless_async.dpop.server.fields import proof_of
 from passwordless_async.dpop.server.failed_check import FailedCheck
+from passwordless_async.dpop.server.fields import proof_of
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from passwordless_async.dpop.server.fields import Headers
-    from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+    from passwordless_async.dpop.server.nonce_issuer import AcceptedNonce, NonceIssuer
     from passwordless_async.dpop.server.replay import ReplayStore
 
-_MAX_KEYS = 1024  # imported keys that are kept, about 3 KB each; clients use one key for many requests
+_MAX_CACHED_KEYS = 1024  # imported keys, about 3 KB each; a client uses one key for many requests
 
 
 class DPoPVerifier:
     """Checks proofs; lives as long as the service.
 
     Args:
-        replay: Remembers which proofs were used. As long-lived as the service, and shared by all its processes.
-        base_url: The URL that clients use, behind whatever proxy: its scheme, host and port replace those of the
-            request, and its path, where there is one, comes before the request's.
-        nonces: Issues the service's nonces; without it a ``nonce`` in a proof is ignored.
-        require_nonce: Whether a proof must have a nonce where there is an issuer. If False, a nonce is checked where
-            there is one.
-        nonce_time: Whether the time in an accepted nonce stands in for ``iat`` (RFC 9449 §11.1), for clients whose
-            clocks are wrong.
-        max_age: How old a proof may be, in seconds.
+        replay: Remembers used proofs; lives as long as the service and is shared by all its processes.
+        base_url: The URL that clients use. Its scheme, host and port replace those of the request, which a proxy may
+            have changed; its path is put before the request's.
+        nonces: Issues the service's nonces; without it, a ``nonce`` in a proof is ignored.
+        require_nonce: Whether a proof must have a nonce if ``nonces`` is given. If False, only a nonce that the proof
+            has is checked.
+        nonce_time: Whether the time in an accepted nonce replaces ``iat`` (RFC 9449 §11.1), for clients with a wrong
+            clock.
+        max_age: The oldest accepted proof, in seconds.
         skew: How far a client's clock may be ahead, in seconds.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument has a wrong type or value.
     """
 
     __slots__ = (
@@ -80,7 +85,8 @@ class DPoPVerifier:
         self._max_age = _seconds("max_age", max_age)
         self._skew = _seconds("skew", skew)
         self._clock = clock
-        self._keys: OrderedDict[str, reader.PublicKey] = OrderedDict()
+        # A client's next proof has the same header, byte for byte.
+        self._keys: Bounded[str, reader.PublicKey] = Bounded(_MAX_CACHED_KEYS)
 
     async def verify(
         self,
@@ -91,24 +97,24 @@ class DPoPVerifier:
         confirmation: Mapping[str, Any] | None = None,
         access_token: str | None = None,
     ) -> CheckedProof:
-        """Check the proof of one request, and spend it.
+        """Check the proof of one request and spend it.
 
         Args:
-            method: The request's method, in the case in which it came.
-            url: The request's path and query as they came, undecoded, or its URL.
+            method: The request's method, in its original case.
+            url: The request's path and query, not decoded, or its URL.
             headers: The request's header fields, names in any case: a multi-value mapping or pairs.
             confirmation: The ``cnf`` claim of the token that you validated (RFC 9449 §6.1). A token without one is
                 not bound and is refused. None at a token endpoint.
-            access_token: The access token that came with the request. None at a token endpoint.
+            access_token: The access token of the request. None at a token endpoint.
 
         Returns:
             The checked proof.
 
         Raises:
-            InvalidDPoPProof: The request is refused; ``status`` is 401, or 400 at a token endpoint, or 503 where the
+            InvalidDPoPProof: The request is refused; ``status`` is 401, or 400 at a token endpoint, or 503 if the
                 replay store cannot take the proof.
-            UseDPoPNonce: The request is refused for the want of a nonce that the error carries.
-            UsageError: An argument is not of its form.
+            UseDPoPNonce: The proof needs a nonce, which the error carries.
+            UsageError: An argument has a wrong type or value.
         """
         access_token = conceal(access_token)
         _check_arguments(method, url, confirmation, access_token)
@@ -124,19 +130,21 @@ class DPoPVerifier:
         raise error
 
     def _check(self, method: str, url: str, headers: Headers, status: int) -> tuple[CheckedProof, float]:
-        """Check everything but the token's binding and replay: the proof, and until when it could be used again."""
+        """Return the proof and the time until which it could be replayed; binding and replay are not checked here."""
         compact = reader.read_compact(proof_of(headers))
-        key = self._keys.get(compact.header)
-        known = key is not None
-        if key is None:
-            key = reader.read_key(compact.header)
+        cached = self._keys.get(compact.header)
+        key = cached or reader.read_key(compact.header)
         claims = reader.read_claims(compact.payload)
         reader.check_signature(key, compact)
         if claims["htm"] != method:  # RFC 9449 §4.3 (8)
             raise FailedCheck("htm is not the request's method")
         self._check_htu(claims["htu"], url)
-        keep_until, next_nonce = self._check_time(claims, status)
-        self._remember(compact.header, key, known=known)
+        # Before the times: a client with a wrong clock must learn of the nonce that could replace them.
+        nonce = self._check_nonce(claims.get("nonce"), status)
+        keep_until = self._check_time(claims, nonce)
+        if cached is None:
+            # Not before: only a right proof earns its key a place.
+            self._keys[compact.header] = key
         proof = CheckedProof(
             thumbprint=key.thumbprint,
             jti=claims["jti"],
@@ -146,59 +154,50 @@ class DPoPVerifier:
             nonce=claims.get("nonce"),
             ath=claims.get("ath"),
             claims=MappingProxyType(claims),
-            next_nonce=next_nonce,
+            next_nonce=None if nonce is None else nonce.successor,
         )
         return proof, keep_until
 
     def _check_htu(self, htu: str, url: str) -> None:
         path = uri.path_of(url)
         if path is None:
-            raise FailedCheck("the request's target is not of a form that can be compared with htu")
+            raise FailedCheck("the request's target cannot be compared with htu")
         if htu == self._base + path:
             return
         # RFC 9449 §4.3 (9): query and fragment do not count, and both sides are normalised (RFC 3986 §6.2.2, §6.2.3).
-        # The base's path stays in front of the request's: dot segments do not climb out of it.
+        # The base's path is put before the normalised path: dot segments cannot climb out of it.
         normal = uri.normalize_path(path)
         if normal is None or uri.normalize(htu) != self._base + normal:
             raise FailedCheck("htu is not the request's URL")
 
-    def _check_time(self, claims: dict[str, Any], status: int) -> tuple[float, str | None]:
-        """Check ``nonce``, ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (10), (11))."""
+    def _check_nonce(self, nonce: str | None, status: int) -> AcceptedNonce | None:
+        """Check ``nonce`` (RFC 9449 §4.3 (10)); return None if no nonce is needed or none can be checked."""
+        if self._nonces is None or (nonce is None and not self._require_nonce):
+            return None
+        return self._nonces.check(nonce, status=status)
+
+    def _check_time(self, claims: dict[str, Any], nonce: AcceptedNonce | None) -> float:
+        """Check ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (11)); return until when the proof could be replayed."""
         now = self._clock()
-        nonce = claims.get("nonce")
-        accepted = None
-        # Before the times: a client with a wrong clock must learn of the nonce that could stand in for it.
-        if self._nonces is not None and (self._require_nonce or nonce is not None):
-            accepted = self._nonces.check(nonce, status=status)
         # Comparisons only: arithmetic on an int of 4,000 digits would overflow.
         if claims.get("exp", math.inf) <= now - self._skew or claims.get("nbf", -math.inf) > now + self._skew:
             raise FailedCheck("the proof is expired or not valid yet")
-        next_nonce = None if accepted is None else accepted.successor
-        if accepted is not None and self._nonce_time:
-            # iat says nothing about how long this proof could be replayed; its nonce does.
-            return accepted.valid_until + self._skew, next_nonce
-        iat = claims["iat"]
+        if nonce is not None and self._nonce_time:
+            # iat does not bound how long this proof could be replayed; its nonce does.
+            return nonce.valid_until + self._skew
+        iat: float = claims["iat"]
         if not now - self._max_age <= iat <= now + self._skew:
             raise FailedCheck("iat is not within the accepted time")
-        # From iat, not from now: a proof from a clock that is ahead stays acceptable for longer than the window.
-        return iat + self._max_age + self._skew, next_nonce
-
-    def _remember(self, header: str, key: reader.PublicKey, *, known: bool) -> None:
-        """Keep a key that made a right proof: its next proof has the same header, byte for byte."""
-        if known:
-            self._keys.move_to_end(header)
-            return
-        self._keys[header] = key
-        if len(self._keys) > _MAX_KEYS:
-            self._keys.popitem(last=False)
+        # From iat, not from now: a proof of a clock that is ahead stays acceptable for longer than the window.
+        return iat + self._max_age + self._skew
 
     async def _spend(self, proof: CheckedProof, keep_until: float, status: int) -> CheckedProof:
-        # RFC 9449 §4.3 (11), §11.1. The last check: only a proof that is right in all else is remembered. By key and
-        # jti, not by the proof's bytes: for each signature (r, s) there is (r, n - s), which verifies too.
+        # RFC 9449 §4.3 (11), §11.1. Keyed by key and jti, not by the proof's bytes: for each signature (r, s) there is
+        # (r, n - s), which verifies too.
         try:
             new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", keep_until)
         except StoreError as cause:
-            # Fails closed. 503 because nothing is wrong with the client; the cause says which store, to the operator.
+            # Fail closed. 503: the client did nothing wrong. The cause tells the operator which store failed.
             raise InvalidDPoPProof(
                 status=503, error="temporarily_unavailable", error_description="the proof cannot be remembered"
             ) from cause

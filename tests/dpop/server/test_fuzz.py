@@ -36,7 +36,7 @@ def check(server: Any, proof: Any, url: str = "/me", **changes: Any) -> None:
 
 @settings(max_examples=300)
 @given(name=st.sampled_from(HEADER), value=values)
-def test_header_members(server_with: Any, name: str, value: Any):
+def test_header_members(server_with: Any, name: str, value: Any) -> None:
     """Rule 24: every member of the header, with a value of every JSON type."""
     server = server_with()
     check(server, server.proof({name: value}))
@@ -44,7 +44,7 @@ def test_header_members(server_with: Any, name: str, value: Any):
 
 @settings(max_examples=300)
 @given(name=st.sampled_from(KEY), value=values | st.text("AQgw_-=", min_size=43, max_size=43))
-def test_key_members(server_with: Any, name: str, value: Any):
+def test_key_members(server_with: Any, name: str, value: Any) -> None:
     """Rule 24: every member of the key, with a value of every JSON type."""
     server = server_with()
     check(server, server.proof({"jwk": {**server.prover.jwk, name: value}}))
@@ -52,7 +52,7 @@ def test_key_members(server_with: Any, name: str, value: Any):
 
 @settings(max_examples=300)
 @given(name=st.sampled_from(CLAIMS), value=values, nonces=st.booleans(), nonce_time=st.booleans())
-def test_claims(server_with: Any, name: str, value: Any, nonces: bool, nonce_time: bool):  # noqa: FBT001 - drawn
+def test_claims(server_with: Any, name: str, value: Any, nonces: bool, nonce_time: bool) -> None:  # noqa: FBT001 - drawn
     """Rule 24: every claim, with a value of every JSON type, with and without server nonces."""
     server = server_with()
     issuer = NonceIssuer(clock=server.clock)
@@ -63,7 +63,7 @@ def test_claims(server_with: Any, name: str, value: Any, nonces: bool, nonce_tim
 
 @settings(max_examples=200)
 @given(header=values, claims=values)
-def test_whole_values(server_with: Any, header: Any, claims: Any):
+def test_whole_values(server_with: Any, header: Any, claims: Any) -> None:
     """Rule 24: any JSON value for the header and for the claims."""
     server = server_with()
     for pair in ((header, server.claims()), (server.prover.header, claims), (header, claims)):
@@ -72,7 +72,7 @@ def test_whole_values(server_with: Any, header: Any, claims: Any):
 
 @settings(max_examples=300)
 @given(header=st.binary(), claims=st.binary())
-def test_raw_bytes(server_with: Any, header: bytes, claims: bytes):
+def test_raw_bytes(server_with: Any, header: bytes, claims: bytes) -> None:
     """Rule 24: any bytes for the header and for the claims."""
     server = server_with()
     for pair in ((header, server.claims()), (server.prover.header, claims)):
@@ -81,7 +81,7 @@ def test_raw_bytes(server_with: Any, header: bytes, claims: bytes):
 
 @settings(max_examples=300)
 @given(value=st.text() | st.text("AQ.-_=, \r\n") | st.binary(), copies=st.integers(0, 2))
-def test_raw_headers(server_with: Any, value: str | bytes, copies: int):
+def test_raw_headers(server_with: Any, value: str | bytes, copies: int) -> None:
     """Rule 24: any text or bytes for the header field, any number of times."""
     server = server_with()
     check(server, [(b"dpop" if isinstance(value, bytes) else "DPoP", value)] * copies)
@@ -92,7 +92,7 @@ def test_raw_headers(server_with: Any, value: str | bytes, copies: int):
     headers=st.lists(st.tuples(st.sampled_from(["DPoP", "dpop", "DPOP", "dpop ", "Authorization", ""]), st.text())),
     right=st.integers(0, 2),
 )
-def test_combinations_of_headers(server_with: Any, headers: list[tuple[str, str]], right: int):
+def test_combinations_of_headers(server_with: Any, headers: list[tuple[str, str]], right: int) -> None:
     """Rule 21: any header fields around none, one or two right proofs."""
     server = server_with()
     check(server, [*headers, *[("DPoP", server.proof()) for _ in range(right)]])
@@ -100,7 +100,7 @@ def test_combinations_of_headers(server_with: Any, headers: list[tuple[str, str]
 
 @settings(max_examples=300)
 @given(htu=texts, target=texts, method=texts)
-def test_requests(server_with: Any, htu: str, target: str, method: str):
+def test_requests(server_with: Any, htu: str, target: str, method: str) -> None:
     """Rule 25: any htu for any request target and any method."""
     server = server_with()
     check(server, server.proof(htu=htu, htm=method), target, method=method)
@@ -108,7 +108,7 @@ def test_requests(server_with: Any, htu: str, target: str, method: str):
 
 
 @given(confirmation=values | st.dictionaries(st.just("jkt"), values), token=texts)
-def test_tokens(server_with: Any, confirmation: Any, token: str):
+def test_tokens(server_with: Any, confirmation: Any, token: str) -> None:
     """Rule 27: any confirmation and any token."""
     server = server_with()
     check(server, server.proof(), confirmation=confirmation, access_token=token)

@@ -190,37 +190,37 @@ EVENTS = [
 
 
 @pytest.mark.parametrize(("event", "expected"), EVENTS, ids=lambda value: type(value).__name__)
-def test_each_event_is_counted(telemetry: Telemetry, event: Event, expected: dict[str, Any]):
+def test_each_event_is_counted(telemetry: Telemetry, event: Event, expected: dict[str, Any]) -> None:
     """Every kind of event adds to the metrics that are named for it, and to no other."""
     telemetry.take(event)
-    assert expected == telemetry.points()
+    assert telemetry.points() == expected
 
 
 @pytest.mark.parametrize("event", [event for event, _ in EVENTS[1:]], ids=lambda value: type(value).__name__)
-def test_only_a_transmission_makes_a_span(telemetry: Telemetry, event: Event):
+def test_only_a_transmission_makes_a_span(telemetry: Telemetry, event: Event) -> None:
     """Whatever did not go on the wire makes no span, and adds nothing to that of the application."""
     with telemetry.tracers.get_tracer("application").start_as_current_span("theirs"):
         telemetry.take(event)
-    assert ("theirs", ()) == (telemetry.span().name, telemetry.span().events)
+    assert (telemetry.span().name, telemetry.span().events) == ("theirs", ())
 
 
-def test_seconds_and_counts_are_recorded_as_they_are(telemetry: Telemetry):
+def test_seconds_and_counts_are_recorded_as_they_are(telemetry: Telemetry) -> None:
     """The sums of the histograms are those of the events."""
     telemetry.take(SENT, SENT, Paced(Operation.START, 2.5), Done(Operation.START, None, 3.5, 2))
     sums = {name: [p.sum for p in metric.data.data_points] for name, metric in telemetry.instruments().items()}
-    assert {
+    assert sums == {
         "http.client.request.duration": [0.5],
         "passwordless.paced.duration": [2.5],
         "passwordless.operation.duration": [3.5],
         "passwordless.operation.requests": [2],
-    } == sums
+    }
 
 
-def test_units_and_boundaries(telemetry: Telemetry):
+def test_units_and_boundaries(telemetry: Telemetry) -> None:
     """Durations are in seconds with the boundaries of the conventions, and counts name what is counted."""
     telemetry.take(*(event for event, _ in EVENTS))
     found = telemetry.instruments()
-    assert {
+    assert {name: metric.unit for name, metric in found.items()} == {
         "http.client.request.duration": "s",
         "passwordless.operation.duration": "s",
         "passwordless.operation.requests": "{request}",
@@ -228,13 +228,26 @@ def test_units_and_boundaries(telemetry: Telemetry):
         "passwordless.nonce.challenges": "{challenge}",
         "passwordless.retries": "{retry}",
         "passwordless.orphans": "{orphan}",
-    } == {name: metric.unit for name, metric in found.items()}
+    }
     (requests,) = found["http.client.request.duration"].data.data_points
-    assert (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10) == tuple(
-        requests.explicit_bounds
+    assert tuple(requests.explicit_bounds) == (
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.075,
+        0.1,
+        0.25,
+        0.5,
+        0.75,
+        1,
+        2.5,
+        5,
+        7.5,
+        10,
     )
-    assert 300 == found["passwordless.operation.duration"].data.data_points[0].explicit_bounds[-1]
-    assert 0 == found["passwordless.operation.requests"].data.data_points[0].explicit_bounds[0]
+    assert found["passwordless.operation.duration"].data.data_points[0].explicit_bounds[-1] == 300
+    assert found["passwordless.operation.requests"].data.data_points[0].explicit_bounds[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -247,7 +260,7 @@ def test_units_and_boundaries(telemetry: Telemetry):
         ({"status": None, "error": "not_sent"}, {"error.type": "not_sent"}),
     ],
 )
-def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected: dict[str, Any]):
+def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected: dict[str, Any]) -> None:
     """An answer from 400 on and a failure are errors by their type; any other answer leaves the status unset."""
     telemetry.take(attrs.evolve(SENT, **change))
     span = telemetry.span()
@@ -255,7 +268,7 @@ def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected:
     status = StatusCode.ERROR if "error.type" in expected else StatusCode.UNSET
     assert (attributes, status, None) == (span.attributes, span.status.status_code, span.status.description)
     assert ("POST", SpanKind.CLIENT) == (span.name, span.kind)
-    assert [(of_metric(attributes), 1)] == telemetry.points()["http.client.request.duration"]
+    assert telemetry.points()["http.client.request.duration"] == [(of_metric(attributes), 1)]
 
 
 @pytest.mark.parametrize(
@@ -267,7 +280,7 @@ def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected:
         ("https://bücher.example", "xn--bcher-kva.example", 443),
     ],
 )
-def test_where_a_request_went(telemetry: Telemetry, origin: str, address: str, port: int):
+def test_where_a_request_went(telemetry: Telemetry, origin: str, address: str, port: int) -> None:
     """The address is the host of the request as it is sent, and the port is the scheme's where none is named."""
     telemetry.take(attrs.evolve(SENT, origin=origin))
     attributes = telemetry.span().attributes
@@ -275,17 +288,17 @@ def test_where_a_request_went(telemetry: Telemetry, origin: str, address: str, p
     assert str(URL(origin).with_path(TOKEN)) == attributes["url.full"]
 
 
-def test_a_span_took_as_long_as_the_transmission(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch):
+def test_a_span_took_as_long_as_the_transmission(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     """A span ends when its event comes, and began so many seconds before."""
     monkeypatch.setattr(_clock, "now", lambda: NOW)
     telemetry.take(SENT)
-    assert (1_700_000_000_250_000_000, 1_700_000_000_500_000_000) == (
+    assert (
         telemetry.span().start_time,
         telemetry.span().end_time,
-    )
+    ) == (1_700_000_000_250_000_000, 1_700_000_000_500_000_000)
 
 
-def test_only_what_goes_again_is_a_resend(telemetry: Telemetry):
+def test_only_what_goes_again_is_a_resend(telemetry: Telemetry) -> None:
     """A resend is the same request of the same operation; a key set before it and the next operation are none."""
     key_set = attrs.evolve(SENT, method="GET", path=JWKS)
     first, second, third = (attrs.evolve(SENT, transmission=number) for number in (2, 3, 4))
@@ -293,37 +306,37 @@ def test_only_what_goes_again_is_a_resend(telemetry: Telemetry):
     done = Done(Operation.EXCHANGE, None, 1.0, 5)
     telemetry.take(key_set, first, Challenged(Operation.EXCHANGE), second, third, revocation, done, first, SENT)
     resends = [span.attributes.get("http.request.resend_count") for span in telemetry.own_spans()]
-    assert [None, None, 1, 2, None, None, None] == resends
+    assert resends == [None, None, 1, 2, None, None, None]
 
 
-def test_the_global_providers_are_the_default(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch):
+def test_the_global_providers_are_the_default(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a provider the API's own global ones are taken."""
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: telemetry.tracers)
     monkeypatch.setattr("opentelemetry.metrics._internal.get_meter_provider", lambda: telemetry.meters)
     OpenTelemetry()(SENT)
-    assert "passwordless_async" == telemetry.span().instrumentation_scope.name
-    assert [(OK, 1)] == telemetry.points()["http.client.request.duration"]
+    assert telemetry.span().instrumentation_scope.name == "passwordless_async"
+    assert telemetry.points()["http.client.request.duration"] == [(OK, 1)]
 
 
-def test_no_operation_providers_take_everything():
+def test_no_operation_providers_take_everything() -> None:
     """Where the application has set nothing up, nothing is made of any event, and nothing raised."""
     hook = OpenTelemetry(trace.NoOpTracerProvider(), metrics.NoOpMeterProvider())
     assert [None] * len(EVENTS) == [hook(event) for event, _ in EVENTS]
 
 
-def test_what_is_no_event_is_refused(telemetry: Telemetry):
+def test_what_is_no_event_is_refused(telemetry: Telemetry) -> None:
     """An AssertionError says that the adapter was called with something else."""
     with pytest.raises(AssertionError):
         telemetry.hook("an event")
 
 
-def test_the_package_does_without():
+def test_the_package_does_without() -> None:
     """Whoever does not ask for the adapter does not import OpenTelemetry."""
     code = "import sys, passwordless_async; sys.exit('opentelemetry' in sys.modules)"
-    assert 0 == subprocess.run([sys.executable, "-c", code], check=False).returncode  # noqa: S603 - our own code
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code
 
 
-async def test_a_login(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry):
+async def test_a_login(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry) -> None:
     """A login on a cold client: a start, a key set, a challenge and the exchange that answers it, each as it was."""
     await log_in(client, tenant, scope="openid")
     start = attributes_of(tenant, "start", "POST", START, 200)
@@ -331,9 +344,9 @@ async def test_a_login(client: PasswordlessClient, tenant: LocalTenant, telemetr
     challenged = {**attributes_of(tenant, "exchange", "POST", TOKEN, 400), "error.type": "400"}
     exchanged = attributes_of(tenant, "exchange", "POST", TOKEN, 200)
     spans = telemetry.own_spans()
-    assert [start, key_set, challenged, {**exchanged, "http.request.resend_count": 1}] == [s.attributes for s in spans]
-    assert ["POST", "GET", "POST", "POST"] == [span.name for span in spans]
-    assert [False, False, True, False] == [span.status.status_code is StatusCode.ERROR for span in spans]
+    assert [s.attributes for s in spans] == [start, key_set, challenged, {**exchanged, "http.request.resend_count": 1}]
+    assert [span.name for span in spans] == ["POST", "GET", "POST", "POST"]
+    assert [span.status.status_code is StatusCode.ERROR for span in spans] == [False, False, True, False]
     begun = {"passwordless.operation": "start"}
     points = telemetry.points()
     requests = sorted(points.pop("http.client.request.duration"), key=str)
@@ -345,7 +358,9 @@ async def test_a_login(client: PasswordlessClient, tenant: LocalTenant, telemetr
     } == points
 
 
-async def test_the_callers_span_is_the_parent(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry):
+async def test_the_callers_span_is_the_parent(
+    client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry
+) -> None:
     """Each of two logins at once has its own requests below its own span, and no others."""
     tracer = telemetry.tracers.get_tracer("application")
     await log_in(client, tenant)
@@ -362,7 +377,7 @@ async def test_the_callers_span_is_the_parent(client: PasswordlessClient, tenant
     assert {(view.span_id, view.trace_id): 2 for view in views} == below
 
 
-async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry):
+async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry) -> None:
     """A refusal is the status of its span, and of its operation the code of the error."""
     await log_in(client, tenant)
     telemetry.spans.clear()
@@ -374,7 +389,7 @@ async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant, tel
     assert ({**EXCHANGE, "error.type": "wrong_code"}, 1) in telemetry.points()["passwordless.operation.duration"]
 
 
-async def test_no_answer(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry):
+async def test_no_answer(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry) -> None:
     """Where no answer comes, span and operation have the code of the error, and the span no status of an answer."""
     tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=START)
     with pytest.raises(OutcomeUnknown):
@@ -382,10 +397,10 @@ async def test_no_answer(client: PasswordlessClient, tenant: LocalTenant, teleme
     lost = {**attributes_of(tenant, "start", "POST", START, None), "error.type": "outcome_unknown"}
     assert (lost, StatusCode.ERROR) == (telemetry.span().attributes, telemetry.span().status.status_code)
     ended = {"passwordless.operation": "start", "error.type": "outcome_unknown"}
-    assert [(ended, 1)] == telemetry.points()["passwordless.operation.duration"]
+    assert telemetry.points()["passwordless.operation.duration"] == [(ended, 1)]
 
 
-async def test_nothing_of_a_user_is_exported(telemetry: Telemetry):
+async def test_nothing_of_a_user_is_exported(telemetry: Telemetry) -> None:
     """Neither code, token, key, proof, nonce, client secret nor address is anywhere in what is exported."""
     key = DPoPKey.generate()
     async with LocalTenant(TenantSettings(confidential_client_secret=SECRET)) as tenant:
@@ -408,5 +423,5 @@ async def test_nothing_of_a_user_is_exported(telemetry: Telemetry):
     personal = [ADA.address, "lovelace", tokens.claims["sub"]]
     assert TOKEN in exported
     assert 4 == len(set(held)) == len([text for text in held if len(text) > 20])
-    assert [] == [text for text in (*held, *proofs, *secrets, *personal) if text in exported]
+    assert [text for text in (*held, *proofs, *secrets, *personal) if text in exported] == []
     assert "eyJ" not in exported

@@ -54,14 +54,14 @@ class Replay(RuleBasedStateMachine):
     def bounded(self) -> None:
         """The store never holds more than it may, and its parts agree."""
         assert len(self.store) <= 5
-        assert len(self.store) == sum(len(slot) for slot in self.store._slots.values())
-        assert sorted(self.store._seconds) == sorted(self.store._slots)
+        assert len(self.store) == sum(len(slot) for slot in self.store._by_second.values())
+        assert sorted(self.store._seconds) == sorted(self.store._by_second)
 
 
 TestReplay = Replay.TestCase
 
 
-def test_full_store_refuses_and_does_not_forget():
+def test_full_store_refuses_and_does_not_forget() -> None:
     """Rule 28: a full store refuses; what it holds stays refused, and room comes by expiry alone."""
     now = 0.0
     store = MemoryReplayStore(max_entries=2, clock=lambda: now)
@@ -77,7 +77,7 @@ def test_full_store_refuses_and_does_not_forget():
     assert repr(store) == "<MemoryReplayStore of 2 entries, at most 2>"
 
 
-def test_kept_through_its_last_instant():
+def test_kept_through_its_last_instant() -> None:
     """Rule 28: an entry is kept until its time and at it: with a skew of zero the proof is still good then."""
     now = 0.0
     store = MemoryReplayStore(clock=lambda: now)
@@ -88,7 +88,7 @@ def test_kept_through_its_last_instant():
     assert add(store, "a", 20)
 
 
-def test_expiry_is_by_time_not_by_order():
+def test_expiry_is_by_time_not_by_order() -> None:
     """Rule 28: an entry that came later and expires sooner goes sooner."""
     now = 0.0
     store = MemoryReplayStore(clock=lambda: now)
@@ -100,14 +100,14 @@ def test_expiry_is_by_time_not_by_order():
     assert not add(store, "late", 30)
 
 
-async def test_add_is_atomic(server: Any):
+async def test_add_is_atomic(server: Any) -> None:
     """Rule 28: of fifty requests at once with one proof, one passes."""
     proof = server.proof()
     outcomes = await asyncio.gather(*(server.get(proof) for _ in range(50)), return_exceptions=True)
     assert sum(not isinstance(outcome, Exception) for outcome in outcomes) == 1
 
 
-async def test_full_memory_store_refuses_requests(server_with: Any):
+async def test_full_memory_store_refuses_requests(server_with: Any) -> None:
     """Rule 28: a full store refuses new proofs with 503 and still knows the old ones."""
     server = server_with()
     server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(max_entries=1, clock=server.clock)})
@@ -120,7 +120,7 @@ async def test_full_memory_store_refuses_requests(server_with: Any):
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, None])
-def test_size_is_a_whole_number(size: Any):
+def test_size_is_a_whole_number(size: Any) -> None:
     """The bound is a whole number of one or more."""
     with pytest.raises(UsageError, match="max_entries"):
         MemoryReplayStore(max_entries=size)

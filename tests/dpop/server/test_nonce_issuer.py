@@ -32,7 +32,7 @@ def accepts(issuer: NonceIssuer, nonce: str) -> bool:
 
 
 @given(instants, steps, st.integers(-3, 3))
-def test_neighbours_are_accepted(now: float, step: int, offset: int):
+def test_neighbours_are_accepted(now: float, step: int, offset: int) -> None:
     """Rule 29: a nonce is accepted in its own time step, the one before and the one after, and in no other."""
     middle = (now // step + 0.5) * step
     nonce = at(middle, step).issue()
@@ -40,7 +40,7 @@ def test_neighbours_are_accepted(now: float, step: int, offset: int):
 
 
 @given(instants, steps)
-def test_validity_ends_where_it_says(now: float, step: int):
+def test_validity_ends_where_it_says(now: float, step: int) -> None:
     """Rule 29: valid_until is the end of the step after the nonce's own."""
     nonce = at(now, step).issue()
     until = at(now, step).check(nonce, status=401).valid_until
@@ -50,7 +50,7 @@ def test_validity_ends_where_it_says(now: float, step: int):
 
 
 @given(instants, steps)
-def test_successor_only_when_it_changes(now: float, step: int):
+def test_successor_only_when_it_changes(now: float, step: int) -> None:
     """Rule 29: a newer nonce is offered to the client of the step before, to no other."""
     middle = (now // step + 0.5) * step
     issuer, nonce = at(middle, step), at(middle, step).issue()
@@ -61,7 +61,7 @@ def test_successor_only_when_it_changes(now: float, step: int):
 
 
 @given(instants)
-def test_is_stateless(now: float):
+def test_is_stateless(now: float) -> None:
     """Rule 29: two processes with one secret accept each other's nonces; another secret or step does not."""
     nonce = at(now).issue()
     assert at(now).issue() == nonce
@@ -71,7 +71,7 @@ def test_is_stateless(now: float):
 
 
 @given(st.lists(st.integers(0, 10**7), unique=True, min_size=2, max_size=20))
-def test_is_unpredictable(numbers: list[int]):
+def test_is_unpredictable(numbers: list[int]) -> None:
     """Rule 29: each step has a nonce of its own, 192 bits of it, of the characters that RFC 9449 §8.1 allows."""
     nonces = [at(number * 60).issue() for number in numbers]
     assert len(set(nonces)) == len(nonces)
@@ -79,7 +79,7 @@ def test_is_unpredictable(numbers: list[int]):
 
 
 @given(st.text() | st.none())
-def test_refuses_anything_else(nonce: str | None):
+def test_refuses_anything_else(nonce: str | None) -> None:
     """Rule 29: whatever else comes is answered by a challenge with the newest nonce and the caller's status."""
     issuer = at(1e9)
     for status in (400, 401):
@@ -88,12 +88,12 @@ def test_refuses_anything_else(nonce: str | None):
         assert (caught.value.status, caught.value.nonce) == (status, issuer.issue())
 
 
-def test_lone_surrogate_is_refused():
+def test_lone_surrogate_is_refused() -> None:
     """Rule 29: a nonce that cannot be encoded is refused like any other."""
     assert not accepts(at(1e9), "\ud800")
 
 
-def test_clock_may_go_back():
+def test_clock_may_go_back() -> None:
     """Rule 29: a clock that is set back finds its old nonces again."""
     now = 1e9
     issuer = NonceIssuer(SECRET, clock=lambda: now)
@@ -104,7 +104,7 @@ def test_clock_may_go_back():
     assert issuer.issue() == first
 
 
-def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch):
+def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 29: all three nonces are compared, by compare_digest, whichever it was."""
     counted = []
 
@@ -121,7 +121,7 @@ def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch):
         assert len(counted) == 3
 
 
-def test_secret_is_made_up_and_hidden():
+def test_secret_is_made_up_and_hidden() -> None:
     """Without a secret each issuer has its own, and none shows in a repr."""
     first, second = NonceIssuer(), NonceIssuer()
     assert accepts(first, first.issue())
@@ -139,7 +139,7 @@ def test_secret_is_made_up_and_hidden():
         ({"step": 0.5}, "step"),
     ],
 )
-def test_wrong_settings(arguments: dict[str, Any], argument: str):
+def test_wrong_settings(arguments: dict[str, Any], argument: str) -> None:
     """The application's own mistakes are UsageError."""
     with pytest.raises(UsageError) as caught:
         NonceIssuer(**arguments)

@@ -37,14 +37,14 @@ def by_the_standard(path: str) -> str:
 
 @given(st.lists(st.sampled_from(["a", "b", "", ".", "..", "...", ".a"]), max_size=8))
 @example(["a", "b", "c", ".", "..", "..", "g"])
-def test_dot_segments(parts: list[str]):
+def test_dot_segments(parts: list[str]) -> None:
     """RFC 3986 §5.2.4: dot segments go as the standard's algorithm says."""
     path = "/" + "/".join(parts)
     assert normalize_path(path) == by_the_standard(path)
 
 
 @given(urls)
-def test_is_idempotent(url: str):
+def test_is_idempotent(url: str) -> None:
     """A normal form is its own normal form."""
     normal = normalize(url)
     assert normal is not None
@@ -52,7 +52,7 @@ def test_is_idempotent(url: str):
 
 
 @given(urls, st.data())
-def test_equivalent_spellings(url: str, data: st.DataObject):
+def test_equivalent_spellings(url: str, data: st.DataObject) -> None:
     """RFC 3986 §6.2.2: escaping an unreserved character, or the case of an escape, changes nothing."""
     spelled = "".join(
         f"%{ord(character):02x}" if character in UNRESERVED and data.draw(st.booleans()) else character
@@ -66,32 +66,32 @@ def test_equivalent_spellings(url: str, data: st.DataObject):
 
 
 @given(urls, st.sampled_from(["HTTPS://api.example", "https://API.EXAMPLE:443", "https://Api%2eexample:"]))
-def test_equivalent_authorities(url: str, authority: str):
+def test_equivalent_authorities(url: str, authority: str) -> None:
     """RFC 3986 §6.2.2.1, §6.2.3: case of scheme and host, and the default port, change nothing."""
     assert normalize(authority + url[len("https://api.example") :]) == normalize(url)
 
 
 @given(urls, st.text(max_size=5), st.booleans())
-def test_query_and_fragment_do_not_count(url: str, text: str, query: bool):  # noqa: FBT001 - drawn
+def test_query_and_fragment_do_not_count(url: str, text: str, query: bool) -> None:  # noqa: FBT001 - drawn
     """RFC 9449 §4.3 (9): query and fragment are left out."""
     assert normalize(f"{url}{'?' if query else '#'}{text}") == normalize(url)
 
 
 @given(segments.filter(bool), segments, st.sampled_from(sorted({*RESERVED, "/"})))
-def test_reserved_characters_are_not_their_escapes(before: str, after: str, reserved: str):
+def test_reserved_characters_are_not_their_escapes(before: str, after: str, reserved: str) -> None:
     """RFC 3986 §2.2: a reserved character and its escape are different URLs."""
     escaped = f"%{ord(reserved):02X}"
     assert normalize_path(f"/x{before}{reserved}{after}x") != normalize_path(f"/x{before}{escaped}{after}x")
 
 
 @given(segments)
-def test_trailing_slash_counts(segment: str):
+def test_trailing_slash_counts(segment: str) -> None:
     """A path and the path with a slash after it are different URLs."""
     assert normalize_path(f"/x{segment}") != normalize_path(f"/x{segment}/")
 
 
 @given(st.text() | st.text("htps:/@[]%.?#aA1", max_size=20))
-def test_never_raises(text: str):
+def test_never_raises(text: str) -> None:
     """Any text has a normal form or none; nothing raises."""
     for read in (normalize, normalize_path, path_of):
         assert isinstance(read(text), str | None)
@@ -99,14 +99,14 @@ def test_never_raises(text: str):
         assert isinstance(normalize(prefix + text), str | None)
 
 
-def test_examples_of_the_standard():
+def test_examples_of_the_standard() -> None:
     """RFC 3986 §6.2.2: the standard's own example, and the ways that §6.2.3 spells a root."""
     assert normalize("HTTP://a/./b/../b/%63/%7bfoo%7d") == "http://a/b/c/%7Bfoo%7D"
     for url in ("http://example.com", "http://example.com/", "http://example.com:/", "http://example.com:80/"):
         assert normalize(url) == "http://example.com/"
 
 
-def test_what_has_no_normal_form():
+def test_what_has_no_normal_form() -> None:
     """RFC 3986 §2: beyond ASCII there is no URL, and a letter that folds into ASCII is not that letter."""
     assert normalize("https://\u212aelvin.example/") is None
     assert normalize_path("/\u00e9") is None

@@ -55,7 +55,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "patch"])
-async def test_a_challenge_is_answered_once(resource: Any, tokens: TokenSet, method: str):
+async def test_a_challenge_is_answered_once(resource: Any, tokens: TokenSet, method: str) -> None:
     """A 401 that demands a nonce is answered with it; the next request has it from the start."""
     async with session(resource, tokens) as calls:
         for path in ("/me", "/me?page=2#top"):
@@ -65,7 +65,7 @@ async def test_a_challenge_is_answered_once(resource: Any, tokens: TokenSet, met
 
 
 @pytest.mark.parametrize("kind", BODIES)
-async def test_bodies_are_sent_again_whole(resource: Any, tokens: TokenSet, tmp_path: Path, kind: str):
+async def test_bodies_are_sent_again_whole(resource: Any, tokens: TokenSet, tmp_path: Path, kind: str) -> None:
     """The second transmission carries the same body as the first, whatever it was made of."""
     file = tmp_path / "upload"
     file.write_bytes(b"y" * 200_000)
@@ -79,7 +79,7 @@ async def test_bodies_are_sent_again_whole(resource: Any, tokens: TokenSet, tmp_
     assert bool(first) == (kind != "none")
 
 
-async def test_a_stream_is_not_sent_again_empty(resource: Any, tokens: TokenSet):
+async def test_a_stream_is_not_sent_again_empty(resource: Any, tokens: TokenSet) -> None:
     """A body that is used up is refused before anything is sent; the nonce is kept, so the next try passes."""
 
     async def stream() -> AsyncIterator[bytes]:
@@ -93,11 +93,11 @@ async def test_a_stream_is_not_sent_again_empty(resource: Any, tokens: TokenSet)
         assert len(resource.requests) == 1
         async with calls.post(f"{resource.url}/things", data=stream()) as response:
             assert response.status == 200
-    assert [b"only once"] * 2 == [request[3] for request in resource.requests]
+    assert [request[3] for request in resource.requests] == [b"only once"] * 2
 
 
 @pytest.mark.parametrize("size", [0, 1000, 1_000_000])
-async def test_one_connection_is_enough(make_resource: Callable[..., Any], tokens: TokenSet, size: int):
+async def test_one_connection_is_enough(make_resource: Callable[..., Any], tokens: TokenSet, size: int) -> None:
     """The challenge's connection is given back before the second transmission, however large its body is."""
     resource = await make_resource(nonce="nonce-1", challenge_body=b"x" * size)
     async with session(resource, tokens, limit=1) as calls:
@@ -118,7 +118,7 @@ async def test_one_connection_is_enough(make_resource: Callable[..., Any], token
 )
 async def test_fifty_at_once_on_a_cold_cache(
     make_resource: Callable[..., Any], tokens: TokenSet, limit: int, settings: dict[str, Any], at_most: int
-):
+) -> None:
     """Rule 15: one asks for the nonce and the others wait for it: N + 1 on the wire; 2 N where each passes once."""
     resource = await make_resource(nonce="nonce-1", **settings)
 
@@ -128,12 +128,12 @@ async def test_fifty_at_once_on_a_cold_cache(
             return response.status
 
     async with session(resource, tokens, limit=limit) as calls:
-        assert {200} == set(await asyncio.gather(*(call(calls) for _ in range(50))))
+        assert set(await asyncio.gather(*(call(calls) for _ in range(50)))) == {200}
     assert 51 <= len(resource.requests) <= at_most
 
 
 @pytest.mark.parametrize("limit", [100, 1])
-async def test_fifty_at_once_while_the_nonce_rotates(resource: Any, tokens: TokenSet, limit: int):
+async def test_fifty_at_once_while_the_nonce_rotates(resource: Any, tokens: TokenSet, limit: int) -> None:
     """A rotated nonce costs each request in flight one challenge more, and no failure."""
 
     async def call(calls: aiohttp.ClientSession) -> int:
@@ -144,12 +144,12 @@ async def test_fifty_at_once_while_the_nonce_rotates(resource: Any, tokens: Toke
     async with session(resource, tokens, limit=limit) as calls:
         await call(calls)
         resource.nonce = "nonce-2"
-        assert {200} == set(await asyncio.gather(*(call(calls) for _ in range(50))))
+        assert set(await asyncio.gather(*(call(calls) for _ in range(50)))) == {200}
     assert 2 + 50 + 1 <= len(resource.requests) <= 2 + 100
     assert limit > 1 or len(resource.requests) == 2 + 50 + 1
 
 
-async def test_proofs_are_signed_when_there_is_a_connection(resource: Any, tokens: TokenSet):
+async def test_proofs_are_signed_when_there_is_a_connection(resource: Any, tokens: TokenSet) -> None:
     """With two connections the third request signs nothing before one of them is free again."""
     resource.nonce = None
     middleware = DPoPMiddleware(tokens, origins=[resource.url])
@@ -170,17 +170,17 @@ async def test_proofs_are_signed_when_there_is_a_connection(resource: Any, token
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_inside_the_origin(resource: Any, tokens: TokenSet, status: int):
+async def test_a_redirect_inside_the_origin(resource: Any, tokens: TokenSet, status: int) -> None:
     """Each hop has a proof of its own, for its own URL."""
     url = f"{resource.url}/start?status={status}&location=/end"
     async with session(resource, tokens) as calls, calls.get(url) as response:
-        assert (200, "/end") == (response.status, response.url.path)
+        assert (response.status, response.url.path) == (200, "/end")
 
 
 @pytest.mark.parametrize("status", [302, 307])
 async def test_a_redirect_to_another_origin(
     make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, status: int
-):
+) -> None:
     """Rule 20: the token and the proof do not follow."""
     other = await make_resource()
     url = f"{resource.url}/a?status={status}&location={other.url}/b"
@@ -193,7 +193,7 @@ async def test_a_redirect_to_another_origin(
 
 async def test_another_origin_gets_neither_token_nor_proof(
     make_resource: Callable[..., Any], resource: Any, tokens: TokenSet
-):
+) -> None:
     """A request to an origin that was not named goes out without either, even where the caller put them in."""
     other = await make_resource()
     headers = {"Authorization": f"Bearer {tokens.access_token}", "DPoP": "a proof"}
@@ -202,15 +202,15 @@ async def test_another_origin_gets_neither_token_nor_proof(
     assert "DPoP" not in other.requests[0][2]
 
 
-async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: TokenSet):
+async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: TokenSet) -> None:
     """Rule 20: whatever the caller puts in the header fields, the origin gets the DPoP scheme and one fresh proof."""
     headers = [("Authorization", f"Bearer {tokens.access_token}"), ("DPoP", "stale"), ("dpop", "staler")]
     async with session(resource, tokens) as calls, calls.get(f"{resource.url}/", headers=headers) as response:
         assert response.status == 200
-    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
+    assert {request[2]["Authorization"] for request in resource.requests} == {f"DPoP {tokens.access_token}"}
 
 
-async def test_a_reconnect_has_a_proof_of_its_own(tokens: TokenSet):
+async def test_a_reconnect_has_a_proof_of_its_own(tokens: TokenSet) -> None:
     """Rule 3: where aiohttp sends an idempotent request again on a new connection, the proof is new."""
     seen: list[str] = []
     connections = 0
@@ -242,7 +242,7 @@ async def test_a_reconnect_has_a_proof_of_its_own(tokens: TokenSet):
 )
 async def test_a_challenge_that_cannot_be_answered(
     resource: Any, tokens: TokenSet, headers: dict[str, str], error: type[Exception], sent: int
-):
+) -> None:
     """A second challenge, or one without a usable nonce, is a typed error, and the connection is given back."""
     resource.challenge_headers = {"WWW-Authenticate": 'dPoP error="use_dpop_nonce"', **headers}
     async with session(resource, tokens) as calls:
@@ -256,7 +256,7 @@ async def test_a_challenge_that_cannot_be_answered(
     "challenge",
     ['DPoP realm="use_dpop_nonce_blocklist"', 'Bearer error="use_dpop_nonce"', 'DPoP error="invalid_token"'],
 )
-async def test_what_is_no_challenge_is_handed_over(resource: Any, tokens: TokenSet, challenge: str):
+async def test_what_is_no_challenge_is_handed_over(resource: Any, tokens: TokenSet, challenge: str) -> None:
     """A 401 that demands no nonce goes to the caller, after one transmission, even with a nonce on it."""
     resource.challenge_headers = {"WWW-Authenticate": challenge, "DPoP-Nonce": "fresh"}
     async with session(resource, tokens) as calls, calls.get(f"{resource.url}/me") as response:
@@ -264,7 +264,7 @@ async def test_what_is_no_challenge_is_handed_over(resource: Any, tokens: TokenS
     assert len(resource.requests) == 1
 
 
-async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet):
+async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet) -> None:
     """A caller that gives up leaves neither a connection nor a slot behind: later calls go through."""
     resource.hold = asyncio.Event()
     async with session(resource, tokens, limit=2) as calls:
@@ -282,7 +282,7 @@ async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet):
                     assert response.status == 200
 
 
-async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tokens: TokenSet):
+async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tokens: TokenSet) -> None:
     """Whoever forgets a response loses its connection and no slot."""
     async with session(resource, tokens, limit=1) as calls:
         resource.challenge_body = b"x"
@@ -296,7 +296,7 @@ async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tok
 @pytest.mark.parametrize("backwards", [False, True])
 async def test_two_middlewares_on_one_session(
     make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, *, backwards: bool
-):
+) -> None:
     """Each has its own API and its own token, in whatever order they stand, and neither takes the other's proof."""
     other = await make_resource(nonce="nonce-2")
     others = attrs.evolve(tokens, access_token=Secret("another-token"), key=DPoPKey.generate())
@@ -305,11 +305,11 @@ async def test_two_middlewares_on_one_session(
         for url in (resource.url, other.url, f"{resource.url}/a?status=307&location={other.url}/b"):
             async with calls.get(url) as response:
                 assert response.status == 200
-    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
-    assert {"DPoP another-token"} == {request[2]["Authorization"] for request in other.requests}
+    assert {request[2]["Authorization"] for request in resource.requests} == {f"DPoP {tokens.access_token}"}
+    assert {request[2]["Authorization"] for request in other.requests} == {"DPoP another-token"}
 
 
-async def test_two_for_one_origin_are_one(resource: Any, tokens: TokenSet):
+async def test_two_for_one_origin_are_one(resource: Any, tokens: TokenSet) -> None:
     """The second one finds the first one's proof and lets it through; with one connection nobody waits for himself."""
     twice = [DPoPMiddleware(tokens, origins=[resource.url]) for _ in range(2)]
     connector = aiohttp.TCPConnector(limit=1)
@@ -318,7 +318,7 @@ async def test_two_for_one_origin_are_one(resource: Any, tokens: TokenSet):
             assert response.status == 200
 
 
-async def test_one_origin_does_not_hold_up_another(make_resource: Callable[..., Any], tokens: TokenSet):
+async def test_one_origin_does_not_hold_up_another(make_resource: Callable[..., Any], tokens: TokenSet) -> None:
     """A pool's bound per host is per host: a response that is held open at one leaves the others alone."""
     one, other = await make_resource(), await make_resource()
     middleware = DPoPMiddleware(tokens, origins=[one.url, other.url])
@@ -332,17 +332,17 @@ async def test_one_origin_does_not_hold_up_another(make_resource: Callable[..., 
         (await held).close()
 
 
-async def test_a_web_socket_is_a_request_too(resource: Any, tokens: TokenSet):
+async def test_a_web_socket_is_a_request_too(resource: Any, tokens: TokenSet) -> None:
     """Its handshake carries token and proof, for the http URL that it is (RFC 6455 §4.1)."""
     url = resource.url.replace("http://", "ws://")
     async with session(resource, tokens) as calls:
         with pytest.raises(aiohttp.WSServerHandshakeError):
             await calls.ws_connect(f"{url}/socket")
-    assert {f"DPoP {tokens.access_token}"} == {request[2]["Authorization"] for request in resource.requests}
+    assert {request[2]["Authorization"] for request in resource.requests} == {f"DPoP {tokens.access_token}"}
     assert len(resource.requests) == 2
 
 
-async def test_a_challenge_that_breaks_off_is_answered(tokens: TokenSet):
+async def test_a_challenge_that_breaks_off_is_answered(tokens: TokenSet) -> None:
     """The nonce comes with the head: that the body never ends does not matter."""
     heads: list[str] = []
 
@@ -361,7 +361,7 @@ async def test_a_challenge_that_breaks_off_is_answered(tokens: TokenSet):
     assert len(heads) == 2
 
 
-async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: TokenSet):
+async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: TokenSet) -> None:
     """Rule 18: tokens and key stay together; what a source brings is looked at before it is sent."""
 
     class Source:
@@ -380,7 +380,7 @@ async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: 
     assert resource.requests == []
 
 
-async def test_errors_of_aiohttp_do_not_show_the_token(resource: Any, tokens: TokenSet):
+async def test_errors_of_aiohttp_do_not_show_the_token(resource: Any, tokens: TokenSet) -> None:
     """An error of aiohttp prints a request's header fields with its errors: token and proof are redacted there."""
     resource.nonce = None
     async with session(resource, tokens) as calls, calls.get(f"{resource.url}/a?status=404&location=x") as response:
@@ -402,7 +402,7 @@ async def test_errors_of_aiohttp_do_not_show_the_token(resource: Any, tokens: To
         ("https://api.example", "origins"),
     ],
 )
-def test_origins_are_checked(tokens: TokenSet, origins: Any, argument: str):
+def test_origins_are_checked(tokens: TokenSet, origins: Any, argument: str) -> None:
     """An origin is https, or http on loopback, without anything behind it."""
     with pytest.raises(UsageError) as caught:
         DPoPMiddleware(tokens, origins=origins)
@@ -410,14 +410,14 @@ def test_origins_are_checked(tokens: TokenSet, origins: Any, argument: str):
 
 
 @pytest.mark.parametrize("wrong", ["token_type", "tokens"])
-def test_tokens_must_be_bound(tokens: TokenSet, wrong: str):
+def test_tokens_must_be_bound(tokens: TokenSet, wrong: str) -> None:
     """A Bearer token has no proof; the middleware is not for it."""
     given = attrs.evolve(tokens, token_type="Bearer") if wrong == "token_type" else "an-access-token"
     with pytest.raises(UsageError, match="tokens: "):
         DPoPMiddleware(given, origins=["https://api.example"])
 
 
-def test_the_repr_shows_origins_alone(tokens: TokenSet):
+def test_the_repr_shows_origins_alone(tokens: TokenSet) -> None:
     """Neither the token nor the key is in it."""
     assert (
         repr(DPoPMiddleware(tokens, origins=["https://API.example:443"])) == "<DPoPMiddleware for https://api.example>"

@@ -112,7 +112,7 @@ def agree(server: Any, proof: str) -> None:
 
 @settings(max_examples=500)
 @given(header=changes("typ", "alg", "jwk", "crit", "b64", "kid", "x"), claims=changes(*NEAR, "ath", "nonce", "x"))
-def test_members(server_with: Any, header: dict[str, Any], claims: dict[str, Any]):
+def test_members(server_with: Any, header: dict[str, Any], claims: dict[str, Any]) -> None:
     """Rules 22-27: with any member of header and claims changed to anything, the verdicts agree."""
     server = server_with()
     agree(server, server.proof(header, **claims))
@@ -120,7 +120,7 @@ def test_members(server_with: Any, header: dict[str, Any], claims: dict[str, Any
 
 @settings(max_examples=500)
 @given(jwk=changes("kty", "crv", "x", "y", *MEMBERS, "use"))
-def test_key_members(server_with: Any, jwk: dict[str, Any]):
+def test_key_members(server_with: Any, jwk: dict[str, Any]) -> None:
     """Rule 23: with any member of the key changed to anything, the verdicts agree."""
     server = server_with()
     agree(server, server.proof({"jwk": {**server.prover.jwk, **jwk}}))
@@ -128,7 +128,7 @@ def test_key_members(server_with: Any, jwk: dict[str, Any]):
 
 @settings(max_examples=500)
 @given(data=st.data())
-def test_edits(server_with: Any, data: st.DataObject):
+def test_edits(server_with: Any, data: st.DataObject) -> None:
     """Rule 22: with any characters of the signed proof changed, put in or taken out, the verdicts agree."""
     server = server_with()
     proof = server.proof()
@@ -143,7 +143,7 @@ def test_edits(server_with: Any, data: st.DataObject):
 
 @settings(max_examples=300)
 @given(data=st.data())
-def test_last_characters(server_with: Any, data: st.DataObject):
+def test_last_characters(server_with: Any, data: st.DataObject) -> None:
     """Rule 22: of all last characters of a segment one is right; the segments are signed as they stand."""
     server = server_with()
     parts = server.proof({"kid": "x" * data.draw(st.integers(0, 3))}, x="x" * data.draw(st.integers(0, 3))).split(".")
@@ -155,7 +155,7 @@ def test_last_characters(server_with: Any, data: st.DataObject):
 
 
 @given(nonce=st.none() | st.text("!#azAZ09~", min_size=1), path=st.sampled_from(["/me", "/a%2Fb", "/é", "/a/../b?x=1"]))
-def test_our_own_proofs(server_with: Any, nonce: str | None, path: str):
+def test_our_own_proofs(server_with: Any, nonce: str | None, path: str) -> None:
     """What the library's own client makes, its verifier accepts."""
     server = server_with()
     key = DPoPKey.generate()
@@ -168,7 +168,7 @@ def test_our_own_proofs(server_with: Any, nonce: str | None, path: str):
 
 
 @pytest.mark.parametrize("count", [300])
-def test_thumbprints_and_signatures(count: int, server_with: Any):
+def test_thumbprints_and_signatures(count: int, server_with: Any) -> None:
     """Rule 4, rule 23: for many keys, leading zeros among coordinates and signatures included, the verdicts agree."""
     for _ in range(count):
         server = server_with()

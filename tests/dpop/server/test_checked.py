@@ -1,0 +1,53 @@
+"""A checked proof, and what it is bound to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from passwordless_async.errors import InvalidDPoPProof
+
+
+async def test_returns_what_it_checked(server: Any) -> None:
+    """Rule 30: a verifying call returns the checked value, frozen, its claims read-only."""
+    claims = server.claims(foo=[1])
+    checked = await server.get(server.prover.proof({}, claims))
+    assert checked.thumbprint == server.prover.thumbprint
+    assert (checked.jti, checked.htm, checked.htu) == (claims["jti"], "GET", f"{server.base}/me")
+    assert (checked.iat, checked.ath, checked.nonce) == (claims["iat"], claims["ath"], None)
+    assert dict(checked.claims) == claims
+    assert checked.next_nonce is None
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        checked.jti = "another"
+    with pytest.raises(TypeError):
+        checked.claims["jti"] = "another"
+
+
+async def test_ath_is_right(server: Any) -> None:
+    """Rule 27: on a resource request ath is required and is the hash of the token that came with it."""
+    wrong = server.claims()["ath"]
+    for ath in (server.absent, "", wrong[:-1], wrong + "=", wrong.swapcase(), "é", "\ud800"):
+        assert await server.refusal(server.proof(ath=ath)) == "ath is not the hash of the access token"
+    assert await server.refusal(server.proof(), access_token="another") == "ath is not the hash of the access token"
+
+
+@pytest.mark.parametrize("token", ["", "é", "\udcff"])
+async def test_access_token_is_ascii(token: str, server: Any) -> None:
+    """Rule 27: an access token that could not have come by the grammar is refused, not an error."""
+    assert await server.refusal(server.proof(), access_token=token) == "the access token is not ASCII"
+
+
+@pytest.mark.parametrize("confirmation", [None, {}, {"jkt": None}, {"jkt": 1}, {"x5t#S256": "x"}, "x", ["jkt"]])
+async def test_unbound_token_is_refused(confirmation: Any, server: Any) -> None:
+    """Rule 27: a token that is bound to no key is refused however right the proof is."""
+    assert await server.refusal(server.proof(), confirmation=confirmation) == "the access token is not bound to a key"
+
+
+async def test_key_is_the_tokens(server: Any) -> None:
+    """Rule 27: the proof's thumbprint is the token's cnf.jkt; the code is the one of RFC 9449's example."""
+    for jkt in (server.Prover().thumbprint, "", server.prover.thumbprint + "=", "é", "\ud800"):
+        with pytest.raises(InvalidDPoPProof) as caught:
+            await server.get(server.proof(), confirmation={"jkt": jkt})
+        assert caught.value.error == "invalid_token"

@@ -1,0 +1,64 @@
+"""The response to a refused request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from passwordless_async.dpop.challenge import parse_www_authenticate
+from passwordless_async.dpop.server.authorization import read_authorization
+from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
+from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
+
+
+def refusal(*arguments: Any, call: Any = read_authorization) -> InvalidDPoPProof:
+    """Return the refusal."""
+    with pytest.raises(InvalidDPoPProof) as caught:
+        call(*arguments)
+    return caught.value
+
+
+async def test_headers_of_a_refused_resource_request(server: Any) -> None:
+    """Rule 29: 401 with a challenge that can be parsed, algs in it; not stored; readable by scripts."""
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get("x")
+    headers = refusal_headers(caught.value)
+    assert sorted(headers) == ["Access-Control-Expose-Headers", "Cache-Control", "WWW-Authenticate"]
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Access-Control-Expose-Headers"] == "DPoP-Nonce, WWW-Authenticate"
+    (challenge,) = parse_www_authenticate([headers["WWW-Authenticate"]])
+    assert challenge.scheme == "dpop"
+    description = "the proof is not a compact JWT signed by ES256"
+    assert challenge.parameters == {
+        "error": "invalid_dpop_proof",
+        "error_description": description,
+        "algs": "ES256",
+    }
+    assert refusal_body(caught.value) == {"error": "invalid_dpop_proof", "error_description": description}
+
+
+async def test_headers_of_a_refused_token_request(server: Any) -> None:
+    """Rule 29: at a token endpoint it is 400, and the error is in the body, not in a challenge."""
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.post("x")
+    assert caught.value.status == 400
+    assert sorted(refusal_headers(caught.value)) == ["Access-Control-Expose-Headers", "Cache-Control"]
+
+
+@pytest.mark.parametrize("status", [400, 401])
+def test_headers_of_a_nonce_challenge(status: int) -> None:
+    """Rule 29: a nonce challenge carries the nonce."""
+    headers = refusal_headers(UseDPoPNonce(status=status, error_description="a nonce is required", nonce="n-1"))
+    assert headers["DPoP-Nonce"] == "n-1"
+    assert ("WWW-Authenticate" in headers) == (status == 401)
+
+
+def test_no_credentials_no_error() -> None:
+    """RFC 6750 §3.1: a request without any credentials gets a challenge without an error code."""
+    assert refusal_headers(refusal([]))["WWW-Authenticate"] == 'DPoP algs="ES256"'
+
+
+def test_nothing_is_offered_without_need() -> None:
+    """Rule 29: an answer carries no nonce where there is no newer one."""
+    assert nonce_headers(None) == {}

@@ -1,0 +1,448 @@
+"""Rules 21 to 31 of a DPoP verifier, one by one; each refusal is told by its description."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
+from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.verifier import DPoPVerifier
+from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError, UseDPoPNonce
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+NOT_TIMELY = "iat is not within the accepted time"
+
+
+def with_number(server: Any, name: str, number: str) -> str:
+    """Return a proof with a number as written, which json.dumps might not write."""
+    text = json.dumps(server.claims(**{name: "here"})).replace('"here"', number)
+    return server.compact(server.prover.header, text.encode(), server.prover.sign)
+
+
+@pytest.mark.parametrize("method", ["get", "Get", "POST", "GET ", "", "HEAD", "GE\u0054\u0301"])
+async def test_htm_is_exact(method: str, server: Any) -> None:
+    """Rule 25: htm is the request's method, its case included, both ways."""
+    assert await server.refusal(server.proof(htm=method)) == "htm is not the request's method"
+    assert await server.refusal(server.proof(), method=method) == "htm is not the request's method"
+
+
+@pytest.mark.parametrize(
+    ("htu", "target"),
+    [
+        ("HTTPS://API.Example/me", "/me"),
+        ("https://api.example:443/me", "/me"),
+        ("https://api.example:/me", "/me"),
+        ("https://api.example", "/"),
+        ("https://api.example/", "*"),
+        ("https://api%2Eexample/me", "/me"),
+        ("https://api.example/a/../me", "/me"),
+        ("https://api.example/me", "/a/./../me"),
+        ("https://api.example/me", "/%6de"),
+        ("https://api.example/%6De", "/me"),
+        ("https://api.example/%c3%a9", "/%C3%A9"),
+        ("https://api.example/a%2fb", "/a%2Fb"),
+        ("https://api.example/%2e%2e/me", "/me"),
+        ("https://api.example/me?x=1#y", "/me?z=2"),
+        ("https://api.example/me#y?x", "/me"),
+        ("https://api.example/me", "http://10.0.0.7:8080/me?x=1"),
+        ("https://api.example/a|b", "/a|b"),
+    ],
+)
+async def test_htu_is_normalised(htu: str, target: str, server: Any) -> None:
+    """Rule 25: both sides are normalised by RFC 3986 §6.2.2 and §6.2.3; query and fragment do not count."""
+    assert (await server.get(server.proof(htu=htu), target)).htu == htu
+
+
+@pytest.mark.parametrize(
+    ("htu", "target"),
+    [
+        ("http://api.example/me", "/me"),
+        ("https://api.example:8443/me", "/me"),
+        ("https://api.example:80/me", "/me"),
+        ("https://api.example:0443/me", "/me"),
+        ("https://api.example./me", "/me"),
+        ("https://evil.example/me", "https://evil.example/me"),
+        ("https://user@api.example/me", "/me"),
+        ("https://api.example@evil.example/me", "/me"),
+        ("https://api.example%40evil.example/me", "/me"),
+        ("https://api.example\\@evil.example/me", "/me"),
+        ("https:/api.example/me", "/me"),
+        ("//api.example/me", "/me"),
+        ("/me", "/me"),
+        ("", "/me"),
+        (" https://api.example/me", "/me"),
+        ("https://api.example/me ", "/me"),
+        ("https://api.example/me/", "/me"),
+        ("https://api.example/me", "/me/"),
+        ("https://api.example/Me", "/me"),
+        ("https://api.example//me", "/me"),
+        ("https://api.example/a%2Fb", "/a/b"),
+        ("https://api.example/a/b", "/a%2Fb"),
+        ("https://api.example/a%40b", "/a@b"),
+        ("https://api.example/a%3Ab", "/a:b"),
+        ("https://api.example/%256de", "/me"),
+        ("https://api.example/%6", "/%06"),
+        ("https://api.example/%%411", "/%A1"),
+        ("https://api.example/é", "/%C3%A9"),
+        ("https://api.example/me;x", "/me"),
+        ("https://api.example/me", ""),
+        ("https://api.example/me", "me"),
+        ("https://api.example/me", "\udcff"),
+        ("https://api.example/me", "api.example:443"),
+    ],
+)
+async def test_htu_differs(htu: str, target: str, server: Any) -> None:
+    """Rule 25: %2F is not a slash, %40 is not an @, a trailing slash and the case of a path count, and so on."""
+    assert await server.refusal(server.proof(htu=htu), target) in {
+        "htu is not the request's URL",
+        "the request's target is not of a form that can be compared with htu",
+    }
+
+
+@pytest.mark.parametrize(
+    ("base", "htu", "target"),
+    [
+        ("https://gw.example/orders", "https://gw.example/orders/1", "/1"),
+        ("https://gw.example/orders/", "https://gw.example/orders/1", "/1"),
+        ("HTTPS://GW.example:443/%6Frders", "https://gw.example/orders/", "/"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/1", "/1"),
+        ("http://[::1]:8080", "http://[::1]:8080/1", "/1"),
+    ],
+)
+async def test_base_url_is_the_public_one(base: str, htu: str, target: str, server_with: Any) -> None:
+    """Rule 25: behind a proxy the base URL says scheme, host, port and the path in front."""
+    server = server_with(options={"base_url": base})
+    await server.get(server.proof(htu=htu), target)
+
+
+async def test_dot_segments_stay_under_the_base(server_with: Any) -> None:
+    """Rule 25: a request's dot segments do not climb out of the base URL's path."""
+    server = server_with(options={"base_url": "https://gw.example/orders"})
+    assert await server.refusal(server.proof(htu="https://gw.example/admin"), "/../admin")
+
+
+@pytest.mark.parametrize("age", [-10, 0, 59, 60])
+async def test_iat_within_the_window(age: int, server: Any) -> None:
+    """Rule 26: by default a proof may be 60 seconds old, and 10 seconds ahead."""
+    await server.get(server.proof(iat=server.clock.now - age))
+
+
+@pytest.mark.parametrize("age", [-3600, -11, -10.001, 60.001, 61, 3600, 1.7e9])
+async def test_iat_outside_the_window(age: float, server: Any) -> None:
+    """Rule 26: outside of it a proof is refused."""
+    assert await server.refusal(server.proof(iat=server.clock.now - age)) == NOT_TIMELY
+
+
+async def test_window_is_a_setting(server_with: Any) -> None:
+    """Rule 26: max_age and skew are settings, zero included."""
+    server = server_with(options={"max_age": 0, "skew": 0})
+    await server.get(server.proof(iat=server.clock.now))
+    assert await server.refusal(server.proof(iat=server.clock.now + 0.1)) == NOT_TIMELY
+    assert await server.refusal(server.proof(iat=server.clock.now - 0.1)) == NOT_TIMELY
+
+
+async def test_exp_and_nbf_are_honoured(server: Any) -> None:
+    """Rule 26: exp and nbf count where they stand, with the same leeway as iat."""
+    now = server.clock.now
+    await server.get(server.proof(exp=now + 1, nbf=now))
+    await server.get(server.proof(exp=now - 9, nbf=now + 10))
+    assert await server.refusal(server.proof(exp=now - 10)) == "the proof is expired or not valid yet"
+    assert await server.refusal(server.proof(nbf=now + 11)) == "the proof is expired or not valid yet"
+
+
+async def test_nonce_time_stands_in_for_iat(server_with: Any) -> None:
+    """Rule 26: if set, a valid nonce lets a client in whose clock is years off; its nonce bounds the replay."""
+    server = server_with()
+    nonces = NonceIssuer(clock=server.clock)
+    server = server_with(clock=server.clock, options={"nonces": nonces, "nonce_time": True})
+    for iat in (0, -1e12, 4e9, 10**400):
+        proof = server.proof(iat=iat, nonce=nonces.issue())
+        await server.get(proof)
+        server.clock.now += 59
+        assert await server.refusal(proof) == "the proof was used before"
+        server.clock.now += 121
+        assert await server.refusal(proof) == "the nonce is not accepted"
+
+
+async def test_nonce_time_needs_a_nonce(server_with: Any) -> None:
+    """Rule 26: without a nonce iat counts, even where the nonce's time could stand in."""
+    server = server_with()
+    options = {"nonces": NonceIssuer(clock=server.clock), "nonce_time": True, "require_nonce": False}
+    server = server_with(clock=server.clock, options=options)
+    await server.get(server.proof())
+    assert await server.refusal(server.proof(iat=0)) == NOT_TIMELY
+
+
+def _ecdsa() -> Any:
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    return ec.ECDSA(hashes.SHA256())
+
+
+async def test_replay_is_refused(server: Any) -> None:
+    """Rule 28: a proof is good for one request, whichever."""
+    proof = server.proof()
+    await server.get(proof)
+    assert await server.refusal(proof) == "the proof was used before"
+
+
+async def test_replay_by_the_other_signature(server: Any) -> None:
+    """Rule 28: the signature (r, n - s) verifies too and is the same proof."""
+    proof = server.proof()
+    await server.get(proof)
+    head, _, signature = proof.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    mirrored = raw[:32] + (P256_ORDER - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    assert await server.refusal(f"{head}.{server.base64url(mirrored)}") == "the proof was used before"
+
+
+async def test_jti_is_per_key(server: Any) -> None:
+    """Rule 28: two clients may choose the same jti."""
+    other = server.Prover()
+    await server.get(server.proof(jti="1"))
+    await server.get(other.proof({}, server.claims(jti="1")), confirmation={"jkt": other.thumbprint})
+
+
+async def test_refused_proofs_are_not_remembered(server: Any) -> None:
+    """Rule 28: replay is the last check: a proof that fails any other leaves the store as it was."""
+    proof = server.proof()
+    await server.refusal(proof, access_token="another")
+    await server.refusal(proof, confirmation={"jkt": "another"})
+    await server.refusal(proof, "/other")
+    await server.refusal(proof, method="POST")
+    assert len(server.replay) == 0
+    await server.get(proof)
+
+
+async def test_replay_of_a_proof_from_a_fast_clock(server: Any) -> None:
+    """Rule 28: kept until iat + max age + skew: a proof that is 10 s ahead is good for 70 s and refused for as long."""
+    proof = server.proof(iat=server.clock.now + 10)
+    await server.get(proof)
+    for _ in range(70):
+        server.clock.now += 1
+        assert await server.refusal(proof) == "the proof was used before"
+    server.clock.now += 1
+    assert await server.refusal(proof) == NOT_TIMELY
+
+
+async def test_full_store_refuses(server_with: Any) -> None:
+    """Rule 28: where the store cannot take the proof the request is refused: 503, the store's error as the cause."""
+
+    class Full:
+        async def add(self, key: str, expires_at: float) -> bool:
+            raise StoreError(f"no room for {len(key)} characters until {expires_at}")
+
+    server = server_with(options={"replay": Full()})
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get(server.proof())
+    assert (caught.value.status, caught.value.error) == (503, "temporarily_unavailable")
+    assert isinstance(caught.value.__cause__, StoreError)
+
+
+async def test_store_is_asked_for_key_and_time(server_with: Any) -> None:
+    """Rule 28: the store's key is thumbprint and jti, its time iat + max age + skew."""
+    asked = []
+
+    class Recorder:
+        async def add(self, key: str, expires_at: float) -> bool:
+            asked.append((key, expires_at))
+            return True
+
+    server = server_with(options={"replay": Recorder(), "max_age": 100, "skew": 5})
+    await server.get(server.proof(jti="1", iat=server.clock.now - 50))
+    assert asked == [(f"{server.prover.thumbprint}.1", server.clock.now - 50 + 105)]
+
+
+def test_store_is_required() -> None:
+    """Rule 28: the store is a required argument."""
+    with pytest.raises(TypeError):
+        DPoPVerifier(base_url="https://api.example")
+    with pytest.raises(UsageError, match="replay: "):
+        DPoPVerifier(replay=None, base_url="https://api.example")
+
+
+async def test_nonce_is_demanded(server_with: Any) -> None:
+    """Rule 29: without a nonce, with an old one or a made-up one, the client is challenged and told the newest."""
+    server = server_with()
+    nonces = NonceIssuer(clock=server.clock)
+    server = server_with(clock=server.clock, options={"nonces": nonces})
+    old = nonces.issue()
+    server.clock.now += 180
+    for nonce in (server.absent, old, "made-up", "", "é", "\ud800"):
+        with pytest.raises(UseDPoPNonce) as caught:
+            await server.get(server.proof(nonce=nonce))
+        assert (caught.value.status, caught.value.nonce) == (401, nonces.issue())
+    with pytest.raises(UseDPoPNonce) as caught:
+        await server.post(server.prover.proof({}, server.prover.claims("POST", f"{server.base}/oauth/token", 0)))
+    assert caught.value.status == 400
+    assert len(server.replay) == 0
+
+
+async def test_new_nonce_is_offered_when_it_changes(server_with: Any) -> None:
+    """Rule 29: the answer carries a nonce only where the client's is of the step before."""
+    server = server_with()
+    nonces = NonceIssuer(clock=server.clock, step=60)
+    server = server_with(clock=server.clock, options={"nonces": nonces})
+    nonce = nonces.issue()
+    assert (await server.get(server.proof(nonce=nonce))).next_nonce is None
+    server.clock.now += 60
+    checked = await server.get(server.proof(nonce=nonce))
+    assert checked.next_nonce == nonces.issue() != nonce
+    assert (await server.get(server.proof(nonce=checked.next_nonce))).next_nonce is None
+
+
+async def test_wrong_proofs_get_no_challenge(server_with: Any) -> None:
+    """Rule 29: a proof that is wrong is refused as such: a nonce would not make it right."""
+    server = server_with()
+    server = server_with(clock=server.clock, options={"nonces": NonceIssuer(clock=server.clock)})
+    for proof in (server.proof(htm="PUT"), server.proof(htu="x"), server.proof()[:-4] + "AAAA"):
+        with pytest.raises(InvalidDPoPProof):
+            await server.get(proof)
+
+
+async def test_nonce_is_optional_if_set(server_with: Any) -> None:
+    """Rule 29: with require_nonce off a proof may be without a nonce; one that has one is checked."""
+    server = server_with()
+    nonces = NonceIssuer(clock=server.clock)
+    server = server_with(clock=server.clock, options={"nonces": nonces, "require_nonce": False})
+    assert (await server.get(server.proof())).nonce is None
+    assert (await server.get(server.proof(nonce=nonces.issue()))).nonce == nonces.issue()
+    assert await server.refusal(server.proof(nonce="x")) == "the nonce is not accepted"
+
+
+async def test_nonce_without_an_issuer_is_ignored(server: Any) -> None:
+    """Rule 29: a server that issues no nonces has nothing to compare one with."""
+    assert (await server.get(server.proof(nonce="x"))).nonce == "x"
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"base_url": "api.example"}, "base_url"),
+        ({"base_url": ""}, "base_url"),
+        ({"base_url": None}, "base_url"),
+        ({"base_url": "ftp://api.example"}, "base_url"),
+        ({"base_url": "https://user@api.example"}, "base_url"),
+        ({"base_url": "https://api.example?x"}, "base_url"),
+        ({"base_url": "https://api.example#x"}, "base_url"),
+        ({"max_age": -1}, "max_age"),
+        ({"max_age": True}, "max_age"),
+        ({"max_age": float("nan")}, "max_age"),
+        ({"skew": "10"}, "skew"),
+        ({"skew": float("inf")}, "skew"),
+        ({"nonce_time": True}, "nonce_time"),
+    ],
+)
+def test_wrong_settings(options: dict[str, Any], argument: str, server_with: Any) -> None:
+    """Rule 30: the application's own mistakes are UsageError, and name the argument."""
+    with pytest.raises(UsageError) as caught:
+        server_with(options=options)
+    assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize(
+    ("changes", "argument"),
+    [
+        ({"method": None}, "method"),
+        ({"method": b"GET"}, "method"),
+        ({"url": None}, "url"),
+        ({"url": b"/me"}, "url"),
+        ({"access_token": b"x"}, "access_token"),
+        ({"access_token": None}, "access_token"),
+    ],
+)
+async def test_wrong_arguments(changes: dict[str, Any], argument: str, server: Any) -> None:
+    """Rule 30: so are wrong arguments, a confirmation without its token among them."""
+    with pytest.raises(UsageError) as caught:
+        await server.get(server.proof(), **changes)
+    assert caught.value.argument == argument
+
+
+async def test_keys_that_are_kept_are_bounded(server: Any) -> None:
+    """Rule 23: a client's key is imported once; the one used least recently goes first; a refused one is not kept."""
+    server.verifier._keys = Bounded(2)
+    first, second, third = (server.Prover() for _ in range(3))
+    for prover in (first, second, first, third):
+        proof = prover.proof({}, server.claims())
+        await server.get(proof, confirmation={"jkt": prover.thumbprint})
+        assert list(server.verifier._keys)[-1] == proof.partition(".")[0]
+    assert [key.thumbprint for key in server.verifier._keys.values()] == [first.thumbprint, third.thumbprint]
+    await server.refusal(second.proof({}, server.claims(htm="PUT")))
+    assert [key.thumbprint for key in server.verifier._keys.values()] == [first.thumbprint, third.thumbprint]
+
+
+async def test_errors_repeat_nothing(server: Any) -> None:
+    """Rule 29: no refusal repeats what the client sent, in its message, its facts or its context."""
+    for proof in (server.proof(htu="https://evil.example/marker"), "marker", server.proof(jti="marker" * 100)):
+        with pytest.raises(InvalidDPoPProof) as caught:
+            await server.get(proof)
+        assert "marker" not in f"{caught.value!r}{vars(caught.value)}"
+        assert caught.value.__context__ is None
+    assert repr(server.verifier) == "<DPoPVerifier for https://api.example>"
+
+
+RFC9449 = json.loads((Path(__file__).parents[2] / "vectors" / "rfc.json").read_text())["rfc9449"]
+
+
+@pytest.mark.parametrize("name", ["token_proof", "refresh_proof", "resource_proof"])
+async def test_rfc_9449_proofs(name: str) -> None:
+    """Rule 22-27: the verifier accepts the three proofs of RFC 9449, at their time, once."""
+    vector: dict[str, Any] = RFC9449[name]
+    base, slash, path = vector["htu"].rpartition("/")
+    verifier = DPoPVerifier(
+        replay=MemoryReplayStore(clock=lambda: vector["iat"]), base_url=base, clock=lambda: vector["iat"]
+    )
+    token = vector.get("access_token")
+    arguments = (vector["htm"], slash + path, [("DPoP", vector["proof"])])
+    confirmation = None if token is None else {"jkt": RFC9449["thumbprint"]}
+    checked = await verifier.verify(*arguments, confirmation=confirmation, access_token=token)
+    assert checked.thumbprint == RFC9449["thumbprint"]
+    assert (checked.jti, checked.iat, checked.ath) == (vector["jti"], vector["iat"], vector.get("ath"))
+    with pytest.raises(InvalidDPoPProof, match="used before"):
+        await verifier.verify(*arguments, confirmation=confirmation, access_token=token)
+
+
+async def test_resource_request(case: Any, server: Any) -> None:
+    """Rules 21-28: a resource server lets through and refuses what the public conformance suite says."""
+    target = server.Target("GET", f"{server.base}/me", server.clock.now, server.token)
+
+    async def send() -> None:
+        fields = case.fields(server.prover, target, jti="twice" if case.twice else None)
+        credentials = read_authorization(fields)
+        confirmation = confirmation_of({"cnf": {"jkt": server.prover.thumbprint}}, credentials)
+        await server.get(fields, confirmation=confirmation, access_token=credentials.access_token)
+
+    if case.twice:
+        await send()
+    if case.passes:
+        await send()
+    else:
+        with pytest.raises(InvalidDPoPProof) as caught:
+            await send()
+        assert caught.value.status == 401
+
+
+async def test_token_request(token_case: Any, server: Any) -> None:
+    """Rules 21-28: a token endpoint does the same, with status 400."""
+    target = server.Target("POST", f"{server.base}/oauth/token", server.clock.now)
+
+    async def send() -> None:
+        fields = token_case.fields(server.prover, target, jti="twice" if token_case.twice else None)
+        await server.verifier.verify("POST", "/oauth/token", fields)
+
+    if token_case.twice:
+        await send()
+    if token_case.passes:
+        await send()
+    else:
+        with pytest.raises(InvalidDPoPProof) as caught:
+            await send()
+        assert caught.value.status == 400
