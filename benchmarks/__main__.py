@@ -12,7 +12,7 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks import exchange, importing, memory, peers, processes, proof, quota, scale, sessions, verify
+from benchmarks import exchange, gateways, importing, memory, peers, processes, proof, quota, scale, sessions, verify
 from benchmarks.report import plot, print_table
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ BENCHMARKS = {
     "quota": quota,
     "sessions": sessions,
     "processes": processes,
+    "gateways": gateways,
     "memory": memory,
     "import": importing,
 }

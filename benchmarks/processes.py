@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
+from benchmarks.gateway import site
 from benchmarks.measure import Series
 from benchmarks.redis_server import redis_server
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import Email
-from passwordless_async.cli.demo.gateway import GatewaySettings
-from passwordless_async.cli.demo.gateway_process import GatewayProcess
-from passwordless_async.testing import TenantProcess, TenantSettings
+from passwordless_async.testing import TenantSettings
+
+if TYPE_CHECKING:
+    from passwordless_async.testing import TenantProcess
+    from passwordless_async.testing.process.child import ChildProcess
 
 SUMMARY = "Logins of two gateway processes on one store, against one"
 HOW = (
@@ -41,27 +43,18 @@ def run(rounds: int, calls: int) -> Report:
 
 
 async def _logins(store: str, processes: int, calls: int) -> float:
-    async with AsyncExitStack() as stack:
-        tenant = await stack.enter_async_context(
-            TenantProcess(TenantSettings(code_lifetime=3600, messages_kept=4 * calls, requests_kept=1))
-        )
-        settings = GatewaySettings(
-            tenant=tenant.url,
-            client_id=tenant.public_client_id,
-            store=store,
-            keys=(secrets.token_hex(32),),
-            users=secrets.token_hex(32),
-        )
-        gateways = [await stack.enter_async_context(GatewayProcess(settings)) for _ in range(processes)]
+    tenant = TenantSettings(code_lifetime=3600, messages_kept=4 * calls, requests_kept=1)
+    async with site(store, tenant) as place:
+        gateways = [await place.start() for _ in range(processes)]
         # Warm: nonces, keys and connections are not what is compared.
-        await _log_in(tenant, gateways, "warm", calls // 10)
+        await _log_in(place.tenant, gateways, "warm", calls // 10)
         before = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
-        await _log_in(tenant, gateways, "user", calls)
+        await _log_in(place.tenant, gateways, "user", calls)
         after = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
     return processes * calls / max(end - begin for begin, end in zip(before, after, strict=True))
 
 
-async def _log_in(tenant: TenantProcess, gateways: list[GatewayProcess], name: str, calls: int) -> None:
+async def _log_in(tenant: TenantProcess, gateways: list[ChildProcess], name: str, calls: int) -> None:
     """Log so many users in for each gateway, each gateway's at the same rate: none of them waits for the others."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -72,7 +65,7 @@ async def _log_in(tenant: TenantProcess, gateways: list[GatewayProcess], name: s
     await asyncio.gather(*logins)
 
 
-async def _log_one_in(tenant: TenantProcess, gateways: list[GatewayProcess], who: str, number: int) -> None:
+async def _log_one_in(tenant: TenantProcess, gateways: list[ChildProcess], who: str, number: int) -> None:
     # On one for the start, and on the next for the rest, as behind a balancer.
     await gateways[number % len(gateways)].call("start", user=who)
     code = await tenant.code_for(Email(who))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.gateways import EXPECTED as GATEWAYS
+
 REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = {
     "proof": ["--rounds", "5", "--calls", "2"],
@@ -22,6 +24,7 @@ SMALL = {
     "import": ["--rounds", "1", "--calls", "1"],
     "sessions": ["--rounds", "1", "--calls", "10"],
     "processes": ["--rounds", "1", "--calls", "10"],
+    "gateways": ["--rounds", "1", "--calls", "10"],
 }
 ALWAYS_THERE = {
     "proof": {
@@ -79,6 +82,7 @@ ALWAYS_THERE = {
         "MB of a million",
     },
     "processes": {"one process", "two processes"},
+    "gateways": {*GATEWAYS, "seconds", "requests a second"},
 }
 BARS = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
@@ -113,8 +117,9 @@ BARS = {
         ("bytes of a session with 2048 of tokens", 2048 * 1.6 + 400, 2048 * 1.4 + 300),
     ],
     "processes": [("two processes ÷ one", 1.7, 1.9)],
+    "gateways": [(name, value, value) for name, value in GATEWAYS.items()],
 }
-NEED_REDIS = {"sessions", "processes"}
+NEED_REDIS = {"sessions", "processes", "gateways"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS = {
     "exchange": {"uvloop": ("exchange ÷ bare aiohttp, uvloop", 1.7, 1.3)},

@@ -97,30 +97,6 @@ def test_one_user_and_narrow_screen(program: Callable[..., CompletedProcess[str]
     assert len(CHECKS) == len(re.findall(r" yes *$", ended.stdout, re.MULTILINE))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "status", "problem"),
-    [
-        (["--processes", "2"], 2, "--processes needs a --store"),
-        (["--store", "redis://127.0.0.1:1"], 2, "A --store is for several --processes: say how many."),
-        (
-            ["--processes", "2", "--store", "other://:hidden@127.0.0.1"],
-            2,
-            "Invalid value for --store: must be redis://",
-        ),
-        (["--processes", "2", "--store", "redis://:hidden@127.0.0.1:1"], 1, "Error: the store does not answer"),
-    ],
-)
-def test_stores_that_are_wrong(
-    arguments: list[str], status: int, problem: str, program: Callable[..., CompletedProcess[str]]
-):
-    """A store that is missing, in vain, of no such form or down is told of without its password."""
-    ended = program("demo", "--users", "1", *arguments)
-    assert (status, "") == (ended.returncode, ended.stdout)
-    assert problem in ended.stderr
-    assert "hidden" not in ended.stderr
-    assert "Traceback" not in ended.stderr
-
-
 def test_a_store_in_the_environment_is_left_alone(program: Callable[..., CompletedProcess[str]]):
     """What the environment says for the other commands is no reason to refuse a demo in one process."""
     ended = program("demo", "--users", "1", PASSWORDLESS_ASYNC_STORE="redis://127.0.0.1:1")

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from passwordless_async._common.secret import conceal
 from passwordless_async.auth0.identity import Email
 from passwordless_async.cli.demo import measure
 from passwordless_async.cli.demo.checks import prove
-from passwordless_async.cli.sessions.store import STORE, library
 from passwordless_async.cli.terminal import interrupt, show
-from passwordless_async.cli.terminal.failure import one_line, renamed, sentence
+from passwordless_async.cli.terminal.failure import one_line, sentence
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.client.profile import INTERACTIVE
 from passwordless_async.testing import TenantProcess, TenantSettings
@@ -31,21 +29,13 @@ _CODE_LIFETIME = 3600.0  # seconds; the first code waits until the last is sent,
 _TIMEOUT = 60.0  # seconds for one request, for the same reason
 _OTHER_FILES = 64  # files that a process has open besides its sockets, generously
 _GUESTS = 10  # users whom the checks add
-_MAX_PROCESSES = 64
 
 
 @click.command()
 @click.option("--users", type=click.IntRange(1, MAX_USERS), default=1000, show_default=True, help="How many log in.")
 @click.option("--concurrency", type=click.IntRange(1), default=128, show_default=True, help="How many at once.")
-@click.option("--processes", type=click.IntRange(1, _MAX_PROCESSES), help="How many gateways; they need a --store.")
-@click.option(
-    "--store",
-    envvar=STORE,
-    metavar="URL",
-    help=f"The gateways' store: redis://host:port. Where it holds a password, give it in ${STORE}.",
-)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def demo(users: int, concurrency: int, *, processes: int | None, store: str | None, as_json: bool) -> None:
+def demo(*, users: int, concurrency: int, as_json: bool) -> None:
     """Log a crowd in at a tenant on this machine, and prove the result.
 
     The tenant runs in a second process and verifies everything. Each user logs in over real sockets and gets tokens
@@ -53,20 +43,9 @@ def demo(users: int, concurrency: int, *, processes: int | None, store: str | No
 
     A latency runs from the moment the client takes a login until its tokens are checked and handed over. With many
     logins at once most of it is waiting for a turn; --concurrency 1 shows a login on its own.
-
-    With --processes, gateways of that number share a store on Redis or Valkey, and what they share is proven: each
-    user is sent a code by one of them and logs in at another, within one quota. What is left in the store ends after
-    ten minutes.
     """
     concurrency = min(concurrency, users)
     _allow_sockets(concurrency)
-    if processes is not None:
-        if store is None:
-            raise click.UsageError("--processes needs a --store that they share: redis://host:port")
-        _demonstrate_sharing(users, processes, conceal(store), concurrency=concurrency, as_json=as_json)
-        return
-    if click.get_current_context().get_parameter_source("store") is click.core.ParameterSource.COMMANDLINE:
-        raise click.UsageError("A --store is for several --processes: say how many.")
     with one_line(), show.Bar() as bar:
         run, findings = interrupt.run(_demonstrate(users, concurrency, bar))
     if as_json:
@@ -75,24 +54,6 @@ def demo(users: int, concurrency: int, *, processes: int | None, store: str | No
     else:
         _print(f"{users:,} users, {concurrency:,} at once", run, findings)
     _end(_misses(run, findings))
-
-
-def _demonstrate_sharing(users: int, processes: int, store: str, *, concurrency: int, as_json: bool) -> None:
-    with library():
-        # Here and not at the top: Redis' client is an extra of its own.
-        from passwordless_async.cli.demo.crowd import gathered  # noqa: PLC0415
-
-    with one_line(), renamed(redis="--store"), show.Bar() as bar:
-        crowd, findings = interrupt.run(gathered(users, processes, store, concurrency=concurrency, bar=bar))
-    figures = crowd.figures()
-    if as_json:
-        checks = {check.name: finding is None for check, finding in findings.items()}
-        click.echo(json.dumps({**figures, "checks": checks}))
-    else:
-        rows = ((name.replace("_", " "), f"{value:,}") for name, value in figures.items())
-        show.table(f"{users:,} users, {processes:,} processes", rows, numbers=True)
-        _print_proof((check.claim, finding) for check, finding in findings.items())
-    _end(f"{check.name}: {finding}" for check, finding in findings.items() if finding is not None)
 
 
 def _end(misses: Iterable[str]) -> None:
@@ -156,11 +117,7 @@ def _print(title: str, run: Run, findings: Mapping[Check, str | None]) -> None:
         ("distinct keys", f"{figures['distinct_keys']:,}"),
     )
     show.table(title, rows, numbers=True)
-    _print_proof((check.claim, finding) for check, finding in findings.items())
-
-
-def _print_proof(findings: Iterable[tuple[str, str | None]]) -> None:
-    show.table("Proof", ((claim, "yes" if finding is None else "NO") for claim, finding in findings))
+    show.table("Proof", ((check.claim, "yes" if finding is None else "NO") for check, finding in findings.items()))
 
 
 def _misses(run: Run, findings: Mapping[Check, str | None]) -> Iterator[str]:
