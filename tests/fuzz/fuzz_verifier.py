@@ -80,7 +80,7 @@ OUTCOMES = dict.fromkeys(
         "the request has more than one DPoP header",
         "the request has no DPoP header",
         "the request must have one Authorization header, of scheme DPoP",
-        "the request's target is not of a form that can be compared with htu",
+        "the request's target cannot be compared with htu",
         "the signature is wrong",
         "typ is not dpop+jwt",
         "x and y of jwk must be 43 characters of base64url",
