@@ -1,7 +1,12 @@
-"""Many logins at once: read lazily, a bounded number in flight, outcomes in order of completion.
+"""Many logins, or starts, at once: read lazily, a bounded number in flight, outcomes in order of completion.
 
-The promises: memory depends on ``concurrency`` and not on the number of logins; one login's failure is an outcome;
-whoever leaves the loop, by whatever door, leaves no task behind; and an outcome that was not taken is not lost.
+Invariants:
+
+- Memory depends on ``concurrency``, not on the number of items: an item is read when there is a slot for it, and its
+  slot is free again when its outcome was taken.
+- A failed item is an outcome with an error; it does not raise and does not disturb the others.
+- When the generator ends, by exhaustion, ``aclose``, an error or a cancellation, none of its tasks is left running.
+- An outcome that the caller did not take is given to :attr:`Batch.keep_untaken`.
 """
 
 from __future__ import annotations
@@ -27,30 +32,49 @@ Result = TypeVar("Result")
 
 
 @attrs.frozen
-class Many(Generic[Item, Result]):
-    """How one of many is done, and what is made of it.
+class Batch(Generic[Item, Result]):
+    """What is done to each of many items.
 
     Attributes:
         argument: The name of the argument that holds the items.
-        kind: What an item must be.
-        each: Does one; its failure is a part of what it gives.
-        failure: Tells why one failed; None where it did not.
-        untaken: Takes what was done when nobody was there any more to take it.
+        kind: The type of an item.
+        run: Processes one item; a failure is part of the result.
+        error_of: Returns the error of a result; None: the item succeeded.
+        keep_untaken: Receives the results that the caller did not take.
     """
 
     argument: str
     kind: type[Item]
-    each: Callable[[Item], Awaitable[Result]]
-    failure: Callable[[Result], PasswordlessError | None]
-    untaken: Callable[[Result], Awaitable[None]]
+    run: Callable[[Item], Awaitable[Result]]
+    error_of: Callable[[Result], PasswordlessError | None]
+    keep_untaken: Callable[[Result], Awaitable[None]]
+
+    async def read(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
+        """Read items lazily, and close an async generator that holds them."""
+        if isinstance(items, AsyncIterable):
+            source = aiter(items)
+            try:
+                async for item in source:
+                    yield self._checked(item)
+            finally:
+                if isinstance(source, AsyncGenerator):
+                    await source.aclose()
+        else:
+            for item in items:
+                yield self._checked(item)
+
+    def _checked(self, value: object) -> Item:
+        if not isinstance(value, self.kind):
+            raise UsageError(self.argument, f"must hold {self.kind.__name__} values, not {type(value).__name__}")
+        return value
 
 
 @attrs.define(eq=False)
-class _Count:
-    """Counts for the progress hook."""
+class _Counter:
+    """Counts items for the progress hook."""
 
     hook: Callable[[Progress], None] | None
-    began: float = attrs.field(factory=_clock.monotonic)
+    began_at: float = attrs.field(factory=_clock.monotonic)
     begun: int = 0
     done: int = 0
     failed: int = 0
@@ -59,106 +83,95 @@ class _Count:
         self.done += 1
         self.failed += failed
         if self.hook is not None:
-            self.hook(Progress(self.done, self.failed, self.begun - self.done, _clock.monotonic() - self.began))
+            self.hook(Progress(self.done, self.failed, self.begun - self.done, _clock.monotonic() - self.began_at))
+
+
+@attrs.define(eq=False)
+class _Pipeline(Generic[Item, Result]):
+    """One run of a batch: items in flight, and results that wait to be taken (None: there are no more)."""
+
+    batch: Batch[Item, Result]
+    slots: asyncio.Semaphore
+    count: _Counter
+    results: asyncio.Queue[Result | None] = attrs.field(factory=asyncio.Queue)
+
+    async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> Exception | None:
+        """Start an item for each free slot, wait for all of them, and return what reading the items raised."""
+        failure = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                try:
+                    await self.slots.acquire()
+                    async with aclosing(self.batch.read(items)) as source:
+                        async for item in source:
+                            self.count.begun += 1
+                            tasks.create_task(self._run(item))
+                            await self.slots.acquire()
+                except Exception as error:  # noqa: BLE001 - the caller's iterable may raise anything; it is raised to them
+                    failure = error
+        finally:
+            self.results.put_nowait(None)
+        return failure
+
+    async def _run(self, item: Item) -> None:
+        self.results.put_nowait(await self.batch.run(item))
+
+    async def aclose(self, feeder: asyncio.Task[Any]) -> None:
+        """Cancel what is in flight, wait for it, and keep the results that were not taken.
+
+        A cancellation that arrives meanwhile is raised at the end: it must not cost a result.
+        """
+        feeder.cancel()
+        cancelled = await _finish(feeder, pass_on=True)
+        untaken = [self.results.get_nowait() for _ in range(self.results.qsize())]
+        keeping = asyncio.gather(*(self.batch.keep_untaken(result) for result in untaken if result is not None))
+        cancelled = await _finish(keeping, pass_on=False) or cancelled
+        if cancelled:
+            raise asyncio.CancelledError
 
 
 async def outcomes(
-    many: Many[Item, Result],
+    batch: Batch[Item, Result],
     items: Iterable[Item] | AsyncIterable[Item],
     *,
     concurrency: int,
     progress: Callable[[Progress], None] | None = None,
 ) -> AsyncGenerator[Result, None]:
-    """Do each item.
+    """Process each item and yield the results as they complete.
 
     Args:
-        many: How.
-        items: The items; where reading them raises, what is in flight is finished before that is raised here.
-        concurrency: How many may be in flight, or finished and not yet taken.
-        progress: Is told how far it has come, each time one is taken; what it raises is raised here.
+        batch: What is done to each item.
+        items: The items. If reading them raises, the items in flight are finished before the error is raised here.
+        concurrency: How many items may be in flight, or finished and not yet taken.
+        progress: Called each time a result was taken; an exception from it is raised here.
 
     Raises:
-        UsageError: ``items`` is no iterable, or holds something else than items.
+        UsageError: ``items`` is not iterable, or holds values of another type.
     """
     if not isinstance(items, AsyncIterable | Iterable):
-        raise UsageError(many.argument, f"must be an iterable or async iterable, not {type(items).__name__}")
-    finished: asyncio.Queue[Result | None] = asyncio.Queue()
-    slots = asyncio.Semaphore(concurrency)
-    count = _Count(progress)
-
-    async def finish(item: Item) -> None:
-        finished.put_nowait(await many.each(item))
-
-    async def feed() -> Exception | None:
-        failure = None
-        try:
-            async with asyncio.TaskGroup() as children:
-                try:
-                    await slots.acquire()
-                    # Closed when it is left, so that a source that holds something open lets it go.
-                    async with aclosing(_each(many, items)) as each:
-                        async for item in each:
-                            count.begun += 1
-                            children.create_task(finish(item))
-                            await slots.acquire()
-                except Exception as error:  # noqa: BLE001 - whatever the caller's iterable raises is raised to the caller
-                    failure = error
-        finally:
-            finished.put_nowait(None)
-        return failure
-
-    feeder = asyncio.create_task(feed())
+        raise UsageError(batch.argument, f"must be an iterable or async iterable, not {type(items).__name__}")
+    pipeline = _Pipeline(batch, asyncio.Semaphore(concurrency), _Counter(progress))
+    feeder = asyncio.create_task(pipeline.feed(items))
     try:
-        while (outcome := await finished.get()) is not None:
-            yield outcome
-            slots.release()
-            # Not before: what it raises must not cost the outcome.
-            count.end(failed=many.failure(outcome) is not None)
+        while (result := await pipeline.results.get()) is not None:
+            yield result
+            pipeline.slots.release()
+            # After the yield: an exception from the progress hook must not cost the result.
+            pipeline.count.end(failed=batch.error_of(result) is not None)
         if (failure := await feeder) is not None:
             raise failure
     finally:
-        await _end(many, feeder, finished)
+        await pipeline.aclose(feeder)
 
 
-async def _end(many: Many[Any, Result], feeder: asyncio.Task[Any], finished: asyncio.Queue[Result | None]) -> None:
-    """End what is in flight, wait for what has left, and keep what nobody took; a cancellation comes afterwards."""
-    feeder.cancel()
-    cancelled = await _ended(feeder, again=True)
-    untaken = [finished.get_nowait() for _ in range(finished.qsize())]
-    keeping = asyncio.gather(*(many.untaken(outcome) for outcome in untaken if outcome is not None))
-    cancelled = await _ended(keeping, again=False) or cancelled
-    if cancelled:
-        raise asyncio.CancelledError
-
-
-async def _ended(work: asyncio.Future[Any], *, again: bool) -> bool:
-    """Wait for work to end, and tell whether that was asked to stop; it is passed on to the work where that may be."""
+async def _finish(work: asyncio.Future[Any], *, pass_on: bool) -> bool:
+    """Wait until work is done, and return whether the caller was cancelled; ``pass_on`` cancels the work as well."""
     cancelled = False
     while not work.done():
         try:
             await asyncio.wait([work])
         except asyncio.CancelledError:
             cancelled = True
-            if again:
+            if pass_on:
                 work.cancel()
     return cancelled
-
-
-async def _each(many: Many[Item, Result], items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
-    if isinstance(items, AsyncIterable):
-        source = aiter(items)
-        try:
-            async for item in source:
-                yield _checked(many, item)
-        finally:
-            if isinstance(source, AsyncGenerator):
-                await source.aclose()
-    else:
-        for item in items:
-            yield _checked(many, item)
-
-
-def _checked(many: Many[Item, Any], value: object) -> Item:
-    if not isinstance(value, many.kind):
-        raise UsageError(many.argument, f"must hold {many.kind.__name__} values, not {type(value).__name__}")
-    return value

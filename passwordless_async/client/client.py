@@ -30,7 +30,7 @@ from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.tenant import Tenant, own_key
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.api.user_session import UserSession
-from passwordless_async.client.bulk import Many, outcomes
+from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.events import Operation
 from passwordless_async.client.logins import Exchanges, Orphans, Presented
 from passwordless_async.client.mfa import MfaClient
@@ -396,8 +396,8 @@ class PasswordlessClient:
             As :meth:`exchange_many`.
         """
         concurrency = _check.positive("concurrency", concurrency)
-        many = Many("starts", Start, self._start_one, lambda outcome: outcome.error, _nothing_to_keep)
-        return outcomes(many, starts, concurrency=concurrency, progress=progress)
+        batch = Batch("starts", Start, self._start_one, lambda outcome: outcome.error, _nothing_to_keep)
+        return outcomes(batch, starts, concurrency=concurrency, progress=progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
         self,
@@ -479,8 +479,8 @@ class PasswordlessClient:
             UsageError: ``concurrency`` is below 1, or ``logins`` holds something else than logins.
         """
         concurrency = _check.positive("concurrency", concurrency)
-        many = Many("logins", Login, self._exchange_one, lambda outcome: outcome.error, self._untaken)
-        return outcomes(many, logins, concurrency=concurrency, progress=progress)
+        batch = Batch("logins", Login, self._exchange_one, lambda outcome: outcome.error, self._untaken)
+        return outcomes(batch, logins, concurrency=concurrency, progress=progress)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).

@@ -13,7 +13,7 @@ from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
 from passwordless_async.auth0.mfa.values import Authenticator, ChallengeType, MfaChallenge, OobChannel
 from passwordless_async.client.mfa_arguments import code, each_of, oob_code, types_of
-from passwordless_async.client.polling import MIN_INTERVAL, Pace, Poll
+from passwordless_async.client.polling import MIN_INTERVAL, Poll, PollTimes
 from passwordless_async.client.traffic import SingleFlight
 from passwordless_async.errors import UsageError
 
@@ -70,7 +70,7 @@ class MfaClient:
     def __init__(self, tenant: Tenant, *, run: Run, orphaned: Orphaned) -> None:
         self._tenant = tenant
         self._run = run
-        self._pace = Pace()
+        self._poll_times = PollTimes()
         self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(
             linger=_LINGER, orphaned=orphaned
         )
@@ -175,7 +175,7 @@ class MfaClient:
         if challenge.prompts:
             raise UsageError("challenge", "prompts the user for a code: use verify_oob")
         deadline = min(challenge.expires_at, state.expires_at)
-        poll = Poll(self._pace, state.mfa_token, deadline, clock, sleep)
+        poll = Poll(self._poll_times, state.mfa_token, deadline, clock, sleep)
         return await poll.run(lambda: self.verify_oob(state, challenge), interval=_check.seconds("interval", interval))
 
     async def verify_recovery_code(self, state: MfaState, recovery_code: str) -> tuple[MfaTokenSet, Secret | None]:

@@ -1,17 +1,21 @@
-"""Asking again and again whether the user has answered on another device (RFC 8628 §3.5).
+"""Polling until the user has approved a login on another device (RFC 8628 §3.5).
 
-The rules: five seconds or more between polls of one login, whoever of this client polls, and before the first one too,
-so that a poll which is cancelled and begun again keeps the rate; ``slow_down`` adds five seconds for good; a poll that
-gets no answer doubles the time, up to forty; what is refused for good ends it.
+Invariants:
+
+- All polls of one login by this client are at least five seconds apart, the first one included: a poll that is
+  cancelled and started again keeps the rate.
+- ``slow_down`` adds five seconds to the interval for good.
+- A poll without an answer doubles the interval, up to forty seconds.
+- Any other refusal ends the polling.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.errors import (
     AuthorizationPending,
     CodeExpired,
@@ -30,82 +34,90 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MIN_INTERVAL = 5.0  # seconds; the service allows twelve polls a minute for each login
-_MAX_BACKOFF = 40.0  # seconds; what was sent is good for three hundred
+_MAX_INTERVAL = 40.0  # seconds; the message to the user is valid for three hundred
 _SLOW_DOWN = 5.0  # seconds, RFC 8628 §3.5
 _MAX_LOGINS = 10_000
 
 
-@attrs.define(repr=False, eq=False)
-class Pace:
-    """When each login was last polled, or will be; lives as long as its client."""
+class PollTimes:
+    """When each login was, or will be, polled last; lives as long as its client.
 
-    _polls: OrderedDict[Secret, float] = attrs.field(factory=OrderedDict, init=False)
+    Args:
+        max_logins: How many logins are remembered; the least recently polled is forgotten first.
+    """
+
+    def __init__(self, max_logins: int = _MAX_LOGINS) -> None:
+        self._last: Bounded[Secret, float] = Bounded(max_logins)
 
     def reserve(self, login: Secret, interval: float, now: float) -> float:
-        """Reserve a login's next poll, and return in how many seconds that is."""
-        last = self._polls.pop(login, now)
-        due = max(last, now) + interval
-        self._polls[login] = due
-        if len(self._polls) > _MAX_LOGINS:
-            self._polls.popitem(last=False)
+        """Reserve the next poll of a login, and return the seconds until then."""
+        due = max(self._last.get(login, now), now) + interval
+        self._last[login] = due
         return due - now
 
     def __repr__(self) -> str:
-        return f"<Pace of {len(self._polls)} logins>"
+        return f"<PollTimes of {len(self._last)} logins>"
 
 
 @attrs.frozen
 class Poll:
-    """How a login is polled.
+    """How one login is polled.
 
     Attributes:
-        pace: When each login is polled.
-        login: Which one this is.
-        deadline: When what was sent ends: seconds since the UNIX epoch.
+        times: When each login is polled.
+        login: The login: its MFA token.
+        deadline: When the message to the user expires: seconds since the UNIX epoch.
         clock: Returns the time: seconds since the UNIX epoch.
-        sleep: Waits so many seconds.
+        sleep: Sleeps for so many seconds.
     """
 
-    pace: Pace
+    times: PollTimes
     login: Secret
     deadline: float
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
 
-    async def run(self, ask: Callable[[], Awaitable[T]], *, interval: float) -> T:
-        """Ask until there is an answer.
+    async def run(self, send: Callable[[], Awaitable[T]], *, interval: float) -> T:
+        """Poll until the user has answered.
+
+        Args:
+            send: Sends one poll.
+            interval: Seconds between polls; five at least.
+
+        Returns:
+            What ``send`` returned.
 
         Raises:
-            UsageError: What was sent has ended already; nothing was sent.
+            UsageError: The message has expired already; nothing was sent.
             CodeExpired: The user has not answered in time.
-            PasswordlessError: As ``ask``, where that is for good, or the time is over.
+            PasswordlessError: As ``send``: a refusal that is final, or the last failure before the deadline.
         """
         last: PasswordlessError = UsageError("challenge", "is expired: ask for a new one; nothing was sent")
         interval = max(interval, MIN_INTERVAL)
         while True:
             now = self.clock()
             if now + interval >= self.deadline:
-                raise _over(last)
-            await self.sleep(self.pace.reserve(self.login, interval, now))
+                raise _expired(last)
+            await self.sleep(self.times.reserve(self.login, interval, now))
             try:
-                return await ask()
+                return await send()
             except (AuthorizationPending, RateLimited, TransportError) as error:
                 last = error.with_traceback(None)
-            interval = _next(interval, last)
+            interval = _next_interval(interval, last)
 
 
-def _next(interval: float, error: PasswordlessError) -> float:
+def _next_interval(interval: float, error: PasswordlessError) -> float:
     if isinstance(error, SlowDown):
         return interval + _SLOW_DOWN
     if isinstance(error, TransportError):
-        # RFC 8628 §3.5: after a time-out "unilaterally reduce their polling frequency"; twice the time is its example.
-        return max(interval, min(2 * interval, _MAX_BACKOFF))
+        # RFC 8628 §3.5: after a time-out "unilaterally reduce their polling frequency"; its example is to double the time.
+        return max(interval, min(2 * interval, _MAX_INTERVAL))
     if isinstance(error, RateLimited):
         return max(interval, error.retry_after or 0.0)
     return interval
 
 
-def _over(last: PasswordlessError) -> PasswordlessError:
+def _expired(last: PasswordlessError) -> PasswordlessError:
     if isinstance(last, AuthorizationPending):
         return CodeExpired(
             status=last.status, error="expired_token", error_description="the user has not answered in time"

@@ -61,8 +61,8 @@ def outcomes(
         except PasswordlessError as error:
             return Outcome(of, error=error)
 
-    many = bulk.Many("logins", Login, each, lambda outcome: outcome.error, untaken)
-    return bulk.outcomes(many, logins, concurrency=concurrency, progress=progress)
+    batch = bulk.Batch("logins", Login, each, lambda outcome: outcome.error, untaken)
+    return bulk.outcomes(batch, logins, concurrency=concurrency, progress=progress)
 
 
 class Exchange:

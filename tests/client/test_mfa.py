@@ -514,5 +514,5 @@ def test_the_client_prints_itself():
     """Neither the namespace nor what it keeps shows anything but names and counts."""
     client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     assert "<MfaClient client at https://tenant.example>" == repr(client.mfa)
-    assert "<Pace of 0 logins>" == repr(client.mfa._pace)
+    assert repr(client.mfa._poll_times) == "<PollTimes of 0 logins>"
     assert ("https://tenant.example/", "client") == (client.issuer, client.client_id)

@@ -18,7 +18,7 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.client.polling import _MAX_LOGINS, Pace, Poll
+from passwordless_async.client.polling import Poll, PollTimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ PENDING, SLOW = AuthorizationPending(**SAID), SlowDown(**SAID)
 LOST, UNSENT = OutcomeUnknown("time-out"), NotSent("no route")
 
 
-class Asked:
-    """A service that answers from a list, and a time in which nothing else happens."""
+class Service:
+    """A service that answers from a list, and a clock that only sleeping moves."""
 
     def __init__(self, *answers: PasswordlessError | str) -> None:
         self.answers: Iterator[PasswordlessError | str] = iter(answers)
@@ -48,7 +48,7 @@ class Asked:
         return answer
 
     async def poll(self, *, interval: float = 5.0, until: float = 300.0) -> str:
-        poll = Poll(Pace(), Secret("login"), 1000.0 + until, self.clock, self.sleep)
+        poll = Poll(PollTimes(), Secret("login"), 1000.0 + until, self.clock, self.sleep)
         return await poll.run(self, interval=interval)
 
 
@@ -67,43 +67,48 @@ class Asked:
         ((RateLimited(**SAID),), 5.0, [5, 5]),
     ],
 )
-async def test_the_time_between_polls(answers: tuple[PasswordlessError, ...], interval: float, slept: list[float]):
-    """Five seconds or what is asked for; five more for each slow_down, for good; twice for no answer."""
-    asked = Asked(*answers, "tokens")
-    assert "tokens" == await asked.poll(interval=interval)
-    assert slept == asked.slept
+async def test_the_interval_grows_as_rfc_8628_says(answers: tuple[PasswordlessError, ...], interval: float, slept: list[float]) -> None:
+    """Five seconds at least; five more after each ``slow_down``; twice as many after a poll without an answer."""
+    service = Service(*answers, "tokens")
+    assert await service.poll(interval=interval) == "tokens"
+    assert service.slept == slept
 
 
 @pytest.mark.parametrize(
     ("last", "error"),
     [(PENDING, CodeExpired), (SLOW, CodeExpired), (LOST, OutcomeUnknown), (UNSENT, NotSent)],
 )
-async def test_the_end(last: PasswordlessError, error: type[Exception]):
-    """The poll ends before what was sent does, with what was known last."""
-    asked = Asked(*[last] * 100)
+async def test_polling_ends_before_the_deadline_with_the_last_failure(last: PasswordlessError, error: type[Exception]) -> None:
+    """No poll is sent at or after the deadline, and the last failure is raised."""
+    service = Service(*[last] * 100)
     with pytest.raises(error):
-        await asked.poll(until=61.0)
-    assert asked.clock() < 1061.0
+        await service.poll(until=61.0)
+    assert service.clock() < 1061.0
 
 
-async def test_a_refusal_ends_it():
-    """What is refused for good is not asked again."""
-    asked = Asked(PENDING, AccessDenied(**SAID), "tokens")
+async def test_a_final_refusal_ends_the_polling() -> None:
+    """After ``access_denied`` no other poll is sent."""
+    service = Service(PENDING, AccessDenied(**SAID), "tokens")
     with pytest.raises(AccessDenied):
-        await asked.poll()
-    assert "tokens" == next(asked.answers)
+        await service.poll()
+    assert next(service.answers) == "tokens"
 
 
-async def test_too_late():
-    """What has ended is not polled for at all."""
+async def test_an_expired_message_is_not_polled_for() -> None:
+    """Nothing is sent if the first poll would come after the deadline."""
     with pytest.raises(UsageError, match="is expired"):
-        await Asked().poll(until=5.0)
+        await Service().poll(until=5.0)
 
 
-def test_a_pace_is_bounded():
-    """Logins that nobody polls any more are forgotten, the oldest first."""
-    pace = Pace()
-    waits = [pace.reserve(Secret(str(n)), 5.0, 0.0) for n in range(_MAX_LOGINS + 1)]
-    assert {5.0} == set(waits)
-    assert f"<Pace of {_MAX_LOGINS} logins>" == repr(pace)
-    assert [5.0, 10.0, 5.0] == [pace.reserve(Secret("a"), 5.0, now) for now in (0.0, 0.0, 100.0)]
+def test_poll_times_are_bounded() -> None:
+    """The login that was not polled for the longest time is forgotten first."""
+    times = PollTimes(max_logins=100)
+    assert {times.reserve(Secret(str(n)), 5.0, 0.0) for n in range(101)} == {5.0}
+    assert repr(times) == "<PollTimes of 100 logins>"
+    assert [times.reserve(Secret(login), 5.0, 0.0) for login in ("100", "0")] == [10.0, 5.0]
+
+
+def test_polls_of_one_login_are_an_interval_apart() -> None:
+    """A poll that is reserved before the last one is due comes an interval after that one."""
+    times = PollTimes()
+    assert [times.reserve(Secret("a"), 5.0, now) for now in (0.0, 0.0, 100.0)] == [5.0, 10.0, 5.0]
