@@ -1,7 +1,7 @@
-"""What a client tells while it works, to make metrics and traces of: small frozen values without secrets.
+"""What a client emits while it works, for metrics and traces: small frozen values without secrets.
 
-They are given to ``on_event`` of :class:`~passwordless_async.PasswordlessClient`, in the order in which things happen,
-from within the event loop: whoever takes them must not block. Durations are seconds; an error is named by its ``code``.
+``on_event`` of :class:`~passwordless_async.PasswordlessClient` receives them in order, in the event loop, and must not
+block. Durations are seconds; an error is named by its ``code``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CANCELLED = "cancelled"
 
 
 class Operation(enum.StrEnum):
-    """What a client is asked to do."""
+    """A kind of call."""
 
     START = enum.auto()
     EXCHANGE = enum.auto()
@@ -31,16 +31,16 @@ class Operation(enum.StrEnum):
 
 @attrs.frozen
 class Sent:
-    """One transmission has ended: it was answered, or failed.
+    """One transmission has ended, with a response or a failure.
 
     Attributes:
-        operation: What it was for.
-        method: The method.
-        origin: Where it went: scheme, host and port, without a slash at the end.
-        path: The path; it holds nothing of a user.
-        status: The status of the answer; None where there was none.
-        error: The code of the error; None where there was an answer that could be read.
-        seconds: How long it took.
+        operation: The operation that it belongs to.
+        method: The HTTP method.
+        origin: Scheme, host and port, without a trailing slash.
+        path: The path; it contains no data of a user.
+        status: The status of the response; None: there was no response.
+        error: The code of the error; None: the response could be read.
+        seconds: Its duration.
         transmission: Its number within the operation, from 1.
     """
 
@@ -56,14 +56,14 @@ class Sent:
 
 @attrs.frozen
 class Challenged:
-    """The server demanded another nonce."""
+    """The server demanded another DPoP nonce."""
 
     operation: Operation
 
 
 @attrs.frozen
 class Paced:
-    """An operation waited for its turn: for room in the quota, or for the end of a pause."""
+    """An operation has waited for room in the quota, or for the end of a pause."""
 
     operation: Operation
     seconds: float
@@ -71,13 +71,13 @@ class Paced:
 
 @attrs.frozen
 class Retried:
-    """An operation is about to be tried again.
+    """An operation will be tried again.
 
     Attributes:
-        operation: Which one.
+        operation: The operation.
         trial: The number of the try that failed, from 1.
         error: The code of the error that it failed with.
-        seconds: How long it waits before the next.
+        seconds: The wait before the next try.
     """
 
     operation: Operation
@@ -91,10 +91,10 @@ class Done:
     """An operation has ended.
 
     Attributes:
-        operation: Which one.
-        error: The code of the error that it ended with, or ``cancelled``; None where it succeeded.
-        seconds: How long it took, waits and tries included.
-        transmissions: How many it took.
+        operation: The operation.
+        error: The code of the error that it ended with, or ``cancelled``; None: it succeeded.
+        seconds: Its duration, waits and retries included.
+        transmissions: The number of its transmissions.
     """
 
     operation: Operation
@@ -105,11 +105,11 @@ class Done:
 
 @attrs.frozen
 class Orphaned:
-    """What nobody waited for any more has ended, and its tokens were given to ``on_orphan`` or revoked.
+    """An operation whose caller has gone has ended; its tokens were given to ``on_orphan`` or revoked.
 
     Attributes:
-        operation: Which one.
-        error: The code of the error that it ended with, or with which its tokens could not be given away.
+        operation: The operation.
+        error: The code of the error that it ended with, or that giving its tokens away failed with; None: neither.
     """
 
     operation: Operation
@@ -117,7 +117,7 @@ class Orphaned:
 
 
 class Use(enum.StrEnum):
-    """What machines share a store for, beside sessions."""
+    """What processes share through a store, besides sessions."""
 
     CODES = enum.auto()
     QUOTA = enum.auto()
@@ -126,14 +126,14 @@ class Use(enum.StrEnum):
 
 @attrs.frozen
 class StoreLost:
-    """The store cannot be reached: until it can, this process goes by what it knows itself."""
+    """The store is unreachable: until it is back, this process falls back to its own memory."""
 
     use: Use
 
 
 @attrs.frozen
 class StoreRegained:
-    """The store is back, and what is shared is shared again."""
+    """The store is reachable again, and the process shares its state again."""
 
     use: Use
 

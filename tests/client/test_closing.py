@@ -81,7 +81,7 @@ async def test_closing_sends_away_who_waits():
         calls = [asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))]
         await until(lambda: arrived(tenant, TOKEN))
         calls += [asyncio.create_task(client.start(Email(f"user{number}@example.com"))) for number in range(3)]
-        await until(lambda: len(client._dispatcher.gate._waiting) == 4)
+        await until(lambda: client._dispatcher.gate.waiting == 4)
         async with asyncio.timeout(5):
             await client.aclose()
             results = await asyncio.gather(*calls, return_exceptions=True)

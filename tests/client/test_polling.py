@@ -67,7 +67,9 @@ class Service:
         ((RateLimited(**SAID),), 5.0, [5, 5]),
     ],
 )
-async def test_the_interval_grows_as_rfc_8628_says(answers: tuple[PasswordlessError, ...], interval: float, slept: list[float]) -> None:
+async def test_the_interval_grows_as_rfc_8628_says(
+    answers: tuple[PasswordlessError, ...], interval: float, slept: list[float]
+) -> None:
     """Five seconds at least; five more after each ``slow_down``; twice as many after a poll without an answer."""
     service = Service(*answers, "tokens")
     assert await service.poll(interval=interval) == "tokens"
@@ -78,7 +80,9 @@ async def test_the_interval_grows_as_rfc_8628_says(answers: tuple[PasswordlessEr
     ("last", "error"),
     [(PENDING, CodeExpired), (SLOW, CodeExpired), (LOST, OutcomeUnknown), (UNSENT, NotSent)],
 )
-async def test_polling_ends_before_the_deadline_with_the_last_failure(last: PasswordlessError, error: type[Exception]) -> None:
+async def test_polling_ends_before_the_deadline_with_the_last_failure(
+    last: PasswordlessError, error: type[Exception]
+) -> None:
     """No poll is sent at or after the deadline, and the last failure is raised."""
     service = Service(*[last] * 100)
     with pytest.raises(error):

@@ -389,7 +389,7 @@ class World:
     def _nothing_held(self) -> None:
         client = self.client
         assert 0 == client._dispatcher.gate.in_flight
-        assert [] == [turn for _, _, turn in client._dispatcher.gate._waiting if not turn.done()]
+        assert client._dispatcher.gate.waiting == 0
         assert {} == client._exchanges._flights._last
         assert not client._dispatcher._first_nonce.pending
         assert not client._exchanges._flights._flights

@@ -1,4 +1,13 @@
-"""A circuit breaker: an outage costs each caller milliseconds, not a time-out."""
+"""A circuit breaker: an outage costs each caller milliseconds, not a time-out.
+
+Invariants:
+
+- Closed, open and half-open are the states, as the pattern names them. ``outage_after`` failures in a row open it.
+- While it is open no call is sent. After a rest it is half-open: one call is let through, and no other until that one
+  has ended.
+- The rest doubles each time that call fails, up to ``outage_rest_at_most``; any response closes the circuit.
+- A failure of a request from before the circuit opened does not lengthen the rest.
+"""
 
 from __future__ import annotations
 
@@ -11,46 +20,43 @@ from passwordless_async.errors import CircuitOpen
 if TYPE_CHECKING:
     from passwordless_async.client.profile import Profile
 
-_WHILE_PROBING = 0.1  # seconds after which to ask again while one call finds out whether the outage is over
+_RETRY_WHILE_PROBING = 0.1  # seconds that other callers are told to wait while one call probes the server
 
 
 class Breaker:
-    """Refuses to ask a server that has failed several times in a row; after a rest one call tries.
-
-    Closed, open and half-open, as the pattern's states are called: open for ``outage_rest`` seconds, then half-open
-    until the one call that is let through has an answer.
+    """Refuses calls to a server that has failed several times in a row; lives as long as its client.
 
     Args:
-        profile: After how many failures, and for how long.
+        profile: After how many failures it opens, and for how long.
     """
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._failures = 0
-        self._rest = 0.0
-        self._opens_until = 0.0
+        self._rest = 0.0  # seconds; 0: closed
+        self._rests_until = 0.0
         self._probing = False
-        self._news: asyncio.Future[None] | None = None
-        self._closed = False
+        self._change: asyncio.Future[None] | None = None
+        self._given_up = False
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds until a call may go; None: it may now."""
+        """Seconds until a call may be sent; None: it may be sent now."""
         if not self._rest:
             return None
-        left = self._opens_until - _clock.monotonic()
+        left = self._rests_until - _clock.monotonic()
         if left > 0:
             return left
-        return _WHILE_PROBING if self._probing else None
+        return _RETRY_WHILE_PROBING if self._probing else None
 
     def check(self) -> bool:
-        """Ask for leave to send; whoever has it says afterwards what came of it.
+        """Let a call through, or refuse it. Report afterwards how it ended.
 
         Returns:
-            Whether this call is the one that tries.
+            Whether this call probes the server.
 
         Raises:
-            CircuitOpen: The server is resting; nothing was sent.
+            CircuitOpen: The circuit is open; nothing was sent.
         """
         left = self.retry_after
         if left is not None:
@@ -59,46 +65,45 @@ class Breaker:
         return self._probing
 
     def answered(self) -> None:
-        """Say that the server served a call."""
+        """Record that the server served a call."""
         self._failures = 0
         self._rest = 0.0
-        self._tried()
+        self._end_probe()
 
     def failed(self, *, probed: bool = True) -> None:
-        """Say that it did not: no connection, no answer, or a failure of its own (5xx).
+        """Record that a call had no connection, no response, or a failure of the server (5xx).
 
         Args:
-            probed: Whether the call may be the one that tried, by what :meth:`check` gave it.
+            probed: Whether the call probed the server, as :meth:`check` returned.
         """
         self._failures += 1
         if self._rest and not (self._probing and probed):
-            # From before the circuit opened: the rest is not longer for it.
             return
         if self._failures >= self._profile.outage_after:
             rest = self._rest * 2 if self._rest else self._profile.outage_rest
             self._rest = min(rest, self._profile.outage_rest_at_most)
-            self._opens_until = _clock.monotonic() + self._rest
-        self._tried()
+            self._rests_until = _clock.monotonic() + self._rest
+        self._end_probe()
 
     def gave_up(self) -> None:
-        """Say that the call that tried was ended before it had an answer: another one tries."""
-        self._tried()
+        """Record that the probing call was cancelled before its response: another call probes."""
+        self._end_probe()
 
     def give_up(self) -> None:
-        """Let nobody wait any more."""
-        self._closed = True
-        self._tried()
+        """Release all callers of :meth:`news`, now and from now on."""
+        self._given_up = True
+        self._end_probe()
 
-    def _tried(self) -> None:
+    def _end_probe(self) -> None:
         self._probing = False
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        if self._change is not None and not self._change.done():
+            self._change.set_result(None)
 
     async def news(self) -> None:
-        """Wait until it is time for a call to try, or until the one that tries has ended."""
-        left = self._opens_until - _clock.monotonic()
-        if self._closed or (left <= 0 and not self._probing):
+        """Wait until a call may probe the server, or until the probing call has ended."""
+        left = self._rests_until - _clock.monotonic()
+        if self._given_up or (left <= 0 and not self._probing):
             return
-        if self._news is None or self._news.done():
-            self._news = asyncio.get_running_loop().create_future()
-        await asyncio.wait([self._news], timeout=left if left > 0 else None)
+        if self._change is None or self._change.done():
+            self._change = asyncio.get_running_loop().create_future()
+        await asyncio.wait([self._change], timeout=left if left > 0 else None)

@@ -1,7 +1,14 @@
-"""The gate that every request of a client passes: as many as may be in flight, at the pace that the server can take.
+"""The gate that every request of a client passes: it bounds the requests in flight and keeps their pace.
 
-Who waits here has signed nothing yet: a proof does not age in the queue. The dearest goes first: what a challenge
-demands again, then exchanges, whose codes are running out, then refreshes, then starts.
+Invariants:
+
+- Nothing is signed before it is admitted: a proof does not age in the queue.
+- At most ``limit.value`` calls are between :meth:`Gate.enter` and :meth:`Gate.leave`.
+- Each transmission counts against the pace exactly once; :meth:`Gate.refund` undoes the count of one that was not sent.
+- The queue is ordered by priority, then by arrival: the answer to a nonce challenge first, then exchanges, whose codes
+  expire, then refreshes, then starts.
+- A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
+  gives its slot back.
 """
 
 from __future__ import annotations
@@ -22,12 +29,12 @@ if TYPE_CHECKING:
     from passwordless_async.client.traffic.concurrency import FixedLimit
     from passwordless_async.client.traffic.shared_pace import Line
 
-_TIDY = 64  # who wait; fewer are not worth the clearing
-_Waiting: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"
+_COMPACT_ABOVE = 64  # entries in the queue; a shorter one is not worth compacting
+_Entry: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"  # the future: True: admitted, False: expired
 
 
 class Priority(enum.IntEnum):
-    """Who goes first."""
+    """The order of the queue: the lowest number first."""
 
     AGAIN = 0
     EXCHANGE = 1
@@ -36,57 +43,65 @@ class Priority(enum.IntEnum):
 
 
 class Gate:
-    """Lets requests go; lives as long as its client.
+    """Admits requests; lives as long as its client.
 
     Args:
-        limit: How many may be in flight.
-        per_second: The tenant's quota; None: not known.
-        line: The line of other processes that share the quota; None: there are none.
+        limit: How many calls may be in flight.
+        per_second: The tenant's quota in requests per second; None: not known.
+        line: The queue of all processes that share the quota; None: there are none.
     """
 
     def __init__(self, limit: FixedLimit, *, per_second: float | None, line: Line | None = None) -> None:
         self.limit = limit
-        self._places: Reservations | None = None
+        self._reservations: Reservations | None = None
         if line is not None and per_second is not None:
-            self._places = Reservations(line, per_second, self._wanted, self._let_go)
+            self._reservations = Reservations(line, per_second, waiting=lambda: self.waiting, on_ready=self._admit)
         self._pace = Pace(per_second)
-        self._starts_resume = 0.0
+        self._starts_resume_at = 0.0
         self._in_flight = 0
-        self._waiting: list[_Waiting] = []
-        self._gone = 0
-        self._order = itertools.count()
+        self._queue: list[_Entry] = []
+        self._ended = 0  # entries in the queue that expired or were cancelled: when to compact it
+        self._arrivals = itertools.count()
         self._alarm: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
         self._closing = False
 
     @property
     def in_flight(self) -> int:
-        """How many have entered and not left."""
+        """How many calls have entered and not left."""
         return self._in_flight
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait in the queue."""
+        return sum(not waiter.done() for _, _, waiter in self._queue)
+
+    def __repr__(self) -> str:
+        return f"<Gate with {self._in_flight} in flight and {self.waiting} waiting>"
+
     async def enter(self, priority: Priority, patience: float) -> float:
-        """Wait for leave to send one request; whoever has it calls :meth:`leave` in the end.
+        """Wait until a call may send its first request; the caller calls :meth:`leave` when the call has ended.
 
         Args:
-            priority: Who goes first.
-            patience: Seconds to wait at the most.
+            priority: The place in the queue.
+            patience: How long to wait at most, in seconds.
 
         Returns:
-            How many seconds it took.
+            The seconds it waited.
 
         Raises:
             QuotaExceeded: There is no room in time; nothing was sent.
             NotSent: The client was closed.
         """
         now = asyncio.get_running_loop().time()
-        if not self._waiting and self._in_flight < self.limit.value and self._delay(priority, now) <= 0:
-            self._goes(now)
+        if not self._queue and self._in_flight < self.limit.value and self._delay(priority, now) <= 0:
+            self._count(now)
             self._in_flight += 1
             return 0.0
         return await self._wait(priority, patience)
 
     async def again(self, patience: float) -> float:
-        """Wait for leave to send once more what has entered, ahead of all others; see :meth:`enter`."""
+        """Wait until a call that has entered may send another request, ahead of all others; see :meth:`enter`."""
         return await self._wait(Priority.AGAIN, patience)
 
     async def _wait(self, priority: Priority, patience: float) -> float:
@@ -94,7 +109,7 @@ class Gate:
         began = loop.time()
         if patience < (left := self._delay(priority, began)) < math.inf:
             raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=left)
-        if await self._turn(priority, patience):
+        if await self._is_admitted(priority, patience):
             return loop.time() - began
         if self._closing:
             raise NotSent("nothing was sent: the client was closed")
@@ -104,136 +119,139 @@ class Gate:
             retry_after=later if 0 < later < math.inf else None,
         )
 
-    def _wanted(self) -> int:
-        """Return how many wait."""
-        return len(self._waiting) - self._gone
-
-    def _delay(self, priority: Priority, now: float) -> float:
-        delay = self._pace.delay(now)
-        if self._places is not None:
-            delay = max(delay, self._places.delay(now))
-        return max(delay, self._starts_resume - now) if priority is Priority.START else delay
-
-    def refund(self) -> None:
-        """Take back the last request that was counted: it was not sent."""
-        self._pace.undo()
-
-    def charge(self) -> None:
-        """Count a request that goes without asking."""
-        self._goes(asyncio.get_running_loop().time())
-
-    def _goes(self, now: float) -> None:
-        self._pace.went(now)
-        if self._places is not None:
-            self._places.went()
-
-    def leave(self) -> None:
-        """Say that the answer has come, or will not."""
-        self._in_flight -= 1
-        if not self._in_flight and self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
-        self._let_go()
-
-    def answered(self, seconds: float, said: Allowance | None) -> None:
-        """Take note of an answer, how long it took and what it says of the limit."""
-        self.limit.answered(seconds)
-        self._pace.answered(asyncio.get_running_loop().time(), said)
-
-    def refused(self, retry_after: float | None, said: Allowance | None) -> None:
-        """Take note of a 429: nobody goes before the time that it names."""
-        self.limit.overloaded()
-        if self._places is not None and retry_after is not None:
-            self._places.hold(retry_after)
-        self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
-
-    def pause_starts(self, seconds: float) -> None:
-        """Take note of a 429 to a start: it may be about starts alone, and holds nobody else up."""
-        self.limit.overloaded()
-        self._starts_resume = max(self._starts_resume, asyncio.get_running_loop().time() + seconds)
-
-    def failed(self) -> None:
-        """Take note of a failure of the server."""
-        self.limit.overloaded()
-
-    async def _turn(self, priority: Priority, patience: float) -> bool:
-        """Wait in the queue; gives whether the turn came in time."""
+    async def _is_admitted(self, priority: Priority, patience: float) -> bool:
+        """Wait in the queue; False: the patience ended, or the client was closed."""
         loop = asyncio.get_running_loop()
-        turn: asyncio.Future[bool] = loop.create_future()
-        heapq.heappush(self._waiting, (priority, next(self._order), turn))
-        self._let_go()
-        deadline = None if math.isinf(patience) else loop.call_later(patience, _expire, turn)
+        waiter: asyncio.Future[bool] = loop.create_future()
+        heapq.heappush(self._queue, (priority, next(self._arrivals), waiter))
+        self._admit()
+        deadline = None if math.isinf(patience) else loop.call_later(patience, _expire, waiter)
         try:
-            return await turn
+            return await waiter
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and turn.result() and priority is not Priority.AGAIN:
-                # It came, and the one it came for is gone.
+            if _was_admitted(waiter) and priority is not Priority.AGAIN:
                 self.leave()
             raise
         finally:
             if deadline is not None:
                 deadline.cancel()
-            if not (turn.done() and not turn.cancelled() and turn.result()):
-                self._forget_one()
+            if not _was_admitted(waiter):
+                self._note_ended()
 
-    def _forget_one(self) -> None:
-        """Count one who waits no more, and clear the queue when most of it is such."""
-        self._gone += 1
-        if self._gone * 2 > len(self._waiting) > _TIDY:
-            self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]
-            heapq.heapify(self._waiting)
-            self._gone = 0
+    def _note_ended(self) -> None:
+        """Count an entry that expired or was cancelled, and compact the queue when most entries are such."""
+        self._ended += 1
+        if self._ended * 2 > len(self._queue) > _COMPACT_ABOVE:
+            self._queue = [entry for entry in self._queue if not entry[2].done()]
+            heapq.heapify(self._queue)
+            self._ended = 0
 
-    def _let_go(self) -> None:
-        """Let go whoever may; where it is only too early, come back when it is time."""
-        while self._waiting:
-            priority, _, turn = self._waiting[0]
-            if not turn.done():
+    def _delay(self, priority: Priority, now: float) -> float:
+        """Return the seconds until a request of a priority may go; infinite while reservations are being made."""
+        delay = self._pace.delay(now)
+        if self._reservations is not None:
+            delay = max(delay, self._reservations.delay(now))
+        return max(delay, self._starts_resume_at - now) if priority is Priority.START else delay
+
+    def _admit(self) -> None:
+        """Admit waiters from the head of the queue; set an alarm if it is too early for the first of them."""
+        while self._queue:
+            priority, _, waiter = self._queue[0]
+            if not waiter.done():
                 if priority != Priority.AGAIN and self._in_flight >= self.limit.value:
                     return
                 now = asyncio.get_running_loop().time()
                 if (delay := self._delay(priority, now)) > 0:
-                    if delay < math.inf:
-                        self._come_back(now + delay)
+                    self._wake_at(now + delay)
                     return
-                self._goes(now)
+                self._count(now)
                 self._in_flight += priority != Priority.AGAIN
-                turn.set_result(True)
-            heapq.heappop(self._waiting)
+                waiter.set_result(True)
+            elif self._ended:
+                self._ended -= 1
+            heapq.heappop(self._queue)
 
-    def _come_back(self, when: float) -> None:
+    def _wake_at(self, when: float) -> None:
+        if math.isinf(when):
+            return  # the reservations wake the gate when they are there
         if self._alarm is not None:
             if self._alarm.when() <= when:
                 return
             self._alarm.cancel()
-        self._alarm = asyncio.get_running_loop().call_at(when, self._ring)
+        self._alarm = asyncio.get_running_loop().call_at(when, self._wake)
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         self._alarm = None
-        self._let_go()
+        self._admit()
+
+    def refund(self) -> None:
+        """Undo the count of the last request: it was not sent."""
+        self._pace.undo()
+
+    def charge(self) -> None:
+        """Count a request that was sent without waiting."""
+        self._count(asyncio.get_running_loop().time())
+
+    def _count(self, now: float) -> None:
+        self._pace.sent(now)
+        if self._reservations is not None:
+            self._reservations.sent()
+
+    def leave(self) -> None:
+        """Free the slot of a call that has ended."""
+        self._in_flight -= 1
+        if not self._in_flight and self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        self._admit()
+
+    def answered(self, seconds: float, said: Allowance | None) -> None:
+        """Record a response: how long it took, and what it says of the limit."""
+        self.limit.answered(seconds)
+        self._pace.answered(asyncio.get_running_loop().time(), said)
+
+    def refused(self, retry_after: float | None, said: Allowance | None) -> None:
+        """Record a 429: no request goes before the time that it names."""
+        self.limit.overloaded()
+        if self._reservations is not None and retry_after is not None:
+            self._reservations.hold(retry_after)
+        self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
+
+    def pause_starts(self, seconds: float) -> None:
+        """Record a 429 to a start: it may be about starts alone, so exchanges and refreshes go on."""
+        self.limit.overloaded()
+        self._starts_resume_at = max(self._starts_resume_at, asyncio.get_running_loop().time() + seconds)
+
+    def failed(self) -> None:
+        """Record a failure of the server."""
+        self.limit.overloaded()
 
     async def drain(self, grace: float) -> int:
-        """Send away all who wait, and give what is in flight so many seconds.
+        """Refuse all waiters, and wait up to ``grace`` seconds for the calls in flight.
 
         Returns:
-            How many are in flight still.
+            How many calls are still in flight.
         """
         self._closing = True
-        for _, _, turn in self._waiting:
-            _expire(turn)
+        for _, _, waiter in self._queue:
+            _expire(waiter)
         if self._in_flight and grace:
             self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._idle], timeout=grace)
         return self._in_flight
 
     def aclose(self) -> None:
-        """Wake nobody any more."""
+        """Cancel the alarm and the reservations."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if self._places is not None:
-            self._places.aclose()
+        if self._reservations is not None:
+            self._reservations.aclose()
 
 
-def _expire(turn: asyncio.Future[bool]) -> None:
-    if not turn.done():
-        turn.set_result(False)
+def _was_admitted(waiter: asyncio.Future[bool]) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.result()
+
+
+def _expire(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

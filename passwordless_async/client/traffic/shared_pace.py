@@ -1,7 +1,11 @@
-"""Places in a line that several processes stand in, so that together they stay within one quota.
+"""A quota that several processes share: each reserves places in one queue, some of them ahead of its requests.
 
-They are taken some at a time, ahead of those who need them: a question for each request would double what it waits for.
-A place is a moment; whoever misses it has lost it, for what comes late would be too much for a later one.
+Invariants:
+
+- Places are reserved in batches, not one by one: a round trip for each request would double its latency.
+- A place is a moment. A place that was missed is lost: a late request would come on top of the next process's.
+- A request that was sent without a place is owed, and reserved afterwards.
+- If the queue cannot be reached, no request waits for it: the process goes on alone for a second, and asks again.
 """
 
 from __future__ import annotations
@@ -16,43 +20,46 @@ from passwordless_async.client.traffic.pace import CATCH_UP, LONGEST_PAUSE, SHAR
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_AHEAD = 0.25  # seconds of the whole quota that one process takes at the most: the others wait so long for theirs
-_ALONE = 1.0  # seconds for which nobody asks again for places where the line could not be reached
+_MAX_AHEAD = 0.25  # seconds of the whole quota that one process reserves at most: the others wait that long for theirs
+_ALONE = 1.0  # seconds until the next attempt after the queue could not be reached
 
 
 class Line(Protocol):
-    """The line."""
+    """The queue that the processes share."""
 
     async def take(self, requests: int, interval: float) -> float | None:
-        """Take so many places, so many seconds apart; returns the seconds until the first, None: nobody knows."""
+        """Reserve places, ``interval`` seconds apart; returns the seconds until the first, None: unreachable."""
 
     def hold(self, seconds: float) -> None:
-        """Let no process have a place for so many seconds."""
+        """Give no process a place for so many seconds."""
 
 
 class Reservations:
     """The places of one client; lives as long as its gate.
 
     Args:
-        line: The line.
-        per_second: The quota.
-        wanted: Tells how many requests wait.
-        ready: Called when there are places.
+        line: The queue that the processes share.
+        per_second: The quota, in requests per second.
+        waiting: Returns how many requests wait. It is called when the reservation is sent, not before: all requests
+            that arrive in one turn of the event loop are reserved together.
+        on_ready: Called when there are places, or when it is certain that there are none.
     """
 
-    def __init__(self, line: Line, per_second: float, wanted: Callable[[], int], ready: Callable[[], None]) -> None:
+    def __init__(
+        self, line: Line, per_second: float, *, waiting: Callable[[], int], on_ready: Callable[[], None]
+    ) -> None:
         self._line = line
         self._interval = 1 / (per_second * SHARE)
-        self._most = max(int(per_second * _AHEAD), 1)
-        self._wanted = wanted
-        self._ready = ready
+        self._batch = max(int(per_second * _MAX_AHEAD), 1)
+        self._waiting = waiting
+        self._on_ready = on_ready
         self._places: deque[float] = deque()
         self._owed = 0
         self._alone_until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
     def delay(self, now: float) -> float:
-        """Return the seconds until the next place; 0 or less: now. Infinite: they are being asked for."""
+        """Return the seconds until the next place; 0 or less: now; infinite: places are being reserved."""
         while self._places and self._places[0] < now - CATCH_UP:
             self._places.popleft()
         if self._places:
@@ -63,20 +70,20 @@ class Reservations:
             self._asking = asyncio.create_task(self._ask())
         return math.inf
 
-    def went(self) -> None:
-        """Count a request that goes now, be it without a place."""
+    def sent(self) -> None:
+        """Count a request that is sent now, with or without a place."""
         if self._places:
             self._places.popleft()
         elif asyncio.get_running_loop().time() >= self._alone_until:
-            self._owed = min(self._owed + 1, self._most)
+            self._owed = min(self._owed + 1, self._batch)
 
     def hold(self, seconds: float) -> None:
-        """Let no process have a place for so many seconds."""
+        """Give no process a place for so many seconds."""
         self._line.hold(min(seconds, LONGEST_PAUSE))
 
     async def _ask(self) -> None:
         owed, self._owed = self._owed, 0
-        number = owed + min(max(self._wanted(), 1), self._most)
+        number = owed + min(max(self._waiting(), 1), self._batch)
         try:
             wait = await self._line.take(number, self._interval)
             now = asyncio.get_running_loop().time()
@@ -84,16 +91,15 @@ class Reservations:
                 self._alone_until = now + _ALONE
             else:
                 self._places.extend(now + wait + place * self._interval for place in range(owed, number))
-        except Exception as error:  # noqa: BLE001 - whatever a line of the application's raises
-            # Those who wait must not wait for ever.
+        except Exception as error:  # noqa: BLE001 - an application's queue may raise anything; no request may hang on it
             self._alone_until = asyncio.get_running_loop().time() + _ALONE
-            context = {"message": "the line of a shared quota has failed", "exception": error}
+            context = {"message": "the queue of a shared quota has failed", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
         finally:
             self._asking = None
-        self._ready()
+        self._on_ready()
 
     def aclose(self) -> None:
-        """Ask for no more."""
+        """Cancel the reservation that is being made."""
         if self._asking is not None:
             self._asking.cancel()

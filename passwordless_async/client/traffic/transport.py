@@ -1,12 +1,18 @@
-"""The one module that knows the aiohttp client: it sends a request once and reads the answer to its bounded end.
+"""The one module that knows aiohttp's client: it sends a request once and reads the response, up to a bound.
 
-What it guarantees: no redirect is followed, no cookie is kept or sent, no proxy setting is read from the environment,
-no body grows beyond its bound, and the caller learns whether a request that failed had left.
+Invariants:
+
+- Each call sends at most one request: no redirect is followed, and no failure is retried on the wire.
+- No cookie is kept or sent, and no proxy setting is read from the environment.
+- No body is read beyond :data:`MAX_BODY` bytes.
+- A failure says whether the request was sent: ``NotSent`` or ``OutcomeUnknown``.
+- A response belongs to its request: a pooled connection that holds unread bytes is not used.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,11 +37,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_BODY = 262_144  # bytes; the largest honest answer, a key set with certificates, has some ten thousand
-_CONNECT = 3.0  # seconds; a connection that takes longer will not serve a person who waits
+MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certificates, has about ten thousand
+_CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
-_STALE_CONNECTIONS = 8  # that are tried before a pool is given up
-_KEEP_ALIVE = 15.0  # seconds; under the idle time of common load balancers, so that a reused connection is alive
+_MAX_STALE_CONNECTIONS = 8  # in a row, before the request fails
+_KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
 
 
@@ -61,11 +67,11 @@ class Transport:
     """Sends requests through a pool of connections; lives as long as its client.
 
     Args:
-        session: The caller's session. Its connections and trace configurations are used; its cookies, default
-            headers and middlewares are not: they are not the service's business, and a middleware that retries
-            would send a code twice.
-        timeout: Seconds for one transmission, from the connection to the end of the answer.
-        ssl: The context for TLS, where the application authenticates by certificate.
+        session: The caller's session. Its connections and trace configurations are used. Its cookies, default headers
+            and middlewares are not: the service must not see them, and a middleware that retries would send a code
+            twice.
+        timeout: Seconds for one transmission, from the connection to the end of the response.
+        ssl: The TLS context of an application that authenticates by certificate; None: aiohttp's default.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float, ssl: SSLContext | None = None) -> None:
@@ -73,8 +79,8 @@ class Transport:
             raise UsageError("session", "must be an aiohttp.ClientSession")
         self._callers = session
         self._ssl = True if ssl is None else ssl
-        # sock_connect and not connect, which would count the wait for a connection in the caller's pool as well.
-        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT, timeout))
+        # Not connect, which would include the wait for a connection from the caller's pool.
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT_TIMEOUT, timeout))
         self._session: aiohttp.ClientSession | None = None
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._closing = False
@@ -98,7 +104,7 @@ class Transport:
             trust_env=False,
             raise_for_status=False,
         )
-        # For calls of APIs: the same connections, and aiohttp's own defaults for redirects, time-outs and bodies.
+        # For API calls: the same connections, and aiohttp's defaults for redirects, time-outs and bodies.
         self._api = aiohttp.ClientSession(
             connector=connector,
             connector_owner=False,
@@ -110,14 +116,14 @@ class Transport:
 
     @property
     def limit(self) -> int:
-        """How many connections there can be: the bound of the caller's pool, or as many as the system allows."""
+        """How many connections there can be: the limit of the caller's pool, or ``sys.maxsize``."""
         connector = None if self._callers is None else self._callers.connector
         bounds = () if connector is None else (connector.limit, connector.limit_per_host)
         return min((bound for bound in bounds if bound), default=sys.maxsize)
 
     @property
     def api(self) -> aiohttp.ClientSession:
-        """A session for calls of APIs, on the same connections; no cookies."""
+        """The session for API calls: the same connections, no cookies."""
         if self._api is None or self._api.closed:
             raise UsageError("client", "is not open: use it inside async with")
         return self._api
@@ -128,33 +134,40 @@ class Transport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End what is being sent, and close the connections, unless they are the caller's; twice does nothing."""
+        """Cancel the requests on the wire, and close the connections unless they are the caller's. Idempotent."""
         self._closing = True
         for task in self._sending:
             if task is not None:
                 task.cancel()
-        await asyncio.sleep(0)  # in which they let go of their connections
+        await asyncio.sleep(0)  # the cancelled tasks release their connections
         if self._api is not None:
             await self._api.close()
         if self._session is not None:
             await self._session.close()
 
     def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
-        """Send once.
+        """Send a request once.
 
         Raises:
-            NotSent: Nothing left this machine.
-            OutcomeUnknown: The request left and no answer came.
-            MalformedAnswer: The answer is too large or compressed.
+            NotSent: Nothing was sent.
+            OutcomeUnknown: The request was sent and no response arrived.
+            MalformedAnswer: The response is too large, or compressed.
         """
         if self._session is None or self._session.closed:
             raise UsageError("client", "is not open: use it inside async with")
-        return self._send(self._session, request, _STALE_CONNECTIONS)
+        return self._send(self._session, request)
 
-    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest, tries: int) -> HttpResponse:
-        failure: PasswordlessError | None = None
+    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
+        for _ in range(_MAX_STALE_CONNECTIONS):
+            with contextlib.suppress(_StaleConnection):
+                # Nothing is sent on a stale connection, and it is closed: the next one may be fresh.
+                return await self._send_once(session, request)
+        raise NotSent("nothing was sent (the server's connections answer before they are asked)")
+
+    async def _send_once(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
         body = _Body(request.body)
         cancelling = self._begin()
+        failure: PasswordlessError
         try:
             async with session.request(
                 request.method,
@@ -165,37 +178,34 @@ class Transport:
                 ssl=self._ssl,
                 middlewares=() if request.body else _ONCE,
             ) as response:
-                early = body.reached and not body.left
-                content = None if early else await _read(response)
-                if content is not None:
-                    return HttpResponse(response.status, response.headers, content)
-                failure = MalformedAnswer(f"the answer is over {MAX_BODY} bytes or compressed", status=response.status)
-                if early:
+                if body.reached and not body.left:
                     failure = NotSent("nothing was sent (the connection answered before it was asked)")
-                # What was not read must not be read as the start of the next answer.
+                elif (content := await _read(response)) is not None:
+                    return HttpResponse(response.status, response.headers, content)
+                else:
+                    failure = MalformedAnswer(
+                        f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
+                    )
+                # The unread rest must not be read as the start of the next response.
                 response.close()
         except _StaleConnection:
-            # Nothing was sent on it, and it is closed now: the next one may be fresh.
-            if tries == 1:
-                failure = NotSent("nothing was sent (the server's connections answer before they are asked)")
+            raise
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, asyncio.CancelledError) as error:
             self._require_ours(error, cancelling)
-            # aiohttp's errors show the request with its headers: only the kind of failure goes on.
+            # aiohttp's errors show the request with its headers: only the kind of the failure is kept.
             failure = _failure(error, left=body.left)
         finally:
             self._sending.discard(asyncio.current_task())
-        if failure is None:
-            return await self._send(session, request, tries - 1)
         raise failure
 
     def _begin(self) -> int:
-        """Note that the current task sends; gives how often it has been cancelled so far."""
+        """Register the current task, and return how many cancellations of it are pending."""
         task = asyncio.current_task()
         self._sending.add(task)
         return 0 if task is None else task.cancelling()
 
     def _require_ours(self, error: BaseException, cancelling: int) -> None:
-        """Let a cancellation go on that is not of our own making; ours ends in an error, as a time-out does."""
+        """Re-raise a cancellation unless :meth:`aclose` caused it: that one becomes an error, as a time-out does."""
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and (
             not self._closing or task is None or task.uncancel() > cancelling
@@ -204,19 +214,19 @@ class Transport:
 
 
 def _connector() -> aiohttp.TCPConnector:
-    # The client's own slots bound the connections; a second bound here would let proofs age in a queue.
+    # The gate bounds the connections: a second bound here would let proofs age in a queue.
     return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
 
 
 class _StaleConnection(aiohttp.ServerDisconnectedError):
-    """A pooled connection holds an answer that nobody asked for: it would be taken for the next request's."""
+    """A pooled connection holds a response that belongs to no request: the next request would take it for its own."""
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that looks at its connection before it is sent.
+    """A request that checks its connection before it is sent.
 
-    aiohttp keeps what arrives on an idle connection and serves it to the next request: an answer that came twice, or
-    late, would be another user's.
+    aiohttp keeps the bytes that arrive on an idle connection and serves them to the next request: a response that
+    arrived twice, or late, would be given to another user.
     """
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
@@ -228,11 +238,14 @@ class _Request(aiohttp.ClientRequest):
 
 
 class _Broken(aiohttp.ClientError):
-    """The connection broke: aiohttp would send an idempotent request again by itself, with the proof of the first."""
+    """The connection broke.
+
+    aiohttp must not see its own error: it would send an idempotent request again, with the proof of the first.
+    """
 
 
 async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send once: a middleware whose errors aiohttp does not take for a reason to try again."""
+    """Send once: a middleware that replaces the errors that aiohttp retries after."""
     failure: aiohttp.ClientError
     try:
         return await handler(request)
@@ -243,16 +256,16 @@ async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerTy
     raise failure
 
 
-# A request with a body is a POST, which aiohttp sends once as it is.
+# A request with a body is a POST, which aiohttp never retries.
 _ONCE = (_once,)
 
 
 class _Body(BytesPayload):
-    """A body that knows how far it came.
+    """A body that records how far it was sent.
 
     Attributes:
         reached: Whether the request has a connection.
-        left: Whether the body has begun to leave; before that the server cannot have acted on the request.
+        left: Whether sending the body has begun; before that the server cannot have acted on the request.
     """
 
     reached = False
@@ -268,17 +281,17 @@ def _failure(error: BaseException, *, left: bool) -> NotSent | OutcomeUnknown:
     kind = "time-out" if isinstance(error, TimeoutError) else kind
     kind = "the client was closed" if isinstance(error, asyncio.CancelledError) else kind
     if left:
-        return OutcomeUnknown(f"the request left and no answer came ({kind})")
+        return OutcomeUnknown(f"the request was sent and no answer came ({kind})")
     return NotSent(f"nothing was sent ({kind})")
 
 
 async def _read(response: aiohttp.ClientResponse) -> SecretBytes | None:
-    """Return the body; None where it is larger than its bound, or compressed although that was not asked for."""
+    """Return the body; None: it is too large, or compressed although ``identity`` was asked for."""
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
         return None
     chunks: list[SecretBytes] = []
     size = 0
-    # Each chunk redacted: a caller's time-out prints them where it prints locals.
+    # Each chunk is redacted: a traceback of a time-out may print local variables.
     while chunk := SecretBytes(await response.content.readany()):
         size += len(chunk)
         if size > MAX_BODY:

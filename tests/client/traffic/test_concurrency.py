@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from passwordless_async._common import clock as _clock
 from passwordless_async.client.traffic import AdaptiveLimit, FixedLimit
 
 # The clock stands still and only ever goes on: one for all examples will do.
@@ -82,6 +83,18 @@ def test_slow_answers_are_a_sign(clock: Any):
         limit.answered(3.0)
         clock.time += 0.01
     assert 70 >= limit.value
+
+
+def test_latency_is_no_sign_while_this_process_is_busy(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process uses half a CPU, slow responses are its own doing; a refusal still counts."""
+    monkeypatch.setattr(_clock, "cpu", lambda: clock.time / 2)
+    limit = AdaptiveLimit(100)
+    for seconds in [0.2] * 50 + [3.0] * 100:
+        limit.answered(seconds)
+        clock.time += 0.01
+    assert limit.value == 100
+    limit.overloaded()
+    assert limit.value == 70
 
 
 def test_one_slow_answer_is_no_sign(clock: Any):

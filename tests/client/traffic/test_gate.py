@@ -247,6 +247,46 @@ def test_a_turn_that_nobody_takes_is_given_on(in_virtual_time: Run):
     in_virtual_time(main())
 
 
+def test_only_requests_that_wait_are_counted(in_virtual_time: Run) -> None:
+    """Expired and cancelled requests do not count as waiting, before and after they are removed from the queue."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        expired = [asyncio.create_task(gate.enter(Priority.EXCHANGE, 1.0)) for _ in range(3)]
+        waiting = [asyncio.create_task(gate.enter(Priority.START, math.inf)) for _ in range(2)]
+        await asyncio.wait(expired)
+        waiting[0].cancel()
+        await idle()
+        assert repr(gate) == "<Gate with 1 in flight and 1 waiting>"
+        gate.leave()
+        await waiting[1]
+        assert repr(gate) == "<Gate with 1 in flight and 0 waiting>"
+        assert gate._ended == 0
+        assert all(isinstance(task.exception(), QuotaExceeded) for task in expired)
+
+    in_virtual_time(main())
+
+
+def test_a_queue_of_cancelled_requests_is_compacted(in_virtual_time: Run) -> None:
+    """Memory of requests that wait no more is given back before the queue moves on."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        tasks = [asyncio.create_task(gate.enter(Priority.EXCHANGE, math.inf)) for _ in range(1000)]
+        await idle()
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.wait(tasks[1:])
+        assert gate.waiting == 1
+        assert len(gate._queue) <= 64
+        gate.leave()
+        await tasks[0]
+
+    in_virtual_time(main())
+
+
 CALLS = st.tuples(
     st.sampled_from([None, *ORDERED]),  # None: sent again once it has entered
     st.integers(0, 6),  # tenths of a second until it comes

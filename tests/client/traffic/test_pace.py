@@ -26,7 +26,7 @@ def drive(pace: Pace, arrivals: list[float], late: list[float]) -> list[float]:
         now = max(now, arrival)
         while (delay := pace.delay(now)) > 0:
             now = max(now + delay + late[place % len(late)], math.nextafter(now, math.inf))
-        pace.went(now)
+        pace.sent(now)
         sent.append(now)
     return sent
 
@@ -47,7 +47,7 @@ def saturate(pace: Pace, since: float, until: float) -> list[float]:
     now = since
     while (now := now + max(pace.delay(now), 1e-6)) < until:
         if pace.delay(now) <= 0:
-            pace.went(now)
+            pace.sent(now)
             sent.append(now)
     return sent
 
@@ -142,7 +142,7 @@ def flooded(rate: int) -> Pace:
     """Make a pace that was refused after three seconds at a rate, for two seconds, at 103."""
     pace = Pace(None)
     for place in range(rate * 3):
-        pace.went(100 + place / rate)
+        pace.sent(100 + place / rate)
     pace.refused(103.0, 2.0, None)
     return pace
 
@@ -184,7 +184,7 @@ def test_the_memory_outlasts_the_pause():
     """What was learned holds for a minute after the pause, be the pause a minute itself."""
     pace = Pace(None)
     for place in range(100):
-        pace.went(100 + place / 100)
+        pace.sent(100 + place / 100)
     pace.refused(101.0, MINUTE, None)
     resumes = 101 + pace.delay(101.0)
     pace.answered(resumes, None)
@@ -228,7 +228,7 @@ def test_announced_windows_are_never_overrun(limit: int, window: float, used: in
         now += gap
         while (delay := pace.delay(now)) > 0:
             now = max(now + delay, math.nextafter(now, math.inf))
-        pace.went(now)
+        pace.sent(now)
         pace.answered(now, server.take(now))
     assert limit >= max(server.counts, default=0)
 
@@ -240,7 +240,7 @@ def test_a_window_that_runs_out_is_spread():
     now = 0.0
     while now < 9.99:
         if pace.delay(now) <= 0:
-            pace.went(now)
+            pace.sent(now)
             pace.answered(now, server.take(now))
             sent.append(now)
         now += 0.001
@@ -291,7 +291,7 @@ def test_nothing_raises(rate: float | None, steps: list[tuple[str, float, float 
         now += gap
         if kind == "w":
             now += max(pace.delay(now), 0.0)
-            pace.went(now)
+            pace.sent(now)
         elif kind == "r":
             pace.refused(now, named, said)
         else:
@@ -307,7 +307,7 @@ def test_one_refusal_does_not_slow_down_a_quota_that_was_set():
         for _ in range(1 + again):
             for _ in range(10):
                 now += max(pace.delay(now), 0.0)
-                pace.went(now)
+                pace.sent(now)
             pace.refused(now, 1.0, None)
             now += max(pace.delay(now), 0.0)
             pace.answered(now, None)

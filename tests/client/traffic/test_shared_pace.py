@@ -130,17 +130,17 @@ def test_what_went_without_a_place_is_owed(in_virtual_time: Run):
 
     async def main() -> None:
         shared, ready = Line(), asyncio.Event()
-        places = Reservations(shared, 40.0, lambda: 2, ready.set)
+        places = Reservations(shared, 40.0, waiting=lambda: 2, on_ready=ready.set)
         for _ in range(3):
-            places.went()
+            places.sent()
         assert math.inf == places.delay(now())
         await ready.wait()
         assert [5] == shared.taken
         assert 3 / (40 * 0.97) == pytest.approx(places.delay(now()))
         for _ in range(2):
-            places.went()
+            places.sent()
         for _ in range(1000):
-            places.went()
+            places.sent()
         places.delay(now())
         await asyncio.sleep(1)
         assert [5, 10 + 2] == shared.taken
@@ -154,7 +154,7 @@ def test_few_are_taken_ahead(in_virtual_time: Run):
     async def main() -> None:
         for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
             shared = Line()
-            places = Reservations(shared, 40.0, lambda wanted=wanted: wanted, lambda: None)
+            places = Reservations(shared, 40.0, waiting=lambda wanted=wanted: wanted, on_ready=lambda: None)
             places.delay(now())
             places.delay(now())
             await asyncio.sleep(1)
@@ -168,7 +168,7 @@ def test_a_place_that_was_missed_is_lost(in_virtual_time: Run):
 
     async def main() -> None:
         shared = Line(0.0)
-        places = Reservations(shared, 10.0, lambda: 1, lambda: None)
+        places = Reservations(shared, 10.0, waiting=lambda: 1, on_ready=lambda: None)
         places.delay(now())
         await idle()
         assert places.delay(now() + 0.02) <= 0
@@ -201,7 +201,7 @@ def test_closing_ends_the_question(in_virtual_time: Run):
 
     async def main() -> None:
         shared, woken = Line(60.0), list[None]()
-        places = Reservations(shared, 10.0, lambda: 1, lambda: woken.append(None))
+        places = Reservations(shared, 10.0, waiting=lambda: 1, on_ready=lambda: woken.append(None))
         places.aclose()
         places.delay(now())
         asking = places._asking
