@@ -110,7 +110,7 @@ def _next_interval(interval: float, error: PasswordlessError) -> float:
     if isinstance(error, SlowDown):
         return interval + _SLOW_DOWN
     if isinstance(error, TransportError):
-        # RFC 8628 §3.5: after a time-out "unilaterally reduce their polling frequency", for example by half.
+        # RFC 8628 §3.5: "doubling the polling interval on each such connection timeout, is RECOMMENDED".
         return max(interval, min(2 * interval, _MAX_INTERVAL))
     if isinstance(error, RateLimited):
         return max(interval, error.retry_after or 0.0)

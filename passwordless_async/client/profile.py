@@ -15,9 +15,12 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
+
+    _Validator: TypeAlias = Callable[[object, attrs.Attribute[Any], object], None]
 
 
-def _checked_by(check: Callable[[str, object], object]) -> Callable[[object, attrs.Attribute[Any], object], None]:
+def _checked_by(check: Callable[[str, object], object]) -> _Validator:
     """Return a validator that names the attribute in the error."""
 
     def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -26,7 +29,7 @@ def _checked_by(check: Callable[[str, object], object]) -> Callable[[object, att
     return validate
 
 
-def _require(kind: type) -> Callable[[object, attrs.Attribute[Any], object], None]:
+def _require(kind: type) -> _Validator:
     def check(argument: str, value: object) -> None:
         if not isinstance(value, kind):
             raise UsageError(argument, f"must be a {kind.__name__}, not {type(value).__name__}")
@@ -38,6 +41,8 @@ _whole = _checked_by(_check.positive)
 _seconds = _checked_by(_check.seconds)
 _none_or_more = _checked_by(_check.at_least_zero)
 _flag = _require(bool)
+_whole_or_none: _Validator = optional(_whole)
+_seconds_or_none: _Validator = optional(_seconds)
 
 
 @attrs.frozen(kw_only=True)
@@ -98,8 +103,8 @@ class Profile:
     timeout: float = attrs.field(validator=_seconds)
     max_in_flight: int = attrs.field(validator=_whole)
     adaptive: bool = attrs.field(validator=_flag)
-    requests_per_second: float | None = attrs.field(default=None, validator=optional(_seconds))
-    starts_per_hour: int | None = attrs.field(default=50, validator=optional(_whole))
+    requests_per_second: float | None = attrs.field(default=None, validator=_seconds_or_none)
+    starts_per_hour: int | None = attrs.field(default=50, validator=_whole_or_none)
     cool_down: float = attrs.field(validator=_none_or_more)
     outage_after: int = attrs.field(validator=_whole)
     outage_rest: float = attrs.field(validator=_seconds)
