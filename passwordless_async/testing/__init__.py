@@ -7,27 +7,32 @@
         await client.start(ada)
         tokens = await client.exchange(ada, tenant.outbox.code_for(ada), scope="openid")
 
-It knows an application for each way to authenticate (``tenant.client_for("private_key_jwt")``), users with second
+It has an application for each way to authenticate (``tenant.client_for("private_key_jwt")``), users with second
 factors (``tenant.users.add(ada, mfa=["otp"])``, ``tenant.mfa.otp_for(ada)``), links (``tenant.outbox.link_for(ada)``)
-and refresh tokens (``tenant.refresh_families``), and serves over TLS with :class:`ThrowAwayCa`. What Auth0 does not
-document is a setting, see :class:`TenantSettings`.
+and refresh tokens (``tenant.refresh_families``), and serves TLS with :class:`ThrowAwayCa`. Behaviour that Auth0 does
+not document is a setting, see :class:`TenantSettings`.
 
-Everything in it is written from the documents, and nothing of the client's own protocol code is used: a mistake
-must be made twice, in different words, to go unseen. The library's verifier is asked about every proof as well, and
-``tenant.disagreements`` says where it and the tenant do not come to the same result.
+The tenant is written from the documents and uses none of the client's protocol code: a defect must be made twice, in
+different words, to go unseen. The library's verifier checks every proof too; ``tenant.disagreements`` lists where the
+two differ.
 """
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
 from passwordless_async.testing.checks.ready_clients import ReadyClient
 from passwordless_async.testing.faults.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
 from passwordless_async.testing.process.tenant_process import TenantProcess
-from passwordless_async.testing.settings.limits import RateLimitStyle
-from passwordless_async.testing.settings.settings import TenantSettings
-from passwordless_async.testing.settings.tokens import BOUND_API, PLAIN_API, STRICT_API, ApiPolicy
+from passwordless_async.testing.settings import (
+    BOUND_API,
+    PLAIN_API,
+    STRICT_API,
+    ApiPolicy,
+    RateLimitStyle,
+    TenantSettings,
+)
 from passwordless_async.testing.state.clock import TenantClock
 from passwordless_async.testing.state.outbox import Message, Outbox
 from passwordless_async.testing.state.refresh_families import RefreshFamily
-from passwordless_async.testing.state.requests import RecordedRequest, RequestLog
+from passwordless_async.testing.state.request_log import RecordedRequest, RequestLog
 from passwordless_async.testing.state.stats import TenantStats
 from passwordless_async.testing.state.users import User
 from passwordless_async.testing.tenant import LocalTenant

@@ -1,11 +1,11 @@
-"""Throw-away certificates, for a tenant that is served over TLS (RFC 8705).
+"""Throw-away certificates, for a tenant over TLS (RFC 8705).
 
 .. code-block:: python
 
     ca = ThrowAwayCa()
-    own = ca.issue("tls-client")
+    certificate = ca.issue("tls-client")
     async with LocalTenant(ssl=ca.server_context()) as tenant:   # https://127.0.0.1:…
-        context = ca.client_context(own)                          # trusts the tenant, shows the certificate
+        context = ca.client_context(certificate)  # trusts the tenant, sends the certificate
         client = PasswordlessClient(tenant.url, "tls-client", client_auth=TlsClientAuth(context))
 """
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 _LIFETIME = dt.timedelta(days=1)
-_BACKDATED = dt.timedelta(hours=1)  # clocks differ
+_BACKDATED = dt.timedelta(hours=1)  # the clocks of two machines differ
 _HOSTS = [
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     x509.IPAddress(ipaddress.ip_address("::1")),
@@ -56,7 +56,7 @@ class ClientCertificate:
     thumbprint: str
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Let a context show this certificate."""
+        """Make a context send this certificate."""
         with tempfile.TemporaryDirectory() as folder:  # load_cert_chain() reads files only
             path = pathlib.Path(folder) / "chain.pem"
             path.touch(mode=0o600)
@@ -68,7 +68,7 @@ class ClientCertificate:
 
 
 class ThrowAwayCa:
-    """A certificate authority that lives as long as this object; nothing is written down."""
+    """A certificate authority that lives as long as this object; nothing is stored."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -86,15 +86,15 @@ class ThrowAwayCa:
 
     @staticmethod
     def self_signed(common_name: str) -> ClientCertificate:
-        """Make a certificate that nobody vouches for."""
+        """Make a certificate that no authority signs."""
         key = ec.generate_private_key(ec.SECP256R1())
         return _bundle(_certificate(common_name, key, None), key)
 
     def server_context(self, *, trusted: Iterable[ClientCertificate] = ()) -> ssl.SSLContext:
-        """Return a context for ``LocalTenant(ssl=…)``: it asks for a client certificate and takes none for an answer.
+        """Return a context for ``LocalTenant(ssl=…)``; a client certificate is optional.
 
         Args:
-            trusted: Self-signed certificates that pass the handshake; those that this authority issued do.
+            trusted: Self-signed certificates that pass the handshake, as those of this authority do.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.issue("tenant").load_into(context)
@@ -104,7 +104,7 @@ class ThrowAwayCa:
         return context
 
     def client_context(self, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-        """Return a client's context that trusts this authority alone, and shows a certificate if one is given."""
+        """Return a client's context that trusts this authority alone, and sends a certificate if one is given."""
         context = ssl.create_default_context(cadata=self.pem.decode())
         if certificate is not None:
             certificate.load_into(context)

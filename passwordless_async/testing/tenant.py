@@ -1,4 +1,4 @@
-"""The tenant itself: a server on a loopback port, for as long as its ``async with`` lasts."""
+"""The tenant: a server on a loopback port for as long as its ``async with`` lasts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from passwordless_async.testing.checks.ready_clients import ReadyClient, ready_c
 from passwordless_async.testing.endpoints.application import TenantApplication
 from passwordless_async.testing.faults.faults import Faults
 from passwordless_async.testing.process.address import TenantAddress
-from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.clock import TenantClock
 from passwordless_async.testing.state.mfa import Mfa
 from passwordless_async.testing.state.outbox import Outbox
-from passwordless_async.testing.state.requests import RequestLog
-from passwordless_async.testing.state.state import TenantState
+from passwordless_async.testing.state.request_log import RequestLog
 from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.tenant_state import TenantState
 from passwordless_async.testing.state.users import User, Users
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from passwordless_async.testing.state.refresh_families import RefreshFamily
-    from passwordless_async.testing.state.users import Named
+    from passwordless_async.testing.state.users import HasUsername
 
-_SHUTDOWN = 0.2  # seconds that requests in flight are given when the tenant closes
+_SHUTDOWN_SECONDS = 0.2  # that requests in flight are given when the tenant closes
 
 
 class LocalTenant(TenantAddress):
@@ -39,19 +39,19 @@ class LocalTenant(TenantAddress):
 
     Args:
         settings: How it behaves; by default as Auth0 does.
-        host: The address to listen on; leave it on loopback, the tenant gives every code away.
+        host: The address to listen on. Leave it on loopback: the tenant reveals every code.
         port: The port; 0 takes a free one.
         ssl: Serve over TLS with this context, for example ``ThrowAwayCa().server_context()``; None: plain HTTP.
 
     Attributes:
         settings: How it behaves.
-        outbox: What it "sent".
-        requests: What arrived, secrets included.
-        faults: What goes wrong.
-        stats: What it counted.
+        outbox: The messages that it "sent".
+        requests: The requests that arrived, secrets included.
+        faults: The faults that are switched on.
+        stats: Its counters.
         clock: Its clock, which tests can move.
-        users: Who has an account, and with which second factors.
-        mfa: What the users do with their second factors.
+        users: The accounts and their second factors.
+        mfa: The users' side of their second factors.
     """
 
     def __init__(
@@ -76,40 +76,40 @@ class LocalTenant(TenantAddress):
         self._ssl = ssl
         self._state: TenantState | None = None
         self._runner: web.AppRunner | None = None
-        self._site: web.SockSite | None = None
+        self._site: web.BaseSite | None = None
 
     @property
     def disagreements(self) -> tuple[str, ...]:
-        """Proofs that the tenant and the library's verifier judged differently: one of the two has a defect."""
+        """Proofs on which the tenant and the library's verifier disagree: one of the two has a defect."""
         return () if self._state is None else tuple(self._state.second_opinion.disagreements)
 
     @property
     def refresh_families(self) -> tuple[RefreshFamily, ...]:
-        """The families of refresh tokens, oldest first: bound to which key, rotated how often, revoked or not."""
+        """The families of refresh tokens, oldest first: their keys, rotations and revocation."""
         return () if self._state is None else self._state.refresh.families
 
-    def revoke_access_tokens(self, who: Named | None = None) -> None:
-        """Let ``/userinfo`` refuse the access tokens that somebody, or everybody, has now; refresh tokens live on."""
+    def revoke_access_tokens(self, who: HasUsername | None = None) -> None:
+        """Make ``/userinfo`` refuse the present access tokens of a user, or of every user; refresh tokens live on."""
         if self._state is not None:
-            self._state.mint.revoke_access_tokens(None if who is None else User.of(who))
+            self._state.tokens.revoke_access_tokens(None if who is None else User.of(who))
 
     def rotate_signing_key(self, *, revoke: bool = False) -> None:
         """Sign tokens with another key from now on.
 
         Args:
-            revoke: Take the keys before out of ``/.well-known/jwks.json``; otherwise they stay a while.
+            revoke: Remove the earlier keys from ``/.well-known/jwks.json``; otherwise the newest of them stay.
         """
         if self._state is None:
             raise RuntimeError("the tenant has no keys before it is entered with async with")
         self._state.keys.rotate(revoke=revoke)
 
     def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
-        """Return the application that authenticates itself in a way, with its secret or key.
+        """Return the application of an authentication method, with its secret or key.
 
         Args:
             method: ``none``, ``client_secret_post``, ``client_secret_basic``, ``private_key_jwt``,
                 ``tls_client_auth`` or ``self_signed_tls_client_auth``.
-            alg: What a ``private_key_jwt`` is signed with: RS256, RS384, PS256 or ES256.
+            alg: The algorithm of a ``private_key_jwt``: RS256, RS384, PS256 or ES256.
 
         Raises:
             ValueError: There is no such method.
@@ -117,31 +117,35 @@ class LocalTenant(TenantAddress):
         return ready_client(self.settings, method, alg)
 
     async def __aenter__(self) -> Self:
-        listener = socket.create_server((self._host, self._port))
-        scheme = "http" if self._ssl is None else "https"
-        self._url = f"{scheme}://{self._host}:{listener.getsockname()[1]}"
+        self._url = self._bind()
         self._state = TenantState(
             self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
         )
         application = TenantApplication(self._state, self.faults).build()
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
-        await self._listen(self._runner, listener)
+        self._site = self._new_site(self._runner)
+        await self._site.start()
         return self
 
-    async def _listen(self, runner: web.AppRunner, listener: socket.socket) -> None:
-        self._site = web.SockSite(runner, listener, ssl_context=self._ssl)
-        await self._site.start()
+    def _bind(self) -> str:
+        """Listen, and return the URL; a second call listens on the same port again."""
+        self._listener = socket.create_server((self._host, self._port))
+        self._port = self._listener.getsockname()[1]
+        return f"{'http' if self._ssl is None else 'https'}://{self._host}:{self._port}"
+
+    def _new_site(self, runner: web.AppRunner) -> web.BaseSite:
+        return web.SockSite(runner, self._listener, ssl_context=self._ssl)
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
-        """Refuse connections while the context lasts, as a service does whose load balancer takes it out.
+        """Refuse connections while the context lasts, like a service that its load balancer has taken out.
 
-        A connection that is open is served one last request, and closed with its answer. A tenant that is closed
-        meanwhile stays closed.
+        An open connection is served one last request and closed with its response. A tenant that is closed meanwhile
+        stays closed.
 
         Raises:
-            RuntimeError: It does not listen, or is in an outage already.
+            RuntimeError: The tenant does not listen, or is in an outage already.
         """
         if self._state is None or self._site is None or self._runner is None or self._state.draining:
             raise RuntimeError("the tenant does not listen")
@@ -152,7 +156,9 @@ class LocalTenant(TenantAddress):
         finally:
             self._state.draining = False
             if self._runner is not None:
-                await self._listen(self._runner, socket.create_server((self._host, int(self.url.rpartition(":")[2]))))
+                self._bind()
+                self._site = self._new_site(self._runner)
+                await self._site.start()
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None

@@ -5,19 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from helpers import programs
 from passwordless_async.testing import LocalTenant
-from passwordless_async.testing.endpoints.application import TenantApplication
-from passwordless_async.testing.state.state import TenantState
-
-if TYPE_CHECKING:
-    import socket
-    from typing import Self
 
 if sys.version_info < (3, 12):
     pytest.skip("simloop, which simulates the network, is made for Python 3.12 and newer", allow_module_level=True)
@@ -33,20 +27,11 @@ VERBS += ["twin", "wrong_code", "revoke", "fault", "no_fault", "cut", "cut"]
 class SimulatedTenant(LocalTenant):
     """A tenant on a machine of the simulation, which has no sockets."""
 
-    async def __aenter__(self) -> Self:
-        self._url = f"http://{HOST}:{PORT}"
-        self._state = TenantState(
-            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
-        )
-        application = TenantApplication(self._state, self.faults).build()
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await self._listen(None)
-        return self
+    def _bind(self) -> str:
+        return f"http://{HOST}:{PORT}"
 
-    async def _listen(self, _listener: socket.socket | None) -> None:
-        self._site = web.TCPSite(self._runner, port=PORT)
-        await self._site.start()
+    def _new_site(self, runner: web.AppRunner) -> web.BaseSite:
+        return web.TCPSite(runner, port=PORT)
 
 
 class SimulatedWorld(programs.World):

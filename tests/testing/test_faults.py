@@ -12,7 +12,7 @@ import pytest
 from passwordless_async.auth0.identity import Email
 from passwordless_async.errors import UsageError
 from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault, LocalTenant, TenantSettings
-from passwordless_async.testing.faults.table import PLAYS
+from passwordless_async.testing.faults.table import FAULTS
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire
@@ -24,7 +24,7 @@ TOKEN = "/oauth/token"
 
 def test_every_fault_is_in_the_table():
     """No fault without a row."""
-    assert set(PLAYS) == {*Fault, *ClaimFault, *KeySetFault}
+    assert set(FAULTS) == {*Fault, *ClaimFault, *KeySetFault}
 
 
 ANSWERS = [

@@ -12,7 +12,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async.testing import BOUND_API
-from passwordless_async.testing.checks.replays import ReplayMemory
+from passwordless_async.testing.checks.replays import SeenJtis
 from passwordless_async.testing.checks.urls import normalised
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ async def test_the_same_jti_of_another_key(warm: Wire):
 
 def test_a_full_memory_refuses():
     """A memory that is full forgets what has lapsed and otherwise refuses, it does not forget."""
-    memory = ReplayMemory(2)
+    memory = SeenJtis(2)
     assert memory.add("key", "1", until=10, now=0)
     assert memory.add("key", "2", until=20, now=0)
     assert not memory.add("key", "3", until=30, now=0)

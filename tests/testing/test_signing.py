@@ -13,7 +13,7 @@ from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet, OctKey
 
 from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault
-from passwordless_async.testing.faults.table import PLAYS
+from passwordless_async.testing.faults.table import FAULTS
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Opener, Wire
@@ -86,7 +86,7 @@ async def test_when_the_user_logged_in(wire_for: Opener):
 
 
 CLAIMS = {
-    Fault.ID_TOKEN_OF_OTHER_USER: lambda claims, _: claims["email"] == "somebody.else@example.com",
+    Fault.ID_TOKEN_OF_OTHER_USER: lambda claims, _: claims["email"] == "another.user@example.com",
     Fault.ID_TOKEN_OF_OTHER_ISSUER: lambda claims, _: claims["iss"] == "https://elsewhere.example/",
     Fault.ID_TOKEN_ISSUER_WITHOUT_SLASH: lambda claims, tenant: claims["iss"] == tenant.url,
     Fault.ID_TOKEN_OF_OTHER_CLIENT: lambda claims, _: claims["aud"] == "another-client",
@@ -111,7 +111,7 @@ FORGED = {
 def test_the_tables_are_complete():
     """Each fault of an ID token is tested below."""
     assert {fault for fault in (*Fault, *ClaimFault) if fault.startswith("id_token")} == CLAIMS.keys() | FORGED.keys()
-    assert all(PLAYS[fault].twist is not None for fault in CLAIMS.keys() | FORGED.keys())
+    assert all(FAULTS[fault].alter is not None for fault in CLAIMS.keys() | FORGED.keys())
 
 
 @pytest.mark.parametrize("fault", CLAIMS)

@@ -1,1 +1,1 @@
-"""Who is calling, and by which proof: judged independently of the client."""
+"""Checks of proofs and client authentication, independent of the client under test."""

@@ -1,4 +1,4 @@
-"""Client assertions (``private_key_jwt``: RFC 7523 §2.2 and §3, OpenID Connect Core §9): each one passes once."""
+"""Client assertions (``private_key_jwt``: RFC 7523 §2.2 and §3, OpenID Connect Core §9): each passes once."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from passwordless_async.testing.checks.replays import ReplayMemory
-from passwordless_async.testing.endpoints.answers import INVALID_CLIENT, Refused
+from passwordless_async.testing.checks.replays import SeenJtis
+from passwordless_async.testing.refusals import INVALID_CLIENT, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.stats import TenantStats
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_MAX_ASSERTION = 2048  # bytes
-_MAX_JTI = 64  # characters
-_SKEW = 10.0  # seconds that the two clocks may differ
+_MAX_ASSERTION_BYTES = 2048
+_MAX_JTI_CHARACTERS = 64
+_SKEW_SECONDS = 10.0  # that the two clocks may differ
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _EC = "ES256"
 
 
 @functools.cache
 def ready_key(alg: str) -> ECKey | RSAKey:
-    """Return the key of the ready application for an algorithm: one for the process, made when it is first used."""
+    """Return the ready application's key for an algorithm; it is made on first use and shared by the process."""
     key = ECKey.generate_key("P-256", auto_kid=True) if alg == _EC else _ready_rsa_key()
     key.ensure_kid()
     return key
@@ -45,25 +45,25 @@ def _ready_rsa_key() -> RSAKey:
 
 @attrs.define
 class Assertions:
-    """Checks assertions and remembers them."""
+    """Checks assertions, and remembers them for as long as they could pass again."""
 
     _issuer: str
     _settings: TenantSettings
     _clock: TenantClock
     _stats: TenantStats
-    _replays: ReplayMemory = attrs.field(factory=ReplayMemory, init=False)
+    _seen: SeenJtis = attrs.field(factory=SeenJtis, init=False)
 
     def verify(self, assertion: object, assertion_type: object) -> str:
-        """Return the ``client_id`` that an assertion is about; it is spent now.
+        """Return the ``client_id`` of an assertion, and spend the assertion.
 
         Raises:
-            Refused: It does not pass.
+            RequestRefused: A check failed.
         """
         if assertion_type != JWT_BEARER:
             _refuse("client_assertion_type is missing or unknown")
         if not isinstance(assertion, str) or not _COMPACT.fullmatch(assertion):
-            _refuse("client_assertion is no compact JWT")
-        if len(assertion) > _MAX_ASSERTION:
+            _refuse("client_assertion is not a compact JWT")
+        if len(assertion) > _MAX_ASSERTION_BYTES:
             _refuse("client_assertion is too long")
         claims = self._verified(assertion)
         self._check_names(claims)
@@ -104,18 +104,18 @@ class Assertions:
         dates: dict[str, Any] = {"exp": None, "iat": now, "nbf": now, **claims}
         exp, iat, nbf = (dates[name] for name in ("exp", "iat", "nbf"))
         if not all(isinstance(date, int | float) and not isinstance(date, bool) for date in (exp, iat, nbf)):
-            _refuse("a date of the assertion is missing or no number")
-        if not now - _SKEW < exp <= now + self._settings.assertion_lifetime + _SKEW:
+            _refuse("a date of the assertion is missing or not a number")
+        if not now - _SKEW_SECONDS < exp <= now + self._settings.assertion_lifetime + _SKEW_SECONDS:
             _refuse("exp of the assertion is past or too far ahead")
-        if not (iat <= now + _SKEW and nbf <= now + _SKEW):
+        if not (iat <= now + _SKEW_SECONDS and nbf <= now + _SKEW_SECONDS):
             _refuse("iat or nbf of the assertion is in the future")
 
     def _spend(self, claims: Mapping[str, Any]) -> None:
         jti = claims.get("jti")
-        if not isinstance(jti, str) or not 1 <= len(jti) <= _MAX_JTI:
+        if not isinstance(jti, str) or not 1 <= len(jti) <= _MAX_JTI_CHARACTERS:
             _refuse("jti of the assertion is missing or too long")
-        until = claims["exp"] + _SKEW
-        if not self._replays.add(claims["sub"], jti, until=until, now=self._clock.wall()):
+        until = claims["exp"] + _SKEW_SECONDS
+        if not self._seen.add(claims["sub"], jti, until=until, now=self._clock.wall()):
             self._stats.assertions_replayed += 1
             _refuse("jti of the assertion was used before")
 
@@ -141,4 +141,4 @@ def _claims(assertion: str, key: ECKey | RSAKey, alg: str) -> dict[str, Any] | N
 
 
 def _refuse(reason: str) -> NoReturn:
-    raise Refused(attrs.evolve(INVALID_CLIENT, description=f"{INVALID_CLIENT.description}: {reason}"))
+    raise RequestRefused(INVALID_CLIENT.because(reason))

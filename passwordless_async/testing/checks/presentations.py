@@ -1,11 +1,12 @@
-"""Whether a code was presented again although nobody asked for it: the one thing that a client must never do.
+"""Codes and other secrets that were presented again without need: what a client must never do.
 
-A code may come again after a demand for a nonce and after a 429, which are answered before it is looked at; after
-anything else, an answer that got lost included, it may be spent.
+A secret may be presented again after a nonce challenge and after a 429: both are sent before the secret is checked.
+After every other response, and after a lost one, it may be spent.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -14,33 +15,33 @@ import attrs
 if TYPE_CHECKING:
     from passwordless_async.testing.state.stats import TenantStats
 
-_TOO_MANY_REQUESTS = 429
 _SECRETS = ("otp", "code", "refresh_token", "recovery_code")  # what a grant spends
-_REMEMBERED = 200_000
+_USERS = ("username", "auth_session", "mfa_token")  # whom it is spent for
+_MAX_GRANTS = 200_000
 
 
 @attrs.define
 class Presentations:
-    """What was presented at the token endpoint, by the whole of each request's grant."""
+    """What was presented at the token endpoint: grant type, user and secret of each request."""
 
     _stats: TenantStats
-    _seen: dict[tuple[str, ...], bool] = attrs.field(factory=dict, init=False, repr=False)
+    _may_be_spent: dict[tuple[str, ...], bool] = attrs.field(factory=dict, init=False, repr=False)
 
-    def arrived(self, body: bytes) -> tuple[str, ...] | None:
-        """Note a request; gives what it presents, None where that is nothing."""
+    def note_request(self, body: bytes) -> tuple[str, ...] | None:
+        """Note a request and return what it presents; None: it presents no secret."""
         parameters = dict(parse_qsl(body.decode("ascii", "replace")))
-        presented = next((parameters[name] for name in _SECRETS if name in parameters), None)
-        if presented is None:
+        secret = next((parameters[name] for name in _SECRETS if name in parameters), None)
+        if secret is None:
             return None
-        user = parameters.get("username") or parameters.get("auth_session") or parameters.get("mfa_token") or ""
-        grant = (parameters.get("grant_type", ""), user, presented)
-        if self._seen.get(grant):
+        user = next((parameters[name] for name in _USERS if parameters.get(name)), "")
+        grant = (parameters.get("grant_type", ""), user, secret)
+        if self._may_be_spent.get(grant):
             self._stats.presented_again += 1
-        if len(self._seen) < _REMEMBERED:
-            self._seen[grant] = True
+        if len(self._may_be_spent) < _MAX_GRANTS:
+            self._may_be_spent[grant] = True
         return grant
 
-    def answered(self, grant: tuple[str, ...] | None, status: int, *, challenged: bool) -> None:
-        """Note the answer: after some the same may come again."""
-        if grant is not None and (status == _TOO_MANY_REQUESTS or challenged):
-            self._seen[grant] = False
+    def note_response(self, grant: tuple[str, ...] | None, status: int, *, challenged: bool) -> None:
+        """Note the response: a nonce challenge and a 429 leave the secret unspent."""
+        if grant is not None and (status == HTTPStatus.TOO_MANY_REQUESTS or challenged):
+            self._may_be_spent[grant] = False

@@ -1,14 +1,12 @@
 """Checking proofs (RFC 9449 §4.3), independently of the client that the tenant tests.
 
-The order, which is also the order of what can be blamed:
+Invariants:
 
-1. one header, a compact JWT of bounded size
-2. ``typ``, ``alg``, no critical extension, a ``jwk`` of exactly the public members
-3. the signature, by joserfc's own verification
-4. the type of every claim, then ``htm``, ``htu``, ``ath``
-5. the nonce
-6. ``iat``, ``exp``, ``nbf``
-7. the replay memory, last: only a proof that is right in all else may take a place in it
+- No code of the library takes part: a defect must be made twice, in different words, to go unseen.
+- The first check that fails gives the reason, in this order: one header, a compact JWT of bounded size; ``typ``,
+  ``alg``, no critical extension, a public ``jwk``; the signature, by joserfc; the type of every claim; ``htm``,
+  ``htu``, ``ath``; the nonce; ``iat``, ``exp``, ``nbf``; the replay memory.
+- Only a proof that passes every other check takes a place in the replay memory.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
-from passwordless_async.testing.checks.replays import ReplayMemory
+from passwordless_async.testing.checks.replays import SeenJtis
 from passwordless_async.testing.checks.urls import normalised
 
 if TYPE_CHECKING:
@@ -35,13 +33,13 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from passwordless_async.testing.checks.second_opinion import SecondOpinion
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.nonces import Nonces
     from passwordless_async.testing.state.stats import TenantStats
 
-_MAX_PROOF = 4096  # bytes
-_MAX_JTI = 256  # characters
+_MAX_PROOF_BYTES = 4096
+_MAX_JTI_CHARACTERS = 256
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # A coordinate of P-256 is 32 octets (RFC 7518 §6.2.1.2), 43 characters; a padded one would change the thumbprint.
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -54,7 +52,7 @@ class ProofRefused(Exception):
 
 
 class NonceNeeded(Exception):
-    """The proof bears no nonce and needs one, or, where ``stale``, bears one that does not pass."""
+    """The proof has no nonce and needs one or, where ``stale``, has one that does not pass."""
 
     def __init__(self, *, stale: bool) -> None:
         super().__init__("stale nonce" if stale else "no nonce")
@@ -62,7 +60,7 @@ class NonceNeeded(Exception):
 
 
 @attrs.frozen
-class Proof:
+class CheckedProof:
     """A proof that passed.
 
     Attributes:
@@ -75,8 +73,8 @@ class Proof:
 
 
 @attrs.frozen
-class Occasion:
-    """What a proof must have been made for: method, the tenant's own URL, and the token beside it, if any."""
+class ProofTarget:
+    """What a proof must be for: the method, the tenant's own URL, and the access token beside it, if any."""
 
     method: str
     url: str
@@ -85,7 +83,7 @@ class Occasion:
 
 
 class _Registry(jws.JWSRegistry):
-    # joserfc's 512 characters are short of a header with the unknown parameters that RFC 9449 §4.3 tolerates.
+    # joserfc's 512 characters are too few for a header with the unknown parameters that RFC 9449 §4.3 tolerates.
     max_header_length = 2048
 
 
@@ -94,18 +92,18 @@ _JWS = _Registry(algorithms=["ES256"], strict_check_header=False)
 
 @attrs.define
 class ProofChecker:
-    """Checks proofs and remembers them."""
+    """Checks proofs, and remembers them for as long as they could pass again."""
 
     _settings: TenantSettings
     _clock: TenantClock
     _nonces: Nonces
     _stats: TenantStats
     _second_opinion: SecondOpinion
-    _replays: ReplayMemory = attrs.field(factory=ReplayMemory, init=False)
+    _seen: SeenJtis = attrs.field(factory=SeenJtis, init=False)
     _keys: set[str] = attrs.field(factory=set, init=False, repr=False)
 
-    def check(self, headers: CIMultiDictProxy[str], occasion: Occasion) -> Proof | None:
-        """Return the proof of a request, or None where it bears none.
+    def check(self, headers: CIMultiDictProxy[str], target: ProofTarget) -> CheckedProof | None:
+        """Return the proof of a request, or None without one.
 
         Raises:
             ProofRefused: A check failed.
@@ -114,29 +112,29 @@ class ProofChecker:
         if "DPoP" not in headers:
             return None
         try:
-            proof = self._check(headers.getall("DPoP"), occasion)
+            proof = self._check(headers.getall("DPoP"), target)
         except ProofRefused:
             self._stats.proofs_refused += 1
-            self._compare("", headers, occasion)
+            self._compare("", headers, target)
             raise
-        self._compare(proof.thumbprint, headers, occasion)
+        self._compare(proof.thumbprint, headers, target)
         self._stats.proofs_accepted += 1
         self._keys.add(proof.thumbprint)
         self._stats.distinct_keys = len(self._keys)
         return proof
 
-    def _compare(self, result: str, headers: CIMultiDictProxy[str], occasion: Occasion) -> None:
-        self._second_opinion.compare(result, headers, occasion.method, occasion.url, occasion.access_token)
+    def _compare(self, result: str, headers: CIMultiDictProxy[str], target: ProofTarget) -> None:
+        self._second_opinion.compare(result, headers, target.method, target.url, target.access_token)
 
-    def _check(self, values: list[str], occasion: Occasion) -> Proof:
+    def _check(self, values: list[str], target: ProofTarget) -> CheckedProof:
         thumbprint, claims = _verified(_compact(values))
         _check_types(claims)
-        _check_occasion(claims, occasion)
-        nonce = self._check_nonce(claims.get("nonce"), required=occasion.nonce_required)
+        _check_target(claims, target)
+        nonce = self._check_nonce(claims.get("nonce"), required=target.nonce_required)
         if nonce is None or not self._settings.nonce_replaces_iat:
             self._check_time(claims)
         self._remember(thumbprint, claims)
-        return Proof(thumbprint, nonce)
+        return CheckedProof(thumbprint, nonce)
 
     def _check_nonce(self, nonce: str | None, *, required: bool) -> str | None:
         if nonce is None:
@@ -158,9 +156,9 @@ class ProofChecker:
     def _remember(self, thumbprint: str, claims: Mapping[str, Any]) -> None:
         now = self._clock.wall()
         window = self._settings.proof_max_age + self._settings.proof_skew
-        # With nonce_replaces_iat an old iat passes, and must not make the proof forgotten at once.
+        # With nonce_replaces_iat an old iat passes; the proof must still be remembered for a whole window.
         until = max(claims["iat"], now) + window
-        if not self._replays.add(thumbprint, claims["jti"], until=until, now=now):
+        if not self._seen.add(thumbprint, claims["jti"], until=until, now=now):
             self._stats.replays_refused += 1
             _refuse("jti was used before")
 
@@ -172,7 +170,7 @@ def _refuse(reason: str) -> NoReturn:
 def _compact(values: list[str]) -> str:
     if len(values) != 1 or "," in values[0]:
         _refuse("more than one DPoP header")
-    if len(values[0]) > _MAX_PROOF or not _COMPACT.fullmatch(values[0]):
+    if len(values[0]) > _MAX_PROOF_BYTES or not _COMPACT.fullmatch(values[0]):
         _refuse("not a compact JWT")
     return values[0]
 
@@ -186,7 +184,7 @@ def _verified(compact: str) -> tuple[str, dict[str, Any]]:
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):
         raise ProofRefused("the JWT cannot be verified") from None
     if not isinstance(claims, dict):
-        _refuse("the claims are no object")
+        _refuse("the claims are not an object")
     return key.thumbprint(), claims
 
 
@@ -195,30 +193,28 @@ def _public_members(header: Mapping[str, Any]) -> dict[str, Any]:
         _refuse("typ is not dpop+jwt")
     if header.get("alg") != "ES256":
         _refuse("alg is not ES256")
-    if "crit" in header or "b64" in header:
+    if header.keys() & {"crit", "b64"}:
         _refuse("a critical extension")
     jwk = header.get("jwk")
-    if not isinstance(jwk, dict) or jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
+    if not isinstance(jwk, dict) or (jwk.get("kty"), jwk.get("crv")) != ("EC", "P-256"):
         _refuse("jwk is not a P-256 key")
     if _PRIVATE & jwk.keys():
         _refuse("jwk has a private member")
-    if not all(isinstance(jwk.get(name), str) and _COORDINATE.fullmatch(jwk[name]) for name in ("x", "y")):
+    if not (_is_coordinate(jwk.get("x")) and _is_coordinate(jwk.get("y"))):
         _refuse("jwk has no proper coordinates")
     return {name: jwk[name] for name in _PUBLIC}
 
 
+def _is_coordinate(value: object) -> bool:
+    return isinstance(value, str) and _COORDINATE.fullmatch(value) is not None
+
+
 def _check_types(claims: Mapping[str, Any]) -> None:
-    for name in ("jti", "htm", "htu"):
-        if not _is_text(claims.get(name)):
-            _refuse(f"{name} is missing or no string")
-    if not 1 <= len(claims["jti"]) <= _MAX_JTI:
+    for name, (is_required, has_type, kind) in _CLAIM_TYPES.items():
+        if not has_type(claims.get(name)) and (is_required or name in claims):
+            _refuse(f"{name} is missing or not {kind}")
+    if not 1 <= len(claims["jti"]) <= _MAX_JTI_CHARACTERS:
         _refuse("jti is empty or too long")
-    for name in ("iat", "exp", "nbf"):
-        if not _is_date(claims.get(name)) and (name == "iat" or name in claims):
-            _refuse(f"{name} is missing or no number")
-    for name in ("nonce", "ath"):
-        if name in claims and not _is_text(claims[name]):
-            _refuse(f"{name} is no string")
 
 
 def _is_text(value: object) -> bool:
@@ -229,17 +225,30 @@ def _is_date(value: object) -> bool:
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
-def _check_occasion(claims: Mapping[str, Any], occasion: Occasion) -> None:
-    if claims["htm"] != occasion.method:
+_TEXT, _DATE = (_is_text, "a string"), (_is_date, "a number")
+_CLAIM_TYPES = {
+    "jti": (True, *_TEXT),
+    "htm": (True, *_TEXT),
+    "htu": (True, *_TEXT),
+    "iat": (True, *_DATE),
+    "exp": (False, *_DATE),
+    "nbf": (False, *_DATE),
+    "nonce": (False, *_TEXT),
+    "ath": (False, *_TEXT),
+}
+
+
+def _check_target(claims: Mapping[str, Any], target: ProofTarget) -> None:
+    if claims["htm"] != target.method:
         _refuse("htm is not the method")
     try:
-        same = normalised(claims["htu"]) == normalised(occasion.url)
+        same = normalised(claims["htu"]) == normalised(target.url)
     except ValueError:
         same = False
     if not same:
         _refuse("htu is not the URL")
-    if occasion.access_token is not None:
-        _check_ath(claims.get("ath"), occasion.access_token)
+    if target.access_token is not None:
+        _check_ath(claims.get("ath"), target.access_token)
 
 
 def _check_ath(ath: str | None, access_token: str) -> None:

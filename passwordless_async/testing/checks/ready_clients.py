@@ -1,4 +1,4 @@
-"""The applications that a tenant knows, each with what it authenticates itself with."""
+"""The applications that a tenant knows, each with its credentials."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from passwordless_async.testing.checks import clients
 from passwordless_async.testing.checks.assertions import ready_key
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
-
-
-def _secret(given: str | None) -> Secret | None:
-    return None if given is None else Secret(given)
+    from passwordless_async.testing.settings import TenantSettings
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +19,7 @@ class ReadyClient:
     """An application, ready for use.
 
     Attributes:
-        method: How it authenticates itself, in the words of ``token_endpoint_auth_methods_supported``.
+        method: Its method, as in ``token_endpoint_auth_methods_supported``.
         client_id: Its identifier.
         secret: Its secret; None without one.
         private_jwk: The private key that signs its assertions, as a JWK with a ``kid``; None without one.
@@ -33,7 +29,7 @@ class ReadyClient:
 
     method: str
     client_id: str
-    secret: Secret | None = attrs.field(default=None, converter=_secret, repr=redacted)
+    secret: Secret | None = attrs.field(default=None, converter=attrs.converters.optional(Secret), repr=redacted)
     private_jwk: dict[str, Any] | None = attrs.field(default=None, repr=redacted)
     private_pem: bytes | None = attrs.field(default=None, repr=redacted)
     alg: str | None = None
@@ -51,7 +47,7 @@ class ReadyClient:
 
 
 def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> ReadyClient:
-    """Return the application that authenticates itself in a way.
+    """Return the application of an authentication method.
 
     Args:
         settings: The tenant's settings.
@@ -62,15 +58,15 @@ def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> R
     Raises:
         ValueError: There is no such method.
     """
-    allowed = {way: client_id for client_id, ways in clients.registered(settings).items() for way in ways}
-    if method not in allowed:
+    by_method = {name: client for client, names in clients.methods_by_client(settings).items() for name in names}
+    if method not in by_method:
         raise ValueError(f"there is no client authentication {method!r}; there are {', '.join(clients.METHODS)}")
-    client_id = allowed[method]
+    client_id = by_method[method]
     if method in (clients.POST, clients.BASIC):
         return ReadyClient(method=method, client_id=client_id, secret=settings.confidential_client_secret)
     if method != clients.ASSERTION:
         return ReadyClient(method=method, client_id=client_id)
-    if settings.private_key_jwt_keys is not None:  # whoever registered keys of their own has their private halves
+    if settings.private_key_jwt_keys is not None:  # the test registered its own keys, and has the private ones
         return ReadyClient(method=method, client_id=client_id, alg=alg)
     key = ready_key(alg)
     return ReadyClient(

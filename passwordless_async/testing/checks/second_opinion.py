@@ -1,12 +1,13 @@
-"""The library's own verifier, asked about every proof that the tenant judges: two hands, one standard.
+"""The library's own verifier, asked about every proof that the tenant checks.
 
-The tenant decides by its own check, which is written apart from the library. Where the verifier comes to another
-result one of the two is wrong, and ``tenant.disagreements`` says about which proof.
+The tenant decides by its own check, which is written independently of the library. Where the two differ, one of them
+has a defect, and ``tenant.disagreements`` names the proof.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from passwordless_async.dpop import DPoPVerifier, MemoryReplayStore, token_hash
@@ -17,17 +18,16 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
 
 T = TypeVar("T")
 
-_NO_OPINION = 503  # the verifier's memory of proofs is full
-_KEPT = 100  # disagreements; the first one is already too many
+_MAX_DISAGREEMENTS = 100  # the first one is already too many
 
 
 class SecondOpinion:
-    """Compares judgements; lives as long as its tenant.
+    """Compares the two checks; lives as long as its tenant.
 
     Args:
         settings: The tenant's settings.
@@ -35,13 +35,13 @@ class SecondOpinion:
         base_url: The tenant's URL.
 
     Attributes:
-        disagreements: What the two did not agree about: the tenant's result, the verifier's, the method and the URL.
+        disagreements: Where the two differed: the tenant's result, the verifier's, the method and the URL.
     """
 
     def __init__(self, settings: TenantSettings, clock: TenantClock, base_url: str) -> None:
-        self.disagreements: deque[str] = deque(maxlen=_KEPT)
-        # A nonce that stands in for iat comes from the tenant's own issuer, which the verifier does not know.
-        self._asked = not settings.nonce_replaces_iat
+        self.disagreements: deque[str] = deque(maxlen=_MAX_DISAGREEMENTS)
+        # A nonce that replaces iat is the tenant's own, which the verifier does not know.
+        self._enabled = not settings.nonce_replaces_iat
         self._verifier = DPoPVerifier(
             replay=MemoryReplayStore(clock=clock.wall),
             base_url=base_url,
@@ -53,8 +53,8 @@ class SecondOpinion:
     def compare(
         self, result: str, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None
     ) -> None:
-        """Note it where the verifier does not come to the tenant's result: a thumbprint, or empty for a refusal."""
-        if not self._asked:
+        """Record a disagreement with the tenant's result: a thumbprint, or empty for a refusal."""
+        if not self._enabled:
             return
         opinion = self._opinion(headers, method, url, access_token)
         if opinion is not None and opinion != result:
@@ -64,15 +64,16 @@ class SecondOpinion:
 
     def _opinion(self, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None) -> str | None:
         try:
-            proof = _at_once(self._verifier.verify(method, url, headers))
+            proof = _run_synchronously(self._verifier.verify(method, url, headers))
         except InvalidDPoPProof as error:
-            return None if error.status == _NO_OPINION else ""
+            full = error.status == HTTPStatus.SERVICE_UNAVAILABLE  # the replay store: no opinion
+            return None if full else ""
         bound = access_token is None or proof.ath == token_hash(access_token)
         return proof.thumbprint if bound else ""
 
 
-def _at_once(call: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that waits for nothing, as the verifier does not with a replay store in memory."""
+def _run_synchronously(call: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits, as the verifier with a replay store in memory."""
     try:
         call.send(None)
     except StopIteration as end:

@@ -1,7 +1,7 @@
 """Comparing ``htu`` with a URL (RFC 9449 §4.3: "ignoring any query and fragment parts").
 
 "Servers SHOULD employ syntax-based normalization (Section 6.2.2 of [RFC3986]) and scheme-based normalization
-(Section 6.2.3 of [RFC3986]) before comparing." Path case and a trailing slash count; ``%2F`` is no slash.
+(Section 6.2.3 of [RFC3986]) before comparing." Path case and a trailing slash count; ``%2F`` is not a slash.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from urllib.parse import urlsplit
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
-_MAX_URL = 2048  # characters
+_MAX_URL_CHARACTERS = 2048
 
 
 def normalised(url: str) -> str:
     """Return a URL in its normal form, without query and fragment.
 
     Raises:
-        ValueError: It is no absolute http or https URL, or has user information.
+        ValueError: It is not an absolute http or https URL, or has user information.
     """
-    parts = urlsplit(url)
-    if len(url) > _MAX_URL or not url.isascii() or not url.isprintable() or " " in url:
+    if len(url) > _MAX_URL_CHARACTERS or not re.fullmatch(r"[!-~]*", url):
         raise ValueError("not a URL")
-    scheme = parts.scheme.lower()
-    if scheme not in _DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), parts.hostname
+    if scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
         raise ValueError("not an absolute http or https URL")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
-    return f"{scheme}://{host}{port}{_path(parts.path)}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{_path(parts.path)}"
 
 
 def _path(path: str) -> str:

@@ -1,29 +1,30 @@
-"""The web application: routes, and the way of a request through limits, faults and an endpoint."""
+"""The web application: routes, and a request's way through limits, faults and an endpoint."""
 
 from __future__ import annotations
 
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import attrs
 from aiohttp import web
 
-from passwordless_async.testing.endpoints import answers
-from passwordless_async.testing.endpoints.answers import Refused
-from passwordless_async.testing.endpoints.database import otp_challenge
+from passwordless_async.testing import refusals
+from passwordless_async.testing.endpoints.body import refusal_response
+from passwordless_async.testing.endpoints.database import start_database
 from passwordless_async.testing.endpoints.discovery import key_set, openid_configuration
 from passwordless_async.testing.endpoints.link import LINK_PATH, follow
-from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge
+from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
 from passwordless_async.testing.endpoints.revoke import revoke
 from passwordless_async.testing.endpoints.start import start
 from passwordless_async.testing.endpoints.token import token
 from passwordless_async.testing.endpoints.userinfo import userinfo
 from passwordless_async.testing.faults.faults import FaultOptions
-from passwordless_async.testing.faults.play import Play
-from passwordless_async.testing.faults.table import PLAYS
-from passwordless_async.testing.state.requests import RecordedRequest
-from passwordless_async.testing.state.state import Exchange, TenantState
+from passwordless_async.testing.faults.table import FAULTS, PlannedFault
+from passwordless_async.testing.refusals import RequestRefused
+from passwordless_async.testing.state.request_log import RecordedRequest
+from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
 if TYPE_CHECKING:
     import ssl
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.faults.faults import Faults
 
-    Endpoint = Callable[[Exchange], web.Response]
+    Endpoint = Callable[[TenantRequest], web.Response]
 
 START_PATH = "/passwordless/start"
-CHALLENGE_PATH = "/otp/challenge"
+DATABASE_PATH = "/otp/challenge"
 REVOKE_PATH = "/oauth/revoke"
 ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
     START_PATH: ("POST", start),
     TOKEN_PATH: ("POST", token),
     LINK_PATH: ("GET", follow),
-    CHALLENGE_PATH: ("POST", otp_challenge),
+    DATABASE_PATH: ("POST", start_database),
     REVOKE_PATH: ("POST", revoke),
     USERINFO_PATH: ("GET", userinfo),
     "/mfa/authenticators": ("GET", authenticators),
-    "/mfa/challenge": ("POST", challenge),
+    "/mfa/challenge": ("POST", challenge_factor),
     "/mfa/associate": ("POST", associate),
     "/.well-known/openid-configuration": ("GET", openid_configuration),
     "/.well-known/jwks.json": ("GET", key_set),
@@ -55,8 +56,7 @@ _COUNTERS = {
     REVOKE_PATH: "revoke_requests",
     USERINFO_PATH: "userinfo_requests",
 }
-_BAD_REQUEST, _SERVER_ERROR = 400, 500
-_NO_PLAY, _NO_OPTIONS = Play(), FaultOptions()
+_NO_FAULT = (PlannedFault(), FaultOptions())
 
 
 @attrs.frozen
@@ -73,35 +73,36 @@ class TenantApplication:
         return application
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        """Record a request, play the fault that is due, answer."""
+        """Record a request, apply the fault that is due, respond."""
+        state = self._state
         number = self._record(request)
-        play, options = self._play(request.path)
-        if play.unread:
+        fault, options = self._due_fault(request.path)
+        if fault.unread:
             return _hang_up(request)
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return answers.TOO_LARGE.response()
-        self._state.requests.note(number, body=body)
-        grant = self._state.presentations.arrived(body) if request.path == TOKEN_PATH else None
-        answer = self._answer(_exchange(self._state, request, body), play, options)
-        response = answer if play.after is None else await play.after(answer, options)
+            return refusal_response(refusals.TOO_LARGE)
+        state.requests.note(number, body=body)
+        presented = state.presentations.note_request(body) if request.path == TOKEN_PATH else None
+        unspoilt = self._respond(_read(state, request, body), fault, options)
+        response = unspoilt if fault.after is None else await fault.after(unspoilt, options)
         if response is None:
             return _hang_up(request)
-        self._state.presentations.answered(grant, response.status, challenged=_is_challenge(response))
-        if self._state.draining:
+        state.presentations.note_response(presented, response.status, challenged=_is_nonce_challenge(response))
+        if state.draining:
             response.force_close()
-        response.headers["Date"] = formatdate(self._state.clock.wall(), usegmt=True)
-        self._state.requests.note(number, status=response.status)
+        response.headers["Date"] = formatdate(state.clock.wall(), usegmt=True)
+        state.requests.note(number, status=response.status)
         return response
 
-    def _play(self, path: str) -> tuple[Play, FaultOptions]:
+    def _due_fault(self, path: str) -> tuple[PlannedFault, FaultOptions]:
         due = self._faults.next(path)
         if due is None:
-            return _NO_PLAY, _NO_OPTIONS
+            return _NO_FAULT
         self._state.stats.faults_played += 1
         fault, options = due
-        return PLAYS[fault], options
+        return FAULTS[fault], options
 
     def _record(self, request: web.Request) -> int:
         state = self._state
@@ -112,26 +113,26 @@ class TenantApplication:
         if request.path == TOKEN_PATH:
             state.nonces.count_token_request()
         record = RecordedRequest(request.method, request.rel_url.raw_path, request.headers, b"", state.clock.now())
-        return state.requests.arrived(record)
+        return state.requests.add(record)
 
-    def _answer(self, exchange: Exchange, play: Play, options: FaultOptions) -> web.Response:
-        state = self._state
-        headers: dict[str, str] = {}
+    def _respond(self, request: TenantRequest, fault: PlannedFault, options: FaultOptions) -> web.Response:
+        limit_headers: dict[str, str] = {}
         try:
-            headers = state.limits.take_request()
-            if play.instead is not None:
-                return play.instead(exchange, options).response(_shape(exchange))
-            exchange.twist = play.twist
-            response = _endpoint(exchange)(exchange)
-        except Refused as refused:
-            response = refused.refusal.response(_shape(exchange))
-        response.headers.update(headers)
-        _add_nonce(exchange, response)
+            limit_headers = self._state.limits.take_request()
+            if fault.instead is not None:
+                return refusal_response(fault.instead(request, options), _error_shape(request))
+            request.alter = fault.alter
+            response = _endpoint(request)(request)
+        except RequestRefused as refused:
+            response = refusal_response(refused.refusal, _error_shape(request))
+        response.headers.update(limit_headers)
+        _add_nonce(request, response)
         return response
 
 
-def _exchange(state: TenantState, request: web.Request, body: bytes) -> Exchange:
-    return Exchange(
+def _read(state: TenantState, request: web.Request, body: bytes) -> TenantRequest:
+    tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
+    return TenantRequest(
         state=state,
         method=request.method,
         path=request.path,
@@ -140,46 +141,42 @@ def _exchange(state: TenantState, request: web.Request, body: bytes) -> Exchange
         content_type=request.content_type.lower(),
         body=body,
         peer=request.remote or "",
-        certificate=_certificate(request),
+        certificate=None if tls is None else tls.getpeercert(binary_form=True),
     )
 
 
-def _certificate(request: web.Request) -> bytes | None:
-    tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
-    return None if tls is None else tls.getpeercert(binary_form=True)
-
-
-def _endpoint(exchange: Exchange) -> Endpoint:
-    if exchange.path not in ENDPOINTS:
-        raise Refused(answers.ENDPOINT_DISABLED)
-    method, endpoint = ENDPOINTS[exchange.path]
-    if exchange.method != method:
-        raise Refused(attrs.evolve(answers.METHOD_NOT_ALLOWED, headers={"Allow": method}))
+def _endpoint(request: TenantRequest) -> Endpoint:
+    if request.path not in ENDPOINTS:
+        raise RequestRefused(refusals.ENDPOINT_DISABLED)
+    method, endpoint = ENDPOINTS[request.path]
+    if request.method != method:
+        raise RequestRefused(attrs.evolve(refusals.METHOD_NOT_ALLOWED, headers={"Allow": method}))
     return endpoint
 
 
-def _shape(exchange: Exchange) -> str:
-    return exchange.state.settings.start_error_shape if exchange.path == START_PATH else "error"
+def _error_shape(request: TenantRequest) -> str:
+    return request.state.settings.start_error_shape if request.path == START_PATH else "error"
 
 
-def _add_nonce(exchange: Exchange, response: web.Response) -> None:
-    # RFC 9449 §8.2: the server "can supply a new nonce" with any answer; a browser must be allowed to read it.
-    if exchange.path not in (TOKEN_PATH, USERINFO_PATH):
+def _add_nonce(request: TenantRequest, response: web.Response) -> None:
+    # RFC 9449 §8.2: the server "can supply a new nonce" with any response; a browser must be allowed to read it.
+    if request.path not in (TOKEN_PATH, USERINFO_PATH):
         return
     response.headers["Access-Control-Expose-Headers"] = "DPoP-Nonce, WWW-Authenticate"
-    when = exchange.state.settings.nonce_in_answers
-    if when == "never" or "DPoP" not in exchange.headers or "DPoP-Nonce" in response.headers:
+    when = request.state.settings.nonce_in_answers
+    if when == "never" or "DPoP" not in request.headers or "DPoP-Nonce" in response.headers:
         return
-    nonce = exchange.state.nonces.current()
-    if when == "always" or nonce != exchange.proof_nonce:
+    nonce = request.state.nonces.current()
+    if when == "always" or nonce != request.proof_nonce:
         response.headers["DPoP-Nonce"] = nonce
 
 
-def _is_challenge(response: web.Response) -> bool:
-    return response.status == _BAD_REQUEST and isinstance(response.body, bytes) and b"use_dpop_nonce" in response.body
+def _is_nonce_challenge(response: web.Response) -> bool:
+    bad_request = response.status == HTTPStatus.BAD_REQUEST
+    return bad_request and isinstance(response.body, bytes) and b"use_dpop_nonce" in response.body
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
-    return web.Response(status=_SERVER_ERROR)
+    return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)

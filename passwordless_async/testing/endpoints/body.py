@@ -1,4 +1,7 @@
-"""Reading request bodies without trust: an object of parameters, or a refusal, never another exception."""
+"""Bodies: requests read without trust, responses written as JSON.
+
+A request's body is an object of parameters or a refusal, never another exception.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,21 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from passwordless_async.testing.endpoints.answers import bad, invalid_request
+from aiohttp import web
+
+from passwordless_async.testing.refusals import bad_start, invalid_request
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async.testing.refusals import Refusal
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1
+_SHAPES = {
+    "error": ("error", "error_description"),
+    "code": ("code", "description"),
+    "errorCode": ("errorCode", "message"),
+}
 _MAX_FIELDS = 100
 
 
@@ -18,15 +31,22 @@ def token_parameters(content_type: str, body: bytes) -> Mapping[str, str]:
     """Return the parameters of a token request, sent as a form or as JSON.
 
     Raises:
-        Refused: It is neither, a parameter stands twice (RFC 6749 §3.2), or a value is no text.
+        RequestRefused: It is neither, a parameter stands twice (RFC 6749 §3.2), or a value is not a string.
     """
-    if content_type == "application/json":
-        members = json_object(body)
-        if members is None or not all(isinstance(value, str) for value in members.values()):
-            raise invalid_request("The body must be a JSON object of strings")
-        return members
-    if content_type != "application/x-www-form-urlencoded":
+    readers = {"application/json": _json_parameters, "application/x-www-form-urlencoded": _form_parameters}
+    if content_type not in readers:
         raise invalid_request("The body must be a form or JSON")
+    return readers[content_type](body)
+
+
+def _json_parameters(body: bytes) -> Mapping[str, str]:
+    members = _json_object(body)
+    if members is None or not all(isinstance(value, str) for value in members.values()):
+        raise invalid_request("The body must be a JSON object of strings")
+    return members
+
+
+def _form_parameters(body: bytes) -> Mapping[str, str]:
     try:
         # RFC 6749 appendix B: application/x-www-form-urlencoded in UTF-8, whatever charset the header names.
         pairs = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
@@ -43,20 +63,48 @@ def start_parameters(body: bytes) -> Mapping[str, Any]:
     """Return the members of a start request.
 
     Raises:
-        Refused: The body is no JSON object.
+        RequestRefused: The body is not a JSON object.
     """
-    members = json_object(body)
+    members = _json_object(body)
     if members is None:
-        raise bad("request", "the body must be a JSON object")
+        raise bad_start("request", "the body must be a JSON object")
     return members
 
 
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """Return a JSON object, or None where the bytes hold none that can be written back as UTF-8."""
+def json_parameters(body: bytes) -> Mapping[str, Any]:
+    """Return the members of a request that is a JSON object.
+
+    Raises:
+        RequestRefused: The body is not a JSON object.
+    """
+    members = _json_object(body)
+    if members is None:
+        raise invalid_request("The body must be a JSON object")
+    return members
+
+
+def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
         members = json.loads(body)
-        # A lone surrogate ("\\ud800") is legal JSON and cannot be encoded: refused here, not wherever it ends up.
+        # A lone surrogate ("\\ud800") is legal JSON that cannot be encoded again: refuse it here.
         json.dumps(members, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return members if isinstance(members, dict) else None
+
+
+def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Return a JSON response that no cache stores."""
+    return web.Response(
+        body=json.dumps(body, separators=(",", ":")).encode(),
+        status=status,
+        headers={**NO_STORE, **(headers or {})},
+        content_type="application/json",
+    )
+
+
+def refusal_response(refusal: Refusal, shape: str = "error") -> web.Response:
+    """Return a refusal as a response, in one of the documented shapes."""
+    code, description = refusal.members or _SHAPES[shape]
+    body = {code: refusal.error, description: refusal.description, **refusal.more}
+    return json_response(body, status=refusal.status, headers=refusal.headers)

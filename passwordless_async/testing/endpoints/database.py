@@ -1,17 +1,17 @@
 """``POST /otp/challenge``: send a code to a user of a database connection.
 
-The answer is the same whether anything was sent or not: it must not tell who has an account.
+The response is the same whether a code was sent or not: it must not reveal who has an account.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import authenticate
-from passwordless_async.testing.endpoints import answers
-from passwordless_async.testing.endpoints.answers import Refused, invalid_request, json_response
-from passwordless_async.testing.endpoints.body import json_object
-from passwordless_async.testing.endpoints.start import address, forwarded_ip, number
+from passwordless_async.testing.endpoints.body import json_parameters, json_response
+from passwordless_async.testing.endpoints.start import CLIENT_MEMBERS, address, forwarded_ip, number
+from passwordless_async.testing.refusals import RequestRefused, invalid_request
 from passwordless_async.testing.state.outbox import Message
 from passwordless_async.testing.state.users import User
 
@@ -20,54 +20,40 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from passwordless_async.testing.state.state import Exchange
+    from passwordless_async.testing.state.tenant_state import TenantRequest
 
-_MEMBERS = frozenset(
-    (
-        "client_id",
-        "client_secret",
-        "client_assertion",
-        "client_assertion_type",
-        "connection",
-        "email",
-        "phone_number",
-        "allow_signup",
-        "delivery_method",
-    )
-)
+_MEMBERS = CLIENT_MEMBERS | {"connection", "email", "phone_number", "allow_signup", "delivery_method"}
 
 
-def otp_challenge(exchange: Exchange) -> web.Response:
-    """Send a code if there is such a user, or if they may sign up."""
-    state, parameters = exchange.state, _parameters(exchange)
-    application = authenticate(exchange, parameters, basic_allowed=state.settings.basic_auth_at_start)
+def start_database(request: TenantRequest) -> web.Response:
+    """Send a code if the user exists, or may sign up."""
+    state, parameters = request.state, _parameters(request)
+    application = authenticate(request, parameters, basic_allowed=state.settings.basic_auth_at_start)
     if not state.settings.grant_enabled:
-        raise Refused(answers.UNAUTHORIZED_CLIENT)
-    user, delivery = _user(exchange, parameters), _delivery(parameters)
-    state.limits.take_challenge(user.subject)
+        raise RequestRefused(refusals.UNAUTHORIZED_CLIENT)
+    user, delivery = _user(request, parameters), _delivery(parameters)
+    state.limits.take_database_start(user.subject)
     known = state.users.account(user).database
     signup = parameters.get("allow_signup", False)
     session, code = state.auth_sessions.open(user, application.client_id, send=known or signup)
     if code is not None:
         state.stats.codes_sent += 1
-        language, ip = exchange.headers.get("x-request-language"), forwarded_ip(exchange, application)
+        language, ip = request.headers.get("x-request-language"), forwarded_ip(request, application)
         message = Message(user.realm, user.username, code, language, ip, state.clock.now(), delivery=delivery)
         state.outbox.send(message)
     return json_response({"auth_session": session})
 
 
-def _parameters(exchange: Exchange) -> Mapping[str, Any]:
-    members = json_object(exchange.body)
-    if members is None:
-        raise invalid_request("The body must be a JSON object")
+def _parameters(request: TenantRequest) -> Mapping[str, Any]:
+    members = json_parameters(request.body)
     unknown = members.keys() - _MEMBERS
     if unknown:
         raise invalid_request(f"The body has {len(unknown)} unknown member(s)")
     return members
 
 
-def _user(exchange: Exchange, parameters: Mapping[str, Any]) -> User:
-    if parameters.get("connection") not in exchange.state.settings.database_connections:
+def _user(request: TenantRequest, parameters: Mapping[str, Any]) -> User:
+    if parameters.get("connection") not in request.state.settings.database_connections:
         raise invalid_request("The connection is missing or does not exist")
     if ("email" in parameters) == ("phone_number" in parameters):
         raise invalid_request("Either email or phone_number must be given")

@@ -5,29 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async.testing.checks.clients import METHODS
-from passwordless_async.testing.endpoints.answers import json_response
+from passwordless_async.testing.endpoints.body import json_response
 from passwordless_async.testing.endpoints.token import GRANTS
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from passwordless_async.testing.settings.settings import TenantSettings
-    from passwordless_async.testing.state.state import Exchange
+    from passwordless_async.testing.settings import TenantSettings
+    from passwordless_async.testing.state.tenant_state import TenantRequest
 
 
 _ID_TOKEN_ALGS = ["RS256", "PS256", "ES256", "HS256"]
 _CLAIMS = ["aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "nonce", "phone_number", "sid", "sub"]
 
 
-def openid_configuration(exchange: Exchange) -> web.Response:
+def openid_configuration(request: TenantRequest) -> web.Response:
     """Describe the tenant (OpenID Connect Discovery §4.2)."""
-    issuer, settings = exchange.state.issuer, exchange.state.settings
-    document = _document(issuer, settings)
+    document = _document(request.state.issuer, request.state.settings)
     return json_response({name: value for name, value in document.items() if value is not None})
 
 
 def _document(issuer: str, settings: TenantSettings) -> dict[str, Any]:
-    algs = list(settings.private_key_jwt_algs)
     return {
         "issuer": issuer,
         "token_endpoint": f"{issuer}oauth/token",
@@ -47,13 +45,13 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, Any]:
         "request_parameter_supported": False,
         "tls_client_certificate_bound_access_tokens": False,
         "token_endpoint_auth_methods_supported": list(METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": algs,
+        "token_endpoint_auth_signing_alg_values_supported": list(settings.private_key_jwt_algs),
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "dpop_signing_alg_values_supported": ["ES256"],
         **settings.discovery,
     }
 
 
-def key_set(exchange: Exchange) -> web.Response:
+def key_set(request: TenantRequest) -> web.Response:
     """Return the public keys."""
-    return json_response(exchange.state.keys.jwks())
+    return json_response(request.state.keys.jwks())

@@ -4,29 +4,60 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.testing.endpoints.answers import NONCE_NEEDED, Refusal
+from passwordless_async.testing.checks.proofs import NonceNeeded, ProofRefused, ProofTarget
+from passwordless_async.testing.refusals import NONCE_NEEDED, Refusal, RequestRefused
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.state.state import TenantState
+    from passwordless_async.testing.checks.proofs import CheckedProof
+    from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 USERINFO_PATH = "/userinfo"
 
 
-def challenge(state: TenantState, path: str, nonce: str | None, *, error: str = "use_dpop_nonce") -> Refusal:
-    """Return a challenge as an endpoint gives it, and count it.
+def check_proof(
+    request: TenantRequest, *, nonce_required: bool, access_token: str | None = None
+) -> CheckedProof | None:
+    """Return the proof of a request, or None without one.
+
+    Raises:
+        RequestRefused: A check failed, or the nonce is missing or stale, in the form of the request's endpoint.
+    """
+    state = request.state
+    try:
+        proof = state.proofs.check(
+            request.headers, ProofTarget(request.method, request.url, nonce_required, access_token)
+        )
+    except NonceNeeded as needed:
+        error = state.settings.stale_nonce_error if needed.stale else "use_dpop_nonce"
+        raise RequestRefused(nonce_challenge(state, request.path, state.nonces.current(), error=error)) from None
+    except ProofRefused as reason:
+        raise RequestRefused(proof_refusal(request.path, f"Invalid DPoP proof: {reason}")) from None
+    request.proof_nonce = None if proof is None else proof.nonce
+    return proof
+
+
+def nonce_challenge(state: TenantState, path: str, nonce: str | None, *, error: str = "use_dpop_nonce") -> Refusal:
+    """Return a challenge in the form of an endpoint, and count it.
 
     Args:
-        state: The tenant's memory.
+        state: The tenant's state.
         path: The endpoint's path, which decides the form.
-        nonce: The nonce to use next; None leaves the header out, which no sound server does.
-        error: The error code at a resource; the token endpoint knows one only.
+        nonce: The nonce to use next; None leaves the header out, which no correct server does.
+        error: The error code at a resource; the token endpoint has one only.
     """
     state.stats.nonce_challenges += 1
     headers = {} if nonce is None else {"DPoP-Nonce": nonce}
     if path != USERINFO_PATH:
         return Refusal(400, "use_dpop_nonce", NONCE_NEEDED, headers=headers)
     return dpop_refusal(error, "Resource server requires nonce in DPoP proof", headers)
+
+
+def proof_refusal(path: str, description: str) -> Refusal:
+    """Return the refusal of a proof in the form of an endpoint."""
+    if path != USERINFO_PATH:
+        return Refusal(400, "invalid_dpop_proof", description)
+    return dpop_refusal("invalid_dpop_proof", description)
 
 
 def dpop_refusal(error: str, description: str, headers: dict[str, str] | None = None) -> Refusal:

@@ -1,7 +1,6 @@
-"""``POST /passwordless/start``: send a code.
+"""``POST /passwordless/start``: send a code or a link.
 
-Unknown members are refused; ``send`` left out means a link, in which there is no code; a DPoP header means nothing
-here.
+Unknown members are refused. Without ``send`` the message holds a link and no code. A DPoP header has no meaning here.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
 
-from passwordless_async.testing.checks.clients import ASSERTION, authenticate, registered
-from passwordless_async.testing.endpoints.answers import (
+from passwordless_async.testing.checks.clients import ASSERTION, authenticate, methods_by_client
+from passwordless_async.testing.endpoints.body import json_response, start_parameters
+from passwordless_async.testing.endpoints.link import new_link
+from passwordless_async.testing.refusals import (
     SIGNUP_DISABLED,
     UNAUTHORIZED_CLIENT,
     VERIFICATION_REQUIRED,
-    Refused,
-    bad,
-    json_response,
+    RequestRefused,
+    bad_start,
 )
-from passwordless_async.testing.endpoints.body import start_parameters
-from passwordless_async.testing.endpoints.link import link as new_link
-from passwordless_async.testing.state.links import authorization
+from passwordless_async.testing.state.links import read_authorization
 from passwordless_async.testing.state.outbox import Message
 from passwordless_async.testing.state.users import User
 
@@ -30,82 +28,71 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from passwordless_async.testing.checks.clients import Application
-    from passwordless_async.testing.state.state import Exchange
+    from passwordless_async.testing.checks.clients import AuthenticatedClient
+    from passwordless_async.testing.state.tenant_state import TenantRequest
 
-_MEMBERS = frozenset(
-    (
-        "client_id",
-        "client_secret",
-        "client_assertion",
-        "client_assertion_type",
-        "connection",
-        "email",
-        "phone_number",
-        "send",
-        "authParams",
-        "captcha",
-    )
-)
+CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
+_MEMBERS = CLIENT_MEMBERS | {"connection", "email", "phone_number", "send", "authParams", "captcha"}
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_PHONE = re.compile(r"\+[0-9]{1,15}")  # the server's own check, wider than E.164
+_PHONE = re.compile(r"\+[0-9]{1,15}")  # Auth0's own check, wider than E.164
 _MAX_EMAIL = 254  # characters
 
 
-def start(exchange: Exchange) -> web.Response:
-    """Send a code, or a link, to whom the request names."""
-    state = exchange.state
-    parameters = start_parameters(exchange.body)
-    application = _application(exchange, parameters)
+def start(request: TenantRequest) -> web.Response:
+    """Send a code or a link to the user of the request."""
+    state = request.state
+    parameters = start_parameters(request.body)
+    application = _application(request, parameters)
     user = _user(parameters)
     holds_code = _holds_code(parameters, user)
-    asked = authorization(state.settings, user, application.client_id, {} if holds_code else _auth_params(parameters))
-    _check_captcha(exchange, parameters)
-    ip = forwarded_ip(exchange, application)
+    auth_params = {} if holds_code else _auth_params(parameters)
+    authorization = read_authorization(state.settings, user, application.client_id, auth_params)
+    _check_captcha(request, parameters)
+    ip = forwarded_ip(request, application)
     state.limits.take_start(ip)
     if not state.settings.allow_signup and user not in state.users:
-        raise Refused(SIGNUP_DISABLED)
-    language = exchange.headers.get("x-request-language")
+        raise RequestRefused(SIGNUP_DISABLED)
+    language = request.headers.get("x-request-language")
     code = state.codes.issue(user) if holds_code else None
-    link = None if holds_code else new_link(state, asked)
+    link = None if holds_code else new_link(state, authorization)
     state.stats.codes_sent += holds_code
     state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now(), link))
-    return _answer(exchange, user, language)
+    return _response(request, user, language)
 
 
-def _application(exchange: Exchange, parameters: Mapping[str, Any]) -> Application:
+def _application(request: TenantRequest, parameters: Mapping[str, Any]) -> AuthenticatedClient:
     unknown = parameters.keys() - _MEMBERS
     if unknown:
-        raise bad("request", f"the body has {len(unknown)} unknown member(s)")
-    settings = exchange.state.settings
-    basic = settings.basic_auth_at_start and "Authorization" in exchange.headers
+        raise bad_start("request", f"the body has {len(unknown)} unknown member(s)")
+    settings = request.state.settings
+    basic = settings.basic_auth_at_start and "Authorization" in request.headers
     client_id = parameters.get("client_id")
-    if not basic and not (isinstance(client_id, str) and client_id in registered(settings)):
-        raise bad("client_id", "client_id is missing or unknown")
-    application = authenticate(exchange, parameters, basic_allowed=basic)
+    if not basic and not (isinstance(client_id, str) and client_id in methods_by_client(settings)):
+        raise bad_start("client_id", "client_id is missing or unknown")
+    application = authenticate(request, parameters, basic_allowed=basic)
     if not settings.grant_enabled:
-        raise Refused(UNAUTHORIZED_CLIENT)
+        raise RequestRefused(UNAUTHORIZED_CLIENT)
     return application
 
 
 def _user(parameters: Mapping[str, Any]) -> User:
     realm = parameters.get("connection")
     if realm not in ("email", "sms"):
-        raise bad("connection", "the connection is missing or does not exist")
+        raise bad_start("connection", "the connection is missing or does not exist")
     name, read = ("email", address) if realm == "email" else ("phone_number", number)
     username = read(parameters.get(name))
     if username is None:
-        raise bad(name, f"{name} is missing or malformed")
+        raise bad_start(name, f"{name} is missing or malformed")
     return User(realm, username)
 
 
 def address(value: object) -> str | None:
-    """Return an e-mail address, or None where it is none."""
+    """Return a value that is an e-mail address, otherwise None."""
     return _matching(value, _EMAIL)
 
 
 def number(value: object) -> str | None:
-    """Return a phone number, or None where it is none."""
+    """Return a value that is a phone number, otherwise None."""
     return _matching(value, _PHONE)
 
 
@@ -118,41 +105,41 @@ def _holds_code(parameters: Mapping[str, Any], user: User) -> bool:
     _auth_params(parameters)
     send = parameters.get("send", "link" if user.realm == "email" else "code")
     if send not in ("code", "link") or (send == "link" and user.realm != "email"):
-        raise bad("send", "send must be code, or link for the email connection")
+        raise bad_start("send", "send must be code, or link for the email connection")
     return bool(send == "code")
 
 
 def _auth_params(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     given = parameters.get("authParams", {})
     if not isinstance(given, dict):
-        raise bad("authParams", "authParams must be an object")
+        raise bad_start("authParams", "authParams must be an object")
     return given
 
 
-def _check_captcha(exchange: Exchange, parameters: Mapping[str, Any]) -> None:
+def _check_captcha(request: TenantRequest, parameters: Mapping[str, Any]) -> None:
     captcha = parameters.get("captcha", "")
     if not isinstance(captcha, str):
-        raise bad("request", "captcha must be a string")
-    if exchange.state.settings.captcha not in (None, captcha):
-        raise Refused(VERIFICATION_REQUIRED)
+        raise bad_start("request", "captcha must be a string")
+    if request.state.settings.captcha not in (None, captcha):
+        raise RequestRefused(VERIFICATION_REQUIRED)
 
 
-def forwarded_ip(exchange: Exchange, application: Application) -> str:
-    """Return the address that a start is counted against."""
-    # Counts "only for a confidential application that authenticates with its secret"; otherwise silently ignored.
-    settings = exchange.state.settings
+def forwarded_ip(request: TenantRequest, application: AuthenticatedClient) -> str:
+    """Return the IP address that a start is charged to."""
+    # The header counts "only for a confidential application that authenticates with its secret"; else it is ignored.
+    settings = request.state.settings
     by_assertion = application.method == ASSERTION and settings.forwarded_for_by_assertion
     if not (settings.trust_forwarded_for and (application.by_secret or by_assertion)):
-        return exchange.peer
+        return request.peer
     try:
-        return str(ipaddress.ip_address(exchange.headers.get("auth0-forwarded-for", "")))
+        return str(ipaddress.ip_address(request.headers.get("auth0-forwarded-for", "")))
     except ValueError:
-        return exchange.peer
+        return request.peer
 
 
-def _answer(exchange: Exchange, user: User, language: str | None) -> web.Response:
-    form = exchange.state.settings.start_answer
-    known = user in exchange.state.users
+def _response(request: TenantRequest, user: User, language: str | None) -> web.Response:
+    form = request.state.settings.start_answer
+    known = user in request.state.users
     if form == "no_content":
         response = json_response({}, status=204)
         response.body = b""

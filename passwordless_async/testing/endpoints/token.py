@@ -1,7 +1,9 @@
 """``POST /oauth/token``.
 
-The order is the promise: the application, the parameters and the API first, then the proof with its nonce, and
-only then the grant. A request that is refused on the way leaves a code and its attempts, or a refresh token, untouched.
+Invariants:
+
+- The order of checks is the application, the parameters and the API, then the proof with its nonce, then the grant.
+- A request that is refused before its grant leaves the code and its attempts, or the refresh token, untouched.
 """
 
 from __future__ import annotations
@@ -10,27 +12,26 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import authenticate
-from passwordless_async.testing.checks.proofs import NonceNeeded, Occasion, Proof, ProofRefused
-from passwordless_async.testing.endpoints import answers
-from passwordless_async.testing.endpoints.answers import Refusal, Refused, invalid_request, json_response
-from passwordless_async.testing.endpoints.body import token_parameters
-from passwordless_async.testing.endpoints.nonce_challenges import challenge
+from passwordless_async.testing.endpoints.body import json_response, token_parameters
+from passwordless_async.testing.endpoints.nonce_challenges import check_proof
 from passwordless_async.testing.grants import code as code_grant
 from passwordless_async.testing.grants import mfa as mfa_grants
 from passwordless_async.testing.grants import otp as otp_grant
 from passwordless_async.testing.grants import refresh as refresh_grant
 from passwordless_async.testing.grants.base import TokenRequest
-from passwordless_async.testing.settings.tokens import ApiPolicy
+from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
+from passwordless_async.testing.settings import ApiPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aiohttp import web
 
-    from passwordless_async.testing.checks.clients import Application
+    from passwordless_async.testing.checks.clients import AuthenticatedClient
     from passwordless_async.testing.grants.base import Prepared
-    from passwordless_async.testing.state.state import Exchange, TenantState
+    from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
     from passwordless_async.testing.state.tokens import Grant
 
 GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
@@ -43,35 +44,35 @@ GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
 }
 
 
-def token(exchange: Exchange) -> web.Response:
-    """Exchange a grant for tokens."""
-    grant = redeemed(exchange)
-    if exchange.twist is not None:
-        grant = exchange.twist(grant)
-    stats = exchange.state.stats
+def token(request: TenantRequest) -> web.Response:
+    """TenantRequest a grant for tokens."""
+    grant = redeem(request)
+    if request.alter is not None:
+        grant = request.alter(grant)
+    stats = request.state.stats
     stats.tokens_issued += 1
     stats.tokens_bound += grant.thumbprint is not None
-    return json_response(exchange.state.mint.answer(grant))
+    return json_response(request.state.tokens.respond(grant))
 
 
-def redeemed(exchange: Exchange, *, nonce_waived: bool = False) -> Grant:
+def redeem(request: TenantRequest, *, nonce_waived: bool = False) -> Grant:
     """Check a request and spend its grant.
 
     Args:
-        exchange: The request.
-        nonce_waived: Whether a proof without a nonce passes, of whichever application.
+        request: The request.
+        nonce_waived: Whether a proof without a nonce passes, for every application.
 
     Raises:
-        Refused: Something is wrong with it.
+        RequestRefused: A check failed.
     """
-    parameters = token_parameters(exchange.content_type, exchange.body)
+    parameters = token_parameters(request.content_type, request.body)
     prepare = _grant_type(parameters)
-    application = authenticate(exchange, parameters, basic_allowed=True)
-    prepared = prepare(TokenRequest(exchange.state, application, parameters))
-    policy = _policy(exchange.state, prepared.audience)
-    proof = _proof(exchange, nonce_required=not nonce_waived and _needs_nonce(exchange.state, application))
+    application = authenticate(request, parameters, basic_allowed=True)
+    prepared = prepare(TokenRequest(request.state, application, parameters))
+    policy = _policy(request.state, prepared.audience)
+    proof = check_proof(request, nonce_required=not nonce_waived and _needs_nonce(request.state, application))
     if proof is None and policy is ApiPolicy.REQUIRED:
-        raise Refused(answers.DPOP_REQUIRED)
+        raise RequestRefused(refusals.DPOP_REQUIRED)
     grant = prepared.redeem(None if proof is None else proof.thumbprint)
     return attrs.evolve(grant, thumbprint=None if policy is ApiPolicy.NONE else grant.key)
 
@@ -81,7 +82,7 @@ def _grant_type(parameters: Mapping[str, str]) -> Callable[[TokenRequest], Prepa
     if not grant_type:
         raise invalid_request("Missing required parameter: grant_type")
     if grant_type not in GRANTS:
-        raise Refused(answers.UNSUPPORTED_GRANT)
+        raise RequestRefused(refusals.UNSUPPORTED_GRANT)
     return GRANTS[grant_type]
 
 
@@ -89,22 +90,10 @@ def _policy(state: TenantState, audience: str | None) -> ApiPolicy:
     if audience is None:
         return ApiPolicy.ALLOWED
     if audience not in state.settings.apis:
-        raise Refused(Refusal(403, "access_denied", f"Service not found: {audience}"))
+        raise RequestRefused(Refusal(403, "access_denied", f"Service not found: {audience}"))
     return state.settings.apis[audience]
 
 
-def _needs_nonce(state: TenantState, application: Application) -> bool:
+def _needs_nonce(state: TenantState, application: AuthenticatedClient) -> bool:
     settings = state.settings
     return settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
-
-
-def _proof(exchange: Exchange, *, nonce_required: bool) -> Proof | None:
-    state = exchange.state
-    try:
-        proof = state.proofs.check(exchange.headers, Occasion(exchange.method, exchange.url, nonce_required))
-    except NonceNeeded:
-        raise Refused(challenge(state, exchange.path, state.nonces.current())) from None
-    except ProofRefused as reason:
-        raise Refused(Refusal(400, "invalid_dpop_proof", f"Invalid DPoP proof: {reason}")) from None
-    exchange.proof_nonce = proof.nonce if proof is not None else None
-    return proof

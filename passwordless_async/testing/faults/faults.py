@@ -1,6 +1,6 @@
 """Faults: what can go wrong between a client and a tenant, switched on by tests.
 
-What each does, and at which point of a request, is a row of the table in ``plays.py``.
+What each does, and at which point of a request, is a row of :data:`~passwordless_async.testing.faults.table.FAULTS`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Fault(enum.StrEnum):
-    """The faults by name; a row of error codes needs no words of its own."""
+    """The faults by name; one named after an error code is a refusal with that code."""
 
     SERVICE_UNAVAILABLE = enum.auto()
-    """503; nothing was processed."""
+    """503; the request is not processed."""
     RATE_LIMITED_X_RATELIMIT = enum.auto()
     """429 with ``x-ratelimit-limit``, ``-remaining``, ``-reset``."""
     RATE_LIMITED_AUTH0 = enum.auto()
@@ -27,17 +27,17 @@ class Fault(enum.StrEnum):
     RATE_LIMITED_RETRY_AFTER = enum.auto()
     """429 with ``Retry-After``."""
     RATE_LIMITED_SILENT = enum.auto()
-    """429 that does not say when to come back."""
+    """429 without a header that says when to come back."""
     REDIRECT = enum.auto()
     """302 to ``location``."""
     DROP_BEFORE_READ = enum.auto()
     """The connection is closed before the body is read."""
     DROP_AFTER_PROCESSING = enum.auto()
-    """The request is processed, the code spent, and the connection closed without an answer."""
+    """The request is processed, the code spent, and the connection closed without a response."""
     SLOW = enum.auto()
-    """The answer comes ``delay`` seconds late, or when the event ``until`` is set."""
+    """The response comes ``delay`` seconds late, or when the event ``until`` is set."""
     GARBAGE_JSON = enum.auto()
-    """The answer breaks off in the middle of its JSON."""
+    """The response is cut in the middle of its JSON."""
     WRONG_CONTENT_TYPE = enum.auto()
     """The right body as ``text/html``."""
     HUGE_BODY = enum.auto()
@@ -57,25 +57,25 @@ class Fault(enum.StrEnum):
     TOKEN_OF_OTHER_KEY = enum.auto()
     """A token bound to another key: the ``cnf`` of a JWT says so, userinfo finds out."""
     ID_TOKEN_OF_OTHER_USER = enum.auto()
-    """An ID token that is about somebody else."""
+    """An ID token about another user."""
     ID_TOKEN_OF_OTHER_ISSUER = enum.auto()
-    """An ID token whose ``iss`` is another tenant's."""
+    """An ID token with another tenant's ``iss``."""
     ID_TOKEN_ISSUER_WITHOUT_SLASH = enum.auto()
-    """An ID token whose ``iss`` lacks the trailing slash."""
+    """An ID token with an ``iss`` without the trailing slash."""
     ID_TOKEN_OF_OTHER_CLIENT = enum.auto()
-    """An ID token whose ``aud`` is another application."""
+    """An ID token with another application's ``aud``."""
     ID_TOKEN_OF_TWO_CLIENTS = enum.auto()
     """An ID token with two audiences and no ``azp``."""
     ID_TOKEN_FOR_OTHER_PARTY = enum.auto()
-    """An ID token with two audiences whose ``azp`` is the other one."""
+    """An ID token with two audiences, and the other one as ``azp``."""
     ID_TOKEN_WITHOUT_SUB = enum.auto()
-    """An ID token whose ``sub`` is null."""
+    """An ID token with ``sub`` null."""
     ID_TOKEN_EXPIRED = enum.auto()
-    """An ID token whose ``exp`` is past."""
+    """An ID token with ``exp`` in the past."""
     ID_TOKEN_FROM_THE_FUTURE = enum.auto()
-    """An ID token whose ``iat`` is an hour ahead."""
+    """An ID token with ``iat`` an hour ahead."""
     ID_TOKEN_EXP_IS_TEXT = enum.auto()
-    """An ID token whose ``exp`` is a string."""
+    """An ID token with ``exp`` a string."""
     ID_TOKEN_TAMPERED = enum.auto()
     """An ID token with a broken signature."""
     ID_TOKEN_UNSIGNED = enum.auto()
@@ -85,7 +85,7 @@ class Fault(enum.StrEnum):
     ID_TOKEN_OF_OTHER_KEY = enum.auto()
     """An ID token by another key under the ``kid`` of the present one."""
     ID_TOKEN_OF_UNKNOWN_KID = enum.auto()
-    """An ID token whose ``kid`` is in no key set, another one each time."""
+    """An ID token with a ``kid`` that no key set has, another one each time."""
 
     MFA_REQUIRED = enum.auto()
     ACCESS_DENIED = enum.auto()
@@ -103,16 +103,16 @@ class Fault(enum.StrEnum):
 
 
 class ClaimFault(enum.StrEnum):
-    """Claims that are wrong where a client asked for them, and that nobody else need look at."""
+    """Claims that are wrong where a client asked for them; other clients need not check them."""
 
     ID_TOKEN_OF_OTHER_NONCE = enum.auto()
     """An ID token with another ``nonce`` than the link was asked for with."""
     ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
-    """An ID token whose ``auth_time`` is a day ago, against ``max_age``."""
+    """An ID token with ``auth_time`` a day ago, against ``max_age``."""
 
 
 class KeySetFault(enum.StrEnum):
-    """Key sets that must not be trusted; whoever does not fetch ``/.well-known/jwks.json`` does not meet them."""
+    """Key sets that must not be trusted; they affect requests to ``/.well-known/jwks.json`` only."""
 
     JWKS_HUGE = enum.auto()
     """A key set of ``size`` bytes, the present keys last."""
@@ -139,26 +139,26 @@ def fault_named(name: str) -> AnyFault:
 
 def _pair(names: Sequence[str]) -> tuple[str, str]:
     # A tenant process is given a list: JSON has no tuples.
-    if isinstance(names, str) or len(names) != 2 or names[0] == names[1]:  # noqa: PLR2004 - a code and a text
-        raise ValueError("members must be two names")
-    return names[0], names[1]
+    match names:
+        case [code, text] if code != text:
+            return code, text
+    raise ValueError("members must be two names")
 
 
 @attrs.frozen(kw_only=True)
 class FaultOptions:
-    """The details of a fault; each counts where the fault's own words name it.
+    """The details of a fault; each fault's description names those it uses.
 
     Args:
         delay: Seconds.
         until: An event to wait for instead.
-        location: Where a redirect leads.
-        retry_after: Seconds that a 429 asks for.
+        location: The target of a redirect.
+        retry_after: Seconds until a 429 says to come back.
         size: Bytes.
         status: The HTTP status of a refusal.
         error: Its error code.
         description: Its text.
-        members: The names of the members that hold the two, such as ``("code", "message")``; None: those that the
-            endpoint uses otherwise.
+        members: The names of the members that hold the two, such as ``("code", "message")``; None: the endpoint's.
 
     Raises:
         ValueError: ``members`` are not two names.
@@ -176,7 +176,7 @@ class FaultOptions:
 
 
 @attrs.define
-class _Rule:
+class _ActiveFault:
     fault: AnyFault
     path: str | None
     times: int | None
@@ -186,9 +186,9 @@ class _Rule:
 
 @attrs.frozen
 class Faults:
-    """The faults that are switched on, in order: a request meets the first one that is due."""
+    """The active faults, in order: a request meets the first one that is due."""
 
-    _rules: list[_Rule] = attrs.field(factory=list, init=False)
+    _active: list[_ActiveFault] = attrs.field(factory=list, init=False)
 
     def add(
         self,
@@ -203,29 +203,29 @@ class Faults:
 
         Args:
             fault: Which one.
-            path: The path whose requests meet it; None: every one.
+            path: The path of the requests that meet it; None: every path.
             times: How many requests meet it; None: all, until it is cleared.
             after: How many requests pass first.
             **options: The details, see :class:`FaultOptions`.
 
         Raises:
-            ValueError: There is no such fault, or a detail is not of its form.
+            ValueError: There is no such fault, or a detail is malformed.
         """
-        self._rules.append(_Rule(fault_named(fault), path, times, after, FaultOptions(**options)))
+        self._active.append(_ActiveFault(fault_named(fault), path, times, after, FaultOptions(**options)))
 
     def clear(self) -> None:
         """Switch all faults off."""
-        self._rules.clear()
+        self._active.clear()
 
     def next(self, path: str) -> tuple[AnyFault, FaultOptions] | None:
-        """Return what the request that has just come to a path meets."""
-        for rule in self._rules:
-            if rule.path not in (None, path) or rule.times == 0:
+        """Return what a request to a path meets; it is counted."""
+        for active in self._active:
+            if active.path not in (None, path) or active.times == 0:
                 continue
-            if rule.after > 0:
-                rule.after -= 1
+            if active.after > 0:
+                active.after -= 1
                 continue
-            if rule.times is not None:
-                rule.times -= 1
-            return rule.fault, rule.options
+            if active.times is not None:
+                active.times -= 1
+            return active.fault, active.options
         return None

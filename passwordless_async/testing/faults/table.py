@@ -1,73 +1,97 @@
 """What each fault does: a table.
 
-Each row says at which of three points a fault acts:
+A row acts at one of three points:
 
-- *instead*: the request is not processed, the fault answers it (a 503, a 429, a redirect, a challenge)
-- *twist*: the request is processed and other tokens are made of it than were asked for
-- *after*: the request is processed, a code in it is spent, and the answer is spoilt on its way out
+- *instead*: the request is not processed; the fault's refusal is the response (a 503, a 429, a redirect, a challenge)
+- *alter*: the request is processed, and other tokens are issued than were asked for
+- *after*: the request is processed, a code in it is spent, and the response is spoilt on its way out
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import base64
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.testing.endpoints import answers
-from passwordless_async.testing.endpoints.answers import Refusal
-from passwordless_async.testing.endpoints.nonce_challenges import challenge
-from passwordless_async.testing.endpoints.token import redeemed
-from passwordless_async.testing.faults.faults import Fault, FaultOptions
-from passwordless_async.testing.faults.play import Play
-from passwordless_async.testing.faults.token_table import TOKEN_PLAYS
-from passwordless_async.testing.settings.limits import RateLimitStyle
-from passwordless_async.testing.state.limits import Allowance
+from passwordless_async.testing import refusals
+from passwordless_async.testing.endpoints.nonce_challenges import nonce_challenge
+from passwordless_async.testing.endpoints.token import redeem
+from passwordless_async.testing.faults.faults import ClaimFault, Fault, FaultOptions, KeySetFault
+from passwordless_async.testing.refusals import Refusal
+from passwordless_async.testing.settings import RateLimitStyle
+from passwordless_async.testing.state.limits import Remaining
+from passwordless_async.testing.state.signing import Forgery
+from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp import web
 
     from passwordless_async.testing.faults.faults import AnyFault
-    from passwordless_async.testing.state.state import Exchange
+    from passwordless_async.testing.state.tenant_state import TenantRequest
+    from passwordless_async.testing.state.tokens import Grant
+
+    Claims = dict[str, Any]
+    Jwks = list[dict[str, Any]]
 
 
-def _answer(refusal: Refusal) -> Play:
-    return Play(instead=lambda _exchange, _options: refusal)
+@attrs.frozen(kw_only=True)
+class PlannedFault:
+    """Where and how a fault acts.
+
+    Args:
+        unread: Whether the connection is closed before the body is read.
+        instead: Makes the refusal; the request is not processed.
+        alter: Changes the grant.
+        after: Spoils the response; None closes the connection.
+    """
+
+    unread: bool = False
+    instead: Callable[[TenantRequest, FaultOptions], Refusal] | None = None
+    alter: Callable[[Grant], Grant] | None = None
+    after: Callable[[web.Response, FaultOptions], Awaitable[web.Response | None]] | None = None
 
 
-def _rate_limited(style: RateLimitStyle) -> Play:
-    def answer(exchange: Exchange, options: FaultOptions) -> Refusal:
-        left = Allowance(limit=10, remaining=0, wait=options.retry_after)
-        return attrs.evolve(answers.TOO_MANY_REQUESTS, headers=exchange.state.limits.headers(left, style))
-
-    return Play(instead=answer)
+def _refuse(refusal: Refusal) -> PlannedFault:
+    return PlannedFault(instead=lambda _request, _options: refusal)
 
 
-def _refusal(_exchange: Exchange, options: FaultOptions) -> Refusal:
+def _rate_limited(style: RateLimitStyle) -> PlannedFault:
+    def respond(request: TenantRequest, options: FaultOptions) -> Refusal:
+        left = Remaining(limit=10, remaining=0, wait=options.retry_after)
+        return attrs.evolve(refusals.TOO_MANY_REQUESTS, headers=request.state.limits.headers(left, style))
+
+    return PlannedFault(instead=respond)
+
+
+def _refusal(_request: TenantRequest, options: FaultOptions) -> Refusal:
     return Refusal(options.status, options.error, options.description, members=options.members)
 
 
-def _redirect(_exchange: Exchange, options: FaultOptions) -> Refusal:
+def _redirect(_request: TenantRequest, options: FaultOptions) -> Refusal:
     return Refusal(302, "found", "moved", headers={"Location": options.location})
 
 
-def _challenge_fresh(exchange: Exchange, _options: FaultOptions) -> Refusal:
-    return challenge(exchange.state, exchange.path, exchange.state.nonces.fresh())
+def _challenge_fresh(request: TenantRequest, _options: FaultOptions) -> Refusal:
+    return nonce_challenge(request.state, request.path, request.state.nonces.fresh())
 
 
-def _challenge_same(exchange: Exchange, _options: FaultOptions) -> Refusal:
-    return challenge(exchange.state, exchange.path, exchange.state.nonces.fixed())
+def _challenge_same(request: TenantRequest, _options: FaultOptions) -> Refusal:
+    return nonce_challenge(request.state, request.path, request.state.nonces.fixed())
 
 
-def _challenge_bare(exchange: Exchange, _options: FaultOptions) -> Refusal:
-    return challenge(exchange.state, exchange.path, None)
+def _challenge_bare(request: TenantRequest, _options: FaultOptions) -> Refusal:
+    return nonce_challenge(request.state, request.path, None)
 
 
-def _challenge_and_spend(exchange: Exchange, _options: FaultOptions) -> Refusal:
-    redeemed(exchange, nonce_waived=True)
-    return challenge(exchange.state, exchange.path, exchange.state.nonces.current())
+def _challenge_and_spend(request: TenantRequest, _options: FaultOptions) -> Refusal:
+    redeem(request, nonce_waived=True)
+    return nonce_challenge(request.state, request.path, request.state.nonces.current())
 
 
 async def _drop(_response: web.Response, _options: FaultOptions) -> None:
@@ -96,31 +120,110 @@ async def _huge(response: web.Response, options: FaultOptions) -> web.Response:
     return response
 
 
-PLAYS: Mapping[AnyFault, Play] = {
-    Fault.SERVICE_UNAVAILABLE: _answer(answers.UNAVAILABLE),
+_OTHER_USER = User("email", "another.user@example.com")
+_OTHER_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"  # RFC 9449 §6.1, figure 7
+_RSA_MODULUS_BYTES = 256
+
+
+def _bound_to(thumbprint: str | None) -> PlannedFault:
+    return PlannedFault(alter=lambda grant: attrs.evolve(grant, thumbprint=thumbprint))
+
+
+def _forged(forgery: Forgery) -> PlannedFault:
+    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_forgery=forgery))
+
+
+def _claims(change: Callable[[Claims], Claims]) -> PlannedFault:
+    def changed(claims: Claims) -> Claims:
+        return {**claims, **change(claims)}
+
+    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_alter=changed))
+
+
+def _claim(**claims: object) -> PlannedFault:
+    return _claims(lambda _: claims)
+
+
+def _jwks(change: Callable[[Jwks, FaultOptions], Jwks]) -> PlannedFault:
+    async def after(response: web.Response, options: FaultOptions) -> web.Response:
+        members = json.loads(response.body) if isinstance(response.body, bytes) else {}
+        if "keys" in members:
+            response.body = json.dumps({**members, "keys": change(members["keys"], options)}).encode()
+        return response
+
+    return PlannedFault(after=after)
+
+
+def _other_modulus() -> str:
+    number = bytearray(secrets.token_bytes(_RSA_MODULUS_BYTES))
+    number[0] |= 0x80
+    number[-1] |= 1
+    return base64.urlsafe_b64encode(number).rstrip(b"=").decode()
+
+
+def _huge_key_set(keys: Jwks, options: FaultOptions) -> Jwks:
+    filler = {**keys[0], "n": _other_modulus(), "kid": "filler"}
+    number = options.size // len(json.dumps(filler)) + 1
+    return [*({**filler, "kid": f"filler-{count}"} for count in range(number)), *keys]
+
+
+def _duplicate_kids(keys: Jwks, _options: FaultOptions) -> Jwks:
+    return [*({**key, "kty": "RSA", "e": "AQAB", "n": _other_modulus()} for key in keys), *keys]
+
+
+def _symmetric_keys(keys: Jwks, _options: FaultOptions) -> Jwks:
+    key = base64.urlsafe_b64encode(secrets.token_bytes(32)).rstrip(b"=").decode()
+    return [{"kty": "oct", "k": key, "kid": public["kid"], "use": "sig", "alg": "HS256"} for public in keys]
+
+
+FAULTS: Mapping[AnyFault, PlannedFault] = {
+    Fault.SERVICE_UNAVAILABLE: _refuse(refusals.UNAVAILABLE),
     Fault.RATE_LIMITED_X_RATELIMIT: _rate_limited(RateLimitStyle.X_RATELIMIT),
     Fault.RATE_LIMITED_AUTH0: _rate_limited(RateLimitStyle.AUTH0),
     Fault.RATE_LIMITED_RETRY_AFTER: _rate_limited(RateLimitStyle.RETRY_AFTER),
     Fault.RATE_LIMITED_SILENT: _rate_limited(RateLimitStyle.SILENT),
-    Fault.REDIRECT: Play(instead=_redirect),
-    Fault.DROP_BEFORE_READ: Play(unread=True),
-    Fault.DROP_AFTER_PROCESSING: Play(after=_drop),
-    Fault.SLOW: Play(after=_slow),
-    Fault.GARBAGE_JSON: Play(after=_garbage),
-    Fault.WRONG_CONTENT_TYPE: Play(after=_as_html),
-    Fault.HUGE_BODY: Play(after=_huge),
-    Fault.CHALLENGE_FOREVER: Play(instead=_challenge_fresh),
-    Fault.CHALLENGE_FOREVER_SAME_NONCE: Play(instead=_challenge_same),
-    Fault.CHALLENGE_WITHOUT_HEADER: Play(instead=_challenge_bare),
-    Fault.CHALLENGE_SPENDS_CODE: Play(instead=_challenge_and_spend),
-    **TOKEN_PLAYS,
-    Fault.MFA_REQUIRED: _answer(answers.MFA_REQUIRED),
-    Fault.ACCESS_DENIED: _answer(answers.ACCESS_DENIED),
-    Fault.USER_BLOCKED: _answer(answers.USER_BLOCKED),
-    Fault.ACCOUNT_BLOCKED: _answer(answers.ACCOUNT_BLOCKED),
-    Fault.UNAUTHORIZED_CLIENT: _answer(answers.UNAUTHORIZED_CLIENT),
-    Fault.ENDPOINT_DISABLED: _answer(answers.ENDPOINT_DISABLED),
-    Fault.VERIFICATION_REQUIRED: _answer(answers.VERIFICATION_REQUIRED),
-    Fault.SMS_PROVIDER_ERROR: _answer(answers.SMS_PROVIDER_ERROR),
-    Fault.REFUSAL: Play(instead=_refusal),
+    Fault.REDIRECT: PlannedFault(instead=_redirect),
+    Fault.DROP_BEFORE_READ: PlannedFault(unread=True),
+    Fault.DROP_AFTER_PROCESSING: PlannedFault(after=_drop),
+    Fault.SLOW: PlannedFault(after=_slow),
+    Fault.GARBAGE_JSON: PlannedFault(after=_garbage),
+    Fault.WRONG_CONTENT_TYPE: PlannedFault(after=_as_html),
+    Fault.HUGE_BODY: PlannedFault(after=_huge),
+    Fault.CHALLENGE_FOREVER: PlannedFault(instead=_challenge_fresh),
+    Fault.CHALLENGE_FOREVER_SAME_NONCE: PlannedFault(instead=_challenge_same),
+    Fault.CHALLENGE_WITHOUT_HEADER: PlannedFault(instead=_challenge_bare),
+    Fault.CHALLENGE_SPENDS_CODE: PlannedFault(instead=_challenge_and_spend),
+    Fault.BEARER_TOKEN: _bound_to(None),
+    Fault.TOKEN_OF_OTHER_KEY: _bound_to(_OTHER_THUMBPRINT),
+    Fault.ID_TOKEN_OF_OTHER_USER: _claim(sub=_OTHER_USER.subject, **_OTHER_USER.claims),
+    Fault.ID_TOKEN_OF_OTHER_ISSUER: _claim(iss="https://elsewhere.example/"),
+    Fault.ID_TOKEN_ISSUER_WITHOUT_SLASH: _claims(lambda claims: {"iss": claims["iss"].rstrip("/")}),
+    Fault.ID_TOKEN_OF_OTHER_CLIENT: _claim(aud="another-client"),
+    Fault.ID_TOKEN_OF_TWO_CLIENTS: _claims(lambda claims: {"aud": [claims["aud"], "another-client"]}),
+    Fault.ID_TOKEN_FOR_OTHER_PARTY: _claims(
+        lambda claims: {"aud": [claims["aud"], "another-client"], "azp": "another-client"}
+    ),
+    ClaimFault.ID_TOKEN_OF_OTHER_NONCE: _claim(nonce="another-nonce"),
+    Fault.ID_TOKEN_WITHOUT_SUB: _claim(sub=None),
+    Fault.ID_TOKEN_EXPIRED: _claim(iat=1_000_000_000, exp=1_000_003_600),
+    Fault.ID_TOKEN_FROM_THE_FUTURE: _claims(lambda claims: {"iat": claims["iat"] + 3600}),
+    Fault.ID_TOKEN_EXP_IS_TEXT: _claims(lambda claims: {"exp": str(claims["exp"])}),
+    ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: _claims(lambda claims: {"auth_time": claims["iat"] - 86_400}),
+    Fault.ID_TOKEN_TAMPERED: _forged(Forgery.TAMPERED),
+    Fault.ID_TOKEN_UNSIGNED: _forged(Forgery.UNSIGNED),
+    Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY: _forged(Forgery.PUBLIC_KEY),
+    Fault.ID_TOKEN_OF_OTHER_KEY: _forged(Forgery.OTHER_KEY),
+    Fault.ID_TOKEN_OF_UNKNOWN_KID: _forged(Forgery.UNKNOWN_KID),
+    KeySetFault.JWKS_HUGE: _jwks(_huge_key_set),
+    KeySetFault.JWKS_DUPLICATE_KIDS: _jwks(_duplicate_kids),
+    KeySetFault.JWKS_SYMMETRIC_KEY: _jwks(_symmetric_keys),
+    Fault.MFA_REQUIRED: _refuse(refusals.MFA_REQUIRED),
+    Fault.ACCESS_DENIED: _refuse(refusals.ACCESS_DENIED),
+    Fault.USER_BLOCKED: _refuse(refusals.USER_BLOCKED),
+    Fault.ACCOUNT_BLOCKED: _refuse(refusals.ACCOUNT_BLOCKED),
+    Fault.UNAUTHORIZED_CLIENT: _refuse(refusals.UNAUTHORIZED_CLIENT),
+    Fault.ENDPOINT_DISABLED: _refuse(refusals.ENDPOINT_DISABLED),
+    Fault.VERIFICATION_REQUIRED: _refuse(refusals.VERIFICATION_REQUIRED),
+    Fault.SMS_PROVIDER_ERROR: _refuse(refusals.SMS_PROVIDER_ERROR),
+    Fault.REFUSAL: PlannedFault(instead=_refusal),
 }

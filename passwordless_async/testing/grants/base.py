@@ -1,4 +1,4 @@
-"""What the grant types have in common: a request that is read to its end, and then redeemed."""
+"""What the grant types share: a request is read first, then its grant is redeemed."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.testing.endpoints import answers
-from passwordless_async.testing.endpoints.answers import Refusal, Refused, invalid_request
+from passwordless_async.testing import refusals
+from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.testing.checks.clients import Application
-    from passwordless_async.testing.state.state import TenantState
+    from passwordless_async.testing.checks.clients import AuthenticatedClient
+    from passwordless_async.testing.state.tenant_state import TenantState
     from passwordless_async.testing.state.tokens import Grant
 
 
 @attrs.frozen
 class TokenRequest:
-    """A token request of an application that has shown who it is."""
+    """A token request of an authenticated application."""
 
     state: TenantState
-    application: Application
+    client: AuthenticatedClient
     parameters: Mapping[str, str]
 
     def required(self, name: str) -> str:
         """Return a parameter.
 
         Raises:
-            Refused: It is missing.
+            RequestRefused: It is missing.
         """
         value = self.parameters.get(name)
         if not value:
@@ -38,12 +38,12 @@ class TokenRequest:
 
     @property
     def scope(self) -> tuple[str, ...]:
-        """The words of the scope."""
+        """The scope tokens."""
         return tuple(self.parameters.get("scope", "").split())
 
     @property
     def audience(self) -> str | None:
-        """The API that is asked for."""
+        """The requested API."""
         audience = self.parameters.get("audience")
         if audience is None and self.state.settings.resource_parameter:
             audience = self.parameters.get("resource")
@@ -52,7 +52,7 @@ class TokenRequest:
 
 @attrs.frozen
 class Prepared:
-    """A grant that has been read, and nothing of it spent.
+    """A grant that has been read and not spent.
 
     Args:
         audience: The API that the tokens are for.
@@ -64,13 +64,13 @@ class Prepared:
 
 
 def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None:
-    """Check that a proof is by the key that something is bound to.
+    """Check that a proof is by the key that a grant is bound to.
 
     Raises:
-        Refused: There is no proof, or it is by another key.
+        RequestRefused: There is no proof, or it is by another key.
     """
     if bound_to is None or key == bound_to:
         return
     if key is None:
-        raise Refused(Refusal(400, "invalid_dpop_proof", "DPoP proof is missing"))
-    raise Refused(answers.OTHER_KEY[state.settings.other_key_error])
+        raise RequestRefused(Refusal(400, "invalid_dpop_proof", "DPoP proof is missing"))
+    raise RequestRefused(refusals.OTHER_KEY[state.settings.other_key_error])

@@ -1,15 +1,15 @@
-"""What a client of a tenant is configured with, wherever the tenant runs."""
+"""What a client needs of a tenant, in this process or in another one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
 
 
 class TenantAddress:
-    """Where a tenant listens, and which applications it knows.
+    """Where a tenant listens, and the applications that it knows.
 
     Attributes:
         settings: How the tenant behaves.
@@ -21,10 +21,10 @@ class TenantAddress:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a trailing slash, for example ``http://127.0.0.1:49152``; https with TLS.
+        """Its URL without a trailing slash, for example ``http://127.0.0.1:49152``; https with TLS.
 
         Raises:
-            RuntimeError: It does not listen yet.
+            RuntimeError: The tenant does not listen yet.
         """
         if self._url is None:
             raise RuntimeError("the tenant has no URL before it is entered with async with")
@@ -37,7 +37,7 @@ class TenantAddress:
 
     @property
     def public_client_id(self) -> str:
-        """The application without a secret."""
+        """The ``client_id`` of the application without a secret."""
         return self.settings.public_client_id
 
     @property

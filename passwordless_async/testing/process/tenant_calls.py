@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.users import User
 from passwordless_async.testing.tenant import LocalTenant
 

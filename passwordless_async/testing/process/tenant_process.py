@@ -8,7 +8,7 @@ from passwordless_async.errors import TransportError
 from passwordless_async.testing.checks.ready_clients import ReadyClient
 from passwordless_async.testing.process.address import TenantAddress
 from passwordless_async.testing.process.child import CallFailed, ChildProcess
-from passwordless_async.testing.settings.settings import TenantSettings
+from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.stats import TenantStats
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from passwordless_async.testing.faults.faults import AnyFault
-    from passwordless_async.testing.state.users import Named
+    from passwordless_async.testing.state.users import HasUsername
 
 
 class TenantProcess(TenantAddress):
@@ -45,7 +45,7 @@ class TenantProcess(TenantAddress):
         """The child's process id; None before it was started and after it ended."""
         return self._child.pid
 
-    async def code_for(self, who: Named) -> str:
+    async def code_for(self, who: HasUsername) -> str:
         """Return the newest code that was sent to a user.
 
         Raises:
@@ -53,7 +53,7 @@ class TenantProcess(TenantAddress):
         """
         return (await self.codes([who]))[0]
 
-    async def codes(self, whos: Iterable[Named]) -> list[str]:
+    async def codes(self, whos: Iterable[HasUsername]) -> list[str]:
         """Return the newest code of each of many users, in their order, in one round trip.
 
         Raises:
@@ -71,11 +71,13 @@ class TenantProcess(TenantAddress):
         """
         return ReadyClient.from_json(await self._child.call("client_for", method=method, alg=alg))
 
-    async def add_user(self, who: Named, **options: Any) -> None:  # noqa: ANN401 - see Users.add
+    async def add_user(self, who: HasUsername, **options: Any) -> None:  # noqa: ANN401 - see Users.add
         """Add an account; the options are those of ``tenant.users.add``."""
         await self._child.call("add_user", realm=who.realm, username=who.username, options=options)
 
-    async def mfa(self, what: Literal["otp", "code", "recovery_code", "approve", "deny"], who: Named) -> str | None:
+    async def mfa(
+        self, what: Literal["otp", "code", "recovery_code", "approve", "deny"], who: HasUsername
+    ) -> str | None:
         """Return a code of a user's second factor, or approve or deny the newest push message as that user.
 
         Raises:

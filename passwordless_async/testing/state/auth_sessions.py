@@ -1,4 +1,4 @@
-"""Codes for users of database connections: each belongs to an ``auth_session`` and not to a user."""
+"""Codes for users of database connections: each belongs to an ``auth_session``, not to a user."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common.secret import redacted
-from passwordless_async.testing.endpoints.answers import DATABASE_CODE, Refused
+from passwordless_async.testing.refusals import DATABASE_CODE, RequestRefused
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX_SESSIONS = 100_000  # sessions in memory; the oldest go first
+_MAX_SESSIONS = 100_000  # in memory; the oldest go first
 
 
 @attrs.define
-class _Session:
+class _AuthSession:
     user: User
     client_id: str
     digits: str | None = attrs.field(repr=redacted)
@@ -31,38 +31,38 @@ class _Session:
 
 @attrs.define
 class AuthSessions:
-    """The sessions that wait for a code."""
+    """The pending ``auth_session`` values."""
 
     _settings: TenantSettings
     _clock: TenantClock
-    _sessions: OrderedDict[str, _Session] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _sessions: OrderedDict[str, _AuthSession] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     def open(self, user: User, client_id: str, *, send: bool) -> tuple[str, str | None]:
-        """Return a new session's name and its code; None: nothing is sent, and no code will do."""
+        """Return a new ``auth_session`` and its code; None: no code was sent, and none will pass."""
         length = self._settings.code_length
         digits = str(secrets.randbelow(10**length)).zfill(length) if send else None
         name = secrets.token_urlsafe(48)
-        self._sessions[name] = _Session(user, client_id, digits, self._clock.now() + self._settings.code_lifetime)
+        self._sessions[name] = _AuthSession(user, client_id, digits, self._clock.now() + self._settings.code_lifetime)
         if len(self._sessions) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
         return name, digits
 
     def user_of(self, name: str) -> User | None:
-        """Return whom a session is about; nothing is spent."""
+        """Return the user of an ``auth_session``, which is not spent."""
         session = self._sessions.get(name)
         return None if session is None else session.user
 
     def spend(self, name: str, client_id: str, otp: str) -> None:
-        """Present the code of a session; it is spent now.
+        """Present a code; the right one spends its ``auth_session``.
 
         Raises:
-            Refused: It is wrong, expired, used or exhausted, in one answer for all.
+            RequestRefused: The code is wrong, expired, used or exhausted: one refusal for all.
         """
         session = self._sessions.get(name)
         if session is None or session.client_id != client_id or self._clock.now() >= session.expires_at:
-            raise Refused(DATABASE_CODE)
+            raise RequestRefused(DATABASE_CODE)
         right = session.digits is not None and hmac.compare_digest(session.digits.encode(), otp.encode())
         if not right or session.failures >= self._settings.max_attempts:
             session.failures += 1
-            raise Refused(DATABASE_CODE)
+            raise RequestRefused(DATABASE_CODE)
         del self._sessions[name]

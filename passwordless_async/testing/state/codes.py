@@ -1,11 +1,11 @@
 """The rules of a code.
 
-1. The newest code alone is valid: a resend kills the one before.
-2. A used code is dead.
-3. The third failure kills the code, whatever comes after it.
-4. A code lives three minutes.
+Invariants (the numbers are settings):
 
-(The numbers are settings.)
+- Only the newest code is valid: a resend kills the code before it.
+- A used code is dead.
+- The third failure kills the code, even for the right one after it.
+- A code lives three minutes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import attrs
 from passwordless_async._common.secret import redacted
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX_CODES = 100_000  # users with a code in memory; the oldest go first
+_MAX_CODES = 100_000  # in memory; the oldest go first
 
 
 class Verdict(enum.Enum):
-    """What became of a code that was presented."""
+    """The result of presenting a code."""
 
     RIGHT = enum.auto()
     WRONG = enum.auto()
@@ -38,32 +38,32 @@ class Verdict(enum.Enum):
 
 
 @attrs.define
-class _Code:
+class _IssuedCode:
     digits: str = attrs.field(repr=redacted)
     expires_at: float
     failures: int = 0
 
 
 @attrs.define
-class CodeBook:
-    """The codes that are out, one for each user."""
+class TenantCodes:
+    """The valid codes, one per user."""
 
     _settings: TenantSettings
     _clock: TenantClock
-    _codes: OrderedDict[User, _Code] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _codes: OrderedDict[User, _IssuedCode] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
     def issue(self, user: User) -> str:
-        """Return a new code for a user; the one before is dead."""
+        """Return a new code for a user; the code before it is dead."""
         length = self._settings.code_length
         digits = str(secrets.randbelow(10**length)).zfill(length)
         self._codes.pop(user, None)
-        self._codes[user] = _Code(digits, self._clock.now() + self._settings.code_lifetime)
+        self._codes[user] = _IssuedCode(digits, self._clock.now() + self._settings.code_lifetime)
         if len(self._codes) > _MAX_CODES:
             self._codes.popitem(last=False)
         return digits
 
     def present(self, user: User, otp: str) -> Verdict:
-        """Judge a code that was presented; the right one is spent by it, a wrong one counts as a failure."""
+        """Present a code: the right one is spent, a wrong one counts as a failure."""
         code = self._codes.get(user)
         if code is None:
             return Verdict.WRONG

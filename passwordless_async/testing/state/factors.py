@@ -1,4 +1,4 @@
-"""Second factors: what a user has besides the address or number."""
+"""Second factors: what a user has besides the e-mail address or phone number."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from passwordless_async._common.secret import redacted
 from passwordless_async.testing.state.totp import totp
 
 OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
-BY_CODE = (SMS, VOICE, EMAIL)  # out of band, and the user types what was sent (binding_method "prompt")
+BY_CODE = (SMS, VOICE, EMAIL)  # out of band; the user types the code that was sent (binding_method "prompt")
 KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
 _SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
 _RECOVERY_CHARACTERS = 24
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
-_WINDOW = (0, 1, -1)  # time steps around the present one that pass (RFC 6238 §5.2)
+_ACCEPTED_STEPS = (0, 1, -1)  # relative to the present time step (RFC 6238 §5.2)
 _CHANNELS = {PUSH: "auth0"}
 _REQUIREMENTS = {PUSH: "push-notification"}
 _ID_PREFIXES = {OTP: "totp"}
@@ -36,8 +36,8 @@ class Factor:
 
     Attributes:
         kind: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or ``recovery-code``.
-        name: Where it is, masked; None where it has no place.
-        active: Whether it has been confirmed; one that is being associated has not.
+        name: Its address or number, masked; None where it has none.
+        active: Whether it has been confirmed.
     """
 
     kind: str
@@ -58,7 +58,7 @@ class Factor:
 
     @property
     def requirement(self) -> str:
-        """Its word in ``mfa_requirements``."""
+        """Its type in ``mfa_requirements``."""
         return _REQUIREMENTS.get(self.kind, self.kind)
 
     @property
@@ -82,28 +82,28 @@ class Factor:
         return f"otpauth://totp/local-tenant:{quote(username)}?{urlencode(facts)}"
 
     def authenticator(self) -> dict[str, Any]:
-        """Return it as ``GET /mfa/authenticators`` lists it."""
+        """Return its row in ``GET /mfa/authenticators``."""
         listed: dict[str, Any] = {"id": self.id, "authenticator_type": self.challenge_type, "active": self.active}
         if self.channel is not None:
             listed |= {"oob_channel": self.channel, "name": self.name}
         return listed
 
     def otp_at(self, step: int) -> str:
-        """Return a password that passes now and was not used yet."""
-        usable = [step + shift for shift in _WINDOW if step + shift > self._last_step]
+        """Return a one-time password that passes now and is unused."""
+        usable = [step + shift for shift in _ACCEPTED_STEPS if step + shift > self._last_step]
         return totp(self._secret, usable[0] if usable else step)
 
     def takes_otp(self, otp: str, step: int) -> bool:
-        """Return whether a password passes; it passes once (RFC 6238 §5.2)."""
-        for shift in _WINDOW:
-            right = totp(self._secret, step + shift).encode()
-            if step + shift > self._last_step and hmac.compare_digest(right, otp.encode()):
+        """Return whether a one-time password passes; it passes once (RFC 6238 §5.2)."""
+        for shift in _ACCEPTED_STEPS:
+            expected = totp(self._secret, step + shift).encode()
+            if step + shift > self._last_step and hmac.compare_digest(expected, otp.encode()):
                 self._last_step = step + shift
                 return True
         return False
 
     def takes_recovery(self, code: str) -> str | None:
-        """Return the recovery code that takes the place of the right one, or None."""
+        """Return the successor of the right recovery code, or None for a wrong one."""
         if not hmac.compare_digest(self._recovery.encode(), code.encode()):
             return None
         self._recovery = recovery_code()
@@ -111,6 +111,6 @@ class Factor:
 
 
 def masked(place: str) -> str:
-    """Return an address or number as a list shows it."""
+    """Return an address or number, masked for a list."""
     local, at, domain = place.partition("@")
     return f"{local[:1]}****@{domain}" if at else f"XXXXXXXX{place[-4:]}"

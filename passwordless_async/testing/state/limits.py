@@ -1,4 +1,4 @@
-"""Rate limits: fixed windows, and the headers in which a 429 speaks."""
+"""Rate limits: fixed windows, token buckets, and the headers of a 429."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.testing.endpoints.answers import TOO_MANY_REQUESTS, Refused
-from passwordless_async.testing.settings.limits import RateLimitStyle
+from passwordless_async.testing.refusals import TOO_MANY_REQUESTS, RequestRefused
+from passwordless_async.testing.settings import RateLimitStyle
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.limits import LimitSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
 
 _SECOND = 1.0
 _MINUTE = 60.0
 _HOUR = 3600.0
-_MAX_WINDOWS = 10_000  # addresses whose window is in memory; when full, the ones that are over go first
+_MAX_WINDOWS = 10_000  # names in memory; when full, expired windows go first
 
 
 @attrs.frozen
-class Allowance:
-    """What is left in a window.
+class Remaining:
+    """What remains of a limit.
 
     Args:
-        limit: Requests in a window.
-        remaining: Requests that are left.
+        limit: Requests per window.
+        remaining: Requests that remain.
         wait: Seconds until the window ends.
     """
 
@@ -36,15 +36,15 @@ class Allowance:
 
 
 @attrs.define
-class Windows:
-    """Counts in fixed windows of one length, a window for each name."""
+class FixedWindows:
+    """Counts in fixed windows of one length in seconds, one window per name."""
 
     _clock: TenantClock
     _length: float
     _counts: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False, repr=False)
 
-    def take(self, name: str, limit: int) -> Allowance | None:
-        """Count a request and return what is left, or None where there was nothing left to take."""
+    def take(self, name: str, limit: int) -> Remaining | None:
+        """Count a request and return what remains, or None where the limit is reached."""
         now = self._clock.now()
         end, count = self._counts.get(name, (0.0, 0))
         if now >= end:
@@ -53,7 +53,7 @@ class Windows:
         if count >= limit:
             return None
         self._counts[name] = (end, count + 1)
-        return Allowance(limit, limit - count - 1, end - now)
+        return Remaining(limit, limit - count - 1, end - now)
 
     def wait(self, name: str) -> float:
         """Return the seconds until a name's window ends."""
@@ -65,14 +65,14 @@ class Windows:
 
 
 @attrs.define
-class Buckets:
-    """Buckets that fill up again, one for each name."""
+class TokenBuckets:
+    """Buckets that refill, one per name."""
 
     _clock: TenantClock
     _levels: dict[str, tuple[float, float]] = attrs.field(factory=dict, init=False, repr=False)
 
     def take(self, name: str, burst: int, rate: float) -> float:
-        """Take one out and return 0, or return the seconds until there is one."""
+        """Take a token and return 0.0, or return the seconds until there is one."""
         now = self._clock.now()
         level, since = self._levels.get(name, (float(burst), now))
         level = min(burst, level + (now - since) * rate)
@@ -85,27 +85,27 @@ class Buckets:
 
 
 @attrs.define
-class Limits:
-    """The tenant's limits: requests a second altogether, starts an hour for an address, userinfo for a user."""
+class RateLimits:
+    """The limits: requests of the tenant, starts of an address, database starts and userinfo requests of a user."""
 
     _clock: TenantClock
-    _settings: LimitSettings
-    _requests: Windows = attrs.field(init=False)
-    _starts: Windows = attrs.field(init=False)
-    _challenges: Windows = attrs.field(init=False)
-    _userinfo: Buckets = attrs.field(init=False)
+    _settings: TenantSettings
+    _requests: FixedWindows = attrs.field(init=False)
+    _starts: FixedWindows = attrs.field(init=False)
+    _database_starts: FixedWindows = attrs.field(init=False)
+    _userinfo: TokenBuckets = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._requests = Windows(self._clock, _SECOND)
-        self._starts = Windows(self._clock, _HOUR)
-        self._challenges = Windows(self._clock, _HOUR)
-        self._userinfo = Buckets(self._clock)
+        self._requests = FixedWindows(self._clock, _SECOND)
+        self._starts = FixedWindows(self._clock, _HOUR)
+        self._database_starts = FixedWindows(self._clock, _HOUR)
+        self._userinfo = TokenBuckets(self._clock)
 
     def take_request(self) -> dict[str, str]:
-        """Count a request and return the headers that its answer bears.
+        """Count a request and return the headers of its response.
 
         Raises:
-            Refused: The tenant's limit is reached.
+            RequestRefused: The tenant's limit is reached.
         """
         return self._take(self._requests, "tenant", self._settings.requests_per_second)
 
@@ -113,58 +113,60 @@ class Limits:
         """Count a start for an address.
 
         Raises:
-            Refused: The address's limit is reached.
+            RequestRefused: The address's limit is reached.
         """
         self._take(self._starts, ip, self._settings.starts_per_hour)
 
-    def take_challenge(self, subject: str) -> None:
-        """Count a code for a user of a database connection.
+    def take_database_start(self, subject: str) -> None:
+        """Count a start for a user of a database connection.
 
         Raises:
-            Refused: The user's limit is reached; the refusal speaks in two kinds of header at once.
+            RequestRefused: The user's limit is reached; the refusal has two styles of headers at once.
         """
         limit = self._settings.challenges_per_hour
-        if limit is not None and self._challenges.take(subject, limit) is None:
-            used_up = Allowance(limit, 0, self._challenges.wait(subject))
+        if limit is not None and self._database_starts.take(subject, limit) is None:
+            exceeded = Remaining(limit, 0, self._database_starts.wait(subject))
             styles = (RateLimitStyle.X_RATELIMIT, RateLimitStyle.RETRY_AFTER)
-            headers = {name: value for style in styles for name, value in self.headers(used_up, style).items()}
-            raise Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
+            headers = {name: value for style in styles for name, value in self.headers(exceeded, style).items()}
+            raise RequestRefused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
 
     def take_userinfo(self, subject: str) -> None:
         """Count a request to userinfo for a user.
 
         Raises:
-            Refused: The user's burst is used up.
+            RequestRefused: The user's burst is used up.
         """
         burst = self._settings.userinfo_burst
         if burst is not None:
             wait = self._userinfo.take(subject, burst, self._settings.userinfo_per_minute / _MINUTE)
             if wait > 0:
-                raise self._used_up(burst, wait)
+                raise self._exceeded(burst, wait)
 
-    def _take(self, windows: Windows, name: str, limit: int | None) -> dict[str, str]:
+    def _take(self, windows: FixedWindows, name: str, limit: int | None) -> dict[str, str]:
         if limit is None:
             return {}
         style = self._settings.rate_limit_style
-        left = windows.take(name, limit)
-        if left is not None:
-            return self.headers(left, style) if style is not RateLimitStyle.RETRY_AFTER else {}
-        raise self._used_up(limit, windows.wait(name))
+        remaining = windows.take(name, limit)
+        if remaining is not None:
+            return self.headers(remaining, style) if style is not RateLimitStyle.RETRY_AFTER else {}
+        raise self._exceeded(limit, windows.wait(name))
 
-    def _used_up(self, limit: int, wait: float) -> Refused:
-        headers = self.headers(Allowance(limit, 0, wait), self._settings.rate_limit_style)
-        return Refused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
+    def _exceeded(self, limit: int, wait: float) -> RequestRefused:
+        headers = self.headers(Remaining(limit, 0, wait), self._settings.rate_limit_style)
+        return RequestRefused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
 
-    def headers(self, left: Allowance, style: RateLimitStyle) -> dict[str, str]:
-        """Return an allowance as headers of a style."""
-        seconds = max(1, math.ceil(left.wait))
+    def headers(self, remaining: Remaining, style: RateLimitStyle) -> dict[str, str]:
+        """Return the headers of a style."""
+        seconds = max(1, math.ceil(remaining.wait))
         return {
             RateLimitStyle.X_RATELIMIT: {
-                "x-ratelimit-limit": str(left.limit),
-                "x-ratelimit-remaining": str(left.remaining),
-                "x-ratelimit-reset": str(math.ceil(self._clock.wall() + left.wait)),
+                "x-ratelimit-limit": str(remaining.limit),
+                "x-ratelimit-remaining": str(remaining.remaining),
+                "x-ratelimit-reset": str(math.ceil(self._clock.wall() + remaining.wait)),
             },
-            RateLimitStyle.AUTH0: {"Auth0-RateLimit": f"client;q={left.limit};t={seconds};r={left.remaining}"},
+            RateLimitStyle.AUTH0: {
+                "Auth0-RateLimit": f"client;q={remaining.limit};t={seconds};r={remaining.remaining}"
+            },
             RateLimitStyle.RETRY_AFTER: {"Retry-After": str(seconds)},
             RateLimitStyle.SILENT: {},
         }[style]

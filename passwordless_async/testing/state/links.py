@@ -1,4 +1,4 @@
-"""Links instead of codes: the ticket in a message, and the authorization code that its callback brings."""
+"""Links instead of codes: the ticket in the message, and the authorization code in the callback."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.testing.endpoints.answers import bad
+from passwordless_async.testing.refusals import bad_start
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.refusals import RequestRefused
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX = 100_000  # tickets and codes in memory; the oldest go first
+_MAX_CODES = 100_000  # in memory; the oldest go first
 _DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes in base64url: code_challenge and dpop_jkt
 _TEXTS = ("scope", "state", "audience", "nonce", "response_type", "redirect_uri", "code_challenge", "dpop_jkt")
+_DIGESTS = ("code_challenge", "dpop_jkt")
 
 
 @attrs.frozen(kw_only=True)
 class Authorization:
-    """What a link was asked for with.
+    """What a link was requested with.
 
     Args:
-        user: Who is to follow it.
-        client_id: The application that asked.
-        redirect_uri: Where it leads in the end.
-        redirect_uri_given: Whether the application said so; then it must say it again (RFC 6749 §4.1.3).
+        user: The user who may follow it.
+        client_id: The application that requested it.
+        redirect_uri: The callback.
+        redirect_uri_given: Whether the request named it; then the token request must repeat it (RFC 6749 §4.1.3).
         parameters: ``authParams``.
-        auth_time: When it was followed, on the tenant's wall.
+        auth_time: When the link was followed, in seconds since the UNIX epoch.
     """
 
     user: User
@@ -47,36 +49,45 @@ class Authorization:
     auth_time: float = 0.0
 
 
-def authorization(settings: TenantSettings, user: User, client_id: str, given: Mapping[str, Any]) -> Authorization:
+def read_authorization(settings: TenantSettings, user: User, client_id: str, given: Mapping[str, Any]) -> Authorization:
     """Read ``authParams``.
 
     Raises:
-        Refused: A member is of the wrong type, or asks for what the tenant does not do.
+        RequestRefused: A member is of the wrong type, or requests what the tenant does not support.
     """
-    for name in _TEXTS:
-        if not isinstance(given.get(name, ""), str):
-            raise bad("authParams", f"authParams.{name} must be a string")
+    _check_forms(given)
+    redirect_uri = given.get("redirect_uri", settings.callback_urls[0])
     if given.get("response_type", "code") != "code":
-        raise bad("authParams", "authParams.response_type must be code")
-    if given.get("redirect_uri", settings.callback_urls[0]) not in settings.callback_urls:
-        raise bad("authParams", "authParams.redirect_uri is no callback URL of the application")
-    # RFC 7636 §4.3: without a method it is plain, which shows the verifier to whoever reads the request.
+        raise _bad("response_type must be code")
+    if redirect_uri not in settings.callback_urls:
+        raise _bad("redirect_uri is not a callback URL of the application")
+    # RFC 7636 §4.3: without a method it is plain, which shows the verifier to any reader of the request.
     if "code_challenge" in given and given.get("code_challenge_method") != "S256":
-        raise bad("authParams", "authParams.code_challenge_method must be S256")
-    for name in ("code_challenge", "dpop_jkt"):
-        if name in given and not _DIGEST.fullmatch(given[name]):
-            raise bad("authParams", f"authParams.{name} must be a SHA-256 digest in base64url")
+        raise _bad("code_challenge_method must be S256")
     return Authorization(
         user=user,
         client_id=client_id,
-        redirect_uri=given.get("redirect_uri", settings.callback_urls[0]),
+        redirect_uri=redirect_uri,
         redirect_uri_given="redirect_uri" in given,
         parameters=dict(given),
     )
 
 
+def _check_forms(given: Mapping[str, Any]) -> None:
+    for name in _TEXTS:
+        if not isinstance(given.get(name, ""), str):
+            raise _bad(f"{name} must be a string")
+    for name in _DIGESTS:
+        if name in given and not _DIGEST.fullmatch(given[name]):
+            raise _bad(f"{name} must be a SHA-256 digest in base64url")
+
+
+def _bad(description: str) -> RequestRefused:
+    return bad_start("authParams", f"authParams.{description}")
+
+
 def verifies(code_verifier: str | None, code_challenge: str | None) -> bool:
-    """Return whether a verifier is the one of a challenge (RFC 7636 §4.6); one without the other is not."""
+    """Return whether a verifier matches a ``code_challenge`` (RFC 7636 §4.6); one without the other does not."""
     if code_verifier is None or code_challenge is None:
         return code_verifier is code_challenge
     digest = base64.urlsafe_b64encode(hashlib.sha256(code_verifier.encode()).digest()).rstrip(b"=")
@@ -84,37 +95,37 @@ def verifies(code_verifier: str | None, code_challenge: str | None) -> bool:
 
 
 @attrs.define
-class _Once:
+class _SingleUseCode:
     authorization: Authorization
     expires_at: float
 
 
 @attrs.define
-class OnceBook:
-    """Names that stand for an authorization once, for a time: tickets of links, authorization codes."""
+class SingleUseCodes:
+    """Codes that redeem an authorization once, for a time: the tickets of links, and authorization codes."""
 
     _clock: TenantClock
     _lifetime: float
-    _known: OrderedDict[str, _Once] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _codes: OrderedDict[str, _SingleUseCode] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
-    def issue(self, asked: Authorization) -> str:
-        """Return a new name."""
-        name = secrets.token_urlsafe(32)
-        self._known[name] = _Once(asked, self._clock.now() + self._lifetime)
-        if len(self._known) > _MAX:
-            self._known.popitem(last=False)
-        return name
+    def issue(self, authorization: Authorization) -> str:
+        """Return a new code."""
+        code = secrets.token_urlsafe(32)
+        self._codes[code] = _SingleUseCode(authorization, self._clock.now() + self._lifetime)
+        if len(self._codes) > _MAX_CODES:
+            self._codes.popitem(last=False)
+        return code
 
-    def find(self, name: str) -> tuple[Authorization | None, bool]:
-        """Return what a name stands for, and whether it still does; it is not spent."""
-        once = self._known.get(name)
-        return (None, False) if once is None else (once.authorization, self._clock.now() < once.expires_at)
+    def find(self, code: str) -> tuple[Authorization | None, bool]:
+        """Return a code's authorization and whether the code is still valid; it is not spent."""
+        found = self._codes.get(code)
+        return (None, False) if found is None else (found.authorization, self._clock.now() < found.expires_at)
 
-    def spend(self, name: str) -> None:
-        """Let a name stand for nothing from now on."""
-        self._known.pop(name, None)
+    def spend(self, code: str) -> None:
+        """Make a code invalid."""
+        self._codes.pop(code, None)
 
     def revoke(self, user: User) -> None:
-        """Spend the names that a user has: the newest message alone is valid."""
-        for name in [name for name, once in self._known.items() if once.authorization.user == user]:
-            del self._known[name]
+        """Make a user's codes invalid: only the newest message counts."""
+        for code in [code for code, found in self._codes.items() if found.authorization.user == user]:
+            del self._codes[code]

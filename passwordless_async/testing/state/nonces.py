@@ -1,8 +1,7 @@
 """Nonces without memory: an authenticated step counter (RFC 9449 §8).
 
 A nonce is ``base64url(step || salt || HMAC-SHA256(key, step || salt))``; the salt is zero but in fresh nonces.
-Which steps pass is arithmetic, so the tenant remembers nothing about the nonces it gave out, except which
-single-use ones have come back.
+Which steps pass is arithmetic, so the tenant stores no nonce, except which single-use ones have been spent.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
 
 _STEP_BYTES = 8
 _SALT_BYTES = 6
 _TAG_BYTES = 16
-_SINGLE_USE_WINDOW = 10_000  # single-use nonces that are out at once; older ones have lapsed
+_SINGLE_USE_WINDOW = 10_000  # single-use nonces that are valid at once; older ones have expired
 
 
 @attrs.define
 class Nonces:
-    """The tenant's nonces: what the present one is, and whether one passes."""
+    """The tenant's nonces: the present one, and whether one passes."""
 
     _settings: TenantSettings
     _clock: TenantClock
@@ -37,11 +36,11 @@ class Nonces:
     _spent: set[int] = attrs.field(factory=set, init=False, repr=False)
 
     def count_token_request(self) -> None:
-        """Move the counter by which ``nonce_rotation`` goes."""
+        """Count a token request for ``nonce_rotation``."""
         self._token_requests += 1
 
     def current(self) -> str:
-        """Return the nonce to hand out now; with single-use nonces, another one at each call."""
+        """Return the nonce to send now; with single-use nonces, another one at each call."""
         if self._settings.single_use_nonces:
             self._issued += 1
         return self._mint(self._step())
@@ -56,11 +55,11 @@ class Nonces:
         return 0 <= self._step() - step <= self._settings.accepted_previous_nonces
 
     def fresh(self) -> str:
-        """Return a nonce that passes like the present one and was never handed out before."""
+        """Return a nonce that passes like the present one and was never sent before."""
         return self._mint(self._step(), secrets.token_bytes(_SALT_BYTES))
 
     def fixed(self) -> str:
-        """Return the same nonce at each call, whatever the step; it passes at none that a test reaches."""
+        """Return the same nonce at each call; it passes at no step that a test reaches."""
         return self._mint(2 ** (8 * _STEP_BYTES) - 1)
 
     def _step(self) -> int:
@@ -71,12 +70,12 @@ class Nonces:
         return int(self._clock.now() // self._settings.nonce_lifetime)
 
     def _spend(self, step: int) -> bool:
-        lapsed = self._issued - _SINGLE_USE_WINDOW
-        if step <= lapsed or step in self._spent:
+        expired = self._issued - _SINGLE_USE_WINDOW
+        if step <= expired or step in self._spent:
             return False
         self._spent.add(step)
         if len(self._spent) > 2 * _SINGLE_USE_WINDOW:
-            self._spent = {kept for kept in self._spent if kept > lapsed}
+            self._spent = {spent for spent in self._spent if spent > expired}
         return True
 
     def _mint(self, step: int, salt: bytes = bytes(_SALT_BYTES)) -> str:

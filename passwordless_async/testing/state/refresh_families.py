@@ -1,4 +1,4 @@
-"""Refresh tokens: families that begin with a login, rotation, leeway and the detection of reuse (RFC 9700 §4.14.2)."""
+"""Refresh tokens: families that begin with a login, rotation, leeway and reuse detection (RFC 9700 §4.14.2)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.testing.endpoints.answers import INVALID_REFRESH_TOKEN, Refused
+from passwordless_async.testing.refusals import INVALID_REFRESH_TOKEN, RequestRefused
 
 if TYPE_CHECKING:
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.stats import TenantStats
     from passwordless_async.testing.state.users import User
 
-_MAX_TOKENS = 200_000  # refresh tokens in memory; the oldest go first
+_MAX_TOKENS = 200_000  # in memory; the oldest go first
 _MAX_FAMILIES = 100_000
 
 
@@ -26,18 +26,18 @@ class RefreshFamily:
     """A login's refresh tokens, from the first one on.
 
     Attributes:
-        user: Whose.
-        client_id: The application's.
-        scope: The words of the scope that was granted.
-        audience: The API that was asked for; None: for userinfo only.
-        thumbprint: The key that they are bound to; None: to none.
+        user: The user.
+        client_id: The application.
+        scope: The scope tokens that were granted.
+        audience: The API; None: userinfo only.
+        thumbprint: The thumbprint of the key that they are bound to; None: they are not bound.
         database: Whether the login was by a database connection.
-        auth_time: When the user logged in, on the tenant's wall.
-        started_at: When the family began, on the clock of the tenant's memory.
-        used_at: When it was last used.
-        rotations: How many new tokens it brought forth.
-        reuse_detected: Whether one was used that had been replaced, outside the leeway.
-        revoked: Whether it is dead.
+        auth_time: When the user logged in, in seconds since the UNIX epoch (:meth:`TenantClock.wall`).
+        started_at: When the family began, by :meth:`TenantClock.now`.
+        used_at: When it was last used, by :meth:`TenantClock.now`.
+        rotations: How many tokens have been replaced.
+        reuse_detected: Whether a replaced token was used again outside the leeway.
+        revoked: Whether the family has ended.
     """
 
     user: User
@@ -61,8 +61,8 @@ class _Token:
 
 
 @attrs.define
-class RefreshBook:
-    """The families, and the tokens of each by their hash."""
+class RefreshTokens:
+    """The families, and their tokens by hash."""
 
     _settings: TenantSettings
     _clock: TenantClock
@@ -81,25 +81,25 @@ class RefreshBook:
         return self._issue(family)
 
     def find(self, refresh_token: str, client_id: str) -> RefreshFamily | None:
-        """Return the family of an application's token, dead or alive; nothing is spent."""
+        """Return the family of an application's token, revoked or not; the token is not spent."""
         token = self._tokens.get(_hash(refresh_token))
         return token.family if token is not None and token.family.client_id == client_id else None
 
     def spend(self, refresh_token: str) -> str | None:
-        """Use a token and return the one that takes its place; None: it goes on.
+        """Spend a token and return its successor; None: tokens do not rotate.
 
         Raises:
-            Refused: It is unknown, revoked, expired, or was replaced too long ago; the last ends its family.
+            RequestRefused: It is unknown, revoked or expired, or is a reuse, which revokes its family.
         """
         token = self._tokens.get(_hash(refresh_token))
         if token is None or token.family.revoked or self._expired(token.family):
-            raise Refused(INVALID_REFRESH_TOKEN)
+            raise RequestRefused(INVALID_REFRESH_TOKEN)
         now, family = self._clock.now(), token.family
         if token.replaced_at is not None and now >= token.replaced_at + self._settings.refresh_leeway:
             family.reuse_detected = True
             self._stats.refresh_reuse_detected += 1
             self.revoke(family)
-            raise Refused(INVALID_REFRESH_TOKEN)
+            raise RequestRefused(INVALID_REFRESH_TOKEN)
         family.used_at = now
         if not self._settings.refresh_rotation:
             return None
@@ -109,7 +109,7 @@ class RefreshBook:
         return self._issue(family)
 
     def revoke(self, family: RefreshFamily) -> None:
-        """End a family."""
+        """Revoke a family."""
         if not family.revoked:
             family.revoked = True
             self._stats.families_revoked += 1

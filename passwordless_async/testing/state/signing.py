@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 RS256, PS256, ES256, HS256 = "RS256", "PS256", "ES256", "HS256"
-_NOWHERE = -1  # the generation of a key that no key set names
-_KEPT = 2  # generations before the present one that the key set still names
+_UNPUBLISHED = -1  # the generation of a key that no key set has
+_OLD_GENERATIONS = 2  # that the key set still has beside the present one
 
 
 class Forgery(enum.Enum):
@@ -44,14 +44,14 @@ def _ec_key(_generation: int) -> ECKey:
 
 
 @attrs.define
-class SigningKeys:
+class TenantSigningKeys:
     """A tenant's keys.
 
-    Making an RSA key takes a tenth of a second, so tenants of one process share the keys of a generation; a tenant
-    whose tokens must not pass at another one is rotated.
+    Making an RSA key takes a tenth of a second, so the tenants of one process share the keys of a generation. Rotate a
+    tenant if its tokens must not pass at another one.
 
     Args:
-        id_token_alg: What ID tokens are signed with; access tokens are signed with RS256.
+        id_token_alg: The algorithm of ID tokens; access tokens are signed with RS256.
     """
 
     _id_token_alg: str
@@ -62,13 +62,15 @@ class SigningKeys:
         """Sign with another key from now on.
 
         Args:
-            revoke: Take the keys before out of the key set; otherwise the newest of them stay.
+            revoke: Remove the earlier keys from the key set; otherwise the newest of them stay.
         """
         self._generation += 1
-        self._published_from = self._generation if revoke else max(self._published_from, self._generation - _KEPT)
+        self._published_from = (
+            self._generation if revoke else max(self._published_from, self._generation - _OLD_GENERATIONS)
+        )
 
     def sign(self, alg: str, claims: dict[str, Any], *, secret: str | None = None) -> str:
-        """Return a signed JWT; HS256 is signed with the secret."""
+        """Return a signed JWT; HS256 signs with the secret."""
         if alg == HS256:
             return jwt.encode({"alg": HS256, "typ": "JWT"}, claims, OctKey.import_key(secret or ""), algorithms=[HS256])
         key = _key(alg, self._generation)
@@ -91,7 +93,7 @@ class SigningKeys:
             signed = _segments({**header, "alg": HS256}, claims)
             return f"{signed}.{_base64url(hmac.digest(key.as_pem(private=False), signed.encode(), hashlib.sha256))}"
         if how is Forgery.OTHER_KEY:
-            return jwt.encode(header, claims, _rsa_key(_NOWHERE))
+            return jwt.encode(header, claims, _rsa_key(_UNPUBLISHED))
         if how is Forgery.UNKNOWN_KID:
             return jwt.encode({**header, "kid": secrets.token_urlsafe(16)}, claims, key)
         signed, _, signature = self.sign(self._id_token_alg, claims, secret="tampered").rpartition(".")  # noqa: S106
@@ -103,7 +105,7 @@ def _key(alg: str, generation: int) -> ECKey | RSAKey:
 
 
 def _kid(key: ECKey | RSAKey, alg: str) -> str:
-    # One key for one algorithm (RFC 8725 §3.1): the RSA key goes by another name where it signs PS256.
+    # One key for one algorithm (RFC 8725 §3.1): the RSA key has another kid where it signs PS256.
     return f"{key.thumbprint()}-ps256" if alg == PS256 else key.thumbprint()
 
 

@@ -1,4 +1,4 @@
-"""What the tenant counted."""
+"""The tenant's counters."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class TenantStats:
         userinfo_requests: Of these, to ``/userinfo``.
         revoke_requests: Of these, to ``/oauth/revoke``.
         codes_sent: Codes that went to the outbox.
-        codes_presented: Codes that were judged: spent, or counted as an attempt.
+        codes_presented: Codes that were checked: spent, or counted as an attempt.
         codes_refused: Of these, the wrong, expired and exhausted ones.
-        presented_again: Codes, and other things that a grant spends, that came again although the request before was
-            answered by neither a demand for a nonce nor a 429, or not at all. Asking whether the user has approved a
-            push message, and a second use of a refresh token that does not rotate, count as well.
-        nonce_challenges: Challenges answered, those that faults made included.
+        presented_again: Codes, and other secrets that a grant spends, that came again although the response before was
+            neither a nonce challenge nor a 429, or was lost. A second use of a refresh token that does not rotate
+            counts as well.
+        nonce_challenges: Nonce challenges sent, those of faults included.
         proofs_accepted: Proofs that passed every check; each has another ``jti``.
         proofs_refused: Proofs that failed one, challenges not counted.
         replays_refused: Of these, the ones that were seen before.
         distinct_keys: Keys that signed an accepted proof.
-        tokens_issued: Access tokens handed out.
+        tokens_issued: Access tokens issued.
         tokens_bound: Of these, the ones bound to a key.
-        refresh_rotations: Refresh tokens that were replaced by another one.
-        refresh_reuse_detected: Refresh tokens that were used after that, outside the leeway.
-        families_revoked: Families of refresh tokens that ended by that, or by a revocation.
-        mfa_required: Logins that were told to bring a second factor.
-        mfa_challenges: Challenges that were asked for at ``/mfa/challenge``.
-        mfa_polls: Token requests that asked whether the user has approved.
+        refresh_rotations: Refresh tokens that were replaced.
+        refresh_reuse_detected: Replaced refresh tokens that were used again outside the leeway.
+        families_revoked: Families of refresh tokens that ended by reuse or by a revocation.
+        mfa_required: Logins that were refused with ``mfa_required``.
+        mfa_challenges: Factor challenges requested at ``/mfa/challenge``.
+        mfa_polls: Token requests that polled for the user's approval.
         faults_played: Requests that met a fault.
         assertions_accepted: Client assertions that passed every check; each has another ``jti``.
         assertions_replayed: Client assertions that were refused because their ``jti`` was used before.

@@ -1,4 +1,4 @@
-"""What a login yields: access tokens, ID tokens, refresh tokens, and the memory of the ones that are out."""
+"""The tokens of a login: access tokens, ID tokens and refresh tokens."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from passwordless_async.testing.state.signing import HS256, RS256, Forgery
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
-    from passwordless_async.testing.state.refresh_families import RefreshBook
-    from passwordless_async.testing.state.signing import SigningKeys
+    from passwordless_async.testing.state.refresh_families import RefreshTokens
+    from passwordless_async.testing.state.signing import TenantSigningKeys
     from passwordless_async.testing.state.users import User
 
-_MAX_TOKENS = 20_000  # access tokens that userinfo knows; the oldest go first
+_MAX_ACCESS_TOKENS = 20_000  # that userinfo knows; the oldest go first
 
 
 @attrs.frozen(kw_only=True)
@@ -29,21 +29,21 @@ class Grant:
     """What was granted.
 
     Args:
-        user: To whom.
-        client_id: Through which application.
-        scope: The words of the scope.
-        audience: For which API; None: for userinfo only.
+        user: The user.
+        client_id: The application.
+        scope: The scope tokens.
+        audience: The API; None: userinfo only.
         key: The thumbprint of the proof's key; None: there was no proof.
-        thumbprint: The key that the access token is bound to; None: to none.
+        thumbprint: The thumbprint of the key that the access token is bound to; None: it is not bound.
         database: Whether the login was by a database connection.
-        auth_time: When the user logged in, on the tenant's wall; None: now.
-        auth_time_asked: Whether the ID token was to say so (``max_age``).
+        auth_time: When the user logged in, in seconds since the UNIX epoch; None: now.
+        auth_time_requested: Whether the ID token must have ``auth_time`` (``max_age``).
         nonce: The nonce of the authorization request, which the ID token repeats (OpenID Connect Core §3.1.2.1).
-        family: The refresh tokens that go on; None: a new family begins where one was asked for.
+        family: The family of refresh tokens; None: ``offline_access`` begins a new one.
         refresh_token: The next refresh token of that family.
-        more: Further members of the answer.
-        id_token_twist: What a fault makes of the ID token's claims.
-        id_token_forgery: How a fault signs the ID token.
+        more: Further members of the response.
+        id_token_alter: A fault's change of the ID token's claims.
+        id_token_forgery: A fault's way to sign the ID token.
     """
 
     user: User
@@ -54,12 +54,12 @@ class Grant:
     thumbprint: str | None = None
     database: bool = False
     auth_time: float | None = None
-    auth_time_asked: bool = False
+    auth_time_requested: bool = False
     nonce: str | None = None
     family: RefreshFamily | None = None
     refresh_token: str | None = attrs.field(default=None, repr=False)
     more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    id_token_twist: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    id_token_alter: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     id_token_forgery: Forgery | None = None
 
     @property
@@ -75,18 +75,18 @@ class _Issued:
 
 
 @attrs.define
-class Mint:
-    """Makes tokens and remembers the access tokens among them, by their hash."""
+class TokenIssuer:
+    """Issues tokens and remembers the access tokens by their hash."""
 
     _issuer: str
     _settings: TenantSettings
     _clock: TenantClock
-    _keys: SigningKeys
-    _refresh: RefreshBook
+    _keys: TenantSigningKeys
+    _refresh: RefreshTokens
     _issued: OrderedDict[bytes, _Issued] = attrs.field(factory=OrderedDict, init=False, repr=False)
 
-    def answer(self, grant: Grant) -> dict[str, Any]:
-        """Return the body of a token answer (RFC 6749 §5.1)."""
+    def respond(self, grant: Grant) -> dict[str, Any]:
+        """Return the body of a token response (RFC 6749 §5.1)."""
         if "offline_access" in grant.scope and grant.family is None:
             grant = self._with_family(grant)
         access_token = self._access_token(grant)
@@ -106,7 +106,7 @@ class Mint:
         return body
 
     def grant_of(self, access_token: str) -> Grant | None:
-        """Return what an access token stands for, or None where it is unknown, expired or revoked."""
+        """Return the grant of an access token, or None where it is unknown, expired or revoked."""
         issued = self._issued.get(_hash(access_token))
         if issued is None or self._clock.now() >= issued.expires_at:
             return None
@@ -128,7 +128,7 @@ class Mint:
             client_id=grant.client_id,
             scope=grant.scope,
             audience=grant.audience,
-            thumbprint=grant.key,  # "assume always bound to the key", whatever the API's policy makes of the other
+            thumbprint=grant.key,  # "assume always bound to the key", whatever the API's policy for access tokens
             database=grant.database,
             auth_time=self._clock.wall() if grant.auth_time is None else grant.auth_time,
             started_at=now,
@@ -139,7 +139,7 @@ class Mint:
     def _remember(self, access_token: str, grant: Grant) -> None:
         expires_at = self._clock.now() + self._settings.access_token_lifetime
         self._issued[_hash(access_token)] = _Issued(grant, expires_at)
-        if len(self._issued) > _MAX_TOKENS:
+        if len(self._issued) > _MAX_ACCESS_TOKENS:
             self._issued.popitem(last=False)
 
     def _access_token(self, grant: Grant) -> str:
@@ -168,17 +168,17 @@ class Mint:
         }
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
-        if grant.auth_time_asked or self._settings.auth_time_in_id_token:
+        if grant.auth_time_requested or self._settings.auth_time_in_id_token:
             claims["auth_time"] = int(self._clock.wall() if grant.auth_time is None else grant.auth_time)
-        if grant.id_token_twist is not None:
-            claims = grant.id_token_twist(claims)
+        if grant.id_token_alter is not None:
+            claims = grant.id_token_alter(claims)
         if grant.id_token_forgery is not None:
             return self._keys.forge(grant.id_token_forgery, claims)
         alg, secret = self._id_token_alg(grant.client_id)
         return self._keys.sign(alg, claims, secret=secret)
 
     def _id_token_alg(self, client_id: str) -> tuple[str, str | None]:
-        # HS256 is signed with the client secret (OpenID Connect Core §10.1): who has none gets RS256.
+        # HS256 signs with the client secret (OpenID Connect Core §10.1): an application without one gets RS256.
         alg, settings = self._settings.id_token_alg, self._settings
         if alg != HS256:
             return alg, None

@@ -1,4 +1,4 @@
-"""Who the tenant knows."""
+"""The users that the tenant knows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Named(Protocol):
-    """Whoever has a realm and a username: :class:`~passwordless_async.Email`, :class:`~passwordless_async.Phone`."""
+class HasUsername(Protocol):
+    """A realm and a username: :class:`~passwordless_async.Email`, :class:`~passwordless_async.Phone`."""
 
     @property
     def realm(self) -> str:
@@ -38,13 +38,13 @@ class User:
     username: str
 
     @classmethod
-    def of(cls, who: Named) -> User:
+    def of(cls, who: HasUsername) -> User:
         """Return the user behind an address or a number."""
         return cls(who.realm, who.username)
 
     @property
     def id(self) -> str:
-        """The ``_id`` of start's answer: 24 hexadecimal digits, the same at every tenant."""
+        """The ``_id`` in start's response: 24 hexadecimal digits, the same at every tenant."""
         return hashlib.sha256(f"{self.realm}|{self.username}".encode()).hexdigest()[:24]
 
     @property
@@ -54,7 +54,7 @@ class User:
 
     @property
     def claims(self) -> dict[str, Any]:
-        """The claims that say who it is (OpenID Connect Core §5.1); a login proves the address or number."""
+        """The identity claims (OpenID Connect Core §5.1); a login proves the address or number."""
         if self.realm == "email":
             return {"email": self.username, "email_verified": True}
         return {"phone_number": self.username, "phone_number_verified": True}
@@ -90,19 +90,19 @@ class Account:
 
 @attrs.define
 class Users:
-    """The accounts: whoever logged in once, or was added by a test."""
+    """The accounts: users who logged in once, or were added by a test."""
 
     _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
     _failures: dict[User, int] = attrs.field(factory=dict, init=False, repr=False)
 
-    def add(self, who: Named, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False) -> None:
-        """Give somebody an account, as if they had logged in before.
+    def add(self, who: HasUsername, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False) -> None:
+        """Add an account, as if the user had logged in before.
 
         Args:
-            who: Whom.
+            who: The user.
             mfa: Second factors to add: ``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery-code``.
-            blocked: Whether they are blocked.
-            database: Whether the database connections know them too.
+            blocked: Whether the user is blocked.
+            database: Whether the database connections know the user too.
 
         Raises:
             ValueError: There is no such factor.
@@ -114,17 +114,17 @@ class Users:
         account.blocked = account.blocked or blocked
         account.database = account.database or database
 
-    def block(self, who: Named) -> None:
-        """Block somebody: each login from now on is refused with 401 "user is blocked"."""
+    def block(self, who: HasUsername) -> None:
+        """Block a user: each login from now on is refused with 401 "user is blocked"."""
         self.add(who, blocked=True)
 
-    def unblock(self, who: Named) -> None:
+    def unblock(self, who: HasUsername) -> None:
         """Lift a block, the one by brute-force protection included."""
         self.account(User.of(who)).blocked = False
         self.succeeded(User.of(who))
 
     def account(self, user: User) -> Account:
-        """Return what is known about a user; of somebody without an account that is nothing."""
+        """Return a user's account; an empty one for an unknown user."""
         return self._accounts.get(user, Account())
 
     def failures(self, user: User) -> int:
@@ -136,7 +136,7 @@ class Users:
         self._failures[user] = self.failures(user) + 1
 
     def succeeded(self, user: User) -> None:
-        """Forget the wrong codes: the right one came."""
+        """Forget the wrong codes after a right one."""
         self._failures.pop(user, None)
 
     def __contains__(self, user: User) -> bool:

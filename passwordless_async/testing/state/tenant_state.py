@@ -1,4 +1,4 @@
-"""Everything that a tenant remembers, in one place, and the request at hand."""
+"""Everything that a tenant remembers, and one request to it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from passwordless_async.testing.checks.presentations import Presentations
 from passwordless_async.testing.checks.proofs import ProofChecker
 from passwordless_async.testing.checks.second_opinion import SecondOpinion
 from passwordless_async.testing.state.auth_sessions import AuthSessions
-from passwordless_async.testing.state.codes import CodeBook
-from passwordless_async.testing.state.limits import Limits
-from passwordless_async.testing.state.links import OnceBook
+from passwordless_async.testing.state.codes import TenantCodes
+from passwordless_async.testing.state.limits import RateLimits
+from passwordless_async.testing.state.links import SingleUseCodes
 from passwordless_async.testing.state.nonces import Nonces
-from passwordless_async.testing.state.refresh_families import RefreshBook
-from passwordless_async.testing.state.signing import SigningKeys
-from passwordless_async.testing.state.tokens import Grant, Mint
+from passwordless_async.testing.state.refresh_families import RefreshTokens
+from passwordless_async.testing.state.signing import TenantSigningKeys
+from passwordless_async.testing.state.tokens import Grant, TokenIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from multidict import CIMultiDictProxy
 
-    from passwordless_async.testing.settings.settings import TenantSettings
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.mfa import Mfa
     from passwordless_async.testing.state.outbox import Outbox
-    from passwordless_async.testing.state.requests import RequestLog
+    from passwordless_async.testing.state.request_log import RequestLog
     from passwordless_async.testing.state.stats import TenantStats
     from passwordless_async.testing.state.users import Users
 
 
 @attrs.define
 class TenantState:
-    """A tenant's memory.
+    """A tenant's state.
 
     Args:
         url: Where it listens, without a trailing slash.
         settings: How it behaves.
         clock: Its clock.
-        outbox: What it sent.
-        stats: What it counted.
-        requests: What arrived.
-        users: Whom it knows.
+        outbox: The messages that it sent.
+        stats: Its counters.
+        requests: The requests that arrived.
+        users: The accounts.
         mfa: Their second factors.
     """
 
@@ -58,16 +58,16 @@ class TenantState:
     mfa: Mfa
     assertions: Assertions = attrs.field(init=False)
     auth_sessions: AuthSessions = attrs.field(init=False)
-    tickets: OnceBook = attrs.field(init=False)
-    authorization_codes: OnceBook = attrs.field(init=False)
-    codes: CodeBook = attrs.field(init=False)
+    tickets: SingleUseCodes = attrs.field(init=False)
+    authorization_codes: SingleUseCodes = attrs.field(init=False)
+    codes: TenantCodes = attrs.field(init=False)
     nonces: Nonces = attrs.field(init=False)
     second_opinion: SecondOpinion = attrs.field(init=False)
     proofs: ProofChecker = attrs.field(init=False)
-    keys: SigningKeys = attrs.field(init=False)
-    refresh: RefreshBook = attrs.field(init=False)
-    mint: Mint = attrs.field(init=False)
-    limits: Limits = attrs.field(init=False)
+    keys: TenantSigningKeys = attrs.field(init=False)
+    refresh: RefreshTokens = attrs.field(init=False)
+    tokens: TokenIssuer = attrs.field(init=False)
+    limits: RateLimits = attrs.field(init=False)
     presentations: Presentations = attrs.field(init=False)
     draining: bool = attrs.field(default=False, init=False)
 
@@ -75,16 +75,16 @@ class TenantState:
         settings, clock = self.settings, self.clock
         self.assertions = Assertions(self.issuer, settings, clock, self.stats)
         self.auth_sessions = AuthSessions(settings, clock)
-        self.tickets = OnceBook(clock, settings.code_lifetime)
-        self.authorization_codes = OnceBook(clock, settings.authorization_code_lifetime)
-        self.codes = CodeBook(settings, clock)
+        self.tickets = SingleUseCodes(clock, settings.code_lifetime)
+        self.authorization_codes = SingleUseCodes(clock, settings.authorization_code_lifetime)
+        self.codes = TenantCodes(settings, clock)
         self.nonces = Nonces(settings, clock)
         self.second_opinion = SecondOpinion(settings, clock, self.url)
         self.proofs = ProofChecker(settings, clock, self.nonces, self.stats, self.second_opinion)
-        self.keys = SigningKeys(settings.id_token_alg)
-        self.refresh = RefreshBook(settings, clock, self.stats)
-        self.mint = Mint(self.issuer, settings, clock, self.keys, self.refresh)
-        self.limits = Limits(clock, settings)
+        self.keys = TenantSigningKeys(settings.id_token_alg)
+        self.refresh = RefreshTokens(settings, clock, self.stats)
+        self.tokens = TokenIssuer(self.issuer, settings, clock, self.keys, self.refresh)
+        self.limits = RateLimits(clock, settings)
         self.presentations = Presentations(self.stats)
 
     @property
@@ -94,23 +94,23 @@ class TenantState:
 
 
 @attrs.define
-class Exchange:
-    """One request, read to its end, on its way through an endpoint.
+class TenantRequest:
+    """One request, read to its end.
 
-    Endpoints are plain functions of it: with no ``await`` in them, nothing comes between judging a code and
+    Endpoints are plain functions of it: with no ``await`` in them, no other request comes between checking a code and
     spending it.
 
     Attributes:
-        state: The tenant's memory.
+        state: The tenant's state.
         method: The method as sent.
         path: The endpoint's path.
         query: The parameters of its query.
         headers: The request's headers.
         content_type: The media type of the body, in lower case, without parameters.
         body: The body.
-        peer: The address that the connection came from.
-        certificate: The certificate that the client showed, in DER; None: it showed none.
-        twist: What a fault makes of the grant.
+        peer: The IP address of the connection.
+        certificate: The client's certificate in DER; None: it sent none.
+        alter: A fault's change of the grant.
         proof_nonce: The nonce of the proof, once it passed.
     """
 
@@ -123,7 +123,7 @@ class Exchange:
     body: bytes
     peer: str
     certificate: bytes | None = None
-    twist: Callable[[Grant], Grant] | None = None
+    alter: Callable[[Grant], Grant] | None = None
     proof_nonce: str | None = None
 
     @property

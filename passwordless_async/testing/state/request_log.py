@@ -1,4 +1,4 @@
-"""What arrived: every request as the tenant read it, secrets included, for tests."""
+"""The requests as the tenant read them, secrets included, for tests."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False)
 class RecordedRequest:
-    """One request. Its repr shows method, path and status only.
+    """One request; its repr shows method, path and status only.
 
     Attributes:
         method: The method as sent.
         path: The path, percent-encoded as sent, without the query.
-        headers: The headers; a name may stand more than once, in any case.
+        headers: The headers; a name may occur more than once, in any case.
         body: The body; empty where a fault dropped the connection before it was read.
         at: When it arrived, in seconds since the UNIX epoch.
-        status: What was answered; None while the answer is out, and where the connection was dropped.
+        status: The response's status; None while it is pending, and where the connection was dropped.
     """
 
     method: str
@@ -40,7 +40,7 @@ class RecordedRequest:
         return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the body holds
+    def json(self) -> Any:  # noqa: ANN401 - any JSON value
         """The body as JSON."""
         return json.loads(self.body)
 
@@ -56,9 +56,9 @@ class RecordedRequest:
 class RequestLog(Sequence[RecordedRequest]):
     """The newest requests in the order of their arrival."""
 
-    def __init__(self, kept: int) -> None:
-        self._kept = kept
-        self._arrived = 0
+    def __init__(self, max_requests: int) -> None:
+        self._max_requests = max_requests
+        self._added = 0
         self._requests: OrderedDict[int, RecordedRequest] = OrderedDict()
 
     def to(self, path: str) -> list[RecordedRequest]:
@@ -69,19 +69,19 @@ class RequestLog(Sequence[RecordedRequest]):
         """Forget the requests so far."""
         self._requests.clear()
 
-    def arrived(self, request: RecordedRequest) -> int:
-        """Keep a request and return the number by which it is answered."""
-        self._arrived += 1
-        self._requests[self._arrived] = request
-        if len(self._requests) > self._kept:
+    def add(self, request: RecordedRequest) -> int:
+        """Store a request and return its number for :meth:`note`."""
+        self._added += 1
+        self._requests[self._added] = request
+        if len(self._requests) > self._max_requests:
             self._requests.popitem(last=False)
-        return self._arrived
+        return self._added
 
     def note(self, number: int, **changes: object) -> None:
-        """Add what became known about a request, if it is still kept."""
+        """Change attributes of a request, if it is still stored."""
         request = self._requests.get(number)
         if request is not None:
-            self._requests[number] = attrs.evolve(request, **changes)  # type: ignore[arg-type] # named by the caller
+            self._requests[number] = attrs.evolve(request, **changes)  # type: ignore[arg-type] # attributes by name
 
     def __len__(self) -> int:
         return len(self._requests)
@@ -91,7 +91,7 @@ class RequestLog(Sequence[RecordedRequest]):
     @overload
     def __getitem__(self, index: slice) -> list[RecordedRequest]: ...
     def __getitem__(self, index: int | slice) -> RecordedRequest | list[RecordedRequest]:
-        """Return a request by its place among those kept, or several."""
+        """Return a stored request by its index, or several."""
         return list(self._requests.values())[index]
 
     def __repr__(self) -> str:

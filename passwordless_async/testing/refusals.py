@@ -1,25 +1,16 @@
-"""What the tenant says no with: one row for each refusal that Auth0 documents.
+"""What the tenant refuses with: one row for each refusal that Auth0 documents.
 
-Endpoints raise :class:`Refused` with a row; the application turns it into the answer.
+Endpoints raise :class:`RequestRefused` with a row; the application turns the row into a response.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from aiohttp import web
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749 §5.1
-_SHAPES = {
-    "error": ("error", "error_description"),
-    "code": ("code", "description"),
-    "errorCode": ("errorCode", "message"),
-}
 
 
 @attrs.frozen
@@ -32,7 +23,7 @@ class Refusal:
         description: The server's text.
         more: Further members of the body.
         headers: Further headers.
-        members: The names of the members for code and text, whatever the shape; None: those of the shape.
+        members: The names of the members for code and text; None: the endpoint's own.
     """
 
     status: int
@@ -42,15 +33,13 @@ class Refusal:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     members: tuple[str, str] | None = None
 
-    def response(self, shape: str = "error") -> web.Response:
-        """Return the answer, in one of the documented shapes."""
-        code, description = self.members or _SHAPES[shape]
-        body = {code: self.error, description: self.description, **self.more}
-        return json_response(body, status=self.status, headers=self.headers)
+    def because(self, reason: str) -> Refusal:
+        """Return the row with a reason behind its text."""
+        return attrs.evolve(self, description=f"{self.description}: {reason}")
 
 
-class Refused(Exception):
-    """The request is refused with this row.
+class RequestRefused(Exception):
+    """The request is refused.
 
     Attributes:
         refusal: The row.
@@ -61,24 +50,14 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return a JSON answer that no cache keeps."""
-    return web.Response(
-        body=json.dumps(body, separators=(",", ":")).encode(),
-        status=status,
-        headers={**NO_STORE, **(headers or {})},
-        content_type="application/json",
-    )
-
-
-def invalid_request(description: str) -> Refused:
+def invalid_request(description: str) -> RequestRefused:
     """Refuse a token request that is malformed (RFC 6749 §5.2)."""
-    return Refused(Refusal(400, "invalid_request", description))
+    return RequestRefused(Refusal(400, "invalid_request", description))
 
 
-def bad(what: str, description: str) -> Refused:
-    """Refuse a start request: ``bad.request``, ``bad.connection`` and their like."""
-    return Refused(Refusal(400, f"bad.{what}", description))
+def bad_start(member: str, description: str) -> RequestRefused:
+    """Refuse a start request: ``bad.request``, ``bad.connection`` and so on."""
+    return RequestRefused(Refusal(400, f"bad.{member}", description))
 
 
 WRONG_CODE = {
@@ -138,7 +117,7 @@ SLOW_DOWN = Refusal(
     "slow_down",
     "You are polling faster than allowed. Please slow down and repeat the request in some time.",
 )
-UNSUPPORTED_CHALLENGE = Refusal(
+UNSUPPORTED_FACTOR = Refusal(
     401, "unsupported_challenge_type", "The user does not support any of the requested challenge types"
 )
 ASSOCIATION_REQUIRED = Refusal(

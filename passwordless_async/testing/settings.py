@@ -1,0 +1,272 @@
+"""The settings of a tenant: every knob, its unit and the precedent of its default.
+
+A knob for what Auth0 leaves undocumented lets a test play both behaviours.
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import types
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    PublicKeys = tuple[Mapping[str, Any], ...]
+
+BOUND_API = "https://api.example"
+PLAIN_API = "https://plain.example"
+STRICT_API = "https://strict.example"
+
+
+class ApiPolicy(enum.StrEnum):
+    """An API's sender-constraining policy."""
+
+    NONE = "none"
+    """Plain Bearer tokens, even for a request with a proof."""
+    ALLOWED = "allowed"
+    """Bound tokens for requests with a proof, Bearer tokens for the others."""
+    REQUIRED = "required"
+    """Requests without a proof are refused."""
+
+
+class RateLimitStyle(enum.StrEnum):
+    """The headers in which a 429 says when to come back."""
+
+    X_RATELIMIT = "x-ratelimit"
+    """``x-ratelimit-limit``, ``-remaining``, ``-reset`` (UNIX seconds); on successes too."""
+    AUTH0 = "auth0-ratelimit"
+    """``Auth0-RateLimit: client;q=10;t=1;r=9``."""
+    RETRY_AFTER = "retry-after"
+    """``Retry-After`` in seconds."""
+    SILENT = "silent"
+    """No header at all."""
+
+
+_READY_APIS = {BOUND_API: ApiPolicy.ALLOWED, PLAIN_API: ApiPolicy.NONE, STRICT_API: ApiPolicy.REQUIRED}
+
+
+def _apis(given: Mapping[str, ApiPolicy | str]) -> Mapping[str, ApiPolicy]:
+    return types.MappingProxyType({audience: ApiPolicy(policy) for audience, policy in given.items()})
+
+
+def _copies(keys: Iterable[Mapping[str, Any]]) -> PublicKeys:
+    return tuple(dict(key) for key in keys)
+
+
+def _texts(*default: str) -> Any:  # noqa: ANN401 - what attrs.field() returns
+    return attrs.field(default=default, converter=tuple)
+
+
+def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+    del instance
+    if value is not None and value < 1:
+        raise UsageError(attribute.name, f"must be 1 or more, not {value}")
+
+
+def _positive(default: float | None) -> Any:  # noqa: ANN401 - what attrs.field() returns
+    return attrs.field(default=default, validator=_at_least_one)
+
+
+@attrs.frozen(kw_only=True)
+class TenantSettings:
+    """How a :class:`~passwordless_async.testing.LocalTenant` behaves; every argument is keyword-only.
+
+    Args:
+        public_client_id: The ``client_id`` of the application without a secret.
+        confidential_client_id: The ``client_id`` of the application with a secret, sent in the body or by HTTP Basic.
+        confidential_client_secret: Its secret; random unless given.
+        private_key_jwt_client_id: The ``client_id`` of the application that signs assertions.
+        private_key_jwt_keys: Its public keys as JWKs; None: the ready ones, whose private halves
+            ``tenant.client_for("private_key_jwt")`` returns.
+        private_key_jwt_algs: The algorithms that an assertion may be signed with (Auth0: RS256, RS384, PS256).
+        assertion_lifetime: Seconds that an assertion's ``exp`` may be ahead (Auth0: 5 minutes).
+        tls_client_id: The ``client_id`` of the application with a certificate by a CA (RFC 8705 §2.1).
+        tls_client_subject: The subject of its certificate, as RFC 4514 writes it.
+        self_signed_client_id: The ``client_id`` of the application with self-signed certificates (RFC 8705 §2.2).
+        self_signed_certificates: The SHA-256 thumbprints of its certificates (``x5t#S256``), for example
+            ``ThrowAwayCa.self_signed("…").thumbprint``.
+        basic_auth_at_start: Whether ``/passwordless/start`` and ``/otp/challenge`` accept HTTP Basic (undocumented).
+        grant_enabled: Whether the applications may use the passwordless OTP grant (else 403 ``unauthorized_client``).
+        redirect_uri_required: Whether the OTP grant requires ``redirect_uri`` (documented, not observed).
+        allow_signup: Whether a code is sent to an unknown user.
+        start_error_shape: The members of start's error bodies: ``error`` + ``error_description``, ``code`` +
+            ``description`` or ``errorCode`` + ``message``.
+        start_answer: The response of a successful start: the ``full`` 200 body, 200 ``{}`` (``empty``), 201
+            (``created``) or 204 (``no_content``); all occur.
+        code_length: Digits of a code (Auth0: 6).
+        code_lifetime: Seconds that a code lives (Auth0: 3 minutes).
+        max_attempts: Failures that kill a code (Auth0: 3).
+        callback_urls: Where a link may lead; the first is the default.
+        authorization_code_lifetime: Seconds.
+        database_connections: The connections that ``/otp/challenge`` knows.
+        captcha: The solution of the captcha; until it is given, start refuses with 401 ``requires_verification``.
+            None: start asks for none.
+        failures_before_block: Wrong codes of a user in a row after which every login is refused with 429
+            ``too_many_attempts`` (Auth0: 10), until ``tenant.users.unblock(who)``; None: off.
+        mfa_policy: Who needs a second factor: users who are ``enrolled``, or ``always`` everyone.
+            ``tenant.users.add(who, mfa=[…])`` enrols a user.
+        mfa_status: The status of ``mfa_required`` (both occur).
+        mfa_requirements: The shape of ``mfa_requirements``: ``{"challenge": [{"type"}]}`` and
+            ``{"enroll": [{"type"}]}``, or ``{"challenge_types": […]}`` (both occur).
+        mfa_rounds: How many factors in a row a login needs; after each but the last comes another ``mfa_required``.
+        mfa_enrolls: The factors that a user without one may enrol.
+        mfa_token_lifetime: Seconds (Auth0: 10 minutes).
+        mfa_code_lifetime: Seconds that an out-of-band factor challenge lives (Auth0: 5 minutes).
+        mfa_polls_per_minute: Polls that a login has (Auth0: 12); the next one is refused with ``slow_down``.
+        mfa_max_attempts: Wrong factors that end a login.
+        mfa_denial: The refusal of a login that the user denied (both occur).
+        mfa_key_bound: Whether the proof must be by the key of the first request (undocumented).
+        basic_auth_at_mfa: Whether ``/mfa/challenge`` accepts HTTP Basic (undocumented); the other MFA endpoints take
+            the ``mfa_token`` in that header.
+        public_nonce_required: Whether a public client's proof needs a nonce (Auth0: yes).
+        confidential_nonce_required: Whether a confidential client's proof needs one (Auth0: no).
+        userinfo_nonce_required: Whether a proof at ``/userinfo`` needs one.
+        nonce_rotation: Token requests after which the nonce changes; None: it changes with the time.
+        nonce_lifetime: Seconds after which the nonce changes when ``nonce_rotation`` is None.
+        accepted_previous_nonces: How many nonces before the present one still pass.
+        single_use_nonces: Every response carries another nonce, and each passes once.
+        nonce_in_answers: Whether a response to a request with a proof carries the nonce: ``always``, only when it
+            ``changed`` from the one in the proof (RFC 9449 §8.2), or ``never`` except in a challenge.
+        stale_nonce_error: The error code of ``/userinfo`` for an invalid nonce (both occur).
+        proof_max_age: Seconds that a proof may be old.
+        proof_skew: Seconds that a proof may be ahead of the tenant's clock.
+        nonce_replaces_iat: With a valid nonce the ``iat`` of the proof is not checked (RFC 9449 §11.1).
+        resource_parameter: Whether ``resource`` stands for ``audience`` (the compatibility profile).
+        access_token_lifetime: Seconds (Auth0: a day).
+        id_token_lifetime: Seconds (Auth0: ten hours).
+        token_type: The ``token_type`` of a bound token.
+        scope_in_answer: Whether the response repeats the scope (no scope means the requested one).
+        id_token_alg: The algorithm of ID tokens: RS256, PS256, ES256, or HS256 for the application with a secret.
+        auth_time_in_id_token: Whether an ID token has ``auth_time`` even without ``max_age``.
+        apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (allowed),
+            ``https://plain.example`` (none) and ``https://strict.example`` (required).
+        discovery: Members of ``/.well-known/openid-configuration`` that replace the tenant's own; None leaves one out.
+        refresh_rotation: Whether each refresh returns a new refresh token.
+        refresh_leeway: Seconds in which a replaced refresh token still works (Auth0: 0).
+        refresh_lifetime: Seconds after the login at which its refresh tokens end (Auth0: 30 days); None: never.
+        refresh_idle_lifetime: Seconds without a refresh after which they end (Auth0: 15 days); None: never.
+        excess_scope: Whether a refresh that asks for more scope than was granted is ``refused`` (RFC 6749 §6), or the
+            excess ``dropped`` (undocumented).
+        other_key_error: The refusal of a grant that is bound to another key: 400 ``invalid_dpop_proof`` or 403
+            ``invalid_grant``; only the description is known.
+        revocation_ends_access_tokens: Whether ``/userinfo`` refuses the access tokens of a revoked family.
+        requests_per_second: Limit of the whole tenant; None: off.
+        starts_per_hour: Limit of ``/passwordless/start`` per IP address (Auth0: 50); None: off.
+        challenges_per_hour: Limit of ``/otp/challenge`` per user; None: off.
+        userinfo_burst: Requests to ``/userinfo`` that each user has at once (Auth0: 10); None: off.
+        userinfo_per_minute: How many of them come back per minute (Auth0: 5).
+        trust_forwarded_for: Whether ``auth0-forwarded-for`` counts for an application that sends its secret.
+        forwarded_for_by_assertion: Whether it also counts for one that signs an assertion (undocumented).
+        rate_limit_style: The headers of a limit.
+        clock_wrong_by: Seconds that the tenant's clock is ahead of the machine's (negative: behind), as its ``Date``
+            headers say; ``tenant.clock.go_wrong`` moves it later.
+        max_body: Bytes that a request's body may have.
+        requests_kept: How many of the newest requests ``tenant.requests`` holds.
+        messages_kept: How many of the newest messages ``tenant.outbox`` holds.
+
+    Raises:
+        UsageError: A number is out of its range.
+        ValueError: There is no such policy or style.
+    """
+
+    # Applications, one for each way to authenticate
+    public_client_id: str = "public-client"
+    confidential_client_id: str = "confidential-client"
+    confidential_client_secret: str = attrs.field(
+        factory=lambda: secrets.token_urlsafe(32), converter=Secret, repr=redacted
+    )
+    private_key_jwt_client_id: str = "private-key-jwt-client"
+    private_key_jwt_keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
+    private_key_jwt_algs: tuple[str, ...] = _texts("RS256", "RS384", "PS256", "ES256")
+    assertion_lifetime: float = _positive(300.0)
+    tls_client_id: str = "tls-client"
+    tls_client_subject: str = "CN=tls-client"
+    self_signed_client_id: str = "self-signed-tls-client"
+    self_signed_certificates: tuple[str, ...] = _texts()
+    basic_auth_at_start: bool = False
+
+    # Start, codes and links
+    grant_enabled: bool = True
+    redirect_uri_required: bool = False
+    allow_signup: bool = True
+    start_error_shape: Literal["error", "code", "errorCode"] = "error"
+    start_answer: Literal["full", "empty", "created", "no_content"] = "full"
+    code_length: int = _positive(6)
+    code_lifetime: float = _positive(180.0)
+    max_attempts: int = _positive(3)
+    callback_urls: tuple[str, ...] = _texts("https://app.example/callback")
+    authorization_code_lifetime: float = _positive(60.0)
+    database_connections: tuple[str, ...] = _texts("Username-Password-Authentication")
+    captcha: str | None = None
+    failures_before_block: int | None = _positive(None)
+
+    # Second factors
+    mfa_policy: Literal["enrolled", "always"] = "enrolled"
+    mfa_status: Literal[401, 403] = 403
+    mfa_requirements: Literal["challenge", "challenge_types"] = "challenge"
+    mfa_rounds: int = _positive(1)
+    mfa_enrolls: tuple[str, ...] = _texts("otp", "sms", "voice", "email", "push")
+    mfa_token_lifetime: float = _positive(600.0)
+    mfa_code_lifetime: float = _positive(300.0)
+    mfa_polls_per_minute: int = _positive(12)
+    mfa_max_attempts: int = _positive(10)
+    mfa_denial: Literal["invalid_grant", "access_denied"] = "invalid_grant"
+    mfa_key_bound: bool = True
+    basic_auth_at_mfa: bool = False
+
+    # Nonces and proofs
+    public_nonce_required: bool = True
+    confidential_nonce_required: bool = False
+    userinfo_nonce_required: bool = False
+    nonce_rotation: int | None = _positive(None)
+    nonce_lifetime: float = _positive(300.0)
+    accepted_previous_nonces: int = 1
+    single_use_nonces: bool = False
+    nonce_in_answers: Literal["always", "changed", "never"] = "always"
+    stale_nonce_error: Literal["use_dpop_nonce", "invalid_dpop_nonce"] = "use_dpop_nonce"
+    proof_max_age: float = 60.0
+    proof_skew: float = 10.0
+    nonce_replaces_iat: bool = False
+
+    # Tokens and APIs
+    resource_parameter: bool = False
+    access_token_lifetime: int = 86_400
+    id_token_lifetime: int = 36_000
+    token_type: str = "DPoP"  # noqa: S105 - the name of a type
+    scope_in_answer: bool = True
+    id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = "RS256"  # noqa: S105 - an algorithm
+    auth_time_in_id_token: bool = False
+    apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
+    discovery: Mapping[str, Any] = attrs.field(factory=dict)
+    refresh_rotation: bool = True
+    refresh_leeway: float = 0.0
+    refresh_lifetime: float | None = _positive(2_592_000.0)
+    refresh_idle_lifetime: float | None = _positive(1_296_000.0)
+    excess_scope: Literal["refused", "dropped"] = "refused"
+    other_key_error: Literal["invalid_dpop_proof", "invalid_grant"] = "invalid_dpop_proof"
+    revocation_ends_access_tokens: bool = True
+
+    # RateLimits, the clock, and how much is kept
+    requests_per_second: int | None = _positive(None)
+    starts_per_hour: int | None = _positive(None)
+    challenges_per_hour: int | None = _positive(None)
+    userinfo_burst: int | None = _positive(None)
+    userinfo_per_minute: int = _positive(5)
+    trust_forwarded_for: bool = True
+    forwarded_for_by_assertion: bool = False
+    rate_limit_style: RateLimitStyle = attrs.field(default=RateLimitStyle.X_RATELIMIT, converter=RateLimitStyle)
+    clock_wrong_by: float = 0.0
+    max_body: int = _positive(65_536)
+    requests_kept: int = _positive(10_000)
+    messages_kept: int = _positive(10_000)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as a JSON object, the secret included: the setup of a tenant process."""
+        return {**attrs.asdict(self, recurse=False), "apis": dict(self.apis)}

@@ -1,1 +1,0 @@
-"""What a tenant can be told."""
