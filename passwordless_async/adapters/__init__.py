@@ -1,4 +1,4 @@
-"""The verifier inside web frameworks: one module for each kind of server.
+"""Adapters to other libraries: one module for each web framework or telemetry library.
 
-Neither is imported here, so that an ASGI application does not need aiohttp's server and the other way round.
+This package imports none of them, so that an ASGI application does not need aiohttp, and the other way round.
 """

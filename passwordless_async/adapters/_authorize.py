@@ -1,4 +1,4 @@
-"""What both adapters do with a request, but for reading it and answering."""
+"""Authorising a request: the part that all web adapters share."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 TokenInfo = Callable[[str], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
-"""Validates an access token: its claims (``cnf`` among them), or None where it is not valid. Sync or async."""
+"""Validates an access token: returns its claims, ``cnf`` included, or None if it is not valid. Sync or async."""
 
 
 @attrs.frozen
 class Authorized:
-    """A request that may pass.
+    """A request with a valid token and the proof that belongs to it.
 
     Attributes:
-        token: What ``token_info`` returned.
-        proof: The checked proof; None for a bearer token, where those are allowed.
+        token: The claims that ``token_info`` returned.
+        proof: The checked proof; None for an allowed bearer token.
     """
 
     token: Mapping[str, Any] = attrs.field(repr=False)
@@ -35,32 +35,37 @@ class Authorized:
 
 
 @attrs.frozen
-class Gate:
-    """Lets requests pass that have a valid token and the proof that goes with it."""
+class Authorizer:
+    """Checks the access token of a request and its proof (RFC 9449 §7)."""
 
     verifier: DPoPVerifier
     token_info: TokenInfo
-    allow_bearer: bool
+    allow_bearer: bool = attrs.field(kw_only=True)
 
-    async def admit(self, method: str, target: str, headers: Headers) -> Authorized:
+    async def authorize(self, method: str, target: str, headers: Headers) -> Authorized:
         """Check a request.
 
+        Args:
+            method: The method, in its original case.
+            target: The path and query as they came, not decoded.
+            headers: The header fields, names in any case.
+
         Raises:
-            InvalidDPoPProof: It is refused.
-            UseDPoPNonce: It is refused for the want of a nonce.
-            UsageError: ``token_info`` returned something else than a mapping or None.
+            InvalidDPoPProof: The request is refused.
+            UseDPoPNonce: The proof needs a nonce, which the error carries.
+            UsageError: ``token_info`` returned neither a mapping nor None.
         """
-        credentials = read_authorization(headers)
-        if credentials.scheme == "bearer" and not self.allow_bearer:
+        presented = read_authorization(headers)
+        if presented.scheme == "bearer" and not self.allow_bearer:
             raise InvalidDPoPProof(
                 status=401, error="invalid_token", error_description="the access token must come with a proof"
             )
-        token = await self._inspect(credentials.access_token)
-        confirmation = confirmation_of(token, credentials)
+        token = await self._inspect(presented.access_token)
+        confirmation = confirmation_of(token, presented)
         if token is None or confirmation is None:
             return Authorized(token or {}, None)
         proof = await self.verifier.verify(
-            method, target, headers, confirmation=confirmation, access_token=credentials.access_token
+            method, target, headers, confirmation=confirmation, access_token=presented.access_token
         )
         return Authorized(token, proof)
 

@@ -1,4 +1,4 @@
-"""The events of a client as spans and metrics of OpenTelemetry; the extra ``otel``.
+"""The events of a client as OpenTelemetry spans and metrics; needs the extra ``otel``.
 
 .. code-block:: python
 
@@ -8,7 +8,7 @@
     async with PasswordlessClient("acme.eu.auth0.com", "client-id", on_event=OpenTelemetry()) as client:
         ...
 
-Beside another hook, call both:
+To use another hook too, call both:
 
 .. code-block:: python
 
@@ -19,10 +19,10 @@ Beside another hook, call both:
         telemetry(event)
         log.debug("%s", event)
 
-Spans: one of kind CLIENT for each transmission, by the stable HTTP conventions, below the span that is current where a
-client is called. It ends when the body of the answer has been read. Its name is the method alone, as the conventions
-demand; ``passwordless.operation`` says what it was for. A key set that several wait for is fetched once, below the span
-of whoever was first.
+Spans: each transmission has one of kind CLIENT, by the stable HTTP conventions. Its parent is the span that is current
+where the client is called. It ends when the body of the response has been read. Its name is the method, as the
+conventions demand; ``passwordless.operation`` names the operation. A key set that several callers wait for is fetched
+once, below the span of the first caller.
 
 ==================================== ========= ============= =======================================================
 Metric                               Kind      Unit          Attributes
@@ -39,16 +39,17 @@ Metric                               Kind      Unit          Attributes
 ``passwordless.stores.lost``         updown    {store}       ``passwordless.store.use``
 ==================================== ========= ============= =======================================================
 
-``error.type`` is the ``code`` of a :class:`~passwordless_async.PasswordlessError`, or the status of an answer from 400
-on as text; without an error there is none. No attribute holds anything of a user.
+``error.type`` is the ``code`` of a :class:`~passwordless_async.PasswordlessError`, or the status of a response as text
+from 400 on; it is missing without an error. No attribute holds data of a user.
 
-Where something else makes spans of aiohttp's requests already, ``OpenTelemetry(NoOpTracerProvider())`` makes metrics
-alone. No header for the propagation of traces is sent: the service is somebody else's.
+If aiohttp's requests are traced already, ``OpenTelemetry(NoOpTracerProvider())`` makes only metrics. No header for the
+propagation of traces is sent: the service belongs to a third party.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import attrs
@@ -69,16 +70,30 @@ _Attributes: TypeAlias = "dict[str, str | int]"
 
 _NAME = "passwordless_async"
 _SCHEMA = "https://opentelemetry.io/schemas/1.23.1"
-_FIRST_ERROR = 400
-_NANOSECONDS = 1_000_000_000  # in a second
-_REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)  # the conventions' own
-_OPERATION_SECONDS = (*_REQUEST_SECONDS, 30, 60, 120, 300)  # an operation waits for its turn, a bulk one for minutes
-_REQUESTS = (0, 1, 2, 3, 4, 5, 10)
+_NANOSECONDS_PER_SECOND = 1_000_000_000
+_REQUEST_BUCKETS = (
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.075,
+    0.1,
+    0.25,
+    0.5,
+    0.75,
+    1,
+    2.5,
+    5,
+    7.5,
+    10,
+)  # seconds, as in the conventions
+_OPERATION_BUCKETS = (*_REQUEST_BUCKETS, 30, 60, 120, 300)  # a bulk operation may wait for minutes
+_COUNT_BUCKETS = (0, 1, 2, 3, 4, 5, 10)
 
 
 @attrs.frozen
-class _Last:
-    """The last transmission of an operation in this task, and how often it had gone before."""
+class _Transmission:
+    """The last transmission of an operation in this task, and how often it was sent before."""
 
     operation: Operation
     path: str
@@ -86,14 +101,14 @@ class _Last:
 
 
 class OpenTelemetry:
-    """Makes spans and metrics of events; give it to ``on_event`` of one client or several.
+    """Turns events into spans and metrics; pass it as ``on_event`` to one client or several.
 
-    Challenges, paces and retries are metrics alone: no span of this library is open when they happen, and the current
-    one is the application's. A span shows them by ``http.request.resend_count``.
+    Challenges, paces and retries become metrics only: no span of this library is open when they happen, and the current
+    span is the application's. The ``http.request.resend_count`` of a span shows them.
 
     Args:
-        tracer_provider: Makes the spans; the global one unless given.
-        meter_provider: Makes the metrics; the global one unless given.
+        tracer_provider: Makes the spans; the global provider if None.
+        meter_provider: Makes the metrics; the global provider if None.
     """
 
     def __init__(
@@ -102,7 +117,7 @@ class OpenTelemetry:
         self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider, schema_url=_SCHEMA)
         meter = metrics.get_meter(_NAME, meter_provider=meter_provider, schema_url=_SCHEMA)
         self._requests = _seconds(
-            meter, "http.client.request.duration", "Duration of HTTP client requests.", _REQUEST_SECONDS
+            meter, "http.client.request.duration", "Duration of HTTP client requests.", _REQUEST_BUCKETS
         )
         self._operations = _seconds(
             meter, "passwordless.operation.duration", "Duration of operations, waits and tries included."
@@ -112,22 +127,22 @@ class OpenTelemetry:
             "passwordless.operation.requests",
             "{request}",
             "Requests that operations took.",
-            explicit_bucket_boundaries_advisory=_REQUESTS,
+            explicit_bucket_boundaries_advisory=_COUNT_BUCKETS,
         )
         self._challenges = meter.create_counter(
-            "passwordless.nonce.challenges", "{challenge}", "Demands of the server for another nonce."
+            "passwordless.nonce.challenges", "{challenge}", "Nonce challenges of the server."
         )
-        self._retries = meter.create_counter("passwordless.retries", "{retry}", "Tries that failed and had another.")
+        self._retries = meter.create_counter("passwordless.retries", "{retry}", "Failed tries that were repeated.")
         self._orphans = meter.create_counter(
-            "passwordless.orphans", "{orphan}", "Operations that ended when nobody waited any more."
+            "passwordless.orphans", "{orphan}", "Operations that ended after their caller had gone."
         )
         self._lost = meter.create_up_down_counter(
-            "passwordless.stores.lost", "{store}", "Clients that cannot reach their store for a use of it."
+            "passwordless.stores.lost", "{store}", "Clients for which a store is unreachable, by use."
         )
-        self._last: ContextVar[_Last | None] = ContextVar("last", default=None)
+        self._last: ContextVar[_Transmission | None] = ContextVar("last", default=None)
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Record an event."""
         match event:
             case Sent():
                 self._sent(event)
@@ -137,17 +152,28 @@ class OpenTelemetry:
                 self._paced.record(event.seconds, _attributes(event.operation))
             case Retried():
                 self._retries.add(1, _attributes(event.operation, event.error))
-            case Done():
-                self._last.set(None)
-                attributes = _attributes(event.operation, event.error)
-                self._operations.record(event.seconds, attributes)
-                self._transmissions.record(event.transmissions, attributes)
             case Orphaned():
                 self._orphans.add(1, _attributes(event.operation, event.error))
-            case StoreLost() | StoreRegained():
-                self._lost.add(1 if isinstance(event, StoreLost) else -1, {"passwordless.store.use": event.use.value})
+            case Done():
+                self._done(event)
+            case _:
+                self._store(event)
+
+    def _done(self, done: Done) -> None:
+        self._last.set(None)
+        attributes = _attributes(done.operation, done.error)
+        self._operations.record(done.seconds, attributes)
+        self._transmissions.record(done.transmissions, attributes)
+
+    def _store(self, event: StoreLost | StoreRegained) -> None:
+        match event:
+            case StoreLost():
+                change = 1
+            case StoreRegained():
+                change = -1
             case _:
                 assert_never(event)
+        self._lost.add(change, {"passwordless.store.use": event.use.value})
 
     def _sent(self, sent: Sent) -> None:
         url = URL(sent.origin).with_path(sent.path)
@@ -157,37 +183,37 @@ class OpenTelemetry:
         resends = self._resends(sent)
         if resends:
             attributes["http.request.resend_count"] = resends
-        end = round(_clock.now() * _NANOSECONDS)
+        end = round(_clock.now() * _NANOSECONDS_PER_SECOND)
         span = self._tracer.start_span(
             sent.method,
             kind=SpanKind.CLIENT,
             attributes=attributes,
-            start_time=end - round(sent.seconds * _NANOSECONDS),
+            start_time=end - round(sent.seconds * _NANOSECONDS_PER_SECOND),
         )
         if "error.type" in request:
             span.set_status(StatusCode.ERROR)
         span.end(end)
 
     def _resends(self, sent: Sent) -> int:
-        # Not the number of the transmission: an operation may fetch a key set or revoke a token too, and a code that
-        # went once must not look as if it had gone twice.
+        # Not the number of the transmission: an operation may also fetch a key set or revoke a token, and a code that
+        # was sent once must not look as if it had been sent twice.
         last = self._last.get()
         again = (
             last is not None and sent.transmission > 1 and (last.operation, last.path) == (sent.operation, sent.path)
         )
         resends = last.resends + 1 if last is not None and again else 0
-        self._last.set(_Last(sent.operation, sent.path, resends))
+        self._last.set(_Transmission(sent.operation, sent.path, resends))
         return resends
 
 
 def _seconds(
-    meter: Meter, name: str, description: str, boundaries: tuple[float, ...] = _OPERATION_SECONDS
+    meter: Meter, name: str, description: str, boundaries: tuple[float, ...] = _OPERATION_BUCKETS
 ) -> Histogram:
     return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=boundaries)
 
 
 def _request(sent: Sent, url: URL) -> _Attributes:
-    # As in the Host header: a name in another script by its A-label, and the port of the scheme where none is named.
+    # As in the Host header: an internationalised name as its A-label; the default port of the scheme if none is given.
     attributes: _Attributes = {
         "http.request.method": sent.method,
         "server.address": url.raw_host or "",
@@ -197,7 +223,7 @@ def _request(sent: Sent, url: URL) -> _Attributes:
         attributes["http.response.status_code"] = sent.status
     if sent.error is not None:
         attributes["error.type"] = sent.error
-    elif sent.status is not None and sent.status >= _FIRST_ERROR:
+    elif sent.status is not None and sent.status >= HTTPStatus.BAD_REQUEST:
         attributes["error.type"] = str(sent.status)
     return attributes
 
