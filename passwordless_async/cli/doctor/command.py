@@ -1,4 +1,4 @@
-"""``doctor``: what is wrong with a tenant, and where to change it."""
+"""``doctor``: checks a tenant, and says what is wrong and where to change it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.text import Text
 
 from passwordless_async.auth0 import Application
 from passwordless_async.auth0.identity import Email, Login, Phone
-from passwordless_async.cli.doctor import examination as checks
-from passwordless_async.cli.doctor.examination import Finding, Status
+from passwordless_async.cli.doctor.examination import examine
+from passwordless_async.cli.doctor.findings import Finding, Status, failed
+from passwordless_async.cli.doctor.real_login import log_in, login_not_tried, policy_not_checked, send_code
 from passwordless_async.cli.options import Credentials, client_auth_options
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line
@@ -47,19 +48,19 @@ def doctor(
 ) -> None:
     """Check a tenant, and say what is wrong and where to change it.
 
-    Nothing is changed and nobody is sent anything unless --send-to says to whom. Whether the application is accepted
-    is seen by one login that must fail: with a made-up code for doctor@example.invalid, which is nobody's address.
-    The tenant's logs show it as a failed login.
+    Nothing is changed, and no code is sent without --send-to. One login that must fail shows whether the application
+    is accepted: with a made-up code for doctor@example.invalid, an address that cannot exist. The tenant's logs show
+    it as a failed login.
 
     The status is 1 if a check failed.
     """
     with one_line():
         who = _who(send_to)
         application = Application(domain, client_id, credentials.read())
-        found = interrupt.run(checks.examine(application, audience=audience))
+        found = interrupt.run(examine(application, audience=audience))
         found += _by_login(application, who, audience, found)
     _print(found, as_json=as_json)
-    if checks.failed(found):
+    if failed(found):
         click.get_current_context().exit(1)
 
 
@@ -69,7 +70,7 @@ def _who(send_to: str | None) -> Email | Phone | None:
     try:
         return Phone(send_to) if send_to.startswith("+") else Email(send_to)
     except UsageError as error:
-        # Where it stood on this command line; login has other options for it.
+        # By its option here; login has others for the same argument.
         raise UsageError("--send-to", str(error).removeprefix(f"{error.argument}: ")) from None
 
 
@@ -77,19 +78,19 @@ def _by_login(
     application: Application, who: Email | Phone | None, audience: str | None, found: tuple[Finding, ...]
 ) -> tuple[Finding, ...]:
     if who is None:
-        return (checks.policy_unseen("nothing but a login shows it", "Give --send-to, and --audience for your API."),)
-    if checks.failed(found):
-        return (checks.policy_unseen("no code is sent while a check fails", "Put right what failed, then try again."),)
-    sent = interrupt.run(checks.send_code(application, who))
-    if checks.failed((sent,)):
-        return sent, checks.policy_unseen("no code was sent", "")
+        return (policy_not_checked("only a login shows it", "Give --send-to, and --audience for your API."),)
+    if failed(found):
+        return (policy_not_checked("no code is sent while a check fails", "Correct what failed, then try again."),)
+    sent = interrupt.run(send_code(application, who))
+    if failed((sent,)):
+        return sent, policy_not_checked("no code was sent", "")
     try:
         login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
     except click.ClickException as error:
-        return sent, *checks.login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
+        return sent, *login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
     except UsageError as error:
-        return sent, *checks.login_not_tried(f"what was typed is no code: {error}".replace(f"{error.argument}: ", ""))
-    return sent, *interrupt.run(checks.log_in(application, login))
+        return sent, *login_not_tried(f"not a code: {error}".replace(f"{error.argument}: ", ""))
+    return sent, *interrupt.run(log_in(application, login))
 
 
 def _print(found: Iterable[Finding], *, as_json: bool) -> None:
@@ -99,10 +100,10 @@ def _print(found: Iterable[Finding], *, as_json: bool) -> None:
     grid = Table(box=box.SIMPLE_HEAD)
     grid.add_column("Check", no_wrap=True)
     grid.add_column("Result", no_wrap=True)
-    grid.add_column("What was seen, and what to do", overflow="fold")
+    grid.add_column("Evidence, and what to do", overflow="fold")
     for finding in found:
-        said = Text(plain(finding.detail))
+        text = Text(plain(finding.detail))
         if finding.advice:
-            said.append(f"\n{plain(finding.advice)}", style="cyan")
-        grid.add_row(Text(finding.name), Text(finding.status.value, style=_COLOURS[finding.status]), said)
+            text.append(f"\n{plain(finding.advice)}", style="cyan")
+        grid.add_row(Text(finding.name), Text(finding.status.value, style=_COLOURS[finding.status]), text)
     Console(highlight=False).print(grid)

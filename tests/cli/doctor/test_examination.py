@@ -1,25 +1,20 @@
-"""What is found at a tenant in each state that an operator may leave it in, and what is never sent."""
+"""The findings for each state that an operator may leave a tenant in, and what is never sent."""
 
 from __future__ import annotations
 
 import socket
-from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from multidict import CIMultiDict
 
+from helpers.findings import application, of, statuses
 from passwordless_async import Email, Phone, UsageError
-from passwordless_async._common.http import HttpResponse
-from passwordless_async.auth0 import Application, ClientSecretPost, NoClientAuth, PrivateKeyJwt, TlsClientAuth
-from passwordless_async.auth0.identity import Login
-from passwordless_async.cli.doctor import examination as doctor
-from passwordless_async.cli.doctor.examination import Finding, Status
-from passwordless_async.errors import OAuthError, RateLimited
-from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
-
-if TYPE_CHECKING:
-    from passwordless_async.auth0 import ClientAuth
+from passwordless_async.auth0 import Application, NoClientAuth, TlsClientAuth
+from passwordless_async.cli.doctor.examination import examine
+from passwordless_async.cli.doctor.findings import Status, failed
+from passwordless_async.cli.doctor.probe import PROBE_ADDRESS
+from passwordless_async.cli.doctor.real_login import send_code
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings, ThrowAwayCa
 
 DESCRIPTION = "/.well-known/openid-configuration"
 ADA = Email("ada@example.com")
@@ -48,31 +43,12 @@ NO_ANSWER = {"client authentication": FAILED, "grant": UNSEEN, "proof": UNSEEN}
 PROOF_REFUSED = {"client authentication": UNSEEN, "grant": UNSEEN, "proof": FAILED}
 
 
-def application(tenant: LocalTenant, method: str = "none", secret: str | None = None) -> Application:
-    ready = tenant.client_for(method)
-    auth: ClientAuth = NoClientAuth()
-    if method == "client_secret_post":
-        auth = ClientSecretPost(secret or ready.secret)
-    if method == "private_key_jwt":
-        auth = PrivateKeyJwt(ready.private_pem, algorithm=ready.alg, key_id=ready.private_jwk["kid"])
-    return Application(tenant.url, ready.client_id, auth)
-
-
-def statuses(found: tuple[Finding, ...]) -> dict[str, str]:
-    assert len({finding.name for finding in found}) == len(found)
-    return {finding.name: finding.status.value for finding in found}
-
-
-def of(found: tuple[Finding, ...], name: str) -> Finding:
-    return next(finding for finding in found if finding.name == name)
-
-
-def assert_nobody_was_bothered(tenant: LocalTenant) -> None:
-    assert [] == list(tenant.outbox.messages)
-    assert 0 == tenant.stats.start_requests
+def assert_no_user_was_touched(tenant: LocalTenant) -> None:
+    assert list(tenant.outbox.messages) == []
+    assert tenant.stats.start_requests == 0
     # A request that was dropped before it was read has no form.
     named = {request.form.get("username") for request in tenant.requests.to("/oauth/token")}
-    assert named <= {doctor.PROBE_ADDRESS, None}
+    assert named <= {PROBE_ADDRESS, None}
     assert {request.path for request in tenant.requests} <= {DESCRIPTION, "/.well-known/jwks.json", "/oauth/token"}
     assert tenant.stats.codes_presented <= 1
 
@@ -97,16 +73,18 @@ STATES: list[tuple[dict[str, Any], dict[str, str], str, str]] = [
 
 @pytest.mark.parametrize(("settings", "differs", "name", "words"), STATES)
 @pytest.mark.parametrize("method", ["none", "client_secret_post"])
-async def test_states(settings: dict[str, Any], differs: dict[str, str], name: str, words: str, method: str):
-    """Each state of a tenant is found, with words that say where to change it; nobody is sent anything."""
+async def test_each_state_of_a_tenant_is_found(
+    settings: dict[str, Any], differs: dict[str, str], name: str, words: str, method: str
+) -> None:
+    """Each state of a tenant is found, with words that say where to change it; no message is sent."""
     async with LocalTenant(TenantSettings(**settings)) as tenant:
-        found = await doctor.examine(application(tenant, method))
-        assert_nobody_was_bothered(tenant)
+        found = await examine(application(tenant, method))
+        assert_no_user_was_touched(tenant)
         # Credentials go to no host that is not the tenant by its own word.
         assert ("issuer" in differs) == (not tenant.requests.to("/oauth/token"))
-    assert {**HEALTHY, **differs} == statuses(found)
+    assert statuses(found) == {**HEALTHY, **differs}
     assert words in f"{of(found, name).detail} {of(found, name).advice}"
-    assert (FAILED in differs.values()) == doctor.failed(found)
+    assert (FAILED in differs.values()) == failed(found)
     assert all(finding.advice for finding in found if finding.status in (Status.FAILED, Status.WARNING))
 
 
@@ -134,161 +112,72 @@ FAULTS: list[tuple[Fault, str, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("fault", "path", "differs"), FAULTS)
-async def test_faults(fault: Fault, path: str, differs: dict[str, str], tenant: LocalTenant):
-    """Whatever a server answers, or does not, becomes findings; credentials go to nobody but the tenant."""
+async def test_any_answer_becomes_findings(
+    fault: Fault, path: str, differs: dict[str, str], tenant: LocalTenant
+) -> None:
+    """Each answer of a server, and none, becomes findings; credentials go to the tenant alone."""
     tenant.faults.add(fault, path=path)
-    found = await doctor.examine(application(tenant, "client_secret_post"))
-    assert_nobody_was_bothered(tenant)
-    assert {**HEALTHY, **differs} == statuses(found)
+    found = await examine(application(tenant, "client_secret_post"))
+    assert_no_user_was_touched(tenant)
+    assert statuses(found) == {**HEALTHY, **differs}
     if path == DESCRIPTION:
-        assert [] == tenant.requests.to("/oauth/token")
+        assert tenant.requests.to("/oauth/token") == []
 
 
-async def test_a_port_where_nobody_listens():
-    """What cannot be reached is said once, and the rest is not checked."""
+async def test_an_unreachable_tenant_is_one_failure() -> None:
+    """An unreachable tenant is one failure, and the rest is not checked."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    found = await doctor.examine(Application(f"http://127.0.0.1:{port}", "app", NoClientAuth()))
+    found = await examine(Application(f"http://127.0.0.1:{port}", "app", NoClientAuth()))
     expected = dict.fromkeys(HEALTHY, UNSEEN) | {"reachable": FAILED}
-    assert expected == statuses(found)
+    assert statuses(found) == expected
     assert "Settings > Domain" in of(found, "reachable").advice
 
 
-async def test_a_wrong_secret(tenant: LocalTenant):
+async def test_a_wrong_secret_is_found(tenant: LocalTenant) -> None:
     """A secret that is refused is found, with the page that has the right one, and is not repeated."""
     wrong = "a-secret-that-is-wrong-but-secret"
-    found = await doctor.examine(application(tenant, "client_secret_post", secret=wrong))
-    assert {**HEALTHY, **NO_ANSWER} == statuses(found)
+    found = await examine(application(tenant, "client_secret_post", secret=wrong))
+    assert statuses(found) == {**HEALTHY, **NO_ANSWER}
     assert "Credentials tab" in of(found, "client authentication").advice
     assert wrong not in repr(found)
 
 
-async def test_a_confidential_application_without_its_secret(tenant: LocalTenant):
-    """An application that has to show a secret and does not is refused."""
-    found = await doctor.examine(Application(tenant.url, tenant.confidential_client[0], NoClientAuth()))
-    assert {**HEALTHY, **NO_ANSWER} == statuses(found)
+async def test_a_confidential_application_needs_its_secret(tenant: LocalTenant) -> None:
+    """A confidential application without its secret is refused."""
+    found = await examine(Application(tenant.url, tenant.confidential_client[0], NoClientAuth()))
+    assert statuses(found) == {**HEALTHY, **NO_ANSWER}
 
 
-async def test_an_api_that_does_not_exist(tenant: LocalTenant):
+async def test_an_unknown_api_is_found(tenant: LocalTenant) -> None:
     """An audience that the tenant does not know is found by the probe."""
-    found = await doctor.examine(application(tenant), audience="https://nothing.example")
-    assert {**HEALTHY, "grant": FAILED, "proof": UNSEEN} == statuses(found)
+    found = await examine(application(tenant), audience="https://nothing.example")
+    assert statuses(found) == {**HEALTHY, "grant": FAILED, "proof": UNSEEN}
     assert "Identifier" in of(found, "grant").advice
     with pytest.raises(UsageError, match="audience"):
-        await doctor.examine(application(tenant), audience="a\nb")
+        await examine(application(tenant), audience="a\nb")
 
 
-@pytest.mark.parametrize(
-    ("method", "words"),
-    [
-        ("none", "ignored for a public application"),
-        ("client_secret_post", "Trust Token Endpoint IP Header"),
-        ("private_key_jwt", "not documented"),
-    ],
-)
-async def test_ip_header_trust(method: str, words: str, tenant: LocalTenant):
-    """What cannot be seen from outside is not claimed: how to look is said, by how the application authenticates."""
-    found = of(await doctor.examine(application(tenant, method)), "IP header trust")
-    assert Status.NOT_CHECKED is found.status
-    assert words in f"{found.detail} {found.advice}"
+async def test_tokens_for_a_made_up_code_are_a_failure(tenant: LocalTenant) -> None:
+    """A tenant that gives tokens for a made-up code is not healthy."""
+    unknown = Email(PROBE_ADDRESS)
+    await send_code(application(tenant), unknown)
+    found = await examine(application(tenant), probe_code=tenant.outbox.code_for(unknown))
+    assert statuses(found) == {**HEALTHY, **NO_ANSWER}
+    assert "made-up" in of(found, "client authentication").detail
 
 
-@pytest.mark.parametrize(
-    ("audience", "policy"), [(None, Status.OK), (BOUND_API, Status.OK), (PLAIN_API, Status.FAILED)]
-)
-@pytest.mark.parametrize("who", [ADA, GRACE])
-async def test_a_login(audience: str | None, policy: Status, who: Email | Phone, tenant: LocalTenant):
-    """A real login shows an API whose policy is None, and says where to set it."""
-    subject = application(tenant)
-    assert Status.OK is (await doctor.send_code(subject, who)).status
-    login = Login(who, tenant.outbox.code_for(who), scope="openid", audience=audience)
-    found = await doctor.log_in(subject, login)
-    assert {"login": OK, "API policy": policy.value} == statuses(found)
-    assert ("Token Sender-Constraining" in of(found, "API policy").advice) == (policy is Status.FAILED)
-
-
-@pytest.mark.parametrize(("fault", "status"), [(Fault.ACCESS_DENIED, FAILED), (Fault.MFA_REQUIRED, WARNING)])
-async def test_a_login_that_is_refused(fault: Fault, status: str, tenant: LocalTenant):
-    """A login that gives no tokens says nothing of the API; a second factor is no defect."""
-    subject = application(tenant)
-    await doctor.send_code(subject, ADA)
-    tenant.faults.add(fault, path="/oauth/token")
-    found = await doctor.log_in(subject, Login(ADA, tenant.outbox.code_for(ADA), scope="openid"))
-    assert {"login": status, "API policy": UNSEEN} == statuses(found)
-
-
-async def test_a_code_that_is_not_sent(tenant: LocalTenant):
-    """A start that is refused says where the connection is set up."""
-    tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/passwordless/start")
-    found = await doctor.send_code(application(tenant), ADA)
-    assert Status.FAILED is found.status
-    assert "Authentication > Passwordless" in found.advice
-
-
-@pytest.mark.parametrize(
-    ("headers", "at", "status"),
-    [
-        ({}, 0.0, Status.NOT_CHECKED),
-        ({"Date": "yesterday"}, 0.0, Status.NOT_CHECKED),
-        ({"Date": formatdate(1000, usegmt=True)}, 1000.0, Status.OK),
-        ({"Date": formatdate(1000)}, 1000.0, Status.OK),
-        ({"Date": formatdate(1000, usegmt=True)}, 1010.4, Status.OK),
-        ({"Date": formatdate(1000, usegmt=True)}, 1010.6, Status.WARNING),
-        ({"Date": formatdate(1000, usegmt=True)}, 1060.4, Status.WARNING),
-        ({"Date": formatdate(1000, usegmt=True)}, 1060.6, Status.FAILED),
-        ({"Date": formatdate(1000, usegmt=True)}, 939.0, Status.FAILED),
-        ({"Date": formatdate(1000, usegmt=True), "Age": "600"}, 1600.0, Status.OK),
-        ({"Date": formatdate(1000, usegmt=True), "Age": "9" * 5000}, 1000.0, Status.OK),
-    ],
-)
-def test_clock(headers: dict[str, str], at: float, status: Status):
-    """The clock is judged by a Date, to the second that it has, older by what a cache kept it; none judges nothing."""
-    answer = doctor.Timed(HttpResponse(200, CIMultiDict(headers)), at)
-    assert status is doctor.judge_clock(answer).status
-
-
-async def test_a_made_up_code_that_is_accepted(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
-    """Tokens for a code that nobody was sent are no good sign."""
-    nobody = Email(doctor.PROBE_ADDRESS)
-    await doctor.send_code(application(tenant), nobody)
-    monkeypatch.setattr(doctor, "_PROBE_CODE", tenant.outbox.code_for(nobody))
-    found = await doctor.examine(application(tenant))
-    assert {**HEALTHY, **NO_ANSWER} == statuses(found)
-    assert "made up" in of(found, "client authentication").detail
-
-
-async def test_an_application_with_a_certificate():
+async def test_a_certificate_is_used() -> None:
     """An application that authenticates by certificate is examined with it."""
     ca = ThrowAwayCa()
     async with LocalTenant(ssl=ca.server_context()) as tenant:
         ready = tenant.client_for("tls_client_auth")
         with_it = TlsClientAuth(ca.client_context(ca.issue(ready.client_id)))
-        found = await doctor.examine(Application(tenant.url, ready.client_id, with_it))
-        assert HEALTHY == statuses(found)
+        found = await examine(Application(tenant.url, ready.client_id, with_it))
+        assert statuses(found) == HEALTHY
         without = TlsClientAuth(ca.client_context())
-        found = await doctor.examine(Application(tenant.url, ready.client_id, without))
-        assert {**HEALTHY, **NO_ANSWER} == statuses(found)
-        # A server whose certificate nobody vouches for is not reached.
-        found = await doctor.examine(Application(tenant.url, tenant.public_client_id, NoClientAuth()))
-        assert FAILED == statuses(found)["reachable"]
-
-
-def test_a_wrong_secret_in_other_words():
-    """A 401 ``access_denied`` is about the application, not about a user."""
-    found = doctor.judge_probe(OAuthError(status=401, error="access_denied", error_description="Unauthorized"))
-    assert FAILED == statuses(found)["client authentication"]
-
-
-def test_a_rate_limit_is_no_defect():
-    """Too many requests is a warning, with words that a person at a terminal can follow."""
-    found = doctor.judge_probe(RateLimited(status=429, error="too_many_requests"))
-    assert not doctor.failed(found)
-    assert "Wait a while, then try again." == found[0].advice
-
-
-def test_a_login_that_is_not_tried():
-    """A code that was sent and not typed is a failed login with the reason, and says nothing of the API."""
-    found = doctor.login_not_tried("no code was given")
-    assert {"login": FAILED, "API policy": UNSEEN} == statuses(found)
-    assert "no code was given" == of(found, "login").detail
-    assert of(found, "login").advice
+        found = await examine(Application(tenant.url, ready.client_id, without))
+        assert statuses(found) == {**HEALTHY, **NO_ANSWER}
+        # A server with an untrusted certificate is not reached.
+        found = await examine(Application(tenant.url, tenant.public_client_id, NoClientAuth()))
+        assert statuses(found)["reachable"] == FAILED

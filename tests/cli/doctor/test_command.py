@@ -31,25 +31,25 @@ def _checks(out: str) -> dict[str, dict[str, str]]:
     return {check["name"]: check for check in json.loads(out.splitlines()[-1])["checks"]}
 
 
-def test_the_program(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant):
+def test_the_program(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
     """A healthy tenant is a table and status 0; nobody is sent anything."""
     ended = program(*_arguments(tenant))
-    assert (0, "") == (ended.returncode, ended.stderr)
+    assert (ended.returncode, ended.stderr) == (0, "")
     assert "client authentication" in ended.stdout
     assert "failed" not in ended.stdout
-    assert (0, []) == (tenant.stats.start_requests, list(tenant.outbox.messages))
+    assert (tenant.stats.start_requests, list(tenant.outbox.messages)) == (0, [])
 
 
-def test_the_program_with_a_secret(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant):
+def test_the_program_with_a_secret(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
     """A wrong secret is status 1, one JSON object with the advice, and is not printed."""
     client_id, right = tenant.confidential_client
     named = ["doctor", "--domain", tenant.url, "--client-id", client_id, "--client-secret-from", "env:IT", "--json"]
     wrong = program(*named, IT="hunter2-and-more")
-    assert (1, "") == (wrong.returncode, wrong.stderr)
-    assert "failed" == _checks(wrong.stdout)["client authentication"]["status"]
-    assert {"name", "status", "detail", "advice"} == set(_checks(wrong.stdout)["grant"])
+    assert (wrong.returncode, wrong.stderr) == (1, "")
+    assert _checks(wrong.stdout)["client authentication"]["status"] == "failed"
+    assert set(_checks(wrong.stdout)["grant"]) == {"name", "status", "detail", "advice"}
     accepted = program(*named, IT=right)
-    assert (0, "ok") == (accepted.returncode, _checks(accepted.stdout)["client authentication"]["status"])
+    assert (accepted.returncode, _checks(accepted.stdout)["client authentication"]["status"]) == (0, "ok")
     assert not any(secret in wrong.stdout + accepted.stdout for secret in ("hunter2", right))
 
 
@@ -65,22 +65,22 @@ def test_a_login(
     tenant: LocalTenant,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     """``--send-to`` asks for the code that was sent and shows the API's policy; the code is not printed."""
 
     class Person:
-        def isatty(self):
+        def isatty(self) -> bool:
             return False
 
-        def readline(self):
+        def readline(self) -> str:
             return tenant.outbox.code_for(who) + "\n"
 
     monkeypatch.setattr(sys, "stdin", Person())
-    assert status == run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json"))
+    assert run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json")) == status
     out, err = capsys.readouterr()
-    assert f"A code was sent to {who.username}. Code: \n" == err
-    assert (policy, "ok", "ok") == tuple(_checks(out)[name]["status"] for name in ("API policy", "login", "code"))
-    assert tenant.outbox.messages[0].code not in out
+    assert err == f"A code was sent to {who.username}. Code: \n"
+    assert tuple(_checks(out)[name]["status"] for name in ("API policy", "login", "code")) == (policy, "ok", "ok")
+    assert str(tenant.outbox.messages[0].code) not in out
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_login(
     [
         (b"", "no code was given"),
         (b"  \n", "no code was given"),
-        (b"12 34\n", "what was typed is no code: must be visible ASCII"),
+        (b"12 34\n", "not a code: must be visible ASCII"),
         (b"\xff\n", "what was typed is not text"),
     ],
 )
@@ -98,33 +98,35 @@ def test_no_code_is_typed(
     tenant: LocalTenant,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     """What was found is printed though no code that can be one is typed; nobody is logged in, and the status is 1."""
     for as_json in (False, True):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
         arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
-        assert 1 == run(arguments)
+        assert run(arguments) == 1
         out, err = capsys.readouterr()
-        assert f"A code was sent to {ADA.address}. Code: \n" == err
+        assert err == f"A code was sent to {ADA.address}. Code: \n"
         assert all(name in out for name in ("signing keys", "IP header trust", "API policy"))
     found = _checks(out)
-    assert ("ok", "failed", "not checked") == tuple(found[name]["status"] for name in ("code", "login", "API policy"))
+    assert tuple(found[name]["status"] for name in ("code", "login", "API policy")) == ("ok", "failed", "not checked")
     assert found["login"]["detail"].startswith(seen)
     assert "type the code" in found["login"]["advice"]
-    assert {"doctor@example.invalid"} == {request.form["username"] for request in tenant.requests.to("/oauth/token")}
+    assert {request.form["username"] for request in tenant.requests.to("/oauth/token")} == {"doctor@example.invalid"}
 
 
 @pytest.mark.parametrize(
     ("fault", "path", "starts"),
     [(Fault.UNAUTHORIZED_CLIENT, "/oauth/token", 0), (Fault.SMS_PROVIDER_ERROR, "/passwordless/start", 1)],
 )
-def test_no_code_in_vain(fault: Fault, path: str, starts: int, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]):
+def test_no_code_in_vain(
+    fault: Fault, path: str, starts: int, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]
+) -> None:
     """While a check fails no code is sent, and a code that was not sent is not asked for."""
     tenant.faults.add(fault, path=path)
-    assert 1 == run(_arguments(tenant, "--send-to", GRACE.number, "--json"))
+    assert run(_arguments(tenant, "--send-to", GRACE.number, "--json")) == 1
     out, err = capsys.readouterr()
-    assert ("", "not checked") == (err, _checks(out)["API policy"]["status"])
-    assert (starts, 0) == (tenant.stats.start_requests, len(tenant.outbox.messages))
+    assert (err, _checks(out)["API policy"]["status"]) == ("", "not checked")
+    assert (tenant.stats.start_requests, len(tenant.outbox.messages)) == (starts, 0)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +138,10 @@ def test_no_code_in_vain(fault: Fault, path: str, starts: int, tenant: LocalTena
         (["--client-secret-from", "hunter2"], "must be env:NAME, file:PATH or prompt"),
     ],
 )
-def test_wrong_usage(more: list[str], problem: str, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]):
+def test_wrong_usage(more: list[str], problem: str, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage is status 2 and names the option; nothing is sent."""
-    assert 2 == run(_arguments(tenant, *more))
+    assert run(_arguments(tenant, *more)) == 2
     out, err = capsys.readouterr()
-    assert "" == out
+    assert out == ""
     assert problem in err
-    assert 0 == tenant.stats.wire_requests
+    assert tenant.stats.wire_requests == 0

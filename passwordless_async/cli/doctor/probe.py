@@ -1,0 +1,179 @@
+"""Whether the application, its grant and its proofs are accepted, by one login that must fail.
+
+The probe presents a made-up code for an address that cannot exist, so no user is touched. Which refusal comes back
+shows how far the request got.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from passwordless_async import errors
+from passwordless_async.auth0 import ForwardedFor
+from passwordless_async.auth0.identity import Email, Login
+from passwordless_async.auth0.otp import otp_request
+from passwordless_async.auth0.tenant import Tenant, prove
+from passwordless_async.auth0.token_answer import read_token
+from passwordless_async.cli.doctor.discovery import WHERE_DOMAIN
+from passwordless_async.cli.doctor.findings import Finding, Status, advice, not_checked
+from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.errors import OAuthError, PasswordlessError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator
+
+    from passwordless_async._common.http import HttpRequest, HttpResponse
+    from passwordless_async.auth0 import Application
+
+    Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+T = TypeVar("T")
+
+CLIENT, GRANT, PROOF, IP_HEADER = "client authentication", "grant", "proof", "IP header trust"
+# RFC 2606 §2: no mailbox can have an address under this domain.
+PROBE_ADDRESS = "doctor@example.invalid"
+PROBE_CODE = "000000"
+
+_WHERE_CLIENT = (
+    "Compare the client ID with Applications > (your application) > Settings, and the authentication method and its"
+    " secret, key or certificate with its Credentials tab; a public application takes none of them."
+)
+_WHERE_GRANT = (
+    "Turn on Passwordless OTP in Applications > (your application) > Settings > Advanced Settings > Grant Types (it is"
+    " not there for a single-page application), and Identifier First in Authentication > Authentication Profile."
+)
+_WHERE_AUDIENCE = "Take the audience from Applications > APIs > (your API) > Settings > Identifier."
+_WHERE_IP_HEADER = (
+    "Look at Applications > (your application) > Settings > Advanced Settings > OAuth > Trust Token Endpoint IP Header;"
+    " then log in once with forwarded_for and compare the IP address in Monitoring > Logs."
+)
+_ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
+
+
+async def probe(application: Application, login: Login, send: Send) -> PasswordlessError | None:
+    """Log in with a made-up code; returns the error, or None where tokens came back."""
+    proofs = ProofGenerator(DPoPKey.generate())
+    flow = prove(Tenant(application), proofs, lambda: otp_request(application, login, {}))
+    try:
+        read_token(*await _drive(flow, send), None)
+    except PasswordlessError as error:
+        return error
+    return None
+
+
+def probe_login(code: str, audience: str | None) -> Login:
+    """Return the login of the probe.
+
+    Raises:
+        UsageError: The audience is not of its form.
+    """
+    return Login(Email(PROBE_ADDRESS), code, audience=audience)
+
+
+async def _drive(flow: Generator[HttpRequest, HttpResponse, T], send: Send) -> T:
+    """Run a flow to its end: send what it yields, and hand it the response or the error."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                response = await send(request)
+            except PasswordlessError as error:
+                request = flow.throw(error)
+            else:
+                request = flow.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()
+
+
+@attrs.frozen
+class _Refusal:
+    """What a refusal of the probe shows.
+
+    Attributes:
+        matches: Whether an error is this refusal.
+        client: The status of client authentication.
+        grant: The status of the grant.
+        proof: The status of the proof.
+        where: Where to change what failed; the error's own advice unless given.
+    """
+
+    matches: Callable[[OAuthError], bool]
+    client: Status
+    grant: Status
+    proof: Status
+    where: str | None = None
+
+    def findings(self, error: OAuthError) -> tuple[Finding, ...]:
+        statuses = {CLIENT: self.client, GRANT: self.grant, PROOF: self.proof}
+        return tuple(self._finding(name, status, error) for name, status in statuses.items())
+
+    def _finding(self, name: str, status: Status, error: OAuthError) -> Finding:
+        if status is Status.OK:
+            return Finding(name, status, _ACCEPTED[name])
+        if status is Status.NOT_CHECKED:
+            return not_checked(name)[0]
+        return Finding(name, status, str(error), advice(error) if self.where is None else self.where)
+
+
+def _is_client_refused(error: OAuthError) -> bool:
+    # Some endpoints answer a wrong secret with access_denied; a user who is not let in gets status 403.
+    refused = (error.status, error.error) == (HTTPStatus.UNAUTHORIZED, "access_denied")
+    return refused or isinstance(error, errors.InvalidClient)
+
+
+def _is_code_refused(error: OAuthError) -> bool:
+    return error.error in {"invalid_grant", "mfa_required", "too_many_attempts"}
+
+
+_OK, _FAILED, _UNSEEN = Status.OK, Status.FAILED, Status.NOT_CHECKED
+_REFUSALS = (  # the first row that matches counts
+    _Refusal(_is_client_refused, _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
+    _Refusal(lambda error: isinstance(error, errors.UnauthorizedClient), _OK, _FAILED, _UNSEEN, _WHERE_GRANT),
+    _Refusal(
+        lambda error: isinstance(error, errors.InvalidDPoPProof | errors.NonceChallengeRepeated),
+        _UNSEEN,
+        _UNSEEN,
+        _FAILED,
+    ),
+    _Refusal(_is_code_refused, _OK, _OK, _OK),
+    _Refusal(
+        lambda error: error.error_description.startswith("Service not found"), _OK, _FAILED, _UNSEEN, _WHERE_AUDIENCE
+    ),
+)
+
+
+def judge_probe(error: PasswordlessError | None) -> tuple[Finding, ...]:
+    """Judge the result of the probe; None: tokens."""
+    if error is None:
+        detail = "the tenant gave tokens for a made-up code"
+        where = "Take the tenant out of service, or check what answers in its place."
+        return Finding(CLIENT, Status.FAILED, detail, where), *not_checked(GRANT, PROOF)
+    if not isinstance(error, OAuthError):
+        where = f"{advice(error)} {WHERE_DOMAIN}"
+        return Finding(CLIENT, Status.FAILED, str(error), where), *not_checked(GRANT, PROOF)
+    for refusal in _REFUSALS:
+        if refusal.matches(error):
+            return refusal.findings(error)
+    # Whether the application was looked at first is not documented.
+    detail = f"the answer does not tell: {error}"
+    return Finding(CLIENT, Status.WARNING, detail, advice(error)), *not_checked(GRANT, PROOF)
+
+
+def ip_header_trust(application: Application) -> Finding:
+    """Return what is known of ``auth0-forwarded-for``; whether the tenant heeds it cannot be seen from outside."""
+    forwarded_for = application.client_auth.forwarded_for
+    if forwarded_for is ForwardedFor.IGNORED:
+        detail = "auth0-forwarded-for is ignored for a public application: all users share the limits of one address"
+        where = "For many users behind one address, use an application that authenticates itself with a secret."
+    elif forwarded_for is ForwardedFor.COUNTS:
+        detail, where = "cannot be seen from outside; off, all users share the limits of one address", _WHERE_IP_HEADER
+    else:
+        detail = "whether auth0-forwarded-for counts without a client secret is not documented"
+        where = _WHERE_IP_HEADER
+    return Finding(IP_HEADER, Status.NOT_CHECKED, detail, where)
