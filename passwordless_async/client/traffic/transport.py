@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.payload import BytesPayload
@@ -24,7 +24,7 @@ from passwordless_async._common.secret import SecretBytes
 from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
     from ssl import SSLContext
     from types import TracebackType
     from typing import Self
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from aiohttp.connector import Connection
 
     from passwordless_async._common.http import HttpRequest
-    from passwordless_async.auth0.tenant import Flow
-
-T = TypeVar("T")
 
 MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certificates, has about ten thousand
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
@@ -43,24 +40,6 @@ _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and ag
 _MAX_STALE_CONNECTIONS = 8  # in a row, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
-
-
-async def drive(flow: Flow[T], send: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> T:
-    """Run a flow to its end: send what it yields and give it what comes back, answers and failures alike."""
-    try:
-        request = next(flow)
-        while True:
-            try:
-                response = await send(request)
-            except PasswordlessError as error:
-                request = flow.throw(error)
-            else:
-                request = flow.send(response)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        flow.close()
 
 
 class Transport:
