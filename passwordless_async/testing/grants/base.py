@@ -1,4 +1,8 @@
-"""What the grant types share: a request is read first, then its grant is redeemed."""
+"""What the grant types share.
+
+A request is read first, then its grant is redeemed. Between a right code and tokens stand brute-force protection,
+blocks and the second factor.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.checks.clients import AuthenticatedClient
     from passwordless_async.testing.state.tenant_state import TenantState
     from passwordless_async.testing.state.tokens import Grant
+    from passwordless_async.testing.state.users import User
 
 
 @attrs.frozen
@@ -74,3 +79,42 @@ def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None
     if key is None:
         raise RequestRefused(Refusal(400, "invalid_dpop_proof", "DPoP proof is missing"))
     raise RequestRefused(refusals.OTHER_KEY[state.settings.other_key_error])
+
+
+def present_guarded(state: TenantState, user: User, present: Callable[[], None]) -> None:
+    """Present a code, and count a refusal as a failure.
+
+    Raises:
+        RequestRefused: The code is refused, or the user failed too often in a row and it was not checked.
+    """
+    threshold = state.settings.failures_before_block
+    if threshold is not None and state.users.failures(user) >= threshold:
+        raise RequestRefused(refusals.ACCOUNT_BLOCKED)
+    state.stats.codes_presented += 1
+    try:
+        present()
+    except RequestRefused:
+        state.stats.codes_refused += 1
+        state.users.failed(user)
+        raise
+    state.users.succeeded(user)
+
+
+def admit(state: TenantState, grant: Grant) -> Grant:
+    """Return the grant of a user who may log in now.
+
+    Raises:
+        RequestRefused: The user is blocked, or needs a second factor.
+    """
+    check_blocked(state, grant.user)
+    return state.mfa.demand(grant)
+
+
+def check_blocked(state: TenantState, user: User) -> None:
+    """Refuse a blocked user.
+
+    Raises:
+        RequestRefused: An administrator blocked them.
+    """
+    if state.users.account(user).blocked:
+        raise RequestRefused(refusals.USER_BLOCKED)

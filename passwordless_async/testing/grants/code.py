@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async.testing import refusals
-from passwordless_async.testing.grants.admission import check_blocked
-from passwordless_async.testing.grants.base import Prepared, check_key
+from passwordless_async.testing.grants.base import Prepared, check_blocked, check_key
 from passwordless_async.testing.refusals import Refusal, RequestRefused
 from passwordless_async.testing.state.links import verifies
 from passwordless_async.testing.state.tokens import Grant

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async.testing import refusals
-from passwordless_async.testing.grants.admission import admit, present_guarded
-from passwordless_async.testing.grants.base import Prepared
+from passwordless_async.testing.grants.base import Prepared, admit, present_guarded
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
 from passwordless_async.testing.state.codes import Verdict
 from passwordless_async.testing.state.tokens import Grant

@@ -118,7 +118,7 @@ class ChildProcess:
     def kill(self) -> None:
         """Kill the child at once; pending calls raise ``TransportError``."""
         if self._process is not None:
-            kill(self._process)
+            _kill(self._process)
 
     async def aclose(self) -> None:
         """End the child and wait until it is gone; a second call does nothing."""
@@ -130,15 +130,19 @@ class ChildProcess:
             async with asyncio.timeout(self._stop_seconds):
                 await asyncio.shield(ending)
         except TimeoutError:
-            kill(process)
+            _kill(process)
             await ending
         except BaseException:
-            kill(process)
+            _kill(process)
             await asyncio.wait([ending])
             raise
 
     async def _spawn(self) -> None:
-        self._process = await spawn(self._module)
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", self._module)
+        self._process = await asyncio.create_subprocess_exec(
+            *command, stdin=pipe, stdout=pipe, limit=_MAX_LINE_BYTES, start_new_session=True
+        )
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def _send(self, message: Mapping[str, Any], number: int) -> Any:  # noqa: ANN401 - any JSON value
@@ -268,16 +272,7 @@ def _pipe(stream: Stream | None) -> Stream:
     return stream
 
 
-async def spawn(module: str) -> Process:
-    """Run a module as a program with pipes for its standard input and output."""
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", module, stdin=pipe, stdout=pipe, limit=_MAX_LINE_BYTES, start_new_session=True
-    )
-
-
-def kill(process: Process) -> None:
-    """Kill a process; one that has ended stays as it is."""
+def _kill(process: Process) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.kill()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
 from passwordless_async.testing.refusals import DATABASE_CODE, RequestRefused
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX_SESSIONS = 100_000  # in memory; the oldest go first
+_MAX_SESSIONS = 100_000
 
 
 @attrs.define
@@ -35,7 +35,7 @@ class AuthSessions:
 
     _settings: TenantSettings
     _clock: TenantClock
-    _sessions: OrderedDict[str, _AuthSession] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _sessions: Bounded[str, _AuthSession] = attrs.field(factory=lambda: Bounded(_MAX_SESSIONS), init=False, repr=False)
 
     def open(self, user: User, client_id: str, *, send: bool) -> tuple[str, str | None]:
         """Return a new ``auth_session`` and its code; None: no code was sent, and none will pass."""
@@ -43,8 +43,6 @@ class AuthSessions:
         digits = str(secrets.randbelow(10**length)).zfill(length) if send else None
         name = secrets.token_urlsafe(48)
         self._sessions[name] = _AuthSession(user, client_id, digits, self._clock.now() + self._settings.code_lifetime)
-        if len(self._sessions) > _MAX_SESSIONS:
-            self._sessions.popitem(last=False)
         return name, digits
 
     def user_of(self, name: str) -> User | None:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import enum
 import hmac
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX_CODES = 100_000  # in memory; the oldest go first
+_MAX_CODES = 100_000
 
 
 class Verdict(enum.Enum):
@@ -50,16 +50,13 @@ class TenantCodes:
 
     _settings: TenantSettings
     _clock: TenantClock
-    _codes: OrderedDict[User, _IssuedCode] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _codes: Bounded[User, _IssuedCode] = attrs.field(factory=lambda: Bounded(_MAX_CODES), init=False, repr=False)
 
     def issue(self, user: User) -> str:
         """Return a new code for a user; the code before it is dead."""
         length = self._settings.code_length
         digits = str(secrets.randbelow(10**length)).zfill(length)
-        self._codes.pop(user, None)
         self._codes[user] = _IssuedCode(digits, self._clock.now() + self._settings.code_lifetime)
-        if len(self._codes) > _MAX_CODES:
-            self._codes.popitem(last=False)
         return digits
 
     def present(self, user: User, otp: str) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import secrets
 from typing import Any
@@ -11,12 +12,13 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from passwordless_async._common.secret import redacted
-from passwordless_async.testing.state.totp import totp
 
 OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
 BY_CODE = (SMS, VOICE, EMAIL)  # out of band; the user types the code that was sent (binding_method "prompt")
 KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
 _SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
+_TOTP_DIGITS = 6
+_TOTP_PERIOD_SECONDS = 30
 _RECOVERY_CHARACTERS = 24
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _ACCEPTED_STEPS = (0, 1, -1)  # relative to the present time step (RFC 6238 §5.2)
@@ -108,6 +110,19 @@ class Factor:
             return None
         self._recovery = recovery_code()
         return self._recovery
+
+
+def totp(secret: bytes, step: int) -> str:
+    """Return the time-based one-time password of a time step (RFC 6238, RFC 4226 §5.3): SHA-1, six digits."""
+    digest = hmac.digest(secret, step.to_bytes(8, "big"), hashlib.sha1)
+    offset = digest[-1] & 0xF
+    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
+    return str(number % 10**_TOTP_DIGITS).zfill(_TOTP_DIGITS)
+
+
+def step_at(seconds: float) -> int:
+    """Return the time step of thirty seconds at a time since the UNIX epoch."""
+    return int(seconds // _TOTP_PERIOD_SECONDS)
 
 
 def masked(place: str) -> str:

@@ -7,11 +7,11 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.refusals import bad_start
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
 
-_MAX_CODES = 100_000  # in memory; the oldest go first
+_MAX_CODES = 100_000
 _DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes in base64url: code_challenge and dpop_jkt
 _TEXTS = ("scope", "state", "audience", "nonce", "response_type", "redirect_uri", "code_challenge", "dpop_jkt")
 _DIGESTS = ("code_challenge", "dpop_jkt")
@@ -106,14 +106,12 @@ class SingleUseCodes:
 
     _clock: TenantClock
     _lifetime: float
-    _codes: OrderedDict[str, _SingleUseCode] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _codes: Bounded[str, _SingleUseCode] = attrs.field(factory=lambda: Bounded(_MAX_CODES), init=False, repr=False)
 
     def issue(self, authorization: Authorization) -> str:
         """Return a new code."""
         code = secrets.token_urlsafe(32)
         self._codes[code] = _SingleUseCode(authorization, self._clock.now() + self._lifetime)
-        if len(self._codes) > _MAX_CODES:
-            self._codes.popitem(last=False)
         return code
 
     def find(self, code: str) -> tuple[Authorization | None, bool]:

@@ -8,10 +8,9 @@ import attrs
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
-from passwordless_async.testing.state.factors import OTP, RECOVERY, Factor
+from passwordless_async.testing.state.factors import OTP, RECOVERY, Factor, step_at
 from passwordless_async.testing.state.limits import FixedWindows
 from passwordless_async.testing.state.mfa_logins import FactorChallenge, MfaLogin, MfaLogins
-from passwordless_async.testing.state.totp import step_at
 from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
 from passwordless_async.testing.state.users import HasUsername, User
 
@@ -50,10 +51,11 @@ class Outbox:
     _max_messages: int
     on_send: Callable[[Message], None] | None = None
     _messages: deque[Message] = attrs.field(init=False, repr=False)
-    _newest: OrderedDict[User, Message] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _newest: Bounded[User, Message] = attrs.field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self._messages = deque(maxlen=self._max_messages)
+        self._newest = Bounded(self._max_messages)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -90,11 +92,7 @@ class Outbox:
 
     def send(self, message: Message) -> None:
         """Store a message and call ``on_send``."""
-        user = User(message.realm, message.username)
         self._messages.append(message)
-        self._newest.pop(user, None)
-        self._newest[user] = message
-        if len(self._newest) > self._max_messages:
-            self._newest.popitem(last=False)
+        self._newest[User(message.realm, message.username)] = message
         if self.on_send is not None:
             self.on_send(message)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.refusals import INVALID_REFRESH_TOKEN, RequestRefused
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.stats import TenantStats
     from passwordless_async.testing.state.users import User
 
-_MAX_TOKENS = 200_000  # in memory; the oldest go first
+_MAX_TOKENS = 200_000
 _MAX_FAMILIES = 100_000
 
 
@@ -67,7 +68,7 @@ class RefreshTokens:
     _settings: TenantSettings
     _clock: TenantClock
     _stats: TenantStats
-    _tokens: OrderedDict[bytes, _Token] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _tokens: Bounded[bytes, _Token] = attrs.field(factory=lambda: Bounded(_MAX_TOKENS), init=False, repr=False)
     _families: deque[RefreshFamily] = attrs.field(factory=lambda: deque(maxlen=_MAX_FAMILIES), init=False, repr=False)
 
     @property
@@ -123,8 +124,6 @@ class RefreshTokens:
     def _issue(self, family: RefreshFamily) -> str:
         refresh_token = secrets.token_urlsafe(32)
         self._tokens[_hash(refresh_token)] = _Token(family)
-        if len(self._tokens) > _MAX_TOKENS:
-            self._tokens.popitem(last=False)
         return refresh_token
 
 

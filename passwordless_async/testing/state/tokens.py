@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.state.refresh_families import RefreshFamily
 from passwordless_async.testing.state.signing import HS256, RS256, Forgery
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.signing import TenantSigningKeys
     from passwordless_async.testing.state.users import User
 
-_MAX_ACCESS_TOKENS = 20_000  # that userinfo knows; the oldest go first
+_MAX_ACCESS_TOKENS = 20_000  # that userinfo knows
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +83,7 @@ class TokenIssuer:
     _clock: TenantClock
     _keys: TenantSigningKeys
     _refresh: RefreshTokens
-    _issued: OrderedDict[bytes, _Issued] = attrs.field(factory=OrderedDict, init=False, repr=False)
+    _issued: Bounded[bytes, _Issued] = attrs.field(factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False)
 
     def respond(self, grant: Grant) -> dict[str, Any]:
         """Return the body of a token response (RFC 6749 §5.1)."""
@@ -139,8 +139,6 @@ class TokenIssuer:
     def _remember(self, access_token: str, grant: Grant) -> None:
         expires_at = self._clock.now() + self._settings.access_token_lifetime
         self._issued[_hash(access_token)] = _Issued(grant, expires_at)
-        if len(self._issued) > _MAX_ACCESS_TOKENS:
-            self._issued.popitem(last=False)
 
     def _access_token(self, grant: Grant) -> str:
         if grant.audience is None:
