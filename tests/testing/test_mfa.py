@@ -11,8 +11,7 @@ from joserfc.jwk import ECKey
 
 from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import BOUND_API, PLAIN_API, LocalTenant
-from passwordless_async.testing.state.factors import KINDS
-from passwordless_async.testing.state.factors import step_at, totp
+from passwordless_async.testing.state.factors import KINDS, step_at, totp
 
 if TYPE_CHECKING:
     from tests.testing.conftest import Answer, Opener, Wire
