@@ -14,7 +14,7 @@ ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 @given(st.binary())
-def test_there_and_back(data: bytes):
+def test_there_and_back(data: bytes) -> None:
     """RFC 7515 §2: the URL-safe alphabet, without padding; what was encoded is decoded."""
     expected = base64.urlsafe_b64encode(data).rstrip(b"=")
     assert (expected, expected.decode()) == (encode(data), encode_text(data))
@@ -22,14 +22,14 @@ def test_there_and_back(data: bytes):
 
 
 @given(st.text(ALPHABET + "+/=*. \n\r\t\0é", max_size=9))
-def test_only_what_encoding_gives_is_decoded(segment: str):
+def test_only_what_encoding_gives_is_decoded(segment: str) -> None:
     """Of all texts that a lax decoder takes for the same bytes one is right."""
     decoded = decode(segment)
     assert decoded == b"" or encode_text(decoded) == segment
 
 
 @pytest.mark.parametrize("data", [b"\xfb\xff", b"\xfb\xff\xfe", b"\x00", b"m"])
-def test_other_spellings_are_refused(data: bytes):
+def test_other_spellings_are_refused(data: bytes) -> None:
     """Padding, the other alphabet, white space, set unused bits and cut texts decode to nothing."""
     right = encode_text(data)
     last = ALPHABET[ALPHABET.index(right[-1]) | 1]

@@ -46,7 +46,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("check", "value", "problem"), REFUSALS)
-def test_texts_refused(check: object, value: object, problem: str):
+def test_texts_refused(check: object, value: object, problem: str) -> None:
     """A text that is not of its form is refused, and the argument is named."""
     with pytest.raises(UsageError) as refused:
         check("thing", value, at_most=8)
@@ -64,7 +64,7 @@ def test_texts_refused(check: object, value: object, problem: str):
         (_check.printable, "用户@例子"),
     ],
 )
-def test_texts_accepted(check: object, value: str):
+def test_texts_accepted(check: object, value: str) -> None:
     """A text of its form comes back as it was."""
     assert value == check("thing", value, at_most=8)
 
@@ -87,7 +87,7 @@ def test_texts_accepted(check: object, value: str):
         ("\x7f", NOT_SCOPE),
     ],
 )
-def test_scopes_refused(value: object, problem: str):
+def test_scopes_refused(value: object, problem: str) -> None:
     """RFC 6749 §3.3: words of visible ASCII but quote and backslash, with one space between."""
     with pytest.raises(UsageError) as refused:
         _check.scope(value)
@@ -97,7 +97,7 @@ def test_scopes_refused(value: object, problem: str):
 @pytest.mark.parametrize(
     "value", [None, "openid", "openid profile email offline_access", "read:things https://a.example/b!#[]^~"]
 )
-def test_scopes_accepted(value: str | None):
+def test_scopes_accepted(value: str | None) -> None:
     """A scope comes back as it was; none is none."""
     assert value == _check.scope(value)
 
@@ -118,7 +118,7 @@ def test_scopes_accepted(value: str | None):
         ("en, de;q=0.5", NOT_LANGUAGE),
     ],
 )
-def test_languages_refused(value: object, problem: str):
+def test_languages_refused(value: object, problem: str) -> None:
     """What is not of the form of a language tag never becomes a header field."""
     with pytest.raises(UsageError) as refused:
         _check.language_tag(value)
@@ -126,7 +126,7 @@ def test_languages_refused(value: object, problem: str):
 
 
 @pytest.mark.parametrize("value", [None, "en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "i-klingon"])
-def test_languages_accepted(value: str | None):
+def test_languages_accepted(value: str | None) -> None:
     """A language tag comes back as it was; none is none."""
     assert value == _check.language_tag(value)
 
@@ -142,7 +142,7 @@ def test_languages_accepted(value: str | None):
         (None, "must be an int, not NoneType"),
     ],
 )
-def test_numbers_refused(value: object, problem: str):
+def test_numbers_refused(value: object, problem: str) -> None:
     """A number of things is a whole one, of one or more."""
     with pytest.raises(UsageError) as refused:
         _check.positive("concurrency", value)
@@ -150,14 +150,14 @@ def test_numbers_refused(value: object, problem: str):
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, -math.inf, math.nan, True, "1", None])
-def test_seconds_refused(value: object):
+def test_seconds_refused(value: object) -> None:
     """A length of time is finite and above nothing."""
     with pytest.raises(UsageError) as refused:
         _check.seconds("timeout", value)
     assert ("timeout", f"timeout: {NOT_SECONDS}") == (refused.value.argument, str(refused.value))
 
 
-def test_numbers_accepted():
+def test_numbers_accepted() -> None:
     """A number that is of its form comes back."""
     assert (1, 512) == (_check.positive("n", 1), _check.positive("n", 512))
     assert (10.0, 0.5) == (_check.seconds("n", 10), _check.seconds("n", 0.5))
@@ -166,7 +166,7 @@ def test_numbers_accepted():
 @pytest.mark.parametrize("check", [_check.text, _check.printable, _check.bounded])
 @SETTINGS
 @given(value=st.text(max_size=12))
-def test_a_refusal_never_repeats_the_value(check: object, value: str):
+def test_a_refusal_never_repeats_the_value(check: object, value: str) -> None:
     """What is passed comes back untouched, or is refused in words that depend on nothing but its length."""
     try:
         assert value == check("thing", value, at_most=8)

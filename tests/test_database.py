@@ -44,7 +44,7 @@ async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, Passwordle
         yield tenant, client
 
 
-async def test_a_login_of_a_database_user():
+async def test_a_login_of_a_database_user() -> None:
     """The handle that the service gives stands for the user in the grant, and the tokens are bound."""
     async with opened() as (tenant, client):
         session = await client.start_database(ADA, connection=CONNECTION)
@@ -57,7 +57,7 @@ async def test_a_login_of_a_database_user():
     assert str(session.auth_session) not in repr(session)
 
 
-async def test_a_code_that_is_wrong_or_was_used():
+async def test_a_code_that_is_wrong_or_was_used() -> None:
     """The service says invalid_request for all of them; here it is a wrong code, with the attempts that are left."""
     async with opened() as (tenant, client):
         session = await client.start_database(ADA, connection=CONNECTION)
@@ -77,7 +77,7 @@ async def test_a_code_that_is_wrong_or_was_used():
     ],
 )
 @pytest.mark.parametrize("otp", ["918273", "Resource", "Missing", "request", "e"])
-async def test_what_is_not_about_the_code(description: str, otp: str):
+async def test_what_is_not_about_the_code(description: str, otp: str) -> None:
     """The same code for the API's policy or a parameter is no wrong code, whatever was typed, and costs no attempt."""
     async with opened() as (tenant, client):
         session = await client.start_database(ADA, connection=CONNECTION)
@@ -91,7 +91,7 @@ async def test_what_is_not_about_the_code(description: str, otp: str):
     assert wrong.value.attempts_left == 2
 
 
-async def test_the_limit_of_challenges():
+async def test_the_limit_of_challenges() -> None:
     """Too many are refused with the seconds to wait."""
     async with opened(challenges_per_hour=1) as (_, client):
         await client.start_database(ADA, connection=CONNECTION)
@@ -100,7 +100,7 @@ async def test_the_limit_of_challenges():
     assert caught.value.retry_after is not None
 
 
-async def test_attempts_are_counted_until_the_code_is_dead():
+async def test_attempts_are_counted_until_the_code_is_dead() -> None:
     """Two, one and none are left; a new code starts from the beginning, and a right one forgets."""
     async with opened() as (tenant, client):
         left = []
@@ -122,7 +122,7 @@ async def test_attempts_are_counted_until_the_code_is_dead():
     assert caught.value.attempts_left == 2
 
 
-def test_the_count_is_bounded():
+def test_the_count_is_bounded() -> None:
     """Users that were longest untouched are forgotten first."""
     attempts = Attempts(size=2)
     assert [2, 2, 2, 2] == [attempts.fail(Email(f"user{n}@example.com")) for n in (0, 1, 2, 0)]
@@ -139,7 +139,7 @@ def test_the_count_is_bounded():
         ({"delivery_method": "voice"}, "delivery_method"),
     ],
 )
-async def test_a_wrong_argument_is_named(changes: dict[str, Any], argument: str):
+async def test_a_wrong_argument_is_named(changes: dict[str, Any], argument: str) -> None:
     """An e-mail cannot be spoken, and a connection has a name."""
     async with opened() as (_, client):
         with pytest.raises(UsageError) as caught:
@@ -147,7 +147,7 @@ async def test_a_wrong_argument_is_named(changes: dict[str, Any], argument: str)
     assert caught.value.argument == argument
 
 
-def test_a_phone_may_be_called():
+def test_a_phone_may_be_called() -> None:
     """The delivery method goes out for a phone alone."""
     application = Application("acme.eu.auth0.com", "client", NoClientAuth())
     request = database_request(application, Phone("+4930901820"), connection="db", delivery_method="voice")
@@ -156,7 +156,7 @@ def test_a_phone_may_be_called():
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"auth_session": 5}', b'{"auth_session": ""}', b"[]", b"no JSON"])
-def test_an_answer_without_a_handle_is_malformed(body: bytes):
+def test_an_answer_without_a_handle_is_malformed(body: bytes) -> None:
     """A success that holds no handle is none."""
     application = Application("acme.eu.auth0.com", "client", NoClientAuth())
     request = database_request(application, ADA, connection="db")
@@ -165,7 +165,7 @@ def test_an_answer_without_a_handle_is_malformed(body: bytes):
         read_database(request, answer, ADA)
 
 
-def test_a_handle_must_be_one():
+def test_a_handle_must_be_one() -> None:
     """What stands for a user is a text of visible ASCII, beside the user."""
     for handle, who in (("", ADA), ("a b", ADA), (5, ADA), ("handle", "ada@example.com")):
         with pytest.raises(UsageError):

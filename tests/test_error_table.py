@@ -55,7 +55,7 @@ def outcome(row: Row, members: tuple[str, str]) -> type[PasswordlessError]:
     return row.meaning
 
 
-async def test_each_refusal_of_a_start(refused_start: Row, refused_in: tuple[str, str]):
+async def test_each_refusal_of_a_start(refused_start: Row, refused_in: tuple[str, str]) -> None:
     """Asking for a code fails with the documented class and the service's own words, after one request."""
     async with opened() as (tenant, client):
         tenant.faults.add(Fault.REFUSAL, path=START, members=refused_in, **refused_start.words)
@@ -65,7 +65,7 @@ async def test_each_refusal_of_a_start(refused_start: Row, refused_in: tuple[str
     refused_start.check(caught.value)
 
 
-async def test_each_refusal_of_a_grant(refused_grant: Row, refused_in: tuple[str, str]):
+async def test_each_refusal_of_a_grant(refused_grant: Row, refused_in: tuple[str, str]) -> None:
     """A code is refused with the documented class and the service's own words, after one request.
 
     Two rows differ at this endpoint on purpose: after a 503 the outcome is unknown, for the code may be spent, and a
@@ -83,7 +83,7 @@ async def test_each_refusal_of_a_grant(refused_grant: Row, refused_in: tuple[str
         refused_grant.check(caught.value)
 
 
-async def test_a_refusal_that_repeats_the_code(refused_grant: Row, refused_in: tuple[str, str]):
+async def test_a_refusal_that_repeats_the_code(refused_grant: Row, refused_in: tuple[str, str]) -> None:
     """A service that puts the code into its words is not repeated, and its words mean what they meant."""
     expected = outcome(refused_grant, refused_in)
     words = {**refused_grant.words, "description": f"{refused_grant.description} ({OTP})"}
@@ -97,7 +97,7 @@ async def test_a_refusal_that_repeats_the_code(refused_grant: Row, refused_in: t
         assert caught.value.error_description == f"{refused_grant.description} (<redacted>)"
 
 
-async def test_an_unavailable_start(refused_in: tuple[str, str]):
+async def test_an_unavailable_start(refused_in: tuple[str, str]) -> None:
     """Nothing is at stake where a code is asked for: 503 is worth another try, whatever the body says."""
     async with opened() as (tenant, client):
         tenant.faults.add(Fault.REFUSAL, path=START, members=refused_in, **UNAVAILABLE)
@@ -107,7 +107,7 @@ async def test_an_unavailable_start(refused_in: tuple[str, str]):
     assert (503, "temporarily_unavailable", True) == (caught.value.status, caught.value.error, caught.value.retryable)
 
 
-async def test_a_limit_of_database_challenges(refused_in: tuple[str, str]):
+async def test_a_limit_of_database_challenges(refused_in: tuple[str, str]) -> None:
     """The start for database connections refuses for too many requests alone, in either shape."""
     words = {"status": 429, "error": "too_many_requests", "description": "Global limit has been reached"}
     async with opened() as (tenant, client):

@@ -277,35 +277,35 @@ def documented_tree() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("error", "message", "code", "retryable", "advice"), TABLE)
-def test_words(error: PasswordlessError, message: str, code: str, advice: str, *, retryable: bool):
+def test_words(error: PasswordlessError, message: str, code: str, advice: str, *, retryable: bool) -> None:
     """Message, stable code, whether trying again can help, and advice: to the letter."""
     assert (message, code, retryable, advice) == (str(error), error.code, error.retryable, error.advice)
 
 
-def test_the_table_has_every_class():
+def test_the_table_has_every_class() -> None:
     """No error is left out of the table of words."""
     assert set(CLASSES) == {type(error) for error, *_ in TABLE}
 
 
-def test_the_codes_are_distinct():
+def test_the_codes_are_distinct() -> None:
     """A code names one class."""
     codes = [kind.code for kind in CLASSES]
     assert sorted(set(codes)) == sorted(codes)
 
 
-def test_the_tree_is_the_one_that_is_drawn():
+def test_the_tree_is_the_one_that_is_drawn() -> None:
     """The docstring draws the tree as it is, each class with its one base."""
     assert documented_tree() == {kind.__name__: kind.__base__.__name__ for kind in CLASSES}
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_one_base(kind: type[PasswordlessError]):
+def test_one_base(kind: type[PasswordlessError]) -> None:
     """Each class has one base, so that blame is one type."""
     assert (kind.__base__,) == kind.__bases__
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_exported(kind: type[PasswordlessError]):
+def test_exported(kind: type[PasswordlessError]) -> None:
     """Each class can be imported from the package."""
     assert kind is getattr(passwordless_async, kind.__name__)
     assert kind.__name__ in passwordless_async.__all__
@@ -313,7 +313,7 @@ def test_exported(kind: type[PasswordlessError]):
 
 @pytest.mark.parametrize("error", [row[0] for row in TABLE])
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])  # noqa: S301
-def test_carried_elsewhere(again: object, error: PasswordlessError):
+def test_carried_elsewhere(again: object, error: PasswordlessError) -> None:
     """An error crosses to another process, or is copied, with its type, message and facts."""
     other = again(error)
     assert (type(error), error.args, vars(error)) == (type(other), other.args, vars(other))
@@ -349,12 +349,12 @@ def test_carried_elsewhere(again: object, error: PasswordlessError):
         (OutcomeUnknown("x"), {"status": None}),
     ],
 )
-def test_facts_are_attributes(error: PasswordlessError, facts: dict[str, object]):
+def test_facts_are_attributes(error: PasswordlessError, facts: dict[str, object]) -> None:
     """What an error knows is in attributes, and nothing else is."""
     assert facts == vars(error)
 
 
-def test_a_secret_fact_stays_a_secret():
+def test_a_secret_fact_stays_a_secret() -> None:
     """The token of MFA prints redacted after a journey to another process too."""
     error = pickle.loads(pickle.dumps(MfaRequired(status=403, error="mfa_required", mfa_token=Secret("t"))))  # noqa: S301
     assert "t" == error.mfa_token

@@ -38,7 +38,7 @@ def _fresh(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_lists_agree():
+def test_the_lists_agree() -> None:
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(passwordless_async.__all__) == sorted(passwordless_async._MODULE_OF)
     for package in (passwordless_async, dpop):
@@ -47,7 +47,7 @@ def test_the_lists_agree():
         assert all(getattr(package, name) is not None for name in package.__all__)
 
 
-def test_a_client_loads_no_verifier():
+def test_a_client_loads_no_verifier() -> None:
     """The server's side is not paid for by clients."""
     loaded = "print('passwordless_async.dpop.server.verifier' in sys.modules)"
     assert "False" == _fresh(f"import sys; from passwordless_async import PasswordlessClient; {loaded}")
@@ -57,46 +57,46 @@ def test_a_client_loads_no_verifier():
 
 
 @pytest.mark.parametrize("name", passwordless_async.__all__)
-def test_a_name_is_what_its_module_has(name: str):
+def test_a_name_is_what_its_module_has(name: str) -> None:
     """Each name is the object of its module, also at the second look-up."""
     there = getattr(import_module(passwordless_async._MODULE_OF[name]), name)
     assert getattr(passwordless_async, name) is there
     assert vars(passwordless_async)[name] is there
 
 
-def test_nothing_is_loaded_before_it_is_asked_for():
+def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     """The import alone loads neither an HTTP library nor one for cryptography, and an error not either."""
     loaded = "print(sorted({'aiohttp', 'asyncio', 'attrs', 'cryptography', 'joserfc'} & sys.modules.keys()))"
     assert "[]" == _fresh(f"import sys, passwordless_async; dir(passwordless_async); {loaded}")
     assert "[]" == _fresh(f"import sys; from passwordless_async import PasswordlessError; {loaded}")
 
 
-def test_a_verifier_loads_no_client():
+def test_a_verifier_loads_no_client() -> None:
     """A server that verifies proofs needs no HTTP client."""
     loaded = "print(sorted({'aiohttp', 'asyncio', 'joserfc', 'passwordless_async.client.client'} & sys.modules.keys()))"
     assert "[]" == _fresh(f"import sys; from passwordless_async import DPoPVerifier; {loaded}")
 
 
-def test_sealing_loads_its_library_when_something_is_sealed():
+def test_sealing_loads_its_library_when_something_is_sealed() -> None:
     """Sealed states are not paid for by those who have none."""
     loaded = "print([name for name in sys.modules if name.partition('.')[0] == 'joserfc'])"
     assert "[]" == _fresh(f"import sys, passwordless_async._common.sealing; {loaded}")
 
 
-def test_import_star():
+def test_import_star() -> None:
     """``import *`` brings every name and nothing else."""
     code = "before = set(dir()); from passwordless_async import *; print(*sorted(set(dir()) - before - {'before'}))"
     assert sorted(passwordless_async.__all__) == _fresh(code).split()
 
 
-def test_dir_and_inspect_show_every_name():
+def test_dir_and_inspect_show_every_name() -> None:
     """Editors and ``help`` find them before they are loaded."""
     code = "import passwordless_async as p; print(set(p.__all__) <= set(dir(p)), 'Email' in vars(p))"
     assert "True False" == _fresh(code)
     assert set(passwordless_async.__all__) <= dict(inspect.getmembers(passwordless_async)).keys()
 
 
-def test_a_name_that_is_none():
+def test_a_name_that_is_none() -> None:
     """It is the error that every module raises."""
     with pytest.raises(
         AttributeError, match=r"^module 'passwordless_async' has no attribute 'PasswordlessCleint'$"
@@ -109,7 +109,7 @@ def test_a_name_that_is_none():
 
 
 @pytest.mark.parametrize("module", ["dpop", "errors", "adapters", "testing"])
-def test_a_module_is_an_attribute_once_it_is_imported(module: str):
+def test_a_module_is_an_attribute_once_it_is_imported(module: str) -> None:
     """As in every package."""
     assert "module" == _fresh(f"import passwordless_async.{module} as m; print(type(m).__name__)")
     code = f"import passwordless_async.{module}; import passwordless_async as p; print(type(p.{module}).__name__)"
@@ -117,7 +117,7 @@ def test_a_module_is_an_attribute_once_it_is_imported(module: str):
     assert "module" == _fresh(f"from passwordless_async import {module} as m; print(type(m).__name__)")
 
 
-def test_pickling():
+def test_pickling() -> None:
     """A pickle names the module that a class is from, so it is read where nothing is loaded yet."""
     pickled = pickle.dumps(passwordless_async.Email("ada@example.com"))
     code = f"import pickle; print(type(pickle.loads({pickled!r})).__name__)"
@@ -125,7 +125,7 @@ def test_pickling():
     assert passwordless_async.Email is pickle.loads(pickle.dumps(passwordless_async.Email))  # noqa: S301 - our own
 
 
-def test_threads():
+def test_threads() -> None:
     """Threads that ask at the same time get the same objects, in whatever order they ask."""
     code = f"""
 from concurrent.futures import ThreadPoolExecutor

@@ -137,7 +137,7 @@ def login(scope: str | None = None, **parameters: Any) -> Login:
 # Start.
 
 
-def test_start_is_one_request_without_a_proof(tenant: Tenant, clock: Clock):
+def test_start_is_one_request_without_a_proof(tenant: Tenant, clock: Clock) -> None:
     """Start sends once, without a proof, and the receipt's time is that of sending."""
     flow = start(tenant, ADA, language="de")
     request = next(flow)
@@ -148,7 +148,7 @@ def test_start_is_one_request_without_a_proof(tenant: Tenant, clock: Clock):
     assert (ADA, NOW) == (receipt.who, receipt.sent_at)
 
 
-def test_start_leaves_nonces_alone(tenant: Tenant):
+def test_start_leaves_nonces_alone(tenant: Tenant) -> None:
     """No proof was sent, so what the answer says of nonces is not about one."""
     flow = start(tenant, Phone("+4930901820"))
     next(flow)
@@ -156,7 +156,7 @@ def test_start_leaves_nonces_alone(tenant: Tenant):
     assert tenant.nonces.get("https://tenant.example") is None
 
 
-def test_start_raises_what_the_service_says(tenant: Tenant):
+def test_start_raises_what_the_service_says(tenant: Tenant) -> None:
     """A refusal is raised; nothing is sent again, not even for a nonce challenge."""
     for response in (answer(429, {}), answer(400, CHALLENGE, nonce="n1")):
         flow = start(tenant, ADA)
@@ -165,7 +165,7 @@ def test_start_raises_what_the_service_says(tenant: Tenant):
             flow.send(response)
 
 
-def test_start_refuses_before_it_sends(tenant: Tenant):
+def test_start_refuses_before_it_sends(tenant: Tenant) -> None:
     """A wrong argument is refused before there is a request."""
     with pytest.raises(UsageError):
         next(start(tenant, ADA, captcha=""))
@@ -174,7 +174,7 @@ def test_start_refuses_before_it_sends(tenant: Tenant):
 # Exchange: what is sent.
 
 
-def test_an_exchange_is_one_request_with_a_proof(tenant: Tenant):
+def test_an_exchange_is_one_request_with_a_proof(tenant: Tenant) -> None:
     """A server that wants no nonce is sent one request; the proof is for it and without ath."""
     flow = exchange(tenant, login())
     request = next(flow)
@@ -189,7 +189,7 @@ def test_an_exchange_is_one_request_with_a_proof(tenant: Tenant):
     assert attrs.evolve(expected, **whose) == tokens
 
 
-def test_a_full_answer_becomes_tokens(tenant: Tenant):
+def test_a_full_answer_becomes_tokens(tenant: Tenant) -> None:
     """Everything the service granted is in the tokens, with the validated claims."""
     flow = exchange(tenant, login("openid offline_access email"))
     assert JWKS_URL == str(next(flow).url)
@@ -210,7 +210,7 @@ def test_a_full_answer_becomes_tokens(tenant: Tenant):
     assert ("ada", "ada@example.com") == (tokens.claims["sub"], tokens.claims["email"])
 
 
-def test_a_key_is_made_for_each_login(tenant: Tenant):
+def test_a_key_is_made_for_each_login(tenant: Tenant) -> None:
     """Two logins without a key of their own are bound to two keys; the proof is by the key that comes back."""
     made = []
     for _ in range(2):
@@ -222,7 +222,7 @@ def test_a_key_is_made_for_each_login(tenant: Tenant):
     assert made[0] != made[1]
 
 
-def test_a_confidential_client_sends_its_secret_each_time(tenant: Tenant):
+def test_a_confidential_client_sends_its_secret_each_time(tenant: Tenant) -> None:
     """Client authentication and the end user's address go with both transmissions."""
     tenant = Tenant(Application("tenant.example", "client", ClientSecretPost("s3cret")))
     flow = exchange(tenant, login(), forwarded_for=ipaddress.ip_address("203.0.113.7"))
@@ -231,7 +231,7 @@ def test_a_confidential_client_sends_its_secret_each_time(tenant: Tenant):
     assert ["203.0.113.7"] * 2 == [request.headers["auth0-forwarded-for"] for request in requests]
 
 
-def test_an_address_for_a_public_client_is_refused_before_anything_is_sent(tenant: Tenant):
+def test_an_address_for_a_public_client_is_refused_before_anything_is_sent(tenant: Tenant) -> None:
     """A wrong argument is refused before even the signing keys are fetched."""
     flow = exchange(tenant, login("openid"), forwarded_for=ipaddress.ip_address("203.0.113.7"))
     with pytest.raises(UsageError) as refused:
@@ -239,7 +239,7 @@ def test_an_address_for_a_public_client_is_refused_before_anything_is_sent(tenan
     assert "forwarded_for" == refused.value.argument
 
 
-def test_expiry_counts_from_before_the_request(tenant: Tenant, clock: Clock):
+def test_expiry_counts_from_before_the_request(tenant: Tenant, clock: Clock) -> None:
     """RFC 6749 §5.1: the lifetime counts from the answer; from before the request is on the safe side."""
     flow = exchange(tenant, login())
     next(flow)
@@ -250,7 +250,7 @@ def test_expiry_counts_from_before_the_request(tenant: Tenant, clock: Clock):
     assert (int(NOW) + 86400, int) == (tokens.expires_at, type(tokens.expires_at))
 
 
-def test_no_lifetime_means_no_expiry(tenant: Tenant):
+def test_no_lifetime_means_no_expiry(tenant: Tenant) -> None:
     """A server that does not say how long is not guessed at."""
     flow = exchange(tenant, login())
     next(flow)
@@ -268,7 +268,7 @@ def test_no_lifetime_means_no_expiry(tenant: Tenant):
 )
 def test_scope_falls_back_to_the_requested_one(
     tenant: Tenant, requested: str | None, granted: str | None, expected: str
-):
+) -> None:
     """RFC 6749 §5.1: no scope in the answer means the requested one."""
     flow = exchange(tenant, login(requested))
     next(flow)
@@ -279,7 +279,7 @@ def test_scope_falls_back_to_the_requested_one(
 
 
 @pytest.mark.parametrize("challenge", [CHALLENGE, {"error": "invalid_dpop_nonce"}, REFUSED_PROOF])
-def test_a_challenge_is_answered_once(tenant: Tenant, challenge: dict[str, str]):
+def test_a_challenge_is_answered_once(tenant: Tenant, challenge: dict[str, str]) -> None:
     """Rules 3, 12, 13: the second transmission has the nonce, a new jti and signature, and the same code."""
     flow = exchange(tenant, login())
     first = next(flow)
@@ -293,7 +293,7 @@ def test_a_challenge_is_answered_once(tenant: Tenant, challenge: dict[str, str])
     assert "opaque" == end(flow, answer(200, TOKENS)).access_token
 
 
-def test_the_nonce_is_remembered(tenant: Tenant):
+def test_the_nonce_is_remembered(tenant: Tenant) -> None:
     """One challenge teaches all: the next login brings the nonce at once."""
     flow = exchange(tenant, login())
     next(flow)
@@ -314,7 +314,7 @@ def test_the_nonce_is_remembered(tenant: Tenant):
         answer(200, {**TOKENS, "token_type": "Bearer"}, nonce="n2"),
     ],
 )
-def test_every_answer_teaches_a_nonce(tenant: Tenant, response: HttpResponse):
+def test_every_answer_teaches_a_nonce(tenant: Tenant, response: HttpResponse) -> None:
     """Rule 8: the nonce is taken from every answer, before it is returned or raised."""
     flow = exchange(tenant, login())
     next(flow)
@@ -323,7 +323,7 @@ def test_every_answer_teaches_a_nonce(tenant: Tenant, response: HttpResponse):
     assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
-def test_the_answer_to_the_retry_teaches_too(tenant: Tenant):
+def test_the_answer_to_the_retry_teaches_too(tenant: Tenant) -> None:
     """Rule 8: a nonce that rotates with the retried answer is the one to use next."""
     flow = exchange(tenant, login())
     next(flow)
@@ -332,7 +332,7 @@ def test_the_answer_to_the_retry_teaches_too(tenant: Tenant):
     assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
-def test_a_second_challenge_is_an_error(tenant: Tenant):
+def test_a_second_challenge_is_an_error(tenant: Tenant) -> None:
     """Rule 12: exactly two requests; a second challenge, though its nonce be new, is not answered."""
     flow = exchange(tenant, login())
     next(flow)
@@ -344,7 +344,7 @@ def test_a_second_challenge_is_an_error(tenant: Tenant):
     assert "n2" == tenant.nonces.get("https://tenant.example")
 
 
-def test_the_same_nonce_again_is_an_error(tenant: Tenant):
+def test_the_same_nonce_again_is_an_error(tenant: Tenant) -> None:
     """Rule 12: a server that refuses its own nonce is not asked a third time."""
     flow = exchange(tenant, login())
     next(flow)
@@ -353,7 +353,7 @@ def test_the_same_nonce_again_is_an_error(tenant: Tenant):
         flow.send(answer(400, CHALLENGE, nonce="n1"))
 
 
-def test_a_challenge_with_the_nonce_that_was_sent_is_an_error(tenant: Tenant):
+def test_a_challenge_with_the_nonce_that_was_sent_is_an_error(tenant: Tenant) -> None:
     """Rule 12: a challenge that offers the nonce that the proof already has cannot be answered."""
     tenant.nonces.harvest("https://tenant.example", answer(200, nonce="n1"), tenant.nonces.ticket())
     flow = exchange(tenant, login())
@@ -363,7 +363,7 @@ def test_a_challenge_with_the_nonce_that_was_sent_is_an_error(tenant: Tenant):
 
 
 @pytest.mark.parametrize("nonce", [None, "not a nonce", "x" * 2000])
-def test_a_challenge_without_a_nonce_is_malformed(tenant: Tenant, nonce: str | None):
+def test_a_challenge_without_a_nonce_is_malformed(tenant: Tenant, nonce: str | None) -> None:
     """Rules 9, 14: a challenge without a nonce that is one is a typed error, and nothing is sent again."""
     flow = exchange(tenant, login())
     next(flow)
@@ -373,7 +373,7 @@ def test_a_challenge_without_a_nonce_is_malformed(tenant: Tenant, nonce: str | N
     assert expected == str(refused.value)
 
 
-def test_two_nonces_are_none(tenant: Tenant):
+def test_two_nonces_are_none(tenant: Tenant) -> None:
     """Rule 9: a challenge with two DPoP-Nonce fields gives none."""
     response = answer(400, CHALLENGE, nonce="n1")
     response.headers.add("DPoP-Nonce", "n2")
@@ -383,7 +383,7 @@ def test_two_nonces_are_none(tenant: Tenant):
         flow.send(response)
 
 
-def test_a_nonce_alone_is_no_challenge(tenant: Tenant):
+def test_a_nonce_alone_is_no_challenge(tenant: Tenant) -> None:
     """A blind resend would cost one of three attempts: only the error code asks for it."""
     flow = exchange(tenant, login())
     next(flow)
@@ -391,7 +391,7 @@ def test_a_nonce_alone_is_no_challenge(tenant: Tenant):
         flow.send(answer(403, WRONG, nonce="n1"))
 
 
-def test_a_refused_proof_without_a_fresh_nonce_is_final(tenant: Tenant):
+def test_a_refused_proof_without_a_fresh_nonce_is_final(tenant: Tenant) -> None:
     """Rule 13: invalid_dpop_proof counts as a challenge with a fresh nonce alone."""
     flow = exchange(tenant, login())
     next(flow)
@@ -404,7 +404,7 @@ def test_a_refused_proof_without_a_fresh_nonce_is_final(tenant: Tenant):
         flow.send(answer(400, REFUSED_PROOF, nonce="n1"))
 
 
-def test_a_proof_refused_with_the_servers_nonce_is_a_refused_proof(tenant: Tenant):
+def test_a_proof_refused_with_the_servers_nonce_is_a_refused_proof(tenant: Tenant) -> None:
     """The nonce was right the second time, so the error says what the server says: look at the clock and the key."""
     flow = exchange(tenant, login())
     next(flow)
@@ -413,7 +413,7 @@ def test_a_proof_refused_with_the_servers_nonce_is_a_refused_proof(tenant: Tenan
         flow.send(answer(400, REFUSED_PROOF, nonce="n2"))
 
 
-def test_a_sibling_may_have_renewed_the_cache(tenant: Tenant):
+def test_a_sibling_may_have_renewed_the_cache(tenant: Tenant) -> None:
     """Rule 11: the challenge is compared with the nonce that was sent, though the cache holds it already."""
     slow, quick = exchange(tenant, login()), exchange(tenant, login())
     assert "nonce" not in proof(next(slow)) | proof(next(quick))
@@ -424,7 +424,7 @@ def test_a_sibling_may_have_renewed_the_cache(tenant: Tenant):
     assert "opaque" == end(slow, answer(200, TOKENS)).access_token
 
 
-def test_the_retry_uses_the_nonce_of_its_own_challenge(tenant: Tenant):
+def test_the_retry_uses_the_nonce_of_its_own_challenge(tenant: Tenant) -> None:
     """Rule 11: the nonce that came with the challenge is the answer to it, whatever a sibling has learned."""
     slow, quick = exchange(tenant, login()), exchange(tenant, login())
     next(slow)
@@ -434,7 +434,7 @@ def test_the_retry_uses_the_nonce_of_its_own_challenge(tenant: Tenant):
     assert "newer" == tenant.nonces.get("https://tenant.example")
 
 
-def test_nonces_are_ordered_by_sending(tenant: Tenant):
+def test_nonces_are_ordered_by_sending(tenant: Tenant) -> None:
     """Rule 10: an answer that was overtaken does not put its older nonce back."""
     slow, quick = exchange(tenant, login()), exchange(tenant, login())
     next(slow)
@@ -444,7 +444,7 @@ def test_nonces_are_ordered_by_sending(tenant: Tenant):
     assert "newer" == tenant.nonces.get("https://tenant.example")
 
 
-def test_a_hundred_siblings_each_send_twice_at_most(tenant: Tenant):
+def test_a_hundred_siblings_each_send_twice_at_most(tenant: Tenant) -> None:
     """Rules 11, 12: a hundred cold logins in flight at once all succeed, with two hundred different proofs."""
     flows = [exchange(tenant, login()) for _ in range(100)]
     proofs = [next(flow).headers["DPoP"] for flow in flows]
@@ -458,7 +458,7 @@ def test_a_hundred_siblings_each_send_twice_at_most(tenant: Tenant):
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504])
 @pytest.mark.parametrize("body", [CHALLENGE, WRONG, TOKENS, b"<html>"])
-def test_after_a_failure_nobody_knows(tenant: Tenant, status: int, body: Any):
+def test_after_a_failure_nobody_knows(tenant: Tenant, status: int, body: Any) -> None:
     """Rule 8: 5xx is neither retried nor believed, and its nonce is not taken."""
     flow = exchange(tenant, login())
     next(flow)
@@ -468,7 +468,7 @@ def test_after_a_failure_nobody_knows(tenant: Tenant, status: int, body: Any):
     assert tenant.nonces.get("https://tenant.example") is None
 
 
-def test_a_failure_of_the_retry_leaves_the_first_nonce(tenant: Tenant):
+def test_a_failure_of_the_retry_leaves_the_first_nonce(tenant: Tenant) -> None:
     """Rule 8: 5xx takes no nonce away."""
     flow = exchange(tenant, login())
     next(flow)
@@ -493,7 +493,7 @@ def test_a_failure_of_the_retry_leaves_the_first_nonce(tenant: Tenant):
         (answer(200, {}), MalformedAnswer),
     ],
 )
-def test_a_refusal_is_final(tenant: Tenant, response: HttpResponse, kind: type[Exception]):
+def test_a_refusal_is_final(tenant: Tenant, response: HttpResponse, kind: type[Exception]) -> None:
     """A code is sent again in answer to a challenge alone."""
     flow = exchange(tenant, login())
     next(flow)
@@ -502,7 +502,7 @@ def test_a_refusal_is_final(tenant: Tenant, response: HttpResponse, kind: type[E
 
 
 @pytest.mark.parametrize("failure", [NotSent("no route"), OutcomeUnknown("time-out")])
-def test_a_failure_of_the_network_is_handed_on(tenant: Tenant, failure: Exception):
+def test_a_failure_of_the_network_is_handed_on(tenant: Tenant, failure: Exception) -> None:
     """What the shell could not send, or has no answer to, is raised as it is; nothing is sent again."""
     flow = exchange(tenant, login())
     next(flow)
@@ -512,7 +512,7 @@ def test_a_failure_of_the_network_is_handed_on(tenant: Tenant, failure: Exceptio
 
 
 @pytest.mark.parametrize("key", [{"kty": "EC"}, "key", 5, DPoPKey])
-def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: object):
+def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: object) -> None:
     """A wrong key is refused by name."""
     with pytest.raises(UsageError) as refused:
         login("openid", key=key)
@@ -523,7 +523,7 @@ def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: object):
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", None, "", "N_A"])
-def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None):
+def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None) -> None:
     """Rule 17, RFC 9449 §5: a proof was sent and the token is not bound."""
     flow = exchange(tenant, login())
     next(flow)
@@ -533,7 +533,7 @@ def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None):
 
 
 @pytest.mark.parametrize("jkt", [None, DPoPKey.generate().thumbprint, ""], ids=["none", "another", "empty"])
-def test_a_token_bound_to_another_key_is_thrown_away(tenant: Tenant, jkt: str | None):
+def test_a_token_bound_to_another_key_is_thrown_away(tenant: Tenant, jkt: str | None) -> None:
     """Rule 17, RFC 9449 §6.1: cnf.jkt of a JWT access token is the thumbprint of the key that was proven."""
     flow = exchange(tenant, login())
     next(flow)
@@ -546,7 +546,7 @@ def test_a_token_bound_to_another_key_is_thrown_away(tenant: Tenant, jkt: str | 
 @pytest.mark.parametrize(
     "token", ["opaque", "opaque.twice", "eyJhbGciOiJkaXIifQ..iv.ciphertext.tag", access_token(KEY.thumbprint)]
 )
-def test_a_bound_token_is_kept(tenant: Tenant, token: str, token_type: str):
+def test_a_bound_token_is_kept(tenant: Tenant, token: str, token_type: str) -> None:
     """The type is compared without regard to case; a token that is opaque or encrypted cannot be looked into."""
     flow = exchange(tenant, login())
     next(flow)
@@ -554,7 +554,7 @@ def test_a_bound_token_is_kept(tenant: Tenant, token: str, token_type: str):
     assert (token, token_type) == (tokens.access_token, tokens.token_type)
 
 
-def test_an_unbound_token_is_refused_before_keys_are_fetched(tenant: Tenant):
+def test_an_unbound_token_is_refused_before_keys_are_fetched(tenant: Tenant) -> None:
     """The binding is checked before anything else is done for the answer."""
     flow = exchange(tenant, login())
     next(flow)
@@ -565,7 +565,7 @@ def test_an_unbound_token_is_refused_before_keys_are_fetched(tenant: Tenant):
 # Exchange: the ID token and its keys.
 
 
-def test_keys_come_before_the_code(tenant: Tenant):
+def test_keys_come_before_the_code(tenant: Tenant) -> None:
     """A code is spent once sent: what the answer is checked with is fetched first, without a proof or a secret."""
     flow = exchange(tenant, login("profile openid"))
     request = next(flow)
@@ -580,7 +580,7 @@ def test_keys_come_before_the_code(tenant: Tenant):
     assert "ada" == end(flow, answer(200, TOKENS | {"id_token": id_token()})).claims["sub"]
 
 
-def test_keys_are_fetched_once(tenant: Tenant):
+def test_keys_are_fetched_once(tenant: Tenant) -> None:
     """The second login finds the keys and goes straight to the code."""
     flow = exchange(tenant, login("openid"))
     next(flow)
@@ -592,7 +592,7 @@ def test_keys_are_fetched_once(tenant: Tenant):
 
 
 @pytest.mark.parametrize("scope", [None, "profile", "openids", "xopenid openid2"])
-def test_keys_are_not_fetched_for_nothing(tenant: Tenant, scope: str | None):
+def test_keys_are_not_fetched_for_nothing(tenant: Tenant, scope: str | None) -> None:
     """Where no ID token was asked for, the code goes at once."""
     assert TOKEN_URL == str(next(exchange(tenant, login(scope))).url)
 
@@ -606,7 +606,7 @@ def test_keys_are_not_fetched_for_nothing(tenant: Tenant, scope: str | None):
         (answer(200, b"junk"), "the answer is not a JSON object (status 200)"),
     ],
 )
-def test_without_keys_the_code_is_not_sent(tenant: Tenant, response: HttpResponse, problem: str):
+def test_without_keys_the_code_is_not_sent(tenant: Tenant, response: HttpResponse, problem: str) -> None:
     """Keys that cannot be had before the code was sent leave it unspent, and the error says so."""
     flow = exchange(tenant, login("openid"))
     next(flow)
@@ -620,7 +620,7 @@ def test_without_keys_the_code_is_not_sent(tenant: Tenant, response: HttpRespons
 @pytest.mark.parametrize(
     "failure", [NotSent("no route"), OutcomeUnknown("time-out"), MalformedAnswer("too large", status=200)]
 )
-def test_a_failure_before_the_code_leaves_it_unspent(tenant: Tenant, failure: Exception):
+def test_a_failure_before_the_code_leaves_it_unspent(tenant: Tenant, failure: Exception) -> None:
     """Whatever became of the request for the keys, the code was not sent."""
     flow = exchange(tenant, login("openid"))
     next(flow)
@@ -629,7 +629,7 @@ def test_a_failure_before_the_code_leaves_it_unspent(tenant: Tenant, failure: Ex
     assert str(refused.value).endswith(f"so nothing else was sent: {failure}")
 
 
-def test_a_new_key_is_fetched(tenant: Tenant):
+def test_a_new_key_is_fetched(tenant: Tenant) -> None:
     """A kid that is not known has the key set fetched again, however young the set is."""
     tenant.keys.learn(jwks("k1"))
     flow = exchange(tenant, login("openid"))
@@ -643,7 +643,7 @@ FOUND = jwks("k1")
 
 
 @pytest.mark.parametrize("outcome", [FOUND, answer(503), NotSent("no route"), None])
-def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock, outcome: Any):
+def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock, outcome: Any) -> None:
     """After a search the next comes a minute after its start; after one that failed, a second after its end."""
     tenant.keys.learn(jwks("k1"))
     flow = searching(tenant, "k2")
@@ -667,7 +667,7 @@ def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: Clock, o
     searching(tenant, "k2")
 
 
-def test_a_refresh_goes_on_where_the_keys_cannot_be_had(tenant: Tenant):
+def test_a_refresh_goes_on_where_the_keys_cannot_be_had(tenant: Tenant) -> None:
     """The new refresh token is not thrown away for want of a key: the ID token is left out, the user stays the same."""
     tenant.keys.learn(jwks("k1"))
     flow = exchange(tenant, login())
@@ -684,7 +684,7 @@ def test_a_refresh_goes_on_where_the_keys_cannot_be_had(tenant: Tenant):
     )
 
 
-def test_those_who_come_during_a_fetch_share_it(tenant: Tenant):
+def test_those_who_come_during_a_fetch_share_it(tenant: Tenant) -> None:
     """Rotation under load: whoever comes with the new key while it is fetched waits for the same answer."""
     tenant.keys.learn(jwks("k1"))
     flows = [searching(tenant, "k2") for _ in range(3)]
@@ -704,7 +704,7 @@ def searching(tenant: Tenant, kid: str) -> Flow[TokenSet]:
 DAY = 86_400
 
 
-def test_keys_are_renewed_before_the_code_when_they_are_a_day_old(tenant: Tenant, clock: Clock):
+def test_keys_are_renewed_before_the_code_when_they_are_a_day_old(tenant: Tenant, clock: Clock) -> None:
     """A key that was withdrawn is trusted for a day at most, and the code waits for the new ones."""
     tenant.keys.learn(jwks("k1"))
     clock.time += DAY - 1
@@ -719,7 +719,7 @@ def test_keys_are_renewed_before_the_code_when_they_are_a_day_old(tenant: Tenant
 @pytest.mark.parametrize(
     "failure", [answer(503), answer(200, b"junk"), NotSent("no route"), OutcomeUnknown("time-out")]
 )
-def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: Clock, failure: Any):
+def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: Clock, failure: Any) -> None:
     """While the endpoint fails the keys serve on, and one login a minute asks; then no code is sent."""
     tenant.keys.learn(jwks("k1"))
     clock.time += 3 * DAY - 61
@@ -741,7 +741,7 @@ def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: Clock, fail
     assert tenant.keys.get("k1") is None
 
 
-def test_the_key_is_for_its_algorithm(tenant: Tenant):
+def test_the_key_is_for_its_algorithm(tenant: Tenant) -> None:
     """RFC 7517 §4.4: a key that is for PS256 has not signed RS256."""
     tenant.keys.learn(answer(200, {"keys": [{**SIGNING_KEY.as_dict(private=False), "alg": "PS256"}]}))
     flow = exchange(tenant, login("openid"))
@@ -751,7 +751,7 @@ def test_the_key_is_for_its_algorithm(tenant: Tenant):
     assert "ID token, alg: is not one that the key is for" == str(refused.value)
 
 
-def test_max_age_needs_an_id_token(tenant: Tenant):
+def test_max_age_needs_an_id_token(tenant: Tenant) -> None:
     """To leave the ID token out is no way around a check that was asked for."""
     tenant.keys.learn(jwks("k1"))
     flow = exchange(tenant, login("openid", max_age=60))
@@ -762,14 +762,14 @@ def test_max_age_needs_an_id_token(tenant: Tenant):
 
 
 @pytest.mark.parametrize("parameters", [{"scope": None}, {"scope": "profile"}, {"scope": "openid", "max_age": 0}])
-def test_max_age_is_checked_before_anything_is_sent(parameters: dict[str, Any]):
+def test_max_age_is_checked_before_anything_is_sent(parameters: dict[str, Any]) -> None:
     """It needs the scope openid, and is a number of seconds."""
     with pytest.raises(UsageError) as refused:
         login(**{"max_age": 60, **parameters})
     assert "max_age" == refused.value.argument
 
 
-def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant):
+def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant) -> None:
     """A kid that the fetched set has not is refused."""
     flow = exchange(tenant, login())
     next(flow)
@@ -779,7 +779,7 @@ def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant):
     assert "kid" == refused.value.claim
 
 
-def test_an_id_token_that_was_not_asked_for_is_validated_too(tenant: Tenant):
+def test_an_id_token_that_was_not_asked_for_is_validated_too(tenant: Tenant) -> None:
     """Whatever comes back is checked: the keys are fetched afterwards where they are not known."""
     flow = exchange(tenant, login("profile"))
     next(flow)
@@ -788,7 +788,7 @@ def test_an_id_token_that_was_not_asked_for_is_validated_too(tenant: Tenant):
 
 
 @pytest.mark.parametrize("failure", [NotSent("no route"), OutcomeUnknown("time-out")])
-def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Exception):
+def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Exception) -> None:
     """The code is spent: that the request for the keys was not sent must not say that it may be sent again."""
     flow = exchange(tenant, login())
     next(flow)
@@ -801,7 +801,7 @@ def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Excepti
     assert refused.value.__context__ is None
 
 
-def test_malformed_keys_after_the_code(tenant: Tenant):
+def test_malformed_keys_after_the_code(tenant: Tenant) -> None:
     """A key set that cannot be read says nothing against the ID token: nobody knows, and nothing is given up."""
     flow = exchange(tenant, login())
     next(flow)
@@ -810,7 +810,7 @@ def test_malformed_keys_after_the_code(tenant: Tenant):
         flow.send(answer(500))
 
 
-def test_a_malformed_answer_is_given_up(tenant: Tenant):
+def test_a_malformed_answer_is_given_up(tenant: Tenant) -> None:
     """The refresh token in it would live on at the service: it is revoked before the error is raised."""
     flow = exchange(tenant, login())
     next(flow)
@@ -833,7 +833,7 @@ def test_a_malformed_answer_is_given_up(tenant: Tenant):
         ("", None),
     ],
 )
-def test_a_bad_id_token_spoils_the_answer(tenant: Tenant, token: str, claim: str | None):
+def test_a_bad_id_token_spoils_the_answer(tenant: Tenant, token: str, claim: str | None) -> None:
     """No tokens come of an answer whose ID token fails a check, with the clock of the moment."""
     tenant.keys.learn(jwks("k1"))
     flow = exchange(tenant, login("openid"))
@@ -843,7 +843,7 @@ def test_a_bad_id_token_spoils_the_answer(tenant: Tenant, token: str, claim: str
     assert claim == getattr(refused.value, "claim", None)
 
 
-def test_no_id_token_means_no_claims(tenant: Tenant):
+def test_no_id_token_means_no_claims(tenant: Tenant) -> None:
     """A server that grants no openid sends no ID token, and that is no error."""
     tenant.keys.learn(jwks("k1"))
     flow = exchange(tenant, login("openid"))

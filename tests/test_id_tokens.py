@@ -76,7 +76,7 @@ def forward(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
-async def test_each_algorithm(alg: Any):
+async def test_each_algorithm(alg: Any) -> None:
     """Each asymmetric algorithm passes unasked, and where it is the only one that is taken."""
     async with LocalTenant(TenantSettings(id_token_alg=alg)) as tenant:
         async with public(tenant) as client:
@@ -86,7 +86,7 @@ async def test_each_algorithm(alg: Any):
 
 
 @pytest.mark.parametrize(("alg", "taken"), [("RS256", "PS256"), ("PS256", "ES256"), ("ES256", "RS256")])
-async def test_no_other_algorithm_than_the_one_that_is_taken(alg: Any, taken: str):
+async def test_no_other_algorithm_than_the_one_that_is_taken(alg: Any, taken: str) -> None:
     """An application that says what its ID tokens are signed with takes nothing else."""
     async with LocalTenant(TenantSettings(id_token_alg=alg)) as tenant:
         async with public(tenant, id_token_algorithms=[taken]) as client:
@@ -96,7 +96,7 @@ async def test_no_other_algorithm_than_the_one_that_is_taken(alg: Any, taken: st
 
 
 @pytest.mark.parametrize("auth", [ClientSecretPost, ClientSecretBasic])
-async def test_hs256_for_those_who_ask(auth: Any):
+async def test_hs256_for_those_who_ask(auth: Any) -> None:
     """The client secret is the key of HS256, and no key set is fetched for it; who did not ask is not given it."""
     async with LocalTenant(TenantSettings(id_token_alg="HS256")) as tenant:
         client_id, secret = tenant.confidential_client
@@ -111,7 +111,7 @@ async def test_hs256_for_those_who_ask(auth: Any):
             assert "alg" == refused.value.claim
 
 
-async def test_hs256_is_not_for_public_clients(tenant: LocalTenant):
+async def test_hs256_is_not_for_public_clients(tenant: LocalTenant) -> None:
     """There is no secret to check it with, and that is said before anything is sent."""
     with pytest.raises(UsageError) as refused:
         public(tenant, id_token_algorithms=["HS256"])
@@ -119,7 +119,7 @@ async def test_hs256_is_not_for_public_clients(tenant: LocalTenant):
 
 
 @pytest.mark.parametrize("revoke", [False, True])
-async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bool):  # noqa: FBT001 - a parameter
+async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bool) -> None:  # noqa: FBT001 - a parameter
     """The first login by the new key has the key set fetched, all at once share that, and nobody is refused."""
     async with public(tenant) as client:
         await log_in(client, tenant)
@@ -132,7 +132,7 @@ async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bo
 @pytest.mark.parametrize("fault", [None, *UNREACHABLE])
 async def test_a_flood_of_unknown_keys_costs_one_fetch(
     tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
-):
+) -> None:
     """200 tokens by a key that the set has not, at once and one after the other: one fetch, though it fails."""
     monkeypatch.setattr("passwordless_async.auth0.jwks._AFTER_FAILURE", 3600.0)  # whatever this machine takes
     expected = InvalidIdToken if fault is None else OutcomeUnknown
@@ -150,7 +150,7 @@ async def test_a_flood_of_unknown_keys_costs_one_fetch(
         assert 1 == fetches(tenant) - before
 
 
-async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cool-down ends, and a key that has come meanwhile is found."""
     async with public(tenant) as client:
         await log_in(client, tenant)
@@ -165,7 +165,9 @@ async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, mon
         assert 3 == fetches(tenant)
 
 
-async def test_whoever_gives_up_does_not_spoil_it_for_the_others(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+async def test_whoever_gives_up_does_not_spoil_it_for_the_others(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A login that is cancelled while it waits for the keys takes nothing from those who come after it."""
     async with public(tenant) as client:
         await log_in(client, tenant)
@@ -197,7 +199,7 @@ async def test_whoever_gives_up_does_not_spoil_it_for_the_others(tenant: LocalTe
 @pytest.mark.parametrize("age", [0, 2 * DAY])
 async def test_logins_go_on_while_the_key_set_cannot_be_had(
     tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault, age: int
-):
+) -> None:
     """Keys of less than a day are not asked for; older ones are, and serve on where that fails."""
     async with public(tenant) as client:
         await log_in(client, tenant)
@@ -212,7 +214,7 @@ async def test_logins_go_on_while_the_key_set_cannot_be_had(
 @pytest.mark.parametrize("age", [0, 3 * DAY])
 async def test_no_code_is_spent_without_keys(
     tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault, age: int
-):
+) -> None:
     """Without keys, or with none that may still be trusted, nothing but the request for them is sent."""
     async with public(tenant) as client:
         if age:
@@ -227,7 +229,7 @@ async def test_no_code_is_spent_without_keys(
         assert (await client.exchange(ADA, code, scope="openid")).claims["sub"]
 
 
-async def test_no_refresh_token_is_spent_without_keys(tenant: LocalTenant):
+async def test_no_refresh_token_is_spent_without_keys(tenant: LocalTenant) -> None:
     """A process that starts with tokens from a store fetches the keys before it spends a refresh token."""
     async with public(tenant) as client:
         tokens = await log_in(client, tenant, scope="openid offline_access")
@@ -238,7 +240,7 @@ async def test_no_refresh_token_is_spent_without_keys(tenant: LocalTenant):
         assert tokens.claims["sub"] == (await client.refresh(tokens)).claims["sub"]
 
 
-async def test_an_unknown_key_in_an_outage_says_that_the_code_is_spent(tenant: LocalTenant):
+async def test_an_unknown_key_in_an_outage_says_that_the_code_is_spent(tenant: LocalTenant) -> None:
     """Nobody knows whether the token is good: not refused, and not to be tried again."""
     async with public(tenant) as client:
         await log_in(client, tenant)
@@ -248,7 +250,7 @@ async def test_an_unknown_key_in_an_outage_says_that_the_code_is_spent(tenant: L
             await log_in(client, tenant)
 
 
-async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch):
+async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sign with the same key, as two tenants of one service may: the issuer tells them apart."""
     async with LocalTenant() as other, public(tenant) as client:
         foreign = other.issuer
@@ -278,7 +280,7 @@ FORGED = {
 
 
 @pytest.mark.parametrize(("fault", "claim"), FORGED.items())
-async def test_forged_tokens(tenant: LocalTenant, fault: Fault, claim: str):
+async def test_forged_tokens(tenant: LocalTenant, fault: Fault, claim: str) -> None:
     """Each forgery is refused by the name of what is wrong, and the error says nothing of the token."""
     async with public(tenant) as client:
         tenant.faults.add(fault, path="/oauth/token")
@@ -288,7 +290,7 @@ async def test_forged_tokens(tenant: LocalTenant, fault: Fault, claim: str):
         assert "ada" not in f"{refused.value!r} {vars(refused.value)}"
 
 
-async def test_the_public_key_is_no_secret_for_those_who_ask_for_hs256_either(tenant: LocalTenant):
+async def test_the_public_key_is_no_secret_for_those_who_ask_for_hs256_either(tenant: LocalTenant) -> None:
     """Key confusion where HS256 is taken: the key is the client secret and nothing that is published."""
     async with confidential(tenant, id_token_algorithms=["HS256", "RS256"]) as client:
         tenant.faults.add(Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY, path="/oauth/token")
@@ -305,7 +307,7 @@ async def test_the_public_key_is_no_secret_for_those_who_ask_for_hs256_either(te
         (KeySetFault.JWKS_SYMMETRIC_KEY, "the key set has a symmetric or a private key"),
     ],
 )
-async def test_key_sets_that_must_not_be_trusted(tenant: LocalTenant, fault: KeySetFault, problem: str):
+async def test_key_sets_that_must_not_be_trusted(tenant: LocalTenant, fault: KeySetFault, problem: str) -> None:
     """No code is sent where its answer could be checked with such keys alone."""
     async with public(tenant) as client:
         tenant.faults.add(fault, path=JWKS)
@@ -314,7 +316,7 @@ async def test_key_sets_that_must_not_be_trusted(tenant: LocalTenant, fault: Key
         assert 0 == tenant.stats.codes_presented
 
 
-async def test_max_age():
+async def test_max_age() -> None:
     """auth_time is checked where max_age says so: there, and not too long ago."""
     async with LocalTenant(TenantSettings(auth_time_in_id_token=True)) as tenant, public(tenant) as client:
         assert (await log_in(client, tenant, max_age=60)).claims["auth_time"]

@@ -30,7 +30,7 @@ NOT_E164 = "must be E.164: a plus, the country code, two to fifteen digits in al
         "a" * 242 + "@example.com",
     ],
 )
-def test_addresses_accepted(address: str):
+def test_addresses_accepted(address: str) -> None:
     """An address is kept exactly as given: no folding of case, no trimming."""
     who = Email(address)
     assert ("email", address, address) == (who.realm, who.address, who.username)
@@ -59,7 +59,7 @@ def test_addresses_accepted(address: str):
         ("a\x7f@example.com", NOT_PRINTABLE),
     ],
 )
-def test_addresses_refused(address: object, problem: str):
+def test_addresses_refused(address: object, problem: str) -> None:
     """What is no address is refused by name."""
     with pytest.raises(UsageError) as refused:
         Email(address)
@@ -67,7 +67,7 @@ def test_addresses_refused(address: object, problem: str):
 
 
 @pytest.mark.parametrize("number", ["+4930901820", "+12", "+123456789012345"])
-def test_numbers_accepted(number: str):
+def test_numbers_accepted(number: str) -> None:
     """A number is kept exactly as given."""
     who = Phone(number)
     assert ("sms", number, number) == (who.realm, who.number, who.username)
@@ -92,7 +92,7 @@ def test_numbers_accepted(number: str):
         ("+4930\x00901820", NOT_E164),
     ],
 )
-def test_numbers_refused(number: object, problem: str):
+def test_numbers_refused(number: object, problem: str) -> None:
     """What is not E.164 is refused by name; digits of other scripts are none."""
     with pytest.raises(UsageError) as refused:
         Phone(number)
@@ -101,7 +101,7 @@ def test_numbers_refused(number: object, problem: str):
 
 @SETTINGS
 @given(st.text(max_size=20) | st.from_regex(r"\A\+[0-9]{1,16}\Z"))
-def test_a_number_is_e164_or_refused(text: str):
+def test_a_number_is_e164_or_refused(text: str) -> None:
     """A phone is made exactly of what E.164 allows."""
     try:
         accepted = Phone(text).username == text
@@ -112,7 +112,7 @@ def test_a_number_is_e164_or_refused(text: str):
 
 @SETTINGS
 @given(st.text(max_size=12) | st.tuples(st.text(max_size=5), st.text(max_size=5)).map("@".join))
-def test_an_address_can_always_be_sent(text: str):
+def test_an_address_can_always_be_sent(text: str) -> None:
     """An address that is accepted is the text itself and can be encoded."""
     try:
         who = Email(text)
@@ -126,12 +126,12 @@ def test_an_address_can_always_be_sent(text: str):
     ("who", "shown"),
     [(ADA, "Email('a…@…')"), (Phone("+4930901820"), "Phone('+49…')"), (Phone("+12"), "Phone('+12…')")],
 )
-def test_a_user_prints_without_the_address(who: Email | Phone, shown: str):
+def test_a_user_prints_without_the_address(who: Email | Phone, shown: str) -> None:
     """An address is personal data: a log tells two users apart and cannot write to them."""
     assert shown == repr(who) == str(who)
 
 
-def test_users_are_values():
+def test_users_are_values() -> None:
     """Two users of one address are equal, of one hash, and cannot be changed."""
     assert Email("ada@example.com") == ADA
     assert hash(Email("ada@example.com")) == hash(ADA)
@@ -143,7 +143,7 @@ def test_users_are_values():
         Phone("+12").number = "+13"
 
 
-def test_a_login_keeps_what_it_was_given():
+def test_a_login_keeps_what_it_was_given() -> None:
     """A login holds its parameters, the key and the caller's own tag, untouched."""
     key, tag = DPoPKey.generate(), object()
     login = Login(ADA, "123456", scope="openid", audience="https://api.example", key=key, tag=tag)
@@ -152,13 +152,13 @@ def test_a_login_keeps_what_it_was_given():
     assert tag is login.tag
 
 
-def test_a_login_needs_no_more_than_a_user_and_a_code():
+def test_a_login_needs_no_more_than_a_user_and_a_code() -> None:
     """Scope, audience, key and tag may be left out."""
     login = Login(ADA, "123456")
     assert (None, None, None, None) == (login.scope, login.audience, login.key, login.tag)
 
 
-def test_logins_are_values():
+def test_logins_are_values() -> None:
     """Equal logins are equal whatever their tags; one with another code is not; a changed copy is checked again."""
     assert Login(ADA, "1", tag=1) == Login(ADA, "1", tag=2)
     assert Login(ADA, "1") != Login(ADA, "2")
@@ -170,7 +170,7 @@ def test_logins_are_values():
 
 
 @pytest.mark.parametrize("otp", ["1", "123456", "x" * 40, "!~"])
-def test_codes_accepted(otp: str):
+def test_codes_accepted(otp: str) -> None:
     """A code is one to forty visible ASCII characters."""
     assert otp == Login(ADA, otp).otp
 
@@ -191,7 +191,7 @@ def test_codes_accepted(otp: str):
         (None, "must be a str, not NoneType"),
     ],
 )
-def test_codes_refused(otp: object, problem: str):
+def test_codes_refused(otp: object, problem: str) -> None:
     """What no code can be is refused before it can be spent."""
     with pytest.raises(UsageError) as refused:
         Login(ADA, otp)
@@ -218,7 +218,7 @@ def test_codes_refused(otp: object, problem: str):
         ("key", object(), "must be a DPoPKey, not object"),
     ],
 )
-def test_logins_refused(argument: str, value: object, problem: str):
+def test_logins_refused(argument: str, value: object, problem: str) -> None:
     """Every other argument of a login that is not of its form is refused by name."""
     with pytest.raises(UsageError) as refused:
         Login(**{"who": ADA, "otp": "123456", argument: value})
@@ -226,6 +226,6 @@ def test_logins_refused(argument: str, value: object, problem: str):
 
 
 @pytest.mark.parametrize("who", [ADA, Phone("+12")])
-def test_a_user_is_one(who: Email | Phone):
+def test_a_user_is_one(who: Email | Phone) -> None:
     """What is a user comes back as it was."""
     assert who is user("who", who)

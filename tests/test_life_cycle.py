@@ -112,7 +112,7 @@ async def log_in(tenant: LocalTenant, client: PasswordlessClient, who: Email = A
 
 @pytest.mark.parametrize("nonces", NONCES)
 @pytest.mark.parametrize("method", METHODS)
-async def test_every_grant_by_every_authentication(method: str, nonces: str):
+async def test_every_grant_by_every_authentication(method: str, nonces: str) -> None:
     """Rules 3, 16 and 18: each transmission has a proof and an assertion of its own, and the key stays the same."""
     async with opened(method, **NONCES[nonces]) as (tenant, client):
         first = await log_in(tenant, client, audience=BOUND_API)
@@ -174,7 +174,7 @@ GRANTS = {
 @pytest.mark.parametrize("nonces", NONCES)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("grant", GRANTS)
-async def test_every_other_grant_by_every_authentication(grant: str, method: str, nonces: str):
+async def test_every_other_grant_by_every_authentication(grant: str, method: str, nonces: str) -> None:
     """Rules 3, 16 and 18 for links, database connections and second factors: nothing goes twice, one key throughout."""
     async with opened(method, **NONCES[nonces]) as (tenant, client):
         tokens = await GRANTS[grant](tenant, client, client_ca[tenant])
@@ -187,7 +187,7 @@ async def test_every_other_grant_by_every_authentication(grant: str, method: str
     assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
 
 
-async def test_a_hundred_refreshes_at_once():
+async def test_a_hundred_refreshes_at_once() -> None:
     """Rule 19: one request on the wire, one rotation, equal results for all; who is cancelled disturbs nobody."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -205,7 +205,7 @@ async def test_a_hundred_refreshes_at_once():
         assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
 
 
-async def test_what_lingers_is_for_the_key_alone():
+async def test_what_lingers_is_for_the_key_alone() -> None:
     """Whoever has the refresh token and not the key gets nothing, however soon after a refresh they come."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -214,7 +214,7 @@ async def test_what_lingers_is_for_the_key_alone():
             await client.refresh(attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None))
 
 
-async def test_another_scope_is_another_refresh():
+async def test_another_scope_is_another_refresh() -> None:
     """A late caller with another scope goes on from the new refresh token: nothing is spent twice or mixed."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -224,7 +224,7 @@ async def test_another_scope_is_another_refresh():
         assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
 
 
-async def test_a_revocation_leaves_nothing_lingering():
+async def test_a_revocation_leaves_nothing_lingering() -> None:
     """After it the old refresh token leads to the typed error, at once."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -235,14 +235,14 @@ async def test_a_revocation_leaves_nothing_lingering():
                 await client.refresh(dead)
 
 
-async def test_without_rotation_each_refresh_is_new():
+async def test_without_rotation_each_refresh_is_new() -> None:
     """A refresh token that stays is good for another access token a moment later."""
     async with opened("none", refresh_rotation=False) as (tenant, client):
         first = await client.refresh(await log_in(tenant, client))
         assert (await client.refresh(first)).access_token != first.access_token
 
 
-async def test_a_refresh_token_without_rotation_stays():
+async def test_a_refresh_token_without_rotation_stays() -> None:
     """Where the service sends no new refresh token the old one is kept with the new tokens."""
     async with opened("none", refresh_rotation=False) as (tenant, client):
         first = await log_in(tenant, client)
@@ -251,14 +251,14 @@ async def test_a_refresh_token_without_rotation_stays():
         assert second.access_token != first.access_token
 
 
-async def test_a_scope_can_be_narrowed():
+async def test_a_scope_can_be_narrowed() -> None:
     """The new access token has the scope that was asked for."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
         assert (await client.refresh(tokens, scope="openid")).scope == "openid"
 
 
-async def test_reuse_ends_the_family():
+async def test_reuse_ends_the_family() -> None:
     """A refresh token that was spent elsewhere is refused, and with it everything that came of the login."""
     async with opened("none") as (tenant, client):
         first = await log_in(tenant, client)
@@ -281,7 +281,7 @@ async def test_reuse_ends_the_family():
         ({"refresh_token": None}, UsageError),
     ],
 )
-async def test_nothing_is_sent_for_tokens_that_are_not_whole(changes: dict[str, Any], error: type[Exception]):
+async def test_nothing_is_sent_for_tokens_that_are_not_whole(changes: dict[str, Any], error: type[Exception]) -> None:
     """Rule 18: a stripped or exchanged key, another tenant's tokens: a typed error before anything is sent."""
     async with opened("none") as (tenant, client):
         tokens = attrs.evolve(await log_in(tenant, client), **changes)
@@ -299,7 +299,7 @@ async def test_nothing_is_sent_for_tokens_that_are_not_whole(changes: dict[str, 
             await client.refresh("a refresh token")
 
 
-async def test_a_stolen_refresh_token_is_of_no_use():
+async def test_a_stolen_refresh_token_is_of_no_use() -> None:
     """Without the key it was bound to, the tenant refuses it."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -308,7 +308,7 @@ async def test_a_stolen_refresh_token_is_of_no_use():
             await client.refresh(stolen)
 
 
-async def test_an_access_token_that_ended():
+async def test_an_access_token_that_ended() -> None:
     """Userinfo tells an access token that is no longer good from other refusals."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -317,7 +317,7 @@ async def test_an_access_token_that_ended():
             await client.userinfo(tokens)
 
 
-async def test_a_downgraded_login_leaves_nothing_behind():
+async def test_a_downgraded_login_leaves_nothing_behind() -> None:
     """The refresh token of an answer that is refused is revoked before the error is raised."""
     async with opened("none") as (tenant, client):
         with pytest.raises(NotSenderConstrained):
@@ -328,7 +328,7 @@ async def test_a_downgraded_login_leaves_nothing_behind():
 @pytest.mark.parametrize(
     "fault", [Fault.ID_TOKEN_EXPIRED, Fault.ID_TOKEN_TAMPERED, Fault.ID_TOKEN_UNSIGNED, Fault.ID_TOKEN_OF_UNKNOWN_KID]
 )
-async def test_a_login_with_a_bad_id_token_leaves_nothing_behind(fault: Fault):
+async def test_a_login_with_a_bad_id_token_leaves_nothing_behind(fault: Fault) -> None:
     """The refresh token beside an ID token that is refused is revoked before the error is raised."""
     async with opened("none") as (tenant, client):
         tenant.faults.add(fault, path=TOKEN)
@@ -337,7 +337,7 @@ async def test_a_login_with_a_bad_id_token_leaves_nothing_behind(fault: Fault):
         assert [True] == [family.revoked for family in tenant.refresh_families]
 
 
-async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind():
+async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind() -> None:
     """OpenID Connect Core §12.2: sub is the one before; what came instead is revoked."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -347,7 +347,7 @@ async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind():
         assert [True] == [family.revoked for family in tenant.refresh_families]
 
 
-async def test_a_refresh_token_that_stays_good_is_not_given_up():
+async def test_a_refresh_token_that_stays_good_is_not_given_up() -> None:
     """Without rotation the refresh token is still the caller's after an answer that is refused."""
     async with opened("none", refresh_rotation=False) as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -357,7 +357,7 @@ async def test_a_refresh_token_that_stays_good_is_not_given_up():
         assert (await client.refresh(tokens)).refresh_token == tokens.refresh_token
 
 
-async def test_a_logout_during_a_refresh_leaves_nothing_to_hand_out():
+async def test_a_logout_during_a_refresh_leaves_nothing_to_hand_out() -> None:
     """What a refresh brings after the logout goes to its caller alone: who comes later asks the service."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)
@@ -373,7 +373,7 @@ async def test_a_logout_during_a_refresh_leaves_nothing_to_hand_out():
             await client.refresh(tokens)
 
 
-async def test_a_failing_revocation_hides_no_downgrade():
+async def test_a_failing_revocation_hides_no_downgrade() -> None:
     """Where the revocation fails too, the downgrade is what the caller hears of."""
     async with opened("none") as (tenant, client):
         tenant.faults.add(Fault.DROP_BEFORE_READ, path="/oauth/revoke")
@@ -381,7 +381,7 @@ async def test_a_failing_revocation_hides_no_downgrade():
             await log_in(tenant, client, audience=PLAIN_API)
 
 
-async def test_a_refresh_whose_answer_is_lost():
+async def test_a_refresh_whose_answer_is_lost() -> None:
     """Nobody knows whether the refresh token is spent, and it is not sent again."""
     async with opened("none") as (tenant, client):
         tokens = await log_in(tenant, client)

@@ -56,7 +56,7 @@ async def follow(tenant: LocalTenant, who: Email = ADA) -> str:
             return response.headers["Location"]
 
 
-async def test_a_login_by_link():
+async def test_a_login_by_link() -> None:
     """The link ends at the callback, and its code becomes tokens that are bound to the link's key."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK, scope="openid email", audience=BOUND_API)
@@ -72,7 +72,7 @@ async def test_a_login_by_link():
     assert pending.code_verifier not in sent.values()
 
 
-async def test_a_callback_is_good_for_once():
+async def test_a_callback_is_good_for_once() -> None:
     """The code of a link is spent like any other."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -83,7 +83,7 @@ async def test_a_callback_is_good_for_once():
 
 
 @pytest.mark.parametrize("changed", ["key", "code_verifier"])
-async def test_a_stolen_callback_is_of_no_use(changed: str):
+async def test_a_stolen_callback_is_of_no_use(changed: str) -> None:
     """Without the key or the verifier of the link, the service refuses the code (RFC 9449 §10, RFC 7636 §4.6)."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -104,7 +104,7 @@ async def test_a_stolen_callback_is_of_no_use(changed: str):
     ],
     ids=str,
 )
-async def test_a_callback_of_another_login_is_refused(change: dict[str, str | None]):
+async def test_a_callback_of_another_login_is_refused(change: dict[str, str | None]) -> None:
     """Before anything is sent: another state, no code, another issuer (RFC 6749 §10.12, RFC 9207)."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -115,7 +115,7 @@ async def test_a_callback_of_another_login_is_refused(change: dict[str, str | No
         assert tenant.stats.token_requests == 0
 
 
-async def test_a_parameter_that_stands_there_twice_is_refused():
+async def test_a_parameter_that_stands_there_twice_is_refused() -> None:
     """Which of two codes counts would be anybody's guess (RFC 6749 §3.1)."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -145,7 +145,7 @@ async def refused_by(**query: str) -> OAuthError:
         ("access_denied.", "", OAuthError),
     ],
 )
-async def test_a_callback_that_says_no(error: str, description: str, meaning: type[OAuthError]):
+async def test_a_callback_that_says_no(error: str, description: str, meaning: type[OAuthError]) -> None:
     """A refusal that comes by the callback means what it means on the wire, in the service's own words."""
     refused = await refused_by(error=error, error_description=description)
     assert (meaning, 302, error, description) == (
@@ -156,20 +156,20 @@ async def test_a_callback_that_says_no(error: str, description: str, meaning: ty
     )
 
 
-async def test_a_callback_says_no_and_no_more():
+async def test_a_callback_says_no_and_no_more() -> None:
     """What stands elsewhere in an answer on the wire is absent: no token for a second factor, no nonce."""
     mfa, nonce = await refused_by(error="mfa_required", mfa_token="forged"), await refused_by(error="use_dpop_nonce")
     assert (MfaRequired, None, {}, None) == (type(mfa), mfa.mfa_token, mfa.mfa_requirements, mfa.state)
     assert (UseDPoPNonce, None) == (type(nonce), nonce.nonce)
 
 
-async def test_the_words_of_a_callback_are_bounded_and_printable():
+async def test_the_words_of_a_callback_are_bounded_and_printable() -> None:
     """Five hundred characters are kept, nothing that could forge a line of a log; an empty code is named."""
     refused = await refused_by(error="", error_description="no\nno" + "x" * 600)
     assert ("unknown_error", "no no" + "x" * 495) == (refused.error, refused.error_description)
 
 
-async def test_a_callback_that_repeats_the_state_is_not_repeated():
+async def test_a_callback_that_repeats_the_state_is_not_repeated() -> None:
     """A secret of the login in the words of the refusal is taken out."""
     async with opened() as (_, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -179,7 +179,7 @@ async def test_a_callback_that_repeats_the_state_is_not_repeated():
     assert caught.value.error_description == "<redacted> is unknown"
 
 
-async def test_an_id_token_of_another_login_is_refused():
+async def test_an_id_token_of_another_login_is_refused() -> None:
     """Its nonce ties the ID token to the link (OpenID Connect Core §3.1.3.7)."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK, scope="openid")
@@ -204,7 +204,7 @@ async def test_an_id_token_of_another_login_is_refused():
         (lambda c: c.exchange_link("pending", CALLBACK), "pending"),
     ],
 )
-async def test_a_wrong_argument_is_named_and_nothing_is_sent(call: Any, argument: str):
+async def test_a_wrong_argument_is_named_and_nothing_is_sent(call: Any, argument: str) -> None:
     """The error names the argument, before a byte leaves."""
     async with opened() as (tenant, client):
         with pytest.raises(UsageError) as caught:
@@ -214,7 +214,7 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(call: Any, argument
 
 
 @pytest.mark.parametrize("callback", ["", CALLBACK, "code", None, f"{CALLBACK}?{'a' * 9000}=b"])
-async def test_what_is_no_callback_is_refused(callback: Any):
+async def test_what_is_no_callback_is_refused(callback: Any) -> None:
     """A URL without a query, or an endless one, is the caller's mistake."""
     async with opened() as (_, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
@@ -222,7 +222,7 @@ async def test_what_is_no_callback_is_refused(callback: Any):
             await client.exchange_link(pending, callback)
 
 
-async def test_what_is_kept_does_not_show():
+async def test_what_is_kept_does_not_show() -> None:
     """State, nonce, verifier and key print redacted."""
     async with opened() as (_, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK, key=DPoPKey.generate())

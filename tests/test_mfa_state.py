@@ -88,7 +88,7 @@ def registry() -> jwe.JWERegistry:
         STATE.with_challenge(MfaChallenge("otp", None, None, 5)),
     ],
 )
-def test_what_is_sealed_comes_back(state: MfaState):
+def test_what_is_sealed_comes_back(state: MfaState) -> None:
     """Another process has the whole state again, its key ready to sign, its secrets hidden."""
     again = MfaState.unseal(state.seal(KEY), KEY, client=CLIENT)
     assert state == again
@@ -97,7 +97,7 @@ def test_what_is_sealed_comes_back(state: MfaState):
     assert again.challenge is None or repr(again.challenge) == repr(state.challenge)
 
 
-def test_what_the_seal_shows():
+def test_what_the_seal_shows() -> None:
     """The header names tenant, application, DPoP key and sealing key, and nothing else; no two seals are the same."""
     header, encrypted_key, *_ = STATE.seal(KEY).split(".")
     shown = json.loads(base64.urlsafe_b64decode(header + "=="))
@@ -116,7 +116,7 @@ def test_what_the_seal_shows():
     assert kid != other["kid"]
 
 
-def test_keys_rotate():
+def test_keys_rotate() -> None:
     """A state opens while one of the keys at hand is the one it was sealed with, wherever that stands."""
     newer = bytes(reversed(KEY))
     for keys in ([KEY, newer], (newer, KEY)):
@@ -128,7 +128,7 @@ def test_keys_rotate():
 
 @pytest.mark.parametrize("segment", range(5))
 @pytest.mark.parametrize("where", ["first", "middle", "last"])
-def test_no_character_can_be_changed(segment: int, where: str):
+def test_no_character_can_be_changed(segment: int, where: str) -> None:
     """A change of any segment, the unused bits of its last character included, is refused."""
     segments = STATE.seal(KEY).split(".")
     text = segments[segment] or "A"
@@ -142,7 +142,7 @@ def test_no_character_can_be_changed(segment: int, where: str):
 
 
 @pytest.mark.parametrize("name", ["iss", "client_id", "jkt"])
-def test_the_header_is_authenticated(name: str):
+def test_the_header_is_authenticated(name: str) -> None:
     """Whoever rewrites the header to another tenant, application or key breaks the seal."""
     header, *rest = STATE.seal(KEY).split(".")
     members = json.loads(base64.urlsafe_b64decode(header + "==")) | {name: "x"}
@@ -185,7 +185,9 @@ def test_the_header_is_authenticated(name: str):
         ),
     ],
 )
-def test_each_failure_has_its_name(text: str, key: bytes, client: PasswordlessClient, failed: str, message: str):
+def test_each_failure_has_its_name(
+    text: str, key: bytes, client: PasswordlessClient, failed: str, message: str
+) -> None:
     """Wrong key, foreign tenant, foreign application, expired, another DPoP key: told apart."""
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(text, key, client=client)
@@ -195,7 +197,7 @@ def test_each_failure_has_its_name(text: str, key: bytes, client: PasswordlessCl
 @pytest.mark.parametrize(
     "text", ["", "a.b.c.d.e", "....", "e30....", "eyJ", None, 5, b"....", "a" * 70_000, "é.é.é.é.é"]
 )
-def test_what_is_no_sealed_state(text: object):
+def test_what_is_no_sealed_state(text: object) -> None:
     """Anything else is none."""
     with pytest.raises(InvalidMfaState, match="not a sealed MFA state"):
         MfaState.unseal(text, KEY, client=CLIENT)
@@ -218,7 +220,7 @@ def test_what_is_no_sealed_state(text: object):
         lambda _, members: members.update(expected={"x": 1}),
     ],
 )
-def test_what_we_would_not_seal(change: Any):
+def test_what_we_would_not_seal(change: Any) -> None:
     """Sealed with the right key, and still not of the form that is written here."""
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(sealed_with(change), KEY, client=CLIENT)
@@ -226,7 +228,7 @@ def test_what_we_would_not_seal(change: Any):
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
-def test_any_text_is_refused_by_name(text: str):
+def test_any_text_is_refused_by_name(text: str) -> None:
     """No text leads to another error."""
     for given_text in (text, f"{STATE.seal(KEY).partition('.')[0]}.{text}", f"{text}..{text}.{text}.{text}"):
         with pytest.raises(InvalidMfaState):
@@ -234,7 +236,7 @@ def test_any_text_is_refused_by_name(text: str):
 
 
 @pytest.mark.parametrize("key", [b"", [], [None], bytes(31), bytes(33), "k" * 32, None, 5, OctKey.generate_key(256)])
-def test_the_sealing_key_is_32_bytes(key: object):
+def test_the_sealing_key_is_32_bytes(key: object) -> None:
     """Anything else is the caller's mistake, both ways."""
     for call in (lambda: STATE.seal(key), lambda: MfaState.unseal(STATE.seal(KEY), key, client=CLIENT)):
         with pytest.raises(UsageError, match="key: must be 32 random bytes"):
@@ -258,7 +260,7 @@ def test_the_sealing_key_is_32_bytes(key: object):
         ([], ((), ())),
     ],
 )
-def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, ...]]):
+def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     """Both shapes are read; what is of neither is left out, for a login must not end by it."""
     read = MfaRequirements.read(raw)
     assert expected == (read.challenge, read.enroll)
@@ -274,19 +276,19 @@ def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, .
         (("push-notification", "recovery-code"), ("oob",)),
     ],
 )
-def test_types_to_ask_for(challenge: tuple[str, ...], types: tuple[str, ...]):
+def test_types_to_ask_for(challenge: tuple[str, ...], types: tuple[str, ...]) -> None:
     """The service's own words for factors lead to the two types of challenges that there are."""
     assert types == MfaRequirements(challenge).challenge_types
 
 
 @pytest.mark.parametrize("value", [None, "", 5, "a b", "é", "x" * 16_385, b"x"])
-def test_tokens_that_cannot_be_sent(value: object):
+def test_tokens_that_cannot_be_sent(value: object) -> None:
     """What is no token leads to no state."""
     assert usable_token(value) is None
     assert "x" == usable_token("x")
 
 
-def test_an_error_keeps_its_state_in_this_process_alone():
+def test_an_error_keeps_its_state_in_this_process_alone() -> None:
     """Copies go on with the same key; a pickled error has left the private key behind, and the state says how."""
     error = MfaRequired(status=403, error="mfa_required", mfa_token=Secret("t"))
     error.state = STATE
@@ -297,7 +299,7 @@ def test_an_error_keeps_its_state_in_this_process_alone():
         pickle.dumps(STATE)
 
 
-def test_nothing_shows():
+def test_nothing_shows() -> None:
     """The repr of a state and of what is in it has no token, key, code or whole address."""
     state = STATE.with_challenge(CHALLENGE)
     text = f"{state!r} {state} {state.challenge!r}"

@@ -16,7 +16,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_t
 
 
 @pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_prints_what_stands_below_it(code: str, output: str):
+def test_an_example_prints_what_stands_below_it(code: str, output: str) -> None:
     """Each example runs as it is, in an interpreter of its own."""
     done = subprocess.run(  # noqa: S603 - our own README
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
@@ -24,7 +24,7 @@ def test_an_example_prints_what_stands_below_it(code: str, output: str):
     assert (output, "", 0) == (done.stdout, done.stderr, done.returncode)
 
 
-def test_no_example_is_left_out():
+def test_no_example_is_left_out() -> None:
     """Every block of Python has its output below it, and so is run."""
     assert README.read_text(encoding="utf-8").count("```python\n") == len(EXAMPLES) >= 3
 
@@ -32,12 +32,12 @@ def test_no_example_is_left_out():
 @pytest.mark.parametrize(
     "target", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README.read_text(encoding="utf-8"))))
 )
-def test_a_link_leads_somewhere(target: str):
+def test_a_link_leads_somewhere(target: str) -> None:
     """What the README links to in the repository is there."""
     assert (README.parent / target).exists()
 
 
-def test_every_public_name_exists():
+def test_every_public_name_exists() -> None:
     """What the package exports can be imported."""
     assert len(set(passwordless_async.__all__)) == len(passwordless_async.__all__)
     assert all(hasattr(passwordless_async, name) for name in passwordless_async.__all__)

@@ -33,11 +33,11 @@ RULES = {number for docstring in docstrings() for number in stated(docstring)}
 
 
 @pytest.mark.parametrize("number", range(1, 32))
-def test_each_rule_is_stated_by_a_test(number: int):
+def test_each_rule_is_stated_by_a_test(number: int) -> None:
     """What is numbered is tested, and what a test is for can be found by its number."""
     assert number in RULES
 
 
-def test_every_test_states_a_fact():
+def test_every_test_states_a_fact() -> None:
     """A test without a docstring does not say what it holds."""
     assert all(docstrings())

@@ -156,7 +156,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_no_value_shows_its_secret(value: object):
+def test_no_value_shows_its_secret(value: object) -> None:
     """Neither the value nor a container, a format or a dataclass-like listing of it shows a secret."""
     listing = attrs.asdict(value, recurse=False) if attrs.has(type(value)) and not isinstance(value, Tenant) else {}
     listing = {k: v for k, v in listing.items() if k in {"otp", "secret", "body", "secrets", "key"}}
@@ -164,14 +164,14 @@ def test_no_value_shows_its_secret(value: object):
     assert leaks(text) == []
 
 
-def test_a_proof_generator_hides_the_token_that_it_hashed():
+def test_a_proof_generator_hides_the_token_that_it_hashed() -> None:
     """The token whose hash is kept prints redacted wherever it is looked at."""
     proofs = ProofGenerator(KEY)
     proofs.proof("GET", "https://api.example/", access_token=MARKER)
     assert leaks(f"{proofs!r} {proofs._ath!r}") == []
 
 
-def test_a_secret_is_a_text_to_whoever_uses_it():
+def test_a_secret_is_a_text_to_whoever_uses_it() -> None:
     """A secret is the text in every respect but its repr."""
     secret = Secret("s3cret")
     assert (secret, f"{secret}", str(secret), len(secret), hash(secret)) == (
@@ -188,7 +188,7 @@ def test_a_secret_is_a_text_to_whoever_uses_it():
 
 
 @pytest.mark.parametrize("value", [Secret("x"), SecretBytes(b"x"), SecretDict(a="x")])
-def test_a_secret_stays_one(value: Any):
+def test_a_secret_stays_one(value: Any) -> None:
     """Copies, and what another process unpickles, print redacted too."""
     for again in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):  # noqa: S301
         assert (type(value), value, REDACTED) == (type(again), again, repr(again))
@@ -205,7 +205,7 @@ def test_a_secret_stays_one(value: Any):
         ((MARKER,), "tuple"),
     ],
 )
-def test_a_secret_of_another_type_is_hidden(value: object, name: str):
+def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
     """What Python prints with its contents is replaced by a stand-in that keeps the name of its type."""
     for hidden in (conceal(value), hide(value)):
         assert (REDACTED, name) == (repr(hidden), type(hidden).__name__)
@@ -213,7 +213,7 @@ def test_a_secret_of_another_type_is_hidden(value: object, name: str):
         assert hidden is conceal(hidden)
 
 
-def test_what_hides_itself_is_left_alone():
+def test_what_hides_itself_is_left_alone() -> None:
     """None says nothing, and an object of ours keeps its own secrets."""
     assert [None, KEY, ADA] == [conceal(None), hide(KEY), conceal(ADA)]
     assert (Secret, "x") == (type(conceal("x")), conceal("x"))
@@ -222,7 +222,7 @@ def test_what_hides_itself_is_left_alone():
     assert (Secret, REDACTED) == (type(conceal_bytes("x")), repr(conceal_bytes(5)))
 
 
-def test_a_field_tells_missing_from_hidden():
+def test_a_field_tells_missing_from_hidden() -> None:
     """The repr of a field says None where there is nothing to hide."""
     assert ("None", REDACTED, REDACTED) == (redacted(None), redacted("x"), redacted(""))
 
@@ -230,7 +230,7 @@ def test_a_field_tells_missing_from_hidden():
 @pytest.mark.parametrize(
     "cls", [Email, Phone, Login, ClientSecretPost, Application, DPoPKey, ProofGenerator, PasswordlessClient]
 )
-def test_a_value_half_built_prints_its_name(cls: type):
+def test_a_value_half_built_prints_its_name(cls: type) -> None:
     """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
     assert f"<{cls.__name__}>" == repr(cls.__new__(cls))
 
@@ -253,7 +253,7 @@ def test_a_value_half_built_prints_its_name(cls: type):
         lambda: PasswordlessClient("", "client", profile=TESTING),
     ],
 )
-def test_every_refusal_can_be_reported(call: Callable[[], object]):
+def test_every_refusal_can_be_reported(call: Callable[[], object]) -> None:
     """The standard library prints the traceback of every refusal with its locals: no repr in it raises."""
     with pytest.raises(UsageError) as refused:
         call()
@@ -342,7 +342,7 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("call", WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS)
-def test_no_wrong_argument_shows(call: Callable[[], object]):
+def test_no_wrong_argument_shows(call: Callable[[], object]) -> None:
     """A secret that is refused, or stands beside what is refused, shows nowhere; nor does the error it came of."""
     with pytest.raises(UsageError) as refused:
         call()
@@ -438,14 +438,14 @@ ANSWERS: dict[str, Callable[[], object]] = {
 
 
 @pytest.mark.parametrize("call", ANSWERS.values(), ids=ANSWERS)
-def test_no_answer_shows(call: Callable[[], object]):
+def test_no_answer_shows(call: Callable[[], object]) -> None:
     """Neither what was sent nor what came back shows in the error that an answer leads to."""
     with pytest.raises(PasswordlessError) as raised:
         call()
     assert leaks(shown(raised.value)) == []
 
 
-def test_the_walk_sees_what_there_is():
+def test_the_walk_sees_what_there_is() -> None:
     """The walk itself works: it finds a secret in a message, in a local of the package and in what an error came of."""
 
     def spilled() -> PasswordlessError:
@@ -461,7 +461,7 @@ def test_the_walk_sees_what_there_is():
     assert not leaks(shown(OutcomeUnknown("nothing")))
 
 
-def test_the_private_scalar_is_in_no_proof():
+def test_the_private_scalar_is_in_no_proof() -> None:
     """What a proof is made of does not show, and the proof has no private member."""
     proof = ProofGenerator(KEY).proof("GET", "https://a.example/", access_token=MARKER)
     decoded = b"".join(base64.urlsafe_b64decode(part + "==") for part in proof.split(".")[:2]).decode()

@@ -30,7 +30,7 @@ def tokens(**changes: Any) -> TokenSet:
     return TokenSet(**{**facts, **changes})
 
 
-def test_tokens_print_without_tokens_and_claims():
+def test_tokens_print_without_tokens_and_claims() -> None:
     """The repr says what kind of tokens they are and of which key, and shows none of them."""
     expected = (
         "TokenSet(access_token=<redacted>, token_type='DPoP', expires_at=1700086400, scope='openid', "
@@ -40,14 +40,14 @@ def test_tokens_print_without_tokens_and_claims():
     assert expected == repr(tokens())
 
 
-def test_what_is_missing_prints_as_none():
+def test_what_is_missing_prints_as_none() -> None:
     """The repr tells a missing token from a hidden one."""
     shown = repr(tokens(refresh_token=None, id_token=None, claims=None, expires_at=None))
     assert "expires_at=None, scope='openid', refresh_token=None, id_token=None, claims=None" in shown
 
 
 @pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
-def test_a_token_hides_though_it_be_a_plain_text(name: str):
+def test_a_token_hides_though_it_be_a_plain_text(name: str) -> None:
     """A set that somebody restores from plain texts prints redacted too."""
     assert "plain" not in repr(tokens(**{name: "plain"}))
 
@@ -64,34 +64,34 @@ def test_a_token_hides_though_it_be_a_plain_text(name: str):
         {"key": DPoPKey.generate()},
     ],
 )
-def test_tokens_differ(change: dict[str, Any]):
+def test_tokens_differ(change: dict[str, Any]) -> None:
     """Tokens are equal when all their parts are."""
     assert tokens() == tokens()
     assert tokens() != tokens(**change)
 
 
-def test_tokens_can_be_hashed():
+def test_tokens_can_be_hashed() -> None:
     """Claims, which cannot be hashed, do not stand in the way: they follow from the ID token."""
     assert hash(tokens()) == hash(tokens(claims=None))
     assert tokens() == tokens(claims=None)
 
 
 @pytest.mark.parametrize("value", [tokens(), StartReceipt(ADA, 1.5), Outcome(Login(ADA, "1"))])
-def test_values_cannot_be_changed(value: object):
+def test_values_cannot_be_changed(value: object) -> None:
     """What flows is frozen."""
     name = attrs.fields(type(value))[0].name
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, name, None)
 
 
-def test_a_receipt_says_when_and_for_whom():
+def test_a_receipt_says_when_and_for_whom() -> None:
     """A receipt holds the user and the time, and not whether the address has an account."""
     receipt = StartReceipt(ADA, 1.5)
     assert {"who": ADA, "sent_at": 1.5} == attrs.asdict(receipt, recurse=False)
     assert "StartReceipt(who=Email('a…@…'), sent_at=1.5)" == repr(receipt)
 
 
-def test_an_outcome_is_tokens_or_an_error():
+def test_an_outcome_is_tokens_or_an_error() -> None:
     """An outcome hands the login back with its tag, beside what became of it."""
     login = Login(ADA, "123456", tag=7)
     error = NotSent("no route")

@@ -37,13 +37,13 @@ def golden_key() -> DPoPKey:
     )
 
 
-def test_every_vector_says_where_it_is_from():
+def test_every_vector_says_where_it_is_from() -> None:
     """Vectors are data with provenance."""
     assert all(vectors["source"].startswith("RFC ") for vectors in VECTORS.values())
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_the_proofs_of_rfc_9449_verify(name: str):
+def test_the_proofs_of_rfc_9449_verify(name: str) -> None:
     """RFC 9449 §4.1, §5, §7.1: each proof verifies with the key in its header and says what is printed beside it."""
     vector = RFC9449[name]
     proof = jwt.decode(vector["proof"], ECKey.import_key(RFC9449["jwk"]), algorithms=["ES256"])
@@ -54,7 +54,7 @@ def test_the_proofs_of_rfc_9449_verify(name: str):
 
 
 @pytest.mark.parametrize("name", PROOFS)
-def test_a_proof_that_was_touched_does_not_verify(name: str):
+def test_a_proof_that_was_touched_does_not_verify(name: str) -> None:
     """One bit of the signature tells."""
     signed, _, signature = RFC9449[name]["proof"].rpartition(".")
     touched = ("A" if signature[0] != "A" else "B") + signature[1:]
@@ -62,7 +62,7 @@ def test_a_proof_that_was_touched_does_not_verify(name: str):
         jwt.decode(f"{signed}.{touched}", ECKey.import_key(RFC9449["jwk"]), algorithms=["ES256"])
 
 
-def test_the_thumbprint_of_rfc_9449():
+def test_the_thumbprint_of_rfc_9449() -> None:
     """RFC 9449 §6.1: the jkt of the example's key, by joserfc and by our own canonical form."""
     assert RFC9449["thumbprint"] == ECKey.import_key(RFC9449["jwk"]).thumbprint()
     key = DPoPKey.generate()
@@ -72,26 +72,26 @@ def test_the_thumbprint_of_rfc_9449():
     assert RFC9449["thumbprint"] == key.thumbprint
 
 
-def test_the_ath_of_rfc_9449():
+def test_the_ath_of_rfc_9449() -> None:
     """RFC 9449 §7.1: ath of the example's access token."""
     vector = RFC9449["resource_proof"]
     assert vector["ath"] == token_hash(vector["access_token"])
 
 
 @pytest.mark.parametrize("nonce", RFC9449["nonces"])
-def test_the_nonces_of_rfc_9449(nonce: str):
+def test_the_nonces_of_rfc_9449(nonce: str) -> None:
     """RFC 9449 §8: the nonces of the examples are taken."""
     assert nonce == nonce_of(HttpResponse(200, CIMultiDict({"DPoP-Nonce": nonce})))
 
 
-def test_the_thumbprint_of_rfc_7638_is_of_an_rsa_key():
+def test_the_thumbprint_of_rfc_7638_is_of_an_rsa_key() -> None:
     """RFC 7638 §3.1 is for RSA: its thumbprint has the form of ours, 43 characters for 32 bytes."""
     expected = VECTORS["rfc7638"]["thumbprint_of_the_example_rsa_key"]
     assert (43, 32) == (len(expected), len(base64.urlsafe_b64decode(expected + "=")))
     assert len(RSAKey.generate_key(2048).thumbprint()) == len(DPoPKey.generate().thumbprint) == 43
 
 
-def test_the_golden_signature_of_rfc_6979(golden_key: DPoPKey, monkeypatch: pytest.MonkeyPatch):
+def test_the_golden_signature_of_rfc_6979(golden_key: DPoPKey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 6, RFC 6979 A.2.5: with deterministic signing the key signs r and s of the vector, in 64 bytes."""
     message = RFC6979["message"].encode()
     r, s = decode_dss_signature(golden_key._private.sign(message, DETERMINISTIC))
@@ -101,7 +101,7 @@ def test_the_golden_signature_of_rfc_6979(golden_key: DPoPKey, monkeypatch: pyte
     assert bytes.fromhex(RFC6979["r"] + RFC6979["s"]) == golden_key.sign(message)
 
 
-def test_the_public_key_of_rfc_6979(golden_key: DPoPKey):
+def test_the_public_key_of_rfc_6979(golden_key: DPoPKey) -> None:
     """RFC 6979 A.2.5: the JWK that comes out is that of the private scalar."""
     exported = golden_key.to_jwk(private=True)
     assert bytes.fromhex(RFC6979["d"]) == base64.urlsafe_b64decode(exported["d"] + "=")

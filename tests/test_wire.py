@@ -42,7 +42,7 @@ def answer(body: bytes, content_type: str | None = JSON, status: int = 200) -> H
         "application/jwk-set+json; a=b",
     ],
 )
-def test_json_by_any_of_its_names(content_type: str):
+def test_json_by_any_of_its_names(content_type: str) -> None:
     """JSON is read whatever parameters, case or suffix its name has."""
     assert {"a": 1} == answer(b'{"a":1}', content_type).json_object()
 
@@ -61,7 +61,7 @@ def test_json_by_any_of_its_names(content_type: str):
         "application/jwt",
     ],
 )
-def test_json_by_another_name_is_none(content_type: str | None):
+def test_json_by_another_name_is_none(content_type: str | None) -> None:
     """A body that does not say that it is JSON is not taken for it: a proxy's page may look like anything."""
     assert answer(b'{"a":1}', content_type).json_object() is None
 
@@ -91,7 +91,7 @@ def test_json_by_another_name_is_none(content_type: str | None):
         b'{"a":"\x00"}',
     ],
 )
-def test_what_is_no_json_object_is_none(body: bytes):
+def test_what_is_no_json_object_is_none(body: bytes) -> None:
     """Whatever comes back, it is an object or none: nothing raises."""
     assert answer(body).json_object() is None
     with pytest.raises(MalformedAnswer) as refused:
@@ -102,19 +102,19 @@ def test_what_is_no_json_object_is_none(body: bytes):
 
 @SETTINGS
 @given(st.dictionaries(st.text(), VALUES, max_size=5))
-def test_an_object_is_read_as_it_was_written(value: dict[str, object]):
+def test_an_object_is_read_as_it_was_written(value: dict[str, object]) -> None:
     """Every JSON object is read as Python's own decoder reads it."""
     assert value == answer(json.dumps(value).encode()).require_json_object()
 
 
 @SETTINGS
 @given(st.binary(max_size=64))
-def test_no_bytes_raise(body: bytes):
+def test_no_bytes_raise(body: bytes) -> None:
     """Any bytes are an object or none."""
     assert isinstance(answer(body).json_object(), dict | None)
 
 
-def test_an_object_is_hidden():
+def test_an_object_is_hidden() -> None:
     """The members of an answer may be tokens: the object prints redacted, and so does the body."""
     response = answer(b'{"access_token":"marker"}')
     assert isinstance(response.json_object(), SecretDict)
@@ -122,21 +122,21 @@ def test_an_object_is_hidden():
     assert repr(response.json_object()) == repr(response.body) == "<redacted>"
 
 
-def test_an_answer_prints_its_status_and_size():
+def test_an_answer_prints_its_status_and_size() -> None:
     """The repr of an answer shows neither header fields nor body."""
     response = HttpResponse(200, CIMultiDict({"Set-Cookie": "marker"}), b"marker")
     assert "<HttpResponse 200, 6 bytes>" == repr(response)
     assert "<HttpResponse 204, 0 bytes>" == repr(HttpResponse(204))
 
 
-def test_a_request_prints_where_it_goes():
+def test_a_request_prints_where_it_goes() -> None:
     """The repr of a request shows neither query nor header fields nor body."""
     url = URL("https://u:marker@Tenant.example/oauth/token?code=marker#marker")
     request = HttpRequest("POST", url, {"Authorization": "marker"}, SecretBytes(b"marker"), (Secret("marker"),))
     assert "<HttpRequest POST https://tenant.example/oauth/token>" == repr(request)
 
 
-def test_a_header_field_is_added_to_a_copy():
+def test_a_header_field_is_added_to_a_copy() -> None:
     """A request with a proof is another request: the one without stays as it was."""
     request = HttpRequest("POST", URL("https://tenant.example/"), {"A": "1"}, SecretBytes(b"x"), (Secret("s"),))
     proven = request.with_header("DPoP", "proof")
@@ -151,13 +151,13 @@ def test_a_header_field_is_added_to_a_copy():
     )
 
 
-def test_a_request_is_bare_unless_told():
+def test_a_request_is_bare_unless_told() -> None:
     """Body, secrets and sharing have to be asked for."""
     request = HttpRequest("GET", URL("https://tenant.example/"), {})
     assert (b"", (), False) == (request.body, request.secrets, request.shareable)
 
 
-def test_transmissions_are_not_compared():
+def test_transmissions_are_not_compared() -> None:
     """Two transmissions of the same words are two: equality is identity."""
     one, two = (HttpRequest("GET", URL("https://tenant.example/"), {}) for _ in range(2))
     assert one != two
@@ -166,12 +166,12 @@ def test_transmissions_are_not_compared():
 
 
 @pytest.mark.parametrize("value", [HttpRequest("GET", URL("https://tenant.example/"), {}), HttpResponse(200)])
-def test_transmissions_cannot_be_changed(value: object):
+def test_transmissions_cannot_be_changed(value: object) -> None:
     """What flows is frozen."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         value.body = b""
 
 
-def test_header_fields_are_matched_without_regard_to_case():
+def test_header_fields_are_matched_without_regard_to_case() -> None:
     """The header of an answer says its type in any case."""
     assert {"a": 1} == HttpResponse(200, CIMultiDict({"content-TYPE": JSON}), b'{"a":1}').json_object()

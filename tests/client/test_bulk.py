@@ -98,14 +98,14 @@ async def turns(number: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-async def test_every_login_has_one_outcome():
+async def test_every_login_has_one_outcome() -> None:
     """As many outcomes as logins, each with the login's own tokens and tag."""
     found = {o.login.tag: o async for o in outcomes(at_once, [login(n) for n in range(100)], concurrency=7)}
     assert set(range(100)) == set(found)
     assert all(o.tokens.access_token == f"token-{tag}" and o.error is None for tag, o in found.items())
 
 
-async def test_outcomes_come_in_order_of_completion():
+async def test_outcomes_come_in_order_of_completion() -> None:
     """The first to be answered is the first to come out, whatever its place in the list."""
     exchange = Exchange()
     async with aclosing(outcomes(exchange, map(login, range(3)), concurrency=3)) as stream:
@@ -119,7 +119,7 @@ async def test_outcomes_come_in_order_of_completion():
         assert (await anext(stream)).login.tag == 1
 
 
-async def test_logins_are_read_lazily():
+async def test_logins_are_read_lazily() -> None:
     """Nothing is read beyond what may be in flight, or finished and not yet taken."""
     read: list[int] = []
 
@@ -135,7 +135,7 @@ async def test_logins_are_read_lazily():
 
 
 @given(total=st.integers(0, 40), concurrency=st.integers(1, 12))
-def test_concurrency_is_a_bound_that_is_reached(total: int, concurrency: int):
+def test_concurrency_is_a_bound_that_is_reached(total: int, concurrency: int) -> None:
     """Never more in flight than allowed, and as many where there are enough logins."""
     running = most = 0
 
@@ -154,7 +154,7 @@ def test_concurrency_is_a_bound_that_is_reached(total: int, concurrency: int):
     assert most == min(concurrency, total)
 
 
-async def test_a_failure_is_an_outcome():
+async def test_a_failure_is_an_outcome() -> None:
     """One login's error comes out as its outcome, and the others go on."""
 
     async def odd_ones_fail(of: Login) -> TokenSet:
@@ -167,7 +167,7 @@ async def test_a_failure_is_an_outcome():
     assert 5 == sum(o.error is None for o in found)
 
 
-async def test_an_async_iterable_is_read_too():
+async def test_an_async_iterable_is_read_too() -> None:
     """While the source waits, what is finished comes out."""
     more = asyncio.Event()
 
@@ -184,7 +184,7 @@ async def test_an_async_iterable_is_read_too():
             await anext(stream)
 
 
-async def test_leaving_the_loop_ends_everything():
+async def test_leaving_the_loop_ends_everything() -> None:
     """Whoever leaves early leaves no task behind."""
     exchange = Exchange()
     before = asyncio.all_tasks()
@@ -197,7 +197,7 @@ async def test_leaving_the_loop_ends_everything():
     assert asyncio.all_tasks() == before
 
 
-async def test_leaving_the_loop_closes_the_source():
+async def test_leaving_the_loop_closes_the_source() -> None:
     """A source that holds something open lets it go when the loop is left, and not some time later."""
     closed = False
 
@@ -214,7 +214,7 @@ async def test_leaving_the_loop_closes_the_source():
     assert closed
 
 
-async def test_leaving_by_break_ends_everything_too():
+async def test_leaving_by_break_ends_everything_too() -> None:
     """Without aclosing the stream is closed when it is collected."""
     exchange = Exchange()
     before = asyncio.all_tasks()
@@ -234,7 +234,7 @@ async def test_leaving_by_break_ends_everything_too():
     assert asyncio.all_tasks() == before
 
 
-async def test_cancelling_the_consumer_ends_everything():
+async def test_cancelling_the_consumer_ends_everything() -> None:
     """A cancelled consumer takes its children along."""
     exchange = Exchange()
     before = asyncio.all_tasks()
@@ -253,7 +253,7 @@ async def test_cancelling_the_consumer_ends_everything():
     assert asyncio.all_tasks() == before
 
 
-async def test_a_source_that_raises_loses_nothing():
+async def test_a_source_that_raises_loses_nothing() -> None:
     """What is in flight when reading fails is finished and handed over; then the caller's error is raised."""
 
     def breaking() -> Iterator[Login]:
@@ -267,7 +267,7 @@ async def test_a_source_that_raises_loses_nothing():
         await anext(stream)
 
 
-async def test_something_else_than_a_login_is_refused():
+async def test_something_else_than_a_login_is_refused() -> None:
     """The message names the type and not the value, which may hold a code."""
     with pytest.raises(UsageError, match="logins: must hold Login values, not tuple"):
         async for _ in outcomes(at_once, [("ada@example.com", "123456")], concurrency=1):
@@ -275,14 +275,14 @@ async def test_something_else_than_a_login_is_refused():
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "8", None])
-async def test_concurrency_must_be_a_number_of_one_or_more(concurrency: object):
+async def test_concurrency_must_be_a_number_of_one_or_more(concurrency: object) -> None:
     """It is checked at the call, before the first login is read."""
     client = PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING)
     with pytest.raises(UsageError, match="concurrency: must be"):
         client.exchange_many([], concurrency=concurrency)
 
 
-async def test_an_error_that_is_not_ours_is_not_swallowed():
+async def test_an_error_that_is_not_ours_is_not_swallowed() -> None:
     """A defect is raised, not turned into an outcome."""
 
     async def defect(_of: Login) -> TokenSet:
@@ -294,14 +294,14 @@ async def test_an_error_that_is_not_ours_is_not_swallowed():
     assert caught.group_contains(ZeroDivisionError)
 
 
-async def test_outcomes_show_no_secret():
+async def test_outcomes_show_no_secret() -> None:
     """Neither the code nor the tokens stand in an outcome's repr."""
     good, bad = Outcome(login(1), tokens=tokens(login(1))), Outcome(login(1), error=NotSent("nothing was sent"))
     assert "token-1" not in repr(good)
     assert "123456" not in repr(good) + repr(bad)
 
 
-async def test_what_nobody_took_is_handed_over():
+async def test_what_nobody_took_is_handed_over() -> None:
     """Finished when the loop is left, and not yet taken: it is given to whoever takes orphans, once each."""
     untaken: list[int] = []
 
@@ -314,7 +314,7 @@ async def test_what_nobody_took_is_handed_over():
     assert sorted([taken, *untaken]) == list(range(5))
 
 
-async def test_progress_is_told_after_each():
+async def test_progress_is_told_after_each() -> None:
     """How many have ended, failed and are under way; the last word is that all are done."""
     told: list[tuple[int, int, int]] = []
 
@@ -335,7 +335,7 @@ async def test_progress_is_told_after_each():
     assert all(0 <= in_flight <= 2 for _, _, in_flight in told)
 
 
-async def test_a_progress_hook_that_raises_costs_no_outcome():
+async def test_a_progress_hook_that_raises_costs_no_outcome() -> None:
     """Its error is the consumer's, and comes after the outcome."""
 
     def broken(_progress: Progress) -> None:
@@ -348,7 +348,7 @@ async def test_a_progress_hook_that_raises_costs_no_outcome():
 
 
 @pytest.mark.parametrize("logins", [5, None, object()])
-async def test_what_is_no_iterable_is_refused(logins: object):
+async def test_what_is_no_iterable_is_refused(logins: object) -> None:
     """It is named at the first step, before anything is begun."""
     with pytest.raises(UsageError, match="logins: must be an iterable"):
         await anext(outcomes(at_once, logins, concurrency=1))

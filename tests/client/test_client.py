@@ -79,7 +79,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("confidential", [False, True], ids=["public", "confidential"])
 @pytest.mark.parametrize("who", [ADA, Phone("+4930901820")], ids=["email", "sms"])
-async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential: bool):
+async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential: bool) -> None:
     """A code becomes tokens that are bound to a new key, with a validated ID token of the right user."""
     client_id, secret = tenant.confidential_client
     auth = {"client_auth": ClientSecretPost(secret)} if confidential else {}
@@ -97,7 +97,7 @@ async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential:
     assert tenant.stats.token_requests == (1 if confidential else 2)
 
 
-async def test_a_token_without_audience_is_opaque_and_bound(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_token_without_audience_is_opaque_and_bound(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """Without openid and audience there is no ID token, and nothing is fetched to check one with."""
     tokens = await log_in(client, tenant, scope="profile")
     assert (None, None, None) == (tokens.claims, tokens.id_token, tokens.refresh_token)
@@ -105,7 +105,7 @@ async def test_a_token_without_audience_is_opaque_and_bound(client: Passwordless
     assert tenant.requests.to(JWKS) == []
 
 
-async def test_the_callers_key_is_used(client: PasswordlessClient, tenant: LocalTenant):
+async def test_the_callers_key_is_used(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """A key that is brought along is the one that the tokens are bound to."""
     key = DPoPKey.generate()
     tokens = await log_in(client, tenant, key=key, audience=BOUND_API)
@@ -113,7 +113,7 @@ async def test_the_callers_key_is_used(client: PasswordlessClient, tenant: Local
     assert claims_of(tokens.access_token)["cnf"]["jkt"] == key.thumbprint
 
 
-async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """Rule 15: a hundred logins at once on a cold client: a hundred and one token requests, one key set."""
     users = [Email(f"user{n}@example.com") for n in range(100)]
     await asyncio.gather(*map(client.start, users))
@@ -128,7 +128,7 @@ async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tena
 # Where the nonce before is refused, everything in flight is challenged at each change and comes again: what is in
 # flight twice over has to fit between two changes, or the server challenges one login a second time.
 @pytest.mark.parametrize(("previous", "concurrency"), [(1, 64), (0, 12)])
-async def test_500_users_while_nonces_rotate(previous: int, concurrency: int):
+async def test_500_users_while_nonces_rotate(previous: int, concurrency: int) -> None:
     """The nonce changes every 50 requests: all get in, each with a token and a key of their own."""
     settings = TenantSettings(nonce_rotation=50, accepted_previous_nonces=previous)
     async with (
@@ -154,7 +154,7 @@ async def test_500_users_while_nonces_rotate(previous: int, concurrency: int):
     assert previous or tenant.stats.nonce_challenges >= 10
 
 
-async def test_single_use_nonces():
+async def test_single_use_nonces() -> None:
     """Where each nonce passes once, logins one after the other use the one that came with the last answer."""
     settings = TenantSettings(single_use_nonces=True)
     async with (
@@ -166,7 +166,7 @@ async def test_single_use_nonces():
         assert tenant.stats.token_requests == 6
 
 
-async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """Two wrong codes leave the right one alive, the third kills it; the server tells them apart by its words alone."""
     await client.start(ADA)
     code = tenant.outbox.code_for(ADA)
@@ -182,14 +182,14 @@ async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant):
         await client.exchange(ADA, code)
 
 
-async def test_a_code_is_good_for_once(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_code_is_good_for_once(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """A second exchange of the same code is refused as wrong."""
     await log_in(client, tenant)
     with pytest.raises(WrongCode):
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_the_newest_code_alone_is_valid(client: PasswordlessClient, tenant: LocalTenant):
+async def test_the_newest_code_alone_is_valid(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """A second start kills the first code."""
     await client.start(ADA)
     first = tenant.outbox.code_for(ADA)
@@ -202,7 +202,7 @@ async def test_the_newest_code_alone_is_valid(client: PasswordlessClient, tenant
     await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_an_expired_code():
+async def test_an_expired_code() -> None:
     """After three minutes a code is too old, and the error says so."""
     settings = TenantSettings(nonce_replaces_iat=True)
     async with (
@@ -215,7 +215,7 @@ async def test_an_expired_code():
             await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_a_plain_bearer_token_is_refused(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_plain_bearer_token_is_refused(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """An API whose policy is None answers a proof with a Bearer token: it is thrown away."""
     with pytest.raises(NotSenderConstrained, match="token_type is not DPoP"):
         await log_in(client, tenant, audience=PLAIN_API)
@@ -246,7 +246,7 @@ async def test_a_plain_bearer_token_is_refused(client: PasswordlessClient, tenan
 )
 async def test_a_fault_of_the_token_endpoint(
     client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
-):
+) -> None:
     """Each fault has its typed error, and nothing is sent again but in answer to a challenge."""
     await log_in(client, tenant, Email("first@example.com"))
     requests = tenant.stats.token_requests
@@ -272,7 +272,7 @@ async def test_a_fault_of_the_token_endpoint(
 )
 async def test_an_answer_that_must_not_be_trusted(
     client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
-):
+) -> None:
     """Tokens that fail a check are never handed out."""
     await log_in(client, tenant, Email("first@example.com"), scope="openid")
     tenant.faults.add(fault, path=TOKEN)
@@ -295,7 +295,7 @@ async def test_an_answer_that_must_not_be_trusted(
 )
 async def test_a_fault_of_start(
     client: PasswordlessClient, tenant: LocalTenant, fault: Fault, error: type[PasswordlessError]
-):
+) -> None:
     """Each fault has its typed error, after one request."""
     tenant.faults.add(fault, path=START)
     with pytest.raises(error):
@@ -306,7 +306,7 @@ async def test_a_fault_of_start(
 @pytest.mark.parametrize(
     ("settings", "error"), [({"allow_signup": False}, AccessDenied), ({"grant_enabled": False}, UnauthorizedClient)]
 )
-async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: type[OAuthError]):
+async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: type[OAuthError]) -> None:
     """Sign-ups that are off and a grant that is not enabled are told apart, by the words and by the code."""
     async with (
         LocalTenant(TenantSettings(**settings)) as tenant,
@@ -316,7 +316,7 @@ async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: t
             await log_in(client, tenant)
 
 
-async def test_a_wrong_code_by_phone(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_wrong_code_by_phone(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """The service says it in other words for a phone; it means the same."""
     phone = Phone("+4930901820")
     await client.start(phone)
@@ -324,7 +324,7 @@ async def test_a_wrong_code_by_phone(client: PasswordlessClient, tenant: LocalTe
         await client.exchange(phone, "000000" if tenant.outbox.code_for(phone) != "000000" else "111111")
 
 
-async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTenant):
+async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """A 429 carries the seconds to wait."""
     tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, retry_after=17)
     with pytest.raises(RateLimited) as caught:
@@ -332,7 +332,7 @@ async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTena
     assert caught.value.retry_after == 17
 
 
-async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tenant: LocalTenant):
+async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """Rule 16: a server that judges the code before the nonce ends in a refusal, and later logins get in."""
     tenant.faults.add(Fault.CHALLENGE_SPENDS_CODE, path=TOKEN, times=1)
     with pytest.raises(WrongCode):
@@ -345,7 +345,7 @@ async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tena
 )
 async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
     client: PasswordlessClient, tenant: LocalTenant, fault: Fault
-):
+) -> None:
     """Where the signing keys cannot be had, the code is kept for another try."""
     tenant.faults.add(fault, path=JWKS)
     with pytest.raises(NotSent):
@@ -355,7 +355,7 @@ async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
     await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid")
 
 
-async def test_the_wrong_secret(tenant: LocalTenant):
+async def test_the_wrong_secret(tenant: LocalTenant) -> None:
     """An application that does not know its secret is told apart from a user who does not know the code."""
     client_id, _ = tenant.confidential_client
     async with PasswordlessClient(
@@ -367,7 +367,7 @@ async def test_the_wrong_secret(tenant: LocalTenant):
             await client.exchange(ADA, "123456")
 
 
-async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant):
+async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant) -> None:
     """Rule 15: with two slots, a third login waits here and signs its proof when it is its turn."""
     release = asyncio.Event()
     async with PasswordlessClient(
@@ -387,7 +387,7 @@ async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant):
         await asyncio.gather(*logins)
 
 
-async def test_a_session_can_be_shared(tenant: LocalTenant):
+async def test_a_session_can_be_shared(tenant: LocalTenant) -> None:
     """Two clients on one session use its connections, and leave it open."""
     async with aiohttp.ClientSession() as session:
         for _ in range(2):
@@ -398,7 +398,7 @@ async def test_a_session_can_be_shared(tenant: LocalTenant):
         assert not session.closed
 
 
-async def test_a_closed_client_says_so(client: PasswordlessClient):
+async def test_a_closed_client_says_so(client: PasswordlessClient) -> None:
     """Closing twice does nothing; using it afterwards is an error of the caller's."""
     await client.aclose()
     await client.aclose()
@@ -426,7 +426,7 @@ async def test_a_closed_client_says_so(client: PasswordlessClient):
 )
 async def test_a_wrong_argument_is_named_and_nothing_is_sent(
     client: PasswordlessClient, tenant: LocalTenant, call: Any, argument: str
-):
+) -> None:
     """The error names the argument, before a byte leaves."""
     with pytest.raises(UsageError) as caught:
         await call(client)
@@ -446,14 +446,14 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(
         ("lifetimes", 5),
     ],
 )
-def test_an_option_of_another_kind_is_refused(argument: str, value: object):
+def test_an_option_of_another_kind_is_refused(argument: str, value: object) -> None:
     """A client is not made of what it cannot use; the message names the option."""
     with pytest.raises(UsageError) as refused:
         PasswordlessClient("tenant.example", "client", **{argument: value})
     assert argument == refused.value.argument
 
 
-def test_on_event_must_not_be_a_coroutine_function():
+def test_on_event_must_not_be_a_coroutine_function() -> None:
     """Nobody would wait for it."""
 
     async def later(_event: Event) -> None:

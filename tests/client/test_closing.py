@@ -21,7 +21,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_closing_finishes_what_has_left():
+async def test_closing_finishes_what_has_left() -> None:
     """Within the grace period it ends, and its caller gets the tokens; nothing is abandoned."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
@@ -33,7 +33,7 @@ async def test_closing_finishes_what_has_left():
         assert (await exchanging).token_type == "DPoP"
 
 
-async def test_closing_reports_what_it_abandons():
+async def test_closing_reports_what_it_abandons() -> None:
     """What is not answered in time ends as an outcome that nobody knows; what had not left was not sent."""
     async with opened(grace=0.0, max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
@@ -49,7 +49,7 @@ async def test_closing_reports_what_it_abandons():
         answer.set()
 
 
-async def test_closing_waits_for_starts_and_takes_no_more():
+async def test_closing_waits_for_starts_and_takes_no_more() -> None:
     """What has left is given its time, be it a start; who comes after that is told that the client is closed."""
     async with opened(grace=20.0) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
@@ -63,7 +63,7 @@ async def test_closing_waits_for_starts_and_takes_no_more():
         assert 0 == (await closing).others
 
 
-async def test_closing_cuts_what_takes_too_long():
+async def test_closing_cuts_what_takes_too_long() -> None:
     """A start that is not answered in time is named, and its caller told that nobody knows."""
     async with opened(grace=0.01) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
@@ -73,7 +73,7 @@ async def test_closing_cuts_what_takes_too_long():
         answer.set()
 
 
-async def test_closing_sends_away_who_waits():
+async def test_closing_sends_away_who_waits() -> None:
     """A pause or a full gate holds nobody in a client that is closed."""
     async with opened(single=PATIENT, grace=20.0) as (tenant, client):
         await client.start(ADA)
@@ -88,7 +88,7 @@ async def test_closing_sends_away_who_waits():
         assert all(isinstance(result, NotSent | RateLimited) for result in results), results
 
 
-async def test_closing_twice_is_one_closing():
+async def test_closing_twice_is_one_closing() -> None:
     """Both wait for the same end, and have the same report; one that is cancelled does not hurry the other."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
@@ -101,7 +101,7 @@ async def test_closing_twice_is_one_closing():
         assert (await exchanging).token_type == "DPoP"
 
 
-async def test_closing_waits_for_on_orphan():
+async def test_closing_waits_for_on_orphan() -> None:
     """What is being handed over when the client closes is handed over to the end."""
     handed: list[Orphan] = []
     go_on = asyncio.Event()

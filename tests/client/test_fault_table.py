@@ -133,7 +133,7 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
 SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
 
 
-def test_every_fault_has_its_row():
+def test_every_fault_has_its_row() -> None:
     """A fault that is added is added here."""
     assert set(Fault) == {*TABLE, Fault.CHALLENGE_SPENDS_CODE}
 
@@ -174,7 +174,7 @@ PEOPLE = pytest.mark.parametrize("users", [1, CROWD], ids=["alone", "crowd"])
 
 @PEOPLE
 @pytest.mark.parametrize("fault", TABLE)
-async def test_a_start(fault: Fault, users: int):
+async def test_a_start(fault: Fault, users: int) -> None:
     """What the fault makes of starts."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
@@ -187,7 +187,7 @@ async def test_a_start(fault: Fault, users: int):
 
 @PEOPLE
 @pytest.mark.parametrize("fault", Fault)
-async def test_an_exchange(fault: Fault, users: int):
+async def test_an_exchange(fault: Fault, users: int) -> None:
     """What the fault makes of exchanges; no code is presented again but after a challenge or a 429."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
@@ -203,7 +203,7 @@ async def test_an_exchange(fault: Fault, users: int):
 
 @PEOPLE
 @pytest.mark.parametrize("fault", Fault)
-async def test_a_refresh(fault: Fault, users: int):
+async def test_a_refresh(fault: Fault, users: int) -> None:
     """What the fault makes of refreshes; no refresh token is sent again but after a challenge or a 429."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]

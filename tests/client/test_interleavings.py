@@ -31,6 +31,6 @@ SETTINGS = st.builds(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=EXAMPLES)
 @given(program=STEPS, setting=SETTINGS)
-def test_whatever_comes_between_what(program: list[tuple[str, int, int]], setting: programs.Setting):
+def test_whatever_comes_between_what(program: list[tuple[str, int, int]], setting: programs.Setting) -> None:
     """After any program nobody has another's tokens, no code or proof went twice, and nothing is lost or left."""
     asyncio.run(programs.play(program, setting))

@@ -37,7 +37,7 @@ def secrets_on_the_wire(tenant: LocalTenant) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
+async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the server does, what is raised and what is logged shows neither code, secret, proof nor key."""
     caplog.set_level(logging.DEBUG)
     settings = TenantSettings(confidential_client_secret=SECRET)
@@ -63,7 +63,7 @@ async def test_no_fault_of_the_server_leaks(fault: Fault, caplog: pytest.LogCapt
     assert lines_with(forbidden, everything) == []
 
 
-async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant):
+async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant) -> None:
     """The token that was thrown away is not in the error either."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
@@ -81,7 +81,7 @@ async def test_a_refused_bearer_token_does_not_show(tenant: LocalTenant):
         (lambda client: client.start(ADA, captcha="secret-captcha" * 1000), "secret-captcha"),
     ],
 )
-async def test_a_wrong_argument_does_not_show(tenant: LocalTenant, call: Any, secret: str):
+async def test_a_wrong_argument_does_not_show(tenant: LocalTenant, call: Any, secret: str) -> None:
     """The code beside a wrong argument, or the wrong argument itself, is not in the error."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         with pytest.raises(PasswordlessError) as caught:
@@ -89,7 +89,7 @@ async def test_a_wrong_argument_does_not_show(tenant: LocalTenant, call: Any, se
     assert secret not in shown(caught.value)
 
 
-async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant):
+async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant) -> None:
     """Outcomes and their errors are printed without the code."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
@@ -97,7 +97,7 @@ async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant):
     assert "wrong-code-31" not in repr(outcome) + shown(outcome.error)
 
 
-async def test_tokens_do_not_show(tenant: LocalTenant):
+async def test_tokens_do_not_show(tenant: LocalTenant) -> None:
     """A token set prints without its tokens and its private key; each is a plain text for whoever asks for it."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)

@@ -17,7 +17,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_one_code_asked_for_twice_at_once_is_presented_once():
+async def test_one_code_asked_for_twice_at_once_is_presented_once() -> None:
     """Both get the tokens of one request."""
     async with opened() as (tenant, client):
         await client.start(ADA)
@@ -26,7 +26,7 @@ async def test_one_code_asked_for_twice_at_once_is_presented_once():
         assert (first, 1) == (second, arrived(tenant, TOKEN))
 
 
-async def test_one_code_with_other_parameters_is_refused():
+async def test_one_code_with_other_parameters_is_refused() -> None:
     """Whoever asks for something else with a code that is under way is told so; the first is not disturbed."""
     async with opened() as (tenant, client):
         await client.start(ADA)
@@ -39,7 +39,7 @@ async def test_one_code_with_other_parameters_is_refused():
         assert 1 == arrived(tenant, TOKEN)
 
 
-async def test_two_codes_of_one_user_go_one_after_the_other():
+async def test_two_codes_of_one_user_go_one_after_the_other() -> None:
     """The second is sent when the first is answered; another user's does not wait."""
     async with opened() as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
@@ -53,7 +53,7 @@ async def test_two_codes_of_one_user_go_one_after_the_other():
             await second
 
 
-async def test_a_cancelled_second_code_does_not_let_a_third_overtake():
+async def test_a_cancelled_second_code_does_not_let_a_third_overtake() -> None:
     """Whoever comes after one that was cancelled in the queue still waits for the one in front."""
     async with opened() as (tenant, client):
         await client.start(ADA)

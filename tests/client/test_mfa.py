@@ -134,7 +134,7 @@ async def finish(tenant: LocalTenant, client: PasswordlessClient, state: MfaStat
 @pytest.mark.parametrize("method", CLIENTS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("factor", ["otp", "sms", "voice", "email", "push", "recovery-code"])
-async def test_the_matrix(factor: str, shape: str, method: str, nonces: str):
+async def test_the_matrix(factor: str, shape: str, method: str, nonces: str) -> None:
     """Each factor, told in each shape, by each client: the same key throughout, no proof and no assertion twice."""
     async with opened(method, mfa_requirements=shape, **NONCES[nonces]) as (tenant, client):
         key = DPoPKey.generate()
@@ -176,14 +176,14 @@ async def test_the_matrix(factor: str, shape: str, method: str, nonces: str):
 )
 async def test_requirements_of_either_shape(
     settings: dict[str, Any], factors: list[str], challenge: Any, enroll: Any, types: Any
-):
+) -> None:
     """What the service accepts is read from both shapes, and says what to ask a challenge for."""
     async with opened(**settings) as (tenant, client):
         requirements = (await stopped(tenant, client, *factors)).requirements
     assert (challenge, enroll, types) == (requirements.challenge, requirements.enroll, requirements.challenge_types)
 
 
-async def test_another_process_goes_on():
+async def test_another_process_goes_on() -> None:
     """A sealed state opens in another client of the application, with what was sent in it, and ends in tokens."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "sms")
@@ -198,7 +198,7 @@ async def test_another_process_goes_on():
             assert (await other.userinfo(tokens))["email"] == ADA.address
 
 
-async def test_a_chain_of_factors():
+async def test_a_chain_of_factors() -> None:
     """A second demand brings a new state with the same key; a recovery code spent on the way is not lost."""
     async with opened(mfa_rounds=2) as (tenant, client):
         first = await stopped(tenant, client, "otp", "recovery-code", audience=BOUND_API)
@@ -212,7 +212,7 @@ async def test_a_chain_of_factors():
         assert tenant.mfa.recovery_code_for(ADA) == tokens.recovery_code
 
 
-async def test_a_wrong_code_can_be_typed_again():
+async def test_a_wrong_code_can_be_typed_again() -> None:
     """A wrong code says so, in the same error as the first factor's, and the state stays good."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp", "sms", "recovery-code")
@@ -226,7 +226,7 @@ async def test_a_wrong_code_can_be_typed_again():
         assert (await client.mfa.verify_otp(state, tenant.mfa.otp_for(ADA))).recovery_code is None
 
 
-async def test_too_many_wrong_codes():
+async def test_too_many_wrong_codes() -> None:
     """The service ends a login that guesses."""
     async with opened(mfa_max_attempts=2) as (tenant, client):
         state = await stopped(tenant, client, "otp")
@@ -237,7 +237,7 @@ async def test_too_many_wrong_codes():
 
 
 @pytest.mark.parametrize("word", ["invalid_grant", "access_denied"])
-async def test_a_denied_message(word: str):
+async def test_a_denied_message(word: str) -> None:
     """A message that the user denies ends the poll, in either of the service's words."""
     async with opened(mfa_denial=word) as (tenant, client):
         state = await stopped(tenant, client, "push")
@@ -248,7 +248,7 @@ async def test_a_denied_message(word: str):
         assert (word, 1) == (denied.value.error, tenant.stats.mfa_polls)
 
 
-async def test_a_message_that_nobody_answers():
+async def test_a_message_that_nobody_answers() -> None:
     """The poll ends before the challenge does, at most twelve times a minute until then."""
     async with opened(nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client, "push")
@@ -261,7 +261,7 @@ async def test_a_message_that_nobody_answers():
         assert tenant.stats.mfa_polls == len(time.slept) <= 60
 
 
-async def test_polls_of_one_login_share_its_pace():
+async def test_polls_of_one_login_share_its_pace() -> None:
     """Two that wait for the same answer ask no oftener together than one, and both get the tokens."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "push")
@@ -273,7 +273,7 @@ async def test_polls_of_one_login_share_its_pace():
         assert [5.0, 10.0] == [round(seconds) for seconds in time.slept[:2]]
 
 
-async def test_an_expired_login_at_the_service():
+async def test_an_expired_login_at_the_service() -> None:
     """Ten minutes after the first factor the service is done with it; each call says so."""
     async with opened(mfa_token_lifetime=300.0) as (tenant, client):
         state = await stopped(tenant, client, "otp")
@@ -287,7 +287,7 @@ async def test_an_expired_login_at_the_service():
                 await call
 
 
-async def test_an_expired_code():
+async def test_an_expired_code() -> None:
     """What was sent is too old after five minutes; the login is not."""
     async with opened(nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client, "sms")
@@ -308,7 +308,7 @@ async def test_an_expired_code():
         ({"expires_at": 0}, "expires_at"),
     ],
 )
-async def test_nothing_is_sent_for_a_state_that_is_not_ours(changes: dict[str, Any], failed: str):
+async def test_nothing_is_sent_for_a_state_that_is_not_ours(changes: dict[str, Any], failed: str) -> None:
     """A foreign, stripped, exchanged or expired state: typed, before anything is sent, by every method."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "sms")
@@ -330,7 +330,7 @@ async def test_nothing_is_sent_for_a_state_that_is_not_ours(changes: dict[str, A
         assert tenant.stats.wire_requests == before
 
 
-async def test_wrong_arguments():
+async def test_wrong_arguments() -> None:
     """What is not of its form is named, and nothing is sent."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "sms", "push", "otp", "recovery-code")
@@ -367,7 +367,7 @@ async def test_wrong_arguments():
             state.with_challenge("oob")
 
 
-async def test_a_recovery_code_is_replaced():
+async def test_a_recovery_code_is_replaced() -> None:
     """The new recovery code is handed over; it passes the next time and the old one does not."""
     async with opened() as (tenant, client):
         old = None
@@ -389,7 +389,7 @@ async def test_a_recovery_code_is_replaced():
         (Fault.BEARER_TOKEN, NotSenderConstrained),
     ],
 )
-async def test_a_recovery_code_survives_an_answer_that_is_refused(fault: Fault, error: type[Exception]):
+async def test_a_recovery_code_survives_an_answer_that_is_refused(fault: Fault, error: type[Exception]) -> None:
     """The old recovery code is spent although the tokens are thrown away: the error has the new one."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp", "recovery-code")
@@ -400,7 +400,7 @@ async def test_a_recovery_code_survives_an_answer_that_is_refused(fault: Fault, 
         assert tenant.mfa.recovery_code_for(ADA) not in f"{refused.value!r} {vars(refused.value)!r}"
 
 
-async def test_a_cancelled_caller_loses_nothing():
+async def test_a_cancelled_caller_loses_nothing() -> None:
     """Whoever is cancelled asks again with the same code and gets what came: no factor goes twice."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp", "recovery-code")
@@ -420,7 +420,7 @@ async def test_a_cancelled_caller_loses_nothing():
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVICE_UNAVAILABLE, Fault.DROP_AFTER_PROCESSING])
-async def test_a_factor_is_not_sent_again(fault: Fault):
+async def test_a_factor_is_not_sent_again(fault: Fault) -> None:
     """Where the answer is lost or 5xx, nobody knows whether the factor is spent, and it goes once."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp")
@@ -431,7 +431,7 @@ async def test_a_factor_is_not_sent_again(fault: Fault):
         assert tenant.stats.token_requests == before + 1
 
 
-async def test_a_poll_survives_a_lost_answer():
+async def test_a_poll_survives_a_lost_answer() -> None:
     """RFC 8628 §3.5: a poll that gets no answer is repeated, in twice the time."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "push")
@@ -442,7 +442,7 @@ async def test_a_poll_survives_a_lost_answer():
         assert [5.0, 10.0, 10.0] == [round(seconds) for seconds in time.slept]
 
 
-async def test_the_policy_of_the_api_holds():
+async def test_the_policy_of_the_api_holds() -> None:
     """A login for an API without bound tokens is refused after the second factor too, and its token revoked."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp", audience=PLAIN_API)
@@ -452,7 +452,7 @@ async def test_the_policy_of_the_api_holds():
 
 
 @pytest.mark.parametrize("method", CLIENTS)
-async def test_an_app_is_associated(method: str):
+async def test_an_app_is_associated(method: str) -> None:
     """A user without a factor gets one, confirms it with its first code, and brings it the next time."""
     async with opened(method, mfa_policy="always", nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client)
@@ -482,7 +482,7 @@ async def test_an_app_is_associated(method: str):
         ({"types": ["oob"]}, "auth0", False),
     ],
 )
-async def test_an_out_of_band_factor_is_associated(parameters: dict[str, Any], channel: str, *, prompts: bool):
+async def test_an_out_of_band_factor_is_associated(parameters: dict[str, Any], channel: str, *, prompts: bool) -> None:
     """What is sent to the new factor finishes the login, which confirms the factor."""
     async with opened(mfa_policy="always", nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client)
@@ -499,7 +499,7 @@ async def test_an_out_of_band_factor_is_associated(parameters: dict[str, Any], c
         assert [(channel, True), (None, True)] == [(entry.oob_channel, entry.active) for entry in listed]
 
 
-async def test_many_logins_stop_each_with_its_state():
+async def test_many_logins_stop_each_with_its_state() -> None:
     """An outcome of many has its state as well."""
     async with opened() as (tenant, client):
         tenant.users.add(ADA, mfa=["otp"])
@@ -510,7 +510,7 @@ async def test_many_logins_stop_each_with_its_state():
         assert (ADA, "openid", 60) == (state.who, state.scope, state.expected.max_age)
 
 
-def test_the_client_prints_itself():
+def test_the_client_prints_itself() -> None:
     """Neither the namespace nor what it keeps shows anything but names and counts."""
     client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     assert "<MfaClient client at https://tenant.example>" == repr(client.mfa)

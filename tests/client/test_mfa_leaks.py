@@ -70,7 +70,7 @@ def state() -> MfaState:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
+async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the server does to whichever call, neither code, token, proof nor key shows."""
     caplog.set_level(logging.DEBUG)
     settings = TenantSettings(confidential_client_secret=CLIENT_SECRET, mfa_max_attempts=100)
@@ -104,7 +104,7 @@ async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture):
     assert lines_with(forbidden, everything + caplog.text) == []
 
 
-async def test_wrong_arguments_do_not_leak(state: MfaState):
+async def test_wrong_arguments_do_not_leak(state: MfaState) -> None:
     """A secret that is refused, or stands beside what is refused, shows nowhere."""
     challenge = MfaChallenge("oob", Secret(CODE), "prompt", 4_000_000_000)
     foreign = attrs.evolve(state, issuer="https://other.example/")
@@ -141,7 +141,7 @@ def tampered(state: MfaState) -> Iterator[str]:
         yield ".".join([*sealed[:index], sealed[index][:-2] or "AA", *sealed[index + 1 :]])
 
 
-def test_no_seal_leaks(state: MfaState):
+def test_no_seal_leaks(state: MfaState) -> None:
     """A sealed state says nothing of what is in it, and neither does any way in which it does not open."""
     client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     sealed = state.seal(SEALING_KEY)
@@ -169,7 +169,7 @@ def test_no_seal_leaks(state: MfaState):
         assert SEALING_KEY[:-1].decode() not in text
 
 
-def test_a_value_half_built_prints_its_name():
+def test_a_value_half_built_prints_its_name() -> None:
     """A state that was never built can be printed all the same."""
     assert "<MfaState>" == repr(MfaState.__new__(MfaState))
     with pytest.raises(UsageError) as refused:

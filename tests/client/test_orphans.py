@@ -20,7 +20,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_an_exchange_that_has_left_goes_to_on_orphan():
+async def test_an_exchange_that_has_left_goes_to_on_orphan() -> None:
     """Its caller is cancelled: it ends all the same, and the application is given the tokens, once."""
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (tenant, client):
@@ -34,7 +34,7 @@ async def test_an_exchange_that_has_left_goes_to_on_orphan():
         assert [False] == [family.revoked for family in tenant.refresh_families]
 
 
-async def test_without_on_orphan_the_tokens_are_revoked():
+async def test_without_on_orphan_the_tokens_are_revoked() -> None:
     """Nobody keeps them: they must not live on at the service."""
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):
@@ -47,7 +47,7 @@ async def test_without_on_orphan_the_tokens_are_revoked():
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
-async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool):
+async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool) -> None:
     """Its error is the event loop's to report, and the tokens are revoked as if it were not there."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
@@ -69,7 +69,7 @@ async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool):
     assert code not in str(reported)
 
 
-async def test_what_waits_for_its_turn_is_not_sent():
+async def test_what_waits_for_its_turn_is_not_sent() -> None:
     """Cancelled at the gate, an exchange leaves no trace: the code is as good as before."""
     async with opened(max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
@@ -83,7 +83,7 @@ async def test_what_waits_for_its_turn_is_not_sent():
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_leaving_many_early_loses_nothing():
+async def test_leaving_many_early_loses_nothing() -> None:
     """When the loop is left nothing is under way, and whoever got tokens meanwhile is told of to on_orphan."""
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (tenant, client):

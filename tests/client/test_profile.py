@@ -34,7 +34,7 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("of", "name", "value"), REFUSED, ids=lambda value: None if attrs.has(type(value)) else str(value)
 )
-def test_refused(of: Any, name: str, value: object):
+def test_refused(of: Any, name: str, value: object) -> None:
     """What is not of its form is refused, and the argument is named."""
     with pytest.raises(UsageError) as refused:
         attrs.evolve(of, **{name: value})
@@ -56,13 +56,13 @@ def test_refused(of: Any, name: str, value: object):
     ],
     ids=lambda value: None if attrs.has(type(value)) else str(value),
 )
-def test_accepted(of: Any, name: str, value: object):
+def test_accepted(of: Any, name: str, value: object) -> None:
     """What is of its form is kept as it is."""
     assert value == getattr(attrs.evolve(of, **{name: value}), name)
 
 
 @pytest.mark.parametrize("profile", [INTERACTIVE, BULK, TESTING])
-def test_profiles_are_values(profile: Profile):
+def test_profiles_are_values(profile: Profile) -> None:
     """A profile is equal to its copy, and does not change; a copy with another number leaves it as it was."""
     assert profile == attrs.evolve(profile)
     assert profile != attrs.evolve(profile, requests_per_second=25)
@@ -72,14 +72,14 @@ def test_profiles_are_values(profile: Profile):
 
 
 @pytest.mark.parametrize("profile", [INTERACTIVE, BULK, TESTING])
-def test_numbers_fit_together(profile: Profile):
+def test_numbers_fit_together(profile: Profile) -> None:
     """Bounds are no less than what they bound, and a call that fails fast has its tries within its patience."""
     for policy in (profile.single, profile.many):
         assert policy.backoff <= policy.backoff_at_most <= policy.patience
     assert profile.outage_rest <= profile.outage_rest_at_most
 
 
-def test_interactive():
+def test_interactive() -> None:
     """A person is soon told, is sent no second code within half a minute, and waits for no outage."""
     single = INTERACTIVE.single
     assert (3, 5.0, False) == (single.tries, single.patience, single.outlasts_outages)
@@ -87,13 +87,13 @@ def test_interactive():
     assert INTERACTIVE.many.outlasts_outages
 
 
-def test_bulk():
+def test_bulk() -> None:
     """A job gives each of its calls the patience that a bulk call of a gateway has."""
     assert INTERACTIVE.many == BULK.single == BULK.many
     assert BULK.grace >= BULK.timeout > INTERACTIVE.timeout
 
 
-def test_testing():
+def test_testing() -> None:
     """A test sees what goes wrong at once, may start as often as it likes, and is the same in every run."""
     assert TESTING.single == TESTING.many
     assert (1, 0.0, False) == (TESTING.single.tries, TESTING.single.backoff, TESTING.single.outlasts_outages)
@@ -101,7 +101,7 @@ def test_testing():
     assert 1_000_000 == TESTING.outage_after
 
 
-def test_arguments_have_names():
+def test_arguments_have_names() -> None:
     """No number stands without its name."""
     with pytest.raises(TypeError):
         Policy(3, 5.0, 0.2, 1.0, False)  # type: ignore[misc] # noqa: FBT003
@@ -110,7 +110,7 @@ def test_arguments_have_names():
 
 
 @given(st.sampled_from(ABOVE_ZERO + NOT_NEGATIVE), st.floats() | st.integers() | st.text() | st.none())
-def test_a_value_is_kept_or_refused(name: str, value: Any):
+def test_a_value_is_kept_or_refused(name: str, value: Any) -> None:
     """Whatever is given, it is kept as it is or refused by name."""
     try:
         assert value == getattr(attrs.evolve(INTERACTIVE, **{name: value}), name)

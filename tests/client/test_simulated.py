@@ -83,7 +83,7 @@ async def play(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_the_network_does(seed: int):
+def test_whatever_the_network_does(seed: int) -> None:
     """Under delay and partitions nobody has another's tokens, nothing goes twice, and nothing is lost or left."""
     report = simloop.explore(lambda: play(seed), [seed])
     assert report is None, report.render()

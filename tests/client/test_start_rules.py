@@ -26,7 +26,7 @@ def start(rules: StartRules, who: Any, address: Any) -> None:
     rules.end(rules.begin(who, address), sent=True, counted=True)
 
 
-def test_a_user_cools_down(clock: Any):
+def test_a_user_cools_down(clock: Any) -> None:
     """A user is sent no second code before the time is over; the refusal names the seconds that are left."""
     rules = StartRules(cool_down=30.0, per_hour=None)
     start(rules, ADA, None)
@@ -43,7 +43,7 @@ def test_a_user_cools_down(clock: Any):
     assert 30.0 == refused.value.retry_after
 
 
-def test_what_was_not_sent_is_undone(clock: Any):
+def test_what_was_not_sent_is_undone(clock: Any) -> None:
     """Where no code was sent the user may have one at once; what was never begun may be undone."""
     rules = StartRules(cool_down=30.0, per_hour=None)
     rules.undo(ADA)
@@ -56,7 +56,7 @@ def test_what_was_not_sent_is_undone(clock: Any):
     assert 1000.0 == clock.time
 
 
-def test_the_cool_down_counts_from_the_sending(clock: Any):
+def test_the_cool_down_counts_from_the_sending(clock: Any) -> None:
     """While a code is being sent no other may be asked for; its cool-down begins when it was sent."""
     rules = StartRules(cool_down=30.0, per_hour=None)
     begun = rules.begin(ADA, None)
@@ -72,7 +72,7 @@ def test_the_cool_down_counts_from_the_sending(clock: Any):
     assert 1.0 == refused.value.retry_after
 
 
-def test_what_never_left_costs_no_share(clock: Any):
+def test_what_never_left_costs_no_share(clock: Any) -> None:
     """A start that the service has not seen is given back to its address, and no other is."""
     rules = StartRules(cool_down=0.0, per_hour=2)
     start(rules, ADA, HERE)
@@ -85,7 +85,7 @@ def test_what_never_left_costs_no_share(clock: Any):
 
 
 @pytest.mark.parametrize("cool_down", [7200.0, 86_400.0])
-def test_a_first_start_never_waits(clock: Any, cool_down: float):
+def test_a_first_start_never_waits(clock: Any, cool_down: float) -> None:
     """A user who was sent no code may have one, however long the cool-down and however young the clock."""
     clock.time = 5.0
     rules = StartRules(cool_down=cool_down, per_hour=None)
@@ -96,7 +96,7 @@ def test_a_first_start_never_waits(clock: Any, cool_down: float):
     assert cool_down - 3600 == refused.value.retry_after
 
 
-def test_no_cool_down(clock: Any):
+def test_no_cool_down(clock: Any) -> None:
     """Without a cool-down a user may start again and again, and nothing is remembered."""
     rules = StartRules(cool_down=0.0, per_hour=None)
     for _ in range(100):
@@ -104,7 +104,7 @@ def test_no_cool_down(clock: Any):
     assert (0, 0, 1000.0) == (len(rules._begun), len(rules._addresses), clock.time)
 
 
-def test_an_address_has_its_share(clock: Any):
+def test_an_address_has_its_share(clock: Any) -> None:
     """An address may start so often an hour; the refusal names the seconds until the first of them is an hour ago."""
     rules = StartRules(cool_down=30.0, per_hour=3)
     for who in users(3):
@@ -123,7 +123,7 @@ def test_an_address_has_its_share(clock: Any):
     assert 100.0 == refused.value.retry_after
 
 
-def test_what_cools_down_costs_no_share(clock: Any):
+def test_what_cools_down_costs_no_share(clock: Any) -> None:
     """A start that is refused to the user is not counted for the address."""
     rules = StartRules(cool_down=30.0, per_hour=2)
     start(rules, ADA, HERE)
@@ -136,7 +136,7 @@ def test_what_cools_down_costs_no_share(clock: Any):
 
 @SHARED_CLOCK
 @given(st.integers(1, 5), st.lists(st.integers(0, 4000 * 8).map(lambda eighths: eighths / 8), max_size=60))
-def test_no_hour_holds_more_than_the_share(clock: Any, share: int, gaps: list[float]):
+def test_no_hour_holds_more_than_the_share(clock: Any, share: int, gaps: list[float]) -> None:
     """Whatever the times of its starts, no hour of an address holds more than its share; none is refused early."""
     rules = StartRules(cool_down=0.0, per_hour=share)
     begun: list[float] = []
@@ -153,7 +153,7 @@ def test_no_hour_holds_more_than_the_share(clock: Any, share: int, gaps: list[fl
 
 
 @pytest.mark.parametrize("address", [HERE, None])
-def test_a_bar(clock: Any, address: Any):
+def test_a_bar(clock: Any, address: Any) -> None:
     """An address that the service has refused makes no start for so long; others do, and nothing is counted."""
     rules = StartRules(cool_down=30.0, per_hour=1)
     rules.bar(address, 60.0)
@@ -167,7 +167,7 @@ def test_a_bar(clock: Any, address: Any):
     start(rules, ADA, address)
 
 
-def test_memory_is_bounded(clock: Any, monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_bounded(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many users, addresses and bars so many are remembered; the one longest untouched is forgotten first."""
     monkeypatch.setattr(starts, "_REMEMBERED", 10)
     rules = StartRules(cool_down=30.0, per_hour=2)
@@ -185,7 +185,7 @@ def test_memory_is_bounded(clock: Any, monkeypatch: pytest.MonkeyPatch):
     assert 1 == len(rules._barred)
 
 
-def test_one_address_touched_again_is_kept(clock: Any, monkeypatch: pytest.MonkeyPatch):
+def test_one_address_touched_again_is_kept(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that starts now and then is not the one that is forgotten."""
     monkeypatch.setattr(starts, "_REMEMBERED", 10)
     rules = StartRules(cool_down=0.0, per_hour=8)

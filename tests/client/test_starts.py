@@ -24,7 +24,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_a_second_start_is_refused_here():
+async def test_a_second_start_is_refused_here() -> None:
     """A new code would kill the first: the error says how long, and nothing is sent."""
     async with opened(cool_down=30.0) as (tenant, client):
         await client.start(ADA)
@@ -35,7 +35,7 @@ async def test_a_second_start_is_refused_here():
         await client.start(BOB)
 
 
-async def test_two_starts_at_once_are_one():
+async def test_two_starts_at_once_are_one() -> None:
     """The second is refused while the first is under way."""
     async with opened(cool_down=30.0) as (tenant, client):
         results = await asyncio.gather(client.start(ADA), client.start(ADA), return_exceptions=True)
@@ -51,7 +51,7 @@ async def test_two_starts_at_once_are_one():
         (Fault.DROP_AFTER_PROCESSING, OutcomeUnknown, True),
     ],
 )
-async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cools: bool):
+async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cools: bool) -> None:
     """Where no code was sent another start may come at once; where one may be on its way it may not."""
     async with opened(cool_down=30.0) as (tenant, client):
         tenant.faults.add(fault, path=START, times=1)
@@ -61,7 +61,7 @@ async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cool
         assert cools is isinstance(again[0], CoolingDown)
 
 
-async def test_a_code_that_is_of_no_more_use_cools_nothing():
+async def test_a_code_that_is_of_no_more_use_cools_nothing() -> None:
     """After a login, and where the code is too old, the user may ask for another at once."""
     async with opened(TenantSettings(nonce_replaces_iat=True), cool_down=30.0) as (tenant, client):
         await client.start(ADA)
@@ -73,7 +73,7 @@ async def test_a_code_that_is_of_no_more_use_cools_nothing():
         await client.start(ADA)
 
 
-async def test_a_start_that_never_left_cools_nothing():
+async def test_a_start_that_never_left_cools_nothing() -> None:
     """Cancelled while it waited for its turn, or refused here, a start leaves the user and the address as they were."""
     home = ipaddress.ip_address("192.0.2.1")
     async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
@@ -90,7 +90,7 @@ async def test_a_start_that_never_left_cools_nothing():
             await client.start(Email("c@example.com"), forwarded_for=home)
 
 
-async def test_an_address_has_its_own_budget():
+async def test_an_address_has_its_own_budget() -> None:
     """One forwarded address is used up, and others are not; what the service says of one stops nobody else."""
     home, office = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
     async with opened(confidential=True, starts_per_hour=2) as (tenant, client):

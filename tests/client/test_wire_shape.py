@@ -64,7 +64,7 @@ async def test_start_of_a_public_client(
     parameters: dict[str, Any],
     body: dict[str, str],
     headers: dict[str, str],
-):
+) -> None:
     """Start sends JSON with the documented members and no others, and no proof."""
     responses.post(START, status=200, payload={})
     async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING) as client:
@@ -77,7 +77,7 @@ async def test_start_of_a_public_client(
     assert {name: sent_headers.get(name) for name in headers} == headers
 
 
-async def test_start_of_a_confidential_client(responses: aioresponses):
+async def test_start_of_a_confidential_client(responses: aioresponses) -> None:
     """The client secret and the end user's address go out for an application that authenticates itself."""
     responses.post(START, status=204, body="")
     async with PasswordlessClient(
@@ -89,7 +89,7 @@ async def test_start_of_a_confidential_client(responses: aioresponses):
     assert headers["auth0-forwarded-for"] == "2001:db8::1"
 
 
-async def test_exchange(responses: aioresponses):
+async def test_exchange(responses: aioresponses) -> None:
     """The OTP grant goes out as a form with a proof for the token endpoint by the key of the login."""
     responses.post(TOKEN, status=200, payload=ANSWER)
     key = DPoPKey.generate()

@@ -100,7 +100,7 @@ async def client(refreshes: Refreshes) -> AsyncIterator[PasswordlessClient]:
         yield opened
 
 
-async def test_good_tokens_are_used_as_they_are(client: PasswordlessClient, refreshes: Refreshes):
+async def test_good_tokens_are_used_as_they_are(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """Nothing is refreshed that need not be."""
     async with api({"access-0"}) as (url, seen):
         async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
@@ -109,7 +109,9 @@ async def test_good_tokens_are_used_as_they_are(client: PasswordlessClient, refr
 
 
 @pytest.mark.parametrize("lifetime", [29, 0, -100])
-async def test_tokens_about_to_end_are_renewed_before(client: PasswordlessClient, refreshes: Refreshes, lifetime: int):
+async def test_tokens_about_to_end_are_renewed_before(
+    client: PasswordlessClient, refreshes: Refreshes, lifetime: int
+) -> None:
     """Half a minute before its end, and after, an access token is not sent any more."""
     async with api({"access-1"}) as (url, seen):
         session = client.session(tokens(lifetime=lifetime), origins=[url], on_refresh=refreshes.kept.append)
@@ -121,7 +123,9 @@ async def test_tokens_about_to_end_are_renewed_before(client: PasswordlessClient
 
 
 @pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"data": b"bytes"}])
-async def test_a_refused_token_is_renewed_once(client: PasswordlessClient, refreshes: Refreshes, body: dict[str, Any]):
+async def test_a_refused_token_is_renewed_once(
+    client: PasswordlessClient, refreshes: Refreshes, body: dict[str, Any]
+) -> None:
     """After 401 invalid_token the call is made again with a new token, its body whole."""
     async with api({"access-1"}) as (url, seen):
         async with client.request(tokens(), "POST", f"{url}/x", on_refresh=refreshes.kept.append, **body) as response:
@@ -130,7 +134,7 @@ async def test_a_refused_token_is_renewed_once(client: PasswordlessClient, refre
     assert 1 == len(refreshes.kept)
 
 
-async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """A token that is refused although it is new is the caller's to see; nothing is tried for ever."""
     async with api(set()) as (url, seen):
         async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
@@ -138,7 +142,7 @@ async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refre
     assert (["access-0", "access-1"], ["refresh-0"]) == (seen, refreshes.spent)
 
 
-async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Refreshes):
+async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """All calls of a session that are refused at once share one refresh, and the callback hears of it once."""
     async with api({"access-1"}) as (url, seen):
         session = client.session(tokens(), origins=[url], on_refresh=refreshes.kept.append)
@@ -153,7 +157,9 @@ async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Ref
 
 
 @pytest.mark.parametrize("refresh", [True, False])
-async def test_nothing_is_refreshed_for_nobody(client: PasswordlessClient, refreshes: Refreshes, *, refresh: bool):
+async def test_nothing_is_refreshed_for_nobody(
+    client: PasswordlessClient, refreshes: Refreshes, *, refresh: bool
+) -> None:
     """Without a callback, or without a refresh token, the refusal goes to the caller."""
     keep = None if refresh else refreshes.kept.append
     async with api(set()) as (url, seen):
@@ -162,7 +168,9 @@ async def test_nothing_is_refreshed_for_nobody(client: PasswordlessClient, refre
     assert (["access-0"], []) == (seen, refreshes.spent)
 
 
-async def test_a_refresh_that_fails_early_does_not_fail_the_call(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_refresh_that_fails_early_does_not_fail_the_call(
+    client: PasswordlessClient, refreshes: Refreshes
+) -> None:
     """While the access token is good for some seconds more, the call is made with it."""
     refreshes.error = NotSent("nothing was sent")
     async with api({"access-0"}) as (url, _):
@@ -173,7 +181,7 @@ async def test_a_refresh_that_fails_early_does_not_fail_the_call(client: Passwor
                 pass
 
 
-async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessClient, refreshes: Refreshes):
+async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """Calls at once with the same ended tokens, each a session of its own: one refresh, handed over once."""
     ended = tokens(lifetime=-1)
     async with api({"access-1"}) as (url, _):
@@ -187,7 +195,7 @@ async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessCli
     assert (["refresh-0"], 1) == (refreshes.spent, len(refreshes.kept))
 
 
-async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """A callback that could not keep the tokens is called again with the next call."""
     failures = [ConnectionError("the store is down")]
 
@@ -204,7 +212,9 @@ async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, ref
     assert 1 == len(refreshes.kept)
 
 
-async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(
+    client: PasswordlessClient, refreshes: Refreshes
+) -> None:
     """A second use would be taken for theft: the access token serves while it is good, and then the error comes."""
     refreshes.error = OutcomeUnknown("no answer came")
     async with api({"access-0"}) as (url, _):
@@ -218,7 +228,7 @@ async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(client: Passwor
     assert ["refresh-0"] == refreshes.spent
 
 
-async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """Where the refresh token is no longer good the call ends in that error."""
     refreshes.error = InvalidRefreshToken(status=403, error="invalid_grant")
     async with api(set()) as (url, _):
@@ -228,7 +238,7 @@ async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refres
     assert refreshes.kept == []
 
 
-async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient):
+async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient) -> None:
     """It is awaited before the call goes on: what it keeps is kept."""
     kept: list[str] = []
 
@@ -252,7 +262,7 @@ async def given_up(call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     return calling
 
 
-async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """A refresh whose only caller is cancelled is finished, and handed to the callback."""
     async with api({"access-1"}) as (url, _):
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
@@ -261,7 +271,9 @@ async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, 
     assert ["refresh-1"] == [str(kept.refresh_token) for kept in refreshes.kept]
 
 
-async def test_a_session_whose_caller_gave_up_has_the_new_tokens(client: PasswordlessClient, refreshes: Refreshes):
+async def test_a_session_whose_caller_gave_up_has_the_new_tokens(
+    client: PasswordlessClient, refreshes: Refreshes
+) -> None:
     """However late it is used again: the refresh token that was spent is not sent a second time."""
     client._renewals._handovers._linger = 0.0
     async with api({"access-1"}) as (url, _):
@@ -271,7 +283,7 @@ async def test_a_session_whose_caller_gave_up_has_the_new_tokens(client: Passwor
     assert ["refresh-0"] == refreshes.spent
 
 
-async def test_tokens_that_could_not_be_handed_over_are_kept(client: PasswordlessClient, refreshes: Refreshes):
+async def test_tokens_that_could_not_be_handed_over_are_kept(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """However long the callback fails: the next call hands over what came, and nothing is refreshed again."""
     client._renewals._handovers._linger = 0.0
     failures = [ConnectionError("the store is down")] * 3
@@ -289,7 +301,7 @@ async def test_tokens_that_could_not_be_handed_over_are_kept(client: Passwordles
     assert (["refresh-0"], ["refresh-1"]) == (refreshes.spent, [kept.refresh_token for kept in refreshes.kept])
 
 
-async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, refreshes: Refreshes):
+async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """A logout while a refresh is under way: nothing is kept, and who waits is told that the session is over."""
     stale = tokens(lifetime=-1)
     session = client.session(stale, origins=["https://api.example"], on_refresh=refreshes.kept.append)
@@ -311,7 +323,9 @@ async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, re
         ({"token_type": "Bearer"}, "usage_error"),
     ],
 )
-async def test_tokens_that_are_not_ours_are_refused(client: PasswordlessClient, changes: dict[str, Any], error: str):
+async def test_tokens_that_are_not_ours_are_refused(
+    client: PasswordlessClient, changes: dict[str, Any], error: str
+) -> None:
     """Before anything is sent: a stripped or exchanged key, another tenant's or application's tokens, unbound ones."""
     with pytest.raises(PasswordlessError) as caught:
         client.session(attrs.evolve(tokens(), **changes), origins=["https://api.example"])
@@ -319,7 +333,7 @@ async def test_tokens_that_are_not_ours_are_refused(client: PasswordlessClient, 
 
 
 @pytest.mark.parametrize("url", ["/me", "api.example/me", "ftp://api.example/", "http://api.example/", "", None, 5])
-async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: object):
+async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: object) -> None:
     """Plain http, except on loopback, and what is no URL are refused."""
     with pytest.raises(UsageError):
         client.request(tokens(), "GET", url)

@@ -36,7 +36,7 @@ def refusal(breaker: Breaker) -> float:
     return refused.value.retry_after
 
 
-def test_it_opens_after_failures_in_a_row(breaker: Breaker):
+def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
     """The third failure opens it; until then all may go."""
     for _ in range(2):
         breaker.failed()
@@ -45,7 +45,7 @@ def test_it_opens_after_failures_in_a_row(breaker: Breaker):
     assert 1.0 == refusal(breaker)
 
 
-def test_an_answer_in_between_resets(breaker: Breaker):
+def test_an_answer_in_between_resets(breaker: Breaker) -> None:
     """Failures that are not in a row do not open it."""
     for _ in range(10):
         breaker.failed()
@@ -54,7 +54,7 @@ def test_an_answer_in_between_resets(breaker: Breaker):
     assert breaker.retry_after is None
 
 
-def test_one_call_tries(opened: Breaker, clock: Any):
+def test_one_call_tries(opened: Breaker, clock: Any) -> None:
     """After the rest one call may go, and no other before it has an answer."""
     clock.time += 0.75
     assert 0.25 == refusal(opened)
@@ -66,7 +66,7 @@ def test_one_call_tries(opened: Breaker, clock: Any):
     assert 0.1 == refusal(opened)
 
 
-def test_an_answer_closes_it(opened: Breaker, clock: Any):
+def test_an_answer_closes_it(opened: Breaker, clock: Any) -> None:
     """Where the call that tries has an answer all may go, and it takes as many failures as before to open it."""
     clock.time += 1
     opened.check()
@@ -79,7 +79,7 @@ def test_an_answer_closes_it(opened: Breaker, clock: Any):
     assert 1.0 == refusal(opened)
 
 
-def test_the_rest_doubles(opened: Breaker, clock: Any):
+def test_the_rest_doubles(opened: Breaker, clock: Any) -> None:
     """Each call that tries and fails doubles the rest, up to its bound."""
     rests = []
     for _ in range(5):
@@ -90,7 +90,7 @@ def test_the_rest_doubles(opened: Breaker, clock: Any):
     assert [1.0, 2.0, 4.0, 5.0, 5.0] == rests
 
 
-def test_whoever_gives_up_lets_another_try(opened: Breaker, clock: Any):
+def test_whoever_gives_up_lets_another_try(opened: Breaker, clock: Any) -> None:
     """Where the call that tries is cancelled the next one tries, at once."""
     clock.time += 1
     assert opened.check() is True
@@ -99,7 +99,7 @@ def test_whoever_gives_up_lets_another_try(opened: Breaker, clock: Any):
     assert 0.1 == refusal(opened)
 
 
-def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any):
+def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> None:
     """What was sent before it opened and fails later says nothing new, during the rest and while one call tries."""
     clock.time += 0.5
     for _ in range(50):
@@ -114,13 +114,13 @@ def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any):
     assert 2.0 == refusal(opened)
 
 
-def test_a_late_answer_closes_it(opened: Breaker):
+def test_a_late_answer_closes_it(opened: Breaker) -> None:
     """An answer is an answer, whenever its request was sent."""
     opened.answered()
     assert opened.check() is False
 
 
-def test_the_first_rest_has_the_same_bound(clock: Any):
+def test_the_first_rest_has_the_same_bound(clock: Any) -> None:
     """A bound that is less than the first rest holds for that one too."""
     breaker = Breaker(attrs.evolve(PROFILE, outage_after=1, outage_rest_at_most=0.5))
     breaker.failed()

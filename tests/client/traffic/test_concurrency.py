@@ -15,7 +15,7 @@ from passwordless_async.client.traffic import AdaptiveLimit, FixedLimit
 SHARED_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def test_a_fixed_limit_stays():
+def test_a_fixed_limit_stays() -> None:
     """Nothing that happens changes a fixed limit."""
     limit = FixedLimit(7)
     limit.answered(1000.0)
@@ -23,7 +23,7 @@ def test_a_fixed_limit_stays():
     assert 7 == limit.value
 
 
-def test_it_begins_at_the_top(clock: Any):
+def test_it_begins_at_the_top(clock: Any) -> None:
     """What is not overloaded is not slowed down."""
     limit = AdaptiveLimit(512)
     for _ in range(1000):
@@ -32,7 +32,7 @@ def test_it_begins_at_the_top(clock: Any):
     assert 512 == limit.value
 
 
-def test_signs_that_come_together_count_once(clock: Any):
+def test_signs_that_come_together_count_once(clock: Any) -> None:
     """A burst of refusals takes three tenths, once; one that comes later takes three tenths more."""
     limit = AdaptiveLimit(100)
     limit.answered(0.2)
@@ -45,7 +45,7 @@ def test_signs_that_come_together_count_once(clock: Any):
     assert 49 == limit.value
 
 
-def test_it_grows_back_by_one_a_round(clock: Any):
+def test_it_grows_back_by_one_a_round(clock: Any) -> None:
     """With each round of answers one more may be in flight, up to the top."""
     limit = AdaptiveLimit(20)
     limit.overloaded()
@@ -61,7 +61,7 @@ def test_it_grows_back_by_one_a_round(clock: Any):
 
 
 @pytest.mark.parametrize(("most", "least"), [(512, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
-def test_it_has_a_least(clock: Any, most: int, least: int):
+def test_it_has_a_least(clock: Any, most: int, least: int) -> None:
     """However often the server refuses, four may be in flight, or all where fewer were allowed."""
     limit = AdaptiveLimit(most)
     for _ in range(100):
@@ -70,7 +70,7 @@ def test_it_has_a_least(clock: Any, most: int, least: int):
     assert least == limit.value
 
 
-def test_slow_answers_are_a_sign(clock: Any):
+def test_slow_answers_are_a_sign(clock: Any) -> None:
     """Where answers take more than twice the usual and half a second, fewer are sent."""
     limit = AdaptiveLimit(100)
     for _ in range(50):
@@ -97,7 +97,7 @@ def test_latency_is_no_sign_while_this_process_is_busy(clock: Any, monkeypatch: 
     assert limit.value == 70
 
 
-def test_one_slow_answer_is_no_sign(clock: Any):
+def test_one_slow_answer_is_no_sign(clock: Any) -> None:
     """One answer that took seconds is no trend."""
     limit = AdaptiveLimit(100)
     for _ in range(50):
@@ -106,7 +106,7 @@ def test_one_slow_answer_is_no_sign(clock: Any):
     assert (100, 1000.0) == (limit.value, clock.time)
 
 
-def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any):
+def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any) -> None:
     """After thousands of answers that take as long, that is what they take, and the limit is at the top again."""
     limit = AdaptiveLimit(10)
     for seconds, number in ((0.2, 50), (2.0, 3000)):
@@ -121,7 +121,7 @@ def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any):
     st.integers(1, 600),
     st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.floats(0, 100)), max_size=200),
 )
-def test_it_stays_in_its_bounds(clock: Any, most: int, steps: list[tuple[float | None, float]]):
+def test_it_stays_in_its_bounds(clock: Any, most: int, steps: list[tuple[float | None, float]]) -> None:
     """Whatever happens it is a whole number from the least to the most, and grows by one at a time."""
     limit = AdaptiveLimit(most)
     for seconds, gap in steps:

@@ -27,7 +27,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_a_429_stops_everybody_and_costs_nobody_a_login():
+async def test_a_429_stops_everybody_and_costs_nobody_a_login() -> None:
     """One is refused, all wait for the time that the service names, and all get in; the code comes again, as it may."""
     events: list[Event] = []
     async with opened(single=PATIENT, on_event=events.append) as (tenant, client):
@@ -44,7 +44,7 @@ async def test_a_429_stops_everybody_and_costs_nobody_a_login():
         assert any(isinstance(event, Paced) and event.seconds >= 0.9 for event in events)
 
 
-async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent():
+async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent() -> None:
     """Whoever comes during a pause longer than their patience is told when to come back."""
     async with opened() as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
@@ -57,7 +57,7 @@ async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent():
         assert 1 == arrived(tenant, TOKEN)
 
 
-async def test_a_429_to_a_start_holds_back_starts_alone():
+async def test_a_429_to_a_start_holds_back_starts_alone() -> None:
     """It may be about an address's hour: an exchange goes at once, and the next start waits."""
     async with opened(single=PATIENT) as (tenant, client):
         await client.start(ADA)
@@ -70,7 +70,7 @@ async def test_a_429_to_a_start_holds_back_starts_alone():
         assert 3 == arrived(tenant, START)
 
 
-async def test_what_is_wrong_here_costs_nothing():
+async def test_what_is_wrong_here_costs_nothing() -> None:
     """An argument that is refused before anything is sent ends no cold start and uses up no pace."""
     address = ipaddress.ip_address("192.0.2.1")
     profile = attrs.evolve(TESTING, requests_per_second=0.001)
@@ -85,7 +85,7 @@ async def test_what_is_wrong_here_costs_nothing():
         await client.start(ADA)
 
 
-async def test_a_blocked_user_stops_nobody():
+async def test_a_blocked_user_stops_nobody() -> None:
     """429 too_many_attempts is about one account: the next exchange goes at once."""
     async with opened() as (tenant, client):
         await client.start(ADA)
@@ -94,7 +94,7 @@ async def test_a_blocked_user_stops_nobody():
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_an_outage_costs_milliseconds():
+async def test_an_outage_costs_milliseconds() -> None:
     """After a few failures in a row nobody asks any more, until one call finds the service back."""
     events: list[Event] = []
     async with opened(outage_after=3, outage_rest=0.05, on_event=events.append) as (tenant, client):
@@ -113,7 +113,7 @@ async def test_an_outage_costs_milliseconds():
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_who_may_wait_outlasts_an_outage():
+async def test_who_may_wait_outlasts_an_outage() -> None:
     """Exchanges with patience wait for the circuit to close, and all get in."""
     profile = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
     async with opened(**profile) as (tenant, client):
@@ -126,7 +126,7 @@ async def test_who_may_wait_outlasts_an_outage():
         assert {"DPoP"} == {tokens.token_type for tokens in await asyncio.gather(*exchanging)}
 
 
-async def test_the_events_of_a_cold_login():
+async def test_the_events_of_a_cold_login() -> None:
     """In their order, with what they are about, and without a secret or an address."""
     events: list[Event] = []
     async with (
@@ -153,7 +153,7 @@ async def test_the_events_of_a_cold_login():
     assert not any(secret in repr(events) for secret in (code, "ada@", tokens.access_token))
 
 
-async def test_an_on_event_that_fails_costs_nothing():
+async def test_an_on_event_that_fails_costs_nothing() -> None:
     """Its error is the event loop's to report; the call goes on."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
@@ -166,7 +166,7 @@ async def test_an_on_event_that_fails_costs_nothing():
     assert {"on_event of a PasswordlessClient has failed"} == {context["message"] for context in reported}
 
 
-async def test_a_cancelled_call_is_told_of():
+async def test_a_cancelled_call_is_told_of() -> None:
     """Metrics see what callers cancelled."""
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):

@@ -31,7 +31,7 @@ async def idle() -> None:
         await asyncio.sleep(0)
 
 
-def test_as_many_as_may_enter_at_once(in_virtual_time: Run):
+def test_as_many_as_may_enter_at_once(in_virtual_time: Run) -> None:
     """While there is room nobody waits; whoever comes then waits until one leaves."""
 
     async def main() -> None:
@@ -47,7 +47,7 @@ def test_as_many_as_may_enter_at_once(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_the_dearest_go_first(in_virtual_time: Run):
+def test_the_dearest_go_first(in_virtual_time: Run) -> None:
     """What is sent again goes before exchanges, those before refreshes, those before starts; the first comes first."""
 
     async def main() -> None:
@@ -76,7 +76,7 @@ def test_the_dearest_go_first(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run):
+def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run) -> None:
     """Whoever asks when it is time, but before the one who waits was woken, comes after that one."""
 
     async def main() -> None:
@@ -98,7 +98,7 @@ def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_again_needs_no_room(in_virtual_time: Run):
+def test_again_needs_no_room(in_virtual_time: Run) -> None:
     """What is sent again goes though all places are taken, at the pace of all, and holds no place of its own."""
 
     async def main() -> None:
@@ -115,7 +115,7 @@ def test_again_needs_no_room(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_charge_is_paid_later(in_virtual_time: Run):
+def test_a_charge_is_paid_later(in_virtual_time: Run) -> None:
     """What goes without asking goes at once, and those who come later wait for it."""
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_a_charge_is_paid_later(in_virtual_time: Run):
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.lists(st.floats(0, 2), min_size=1, max_size=60))
-def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]):
+def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]) -> None:
     """No second holds more than the quota, and none of the first or of what is sent again is exempt from it."""
 
     async def main() -> None:
@@ -156,7 +156,7 @@ def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]):
     in_virtual_time(main())
 
 
-def test_patience_ends(in_virtual_time: Run):
+def test_patience_ends(in_virtual_time: Run) -> None:
     """Where there is no room in time nothing is counted, and the call is refused when its patience is over."""
 
     async def main() -> None:
@@ -174,7 +174,7 @@ def test_patience_ends(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run):
+def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run) -> None:
     """Nobody waits for what cannot come in time: the refusal names the rest of the pause, and counts nothing."""
 
     async def main() -> None:
@@ -190,7 +190,7 @@ def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run):
+def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run) -> None:
     """A 429 that comes while others wait for their turn holds them back too; so does an answer with nothing left."""
 
     async def main() -> None:
@@ -210,7 +210,7 @@ def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_limit_that_shrinks(in_virtual_time: Run):
+def test_a_limit_that_shrinks(in_virtual_time: Run) -> None:
     """Where fewer may be in flight than are nobody enters before it fits."""
 
     async def main() -> None:
@@ -231,7 +231,7 @@ def test_a_limit_that_shrinks(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_turn_that_nobody_takes_is_given_on(in_virtual_time: Run):
+def test_a_turn_that_nobody_takes_is_given_on(in_virtual_time: Run) -> None:
     """Whoever is cancelled in the moment of their turn gives it to the next."""
 
     async def main() -> None:
@@ -332,7 +332,7 @@ async def refuse(gate: Gate, tenths: int) -> None:
 )
 def test_whatever_is_cancelled_nobody_waits_for_ever(
     in_virtual_time: Run, calls: list[Any], most: int, rate: float | None, refusals: list[int]
-):
+) -> None:
     """However calls come, stay and are cancelled, the limit holds, all end, and in the end nothing is in flight."""
 
     async def main() -> None:
@@ -350,7 +350,7 @@ def test_whatever_is_cancelled_nobody_waits_for_ever(
     in_virtual_time(main())
 
 
-def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: Run):
+def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: Run) -> None:
     """Leave to send again is no place of its own: whoever is cancelled in that moment gives back one place, not two."""
 
     async def main() -> None:
@@ -372,7 +372,7 @@ def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: R
     in_virtual_time(main())
 
 
-def test_a_closed_gate_leaves_no_alarm(in_virtual_time: Run):
+def test_a_closed_gate_leaves_no_alarm(in_virtual_time: Run) -> None:
     """A gate that is closed leaves nothing to the loop: with nothing else to do it has nothing to wait for."""
     loops: list[asyncio.AbstractEventLoop] = []
     began: list[float] = []

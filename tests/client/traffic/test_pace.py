@@ -54,14 +54,14 @@ def saturate(pace: Pace, since: float, until: float) -> list[float]:
 
 @HALF
 @given(RATES, st.lists(st.floats(0, 2) | st.just(0.0), min_size=1, max_size=200), st.lists(st.floats(0, 0.5)))
-def test_no_second_holds_more_than_the_quota(rate: float, gaps: list[float], late: list[float]):
+def test_no_second_holds_more_than_the_quota(rate: float, gaps: list[float], late: list[float]) -> None:
     """Whatever the arrivals, and however late whoever waits is woken, no second holds more than the quota."""
     arrivals = [sum(gaps[: place + 1]) for place in range(len(gaps))]
     assert math.ceil(rate) >= most_in(1.0, drive(Pace(rate), arrivals, late or [0.0]))
 
 
 @pytest.mark.parametrize("rate", [1.0, 2.0, 5.0, 10.0, 16.0])
-def test_a_request_after_a_rest_is_no_reason_for_a_burst(rate: float):
+def test_a_request_after_a_rest_is_no_reason_for_a_burst(rate: float) -> None:
     """Requests that come a little later than they may do not add up to more than the quota."""
     interval = 1 / rate
     sent = drive(Pace(rate), [10 + place * interval * 0.5 for place in range(100)], [0.0])
@@ -70,7 +70,7 @@ def test_a_request_after_a_rest_is_no_reason_for_a_burst(rate: float):
 
 @pytest.mark.parametrize("most", [0.0, 0.010])
 @pytest.mark.parametrize("rate", [1.0, 2.0, 10.0, 25.0, 100.0, 500.0, 1000.0])
-def test_a_full_queue_uses_the_quota(rate: float, most: float):
+def test_a_full_queue_uses_the_quota(rate: float, most: float) -> None:
     """A queue that is never empty is served at 95 % of the quota or more, be wake-ups 10 ms late; never above it."""
     chance = random.Random(7)  # noqa: S311 - the same in every run
     late = [chance.uniform(0, most) for _ in range(997)]
@@ -79,14 +79,14 @@ def test_a_full_queue_uses_the_quota(rate: float, most: float):
     assert rate >= most_in(1.0, sent)
 
 
-def test_without_a_quota_nothing_is_spaced():
+def test_without_a_quota_nothing_is_spaced() -> None:
     """Where no limit is known all may go at once."""
     pace = Pace(None)
     assert [5.0] * 1000 == drive(pace, [5.0] * 1000, [0.0])
 
 
 @given(st.floats(0, 1e6))
-def test_a_refusal_stops_all(seconds: float):
+def test_a_refusal_stops_all(seconds: float) -> None:
     """A 429 stops all for the time that it names, a minute at the most, and by chance a little longer."""
     pace = Pace(None)
     pace.refused(100.0, seconds, None)
@@ -94,7 +94,7 @@ def test_a_refusal_stops_all(seconds: float):
     assert named - 1e-9 <= pace.delay(100.0) <= named + min(named / 4, 1.0) + 1e-9
 
 
-def test_the_jitter_is_by_chance():
+def test_the_jitter_is_by_chance() -> None:
     """Two who are refused together do not come back together."""
     paces = [Pace(None) for _ in range(50)]
     for pace in paces:
@@ -102,7 +102,7 @@ def test_the_jitter_is_by_chance():
     assert 40 < len({pace.delay(100.0) for pace in paces})
 
 
-def test_silent_refusals_double():
+def test_silent_refusals_double() -> None:
     """The pause of refusals that name no time begins at a second, doubles, and ends at a minute; an answer resets."""
     pace = Pace(None)
     now = 100.0
@@ -116,7 +116,7 @@ def test_silent_refusals_double():
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.none() | st.floats(0, 1)), max_size=30))
-def test_refusals_during_a_pause_do_not_lengthen_it(refusals: list[tuple[float, float | None]]):
+def test_refusals_during_a_pause_do_not_lengthen_it(refusals: list[tuple[float, float | None]]) -> None:
     """What was sent before the pause and is refused in it says nothing new."""
     pace = Pace(None)
     pace.refused(100.0, 10.0, None)
@@ -128,7 +128,7 @@ def test_refusals_during_a_pause_do_not_lengthen_it(refusals: list[tuple[float, 
     assert 2.0 - 1e-6 <= pace.delay(resumes) <= 2.5 + 1e-6
 
 
-def test_a_later_time_counts_during_a_pause():
+def test_a_later_time_counts_during_a_pause() -> None:
     """A refusal in a pause that names a later time moves its end there."""
     pace = Pace(None)
     pace.refused(100.0, 2.0, None)
@@ -148,7 +148,7 @@ def flooded(rate: int) -> Pace:
 
 
 @pytest.mark.parametrize("rate", [2, 10, 50, 400])
-def test_a_refusal_slows_down(rate: int):
+def test_a_refusal_slows_down(rate: int) -> None:
     """After a refusal it goes on at no more than seven tenths of the rate that led to it."""
     sent = saturate(flooded(rate), 103.0, 115.0)
     assert 105.0 <= sent[0] <= 105.5
@@ -157,7 +157,7 @@ def test_a_refusal_slows_down(rate: int):
     )
 
 
-def test_answers_during_a_pause_do_not_undo_it():
+def test_answers_during_a_pause_do_not_undo_it() -> None:
     """What was sent before the refusal and is answered in its pause does not bring the old rate back."""
     pace = flooded(10)
     for _ in range(500):
@@ -165,7 +165,7 @@ def test_answers_during_a_pause_do_not_undo_it():
     assert 7.5 >= len(saturate(pace, 103.0, 115.6)) / 10
 
 
-def test_the_rate_recovers():
+def test_the_rate_recovers() -> None:
     """With answers the rate grows by one a second, each second; a minute after the pause the refusal is forgotten."""
     pace = flooded(10)
     sent: list[float] = []
@@ -180,7 +180,7 @@ def test_the_rate_recovers():
     assert [170.0] * 100 == drive(pace, [170.0] * 100, [0.0])
 
 
-def test_the_memory_outlasts_the_pause():
+def test_the_memory_outlasts_the_pause() -> None:
     """What was learned holds for a minute after the pause, be the pause a minute itself."""
     pace = Pace(None)
     for place in range(100):
@@ -192,7 +192,7 @@ def test_the_memory_outlasts_the_pause():
 
 
 @pytest.mark.parametrize("reset", [0.0, 1.0, 2.0])
-def test_a_short_window_tells_the_rate(reset: float):
+def test_a_short_window_tells_the_rate(reset: float) -> None:
     """A refusal that tells of a window of a second or two sets the rate to a little under its own."""
     pace = Pace(None)
     pace.refused(100.0, 1.0, Allowance(20, 0, reset))
@@ -220,7 +220,7 @@ class Server:
 @given(
     st.integers(1, 60), st.sampled_from([5.0, 10.0, 60.0]), st.integers(0, 60), st.lists(st.floats(0, 5), max_size=150)
 )
-def test_announced_windows_are_never_overrun(limit: int, window: float, used: int, gaps: list[float]):
+def test_announced_windows_are_never_overrun(limit: int, window: float, used: int, gaps: list[float]) -> None:
     """Whoever heeds each answer never sends more than the window holds, whatever the arrivals."""
     server, pace = Server(limit, window, min(used, limit - 1)), Pace(None)
     now = 0.0
@@ -233,7 +233,7 @@ def test_announced_windows_are_never_overrun(limit: int, window: float, used: in
     assert limit >= max(server.counts, default=0)
 
 
-def test_a_window_that_runs_out_is_spread():
+def test_a_window_that_runs_out_is_spread() -> None:
     """The second half of a window is spread over what is left of it; the first goes as it comes."""
     server, pace = Server(100, 10.0, 0), Pace(None)
     sent: list[float] = []
@@ -249,7 +249,7 @@ def test_a_window_that_runs_out_is_spread():
     assert 0.3 >= max(later - earlier for earlier, later in pairwise(sent))
 
 
-def test_a_window_that_is_used_up_stops_all():
+def test_a_window_that_is_used_up_stops_all() -> None:
     """Where an answer says that nothing is left nobody goes before the window ends."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 30.0))
@@ -257,7 +257,7 @@ def test_a_window_that_is_used_up_stops_all():
     assert 0.0 >= pace.delay(130.0)
 
 
-def test_answers_may_come_in_another_order():
+def test_answers_may_come_in_another_order() -> None:
     """The least that any answer of a window leaves is what counts."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 30.0))
@@ -265,7 +265,7 @@ def test_answers_may_come_in_another_order():
     assert 29.9 == pytest.approx(pace.delay(100.1))
 
 
-def test_late_answers_of_a_window_before_say_nothing():
+def test_late_answers_of_a_window_before_say_nothing() -> None:
     """An answer whose window has ended says nothing of the next."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 5.0))
@@ -283,7 +283,7 @@ ALLOWANCES = st.none() | st.builds(
     st.none() | RATES,
     st.lists(st.tuples(st.sampled_from("wra"), st.floats(0, 100), st.none() | st.floats(0, 86_400), ALLOWANCES)),
 )
-def test_nothing_raises(rate: float | None, steps: list[tuple[str, float, float | None, Allowance | None]]):
+def test_nothing_raises(rate: float | None, steps: list[tuple[str, float, float | None, Allowance | None]]) -> None:
     """Whatever the server says, the delay is a number, and no longer than the longest window."""
     pace = Pace(rate)
     now = 0.0
@@ -299,7 +299,7 @@ def test_nothing_raises(rate: float | None, steps: list[tuple[str, float, float 
         assert 2 * 86_400 >= pace.delay(now)
 
 
-def test_one_refusal_does_not_slow_down_a_quota_that_was_set():
+def test_one_refusal_does_not_slow_down_a_quota_that_was_set() -> None:
     """One is a matter of moments, and its pause is enough; a second one soon after says that the quota is less."""
     paces = [Pace(10.0), Pace(10.0)]
     for again, pace in enumerate(paces):

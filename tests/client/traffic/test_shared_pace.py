@@ -68,7 +68,9 @@ def most_in_a_second(went: list[float]) -> int:
 
 @settings(max_examples=30)
 @given(gates=st.integers(1, 6), per_second=st.integers(4, 60), trips=st.lists(st.floats(0.0, 0.02), min_size=6))
-def test_together_they_stay_within_the_quota(in_virtual_time: Run, gates: int, per_second: int, trips: list[float]):
+def test_together_they_stay_within_the_quota(
+    in_virtual_time: Run, gates: int, per_second: int, trips: list[float]
+) -> None:
     """Of any number of gates no more go in any second than the quota says, and not many fewer."""
 
     async def main() -> tuple[list[float], float]:
@@ -84,7 +86,7 @@ def test_together_they_stay_within_the_quota(in_virtual_time: Run, gates: int, p
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.5, 3.0])
-def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float):
+def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float) -> None:
     """Who come after a while are spaced all the same, and so are those who come one by one."""
 
     async def main() -> list[float]:
@@ -98,7 +100,7 @@ def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float):
     assert most_in_a_second(in_virtual_time(main())) <= 20
 
 
-def test_alone_where_nobody_knows(in_virtual_time: Run):
+def test_alone_where_nobody_knows(in_virtual_time: Run) -> None:
     """Without the line each keeps its own pace, does not ask for each request, and asks again in a second."""
 
     async def main() -> None:
@@ -125,7 +127,7 @@ def test_alone_where_nobody_knows(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_what_went_without_a_place_is_owed(in_virtual_time: Run):
+def test_what_went_without_a_place_is_owed(in_virtual_time: Run) -> None:
     """Whoever goes without asking has places taken for it afterwards, at most as many as are taken at once."""
 
     async def main() -> None:
@@ -148,7 +150,7 @@ def test_what_went_without_a_place_is_owed(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_few_are_taken_ahead(in_virtual_time: Run):
+def test_few_are_taken_ahead(in_virtual_time: Run) -> None:
     """As many as wait, but a quarter of a second's at the most; one where nobody waits."""
 
     async def main() -> None:
@@ -163,7 +165,7 @@ def test_few_are_taken_ahead(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_place_that_was_missed_is_lost(in_virtual_time: Run):
+def test_a_place_that_was_missed_is_lost(in_virtual_time: Run) -> None:
     """Soon after its time it is good still, and later it is asked for anew."""
 
     async def main() -> None:
@@ -178,7 +180,7 @@ def test_a_place_that_was_missed_is_lost(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_hold_is_told_to_all(in_virtual_time: Run):
+def test_a_hold_is_told_to_all(in_virtual_time: Run) -> None:
     """A 429 that one gate hears of stops the other; nobody is stopped for more than a minute by it."""
 
     async def main() -> None:
@@ -196,7 +198,7 @@ def test_a_hold_is_told_to_all(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_closing_ends_the_question(in_virtual_time: Run):
+def test_closing_ends_the_question(in_virtual_time: Run) -> None:
     """What asks for places is cancelled, and wakes nobody any more."""
 
     async def main() -> None:
@@ -214,7 +216,7 @@ def test_closing_ends_the_question(in_virtual_time: Run):
     in_virtual_time(main())
 
 
-def test_a_line_that_fails(in_virtual_time: Run):
+def test_a_line_that_fails(in_virtual_time: Run) -> None:
     """Whatever it raises, nobody waits for ever: the gate goes on alone for a while, and the loop hears of it."""
 
     class Broken(Line):

@@ -28,7 +28,7 @@ async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: H
     return await flights.run(request.url, lambda _flight: wire.send(request))
 
 
-async def test_what_is_asked_for_at_once_is_done_once(wire: Wire):
+async def test_what_is_asked_for_at_once_is_done_once(wire: Wire) -> None:
     """Ten ask for the same at once: one request, ten times its answer; under another key it is another request."""
     flights = SingleFlight()
     asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(10)]
@@ -41,7 +41,7 @@ async def test_what_is_asked_for_at_once_is_done_once(wire: Wire):
     assert (await elsewhere).status == 204
 
 
-async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire):
+async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire) -> None:
     """Each waiter gets an error of its own, equal in kind and facts; who asks next starts anew."""
     flights = SingleFlight(linger=60)
     asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(3)]
@@ -56,7 +56,7 @@ async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire):
     await again
 
 
-async def test_a_result_lingers(wire: Wire):
+async def test_a_result_lingers(wire: Wire) -> None:
     """Who comes late is given the result, and nothing is done again; without lingering it is."""
     for linger, requests in ((60.0, 1), (0.0, 3)):
         flights = SingleFlight(linger=linger)
@@ -70,7 +70,7 @@ async def test_a_result_lingers(wire: Wire):
         await flights.aclose()
 
 
-async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire):
+async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire) -> None:
     """Cancelling one leaves the others their answer."""
     flights = SingleFlight()
     impatient, patient = [asyncio.create_task(fetch(flights, wire)) for _ in range(2)]
@@ -102,7 +102,7 @@ async def cancelled(task: asyncio.Task[object]) -> None:
     await asyncio.wait([task])
 
 
-async def test_what_has_not_left_is_called_back(wire: Wire):
+async def test_what_has_not_left_is_called_back(wire: Wire) -> None:
     """Nobody waits any more and nothing has left: it is ended, and who asks next begins anew."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
@@ -119,7 +119,7 @@ async def test_what_has_not_left_is_called_back(wire: Wire):
 
 
 @pytest.mark.parametrize("result", [HttpResponse(200), NotSent("m")])
-async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpResponse | Exception):
+async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpResponse | Exception) -> None:
     """Nobody waits any more and something has left: it ends, and what came of it goes to whoever takes orphans."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
@@ -134,7 +134,7 @@ async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpRespons
     assert "key" not in flights
 
 
-async def test_what_is_taken_is_no_orphan(wire: Wire):
+async def test_what_is_taken_is_no_orphan(wire: Wire) -> None:
     """One of two is cancelled: the other takes the result, and nobody else is given it."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
@@ -146,7 +146,7 @@ async def test_what_is_taken_is_no_orphan(wire: Wire):
     assert [] == taken.results
 
 
-async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire):
+async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire) -> None:
     """It lands, and before the one it landed for is woken that one is cancelled: it is handed over."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
@@ -162,7 +162,7 @@ async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire):
     assert 1 == len(taken.results)
 
 
-async def test_who_stays_sees_it_land(wire: Wire):
+async def test_who_stays_sees_it_land(wire: Wire) -> None:
     """Cancelled with stay, the caller is gone only when what had left has landed."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
@@ -178,7 +178,7 @@ async def test_who_stays_sees_it_land(wire: Wire):
     assert 1 == len(taken.results)
 
 
-async def test_closing_ends_what_has_not_left(wire: Wire):
+async def test_closing_ends_what_has_not_left(wire: Wire) -> None:
     """Whoever waits when the owner closes is told that nothing was sent, and is not cancelled."""
     flights = SingleFlight()
     before = asyncio.all_tasks()
@@ -190,7 +190,7 @@ async def test_closing_ends_what_has_not_left(wire: Wire):
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_gives_what_has_left_a_moment(wire: Wire):
+async def test_closing_gives_what_has_left_a_moment(wire: Wire) -> None:
     """What lands within the grace period is given to whoever waits for it; what does not is named."""
     flights = SingleFlight()
     asking = [

@@ -73,7 +73,7 @@ async def send(request: HttpRequest, *, seconds: float = 5) -> object:
             return error
 
 
-async def test_an_answer_is_read_to_its_end():
+async def test_an_answer_is_read_to_its_end() -> None:
     """Status, header fields and body arrive as they were sent, and two fields of one name stay two."""
     answer = b"HTTP/1.1 403 No\r\nDPoP-Nonce: a\r\nDPoP-Nonce: b\r\nContent-Length: 4\r\n\r\nbody"
     async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
@@ -82,7 +82,7 @@ async def test_an_answer_is_read_to_its_end():
     assert ["a", "b"] == response.headers.getall("dpop-nonce")
 
 
-async def test_a_refused_connection_was_not_sent():
+async def test_a_refused_connection_was_not_sent() -> None:
     """Nobody listens: nothing left, trying again is safe."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -92,7 +92,7 @@ async def test_a_refused_connection_was_not_sent():
     assert error.retryable
 
 
-async def test_a_failed_tls_handshake_was_not_sent():
+async def test_a_failed_tls_handshake_was_not_sent() -> None:
     """The handshake comes before the request: a server that does not speak TLS has read nothing of it."""
 
     async def not_tls(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +114,7 @@ async def test_a_failed_tls_handshake_was_not_sent():
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: minus\r\n\r\n", id="a length that is no number"),
     ],
 )
-async def test_a_broken_answer_leaves_the_outcome_unknown(answer: bytes):
+async def test_a_broken_answer_leaves_the_outcome_unknown(answer: bytes) -> None:
     """The request had left when the connection broke: the code may be spent."""
     async with served(answering(answer)) as request:
         error = await send(request)
@@ -122,7 +122,7 @@ async def test_a_broken_answer_leaves_the_outcome_unknown(answer: bytes):
     assert not error.retryable
 
 
-async def test_silence_leaves_the_outcome_unknown():
+async def test_silence_leaves_the_outcome_unknown() -> None:
     """A server that takes the request and never answers ends in a time-out."""
     stop = asyncio.Event()
 
@@ -137,7 +137,7 @@ async def test_silence_leaves_the_outcome_unknown():
     assert "time-out" in str(error)
 
 
-async def test_a_redirect_is_not_followed():
+async def test_a_redirect_is_not_followed() -> None:
     """A redirect is an answer like any other: the credentials do not follow it."""
     elsewhere: list[bytes] = []
 
@@ -168,7 +168,7 @@ async def test_a_redirect_is_not_followed():
         ),
     ],
 )
-async def test_a_body_is_bounded(answer: bytes):
+async def test_a_body_is_bounded(answer: bytes) -> None:
     """A body beyond its bound, or one that could be on unpacking, is not read; the answer is refused."""
     async with served(answering(answer)) as request:
         error = await send(request)
@@ -176,14 +176,14 @@ async def test_a_body_is_bounded(answer: bytes):
     assert error.status == 200
 
 
-async def test_the_largest_body_passes():
+async def test_the_largest_body_passes() -> None:
     """The bound itself is allowed."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % MAX_BODY + b" " * MAX_BODY
     async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
         assert len((await transport.send(request)).body) == MAX_BODY
 
 
-async def test_cookies_are_neither_kept_nor_sent():
+async def test_cookies_are_neither_kept_nor_sent() -> None:
     """What one user's answer sets does not go out with the next user's request."""
     heads: list[bytes] = []
 
@@ -201,7 +201,7 @@ async def test_cookies_are_neither_kept_nor_sent():
     assert not any(b"ookie" in head for head in heads)
 
 
-async def test_only_the_connections_of_the_callers_session_are_used():
+async def test_only_the_connections_of_the_callers_session_are_used() -> None:
     """Its cookies, default header fields and middlewares stay out; the session is not closed."""
     heads: list[bytes] = []
     calls: list[str] = []
@@ -227,7 +227,7 @@ async def test_only_the_connections_of_the_callers_session_are_used():
     assert b"Cookie" not in heads[0]
 
 
-async def test_connections_are_kept():
+async def test_connections_are_kept() -> None:
     """Requests one after the other go through one connection."""
     connections = 0
 
@@ -244,7 +244,7 @@ async def test_connections_are_kept():
     assert connections == 1
 
 
-async def test_a_request_is_sent_once():
+async def test_a_request_is_sent_once() -> None:
     """Where aiohttp would send an idempotent request again, ours goes once: it may hold a proof."""
     heads: list[bytes] = []
 
@@ -264,7 +264,7 @@ async def test_a_request_is_sent_once():
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_an_answer_nobody_asked_for_is_nobodys(method: str):
+async def test_an_answer_nobody_asked_for_is_nobodys(method: str) -> None:
     """What arrives on an idle connection is not taken for the next request's answer: it would be another user's."""
     connections = 0
     repeated = asyncio.Event()
@@ -296,14 +296,14 @@ async def test_an_answer_nobody_asked_for_is_nobodys(method: str):
     assert (b"01", b"02") == (first.body, second.body)
 
 
-async def test_a_client_is_entered_once():
+async def test_a_client_is_entered_once() -> None:
     """A second enter would leave the first one's connections open."""
     async with Transport(None, timeout=5) as transport:
         with pytest.raises(UsageError, match="client: is open already"):
             await transport.__aenter__()
 
 
-async def test_a_proof_does_not_wait_for_the_callers_pool():
+async def test_a_proof_does_not_wait_for_the_callers_pool() -> None:
     """The bound of the caller's pool is known, so that no more is signed than there are connections."""
     for bounds, limit in (({"limit": 7}, 7), ({"limit": 0, "limit_per_host": 3}, 3), ({"limit": 0}, sys.maxsize)):
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**bounds)) as session:
@@ -311,7 +311,7 @@ async def test_a_proof_does_not_wait_for_the_callers_pool():
     assert Transport(None, timeout=5).limit == sys.maxsize
 
 
-async def test_a_failure_keeps_nothing_of_the_http_client():
+async def test_a_failure_keeps_nothing_of_the_http_client() -> None:
     """Errors of aiohttp show the request's header fields in their repr: none hangs on ours, in no way."""
     async with served(answering(b"")) as request:
         error = await send(request.with_header("DPoP", "proof"))
@@ -319,7 +319,7 @@ async def test_a_failure_keeps_nothing_of_the_http_client():
     assert error.__context__ is None
 
 
-async def test_a_transport_that_is_not_open_says_so():
+async def test_a_transport_that_is_not_open_says_so() -> None:
     """Before async with and after it, nothing can be sent."""
     transport = Transport(None, timeout=5)
     request = HttpRequest("GET", URL("http://127.0.0.1:1/"), {})
@@ -332,7 +332,7 @@ async def test_a_transport_that_is_not_open_says_so():
         await transport.send(request)
 
 
-async def test_a_session_must_be_one_and_open():
+async def test_a_session_must_be_one_and_open() -> None:
     """Something else, or a closed session, is refused by name."""
     with pytest.raises(UsageError, match=r"session: must be an aiohttp\.ClientSession"):
         Transport(ssl.create_default_context(), timeout=5)
