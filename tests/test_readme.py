@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README and the other documents show is what happens."""
 
 from __future__ import annotations
 
@@ -11,33 +11,41 @@ import pytest
 
 import passwordless_async
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
 @pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_prints_what_stands_below_it(code: str, output: str) -> None:
+def test_an_example_prints_the_output_below_it(code: str, output: str) -> None:
     """Each example runs as it is, in an interpreter of its own."""
     done = subprocess.run(  # noqa: S603 - our own README
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (output, "", 0) == (done.stdout, done.stderr, done.returncode)
+    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
 
 
-def test_no_example_is_left_out() -> None:
-    """Every block of Python has its output below it, and so is run."""
+def test_every_example_is_run() -> None:
+    """Each block of Python has its output below it."""
     assert README.read_text(encoding="utf-8").count("```python\n") == len(EXAMPLES) >= 3
 
 
-@pytest.mark.parametrize(
-    "target", sorted(set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", README.read_text(encoding="utf-8"))))
-)
-def test_a_link_leads_somewhere(target: str) -> None:
-    """What the README links to in the repository is there."""
-    assert (README.parent / target).exists()
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
+    """Each relative link of a document names a file or directory of the repository."""
+    targets = set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", document.read_text(encoding="utf-8")))
+    assert [target for target in sorted(targets) if not (document.parent / target).exists()] == []
+
+
+def test_the_architecture_is_linked_from_the_first_screen() -> None:
+    """The map of the code is found within the README's first 40 lines, and from CONTRIBUTING."""
+    first_screen = README.read_text(encoding="utf-8").splitlines()[:40]
+    assert any("(docs/explanation/architecture.md)" in line for line in first_screen)
+    assert "(../docs/explanation/architecture.md)" in DOCUMENTS[-1].read_text(encoding="utf-8")
 
 
 def test_every_public_name_exists() -> None:
-    """What the package exports can be imported."""
+    """Each exported name can be imported, and is exported once."""
     assert len(set(passwordless_async.__all__)) == len(passwordless_async.__all__)
     assert all(hasattr(passwordless_async, name) for name in passwordless_async.__all__)
