@@ -1,13 +1,14 @@
-"""Reading a server's demand for another nonce (RFC 9449 §8, §9).
+"""Reading nonce challenges: a server's demand for another nonce (RFC 9449 §8, §9).
 
-A demand is a 400 whose JSON says ``error=use_dpop_nonce`` (authorization server), or a 401 whose ``WWW-Authenticate``
-has a ``DPoP`` challenge that says so (resource server). The header is parsed by its grammar (RFC 9110 §11.6.1): a
-search for the words would be taken in by a realm of that name.
+An authorization server sends a 400 with ``error=use_dpop_nonce`` in its JSON. A resource server sends a 401 with that
+error in a ``DPoP`` challenge of ``WWW-Authenticate``. The header is parsed by its grammar (RFC 9110 §11.6.1): a search
+for the words would also find them in a realm.
 """
 
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpResponse
 
-# ``invalid_dpop_nonce`` is what Auth0's resource servers say for a nonce that is too old.
+# Auth0's resource servers answer a nonce that is too old with ``invalid_dpop_nonce``.
 _NONCE_ERRORS = frozenset({"use_dpop_nonce", "invalid_dpop_nonce"})
-_MAX_HEADER = 8192  # characters; what is over is not read
+_MAX_HEADER = 8192  # characters; the rest is ignored
 
-_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - the grammar's word
-_PARAMETER = re.compile(rf'({_TOKEN})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))[ \t]*(?=,|$)')
-_SCHEME = re.compile(rf"({_TOKEN})(?:[ \t]+|(?=,|$))")
+_TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 §5.6.2: token = 1*tchar
+_PARAMETER = re.compile(rf'({_TCHARS})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TCHARS}))[ \t]*(?=,|$)')
+_SCHEME = re.compile(rf"({_TCHARS})(?:[ \t]+|(?=,|$))")
 _TOKEN68 = re.compile(r"[A-Za-z0-9\-._~+/]+=*[ \t]*(?=,|$)")
 _SEPARATOR = re.compile(r"[ \t,]*")
 
@@ -42,7 +43,7 @@ class Challenge:
 
 
 def parse_www_authenticate(values: Iterable[str]) -> list[Challenge]:
-    """Parse all ``WWW-Authenticate`` fields of an answer; what breaks the grammar ends the field it stands in."""
+    """Parse all ``WWW-Authenticate`` fields of a response; a violation of the grammar ends its field."""
     return [challenge for value in values for challenge in _parse_field(value[:_MAX_HEADER])]
 
 
@@ -58,11 +59,11 @@ def _parse_field(value: str) -> Iterator[Challenge]:
 
 def _parse_parameters(value: str, position: int) -> tuple[dict[str, str], int]:
     parameters: dict[str, str] = {}
-    # A token68 stands right behind its scheme; behind a comma it would be the next scheme (RFC 9110 §11.3).
+    # A token68 directly follows its scheme; after a comma it would be the next scheme (RFC 9110 §11.3).
     position = _skip(_SEPARATOR, value, _skip(_TOKEN68, value, position))
     while (match := _PARAMETER.match(value, position)) is not None:
         text = match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2])
-        # A parameter given twice is an error (RFC 9110 §11.2): the first one stands.
+        # A parameter must occur once (RFC 9110 §11.2): the first one counts.
         parameters.setdefault(match[1].lower(), text)
         position = _skip(_SEPARATOR, value, match.end())
     return parameters, position
@@ -74,29 +75,29 @@ def _skip(pattern: re.Pattern[str], value: str, position: int) -> int:
 
 
 def dpop_errors(response: HttpResponse) -> frozenset[str]:
-    """Return the ``error`` values of an answer that concern the proof: of its JSON (400) or its challenges (401)."""
-    if response.status == 400:  # noqa: PLR2004 - RFC 9449 §8
+    """Return the ``error`` values that concern the proof: of a 400's JSON or a 401's challenges (RFC 9449 §8, §9)."""
+    if response.status == HTTPStatus.BAD_REQUEST:
         body = response.json_object()
         error = None if body is None else body.get("error")
         return frozenset({error} if isinstance(error, str) else ())
-    if response.status == 401:  # noqa: PLR2004 - RFC 9449 §9
+    if response.status == HTTPStatus.UNAUTHORIZED:
         challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
         return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == "dpop")
     return frozenset()
 
 
 def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
-    """Tell whether an answer asks for another nonce.
+    """Return whether a response demands another nonce.
 
     Args:
-        response: The answer.
-        fresh: Whether a nonce other than the one in the proof came with it; then ``invalid_dpop_proof`` counts too,
-            which is how some servers say that a nonce is too old.
+        response: The response.
+        fresh: Whether it brought another nonce than the one in the proof. If so, ``invalid_dpop_proof`` counts too:
+            some servers answer a nonce that is too old with it.
     """
     errors = dpop_errors(response)
     return bool(errors & _NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
 
 
 def rejects_token(response: HttpResponse) -> bool:
-    """Tell whether a resource server says that the access token is no longer good (RFC 9449 §7.1, RFC 6750 §3.1)."""
-    return response.status == 401 and "invalid_token" in dpop_errors(response)  # noqa: PLR2004 - RFC 6750 §3.1
+    """Return whether a resource server refuses the access token (RFC 9449 §7.1, RFC 6750 §3.1)."""
+    return response.status == HTTPStatus.UNAUTHORIZED and "invalid_token" in dpop_errors(response)

@@ -1,7 +1,11 @@
-"""The key that tokens are bound to: P-256, for ES256 alone.
+"""The key that tokens are bound to: P-256, for ES256 only.
 
-The private scalar leaves this module by the exports that name it and in no other way: not in a repr, not by
-pickling, and not in the header of a proof, which is built from the four public members (RFC 9449 §4.2).
+Invariants:
+
+- The private scalar leaves this module only through the exports that name it: not in a repr, not by pickling, and not
+  in the header of a proof, which has the four public members only (RFC 9449 §4.2).
+- Input that may hold a private key is concealed first: no traceback shows it.
+- A compact key stays compact until it signs or is exported to PEM.
 """
 
 from __future__ import annotations
@@ -26,15 +30,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CURVE = ec.SECP256R1()
-_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes; the way to the same SHA-256 through here is longer
+_ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes: it takes less time than cryptography's hashes
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes, base64url without padding
-_SCALAR = 32  # bytes
-_POINT, _UNCOMPRESSED = 65, 4  # bytes, and the first of them
+_SCALAR_BYTES = 32
+_POINT_BYTES = 65
+_UNCOMPRESSED = 4  # the first byte of a point (SEC 1 §2.3.3)
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256, SEC 2 §2.4.2
 _PUBLIC_MEMBERS = ("crv", "kty", "x", "y")
-_MAX_JWK = 4096  # characters; a longer text is cut and so no JSON
+_MAX_JWK = 4096  # characters; a longer text is cut, which makes it invalid JSON
 _MAX_PEM = 16384  # bytes
-_MAX_PASSWORD = 1023  # bytes, OpenSSL's own bound
+_MAX_PASSWORD = 1023  # bytes, OpenSSL's limit
 
 
 @always_printable
@@ -42,8 +47,8 @@ class DPoPKey:
     """A P-256 key pair (RFC 9449 §4.2; RFC 7518 §3.4).
 
     Make one with :meth:`generate`, :meth:`from_jwk`, :meth:`from_pem` or :meth:`from_bytes`. Two keys are equal when
-    their thumbprints are. A key can be shared by tasks; it cannot be pickled: export it on purpose, to a place that
-    you protect. A key that is not in use can be made small with :meth:`compact`.
+    their thumbprints are. Tasks can share a key. It cannot be pickled: export it on purpose, to a place that you
+    protect. :meth:`compact` makes a key small that is not in use.
     """
 
     __slots__ = ("_header", "_live", "_point", "_prefix", "_scalar", "_thumbprint")
@@ -70,21 +75,23 @@ class DPoPKey:
 
     @classmethod
     def from_bytes(cls, scalar: bytes, *, point: bytes | None = None) -> Self:
-        """Import what :meth:`to_bytes` gave; the key stays compact until it is used (which takes 45 µs once).
+        """Import the result of :meth:`to_bytes`; the key stays compact until its first use, which takes 45 µs.
 
         Args:
             scalar: The private scalar.
-            point: Its :attr:`point`, where that was kept with it: the thumbprint is had for less then. It is taken on
-                trust, so both must come from where nobody else writes; a wrong one makes proofs that all refuse.
+            point: The key's :attr:`point`, if you kept it: the thumbprint costs less then. It is not checked, so both
+                must come from protected storage. Every server refuses the proofs of a key with a wrong point.
 
         Raises:
-            UsageError: It is not the 32 bytes of a P-256 private scalar, or not the 65 of a point.
+            UsageError: ``scalar`` is not the 32 bytes of a P-256 private scalar, or ``point`` not the 65 of a point.
         """
         scalar = conceal_bytes(scalar)
         if not _is_scalar(scalar):
             raise UsageError("scalar", "must be the 32 bytes of a P-256 private key")
-        if point is not None and not (isinstance(point, bytes) and len(point) == _POINT and point[0] == _UNCOMPRESSED):
-            raise UsageError("point", f"must be {_POINT} bytes, the first of them {_UNCOMPRESSED}")
+        if point is not None and not (
+            isinstance(point, bytes) and len(point) == _POINT_BYTES and point[0] == _UNCOMPRESSED
+        ):
+            raise UsageError("point", f"must be {_POINT_BYTES} bytes, the first of them {_UNCOMPRESSED}")
         key = cls(scalar)
         key._point = point
         return key
@@ -92,11 +99,11 @@ class DPoPKey:
     def to_bytes(self) -> bytes:
         """Export the private scalar: 32 bytes, big-endian (RFC 7518 §6.2.2.1)."""
         if self._scalar is None:
-            return SecretBytes(self._private.private_numbers().private_value.to_bytes(_SCALAR))
+            return SecretBytes(self._private.private_numbers().private_value.to_bytes(_SCALAR_BYTES))
         return self._scalar
 
     def compact(self) -> None:
-        """Keep the scalar alone, some 180 bytes instead of 3 KB; what else is needed is made again at the next use."""
+        """Keep only the scalar, about 180 bytes instead of 3 KB; the next use makes the rest again."""
         self._scalar = SecretBytes(self.to_bytes())
         self._live = self._point = self._header = self._prefix = self._thumbprint = None
 
@@ -117,7 +124,7 @@ class DPoPKey:
     @property
     def _public(self) -> bytes:
         if self._point is None:
-            # Not kept live: to compare or to name a key that rests must not wake it for good.
+            # Not kept live: comparing or printing a compact key must not expand it.
             self._point = (
                 self._loaded()
                 .public_key()
@@ -133,8 +140,8 @@ class DPoPKey:
             jwk: The key as a mapping, or as JSON text.
 
         Raises:
-            UsageError: It is not a P-256 private key, a member is missing, padded or of another length, the point is
-                not on the curve, or ``d`` belongs to another point.
+            UsageError: It is not a P-256 private key; a member is missing, padded or of a wrong length; the point is
+                not on the curve; or ``d`` belongs to another point.
         """
         jwk = _concealed_members(jwk)
         if jwk.get("kty") != "EC" or jwk.get("crv") != "P-256":
@@ -153,10 +160,10 @@ class DPoPKey:
 
         Args:
             pem: The text of the file.
-            password: The password, where the key is encrypted.
+            password: The password of an encrypted key.
 
         Raises:
-            UsageError: It is not PEM, the password is missing, wrong or not needed, or it is not a P-256 key.
+            UsageError: It is not PEM or not a P-256 key, or the password is missing, wrong or not needed.
         """
         pem, password = conceal_bytes(pem), conceal_bytes(password)
         if not isinstance(pem, bytes) or not isinstance(password, bytes | None):
@@ -174,7 +181,7 @@ class DPoPKey:
         return cls(private)
 
     def to_jwk(self, *, private: bool = False) -> dict[str, str]:
-        """Export as a JWK: the four public members, and ``d`` where ``private`` is True."""
+        """Export as a JWK: the four public members, and ``d`` if ``private`` is True."""
         jwk = {
             "crv": "P-256",
             "kty": "EC",
@@ -186,7 +193,7 @@ class DPoPKey:
         return jwk
 
     def to_pem(self, password: bytes | None) -> bytes:
-        """Export as PKCS #8 PEM, encrypted with the password; a None says on purpose that it is not.
+        """Export as PKCS #8 PEM, encrypted with the password; None means no encryption.
 
         Raises:
             UsageError: The password is not bytes, is empty, or is longer than 1023.
@@ -215,24 +222,24 @@ class DPoPKey:
             canonical = self._canonical()
             self._header = encode_text(f'{{"typ":"dpop+jwt","alg":"ES256","jwk":{canonical}}}'.encode())
             if self._thumbprint is None:
-                # Whoever proves a key compares its thumbprint with the answer: the members are written once.
+                # A client compares the thumbprint with the token response: build the members once for both.
                 self._thumbprint = encode_text(hashlib.sha256(canonical.encode()).digest())
         return self._header
 
     def _canonical(self) -> str:
-        """The public members in lexicographic order, without white space (RFC 7638 §3); none needs to be escaped."""
+        """Return the public members in lexicographic order, without white space (RFC 7638 §3); none needs escapes."""
         point = self._public
         return f'{{"crv":"P-256","kty":"EC","x":"{encode_text(point[1:33])}","y":"{encode_text(point[33:])}"}}'
 
     def sign_jwt(self, claims: bytes) -> str:
-        """Return the compact JWT of these claims, with the header of a proof (RFC 7515 §7.1)."""
+        """Return the compact JWT of these claims with a proof's header (RFC 7515 §7.1)."""
         if self._prefix is None:
             self._prefix = f"{self.header_segment}.".encode()
         message = self._prefix + encode(claims)
         return (message + b"." + encode(self.sign(message))).decode()
 
     def sign(self, message: bytes) -> bytes:
-        """Sign by ES256: r and s, 32 bytes each, leading zeros kept (RFC 7518 §3.4)."""
+        """Sign with ES256: r and s, 32 bytes each, leading zeros kept (RFC 7518 §3.4)."""
         private_key = self._live or self._private
         return raw_from_der(private_key.sign(hashlib.sha256(message).digest(), _ES256))
 
@@ -258,7 +265,7 @@ class DPoPKey:
 
 
 def _is_scalar(value: object) -> TypeGuard[bytes]:
-    return isinstance(value, bytes) and len(value) == _SCALAR and 0 < int.from_bytes(value) < _ORDER
+    return isinstance(value, bytes) and len(value) == _SCALAR_BYTES and 0 < int.from_bytes(value) < _ORDER
 
 
 def _is_p256(value: object) -> TypeGuard[ec.EllipticCurvePrivateKey]:
@@ -266,7 +273,7 @@ def _is_p256(value: object) -> TypeGuard[ec.EllipticCurvePrivateKey]:
 
 
 def _concealed_members(jwk: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Return the members with their texts concealed; none where there are none. It never raises: see conceal()."""
+    """Return the members with their texts concealed, or an empty dict. It never raises: see conceal()."""
     try:
         members = json.loads(jwk[:_MAX_JWK]) if isinstance(jwk, str) else dict(jwk)
         return {name: conceal(value) for name, value in members.items()}

@@ -1,8 +1,12 @@
-"""Answering a server's demand for another nonce (RFC 9449 §8, §9), for whatever carries the proof.
+"""Answering nonce challenges (RFC 9449 §8, §9), for any carrier of the proof.
 
-The rules: one new proof for every transmission; the nonce is harvested from every answer, before anything is returned
-or raised; a challenge is compared with the nonce **in the proof that was sent**, never with the cache, which a sibling
-may have renewed; it is answered once, with the nonce that came with it.
+Invariants:
+
+- Every transmission has a new proof.
+- The nonce is harvested from every response, before the generator returns or raises.
+- A challenge is compared with the nonce **in the proof that was sent**, never with the cache: another task may have
+  renewed it.
+- A challenge is answered once, with the nonce that came with it.
 """
 
 from __future__ import annotations
@@ -25,18 +29,18 @@ Sent = TypeVar("Sent")
 def negotiate(
     nonces: NonceCache, origin: str, key: DPoPKey, make: Callable[[str | None], Sent]
 ) -> Generator[Sent, HttpResponse, tuple[Sent, HttpResponse]]:
-    """Yield each transmission and be sent its answer; return the last of both, when the answer is not a challenge.
+    """Yield each transmission, receive its response, and return the last pair once it is no challenge.
 
     Args:
         nonces: The nonces of all origins.
-        origin: The origin that is asked.
+        origin: The origin of the request.
         key: The key that signs.
-        make: Makes a transmission, with a new proof for a nonce: a whole request, or the proof alone. What it
-            makes must not show the proof in its repr.
+        make: Makes a transmission with a new proof for a nonce: a whole request, or the proof alone. Its repr must not
+            show the proof.
 
     Raises:
-        MalformedAnswer: A nonce is demanded and none that is valid is given; nothing is sent again.
-        NonceChallengeRepeated: The server's own nonce was used and it challenges again; after two transmissions.
+        MalformedAnswer: The server demands a nonce and gives no valid one; nothing is sent again.
+        NonceChallengeRepeated: The server challenges again after its own nonce was used, in two transmissions.
     """
     nonce = nonces.get(origin, key)
     for last in (False, True):
@@ -44,7 +48,7 @@ def negotiate(
         ticket = nonces.ticket()
         response = yield sent
         offered = nonces.harvest(origin, response, ticket, key)
-        # A proof refused with the server's own nonce in it is refused for another reason.
+        # If the proof had the server's own nonce, it was refused for another reason.
         fresh = offered is not None and offered != nonce and not last
         if not demands_nonce(response, fresh=fresh):
             return sent, response

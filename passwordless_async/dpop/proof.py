@@ -1,7 +1,7 @@
 """Proofs of possession (RFC 9449 §4): one new proof for every transmission.
 
-The header of a proof never changes for a key and the URL seldom does, so both are encoded once; ``jti``, ``iat``,
-``nonce`` and the signature are new each time. joserfc makes the same proof in the tests and is the oracle there.
+A key's header never changes and the URL seldom does, so both are encoded once; ``jti``, ``iat``, ``nonce`` and the
+signature are new in each proof. joserfc makes the same proof in the tests and is the oracle there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# RFC 9110 §9.1: method = token, and its case counts.
+# RFC 9110 §9.1: method = token, case-sensitive.
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 
 
@@ -34,8 +34,8 @@ class ProofGenerator:
 
     Args:
         key: The key to prove possession of.
-        clock: Where ``iat`` comes from: seconds since the UNIX epoch.
-        jti: Where ``jti`` comes from: a text of at least 96 random bits, new at every call.
+        clock: Returns ``iat``: seconds since the UNIX epoch.
+        jti: Returns ``jti``: a text of at least 96 random bits, new at every call.
     """
 
     __slots__ = ("_ath", "_clock", "_jti", "key")
@@ -56,20 +56,20 @@ class ProofGenerator:
 
         Args:
             method: The method, in the case in which it is sent.
-            url: The absolute URL that is requested; its query and fragment are left out.
+            url: The absolute URL of the request; its query and fragment are left out.
             nonce: The server's newest nonce for this origin (RFC 9449 §8).
-            access_token: The access token that goes with the request, on a resource request only (RFC 9449 §7).
+            access_token: The access token of the request, for a resource request only (RFC 9449 §7).
 
         Returns:
             The compact JWT for the ``DPoP`` header field.
 
         Raises:
-            UsageError: An argument is not of its form.
+            UsageError: An argument has a wrong type or value.
         """
         if access_token is not None:
             access_token = conceal(access_token)
         if type(method) is not str:
-            # A str enum equals and hashes like its text, and prints as something else.
+            # A str enum equals and hashes like its text but prints differently.
             method = _exact(method)
         if nonce is not None and not isinstance(nonce, str):
             raise UsageError("nonce", f"must be a str, not {type(nonce).__name__}")
@@ -83,7 +83,7 @@ class ProofGenerator:
         return self.key.sign_jwt(f"{claims}}}".encode())
 
     def _hash(self, access_token: str) -> str:
-        """Return ``ath``, kept for the token in use: a session sends the same one many times."""
+        """Return ``ath``, cached for the last token: API calls send the same one many times."""
         if self._ath[0] != access_token:
             self._ath = (access_token, token_hash(access_token))
         return self._ath[1]
@@ -111,7 +111,7 @@ def token_hash(access_token: str) -> str:
 
 
 def htu(url: str | URL) -> str:
-    """Return the URL as it goes on the wire, without query and fragment (RFC 9449 §4.2).
+    """Return the URL as it is sent, without query and fragment (RFC 9449 §4.2).
 
     Raises:
         UsageError: It is not an absolute http or https URL.
@@ -127,7 +127,7 @@ def htu(url: str | URL) -> str:
 
 @lru_cache(maxsize=1024)
 def _of_request(method: str, url: str | URL) -> str:
-    """Return ``htm`` and ``htu`` as they stand in the JSON text: the same for all proofs of an endpoint."""
+    """Return ``htm`` and ``htu`` as JSON text: the same for all proofs of an endpoint."""
     if not _METHOD.fullmatch(method):
         raise UsageError("method", "must be an HTTP method")
     return f'"htm":"{method}","htu":{encode_basestring_ascii(htu(url))}'

@@ -1,7 +1,7 @@
-"""The two forms of a signature by ES256: r and s side by side, as a JWT has it, and DER, as cryptography has it.
+"""The two forms of an ES256 signature: r and s side by side in a JWT, DER in cryptography.
 
-Bytes are cut and joined here: the way over two ints of Python, which is the one of cryptography, takes three times as
-long, and every proof goes one of the two ways.
+Bytes are sliced and joined: converting through two Python ints, as cryptography's helpers do, takes three times as
+long, and every proof is converted once.
 """
 
 from __future__ import annotations
@@ -14,24 +14,23 @@ def raw_from_der(der: bytes) -> bytes:
     """Return r and s in 32 bytes each, leading zeros kept (RFC 7518 §3.4).
 
     Args:
-        der: A signature that was made here: its form is not checked.
+        der: A signature that this process made: its form is not checked.
     """
-    # X.690 §8.9, §8.3: a sequence of two integers, each behind its tag and its length. All lengths are one byte, as
-    # nothing here is longer than 70. An integer has at most one zero more than the 32 bytes, which makes it positive,
-    # or as many less as it begins with.
+    # X.690 §8.9, §8.3: a sequence of two integers, each after its tag and its length. Lengths are one byte: nothing
+    # here is longer than 70. An integer has 32 bytes, plus a zero that makes it positive, or minus its leading zeros.
     end_of_r = 4 + der[3]
     r, s = der[4:end_of_r], der[end_of_r + 2 :]
     return r[-_INTEGER:].rjust(_INTEGER, b"\0") + s[-_INTEGER:].rjust(_INTEGER, b"\0")
 
 
 def der_from_raw(raw: bytes) -> bytes:
-    """Return a signature of 64 bytes as DER; zeros are encoded too, and are for the verification to refuse."""
+    """Return a signature of 64 bytes as DER; the verification refuses r or s of zero."""
     r, s = _integer(raw[:_INTEGER]), _integer(raw[_INTEGER:])
     return b"\x30%c%b%b" % (len(r) + len(s), r, s)
 
 
 def _integer(fixed: bytes) -> bytes:
-    # X.690 §8.3.2: no needless zeros in front, and one where the number would be negative without.
+    # X.690 §8.3.2: no needless leading zeros, but one if the number would be negative without it.
     shortest = fixed.lstrip(b"\0") or b"\0"
     if shortest[0] & _SIGN:
         shortest = b"\0" + shortest

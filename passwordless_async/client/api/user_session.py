@@ -26,8 +26,8 @@ class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session`.
 
     Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
-    ``on_refresh`` is handed each new token set exactly once. Without an ``on_refresh`` nothing is refreshed: a refresh
-    token that was spent and whose successor nobody keeps is a session lost.
+    ``on_refresh`` gets each new token set exactly once. Without ``on_refresh`` nothing is refreshed: if the successor of
+    a spent refresh token is not kept, the login is lost.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class UserSession:
 
     @property
     def renewable(self) -> bool:
-        """Whether the tokens can be refreshed and somebody keeps what comes of it."""
+        """Whether the tokens can be refreshed and ``on_refresh`` keeps the new ones."""
         return self._on_refresh is not None and self._tokens.refresh_token is not None
 
     @asynccontextmanager
