@@ -26,8 +26,8 @@ class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session`.
 
     Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
-    ``on_refresh`` gets each new token set exactly once. Without ``on_refresh`` nothing is refreshed: if the successor of
-    a spent refresh token is not kept, the login is lost.
+    ``on_refresh`` gets each new token set exactly once. Without ``on_refresh`` nothing is refreshed: if the
+    successor of a spent refresh token is not kept, the login is lost.
     """
 
     def __init__(
