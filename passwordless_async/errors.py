@@ -3,59 +3,63 @@
 .. code-block:: text
 
     PasswordlessError
-    ├── UsageError                 you called it wrongly; nothing was sent
-    ├── OAuthError                 the server said no (status, error, error_description)
+    ├── UsageError                 an argument is invalid; nothing was sent
+    ├── OAuthError                 the server refused (status, error, error_description)
     │   ├── WrongCode              the code is wrong or was used before
     │   ├── CodeExpired            the code is too old
     │   ├── TooManyAttempts        too many failures: the code or the account is blocked
-    │   ├── MfaRequired            a second factor is asked for (state, mfa_token, mfa_requirements)
+    │   ├── MfaRequired            a second factor is required (state, mfa_token, mfa_requirements)
     │   ├── AuthorizationPending   the user has not answered on their other device yet
-    │   │   └── SlowDown           and they are asked about too often
+    │   │   └── SlowDown           and the server is polled too often
     │   ├── MfaTokenExpired        the second factor came too late
     │   ├── RateLimited            too many requests (retry_after)
     │   ├── AccessDenied           a rule, an Action or attack protection blocked the user
     │   ├── VerificationRequired   bot detection wants a captcha
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
-    │   ├── InvalidToken           the access token is expired, revoked or not for this
+    │   ├── InvalidToken           the access token is expired, revoked or for something else
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
     │   ├── TemporarilyUnavailable the server could not serve the request
     │   ├── InvalidDPoPProof       the proof was refused
-    │   ├── UseDPoPNonce           the proof needs a nonce from the server
-    │   └── NonceChallengeRepeated a nonce challenge was answered and came again
+    │   ├── UseDPoPNonce           the proof needs a nonce of the server's
+    │   └── NonceChallengeRepeated the server challenged again after its nonce was used
     ├── ProtocolError              an answer that must not be trusted
     │   ├── NotSenderConstrained   the token is not bound to the key
     │   ├── InvalidIdToken         the ID token failed a check
     │   ├── InvalidCallback        a callback does not belong to the login that was started
     │   └── MalformedAnswer        the answer is not what the protocol allows
-    ├── TransportError             no answer
-    │   ├── NotSent                the request never left; safe to try again
+    ├── TransportError             no response
+    │   ├── NotSent                the request was not sent; retrying is safe
     │   │   └── CircuitOpen        the server is failing, so it was not asked (retry_after)
-    │   └── OutcomeUnknown         it may have been processed; the code may be spent
+    │   └── OutcomeUnknown         the request may have been processed; the code may be spent
     ├── QuotaExceeded              the local quota has no room in time; nothing was sent (retry_after)
-    │   └── CoolingDown            the user was sent a code just now; another would kill it
-    ├── CodeSpent                  the code was presented before, or has no attempts left; nothing was sent
-    └── StoreError                 tokens or keys could not be kept or found
+    │   └── CoolingDown            the user was just sent a code, which a new one would invalidate
+    ├── CodeSpent                  the code was sent before, or has no attempts left; nothing was sent
+    └── StoreError                 tokens or keys could not be stored or found
         ├── StoreUnavailable       the store cannot be reached
-        ├── InvalidSession         the session is unknown, has ended or was closed
+        ├── InvalidSession         the session is unknown, has expired or was closed
         ├── BrokenSeal             a stored value was changed, moved or sealed with an unknown key (failed)
         ├── KeyMissing             the tokens have lost their key
         ├── KeyMismatch            the key at hand is not the one the tokens are bound to
         └── InvalidMfaState        a sealed MFA state is changed, expired or for another client (failed)
 
-Blame is the type, advice is a field: each class has a stable ``code``, says by ``retryable`` whether the
-same call, unchanged, may succeed later, and by ``advice`` what to do. Facts are attributes. No error holds a
-secret, in its message, its attributes or its context.
+The type says who is to blame, the field ``advice`` what to do. Each class has a stable ``code``; ``retryable`` says
+whether the same call may succeed later. Facts are attributes, and complete when the error is raised. Messages and reprs
+show no secret.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
-    # It carries a value of a layer above this one, and is typed there: ``passwordless_async.MfaRequired``.
+    from typing import Self
+
+    # It carries a value of a layer above this one and is typed there: ``passwordless_async.MfaRequired``.
     MfaRequired: Any
+
+E = TypeVar("E", bound="PasswordlessError")
 
 
 class PasswordlessError(Exception):
@@ -65,52 +69,57 @@ class PasswordlessError(Exception):
         code: A stable name of the kind of error, for logs and metrics.
         retryable: Whether the same call, unchanged, may succeed later.
         advice: What to do about it, in one plain sentence.
-        recovery_code: The user's new recovery code, where a second factor's answer that is refused held one: the
-            code before it is spent, so show it to the user. None everywhere else.
     """
 
     code: ClassVar[str] = "passwordless_error"
     retryable: ClassVar[bool] = False
     advice: ClassVar[str] = "See the message."
-    recovery_code: str | None = None
+
+    def __init_subclass__(
+        cls, *, code: str | None = None, advice: str | None = None, retryable: bool | None = None, **more: object
+    ) -> None:
+        super().__init_subclass__(**more)
+        for name, value in (("code", code), ("advice", advice), ("retryable", retryable)):
+            if value is not None:  # inherited otherwise
+                setattr(cls, name, value)
+
+    def with_facts(self, **facts: Any) -> Self:  # noqa: ANN401 - attributes of the class
+        """Return a copy with other facts, for the layer that knows them."""
+        return _restore(type(self), self.args, {**self.__dict__, **facts})
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Facts are keyword-only, which Exception's own pickling cannot carry to another process.
         return _restore, (type(self), self.args, self.__dict__)
 
 
-def _restore(kind: type[PasswordlessError], args: tuple[Any, ...], facts: dict[str, Any]) -> PasswordlessError:
+def _restore(kind: type[E], args: tuple[Any, ...], facts: dict[str, Any]) -> E:
     error = kind.__new__(kind, *args)
     error.__dict__.update(facts)
     return error
 
 
-class UsageError(PasswordlessError):
-    """You called it wrongly; nothing was sent.
+class UsageError(PasswordlessError, code="usage_error", advice="Correct the argument that the message names."):
+    """An argument is invalid; nothing was sent.
 
     Attributes:
-        argument: The name of the argument that is wrong.
+        argument: The argument's name.
     """
-
-    code = "usage_error"
-    advice = "Correct the argument that the message names."
 
     def __init__(self, argument: str, problem: str) -> None:
         super().__init__(f"{argument}: {problem}")
         self.argument = argument
 
 
-class OAuthError(PasswordlessError):
-    """The server said no (RFC 6749 §5.2).
+class OAuthError(
+    PasswordlessError, code="oauth_error", advice="Read error and error_description: the server says why."
+):
+    """The server refused (RFC 6749 §5.2).
 
     Attributes:
-        status: The HTTP status of the answer.
+        status: The HTTP status of the response.
         error: The server's error code, for example ``invalid_grant``.
-        error_description: The server's own text, bounded and freed of secrets; may be empty.
+        error_description: The server's text, shortened and with secrets redacted; may be empty.
     """
-
-    code = "oauth_error"
-    advice = "Read error and error_description: the server says why."
 
     def __init__(self, *, status: int, error: str, error_description: str = "") -> None:
         super().__init__(f"{error} ({status}): {error_description}" if error_description else f"{error} ({status})")
@@ -119,16 +128,15 @@ class OAuthError(PasswordlessError):
         self.error_description = error_description
 
 
-class WrongCode(OAuthError):
+class WrongCode(
+    OAuthError, code="wrong_code", advice="Ask the user for the newest code; after three failures start again."
+):
     """The code is wrong, was used before, or a newer one was sent.
 
     Attributes:
-        attempts_left: How many more failures the code survives at the most, as far as this client has counted; the
-            service does not say. None where it was not counted.
+        attempts_left: How many more failures the code survives at most, as counted here: the service does not say.
+            None if it was not counted.
     """
-
-    code = "wrong_code"
-    advice = "Ask the user for the newest code; after three failures start again."
 
     def __init__(
         self, *, status: int, error: str, error_description: str = "", attempts_left: int | None = None
@@ -137,52 +145,45 @@ class WrongCode(OAuthError):
         self.attempts_left = attempts_left
 
 
-class CodeExpired(OAuthError):
+class CodeExpired(OAuthError, code="code_expired", advice="Start again: a new code is needed."):
     """The code is too old (three minutes at Auth0 unless configured otherwise)."""
 
-    code = "code_expired"
-    advice = "Start again: a new code is needed."
 
-
-class TooManyAttempts(OAuthError):
+class TooManyAttempts(
+    OAuthError,
+    code="too_many_attempts",
+    advice="Start again, or have the account unblocked if the description says that it is blocked.",
+):
     """Too many failures: this code is dead, or brute-force protection has blocked the account."""
 
-    code = "too_many_attempts"
-    advice = "Start again, or have the account unblocked if the description says that it is blocked."
 
-
-class AuthorizationPending(OAuthError):
+class AuthorizationPending(
+    OAuthError,
+    code="authorization_pending",
+    advice="Ask again in five seconds or more; client.mfa.poll_oob does.",
+    retryable=True,
+):
     """The user has not answered the message on their other device yet (RFC 8628 §3.5)."""
 
-    code = "authorization_pending"
-    retryable = True
-    advice = "Ask again in five seconds or more; client.mfa.poll_oob does."
 
-
-class SlowDown(AuthorizationPending):
+class SlowDown(
+    AuthorizationPending,
+    code="slow_down",
+    advice="Add five seconds to the time between polls; client.mfa.poll_oob does.",
+):
     """The user has not answered yet, and the server is asked too often (RFC 8628 §3.5)."""
 
-    code = "slow_down"
-    advice = "Add five seconds to the time between polls; client.mfa.poll_oob does."
 
-
-class MfaTokenExpired(OAuthError):
+class MfaTokenExpired(OAuthError, code="mfa_token_expired", advice="The user logs in again."):
     """The second factor came too late (ten minutes after the first at Auth0)."""
 
-    code = "mfa_token_expired"
-    advice = "The user logs in again."
 
-
-class RateLimited(OAuthError):
+class RateLimited(OAuthError, code="rate_limited", advice="Wait retry_after seconds, then try again.", retryable=True):
     """Too many requests; the server refused before processing this one.
 
     Attributes:
-        retry_after: Seconds to wait, from now; None when the server did not say.
+        retry_after: Seconds to wait; None if the server did not say.
     """
-
-    code = "rate_limited"
-    retryable = True
-    advice = "Wait retry_after seconds, then try again."
 
     def __init__(
         self, *, status: int, error: str, error_description: str = "", retry_after: float | None = None
@@ -191,73 +192,54 @@ class RateLimited(OAuthError):
         self.retry_after = retry_after
 
 
-class AccessDenied(OAuthError):
+class AccessDenied(OAuthError, code="access_denied", advice="The user is not allowed in; see the tenant's logs."):
     """A rule, an Action, a block or attack protection refused this user."""
 
-    code = "access_denied"
-    advice = "The user is not allowed in; see the tenant's logs."
 
-
-class VerificationRequired(OAuthError):
+class VerificationRequired(
+    OAuthError, code="verification_required", advice="Show the tenant's captcha and start again with captcha=."
+):
     """Bot detection wants a captcha before it sends a code."""
 
-    code = "verification_required"
-    advice = "Show the tenant's captcha and start again with captcha=."
 
-
-class InvalidClient(OAuthError):
+class InvalidClient(OAuthError, code="invalid_client", advice="Check client_id and client_auth."):
     """The application's own credentials were refused."""
 
-    code = "invalid_client"
-    advice = "Check client_id and client_auth."
 
-
-class UnauthorizedClient(OAuthError):
+class UnauthorizedClient(
+    OAuthError,
+    code="unauthorized_client",
+    advice="Enable the Passwordless OTP grant for the application and Identifier First for the tenant.",
+):
     """The application may not use this grant, or the tenant's profile is not Identifier First."""
 
-    code = "unauthorized_client"
-    advice = "Enable the Passwordless OTP grant for the application and Identifier First for the tenant."
+
+class InvalidToken(OAuthError, code="invalid_token", advice="Refresh the tokens, or have the user log in again."):
+    """The access token is expired, revoked or for something else (RFC 6750 §3.1)."""
 
 
-class InvalidToken(OAuthError):
-    """The access token is expired, revoked or not for this (RFC 6750 §3.1)."""
-
-    code = "invalid_token"
-    advice = "Refresh the tokens, or have the user log in again."
-
-
-class InvalidRefreshToken(OAuthError):
+class InvalidRefreshToken(
+    OAuthError, code="invalid_refresh_token", advice="The session is over: the user logs in again."
+):
     """The refresh token is unknown, expired, revoked or was used before."""
 
-    code = "invalid_refresh_token"
-    advice = "The session is over: the user logs in again."
+
+class TemporarilyUnavailable(OAuthError, code="temporarily_unavailable", advice="Try again later.", retryable=True):
+    """The server could not serve the request (5xx); nothing was spent."""
 
 
-class TemporarilyUnavailable(OAuthError):
-    """The server could not serve the request (5xx) and nothing was at stake."""
-
-    code = "temporarily_unavailable"
-    retryable = True
-    advice = "Try again later."
-
-
-class InvalidDPoPProof(OAuthError):
+class InvalidDPoPProof(
+    OAuthError, code="invalid_dpop_proof", advice="Check the clock of this machine, the URL and the key."
+):
     """The proof was refused (RFC 9449 §5, §7.1)."""
 
-    code = "invalid_dpop_proof"
-    advice = "Check the clock of this machine, the URL and the key."
 
-
-class UseDPoPNonce(OAuthError):
-    """The proof needs a nonce that the server provides (RFC 9449 §8).
+class UseDPoPNonce(OAuthError, code="use_dpop_nonce", advice="Sign a new proof with the nonce.", retryable=True):
+    """The proof needs a nonce of the server's (RFC 9449 §8).
 
     Attributes:
-        nonce: The nonce to use next.
+        nonce: The nonce to use in the next proof.
     """
-
-    code = "use_dpop_nonce"
-    retryable = True
-    advice = "Sign a new proof with the nonce."
 
     def __init__(
         self, *, status: int, error: str = "use_dpop_nonce", error_description: str = "", nonce: str | None = None
@@ -266,216 +248,202 @@ class UseDPoPNonce(OAuthError):
         self.nonce = nonce
 
 
-class NonceChallengeRepeated(OAuthError):
-    """A nonce challenge was answered once and the server challenged again (RFC 9449 §8)."""
-
-    code = "nonce_challenge_repeated"
-    advice = "The server refuses nonces of its own: look at its clock, its load balancing or a proxy between."
-
-
-class ProtocolError(PasswordlessError):
-    """An answer that must not be trusted."""
-
-    code = "protocol_error"
-    advice = "The answer was thrown away; have the server checked."
+class NonceChallengeRepeated(
+    OAuthError,
+    code="nonce_challenge_repeated",
+    advice="The server refuses its own nonces: check its clock, its load balancing and any proxy between.",
+):
+    """The server challenged again after its own nonce was used (RFC 9449 §8)."""
 
 
-class NotSenderConstrained(ProtocolError):
-    """A proof was sent and the token that came back is not bound to its key (RFC 9449 §5)."""
+class ProtocolError(
+    PasswordlessError, code="protocol_error", advice="The answer was thrown away; have the server checked."
+):
+    """An answer that must not be trusted.
 
-    code = "not_sender_constrained"
-    advice = "Set the API's sender-constraining policy to DPoP; the tokens were thrown away."
+    Attributes:
+        recovery_code: The user's new recovery code, if the answer to a second factor held one: the old code is spent,
+            so show the new one to the user. None otherwise.
+    """
+
+    recovery_code: str | None = None
 
 
-class InvalidIdToken(ProtocolError):
+class NotSenderConstrained(
+    ProtocolError,
+    code="not_sender_constrained",
+    advice="Set the API's sender-constraining policy to DPoP; the tokens were thrown away.",
+):
+    """A proof was sent and the returned token is not bound to its key (RFC 9449 §5)."""
+
+
+class InvalidIdToken(
+    ProtocolError, code="invalid_id_token", advice="Check domain and client_id; the tokens were thrown away."
+):
     """The ID token failed a check (OpenID Connect Core §3.1.3.7).
 
     Attributes:
         claim: The claim or header parameter that failed.
     """
 
-    code = "invalid_id_token"
-    advice = "Check domain and client_id; the tokens were thrown away."
-
     def __init__(self, claim: str, problem: str) -> None:
         super().__init__(f"ID token, {claim}: {problem}")
         self.claim = claim
 
 
-class InvalidCallback(ProtocolError):
-    """A callback does not belong to the login that was started, or has no code (RFC 6749 §10.12); nothing was sent."""
+class InvalidCallback(
+    ProtocolError, code="invalid_callback", advice="Send a new link: this callback was forged, or is another login's."
+):
+    """A callback is not that of the login that was started, or has no code (RFC 6749 §10.12); nothing was sent."""
 
-    code = "invalid_callback"
-    advice = "Send a new link: this callback was made up, or is another login's."
 
-
-class MalformedAnswer(ProtocolError):
+class MalformedAnswer(ProtocolError, code="malformed_answer"):
     """The answer is not what the protocol allows: no JSON, a missing member, too large, a redirect.
 
     Attributes:
-        status: The HTTP status of the answer.
+        status: The HTTP status of the response.
     """
-
-    code = "malformed_answer"
 
     def __init__(self, problem: str, *, status: int) -> None:
         super().__init__(f"{problem} (status {status})")
-        self.status = status
+        self.status = int(status)
 
 
-class TransportError(PasswordlessError):
-    """No answer could be had."""
-
-    code = "transport_error"
-    advice = "Check the network and the domain."
+class TransportError(PasswordlessError, code="transport_error", advice="Check the network and the domain."):
+    """No response came."""
 
 
-class NotSent(TransportError):
-    """The request never left this machine: nothing is spent, trying again is safe."""
-
-    code = "not_sent"
-    retryable = True
-    advice = "Try again: nothing was sent."
+class NotSent(TransportError, code="not_sent", advice="Try again: nothing was sent.", retryable=True):
+    """The request was not sent: nothing is spent, retrying is safe."""
 
 
-class CircuitOpen(NotSent):
-    """The server has failed several times in a row, so it was not asked: nothing is spent.
+class CircuitOpen(NotSent, code="circuit_open", advice="Try again after retry_after seconds: the service is failing."):
+    """The server failed several times in a row, so nothing was sent: nothing is spent.
 
     Attributes:
-        retry_after: Seconds until it is asked again.
+        retry_after: Seconds until the next request is let through.
     """
-
-    code = "circuit_open"
-    advice = "Try again after retry_after seconds: the service is failing."
 
     def __init__(self, *, retry_after: float) -> None:
         super().__init__("nothing was sent: the server has failed several times in a row")
         self.retry_after = retry_after
 
 
-class OutcomeUnknown(TransportError):
-    """The request left and no usable answer came: it may have been processed, and a code may be spent.
+class OutcomeUnknown(
+    TransportError, code="outcome_unknown", advice="Do not send the same code again: start again for a new one."
+):
+    """The request was sent and no usable response came: it may have been processed, and a code may be spent.
 
     Attributes:
-        status: The HTTP status, where there was one (5xx); None when the connection broke or timed out.
+        status: The HTTP status of a failure of the server (5xx); None if the connection broke or timed out.
+        recovery_code: The user's new recovery code, as for :class:`ProtocolError`.
     """
 
-    code = "outcome_unknown"
-    advice = "Do not send the same code again: start again for a new one."
+    recovery_code: str | None = None
 
     def __init__(self, problem: str, *, status: int | None = None) -> None:
         super().__init__(problem)
         self.status = status
 
 
-class QuotaExceeded(PasswordlessError):
+class QuotaExceeded(
+    PasswordlessError,
+    code="quota_exceeded",
+    advice="Try again after retry_after seconds, or raise the quota.",
+    retryable=True,
+):
     """The quota has no room within the time that the call may wait; nothing was sent.
 
     Attributes:
-        retry_after: Seconds until there may be room; None: not known.
+        retry_after: Seconds until there may be room; None if unknown.
     """
-
-    code = "quota_exceeded"
-    retryable = True
-    advice = "Try again after retry_after seconds, or raise the quota."
 
     def __init__(self, problem: str, *, retry_after: float | None = None) -> None:
         super().__init__(problem)
         self.retry_after = retry_after
 
 
-class CoolingDown(QuotaExceeded):
-    """The user was sent a code just now, and another one would kill it; nothing was sent.
+class CoolingDown(
+    QuotaExceeded,
+    code="cooling_down",
+    advice="Let the user type the code that was sent; offer another after retry_after seconds.",
+):
+    """The user was just sent a code, which a new one would invalidate; nothing was sent.
 
     Attributes:
-        retry_after: Seconds until another code may be asked for.
+        retry_after: Seconds until another code may be requested.
     """
 
-    code = "cooling_down"
-    advice = "Let the user type the code that was sent; offer another after retry_after seconds."
-
     def __init__(self, *, retry_after: float) -> None:
-        super().__init__("a code was asked for just now, and a new one would kill it", retry_after=retry_after)
+        super().__init__("a code was requested just now, and a new one would invalidate it", retry_after=retry_after)
 
 
-class CodeSpent(PasswordlessError):
-    """The code was presented before, by whatever machine, or has no attempts left; nothing was sent."""
-
-    code = "code_spent"
-    advice = "Ask for a new code."
+class CodeSpent(PasswordlessError, code="code_spent", advice="Ask for a new code."):
+    """The code was sent before, by this or another process, or has no attempts left; nothing was sent."""
 
 
-class StoreError(PasswordlessError):
-    """Tokens or keys could not be kept or found."""
-
-    code = "store_error"
-    advice = "Check the store."
+class StoreError(PasswordlessError, code="store_error", advice="Check the store."):
+    """Tokens or keys could not be stored or found."""
 
 
-class StoreUnavailable(StoreError):
+class StoreUnavailable(
+    StoreError,
+    code="store_unavailable",
+    advice="Try again; if it lasts, check the store, its address and the rights of the user that connects.",
+    retryable=True,
+):
     """The store cannot be reached, refuses, or does not answer in time."""
 
-    code = "store_unavailable"
-    retryable = True
-    advice = "Try again; if it lasts, look at the store, at its address and at the rights that it is used with."
 
-
-class InvalidSession(StoreError):
-    """The session is unknown, has ended or was closed."""
-
-    code = "invalid_session"
-    advice = "The user logs in again."
+class InvalidSession(StoreError, code="invalid_session", advice="The user logs in again."):
+    """The session is unknown, has expired or was closed."""
 
 
 _BROKEN = {
-    "form": "it is no sealed value",
+    "form": "it is not a sealed value",
     "key": "its key is not on the ring",
     "place": "it was sealed for another place",
     "seal": "it was changed",
 }
 
 
-class BrokenSeal(StoreError):
+class BrokenSeal(
+    StoreError,
+    code="broken_seal",
+    advice="Check the key ring, and what else writes to the store; the user logs in again.",
+):
     """A stored value does not open.
 
     Attributes:
-        failed: What failed: ``form`` (it is no sealed value), ``key`` (its key is not on the ring), ``place`` (it was
-            sealed for another place, tenant, application or user), ``seal`` (it was changed).
+        failed: What failed: ``form`` (it is not a sealed value), ``key`` (its key is not on the ring), ``place`` (it
+            was sealed for another place, tenant, application or user), ``seal`` (it was changed).
     """
-
-    code = "broken_seal"
-    advice = "Look at the key ring, and at who writes to the store; the user logs in again."
 
     def __init__(self, failed: str) -> None:
         super().__init__(f"a stored value does not open: {_BROKEN.get(failed, failed)}")
         self.failed = failed
 
 
-class KeyMissing(StoreError):
+class KeyMissing(StoreError, code="key_missing", advice="Keep tokens and key together; the user logs in again."):
     """The tokens have lost the key that they are bound to; nothing was sent."""
 
-    code = "key_missing"
-    advice = "Keep tokens and key together; the user logs in again."
 
-
-class KeyMismatch(StoreError):
+class KeyMismatch(StoreError, code="key_mismatch", advice="Use the key that the login was made with."):
     """The key at hand is not the one that the tokens are bound to; nothing was sent."""
 
-    code = "key_mismatch"
-    advice = "Use the key that the login was made with."
 
-
-class InvalidMfaState(StoreError):
-    """An MFA state cannot be gone on with; nothing was sent.
+class InvalidMfaState(
+    StoreError,
+    code="invalid_mfa_state",
+    advice="Unseal it with the key and the client that it was made with, within ten minutes; else log in again.",
+):
+    """A login cannot continue with an MFA state; nothing was sent.
 
     Attributes:
-        failed: What failed: ``form`` (it is no sealed state), ``key`` (sealed with another key), ``seal`` (changed
-            after it was sealed), ``issuer``, ``client_id`` (another tenant's or application's), ``jkt`` (the key in
-            it is not the one it is bound to) or ``expires_at``.
+        failed: What failed: ``form`` (not a sealed state), ``key`` (sealed with another key), ``seal`` (changed after
+            sealing), ``issuer``, ``client_id`` (another tenant's or application's), ``jkt`` (its key is not the one
+            that it is bound to) or ``expires_at``.
     """
-
-    code = "invalid_mfa_state"
-    advice = "Unseal it with the key and the client that it was made with, within ten minutes; else log in again."
 
     def __init__(self, failed: str, problem: str) -> None:
         super().__init__(f"MFA state, {failed}: {problem}")

@@ -55,8 +55,8 @@ from passwordless_async.errors import (
     WrongCode,
 )
 
-STORE_ADVICE = "Try again; if it lasts, look at the store, at its address and at the rights that it is used with."
-SEAL_ADVICE = "Look at the key ring, and at who writes to the store; the user logs in again."
+STORE_ADVICE = "Try again; if it lasts, check the store, its address and the rights of the user that connects."
+SEAL_ADVICE = "Check the key ring, and what else writes to the store; the user logs in again."
 SAID_NO = {"status": 403, "error": "e", "error_description": "d"}
 
 # Error, message, code, whether trying again can help, advice.
@@ -97,7 +97,7 @@ TABLE = [
         "e (403): d",
         "mfa_required",
         False,
-        "Go on with client.mfa and the error's state.",
+        "Continue with client.mfa and the error's state.",
     ),
     (
         AuthorizationPending(**SAID_NO),
@@ -177,7 +177,7 @@ TABLE = [
         "e (403): d",
         "nonce_challenge_repeated",
         False,
-        "The server refuses nonces of its own: look at its clock, its load balancing or a proxy between.",
+        "The server refuses its own nonces: check its clock, its load balancing and any proxy between.",
     ),
     (ProtocolError("m"), "m", "protocol_error", False, "The answer was thrown away; have the server checked."),
     (
@@ -199,7 +199,7 @@ TABLE = [
         "no state",
         "invalid_callback",
         False,
-        "Send a new link: this callback was made up, or is another login's.",
+        "Send a new link: this callback was forged, or is another login's.",
     ),
     (
         MalformedAnswer("no JSON", status=200),
@@ -220,7 +220,7 @@ TABLE = [
     (QuotaExceeded("m"), "m", "quota_exceeded", True, "Try again after retry_after seconds, or raise the quota."),
     (
         CoolingDown(retry_after=12.5),
-        "a code was asked for just now, and a new one would kill it",
+        "a code was requested just now, and a new one would invalidate it",
         "cooling_down",
         True,
         "Let the user type the code that was sent; offer another after retry_after seconds.",
@@ -239,7 +239,7 @@ TABLE = [
     *(
         (BrokenSeal(failed), f"a stored value does not open: {reason}", "broken_seal", False, SEAL_ADVICE)
         for failed, reason in (
-            ("form", "it is no sealed value"),
+            ("form", "it is not a sealed value"),
             ("key", "its key is not on the ring"),
             ("place", "it was sealed for another place"),
             ("seal", "it was changed"),

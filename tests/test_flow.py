@@ -612,7 +612,7 @@ def test_without_keys_the_code_is_not_sent(tenant: Tenant, response: HttpRespons
     next(flow)
     with pytest.raises(NotSent) as refused:
         flow.send(response)
-    expected = f"the tenant's signing keys could not be had, so nothing else was sent: {problem}"
+    expected = f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}"
     assert expected == str(refused.value)
     assert refused.value.__context__ is None
 
@@ -795,7 +795,7 @@ def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Excepti
     flow.send(answer(200, TOKENS | {"id_token": id_token()}))
     with pytest.raises(OutcomeUnknown) as refused:
         flow.throw(failure)
-    expected = f"tokens came, and the keys to check their ID token with could not be had: {failure}"
+    expected = f"tokens came, and the keys to check their ID token could not be fetched: {failure}"
     assert expected == str(refused.value)
     assert not refused.value.retryable
     assert refused.value.__context__ is None

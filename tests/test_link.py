@@ -115,11 +115,11 @@ async def test_a_callback_of_another_login_is_refused(change: dict[str, str | No
         assert tenant.stats.token_requests == 0
 
 
-async def test_a_parameter_that_stands_there_twice_is_refused() -> None:
-    """Which of two codes counts would be anybody's guess (RFC 6749 §3.1)."""
+async def test_a_repeated_parameter_is_refused() -> None:
+    """A callback with two codes is ambiguous, so it is refused (RFC 6749 §3.1)."""
     async with opened() as (tenant, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
-        with pytest.raises(InvalidCallback, match="twice"):
+        with pytest.raises(InvalidCallback, match="repeated"):
             await client.exchange_link(pending, f"{await follow(tenant)}&code=other")
 
 

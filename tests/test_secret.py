@@ -47,6 +47,7 @@ from passwordless_async._common.secret import (
     conceal_bytes,
     hide,
     redacted,
+    type_name,
 )
 from passwordless_async.auth0 import Application, SigningKeys
 from passwordless_async.auth0.id_token import validate
@@ -208,7 +209,7 @@ def test_a_secret_stays_one(value: Any) -> None:
 def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
     """What Python prints with its contents is replaced by a stand-in that keeps the name of its type."""
     for hidden in (conceal(value), hide(value)):
-        assert (REDACTED, name) == (repr(hidden), type(hidden).__name__)
+        assert (repr(hidden), type_name(hidden)) == (REDACTED, name)
         assert hidden is hide(hidden)
         assert hidden is conceal(hidden)
 
@@ -217,7 +218,7 @@ def test_what_hides_itself_is_left_alone() -> None:
     """None says nothing, and an object of ours keeps its own secrets."""
     assert [None, KEY, ADA] == [conceal(None), hide(KEY), conceal(ADA)]
     assert (Secret, "x") == (type(conceal("x")), conceal("x"))
-    assert (REDACTED, "str") == (repr(hide("x")), type(hide("x")).__name__)
+    assert (repr(hide("x")), type_name(hide("x"))) == (REDACTED, "str")
     assert (SecretBytes, b"x", None) == (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None))
     assert (Secret, REDACTED) == (type(conceal_bytes("x")), repr(conceal_bytes(5)))
 
@@ -330,12 +331,14 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a token beside a bad method": lambda: ProofGenerator(KEY).proof("", "https://a.example/", access_token=MARKER),
     "a token beside a bad URL": lambda: ProofGenerator(KEY).proof("GET", "a", access_token=MARKER),
     "a token beside a bad nonce": lambda: ProofGenerator(KEY).proof("GET", "a", nonce=5, access_token=MARKER),
-    "a captcha that is too long": lambda: start_request(PUBLIC, ADA, captcha=MARKER * 1000),
-    "a captcha as bytes": lambda: start_request(PUBLIC, ADA, captcha=MARKER.encode()),
-    "a captcha beside a bad language": lambda: start_request(PUBLIC, ADA, captcha=MARKER, language="a_b"),
-    "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, send="x"),
-    "a captcha beside a bad address": lambda: start_request(CONFIDENTIAL, ADA, captcha=MARKER, forwarded_for="x"),
-    "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=MARKER, language="")),
+    "a captcha that is too long": lambda: start_request(PUBLIC, ADA, captcha=Secret(MARKER * 1000)),
+    "a captcha as bytes": lambda: start_request(PUBLIC, ADA, captcha=conceal(MARKER.encode())),
+    "a captcha beside a bad language": lambda: start_request(PUBLIC, ADA, captcha=Secret(MARKER), language="a_b"),
+    "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=Secret(MARKER), send="x"),
+    "a captcha beside a bad address": lambda: start_request(
+        CONFIDENTIAL, ADA, captcha=Secret(MARKER), forwarded_for="x"
+    ),
+    "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=Secret(MARKER), language="")),
     "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7"),
     "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),
 }

@@ -1,4 +1,4 @@
-"""Checks of what callers pass in: the value, or :class:`UsageError` naming the argument.
+"""Checks of arguments: each returns the value, or raises :class:`UsageError` naming the argument.
 
 No message repeats the value: an argument may be a secret or an address.
 """
@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TypeVar
 
+from passwordless_async._common.secret import Secret, conceal, type_name
 from passwordless_async.errors import UsageError
+
+T = TypeVar("T")
 
 # RFC 6749 appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), one space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
@@ -24,6 +28,26 @@ MAX_CODE = 40  # characters; the longest one-time code that Auth0 can be set to
 MAX_CAPTCHA = 8192  # characters
 
 
+def instance(argument: str, value: object, kind: type[T], *, named: str) -> T:
+    """Return a value of a class.
+
+    Args:
+        argument: The name of the argument.
+        value: The value.
+        kind: The class.
+        named: The class with its article, for the message: ``an MfaState``.
+    """
+    if not isinstance(value, kind):
+        raise UsageError(argument, f"must be {named}, not {type_name(value)}")
+    return value
+
+
+def secret(argument: str, value: object, *, at_most: int) -> Secret:
+    """Return a non-empty text without spaces or control characters, in ASCII, as a secret."""
+    concealed: Secret = conceal(text(argument, value, at_most=at_most))
+    return concealed
+
+
 def text(argument: str, value: object, *, at_most: int) -> str:
     """Return a non-empty text without spaces or control characters, in ASCII."""
     value = bounded(argument, value, at_most=at_most)
@@ -35,7 +59,7 @@ def text(argument: str, value: object, *, at_most: int) -> str:
 def bounded(argument: str, value: object, *, at_most: int) -> str:
     """Return a text of one to ``at_most`` characters."""
     if not isinstance(value, str):
-        raise UsageError(argument, f"must be a str, not {type(value).__name__}")
+        raise UsageError(argument, f"must be a str, not {type_name(value)}")
     if not value:
         raise UsageError(argument, "must not be empty")
     if len(value) > at_most:
@@ -79,7 +103,7 @@ def language_tag(value: object) -> str | None:
 def positive(argument: str, value: object) -> int:
     """Return a whole number of one or more."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UsageError(argument, f"must be an int, not {type(value).__name__}")
+        raise UsageError(argument, f"must be an int, not {type_name(value)}")
     if value < 1:
         raise UsageError(argument, f"must be at least 1, not {value}")
     return value

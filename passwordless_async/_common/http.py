@@ -1,9 +1,9 @@
-"""What goes out and what comes back, as values: the flows make and read them, the transport moves them."""
+"""An HTTP request and its response as values: flows build and read them, the transport sends them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 from multidict import CIMultiDict
@@ -23,12 +23,12 @@ class HttpRequest:
     """One transmission.
 
     Args:
-        method: The method, in the case in which it is sent.
+        method: The method, in the case to send.
         url: The absolute URL.
-        headers: The header fields; names are matched without regard to case.
-        body: The body, ready to send.
-        secrets: The secrets inside; a server that echoes one into an error text is not repeated.
-        shareable: Whether two of these in flight at once may share one answer (a plain GET of public data).
+        headers: The header fields; names are case-insensitive.
+        body: The body, encoded.
+        secrets: The secrets in it; they are removed from error texts in which the server echoes them.
+        shareable: Whether two equal requests in flight may share one response (a plain GET of public data).
     """
 
     method: str
@@ -49,12 +49,12 @@ class HttpRequest:
 
 @attrs.frozen(repr=False, eq=False)
 class HttpResponse:
-    """One answer, read to its end.
+    """One response, read to its end.
 
     Args:
         status: The status.
-        headers: The header fields; names are matched without regard to case.
-        body: The body, its size bounded by the transport.
+        headers: The header fields; names are case-insensitive.
+        body: The body; the transport bounds its size.
     """
 
     status: int
@@ -62,7 +62,7 @@ class HttpResponse:
     body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes, repr=redacted)
 
     def json_object(self) -> SecretDict | None:
-        """Return the body as a JSON object, or None where it is not one, or says that it is something else."""
+        """Return the body as a JSON object; None if it is not one, or if ``Content-Type`` is not JSON."""
         if not _is_json(self.headers.get("Content-Type", "")):
             return None
         try:
@@ -75,7 +75,7 @@ class HttpResponse:
         """Return the body as a JSON object.
 
         Raises:
-            MalformedAnswer: It is not one.
+            MalformedAnswer: The body is not a JSON object.
         """
         value = self.json_object()
         if value is None:
@@ -86,13 +86,21 @@ class HttpResponse:
         return f"<HttpResponse {self.status}, {len(self.body)} bytes>"
 
 
+def read_json(data: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what JSON text holds; None if it is not JSON."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _is_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder lets them in unless told.
+    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
     raise ValueError(name)
 
 

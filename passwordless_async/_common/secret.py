@@ -1,8 +1,17 @@
 """Secrets that print as ``<redacted>``.
 
-A secret is a plain ``str`` or ``bytes`` in every respect but its ``repr``. That is what logs of containers,
-dataclass reprs and tracebacks with locals call, so none of them can spill it; whoever formats the secret itself
-does so on purpose.
+A secret is a plain ``str`` or ``bytes`` in every respect but its ``repr``. Logs of containers, reprs of values and
+tracebacks with locals call ``repr``, so none of them shows it; formatting the secret itself does.
+
+The idiom, in every public function and constructor with a secret argument, and nowhere below::
+
+    def exchange(self, who: User, otp: str) -> TokenSet:
+        otp = conceal(otp)  # the first statement: from here no frame of ours holds the bare text
+        return self._exchange(who, otp)  # below the door it is not concealed again
+
+- ``conceal`` and ``hide`` accept anything and never raise: the check of the argument comes after.
+- A value that holds secrets declares ``attrs.field(repr=redacted)`` and, if its constructor can refuse an argument,
+  is :func:`always_printable`.
 """
 
 from __future__ import annotations
@@ -17,7 +26,7 @@ T = TypeVar("T")
 
 
 class Secret(str):
-    """A text that does not show in a repr, and neither do its parts: printers cut a long text before they show it."""
+    """A text with a redacted repr; so are its slices, because printers shorten a long text before they print it."""
 
     __slots__ = ()
 
@@ -29,7 +38,7 @@ class Secret(str):
 
 
 class SecretBytes(bytes):
-    """Bytes that do not show in a repr, nor in the str of bytes, which is one, and neither do their parts."""
+    """Bytes with a redacted repr, ``str`` (which is the repr of bytes) and slices."""
 
     __slots__ = ()
 
@@ -48,9 +57,9 @@ class SecretBytes(bytes):
 
 
 class SecretDict(dict[str, Any]):
-    """A mapping that does not show in a repr: the members of an answer with tokens in it.
+    """A mapping with a redacted repr, such as the members of a token response.
 
-    Printers that walk a mapping's items instead of calling its repr are told not to, each by the hook that it has.
+    Some printers walk a mapping's items instead of calling its repr: each has a hook that prevents it.
     """
 
     __slots__ = ()
@@ -64,59 +73,65 @@ class SecretDict(dict[str, Any]):
         yield REDACTED
 
 
-def conceal(value: Any) -> Any:  # noqa: ANN401 - whatever a caller passed, before it is checked
-    """Return a text as a :class:`Secret`, anything else hidden.
+def conceal(value: Any) -> Any:  # noqa: ANN401 - an argument, before it is checked
+    """Return a text as a :class:`Secret`, and anything else as :func:`hide` does.
 
-    Public functions rebind a secret argument with this in their first statement, so that no frame of ours holds
-    the bare text when an error's traceback is printed with its locals. A code given as an ``int``, or a secret as
-    ``bytes``, is a secret too.
+    A one-time code given as an ``int``, or a client secret given as ``bytes``, is a secret too.
     """
+    if isinstance(value, Secret):
+        return value
     # By str's own __str__: a subclass that masks itself would send its mask.
     return Secret(str.__str__(value)) if isinstance(value, str) else hide(value)
 
 
 def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()
-    """Return bytes as :class:`SecretBytes`, anything else as :func:`conceal` does."""
+    """Return bytes as :class:`SecretBytes`, and anything else as :func:`conceal` does."""
     return SecretBytes(value) if isinstance(value, bytes) else conceal(value)
 
 
-class _Hidden:
-    """Stands for a secret of the wrong type; nothing is kept of it but the name of that type."""
+class Hidden:
+    """Stands for an argument of the wrong type, which may be a secret: it knows the name of that type alone."""
 
-    __slots__ = ()
+    __slots__ = ("type_name",)
+
+    def __init__(self, type_name: str) -> None:
+        self.type_name = type_name
 
     def __repr__(self) -> str:
         return REDACTED
 
 
 def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
-    """Return an object as it is, and for what Python prints with its contents a stand-in of the same type name.
+    """Return an object of a class as it is, and a built-in value, which prints its contents, as :class:`Hidden`.
 
-    An object of ours keeps its secrets to itself; a private key given as a dict or as text does not.
+    Our own classes redact their secrets; a private key given as a dict or as text does not.
     """
-    if value is None or type(value).__module__ != "builtins":
-        return value
-    return type(type(value).__name__, (_Hidden,), {})()
+    return value if value is None or type(value).__module__ != "builtins" else Hidden(type(value).__name__)
+
+
+def type_name(value: object) -> str:
+    """Return the name of a value's type, for an error text; of a hidden value, that of the original."""
+    return value.type_name if isinstance(value, Hidden) else type(value).__name__
 
 
 def always_printable(cls: type[T]) -> type[T]:
-    """Let a class print its values by their name alone where they are half built (a class decorator).
+    """Make the repr of half-built values show the class name alone (a class decorator).
 
-    A constructor that refuses an argument leaves such a value in a local of its frame. Python's own printer of
-    tracebacks with locals gives up at a repr that raises (up to Python 3.12), and whatever it was to report is lost.
+    A constructor that refuses an argument leaves such a value in a local of its frame. Up to Python 3.12 the printer of
+    tracebacks with locals gives up at a repr that raises, and the report is lost.
     """
     show = cls.__repr__
 
-    def __repr__(self: T) -> str:  # noqa: N807 - it becomes one
+    def __repr__(self: T) -> str:  # noqa: N807 - it becomes the method
         try:
             return show(self)
         except (AttributeError, IndexError, TypeError):
             return f"<{cls.__name__}>"
 
-    setattr(cls, "__repr__", __repr__)  # noqa: B010 - a checker of types does not allow it otherwise
+    setattr(cls, "__repr__", __repr__)  # noqa: B010 - a type checker refuses the assignment
     return cls
 
 
 def redacted(value: object) -> str:
-    """Print a field as redacted, or as None where there is nothing to hide (a repr for attrs)."""
+    """Print a field as redacted, or as None if it is None (a repr for attrs)."""
     return "None" if value is None else REDACTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
@@ -14,17 +15,16 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.identity import User
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.errors import OAuthError
 
 DeliveryMethod = Literal["text", "voice"]
 
-_OK = 200
 _MAX_CONNECTION = 128  # characters, Auth0's bound
 _CODE_REFUSED = (400, "invalid_request")
-# The same code also says these, before the service looks at a verification code: an attempt is not spent, and another
-# code would not help.
+# The same error also starts with these, before the service looks at the code: no attempt is spent, and a new code would
+# not help.
 _NOT_ABOUT_THE_CODE = (
     "Resource server requires the use of DPoP",
     "Missing required parameter",
@@ -35,7 +35,7 @@ _NOT_ABOUT_THE_CODE = (
 
 def database_request(
     application: Application,
-    who: Email | Phone,
+    who: User,
     *,
     connection: str,
     allow_signup: bool = False,
@@ -45,7 +45,7 @@ def database_request(
     """Build the request.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
     if delivery_method not in get_args(DeliveryMethod):
         raise UsageError("delivery_method", "must be 'text' or 'voice'")
@@ -61,22 +61,22 @@ def database_request(
     return json_request(application, application.otp_challenge_url, members, headers)
 
 
-def read_database(request: HttpRequest, response: HttpResponse, who: Email | Phone) -> AuthSession:
-    """Read the answer, which is the same whether the user exists or not.
+def read_database(request: HttpRequest, response: HttpResponse, who: User) -> AuthSession:
+    """Read the response, which is the same whether the user exists or not.
 
     Raises:
         OAuthError: The service refused.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise failure(request, response)
     try:
         return AuthSession(response.require_json_object().get("auth_session"), who)  # type: ignore[arg-type] # checked
     except UsageError:
-        raise MalformedAnswer("auth_session is missing or not a handle", status=_OK) from None
+        raise MalformedAnswer("auth_session is missing or not a handle", status=response.status) from None
 
 
-def start_database(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flow[AuthSession]:  # noqa: ANN401 - as below
+def start_database(tenant: Tenant, who: User, **parameters: Any) -> Flow[AuthSession]:  # noqa: ANN401 - as database_request
     """Ask for a code; the parameters are those of :func:`database_request`."""
     request = database_request(tenant.application, who, **parameters)
     response = yield request
@@ -84,11 +84,11 @@ def start_database(tenant: Tenant, who: Email | Phone, **parameters: Any) -> Flo
 
 
 def refuses_code(error: OAuthError, otp: Secret) -> bool:
-    """Tell whether a refusal of the grant says that the code is wrong, expired or used, which it does not tell apart.
+    """Return whether the grant was refused because the code is wrong, expired or used: the service does not say which.
 
     Args:
         error: The refusal.
-        otp: The code that was typed, which has been taken out of the refusal's words.
+        otp: The code that was sent; it is redacted in the refusal's description.
     """
     if (error.status, error.error) != _CODE_REFUSED:
         return False

@@ -1,4 +1,13 @@
-"""A grant from its request to its tokens: proven, bound, validated (RFC 6749 §5.1, RFC 9449 §5)."""
+"""A grant from its request to its tokens: proven, bound, validated (RFC 6749 §5.1, RFC 9449 §5).
+
+Invariants:
+
+- Each transmission is built anew and has a proof of its own: nothing in it that is good for one use is sent twice.
+- A request is sent again only in answer to a DPoP nonce challenge, which a server makes before it looks at the code.
+- Signing keys are fetched before the request is sent: it spends a code or a refresh token, and its answer is checked.
+- Tokens are returned only if they are bound to the key that was proven and their ID token is valid. The refresh token
+  of an answer that is refused is revoked.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import Expected, UncheckedIdToken, claims_of, fetch_keys_before
 from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
-from passwordless_async.auth0.tenant import UncheckedIdToken, claims_of, fetch_keys_before, prove
 from passwordless_async.auth0.token_answer import read_token, refresh_token_of, require_bound
 from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.dpop import negotiate
 from passwordless_async.errors import OutcomeUnknown, PasswordlessError, ProtocolError
 
 if TYPE_CHECKING:
@@ -22,73 +31,106 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
-    from passwordless_async.auth0.identity import AuthSession, Email, Phone
+    from passwordless_async.auth0.identity import Recipient
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.token_answer import TokenAnswer
     from passwordless_async.dpop import DPoPKey, ProofGenerator
 
 
 @attrs.frozen(kw_only=True)
-class Asked:
+class GrantRequest:
     """What a grant asks for, and what its ID token must show.
 
     Attributes:
-        scope: The scope that is asked for.
-        audience: The API that is asked for.
-        who: The user, where that is known.
-        expected: What else the ID token must show.
-        may_go_unchecked: Whether an ID token whose key cannot be had is left out, rather than all tokens thrown away.
+        scope: The requested scope.
+        audience: The requested API.
+        who: The user; None if the grant does not name one.
+        expected: What the ID token must show besides.
+        id_token_optional: Whether an ID token is dropped if its key cannot be fetched, instead of all tokens.
     """
 
     scope: str | None
     audience: str | None
-    who: Email | Phone | AuthSession | None = None
+    who: Recipient | None = None
     expected: Expected = attrs.field(factory=Expected)
-    may_go_unchecked: bool = False
+    id_token_optional: bool = False
 
 
-def grant(tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], asked: Asked) -> Flow[TokenSet]:
+def prove(
+    tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], *, access_token: Secret | None = None
+) -> Flow[tuple[HttpRequest, HttpResponse]]:
+    """Send a request with a DPoP proof and answer a nonce challenge (RFC 9449 §8).
+
+    Args:
+        tenant: The tenant.
+        proofs: Makes the proofs.
+        build: Builds the request, anew for each transmission.
+        access_token: The token that the request carries; the proof then has its hash, ``ath``.
+
+    Returns:
+        The last transmission and its response.
+    """
+
+    def proven(nonce: str | None) -> HttpRequest:
+        request = build()
+        proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
+        return request.with_header("DPoP", proof)
+
+    return (yield from negotiate(tenant.nonces, tenant.application.origin, proofs.key, proven))
+
+
+def grant(
+    tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], requested: GrantRequest
+) -> Flow[TokenSet]:
     """Run a grant.
 
     Args:
         tenant: The tenant.
-        proofs: Proofs by the key to bind the tokens to.
-        build: Builds the request, for each transmission anew.
-        asked: What is asked for.
+        proofs: Makes the proofs, by the key to bind the tokens to.
+        build: Builds the request, anew for each transmission.
+        requested: What the grant asks for.
 
     Raises:
-        MfaRequired: A second factor is asked for; its ``state`` goes on with the same key.
+        MfaRequired: A second factor is required; its ``state`` continues with the same key.
         OAuthError: The service refused.
-        NotSenderConstrained: The tokens are not bound to the key; to revoke the refresh token among them was tried.
-        InvalidIdToken: The ID token failed a check; likewise.
-        MalformedAnswer: The answer is not what the protocol allows; likewise.
-        NotSent: What the ID token is to be checked with could not be had.
-        OutcomeUnknown: The service failed after the request had left, or the ID token could not be checked.
+        NotSenderConstrained: The tokens are not bound to the key.
+        InvalidIdToken: The ID token failed a check.
+        MalformedAnswer: The answer is not what the protocol allows.
+        NotSent: The signing keys could not be fetched; nothing else was sent.
+        OutcomeUnknown: The service failed after the request was sent, or the ID token could not be checked.
     """
-    yield from fetch_keys_before(tenant, asked.scope)
+    yield from fetch_keys_before(tenant, requested.scope)
     sent_at = int(_clock.now())
     exchanged = yield from prove(tenant, proofs, build)
-    return (yield from accept(tenant, proofs, exchanged, asked, sent_at=sent_at))
+    return (yield from accept(tenant, proofs.key, exchanged, requested, sent_at=sent_at))
 
 
 def accept(
     tenant: Tenant,
-    proofs: ProofGenerator,
+    key: DPoPKey,
     exchanged: tuple[HttpRequest, HttpResponse],
-    asked: Asked,
+    requested: GrantRequest,
     *,
     sent_at: int,
 ) -> Flow[TokenSet]:
-    """Make tokens of a grant's answer: the second half of :func:`grant`, which see."""
+    """Continue :func:`grant` from the response: check it and return the tokens.
+
+    Args:
+        tenant: The tenant.
+        key: The key that the tokens must be bound to.
+        exchanged: The last transmission and its response.
+        requested: What the grant asks for.
+        sent_at: When the request was sent: seconds since the UNIX epoch.
+    """
+    failure: PasswordlessError
     try:
-        answer = read_token(*exchanged, asked.scope)
-        require_bound(answer, proofs.key.thumbprint)
-        claims, id_token = yield from _checked(tenant, answer, asked)
+        answer = read_token(*exchanged, requested.scope)
+        require_bound(answer, key.thumbprint)
+        claims, id_token = yield from _checked(tenant, answer, requested)
     except MfaRequired as error:
-        error.state = _state(tenant, proofs.key, error, sent_at, asked)
-        raise
+        failure = error.with_facts(state=_mfa_state(tenant, key, error, sent_at, requested))
     except ProtocolError as error:
-        refused = error.with_traceback(None)
+        failure = error.with_traceback(None)
     else:
         return TokenSet(
             access_token=answer.access_token,
@@ -98,32 +140,37 @@ def accept(
             refresh_token=answer.refresh_token,
             id_token=id_token,
             claims=claims,
-            key=proofs.key,
-            jkt=proofs.key.thumbprint,
+            key=key,
+            jkt=key.thumbprint,
             issuer=tenant.application.issuer,
             client_id=tenant.application.client_id,
-            audience=asked.audience,
+            audience=requested.audience,
         )
-    yield from _give_up(tenant, exchanged)
-    raise refused
+    if isinstance(failure, ProtocolError):
+        yield from _revoke(tenant, exchanged)
+    raise failure
 
 
-def _checked(tenant: Tenant, answer: TokenAnswer, asked: Asked) -> Flow[tuple[Mapping[str, Any] | None, Secret | None]]:
-    """Check the ID token; give its claims and itself."""
+def _checked(
+    tenant: Tenant, answer: TokenAnswer, requested: GrantRequest
+) -> Flow[tuple[Mapping[str, Any] | None, Secret | None]]:
+    """Check the ID token; return its claims and the token."""
     try:
         claims = yield from claims_of(
-            tenant, answer.id_token, access_token=answer.access_token, expected=asked.expected
+            tenant, answer.id_token, access_token=answer.access_token, expected=requested.expected
         )
     except UncheckedIdToken as error:
         problem = str(error)
     else:
         return claims, answer.id_token
-    if asked.may_go_unchecked:
+    if requested.id_token_optional:
         return None, None
     raise OutcomeUnknown(problem)
 
 
-def _state(tenant: Tenant, key: DPoPKey, error: MfaRequired, sent_at: int, asked: Asked) -> MfaState | None:
+def _mfa_state(
+    tenant: Tenant, key: DPoPKey, error: MfaRequired, sent_at: int, requested: GrantRequest
+) -> MfaState | None:
     mfa_token = usable_token(error.mfa_token)
     if mfa_token is None:
         return None
@@ -135,18 +182,17 @@ def _state(tenant: Tenant, key: DPoPKey, error: MfaRequired, sent_at: int, asked
         issuer=tenant.application.issuer,
         client_id=tenant.application.client_id,
         expires_at=sent_at + LIFETIME,
-        scope=asked.scope,
-        audience=asked.audience,
-        who=asked.who,
-        expected=asked.expected,
+        scope=requested.scope,
+        audience=requested.audience,
+        who=requested.who,
+        expected=requested.expected,
     )
 
 
-def _give_up(tenant: Tenant, exchanged: tuple[HttpRequest, HttpResponse]) -> Flow[None]:
-    """Revoke the refresh token of an answer that is thrown away: it would live on at the service.
+def _revoke(tenant: Tenant, exchanged: tuple[HttpRequest, HttpResponse]) -> Flow[None]:
+    """Revoke the refresh token of an answer that is refused: it would stay valid at the service.
 
-    Unless it is the one that the request was made with, as a refresh without rotation has it: that is still the
-    caller's.
+    Except the one that the request was made with, which a refresh without rotation returns: it is the caller's.
     """
     request, response = exchanged
     refresh_token = refresh_token_of(response)
@@ -155,5 +201,5 @@ def _give_up(tenant: Tenant, exchanged: tuple[HttpRequest, HttpResponse]) -> Flo
     try:
         yield revoke_request(tenant.application, refresh_token)
     except PasswordlessError:
-        # Best effort: the answer that is refused is what the caller has to hear of.
+        # Best effort: the caller must hear of the answer that is refused.
         return

@@ -1,15 +1,16 @@
 """The ID token and its checks (OpenID Connect Core §3.1.3.7).
 
-Which key a token is checked with follows from its header, and what the key may be used for from where the key came: a
-signature by an algorithm that its key is not for is none. Keys inside of the token, or that it points to (``jwk``,
-``jku``, ``x5c``, ``x5u``), are never looked at.
+Invariants:
+
+- The header chooses the key; the key's origin decides its algorithms. A signature by another algorithm is invalid.
+- Keys in the token, or that it points to (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
+- A token whose key cannot be fetched is unchecked, not invalid: :class:`UncheckedIdToken`.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -17,21 +18,24 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import attrs
 from joserfc.jwk import OctKey
 
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.http import read_json
 from passwordless_async._common.secret import SecretDict
 from passwordless_async.auth0.application import HS256
-from passwordless_async.auth0.jwks import SigningKey
+from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload
-from passwordless_async.errors import InvalidIdToken
+from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.tenant import Flow, Tenant
 
-# Seconds that the tenant's clock and ours may differ. Machines that keep time are within one; a minute forgives those
-# that do not, and an ID token is checked once, when it comes, and not used again.
+# Seconds that the tenant's clock and ours may differ. Synchronised machines are within one; a minute forgives the
+# others, and an ID token is checked once, on arrival.
 _LEEWAY = 60
 _END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MAX_HEADER = 1024  # characters
@@ -39,11 +43,11 @@ _MAX_HEADER = 1024  # characters
 
 @attrs.frozen
 class Header:
-    """What the token says of its signature.
+    """The header parameters that choose the key.
 
     Attributes:
-        alg: The algorithm, one of those that the application takes.
-        kid: The key; empty where the key is the client secret.
+        alg: The algorithm, one that the application accepts.
+        kid: The key's identifier; empty for HS256, whose key is the client secret.
     """
 
     alg: str
@@ -52,12 +56,12 @@ class Header:
 
 @attrs.frozen
 class Expected:
-    """What was asked for, and the ID token must show.
+    """What the ID token must show.
 
     Attributes:
-        nonce: What was sent as ``nonce``, and must come back.
-        max_age: For how many seconds the user may be logged in, by ``auth_time``.
-        subject: Who the user was before a refresh (OpenID Connect Core §12.2); there may be no ID token then.
+        nonce: The ``nonce`` that was sent.
+        max_age: How many seconds ago the user may have logged in, by ``auth_time``.
+        subject: The ``sub`` before a refresh (OpenID Connect Core §12.2). After a refresh the ID token is optional.
     """
 
     nonce: str | None = None
@@ -65,19 +69,19 @@ class Expected:
     subject: str | None = None
 
     def require_subject(self, claims: Mapping[str, Any]) -> None:
-        """Check who the token is about.
+        """Check the token's ``sub``.
 
         Raises:
-            InvalidIdToken: It is somebody else.
+            InvalidIdToken: It is another user's.
         """
         if self.subject not in {None, claims["sub"]}:
             raise InvalidIdToken("sub", "is another user than before the refresh")
 
     def require_no_token(self) -> None:
-        """Check that nothing was asked for: to leave the ID token out must not be a way around a check.
+        """Check that no claim is required: leaving out the ID token must not skip a check.
 
         Raises:
-            InvalidIdToken: Something was.
+            InvalidIdToken: A claim is required.
         """
         for claim, value in (("nonce", self.nonce), ("auth_time", self.max_age)):
             if value is not None:
@@ -88,8 +92,8 @@ def read_header(id_token: Secret, application: Application) -> Header:
     """Read the header.
 
     Raises:
-        InvalidIdToken: It is not readable, is not that of an ID token, or names no key or no algorithm that the
-            application takes.
+        InvalidIdToken: It is not readable, is another kind of token's, has no ``kid``, or has an algorithm that the
+            application does not accept.
     """
     header, claim, problem = _read_header(
         id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms
@@ -101,36 +105,40 @@ def read_header(id_token: Secret, application: Application) -> Header:
 
 @lru_cache(maxsize=64)
 def _read_header(segment: str, algorithms: tuple[str, ...]) -> tuple[Header | None, str, str]:
-    # The same few headers stand before thousands of tokens, one for each signing key of the tenant.
+    """Return the header, or the parameter that is refused and why.
+
+    Cached: a tenant's thousands of tokens have the same few headers, one for each signing key.
+    """
     header = _decoded(segment)
     if header is None:
         return None, "header", "is not readable"
-    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-    if alg not in algorithms:
-        return None, "alg", f"is not one of {', '.join(algorithms)}"
-    if "crit" in header:
-        # RFC 7515 §4.1.11: what is critical must be understood, and an empty list must not be there.
-        return None, "crit", "is not understood"
-    if not isinstance(typ, str) or typ.upper() != "JWT":
+    for name, refused, problem in (
+        ("alg", header.get("alg") not in algorithms, f"is not one of {', '.join(algorithms)}"),
+        # RFC 7515 §4.1.11: critical parameters must be understood, and an empty list must not be there.
+        ("crit", "crit" in header, "is not understood"),
         # RFC 8725 §3.11: an access token (at+jwt) or a logout token (logout+jwt) of the same key is no ID token.
-        return None, "typ", "is another kind of token"
-    if alg == HS256:
-        return Header(alg, ""), "", ""
-    return (Header(alg, kid), "", "") if isinstance(kid, str) and kid else (None, "kid", "is missing")
+        ("typ", str(header.get("typ", "JWT")).upper() != "JWT", "is another kind of token"),
+    ):
+        if refused:
+            return None, name, problem
+    if header["alg"] == HS256:
+        return Header(HS256, ""), "", ""
+    kid = header.get("kid")
+    return (Header(header["alg"], kid), "", "") if isinstance(kid, str) and kid else (None, "kid", "is missing")
 
 
 def _decoded(segment: str) -> dict[str, Any] | None:
     if len(segment) > _MAX_HEADER:
         return None
     try:
-        header = json.loads(base64.urlsafe_b64decode(segment + "=="))
-    except (ValueError, RecursionError):
+        header = read_json(base64.urlsafe_b64decode(segment + "=="))
+    except ValueError:
         return None
     return header if isinstance(header, dict) else None
 
 
 def check_key(header: Header, key: SigningKey) -> None:
-    """Check that a key is one for the algorithm (RFC 7517 §4.4).
+    """Check that a key is for the header's algorithm (RFC 7517 §4.4).
 
     Raises:
         InvalidIdToken: It is not.
@@ -159,14 +167,14 @@ def validate(
     Args:
         id_token: The token.
         key: The key that its header names.
-        application: Who the token must be for, and from whose tenant.
+        application: The application that the token must be for, at the tenant that must have issued it.
         now: Seconds since the UNIX epoch.
-        access_token: What came with the token; compared with ``at_hash`` where there is one.
-        nonce: What was sent as ``nonce``, and must come back.
-        max_age: For how many seconds the user may be logged in, by ``auth_time``.
+        access_token: The access token of the same answer; compared with ``at_hash``, if the token has it.
+        nonce: The ``nonce`` that was sent.
+        max_age: How many seconds ago the user may have logged in, by ``auth_time``.
 
     Raises:
-        InvalidIdToken: A check failed; its ``claim`` says which.
+        InvalidIdToken: A check failed; its ``claim`` names it.
     """
     claims = _verified_claims(id_token, key, application.id_token_algorithms)
     if claims.get("iss") != application.issuer:
@@ -178,8 +186,7 @@ def validate(
         raise InvalidIdToken("iat", "is missing or in the future")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
-    if max_age is not None:
-        _check_login(claims, now, max_age)
+    _check_login(claims, now, max_age)
     _check_ties(claims, access_token, nonce)
     return MappingProxyType(dict(claims))
 
@@ -190,18 +197,12 @@ def _verified_claims(id_token: Secret, key: SigningKey, algorithms: tuple[str, .
     header, _, _ = _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], algorithms)
     payload = None
     if header is not None and header.alg in key.algorithms:
-        payload = signed_payload(id_token, header.alg, key.verifies_with)
-    # Personal data: hidden while errors may be raised over it.
-    claims: SecretDict | None = None
-    if payload:
-        try:
-            read = json.loads(payload)
-            claims = SecretDict(read) if type(read) is dict else None
-        except (ValueError, RecursionError):
-            claims = None
-    if claims is None:
+        payload = signed_payload(id_token, header.alg, key.key)
+    claims = read_json(payload or b"")
+    if not isinstance(claims, dict):
         raise InvalidIdToken("signature", "is not that of the tenant's key")
-    return claims
+    # Personal data: hidden in the frames of errors that later checks raise.
+    return SecretDict(claims)
 
 
 def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
@@ -216,7 +217,9 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
         raise InvalidIdToken("azp", "must be this application, where there are several audiences")
 
 
-def _check_login(claims: Mapping[str, Any], now: float, max_age: int) -> None:
+def _check_login(claims: Mapping[str, Any], now: float, max_age: int | None) -> None:
+    if max_age is None:
+        return
     auth_time = claims.get("auth_time")
     if not _is_time(auth_time) or auth_time > now + _LEEWAY:
         raise InvalidIdToken("auth_time", "is missing or in the future")
@@ -232,10 +235,105 @@ def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, nonce: s
 
 
 def _half_hash(access_token: Secret) -> str:
-    # OpenID Connect Core §3.1.3.6: the left half, by the hash of alg; all that we take have SHA-256.
+    # OpenID Connect Core §3.1.3.6: the left half of the hash of alg, which is SHA-256 for all accepted algorithms.
     return encode_text(hashlib.sha256(access_token.encode()).digest()[:16])
 
 
 def _is_time(value: object) -> TypeGuard[float]:
-    # The range keeps out NaN, which is neither past nor in the future, and whole numbers too large for a float.
+    # The range excludes NaN, which is neither past nor future, and integers too large for a float.
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
+
+
+class UncheckedIdToken(OutcomeUnknown):
+    """An ID token could not be checked because its key could not be fetched. It may be valid."""
+
+
+def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None]:
+    """Fetch the signing keys before a grant, if an ID token will come and the keys are missing or old.
+
+    A code or a refresh token is spent once sent: the keys that check the answer must be there before.
+
+    Raises:
+        NotSent: They could not be fetched, and none are cached that may still serve.
+    """
+    keys = tenant.keys
+    if not keys.due or "openid" not in (scope or "").split() or not tenant.application.needs_key_set:
+        return
+    keys.renewal_begins()
+    try:
+        response = yield jwks_request(tenant.application)
+        keys.learn(response)
+    except (TransportError, ProtocolError) as error:
+        problem = str(error)
+    else:
+        return
+    if keys.empty:
+        raise NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
+
+
+def claims_of(
+    tenant: Tenant,
+    id_token: Secret | None,
+    *,
+    access_token: Secret | None = None,
+    expected: Expected = Expected(),
+) -> Flow[Mapping[str, Any] | None]:
+    """Validate an ID token; fetch the key set again if it names an unknown key.
+
+    Args:
+        tenant: The tenant.
+        id_token: The token; None if the answer has none.
+        access_token: The access token of the same answer.
+        expected: What the token must show besides.
+
+    Raises:
+        InvalidIdToken: It failed a check.
+        UncheckedIdToken: Its key could not be fetched.
+    """
+    if id_token is None:
+        expected.require_no_token()
+        return None
+    application = tenant.application
+    header = read_header(id_token, application)
+    if header.alg == HS256:
+        key = client_secret_key(application)
+    else:
+        key = tenant.keys.get(header.kid) or (yield from _search(tenant, header.kid))
+    check_key(header, key)
+    claims = validate(
+        id_token,
+        key,
+        application,
+        _clock.now(),
+        access_token=access_token,
+        nonce=expected.nonce,
+        max_age=expected.max_age,
+    )
+    expected.require_subject(claims)
+    return claims
+
+
+def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
+    """Fetch the key set for an unknown ``kid``, unless that was done lately.
+
+    The code is spent by now: if the request for keys was not sent, the error must not be ``NotSent``.
+    """
+    keys = tenant.keys
+    problem = "a moment ago" if keys.search_failed else ""
+    if keys.may_search:
+        problem = ""
+        keys.search_begins()
+        try:
+            response = yield jwks_request(tenant.application)
+            keys.search_ended()
+            keys.learn(response)
+        except (TransportError, ProtocolError) as error:
+            problem = str(error)
+            keys.search_ended()
+            keys.search_has_failed()
+    if problem:
+        raise UncheckedIdToken(f"tokens came, and the keys to check their ID token could not be fetched: {problem}")
+    key = keys.get(kid)
+    if key is None:
+        raise InvalidIdToken("kid", "is not among the tenant's signing keys")
+    return key

@@ -1,20 +1,18 @@
-"""Who logs in: an address or a phone number, and the code that proves it."""
+"""Who logs in: a user by e-mail address or phone number, and the code that they typed."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, always_printable, conceal, hide, redacted
+from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
 
-if TYPE_CHECKING:
-    from passwordless_async.dpop import DPoPKey
-
-# ITU-T E.164: a plus, a country code that does not begin with 0, fifteen digits at most.
+# ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits.
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 
@@ -24,13 +22,14 @@ _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 class Email:
     """A user known by an e-mail address.
 
-    The address is sent exactly as given: no folding of case, no trimming.
+    The address is sent exactly as given: no case folding, no trimming.
 
     Args:
         address: The address.
 
     Raises:
-        UsageError: It has no ``@`` or more than one, has spaces or control characters, or is over 254 characters.
+        UsageError: The address does not have exactly one ``@``, has spaces or control characters, or is over 254
+            characters.
     """
 
     realm: ClassVar[Literal["email"]] = "email"
@@ -50,7 +49,7 @@ class Email:
         return self.address
 
     def __repr__(self) -> str:
-        # An address is personal data: enough to tell two apart in a log, not enough to write to anyone.
+        # An address is personal data: the first letter tells two users apart in a log.
         return f"Email('{self.address[0]}…@…')"
 
 
@@ -63,7 +62,7 @@ class Phone:
         number: The number in E.164 form, for example ``+4930901820``.
 
     Raises:
-        UsageError: It is not E.164.
+        UsageError: The number is not E.164.
     """
 
     realm: ClassVar[Literal["sms"]] = "sms"
@@ -84,49 +83,56 @@ class Phone:
         return f"Phone('{self.number[:3]}…')"
 
 
+User: TypeAlias = Email | Phone
+
+
 @always_printable
 @attrs.frozen(init=False)
 class AuthSession:
-    """A user of a database connection to whom a code was sent; what ``start_database`` gives and ``exchange`` takes.
+    """A user of a database connection after a code was sent: the result of ``start_database``, for ``exchange``.
 
     Args:
-        auth_session: The service's own handle, which stands for the user in the grant.
+        auth_session: The service's handle, which the grant has instead of a username.
         who: The user.
     """
 
     auth_session: Secret = attrs.field(repr=redacted)
-    who: Email | Phone
+    who: User
 
-    def __init__(self, auth_session: str, who: Email | Phone) -> None:
+    def __init__(self, auth_session: str, who: User) -> None:
         auth_session = conceal(auth_session)
         self.__attrs_init__(
-            auth_session=Secret(_check.text("auth_session", auth_session, at_most=_check.MAX_SECRET)),
+            auth_session=_check.secret("auth_session", auth_session, at_most=_check.MAX_SECRET),
             who=user("who", who),
         )
+
+
+# The user as the code was sent to them: what an exchange names.
+Recipient: TypeAlias = User | AuthSession
 
 
 @always_printable
 @attrs.frozen(init=False)
 class Login:
-    """One user and the code that they typed: what an exchange needs.
+    """One user and the code that they typed: the input of an exchange.
 
     Args:
-        who: The user, exactly as given to ``start``, or what ``start_database`` gave.
+        who: The user, exactly as given to ``start``, or the result of ``start_database``.
         otp: The one-time code; visible ASCII, at most 40 characters.
-        scope: The scope to ask for (RFC 6749 §3.3), for example ``openid offline_access``.
+        scope: The scope to request (RFC 6749 §3.3), for example ``openid offline_access``.
         audience: The identifier of the API that the access token is for.
-        resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
-        redirect_uri: A callback URL of the application, for tenants that insist on one.
-        max_age: The ID token must say, by ``auth_time``, that the user logged in at most so many seconds ago. The
-            grant has no parameter to ask the service for ``auth_time``: this is for a tenant that always gives it.
-        key: The key to bind the tokens to; one is made for this login unless given.
-        tag: The caller's own, handed back untouched in the :class:`~passwordless_async.Outcome`.
+        resource: The API instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
+        redirect_uri: A callback URL of the application, for tenants that require one.
+        max_age: The user must have logged in at most so many seconds ago, by ``auth_time`` of the ID token. The grant
+            cannot request ``auth_time``: use this with a tenant that always includes it.
+        key: The key to bind the tokens to; by default, a new one.
+        tag: A value of the caller's, returned in the :class:`~passwordless_async.Outcome`.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
-    who: Email | Phone | AuthSession
+    who: Recipient
     otp: Secret = attrs.field(repr=redacted)
     scope: str | None
     audience: str | None
@@ -138,7 +144,7 @@ class Login:
 
     def __init__(  # noqa: PLR0913 - the parameters are the grant's
         self,
-        who: Email | Phone | AuthSession,
+        who: Recipient,
         otp: str,
         *,
         scope: str | None = None,
@@ -150,28 +156,40 @@ class Login:
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
         otp, key = conceal(otp), hide(key)
-        # By what it can do: the class is of a layer above this one.
-        if key is not None and not hasattr(type(key), "header_segment"):
-            raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
         if audience is not None and resource is not None:
-            raise UsageError("resource", "stands in place of audience: give one of them")
-        if max_age is not None and "openid" not in (_check.scope(scope) or "").split():
-            raise UsageError("max_age", "is checked by the ID token: the scope must have openid")
+            raise UsageError("resource", "replaces audience: give one of them")
+        scope = _check.scope(scope)
         self.__attrs_init__(
             who=who if isinstance(who, AuthSession) else user("who", who),
-            otp=Secret(_check.text("otp", otp, at_most=_check.MAX_CODE)),
-            scope=_check.scope(scope),
+            otp=_check.secret("otp", otp, at_most=_check.MAX_CODE),
+            scope=scope,
             audience=_check.optional("audience", audience),
             resource=_check.optional("resource", resource),
             redirect_uri=_check.optional("redirect_uri", redirect_uri),
-            max_age=None if max_age is None else _check.positive("max_age", max_age),
-            key=key,
+            max_age=_max_age(max_age, scope),
+            key=_key(key),
             tag=tag,
         )
 
 
-def user(argument: str, value: object) -> Email | Phone:
-    """Return a user, or say that it is none."""
-    if not isinstance(value, Email | Phone):
+def _max_age(value: object, scope: str | None) -> int | None:
+    if value is None:
+        return None
+    if "openid" not in (scope or "").split():
+        raise UsageError("max_age", "is checked by the ID token: the scope must have openid")
+    return _check.positive("max_age", value)
+
+
+def _key(value: object) -> DPoPKey | None:
+    return None if value is None else _check.instance("key", value, DPoPKey, named="a DPoPKey")
+
+
+def user(argument: str, value: object) -> User:
+    """Return a user.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    if not isinstance(value, User):
         raise UsageError(argument, f"must be an Email or a Phone, not {type(value).__name__}")
     return value

@@ -49,12 +49,6 @@ class SigningKey:
 
     key: RSAKey | ECKey | OctKey = attrs.field(repr=redacted)
     algorithms: tuple[str, ...]
-    verifies_with: Any = attrs.field(init=False, repr=False)
-
-    @verifies_with.default
-    def _raw(self) -> object:
-        """The same key, as cryptography has it; bytes where it is a secret."""
-        return self.key.raw_value if isinstance(self.key, OctKey) else self.key.public_key
 
 
 @attrs.define

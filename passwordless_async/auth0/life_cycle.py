@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,11 @@ import attrs
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async.auth0.grant import GrantRequest, grant, prove
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
-from passwordless_async.auth0.tenant import own_key, own_refresh_token, prove
+from passwordless_async.auth0.tenant import own_key, own_refresh_token
 from passwordless_async.dpop import ProofGenerator, rejects_token
 from passwordless_async.errors import InvalidToken, MalformedAnswer
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.tokens import TokenSet
 
-_OK = 200
-
 
 def refresh_request(
     application: Application, refresh_token: Secret, *, scope: str | None, audience: str | None
@@ -38,29 +37,29 @@ def refresh_request(
 
 
 def userinfo_request(application: Application, access_token: Secret) -> HttpRequest:
-    """Build the request for the claims of the user that the access token is about; it wants a proof with ``ath``."""
+    """Build the request for the user's claims; its proof needs ``ath``."""
     authorization = Secret(f"DPoP {access_token}")
     return HttpRequest("GET", application.userinfo_url, {"Authorization": authorization}, secrets=(access_token,))
 
 
 def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | None) -> Mapping[str, Any]:
-    """Read the claims, read-only.
+    """Read the claims; the mapping is read-only.
 
     Args:
-        request: What was sent.
-        response: The answer.
-        subject: The ``sub`` of the ID token, which the answer must name too (OpenID Connect Core §5.3.2).
+        request: The request.
+        response: Its response.
+        subject: The ``sub`` of the ID token, which the response must have too (OpenID Connect Core §5.3.2).
 
     Raises:
         OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows, or is about somebody else.
+        MalformedAnswer: The response is not what the protocol allows, or is about another user.
     """
-    if response.status == _OK:
-        claims = response.require_json_object()
-        if not isinstance(claims.get("sub"), str) or subject not in {None, claims["sub"]}:
-            raise MalformedAnswer("userinfo has no sub, or is about another user", status=_OK)
-        return MappingProxyType(dict(claims))
-    raise failure(request, response)
+    if response.status != HTTPStatus.OK:
+        raise failure(request, response)
+    claims = response.require_json_object()
+    if not isinstance(claims.get("sub"), str) or subject not in {None, claims["sub"]}:
+        raise MalformedAnswer("userinfo has no sub, or is about another user", status=response.status)
+    return MappingProxyType(dict(claims))
 
 
 def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Flow[TokenSet]:
@@ -68,7 +67,8 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
 
     Raises:
         UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
-        KeyMissing, KeyMismatch: Their key was stripped or exchanged; nothing was sent.
+        KeyMissing: The tokens have no key; nothing was sent.
+        KeyMismatch: The key is not the one that the tokens are bound to; nothing was sent.
         InvalidIdToken: The new ID token is about another user (OpenID Connect Core §12.2).
         OAuthError: The service refused.
     """
@@ -78,16 +78,16 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         tenant,
         proofs,
         lambda: refresh_request(tenant.application, refresh_token, scope=scope, audience=tokens.audience),
-        Asked(
+        GrantRequest(
             scope=tokens.scope if scope is None else scope,
             audience=tokens.audience,
             expected=Expected(subject=None if tokens.claims is None else tokens.claims.get("sub")),
-            # The session would be lost with it: the user is known from the ID token before, and stays who they were.
-            may_go_unchecked=True,
+            # Throwing the tokens away would end the login, and the user is known from the ID token before.
+            id_token_optional=True,
         ),
     )
     if renewed.refresh_token is None:
-        # RFC 6749 §6: without a new one the old one stays good.
+        # RFC 6749 §6: without a new refresh token the old one stays valid.
         renewed = attrs.evolve(renewed, refresh_token=refresh_token)
     if renewed.claims is None:
         renewed = attrs.evolve(renewed, id_token=tokens.id_token, claims=tokens.claims)
@@ -95,7 +95,7 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
 
 
 def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
-    """Ask the service for the user's claims."""
+    """Fetch the user's claims."""
     proofs = ProofGenerator(own_key(tenant, tokens))
     request, response = yield from prove(
         tenant,

@@ -1,9 +1,10 @@
-"""The link in an e-mail and what comes of it: authorization code with PKCE, bound to a key (RFC 7636, RFC 9449 §10)."""
+"""Login by a link in an e-mail: an authorization code with PKCE, bound to a key (RFC 7636, RFC 9449 §10)."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -13,8 +14,8 @@ from yarl import URL
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.secret import Secret, conceal, redacted
-from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.identity import Email
 from passwordless_async.auth0.refusals import meant
@@ -31,21 +32,20 @@ if TYPE_CHECKING:
 
 _MAX_CALLBACK = 8192  # characters
 _MAX_CODE = 2048  # characters
-_FOUND = 302
 
 
 @attrs.frozen
 class PendingLink:
-    """A login by link between its e-mail and its callback: keep it where the callback will find it, and closed.
+    """A login by link between its e-mail and its callback: keep it with the browser's session, closed to others.
 
     Attributes:
         who: The user.
-        redirect_uri: Where the link leads to in the end.
-        scope: The scope that was asked for.
-        audience: The API that was asked for.
-        state: What the callback must bring back (RFC 6749 §10.12).
-        nonce: What the ID token must hold (OpenID Connect Core §3.1.2.1).
-        code_verifier: What the code is tied to (RFC 7636 §4.1).
+        redirect_uri: The callback URL.
+        scope: The requested scope.
+        audience: The requested API.
+        state: The ``state`` that the callback must return (RFC 6749 §10.12).
+        nonce: The ``nonce`` that the ID token must have (OpenID Connect Core §3.1.2.1).
+        code_verifier: The PKCE verifier of the code (RFC 7636 §4.1).
         key: The key that the tokens will be bound to.
     """
 
@@ -60,7 +60,7 @@ class PendingLink:
 
     @property
     def auth_params(self) -> dict[str, str]:
-        """The parameters of the link."""
+        """The authorization parameters of the link."""
         digest = hashlib.sha256(self.code_verifier.encode()).digest()
         given = {
             "response_type": "code",
@@ -71,7 +71,7 @@ class PendingLink:
             "nonce": self.nonce,
             "code_challenge": encode_text(digest),
             "code_challenge_method": "S256",
-            # RFC 9449 §10: the code is of use with this key alone.
+            # RFC 9449 §10: the code is valid with this key alone.
             "dpop_jkt": self.key.thumbprint,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -81,17 +81,16 @@ def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secre
     """Return the authorization code of a callback.
 
     Args:
-        callback_url: The whole URL that the browser was sent to.
+        callback_url: The whole URL of the callback, with its query.
         pending: The login that it must belong to.
-        issuer: The tenant's issuer, for answers that name theirs (RFC 9207).
+        issuer: The tenant's issuer, compared with ``iss`` if the callback has it (RFC 9207).
 
     Raises:
-        UsageError: It is not the URL of a callback.
-        InvalidCallback: It does not belong to this login, or has no code; nothing was sent.
-        OAuthError: The service says by it that the login failed; of the class that the same words have on the wire,
-            such as ``AccessDenied``, with status 302.
+        UsageError: It is not a callback's URL.
+        InvalidCallback: It is another login's, or has no code.
+        OAuthError: The callback reports that the login failed. The class is the one of the same error on the wire,
+            such as ``AccessDenied``; the status is 302.
     """
-    callback_url = conceal(callback_url)
     query = _query(callback_url)
     state = query.get("state", "")
     if not state.isascii() or not hmac.compare_digest(state, pending.state):
@@ -100,7 +99,7 @@ def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secre
         raise InvalidCallback("iss is another issuer")
     if "error" in query:
         secrets = (pending.state, pending.nonce, pending.code_verifier)
-        raise meant(_FOUND, query["error"], query.get("error_description", ""), secrets)
+        raise meant(HTTPStatus.FOUND.value, query["error"], query.get("error_description", ""), secrets)
     code = Secret(query.get("code", ""))
     if not 0 < len(code) <= _MAX_CODE or not code.isprintable():
         raise InvalidCallback("code is missing")
@@ -122,7 +121,7 @@ def checked_redirect_uri(value: object) -> str:
     """Return a callback URL.
 
     Raises:
-        UsageError: It is not an absolute URL without a fragment (RFC 6749 §3.1.2).
+        UsageError: It is not absolute, or has a fragment (RFC 6749 §3.1.2).
     """
     text = _check.printable("redirect_uri", value, at_most=_check.MAX_AUDIENCE)
     try:
@@ -144,7 +143,7 @@ def start_link(
     key: DPoPKey | None,
     **parameters: Any,  # noqa: ANN401 - as start_request
 ) -> Flow[PendingLink]:
-    """Ask for an e-mail with a link; gives what the callback must be checked with."""
+    """Ask for an e-mail with a link; return what the callback is checked against."""
     if not isinstance(who, Email):
         raise UsageError("who", "must be an Email: only an e-mail can carry a link")
     proofs = ProofGenerator(DPoPKey.generate() if key is None else key)
@@ -160,9 +159,8 @@ def start_link(
 
 
 def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Flow[TokenSet]:
-    """Exchange the code of a callback for tokens, by the key that the link was made with (RFC 9449 §10)."""
-    if not isinstance(pending, PendingLink):
-        raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
+    """Exchange the code of a callback for tokens, with the key of the link (RFC 9449 §10)."""
+    _check.instance("pending", pending, PendingLink, named="a PendingLink")
     code = read_callback(callback_url, pending, tenant.application.issuer)
     wants_id_token = "openid" in (pending.scope or "").split()
     return (
@@ -170,7 +168,7 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
             tenant,
             ProofGenerator(pending.key),
             lambda: code_request(tenant.application, pending, code),
-            Asked(
+            GrantRequest(
                 scope=pending.scope,
                 audience=pending.audience,
                 who=pending.who,
@@ -185,9 +183,9 @@ def _query(callback_url: object) -> dict[str, Secret]:
     query = parse_qs(url.partition("#")[0].partition("?")[2], keep_blank_values=True, max_num_fields=32)
     if not query:
         raise UsageError("callback_url", "must be the whole URL of the callback, with its query")
-    # RFC 6749 §3.1: no parameter twice; which one counts would be anybody's guess.
+    # RFC 6749 §3.1: parameters must not be repeated.
     if any(len(values) > 1 for values in query.values()):
-        raise InvalidCallback("a parameter stands there twice")
+        raise InvalidCallback("a parameter is repeated")
     return {name: Secret(values[0]) for name, values in query.items()}
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.database import refuses_code
-from passwordless_async.auth0.grant import Asked, grant
+from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.identity import AuthSession
 from passwordless_async.auth0.requests import form_request, forwarded_for_header
@@ -31,7 +30,7 @@ def otp_request(application: Application, login: Login, headers: Mapping[str, st
     if isinstance(login.who, AuthSession):
         user: dict[str, str] = {"auth_session": login.who.auth_session}
     else:
-        # The username is exactly what start was given; realm is the connection.
+        # The username must be exactly the one that start sent; realm is the connection.
         user = {"username": login.who.username, "realm": login.who.realm}
     fields = {
         "grant_type": OTP_GRANT,
@@ -46,28 +45,36 @@ def otp_request(application: Application, login: Login, headers: Mapping[str, st
 
 
 def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
-    """Exchange a code for tokens."""
+    """Exchange a code for tokens.
+
+    Raises:
+        UsageError: ``forwarded_for`` is invalid; nothing was sent.
+        WrongCode, CodeExpired, TooManyAttempts: The service refused the code.
+        As :func:`~passwordless_async.auth0.grant.grant` for the rest.
+    """
     proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
     headers = forwarded_for_header(tenant.application, forwarded_for)
+    requested = GrantRequest(
+        scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)
+    )
     try:
-        tokens = yield from grant(
-            tenant,
-            proofs,
-            partial(otp_request, tenant.application, login, headers),
-            Asked(scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)),
-        )
+        tokens = yield from grant(tenant, proofs, lambda: otp_request(tenant.application, login, headers), requested)
     except OAuthError as error:
-        refused = _judged(tenant, login, error)
+        refused = _refusal(tenant, login, error)
     else:
         tenant.attempts.renew(login.who)
         return tokens
     raise refused
 
 
-def _judged(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
-    """Return what a refusal means for this login, with the attempts that are left."""
-    if isinstance(login.who, AuthSession) and refuses_code(error, login.otp):
-        error = WrongCode(status=error.status, error=error.error, error_description=error.error_description)
-    if isinstance(error, WrongCode):
-        error.attempts_left = tenant.attempts.fail(login.who)
-    return error
+def _refusal(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
+    """Return what a refusal means for this login."""
+    wrong = isinstance(error, WrongCode) or (isinstance(login.who, AuthSession) and refuses_code(error, login.otp))
+    if not wrong:
+        return error
+    return WrongCode(
+        status=error.status,
+        error=error.error,
+        error_description=error.error_description,
+        attempts_left=tenant.attempts.fail(login.who),
+    )

@@ -1,13 +1,14 @@
-"""What the service means when it says no: one table, for the code alone does not tell.
+"""What a refusal of the service means: one table of error codes and descriptions, because the code alone is ambiguous.
 
-It is read with the refusals on the wire and with those that a browser brings to a callback (:func:`meant`). Both shapes
-of body are read: ``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" | "message"}``. What no
-row knows becomes a plain :class:`OAuthError` with the server's own words.
+The table serves responses (:func:`refusal`) and callbacks in a browser (:func:`meant`). Both shapes of body are read:
+``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" | "message"}``. A refusal without a row is
+a plain :class:`OAuthError` with the server's words.
 """
 
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -15,7 +16,7 @@ import attrs
 
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import REDACTED, Secret, SecretDict
+from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
 from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
@@ -25,13 +26,12 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
-_REDIRECTION, _BAD_REQUEST, _TOO_MANY_REQUESTS, _SERVER_ERROR = 300, 400, 429, 500
-_MAX_TEXT = 500  # characters of the server's that are kept
+_MAX_TEXT = 500  # characters of the server's words
 
 
 @attrs.frozen
 class _Row:
-    """An error code, the beginning of its description (empty: any) and what they mean."""
+    """An error code (empty: any), the beginning of its description (empty: any) and their meaning."""
 
     error: str
     description: str
@@ -64,104 +64,105 @@ _TABLE = (
     _Row("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     _Row("", "Public signup is disabled", errors.AccessDenied),
 )
-# The last one is judged by its code where a handle stands for the user, which what was typed must not change.
+# Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
+# database.refuses_code.
 _KNOWN = frozenset({row.error for row in _TABLE} | {"invalid_request"})
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
 def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
-    """Return what an answer other than a success means, ready to raise.
+    """Return the error of a response that is not a success, to raise.
 
     Args:
-        request: What was sent; its secrets are taken out of the server's words.
-        response: The answer.
+        request: The request; its secrets are redacted in the server's words.
+        response: The response.
     """
     body = response.json_object()
-    if response.status == _TOO_MANY_REQUESTS:
-        body = body or SecretDict()
-    if body is None:
+    if body is None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
-    read = meant(response.status, error_code(body), _text(body, _TEXT_NAMES), request.secrets)
-    if isinstance(read, RateLimited):
-        read.retry_after = retry_after(response.headers, _clock.now())
-    if isinstance(read, MfaRequired):
-        _add_mfa_facts(read, body)
-    return read
+    body = body or SecretDict()
+    error, description = error_code(body), _text(body, _TEXT_NAMES)
+    facts: dict[str, Any] = {}
+    meaning = _meaning(response.status, error, description)
+    if meaning is RateLimited:
+        facts = {"retry_after": retry_after(response.headers, _clock.now())}
+    elif meaning is MfaRequired:
+        token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
+        facts = {
+            "mfa_token": token if isinstance(token, Secret) else None,
+            "mfa_requirements": requirements if isinstance(requirements, dict) else {},
+        }
+    return meant(response.status, error, description, request.secrets, **facts)
 
 
-def meant(status: int, error: str, description: str, secrets: tuple[Secret, ...]) -> OAuthError:
-    """Return what a code and a description mean, ready to raise; facts that stand elsewhere in an answer are absent.
+def meant(
+    status: int,
+    error: str,
+    description: str,
+    secrets: tuple[Secret, ...],
+    **facts: Any,  # noqa: ANN401 - of the class that is meant
+) -> OAuthError:
+    """Return the error that a code and a description mean, to raise.
 
     Args:
         status: The HTTP status that they came with.
         error: The error code; may be empty.
         description: The server's words; may be empty.
-        secrets: What is taken out of both.
+        secrets: The secrets to redact in both.
+        **facts: Facts that the class has besides.
     """
-    error = error or _default(status)
-    # Read before the secrets are taken out: a user who types "code" for a code must not change what the words mean.
-    meaning = _meaning(status, error, description)
-    return meaning(
+    error = error or ("too_many_requests" if status == HTTPStatus.TOO_MANY_REQUESTS else "unknown_error")
+    # By the words before secrets are redacted: a user who types "code" for a code must not change their meaning.
+    return _meaning(status, error, description)(
         status=status,
         error=str(error) if error in _KNOWN else printable(error, secrets),
         error_description=printable(description, secrets),
+        **facts,
     )
 
 
 def error_code(body: Mapping[str, Any]) -> Secret:
-    """Return the error code of a refusal's body, whichever its shape; empty where there is none."""
+    """Return the error code of a refusal's body, in either shape; empty if there is none."""
     return _text(body, _CODE_NAMES)
 
 
 def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
-    """Return what an answer other than a success means where nothing was at stake, ready to raise."""
-    if response.status >= _SERVER_ERROR:
+    """Return the error of a response that is not a success, to raise, if the request spent nothing."""
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return errors.TemporarilyUnavailable(status=response.status, error="temporarily_unavailable")
-    if _REDIRECTION <= response.status < _BAD_REQUEST:
+    if response.status >= HTTPStatus.BAD_REQUEST:
+        return refusal(request, response)
+    if response.status >= HTTPStatus.MULTIPLE_CHOICES:
         return MalformedAnswer("a redirect, which is not followed", status=response.status)
-    if response.status < _BAD_REQUEST:
-        return MalformedAnswer("neither a success nor a refusal", status=response.status)
-    return refusal(request, response)
+    return MalformedAnswer("neither a success nor a refusal", status=response.status)
 
 
 def blocks_user(response: HttpResponse) -> bool:
-    """Tell whether a 429 is about one user, whom brute-force protection has blocked, and not about the rate."""
+    """Return whether a 429 is about one user, blocked by brute-force protection, and not about the request rate."""
     body = response.json_object() or SecretDict()
-    error = _text(body, ("error", "code", "errorCode"))
-    description = _text(body, ("error_description", "description", "message"))
-    return _meaning(response.status, error, description) is errors.TooManyAttempts
+    return _meaning(response.status, error_code(body), _text(body, _TEXT_NAMES)) is errors.TooManyAttempts
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
     for row in _TABLE:
         if row.error in {"", error} and description.startswith(row.description):
             return row.meaning
-    return RateLimited if status == _TOO_MANY_REQUESTS else OAuthError
-
-
-def _default(status: int) -> str:
-    return "too_many_requests" if status == _TOO_MANY_REQUESTS else "unknown_error"
+    return RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else OAuthError
 
 
 def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
-    """Return the first of the members that is a text and not empty; it may repeat a secret of the request."""
+    """Return the first non-empty text among the members; it may repeat a secret of the request."""
     values = (body.get(name) for name in names)
     return Secret(next((value for value in values if isinstance(value, str) and value), ""))
 
 
 def printable(text: str, secrets: tuple[Secret, ...]) -> str:
-    """Return the server's words without the request's secrets: bounded, and without control characters."""
+    """Return the server's words with the request's secrets redacted, shortened, and without control characters."""
     for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
         text = text.replace(form, REDACTED)
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
 
 
 def _forms(secret: Secret) -> tuple[Secret, ...]:
-    """Return how a secret may stand in the server's words: as it is, or as it was encoded when it was sent."""
+    """Return how the server may repeat a secret: as it is, or as it was encoded when it was sent."""
     return secret, Secret(quote_plus(secret)), Secret(quote(secret, safe="")), Secret(json.dumps(secret)[1:-1])
-
-
-def _add_mfa_facts(error: MfaRequired, body: Mapping[str, Any]) -> None:
-    token, requirements = body.get("mfa_token"), body.get("mfa_requirements")
-    error.mfa_token = Secret(token) if isinstance(token, str) else None
-    error.mfa_requirements = requirements if isinstance(requirements, dict) else {}

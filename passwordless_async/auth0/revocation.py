@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.refusals import failure
@@ -15,24 +16,21 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.tokens import TokenSet
 
-_OK = 200
-
 
 def revoke_request(application: Application, refresh_token: Secret) -> HttpRequest:
-    """Build the request that revokes a refresh token and, at the service, all that came of it."""
+    """Build the request; the service revokes the refresh token and all tokens issued from it."""
     return form_request(application, application.revoke_url, {"token": refresh_token})
 
 
 def read_revoke(request: HttpRequest, response: HttpResponse) -> None:
-    """Read the answer: 200 with an empty body, for a token that was unknown too (RFC 7009 §2.2).
+    """Read the response: 200 with an empty body, also for an unknown token (RFC 7009 §2.2).
 
     Raises:
         OAuthError: The service refused.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if response.status == _OK:
-        return
-    raise failure(request, response)
+    if response.status != HTTPStatus.OK:
+        raise failure(request, response)
 
 
 def revoke(tenant: Tenant, tokens: TokenSet) -> Flow[None]:

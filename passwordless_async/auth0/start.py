@@ -1,12 +1,13 @@
-"""``POST /passwordless/start``: ask the service to send a code."""
+"""``POST /passwordless/start``: ask the service to send a code or a link."""
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import conceal
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
 from passwordless_async.auth0.tokens import StartReceipt
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.identity import User
     from passwordless_async.auth0.tenant import Flow, Tenant
 
 Send = Literal["code", "link"]
 
-# What a link may carry; anything else is a slip, or would change what the flow promises.
+# Any other parameter is a mistake, or would change what the flow promises.
 AUTH_PARAMS = frozenset(
     {
         "audience",
@@ -36,12 +37,11 @@ AUTH_PARAMS = frozenset(
         "state",
     }
 )
-_OK, _REDIRECTION = 200, 300
 
 
 def start_request(
     application: Application,
-    who: Email | Phone,
+    who: User,
     *,
     send: Send = "code",
     language: str | None = None,
@@ -52,50 +52,42 @@ def start_request(
     """Build the request.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
-    captcha = conceal(captcha)
     parameters = checked_auth_params(auth_params)
     if parameters is not None and send != "link":
         raise UsageError("auth_params", "are for a link: send='link'")
     members: dict[str, Any] = {"connection": who.realm, "authParams": parameters}
     if who.realm == "email":
-        # Absent means a link: the code is always asked for by name.
+        # Without it the service sends a link.
         members |= {"email": who.username, "send": _one_of_send(send)}
     else:
         if send != "code":
             raise UsageError("send", "must be 'code' for a phone: only an e-mail can carry a link")
         members["phone_number"] = who.username
     if captcha is not None:
-        members["captcha"] = _check.bounded("captcha", captcha, at_most=_check.MAX_CAPTCHA)
+        members["captcha"] = Secret(_check.bounded("captcha", captcha, at_most=_check.MAX_CAPTCHA))
     headers = forwarded_for_header(application, forwarded_for)
     if (tag := _check.language_tag(language)) is not None:
         headers["x-request-language"] = tag
     return json_request(application, application.start_url, members, headers)
 
 
-def read_start(request: HttpRequest, response: HttpResponse, who: Email | Phone, sent_at: float) -> StartReceipt:
-    """Read the answer. A body is not required: 200 with ``{}``, 201 and 204 occur.
+def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at: float) -> StartReceipt:
+    """Read the response. The body is not read: 200 with ``{}``, 201 and 204 occur.
 
     Raises:
         OAuthError: The service refused.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if _OK <= response.status < _REDIRECTION:
+    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         return StartReceipt(who, sent_at)
     raise failure(request, response)
 
 
-def start(
-    tenant: Tenant,
-    who: Email | Phone,
-    *,
-    captcha: str | None = None,
-    **parameters: Any,  # noqa: ANN401 - as start_request
-) -> Flow[StartReceipt]:
-    """Ask for a code; the parameters are those of :func:`start_request`."""
-    captcha = conceal(captcha)
-    request = start_request(tenant.application, who, captcha=captcha, **parameters)
+def start(tenant: Tenant, who: User, **parameters: Any) -> Flow[StartReceipt]:  # noqa: ANN401 - as start_request
+    """Ask for a code or a link; the parameters are those of :func:`start_request`."""
+    request = start_request(tenant.application, who, **parameters)
     sent_at = _clock.now()
     response = yield request
     receipt = read_start(request, response, who, sent_at)
@@ -104,10 +96,10 @@ def start(
 
 
 def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the parameters for a link, if they are ones that a link may carry.
+    """Return the parameters for a link.
 
     Raises:
-        UsageError: A parameter is not known, or is not a text.
+        UsageError: A parameter is unknown, or not a text.
     """
     if value is None:
         return None

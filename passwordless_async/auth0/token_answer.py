@@ -1,14 +1,15 @@
-"""What the token endpoint answers: tokens, their types and what they are bound to (RFC 6749 §5.1, RFC 9449 §5)."""
+"""The response of the token endpoint: tokens, their type and their key (RFC 6749 §5.1, RFC 9449 §5)."""
 
 from __future__ import annotations
 
 import base64
-import json
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common.http import read_json
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusals import error_code, refusal
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
@@ -16,9 +17,9 @@ from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, Out
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
-_OK, _BAD_REQUEST, _SERVER_ERROR, _NOT_IMPLEMENTED = 200, 400, 500, 501
 _MAX_TOKEN = 65_536  # characters
 _MAX_LIFETIME = 10 * 366 * 86_400  # seconds
+_JWS_SEGMENTS = 3  # RFC 7515 §3.1
 # RFC 6750 §2.1 b64token, which a DPoP access token is too (RFC 9449 §7.1).
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # RFC 6749 appendix A.17: refresh-token = 1*VSCHAR, which is wider.
@@ -27,10 +28,10 @@ _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
 
 @attrs.frozen
 class TokenAnswer:
-    """A success of the token endpoint (RFC 6749 §5.1), its types checked and its contents not yet.
+    """A success of the token endpoint (RFC 6749 §5.1): its types are checked, its tokens not yet.
 
     Attributes:
-        expires_in: Seconds; None when the server did not say.
+        expires_in: Seconds; None if the server did not say.
     """
 
     access_token: Secret = attrs.field(repr=redacted)
@@ -42,25 +43,25 @@ class TokenAnswer:
 
 
 def read_token(request: HttpRequest, response: HttpResponse, requested_scope: str | None) -> TokenAnswer:
-    """Read the answer.
+    """Read the response.
 
     Raises:
         OAuthError: The service refused.
-        OutcomeUnknown: 5xx, after which nobody knows whether the code was spent.
-        MalformedAnswer: The answer is not what the protocol allows.
+        OutcomeUnknown: The service failed (5xx): the code may be spent.
+        MalformedAnswer: The response is not what the protocol allows.
     """
-    if response.status >= _SERVER_ERROR and not _has_no_such_grant(response):
+    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _refuses_grant_type(response):
         raise OutcomeUnknown(
             f"the service failed ({response.status}) and may have spent the code", status=response.status
         )
-    if response.status >= _BAD_REQUEST:
+    if response.status >= HTTPStatus.BAD_REQUEST:
         raise refusal(request, response)
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise MalformedAnswer("neither tokens nor a refusal", status=response.status)
     body = response.require_json_object()
     access_token = _token(body, "access_token")
     if access_token is None:
-        raise MalformedAnswer("access_token is missing", status=_OK)
+        raise MalformedAnswer("access_token is missing", status=HTTPStatus.OK)
     scope = _text(body, "scope")
     return TokenAnswer(
         access_token=access_token,
@@ -74,15 +75,15 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
 
 
 def refresh_token_of(response: HttpResponse) -> Secret | None:
-    """Return the refresh token of an answer, though the rest of it be malformed; None where there is none."""
-    body = response.json_object() if response.status == _OK else None
+    """Return the refresh token of a response, even if the rest is malformed; None if there is none."""
+    body = response.json_object() if response.status == HTTPStatus.OK else None
     token = SecretDict(body or {}).get("refresh_token")
     return Secret(token) if isinstance(token, str) and token else None
 
 
-def _has_no_such_grant(response: HttpResponse) -> bool:
-    """Tell the one 5xx that is an answer: the service looked at nothing."""
-    body = response.json_object() if response.status == _NOT_IMPLEMENTED else None
+def _refuses_grant_type(response: HttpResponse) -> bool:
+    """Return whether this is ``unsupported_grant_type``: the one 5xx after which the code is not spent."""
+    body = response.json_object() if response.status == HTTPStatus.NOT_IMPLEMENTED else None
     return body is not None and error_code(body) == "unsupported_grant_type"
 
 
@@ -90,7 +91,7 @@ def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
     """Check that the tokens are bound to the key that was proven (RFC 9449 §5, §6.1).
 
     Raises:
-        NotSenderConstrained: They are not, or to another key.
+        NotSenderConstrained: They are not bound, or bound to another key.
     """
     if answer.token_type.lower() != "dpop":
         raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
@@ -107,14 +108,14 @@ def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secre
     if value is None:
         return None
     if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not form.fullmatch(value):
-        raise MalformedAnswer(f"{name} is not a token", status=_OK)
+        raise MalformedAnswer(f"{name} is not a token", status=HTTPStatus.OK)
     return value
 
 
 def _text(body: SecretDict, name: str) -> str | None:
     value = body.get(name)
     if value is not None and (not isinstance(value, str) or len(value) > _MAX_TOKEN or not value.isprintable()):
-        raise MalformedAnswer(f"{name} is not a text", status=_OK)
+        raise MalformedAnswer(f"{name} is not a text", status=HTTPStatus.OK)
     return value
 
 
@@ -123,20 +124,20 @@ def _lifetime(body: SecretDict) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_LIFETIME:
-        raise MalformedAnswer("expires_in is not a number of seconds", status=_OK)
+        raise MalformedAnswer("expires_in is not a number of seconds", status=HTTPStatus.OK)
     return int(value)
 
 
 def _jwt_claims(access_token: Secret) -> dict[str, Any] | None:
-    """Return the claims of an access token that is a signed JWT; None for one that is opaque or encrypted.
+    """Return the claims of an access token that is a signed JWT; None if it is opaque or encrypted.
 
-    The signature is the resource server's to check; here the token only has to name our key.
+    The resource server checks its signature; here it has to name our key.
     """
     segments = access_token.split(".")
-    if len(segments) != 3:  # noqa: PLR2004 - RFC 7515 §3.1
+    if len(segments) != _JWS_SEGMENTS:
         return None
     try:
-        claims = json.loads(base64.urlsafe_b64decode(segments[1] + "=="))
-    except (ValueError, RecursionError):
+        claims = read_json(base64.urlsafe_b64decode(segments[1] + "=="))
+    except ValueError:
         return None
     return SecretDict(claims) if isinstance(claims, dict) else None

@@ -1,4 +1,4 @@
-"""What the service gives: tokens with their key, and receipts."""
+"""What the service returns: tokens with their key, and receipts of starts."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from passwordless_async._common.secret import Secret, redacted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.identity import User
     from passwordless_async.dpop import DPoPKey
 
 
 @attrs.frozen
 class TokenSet:
-    """The tokens of one user and the key that they are bound to: they live and die together.
+    """The tokens of one user and the key that they are bound to; one is of no use without the other.
 
-    The tokens are plain ``str`` in use and print as ``<redacted>`` in a repr.
+    The tokens are ``str`` with a redacted repr.
 
     Attributes:
         access_token: The access token (RFC 6749 §1.4).
         token_type: ``DPoP`` (RFC 9449 §5), as the server wrote it.
-        expires_at: When the access token ends: whole seconds since the UNIX epoch, counted from before the request
-            was sent; None when the server did not say.
-        scope: The granted scope, words with one space between; empty when none was asked for or named.
+        expires_at: When the access token expires: whole seconds since the UNIX epoch, counted from before the request
+            was sent; None if the server did not say.
+        scope: The granted scope, words separated by one space; empty if none was requested or named.
         refresh_token: The refresh token; None unless ``offline_access`` was granted.
         id_token: The ID token as received; None unless ``openid`` was granted.
         claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
-        key: The key that the tokens are bound to; None where it was stripped, and then they are of no use.
-        jkt: The thumbprint of the key that they were bound to when they were issued (RFC 9449 §6); None: not known.
-        issuer: The tenant that issued them; None: not known.
-        client_id: The application that they were issued to; None: not known.
-        audience: The API that was asked for; None where none was.
+        key: The key that the tokens are bound to; None if it was stripped, and then they are of no use.
+        jkt: The thumbprint of the key when the tokens were issued (RFC 9449 §6); None if unknown.
+        issuer: The tenant that issued them; None if unknown.
+        client_id: The application that they were issued to; None if unknown.
+        audience: The requested API; None if none was requested.
     """
 
     access_token: Secret = attrs.field(repr=redacted)
@@ -55,14 +55,14 @@ class TokenSet:
 
 @attrs.frozen
 class StartReceipt:
-    """The service took the request and sends a code.
+    """The service accepted the request and sends a code.
 
-    Whether the address has an account is not in it, although the service says so: it must not reach a browser.
+    The service also says whether the address has an account. That is left out: it must not reach a browser.
 
     Attributes:
-        who: The user, to pass on to ``exchange``.
-        sent_at: When the code was asked for: seconds since the UNIX epoch.
+        who: The user, for ``exchange``.
+        sent_at: When the code was requested: seconds since the UNIX epoch.
     """
 
-    who: Email | Phone
+    who: User
     sent_at: float

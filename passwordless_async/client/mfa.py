@@ -103,7 +103,7 @@ class MfaClient:
             types = types_of(state, authenticator)
         kinds = each_of("types", types, ChallengeType)
         chosen = None if named is None else _check.text("authenticator", named, at_most=512)
-        return await self._run(lambda: flow.challenge(self._tenant, state, types=kinds, authenticator_id=chosen))
+        return await self._run(lambda: flow.challenge_factor(self._tenant, state, types=kinds, authenticator_id=chosen))
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
         """Finish the login with the code of an authenticator app.

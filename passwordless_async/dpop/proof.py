@@ -16,7 +16,7 @@ from yarl import URL
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.secret import always_printable, conceal, hide
+from passwordless_async._common.secret import always_printable, conceal, hide, type_name
 from passwordless_async.dpop.key import DPoPKey
 from passwordless_async.errors import UsageError
 
@@ -45,7 +45,7 @@ class ProofGenerator:
     ) -> None:
         key = hide(key)
         if not isinstance(key, DPoPKey):
-            raise UsageError("key", f"must be a DPoPKey, not {type(key).__name__}")
+            raise UsageError("key", f"must be a DPoPKey, not {type_name(key)}")
         self.key = key
         self._clock = clock
         self._jti = jti

@@ -259,7 +259,7 @@ def test_malformed_challenges(public: Application, answer: Callable[..., HttpRes
 
 def test_a_challenge_that_was_not_asked_for(public: Application, answer: Callable[..., HttpResponse]):
     """A message is not taken for an app's code."""
-    with pytest.raises(MalformedAnswer, match="not among those asked for"):
+    with pytest.raises(MalformedAnswer, match="or was not requested"):
         challenged(public, answer(200, CHALLENGE), "otp")
 
 

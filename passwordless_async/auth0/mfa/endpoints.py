@@ -1,14 +1,14 @@
-"""``/mfa/…`` and the grants of a second factor: request builders beside their readers."""
+"""``/mfa/…`` and the grants of a second factor: each request builder beside its reader."""
 
 from __future__ import annotations
 
-import json
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.http import HttpRequest, read_json
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
 from passwordless_async.auth0.client_auth import ClientSecretBasic
 from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
@@ -27,9 +27,8 @@ MFA_OTP_GRANT = "http://auth0.com/oauth/grant-type/mfa-otp"
 MFA_OOB_GRANT = "http://auth0.com/oauth/grant-type/mfa-oob"
 MFA_RECOVERY_GRANT = "http://auth0.com/oauth/grant-type/mfa-recovery-code"
 
-CODE_LIFETIME = 300  # seconds that what was sent to a factor is good for
+CODE_LIFETIME = 300  # seconds that a code sent to a factor is valid
 
-_OK, _CREATED = 200, 201
 _MAX_AUTHENTICATORS = 100
 _MAX_CODES = 32
 # Each form bounds the length, in characters.
@@ -40,7 +39,7 @@ _RECOVERY_CODE = re.compile(r"[\x21-\x7E]{1,256}")
 
 
 def authenticators_request(application: Application, mfa_token: Secret) -> HttpRequest:
-    """Build the request for the user's factors; the ``mfa_token`` is its bearer token."""
+    """Build the request for the user's factors, with the ``mfa_token`` as its bearer token."""
     return HttpRequest(
         "GET",
         application.mfa_authenticators_url,
@@ -56,18 +55,18 @@ def read_authenticators(request: HttpRequest, response: HttpResponse) -> tuple[A
         OAuthError: The service refused.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise failure(request, response)
     listed = _json_array(response)
     if listed is None or len(listed) > _MAX_AUTHENTICATORS:
-        raise MalformedAnswer("the answer is not a JSON array of authenticators", status=_OK)
+        raise MalformedAnswer("the response is not a JSON array of authenticators", status=HTTPStatus.OK)
     return tuple(_authenticator(entry) for entry in listed)
 
 
 def challenge_request(
     application: Application, mfa_token: Secret, *, types: Sequence[str], authenticator_id: str | None
 ) -> HttpRequest:
-    """Build the request that has something sent to a factor."""
+    """Build the request that challenges a factor."""
     members = {
         "mfa_token": mfa_token,
         "challenge_type": " ".join(types),
@@ -79,18 +78,18 @@ def challenge_request(
 def read_challenge(
     request: HttpRequest, response: HttpResponse, *, types: Sequence[str], sent_at: float
 ) -> MfaChallenge:
-    """Read what was sent.
+    """Read the factor challenge.
 
     Raises:
         OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows, or of a type that was not asked for.
+        MalformedAnswer: The response is not what the protocol allows, or of a type that was not requested.
     """
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise failure(request, response)
     body = response.require_json_object()
     kind = _member(body, "challenge_type", _WORD)
     if kind is None or kind not in types:
-        raise MalformedAnswer("challenge_type is missing, or not among those asked for", status=_OK)
+        raise MalformedAnswer("challenge_type is missing, or was not requested", status=HTTPStatus.OK)
     return _challenge(kind, body, sent_at)
 
 
@@ -103,14 +102,14 @@ def associate_request(
     phone: Phone | None,
     email: Email | None,
 ) -> HttpRequest:
-    """Build the request for a new factor; the ``mfa_token`` is its bearer token."""
+    """Build the request for a new factor, with the ``mfa_token`` as its bearer token."""
     auth = application.client_auth
     members: dict[str, Any] = {
         "authenticator_types": list(types),
         "oob_channels": list(channels) or None,
         "phone_number": None if phone is None else phone.number,
         "email": None if email is None else email.address,
-        # The header is the mfa_token's here: who authenticates by HTTP Basic puts the secret into the body.
+        # The Authorization header has the mfa_token here, so a secret for HTTP Basic goes into the body.
         "client_secret": auth.secret if isinstance(auth, ClientSecretBasic) else None,
     }
     request = json_request(application, application.mfa_associate_url, members)
@@ -125,12 +124,14 @@ def read_association(request: HttpRequest, response: HttpResponse, *, sent_at: f
         OAuthError: The service refused.
         MalformedAnswer: The answer is not what the protocol allows.
     """
-    if response.status not in {_OK, _CREATED}:
+    if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
         raise failure(request, response)
     body = response.require_json_object()
     kind, secret = _member(body, "authenticator_type", _WORD), _secret(body, "secret", _IDENTIFIER)
     if kind is None or kind not in {"otp", "oob"} or (kind == "otp" and secret is None):
-        raise MalformedAnswer("neither an authenticator app with its secret nor an out-of-band factor", status=_OK)
+        raise MalformedAnswer(
+            "neither an authenticator app with its secret nor an out-of-band factor", status=HTTPStatus.OK
+        )
     return Association(
         authenticator_type=kind,
         secret=secret,
@@ -147,18 +148,18 @@ def factor_request(application: Application, grant_type: str, fields: Mapping[st
 
 
 def read_recovery_code(response: HttpResponse) -> Secret | None:
-    """Return the recovery code that takes the place of the one that was used, whatever else the answer says."""
+    """Return the recovery code that replaces the one used, whatever else the response says."""
     code = conceal((response.json_object() or SecretDict()).get("recovery_code"))
     return code if isinstance(code, Secret) and _RECOVERY_CODE.fullmatch(code) else None
 
 
 def _authenticator(entry: object) -> Authenticator:
     if not isinstance(entry, dict):
-        raise MalformedAnswer("an authenticator is not a JSON object", status=_OK)
+        raise MalformedAnswer("an authenticator is not a JSON object", status=HTTPStatus.OK)
     body = SecretDict(entry)
     identifier, kind = _member(body, "id", _IDENTIFIER), _member(body, "authenticator_type", _WORD)
     if identifier is None or kind is None:
-        raise MalformedAnswer("an authenticator has no id or no authenticator_type", status=_OK)
+        raise MalformedAnswer("an authenticator has no id or no authenticator_type", status=HTTPStatus.OK)
     name = conceal(body.get("name"))
     return Authenticator(
         id=identifier,
@@ -172,7 +173,7 @@ def _authenticator(entry: object) -> Authenticator:
 def _challenge(kind: str, body: SecretDict, sent_at: float) -> MfaChallenge:
     oob_code = _secret(body, "oob_code", _HANDLE)
     if kind == "oob" and oob_code is None:
-        raise MalformedAnswer("oob_code is missing", status=_OK)
+        raise MalformedAnswer("oob_code is missing", status=HTTPStatus.OK)
     return MfaChallenge(
         challenge_type=kind,
         oob_code=oob_code if kind == "oob" else None,
@@ -182,14 +183,14 @@ def _challenge(kind: str, body: SecretDict, sent_at: float) -> MfaChallenge:
 
 
 def _recovery_codes(body: SecretDict) -> tuple[Secret, ...]:
-    given = conceal_each(body.get("recovery_codes"))
+    given = _secrets(body.get("recovery_codes"))
     if given is None or len(given) > _MAX_CODES or not all(_RECOVERY_CODE.fullmatch(code) for code in given):
-        raise MalformedAnswer("recovery_codes are not texts", status=_OK)
+        raise MalformedAnswer("recovery_codes are not texts", status=HTTPStatus.OK)
     return given
 
 
-def conceal_each(given: object) -> tuple[Secret, ...] | None:
-    """Return texts as secrets, nothing for None, and None for anything else."""
+def _secrets(given: object) -> tuple[Secret, ...] | None:
+    """Return a list of texts as secrets, an empty tuple for None, and None for anything else."""
     if given is None:
         return ()
     if not isinstance(given, list) or not all(isinstance(entry, str) for entry in given):
@@ -207,22 +208,19 @@ def _secret(body: SecretDict, name: str, form: re.Pattern[str]) -> Secret | None
     if value is None or value == "":
         return None
     if not isinstance(value, Secret) or not form.fullmatch(value):
-        raise MalformedAnswer(f"{name} is not a text of its form", status=_OK)
+        raise MalformedAnswer(f"{name} is not a text of its form", status=HTTPStatus.OK)
     return value
 
 
 def _json_array(response: HttpResponse) -> list[Any] | None:
     if not response.headers.get("Content-Type", "").lower().startswith("application/json"):
         return None
-    try:
-        value = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return None
+    value = read_json(response.body)
     return SecretList(value) if isinstance(value, list) else None
 
 
 class SecretList(list[Any]):
-    """The entries of an answer, which do not show in a repr."""
+    """A list with a redacted repr: the entries of a response."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""The second factor: which ones there are, having something sent to one, a new one, and the grants that end it."""
+"""The flows of the second factor: list factors, challenge one, associate one, verify one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.grant import Asked, accept
+from passwordless_async.auth0.grant import GrantRequest, accept, prove
+from passwordless_async.auth0.id_token import fetch_keys_before
 from passwordless_async.auth0.mfa.endpoints import (
     MFA_RECOVERY_GRANT,
     associate_request,
@@ -19,11 +21,11 @@ from passwordless_async.auth0.mfa.endpoints import (
     read_challenge,
     read_recovery_code,
 )
+from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
-from passwordless_async.auth0.tenant import fetch_keys_before, prove
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import ProofGenerator
-from passwordless_async.errors import AccessDenied, PasswordlessError, UsageError, WrongCode
+from passwordless_async.errors import AccessDenied, OutcomeUnknown, PasswordlessError, ProtocolError, WrongCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,15 +36,13 @@ if TYPE_CHECKING:
 
 
 def own_state(tenant: Tenant, state: MfaState) -> None:
-    """Check that a state is this tenant's and this application's, with its key, and not over.
+    """Check that a state is this tenant's and this application's, has its key and has not expired.
 
     Raises:
-        UsageError: It is none.
-        InvalidMfaState: It is not; nothing was sent.
+        UsageError: It is not an ``MfaState``.
+        InvalidMfaState: A check failed; nothing was sent.
     """
-    if not isinstance(state, MfaState):
-        raise UsageError("state", f"must be an MfaState, not {type(state).__name__}")
-    state.require_usable(tenant.application)
+    _check.instance("state", state, MfaState, named="an MfaState").require_usable(tenant.application)
 
 
 def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator, ...]]:
@@ -53,10 +53,10 @@ def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator,
     return read_authenticators(request, response)
 
 
-def challenge(
+def challenge_factor(
     tenant: Tenant, state: MfaState, *, types: Sequence[str], authenticator_id: str | None
 ) -> Flow[MfaChallenge]:
-    """Have something sent to a factor."""
+    """Have the service send something to a factor."""
     own_state(tenant, state)
     request = challenge_request(tenant.application, state.mfa_token, types=types, authenticator_id=authenticator_id)
     sent_at = _clock.now()
@@ -73,7 +73,7 @@ def associate(
     phone: Phone | None,
     email: Email | None,
 ) -> Flow[Association]:
-    """Give the user a new factor."""
+    """Associate a new factor with the user."""
     own_state(tenant, state)
     request = associate_request(
         tenant.application, state.mfa_token, types=types, channels=channels, phone=phone, email=email
@@ -84,10 +84,10 @@ def associate(
 
 
 def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str, str | None]) -> Flow[MfaTokenSet]:
-    """Exchange a factor for tokens, by the key that the login began with.
+    """Exchange a factor for tokens, with the key that the login began with.
 
-    A new recovery code in the answer is handed over with the tokens, and with the error where the tokens are refused:
-    the one before is spent in either case.
+    A new recovery code in the response goes with the tokens or, if they are refused, with the error: the old code is
+    spent in both cases.
     """
     own_state(tenant, state)
     proofs = ProofGenerator(state.key)
@@ -98,21 +98,21 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
     )
     recovery_code = read_recovery_code(exchanged[1])
     try:
-        asked = Asked(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
-        tokens = yield from accept(tenant, proofs, exchanged, asked, sent_at=sent_at)
+        requested = GrantRequest(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
+        tokens = yield from accept(tenant, state.key, exchanged, requested, sent_at=sent_at)
     except PasswordlessError as error:
-        failure = _judged(error, grant_type)
-        if recovery_code is not None:
-            failure.recovery_code = recovery_code
+        failure = _refusal(error, grant_type, recovery_code)
     else:
         given = {field.name: getattr(tokens, field.name) for field in attrs.fields(TokenSet)}
         return MfaTokenSet(**given, recovery_code=recovery_code)
     raise failure
 
 
-def _judged(error: PasswordlessError, grant_type: str) -> PasswordlessError:
+def _refusal(error: PasswordlessError, grant_type: str, recovery_code: str | None) -> PasswordlessError:
     """Return what a refusal means for this factor."""
     if grant_type == MFA_RECOVERY_GRANT and isinstance(error, AccessDenied) and error.error == "invalid_grant":
-        # The service's words for a message that the user rejects, and for a recovery code that is wrong.
+        # The service uses the same words if the user rejects a push message and if a recovery code is wrong.
         return WrongCode(status=error.status, error=error.error, error_description=error.error_description)
+    if recovery_code is not None and isinstance(error, ProtocolError | OutcomeUnknown | MfaRequired):
+        return error.with_facts(recovery_code=recovery_code)
     return error

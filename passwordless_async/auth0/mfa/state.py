@@ -1,8 +1,10 @@
-"""A login between its first factor and its second: what to go on with, here or in another process.
+"""A login between its first factor and its second, to continue here or in another process.
 
-The promises of a sealed state: it can be neither read nor changed without the key; it names its tenant, application
-and DPoP key in a header that is authenticated with it, and opens for that client alone; and it ends with its
-``mfa_token``.
+Invariants of a sealed state:
+
+- It can be neither read nor changed without the sealing key.
+- Its header, which is authenticated, names tenant, application and DPoP key; it opens for that client alone.
+- It expires with its ``mfa_token``.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-LIFETIME = 600  # seconds that an mfa_token is good for
+    from passwordless_async.auth0.identity import Recipient
+
+LIFETIME = 600  # seconds that an mfa_token is valid
 _MAX_MFA_TOKEN = 16_384  # characters
 _TYPE = "mfa-state+jwe"
 _HEADER = frozenset({"alg", "enc", "kid", "typ", "iss", "client_id", "jkt"})
@@ -56,11 +60,11 @@ class Registered(Protocol):
 
 @attrs.frozen
 class MfaTokenSet(TokenSet):
-    """The tokens that a second factor completed.
+    """The tokens of a login with a second factor.
 
     Attributes:
-        recovery_code: The user's new recovery code where the one before was used: show it to the user, it is told
-            this once. None otherwise.
+        recovery_code: The user's new recovery code if the old one was used: show it to the user, the service sends it
+            once. None otherwise.
     """
 
     recovery_code: Secret | None = attrs.field(default=None, kw_only=True, repr=redacted)
@@ -69,21 +73,21 @@ class MfaTokenSet(TokenSet):
 @always_printable
 @attrs.frozen(kw_only=True)
 class MfaState:
-    """What a login goes on with after :class:`~passwordless_async.MfaRequired`.
+    """A login that needs a second factor: ``client.mfa`` continues with it.
 
     Attributes:
         mfa_token: The service's handle of the login.
-        requirements: What the service accepts.
+        requirements: The factors that the service accepts.
         key: The key of the login: the tokens will be bound to it.
         jkt: The key's thumbprint when the login began.
         issuer: The tenant.
         client_id: The application.
-        expires_at: When the ``mfa_token`` ends: seconds since the UNIX epoch.
-        who: The user; None where a refresh led here.
-        scope: The scope that was asked for.
-        audience: The API that was asked for.
-        expected: What was asked for, and the ID token must show.
-        challenge: What was sent to a factor, where :meth:`with_challenge` put it here.
+        expires_at: When the ``mfa_token`` expires: seconds since the UNIX epoch.
+        who: The user; None if a refresh led here.
+        scope: The requested scope.
+        audience: The requested API.
+        expected: What the ID token must show.
+        challenge: The factor challenge that :meth:`with_challenge` added.
     """
 
     mfa_token: Secret = attrs.field(repr=redacted)
@@ -93,27 +97,28 @@ class MfaState:
     issuer: str
     client_id: str
     expires_at: int
-    who: Email | Phone | AuthSession | None = None
+    who: Recipient | None = None
     scope: str | None = None
     audience: str | None = None
     expected: Expected = attrs.field(factory=Expected)
     challenge: MfaChallenge | None = None
 
     def with_challenge(self, challenge: MfaChallenge) -> MfaState:
-        """Return the same state with a challenge in it, so that whoever unseals it can answer that."""
+        """Return the same state with a factor challenge, so that the process that unseals it can answer that."""
         challenge = hide(challenge)
-        if not isinstance(challenge, MfaChallenge):
-            raise UsageError("challenge", f"must be an MfaChallenge, not {type(challenge).__name__}")
+        _check.instance("challenge", challenge, MfaChallenge, named="an MfaChallenge")
         return attrs.evolve(self, challenge=challenge)
 
     def seal(self, key: bytes) -> str:
-        """Seal the state, its private key included, to give it to another process or back to this one.
+        """Seal the state and its private key, for another process or a later request.
 
-        What comes of it is a text of base64url and dots, some 900 characters; it says which tenant, application and
-        key it is for, and nothing else. Whoever has it and the sealing key has the login: keep them apart.
+        The sealed state and the sealing key together are the login: keep them apart.
 
         Args:
             key: 32 random bytes, for example ``secrets.token_bytes(32)``.
+
+        Returns:
+            Some 900 characters of base64url and dots, which show tenant, application and DPoP key and nothing else.
 
         Raises:
             UsageError: The key is not 32 bytes.
@@ -125,17 +130,17 @@ class MfaState:
 
     @classmethod
     def unseal(cls, text: str, key: bytes | Sequence[bytes], *, client: Registered) -> Self:
-        """Open what :meth:`seal` made.
+        """Open a state that :meth:`seal` sealed.
 
         Args:
             text: The sealed state.
-            key: The key that it was sealed with; several while keys rotate, and the one that fits is taken.
-            client: The client that goes on with it.
+            key: The sealing key, or several while keys rotate.
+            client: The client that continues with it.
 
         Raises:
             UsageError: A key is not 32 bytes.
-            InvalidMfaState: It is no sealed state, sealed with another key, changed, expired, or another tenant's or
-                application's; ``failed`` says which.
+            InvalidMfaState: The text is not a sealed state, or the state was sealed with another key, was changed, has
+                expired, or is another tenant's or application's; ``failed`` names the check.
         """
         sealed, key = conceal(text), _seal.concealed_keys(key)
         keys = _seal.sealing_keys(key)
@@ -155,10 +160,10 @@ class MfaState:
         return state
 
     def require_usable(self, client: Registered) -> None:
-        """Check that a client can go on with this state.
+        """Check that a client can continue with this state.
 
         Raises:
-            InvalidMfaState: It is expired, another tenant's or application's, or its key is not its own.
+            InvalidMfaState: The state has expired, is another tenant's or application's, or has another key.
         """
         if self.issuer != client.issuer:
             raise InvalidMfaState("issuer", "it is another tenant's")
@@ -185,7 +190,7 @@ class MfaState:
 
     @classmethod
     def _from(cls, content: SecretBytes, header: dict[str, str]) -> Self | None:
-        """Return the state that was sealed; None where the members are not those that :meth:`_members` writes."""
+        """Return the state that was sealed; None if :meth:`_members` did not write its members."""
         try:
             members = SecretDict(json.loads(content))
             return cls(
@@ -207,9 +212,9 @@ class MfaState:
 
 
 def usable_token(value: object) -> Secret | None:
-    """Return an ``mfa_token`` that can be sent; None for anything else."""
+    """Return the value if it can be sent as ``mfa_token``; None otherwise."""
     try:
-        return Secret(_check.text("mfa_token", conceal(value), at_most=_MAX_MFA_TOKEN))
+        return _check.secret("mfa_token", value, at_most=_MAX_MFA_TOKEN)
     except UsageError:
         return None
 
@@ -219,13 +224,13 @@ def _challenge(members: SecretDict) -> MfaChallenge:
     return MfaChallenge(oob_code=oob_code, **members)
 
 
-def _who_members(who: Email | Phone | AuthSession | None) -> SecretDict:
+def _who_members(who: Recipient | None) -> SecretDict:
     if isinstance(who, AuthSession):
         return SecretDict(auth_session=who.auth_session, **_who_members(who.who))
     return SecretDict() if who is None else SecretDict({who.realm: who.username})
 
 
-def _who(members: SecretDict) -> Email | Phone | AuthSession | None:
+def _who(members: SecretDict) -> Recipient | None:
     who: Any = None
     if "email" in members:
         who = Email(members["email"])

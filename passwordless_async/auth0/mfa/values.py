@@ -1,4 +1,4 @@
-"""What the MFA API speaks of, as values: what is asked for, factors, challenges and new factors."""
+"""The values of the MFA API: requirements, factors, factor challenges and new factors."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ OobChannel = Literal["sms", "voice", "email", "auth0"]
 
 _MAX_TYPES = 32
 _TYPE = re.compile(r"[\x21-\x7E]{1,64}")
-# The service's own word for a factor, and the type of challenge that it takes: "push-notification" is out of band.
-_BY_ITSELF = ("otp", "recovery-code")
+# Factors with a challenge type of their own name; all others, such as "push-notification", are out of band.
+_NAMED_TYPES = ("otp", "recovery-code")
 
 
 @attrs.frozen
 class MfaRequirements:
-    """What the service accepts as a second factor, read from either of its shapes.
+    """The factors that the service accepts.
 
     Attributes:
-        challenge: The types of factors that the user has, in the service's words: ``otp``, ``oob``, ``sms``, ``email``,
-            ``push-notification``, ``recovery-code`` and so on; empty where the user has none or the service is silent.
+        challenge: The types of the user's factors, in the service's words: ``otp``, ``oob``, ``sms``, ``email``,
+            ``push-notification``, ``recovery-code`` and so on; empty if the user has none or the service does not say.
         enroll: The types that the user may associate, in the same words.
     """
 
@@ -35,7 +35,7 @@ class MfaRequirements:
     def read(cls, given: object) -> MfaRequirements:
         """Read ``{"challenge": [{"type"}], "enroll": [{"type"}]}`` or ``{"challenge_types": […]}``.
 
-        What is not of these forms is left out: a login must not end by it.
+        Anything else is ignored: it must not end a login.
         """
         if not isinstance(given, dict):
             return cls()
@@ -44,8 +44,8 @@ class MfaRequirements:
 
     @property
     def challenge_types(self) -> tuple[ChallengeType, ...]:
-        """The types to ask a challenge for; both where the service did not say."""
-        kinds = {kind if kind in _BY_ITSELF else "oob" for kind in self.challenge}
+        """The types of challenge to request; both if the service did not say."""
+        kinds = {kind if kind in _NAMED_TYPES else "oob" for kind in self.challenge}
         wanted: tuple[ChallengeType, ...] = ("otp", "oob")
         return tuple(kind for kind in wanted if kind in kinds) or wanted
 
@@ -62,11 +62,11 @@ class Authenticator:
     """A factor of the user.
 
     Attributes:
-        id: Its identifier, to challenge it by.
+        id: Its identifier, for ``challenge``.
         authenticator_type: ``otp``, ``oob`` or ``recovery-code``.
         active: Whether it has been confirmed.
-        oob_channel: How it is reached out of band: ``sms``, ``voice``, ``email`` or ``auth0`` (a push message).
-        name: Where that is, masked by the service; personal all the same, and so not in the repr.
+        oob_channel: Its channel, if out of band: ``sms``, ``voice``, ``email`` or ``auth0`` (a push message).
+        name: Its phone number or address, masked by the service; personal data, so not in the repr.
     """
 
     id: str
@@ -78,13 +78,13 @@ class Authenticator:
 
 @attrs.frozen
 class MfaChallenge:
-    """What was sent to a factor, or that its code is to be read off.
+    """A factor challenge: what was sent to a factor, or that the user reads its code off.
 
     Attributes:
         challenge_type: ``otp`` or ``oob``.
-        oob_code: The handle of what was sent out of band; None for ``otp``.
-        binding_method: ``prompt`` where the user types a code that was sent (the ``binding_code``); None otherwise.
-        expires_at: Until when it is good, five minutes: seconds since the UNIX epoch.
+        oob_code: The handle of the message that was sent out of band; None for ``otp``.
+        binding_method: ``prompt`` if the user types the code that was sent (the ``binding_code``); None otherwise.
+        expires_at: When it expires, after five minutes: seconds since the UNIX epoch.
     """
 
     challenge_type: str
@@ -94,21 +94,21 @@ class MfaChallenge:
 
     @property
     def prompts(self) -> bool:
-        """Whether the user types a code; otherwise they approve on another device, which is polled for."""
+        """Whether the user types a code; otherwise they approve on another device, and the client polls."""
         return self.binding_method == "prompt"
 
 
 @attrs.frozen
 class Association:
-    """A new factor; it counts once the login is finished with it.
+    """A new factor; it is confirmed when the login is finished with it.
 
     Attributes:
         authenticator_type: ``otp`` or ``oob``.
         secret: The shared secret for an authenticator app, base32; None for ``oob``.
-        barcode_uri: The same as a URI, to show as a QR code; for ``auth0`` what enrols the push application.
-        recovery_codes: New recovery codes: they are told this once, so show them to the user.
-        oob_channel: How the factor is reached; None for ``otp``.
-        challenge: What to finish the login with: by ``verify_otp`` for ``otp``, else by ``verify_oob`` or ``poll_oob``.
+        barcode_uri: The secret as a URI, to show as a QR code; for ``auth0``, the URI that enrols the push application.
+        recovery_codes: New recovery codes: show them to the user, the service sends them once.
+        oob_channel: The factor's channel; None for ``otp``.
+        challenge: Finishes the login: by ``verify_otp`` for ``otp``, otherwise by ``verify_oob`` or ``poll_oob``.
     """
 
     authenticator_type: str
@@ -120,5 +120,5 @@ class Association:
 
     @property
     def oob_code(self) -> Secret | None:
-        """The handle of what was sent out of band; None for ``otp``."""
+        """The handle of the message that was sent out of band; None for ``otp``."""
         return self.challenge.oob_code

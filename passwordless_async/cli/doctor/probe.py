@@ -13,9 +13,10 @@ import attrs
 
 from passwordless_async import errors
 from passwordless_async.auth0 import ForwardedFor
+from passwordless_async.auth0.grant import prove
 from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.otp import otp_request
-from passwordless_async.auth0.tenant import Tenant, prove
+from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import read_token
 from passwordless_async.cli.doctor.discovery import WHERE_DOMAIN
 from passwordless_async.cli.doctor.findings import Finding, Status, advice, not_checked
