@@ -65,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ``refused`` is any row, ``refused_start`` one of the start's, ``refused_grant`` one of the token endpoint's;
     ``refused_in`` is a shape: the names of the members for code and text.
     """
-    tables = {
+    tables: dict[str, list[Any]] = {
         "refused": refusals.START + refusals.TOKEN,
         "refused_start": refusals.START,
         "refused_grant": refusals.TOKEN,
@@ -95,7 +95,8 @@ class Responses(aioresponses):
 @pytest.fixture
 def responses() -> Iterator[Responses]:
     """Answer aiohttp's requests from a table; one that is not in it fails."""
-    with Responses() as canned:
+    canned = Responses()
+    with canned:
         yield canned
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import pytest
 
 import passwordless_async
 from helpers.leaks import lines_with, shown
+from helpers.values import present
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -28,7 +29,7 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
 CLIENT_SECRET = "a-client-secret-that-must-not-show"
 CODE = "91827364-a-code"
@@ -83,7 +84,7 @@ async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture) ->
         await client.start(ADA)
         with pytest.raises(MfaRequired) as required:
             await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access", audience=BOUND_API)
-        state = required.value.state
+        state = present(required.value.state)
         challenge = await client.mfa.challenge(state, types=["oob"])
         everything = shown(required.value)
         tenant.faults.add(fault)
@@ -108,28 +109,31 @@ async def test_wrong_arguments_do_not_leak(state: MfaState) -> None:
     """A secret that is refused, or stands beside what is refused, shows nowhere."""
     challenge = MfaChallenge("oob", Secret(CODE), "prompt", 4_000_000_000)
     foreign = attrs.evolve(state, issuer="https://other.example/")
+    wrong: Any = CODE
+    keyless: Any = attrs.evolve(state, key=cast("Any", None))
     async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
-        for call in (
+        calls: list[Coroutine[Any, Any, object]] = [
             client.mfa.verify_otp(state, f"{CODE} {CODE}"),
             client.mfa.verify_otp(state, f"{CODE}\n"),
-            client.mfa.verify_otp(state, CODE.encode()),
-            client.mfa.verify_otp(state, [CODE]),
+            client.mfa.verify_otp(state, wrong.encode()),
+            client.mfa.verify_otp(state, [wrong]),  # type: ignore[arg-type]
             client.mfa.verify_otp(foreign, CODE),
-            client.mfa.verify_otp(CODE, CODE),
+            client.mfa.verify_otp(wrong, CODE),
             client.mfa.verify_oob(state, challenge),
-            client.mfa.verify_oob(state, CODE),
-            client.mfa.poll_oob(state, CODE),
-            client.mfa.poll_oob(CODE, challenge),
-            client.mfa.authenticators(CODE),
-            client.mfa.challenge(CODE),
-            client.mfa.associate(CODE),
+            client.mfa.verify_oob(state, wrong),
+            client.mfa.poll_oob(state, wrong),
+            client.mfa.poll_oob(wrong, challenge),
+            client.mfa.authenticators(wrong),
+            client.mfa.challenge(wrong),
+            client.mfa.associate(wrong),
             client.mfa.verify_oob(state, challenge, binding_code=f"{CODE} "),
             client.mfa.verify_oob(foreign, challenge, binding_code=CODE),
             client.mfa.poll_oob(state, challenge),
             client.mfa.verify_recovery_code(state, f"{CODE} "),
             client.mfa.verify_recovery_code(foreign, CODE),
-            client.mfa.authenticators(attrs.evolve(state, key=None)),
-        ):
+            client.mfa.authenticators(keyless),
+        ]
+        for call in calls:
             with pytest.raises(PasswordlessError) as refused:
                 await call
             assert lines_with(secrets_of(state), shown(refused.value)) == []
@@ -156,10 +160,10 @@ def test_no_seal_leaks(state: MfaState) -> None:
         lambda: MfaState.unseal(attrs.evolve(state, expires_at=0).seal(SEALING_KEY), SEALING_KEY, client=client),
         lambda: MfaState.unseal(attrs.evolve(state, jkt="x").seal(SEALING_KEY), SEALING_KEY, client=client),
         lambda: MfaState.unseal(
-            attrs.evolve(state, who=None, scope=5).seal(SEALING_KEY), SEALING_KEY[:-1], client=client
+            attrs.evolve(state, who=None, scope=cast("Any", 5)).seal(SEALING_KEY), SEALING_KEY[:-1], client=client
         ),
         lambda: state.seal(SEALING_KEY[:-1]),
-        lambda: state.seal(SEALING_KEY.decode()),
+        lambda: state.seal(cast("Any", SEALING_KEY.decode())),
     ]
     for call in calls:
         with pytest.raises(PasswordlessError) as refused:
@@ -173,5 +177,5 @@ def test_a_value_half_built_prints_its_name() -> None:
     """A state that was never built can be printed all the same."""
     assert "<MfaState>" == repr(MfaState.__new__(MfaState))
     with pytest.raises(UsageError) as refused:
-        passwordless_async.MfaState.unseal("x", b"", client=json)
+        passwordless_async.MfaState.unseal("x", b"", client=cast("Any", json))
     assert "MfaState" in shown(refused.value)

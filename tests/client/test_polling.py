@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +23,7 @@ from passwordless_async.client.polling import Poll, PollTimes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SAID = {"status": 400, "error": "e"}
+SAID: dict[str, Any] = {"status": 400, "error": "e"}
 PENDING, SLOW = AuthorizationPending(**SAID), SlowDown(**SAID)
 LOST, UNSENT = OutcomeUnknown("time-out"), NotSent("no route")
 

@@ -104,9 +104,9 @@ def test_testing() -> None:
 def test_arguments_have_names() -> None:
     """No number stands without its name."""
     with pytest.raises(TypeError):
-        Policy(3, 5.0, 0.2, 1.0, False)  # type: ignore[misc] # noqa: FBT003
+        Policy(3, 5.0, 0.2, 1.0, False)  # type: ignore[call-arg] # noqa: FBT003
     with pytest.raises(TypeError):
-        Profile(INTERACTIVE.single, INTERACTIVE.many)  # type: ignore[misc]
+        Profile(INTERACTIVE.single, INTERACTIVE.many)  # type: ignore[call-arg]
 
 
 @given(st.sampled_from(ABOVE_ZERO + NOT_NEGATIVE), st.floats() | st.integers() | st.text() | st.none())

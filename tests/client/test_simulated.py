@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 from typing import Any
 
 import pytest
@@ -13,15 +12,17 @@ from aiohttp import web
 from helpers import programs
 from passwordless_async.testing import LocalTenant
 
-if sys.version_info < (3, 12):
-    pytest.skip("simloop, which simulates the network, is made for Python 3.12 and newer", allow_module_level=True)
-
-import simloop
+simloop = pytest.importorskip("simloop", reason="simloop, which simulates the network, needs Python 3.12")
 
 SEEDS = range(25)
 HOST, PORT = "127.0.0.1", 8080  # a machine of its own, with the address that plain http is allowed for
 VERBS = ["start"] * 5 + ["exchange"] * 5 + ["rest"] * 9 + ["cancel"] * 3 + ["refresh"] * 4 + ["many"] * 2
 VERBS += ["twin", "wrong_code", "revoke", "fault", "no_fault", "cut", "cut"]
+
+
+def _network() -> Any:
+    loop: Any = asyncio.get_running_loop()
+    return loop.net
 
 
 class SimulatedTenant(LocalTenant):
@@ -48,7 +49,7 @@ class SimulatedWorld(programs.World):
 
     def cut(self, _user: int, number: int) -> None:
         """Cut the service off for a while, longer than a transmission may take in some cases."""
-        network = asyncio.get_running_loop().net
+        network = _network()
         network.partition({"driver"}, {HOST})
         asyncio.get_running_loop().call_later(number / 3, network.heal)
 
@@ -71,7 +72,7 @@ def program_of(seed: int) -> tuple[list[tuple[str, int, int]], Any]:
 async def play(seed: int) -> None:
     """Run a program between two machines of the simulation, and check what came of it."""
     program, setting = program_of(seed)
-    network = asyncio.get_running_loop().net
+    network = _network()
     network.set_defaults(latency=(0.001, 0.05))
     machine = network.host(HOST)
     tenant = SimulatedTenant(programs.settings_of(setting))

@@ -31,14 +31,14 @@ async def opened(
     settings: TenantSettings | None = None, *, confidential: bool = False, **options: Any
 ) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     """Run a tenant, and a client that knows its nonce and its keys; options are the profile's, or the client's."""
-    given = {name: options.pop(name) for name in ("on_event", "on_orphan") if name in options}
+    given: dict[str, Any] = {name: options.pop(name) for name in ("on_event", "on_orphan") if name in options}
     async with LocalTenant(settings) as tenant:
-        client_id, auth = tenant.public_client_id, {}
+        client_id = tenant.public_client_id
         if confidential:
             client_id, secret = tenant.confidential_client
-            auth = {"client_auth": ClientSecretPost(secret)}
+            given["client_auth"] = ClientSecretPost(secret)
         profile = attrs.evolve(TESTING, **options)
-        async with PasswordlessClient(tenant.url, client_id, profile=profile, **auth, **given) as client:
+        async with PasswordlessClient(tenant.url, client_id, profile=profile, **given) as client:
             warm = Email("warm@example.com")
             await client.start(warm)
             await client.exchange(warm, tenant.outbox.code_for(warm), scope="openid")

@@ -18,6 +18,7 @@ import attrs
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from helpers.values import present
 from passwordless_async import (
     INTERACTIVE,
     ClosingReport,
@@ -144,7 +145,8 @@ class World:
         self.spends = False
         self.on_the_wire: Counter[str] = Counter()
         self.at_once = 0
-        self._send, self.client._transport.send = self.client._transport.send, self._counted
+        self._send = self.client._transport.send
+        self.client._transport.send = self._counted  # type: ignore[method-assign]
 
     async def _counted(self, request: Any) -> Any:
         """Count the codes of one user that are on the wire at once."""
@@ -184,7 +186,9 @@ class World:
     def exchange(self, user: int, number: int) -> None:
         """Present the newest code, by one call or by several at once."""
         presented = self._fresh(self.users[user])
-        for _ in range(1 + (number % 4 == 0) if presented else 0):
+        if presented is None:
+            return
+        for _ in range(1 + (number % 4 == 0)):
             presented.calls.append(self.begin(self._exchange(presented)))
 
     def twin(self, user: int, _number: int) -> None:
@@ -317,13 +321,13 @@ class World:
         alive = {task for task in asyncio.all_tasks() - before if not _of_server(task)}
         assert set() == alive, alive
         if self.session is not None:
-            assert not self.session.connector._acquired
+            assert not present(self.session.connector)._acquired
             await self.session.close()
         await self._server_is_rid_of_us(before)
         await turns(5)  # in which the loop tells of tasks that have just ended
 
     async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
-        await self._until(lambda: not self.tenant._runner.server.connections)
+        await self._until(lambda: not present(present(self.tenant._runner).server).connections)
         await self._until(lambda: before == asyncio.all_tasks())
 
     async def _step(self, verb: str, user: int, number: int) -> None:
@@ -360,17 +364,20 @@ class World:
 
     def _nobody_has_anothers_tokens(self) -> None:
         owner: dict[str, Email] = {}
-        orphans = [(o.who or self._owner(o.spent), o.tokens) for o in self.orphans if o.tokens is not None]
+        orphans = [(self._user_of(o), o.tokens) for o in self.orphans if o.tokens is not None]
         for who, tokens in self.given + orphans:
-            assert User.of(who).subject == tokens.claims["sub"]
-            assert who.username == tokens.claims["email"]
+            claims = present(tokens.claims)
+            assert (claims["sub"], claims["email"]) == (User.of(who).subject, who.username)
             assert who == owner.setdefault(tokens.access_token, who)
             if tokens.refresh_token is not None:
-                family = self.tenant._state.refresh.find(tokens.refresh_token, self.tenant.public_client_id)
-                assert (User.of(who), tokens.key.thumbprint) == (family.user, family.thumbprint)
+                refresh = present(self.tenant._state).refresh
+                family = present(refresh.find(tokens.refresh_token, self.tenant.public_client_id))
+                assert (family.user, family.thumbprint) == (User.of(who), tokens.key.thumbprint)
 
-    def _owner(self, spent: TokenSet) -> Email:
-        return next(who for who, tokens in self.given if tokens is spent)
+    def _user_of(self, orphan: Orphan) -> Email:
+        if isinstance(orphan.who, Email):
+            return orphan.who
+        return next(who for who, tokens in self.given if tokens is orphan.spent)
 
     def _nothing_twice(self) -> None:
         stats = self.tenant.stats
@@ -396,9 +403,10 @@ class World:
         assert not client._refreshes._flights
         assert not client._exchanges._flights._handovers
         assert not client._refreshes._handovers
-        assert client._transport._session.closed
+        session = present(client._transport._session)
+        assert session.closed
         if self.session is None:
-            connector = client._transport._session._connector
+            connector = session._connector
             assert connector is None or (connector.closed and not connector._acquired and not connector._conns)
 
     def _nothing_lost(self) -> None:
@@ -413,7 +421,7 @@ class World:
         for family in self.tenant.refresh_families:
             if family.revoked or family.thumbprint in given | set(handed):
                 continue
-            presented = codes[family.thumbprint]
+            presented = codes[present(family.thumbprint)]
             if presented.who not in named and not any(isinstance(result, TOLD) for result in presented.results):
                 untold[presented.who] += 1
         self._told_of(untold)
@@ -430,7 +438,7 @@ class World:
         assert self.orphaned[Operation.EXCHANGE, True] + self.orphaned[Operation.EXCHANGE, False] <= gone.total()
 
     def _codes_by_key(self) -> dict[str, Presented]:
-        keys = {}
+        keys: dict[str, Presented] = {}
         for request in self._proven():
             if request.path == TOKEN and request.body and "otp" in request.form:
                 jwk = jws.extract_compact(request.proof.encode()).headers()["jwk"]
@@ -440,7 +448,8 @@ class World:
 
 
 def _of_server(task: asyncio.Task[Any]) -> bool:
-    return task.get_coro().__qualname__.startswith(("RequestHandler.", "BaseSelectorEventLoop._accept_connection2"))
+    name = getattr(task.get_coro(), "__qualname__", "")
+    return str(name).startswith(("RequestHandler.", "BaseSelectorEventLoop._accept_connection2"))
 
 
 def settings_of(setting: Setting) -> TenantSettings:

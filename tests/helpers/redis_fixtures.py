@@ -58,7 +58,8 @@ def redis_server(shared_redis: Any) -> Any:
 @pytest.fixture
 def redis_url(redis_server: Any) -> str:
     """Return where that server listens."""
-    return redis_server.url
+    url: str = redis_server.url
+    return url
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ _TRIES = 20  # ports that are tried before the machine is blamed
 # Below the ports that systems give to outgoing connections, one of which could take the port of a server that is
 # started again; so are a cluster's second ports, which are higher by 10,000.
 _PORTS = range(12000, 22000)
-# Nobody else is left to end a server, and to tidy up, when this process is killed: its end of the pipe is closed then.
+# Ends a server and removes its files when this process is killed: then its end of the pipe is closed.
 _GUARD = 'read -r _; kill -9 "$1"; rm -rf "$2"'
 
 
@@ -185,14 +185,14 @@ class RedisServer:
 
     def pause(self) -> None:
         """Have the server do nothing, with its connections open and new ones accepted by the system."""
-        if self.running and not self._paused:
+        if self._process is not None and self.running and not self._paused:
             os.kill(self._process.pid, signal.SIGSTOP)
             os.waitpid(self._process.pid, os.WUNTRACED)
             self._paused = True
 
     def resume(self) -> None:
         """Have a paused server go on."""
-        if self._paused:
+        if self._process is not None and self._paused:
             self._process.send_signal(signal.SIGCONT)
             self._paused = False
 
@@ -289,8 +289,9 @@ class RedisServer:
             raise (PortTaken if "ddress already in use" in said else RuntimeError)(f"{PROGRAM} has ended: {said}")
 
     def _answers(self) -> bool:
-        # Whoever answers may be another server, of which this one is about to find out that it has the port.
-        return self.ask("PING") == "PONG" and self.info("server")["process_id"] == str(self._process.pid)
+        # The answer may come from another server, which has the port: this one is about to find that out.
+        answers = self.ask("PING") == "PONG"
+        return answers and self._process is not None and self.info("server")["process_id"] == str(self._process.pid)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -303,7 +304,8 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process, self._paused = None, False
-            _dismiss(self._guard)
+            if self._guard is not None:
+                _dismiss(self._guard)
 
     def _append_only(self) -> dict[str, bytes]:
         # A replica that is sent everything anew begins files with other names.
@@ -554,7 +556,8 @@ def _dismiss(guard: subprocess.Popen[bytes]) -> None:
     # Killed before its pipe is closed: it would take that for the end of this process.
     guard.kill()
     guard.wait()
-    guard.stdin.close()
+    if guard.stdin is not None:
+        guard.stdin.close()
 
 
 def _revive(servers: Iterable[RedisServer]) -> None:

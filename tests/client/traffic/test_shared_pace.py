@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.values import present
 from passwordless_async.client.traffic import FixedLimit, Gate, Priority
 from passwordless_async.client.traffic.shared_pace import Reservations
 
@@ -156,7 +158,7 @@ def test_few_are_taken_ahead(in_virtual_time: Run) -> None:
     async def main() -> None:
         for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
             shared = Line()
-            places = Reservations(shared, 40.0, waiting=lambda wanted=wanted: wanted, on_ready=lambda: None)
+            places = Reservations(shared, 40.0, waiting=itertools.repeat(wanted).__next__, on_ready=lambda: None)
             places.delay(now())
             places.delay(now())
             await asyncio.sleep(1)
@@ -206,7 +208,7 @@ def test_closing_ends_the_question(in_virtual_time: Run) -> None:
         places = Reservations(shared, 10.0, waiting=lambda: 1, on_ready=lambda: woken.append(None))
         places.aclose()
         places.delay(now())
-        asking = places._asking
+        asking = present(places._asking)
         await idle()
         places.aclose()
         await asyncio.wait([asking])

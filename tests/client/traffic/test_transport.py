@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from helpers.values import present
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.client.traffic.transport import MAX_BODY, Transport
@@ -221,7 +222,7 @@ async def test_only_the_connections_of_the_callers_session_are_used() -> None:
         async with Transport(session, timeout=5) as transport:
             await transport.send(request)
         assert not session.closed
-        assert len(session.connector._conns) == 1
+        assert len(present(session.connector)._conns) == 1
     assert calls == []
     assert b"X-Internal" not in heads[0]
     assert b"Cookie" not in heads[0]
@@ -287,7 +288,7 @@ async def test_an_answer_nobody_asked_for_is_nobodys(method: str) -> None:
         asked = request if method == "POST" else HttpRequest("GET", request.url, {})
         first = await transport.send(asked)
         repeated.set()
-        (idle,) = (c for pool in transport._session.connector._conns.values() for c, _ in pool)
+        (idle,) = (c for pool in present(present(transport._session).connector)._conns.values() for c, _ in pool)
         for _ in range(1000):
             if idle.should_close:
                 break
@@ -305,8 +306,9 @@ async def test_a_client_is_entered_once() -> None:
 
 async def test_a_proof_does_not_wait_for_the_callers_pool() -> None:
     """The bound of the caller's pool is known, so that no more is signed than there are connections."""
-    for bounds, limit in (({"limit": 7}, 7), ({"limit": 0, "limit_per_host": 3}, 3), ({"limit": 0}, sys.maxsize)):
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(**bounds)) as session:
+    for total, per_host, limit in ((7, 0, 7), (0, 3, 3), (0, 0, sys.maxsize)):
+        connector = aiohttp.TCPConnector(limit=total, limit_per_host=per_host)
+        async with aiohttp.ClientSession(connector=connector) as session:
             assert Transport(session, timeout=5).limit == limit
     assert Transport(None, timeout=5).limit == sys.maxsize
 
@@ -315,6 +317,7 @@ async def test_a_failure_keeps_nothing_of_the_http_client() -> None:
     """Errors of aiohttp show the request's header fields in their repr: none hangs on ours, in no way."""
     async with served(answering(b"")) as request:
         error = await send(request.with_header("DPoP", "proof"))
+    assert isinstance(error, PasswordlessError)
     assert error.__cause__ is None
     assert error.__context__ is None
 
@@ -335,7 +338,7 @@ async def test_a_transport_that_is_not_open_says_so() -> None:
 async def test_a_session_must_be_one_and_open() -> None:
     """Something else, or a closed session, is refused by name."""
     with pytest.raises(UsageError, match=r"session: must be an aiohttp\.ClientSession"):
-        Transport(ssl.create_default_context(), timeout=5)
+        Transport(ssl.create_default_context(), timeout=5)  # type: ignore[arg-type]
     session = aiohttp.ClientSession()
     await session.close()
     with pytest.raises(UsageError, match="session: is closed"):
