@@ -86,6 +86,7 @@ async def test_a_killed_child_fails_pending_and_later_calls(child: ChildProcess)
         await child.call("setup")
 
 
+@pytest.mark.slow
 async def test_closing_ends_a_child_with_calls_in_flight() -> None:
     """Closing cancels what still waits in the child, and fails the caller; closing again does nothing."""
     child = ChildProcess(CHILD, None)
@@ -116,6 +117,7 @@ async def test_a_child_that_does_not_end_is_killed() -> None:
         await waiting
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.02, 0.1, 0.3])
 async def test_a_cancelled_start_leaves_no_child(seconds: float) -> None:
     """Whenever entering is cancelled, the child is reaped."""

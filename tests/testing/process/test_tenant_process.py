@@ -69,6 +69,7 @@ async def test_a_failed_call_raises_what_the_child_raised() -> None:
         assert (await process.stats()).wire_requests == 0
 
 
+@pytest.mark.slow
 async def test_the_answer_to_a_cancelled_call_is_dropped() -> None:
     """A cancelled call's answer is not taken for the next call's."""
     async with TenantProcess() as process:
@@ -80,6 +81,7 @@ async def test_the_answer_to_a_cancelled_call_is_dropped() -> None:
         assert (await process.stats()).wire_requests == 0
 
 
+@pytest.mark.slow
 async def test_leaving_ends_the_child() -> None:
     """After the context the child is gone, and closing again does nothing."""
     async with TenantProcess() as process:
@@ -94,6 +96,7 @@ async def test_leaving_ends_the_child() -> None:
         await process.stats()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 async def test_a_signal_ends_the_child_without_a_traceback(number: int, capfd: pytest.CaptureFixture[str]) -> None:
     """After a signal, calls raise ``TransportError``, leaving still works and stderr stays empty."""
@@ -111,6 +114,7 @@ async def _ask_for_ever(process: TenantProcess) -> None:
         await process.stats()
 
 
+@pytest.mark.slow
 async def test_a_taken_port_is_refused() -> None:
     """A child that cannot listen raises ``TransportError`` with the reason."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(TransportError, match="cannot listen"):
@@ -118,6 +122,7 @@ async def test_a_taken_port_is_refused() -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_a_killed_parent_ends_the_child() -> None:
     """A child ends with its standard input, so a killed parent takes it along."""
     script = (

@@ -57,7 +57,7 @@ CASES = [case for case in conformance.CASES if not case.resource and not case.de
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_the_conformance_table(case: Any):
+async def test_the_conformance_table(case: Any) -> None:
     """The public suite's list, in its order: the tenant and the verifier come to the end that it says."""
     async with LocalTenant() as tenant:
         target = conformance.Target("POST", f"{tenant.url}/oauth/token", time.time())
@@ -65,7 +65,7 @@ async def test_the_conformance_table(case: Any):
         prover = conformance.Prover()
         statuses = [await post(tenant, case.fields(prover, target, jti=jti)) for _ in range(2 if case.twice else 1)]
         # A proof that passes brings the request to its code, which is wrong.
-        assert (403 if case.passes else 400) == statuses[-1]
+        assert statuses[-1] == (403 if case.passes else 400)
         assert tenant.disagreements == ()
 
 
@@ -73,7 +73,7 @@ JSON_VALUES = [None, True, 0, 1, -1, 1.5, 1e300, "", "text", "x" * 300, [], ["a"
 
 
 @pytest.mark.parametrize("part", ["header", "claims"])
-async def test_they_agree_about_every_member_of_every_type(part: str):
+async def test_they_agree_about_every_member_of_every_type(part: str) -> None:
     """Each member replaced by a value of each JSON type, and left out: both refuse, or both accept."""
     key = DPoPKey.generate()
     async with LocalTenant() as tenant:
@@ -95,7 +95,7 @@ async def test_they_agree_about_every_member_of_every_type(part: str):
         assert tenant.stats.proofs_refused > 30
 
 
-async def test_they_agree_about_a_whole_session():
+async def test_they_agree_about_a_whole_session() -> None:
     """Login, refresh and userinfo by the library: every proof is accepted by both."""
     async with (
         LocalTenant() as tenant,
@@ -110,7 +110,7 @@ async def test_they_agree_about_a_whole_session():
         assert tenant.disagreements == ()
 
 
-async def test_a_disagreement_shows(monkeypatch: pytest.MonkeyPatch):
+async def test_a_disagreement_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     """A verifier that refuses what the tenant accepts, or the other way round, is found out."""
 
     async def refuse(*_: Any, **__: Any) -> None:

@@ -1,0 +1,125 @@
+"""Client authentication: one method a request, HTTP Basic, certificates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import aiohttp
+import pytest
+
+from helpers.tenant_wire import Opener, Wire, basic
+from passwordless_async.testing import (
+    ThrowAwayCa,
+)
+
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+
+INVALID_CLIENT = (401, "invalid_client")
+
+
+async def test_one_method_a_request(warm: Wire) -> None:
+    """RFC 6749 §2.3: two methods at once are refused, though each would pass alone; so is a contradiction."""
+    client_id, secret = warm.tenant.confidential_client
+    header = basic(client_id, secret)
+    form = warm.form(client_id=client_id)
+    twice = [
+        {**form, "client_secret": secret},
+        {**form, "client_assertion_type": JWT_BEARER, "client_assertion": warm.assertion()},
+        {**form, "client_id": warm.tenant.public_client_id},
+    ]
+
+    for data in twice:
+        answer = await warm.send("POST", "/oauth/token", data=data, headers=header)
+        assert answer.words[:2] == INVALID_CLIENT
+    assert answer.words[2].endswith("client_id is another one")
+    both = await warm.exchange(**warm.asserting(client_id=client_id, client_secret=secret))
+    assert both.words[:2] == INVALID_CLIENT
+    assert warm.tenant.stats.assertions_accepted == 0
+    alone = await warm.send("POST", "/oauth/token", data=form, headers={**header, "DPoP": warm.proof()})
+    assert alone.status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "members"),
+    [
+        ("private_key_jwt", {}),
+        ("tls_client_auth", {}),
+        ("self_signed_tls_client_auth", {}),
+        ("private_key_jwt", {"client_secret": "guess"}),
+        ("none", {"client_secret": "guess"}),
+        ("client_secret_post", {}),
+    ],
+)
+async def test_a_client_must_use_its_own_method(warm: Wire, method: str, members: dict[str, str]) -> None:
+    """Showing nothing, or something else than what is registered, is refused."""
+    client_id = warm.tenant.client_for(method).client_id
+
+    assert (await warm.exchange(client_id=client_id, **members)).words[:2] == INVALID_CLIENT
+
+
+@pytest.fixture
+def ca() -> ThrowAwayCa:
+    """Make an authority."""
+    return ThrowAwayCa()
+
+
+@pytest.fixture
+async def over_tls(ca: ThrowAwayCa, wire_for: Opener) -> tuple[Wire, dict[str, Any]]:
+    """Open a tenant over TLS, and contexts that show each kind of certificate."""
+    own, foreign = ca.self_signed("self-signed-tls-client"), ca.self_signed("self-signed-tls-client")
+    contexts = {
+        "issued": ca.client_context(ca.issue("tls-client")),
+        "of another": ca.client_context(ca.issue("another")),
+        "self-signed": ca.client_context(own),
+        "not registered": ca.client_context(foreign),
+        "none": ca.client_context(),
+    }
+    server = ca.server_context(trusted=[own, foreign])
+    return await wire_for(ssl=server, self_signed_certificates=[own.thumbprint]), contexts
+
+
+CERTIFICATES = [
+    ("tls_client_auth", "issued", 200),
+    ("tls_client_auth", "of another", 401),
+    ("tls_client_auth", "self-signed", 401),
+    ("tls_client_auth", "none", 401),
+    ("self_signed_tls_client_auth", "self-signed", 200),
+    ("self_signed_tls_client_auth", "not registered", 401),
+    ("self_signed_tls_client_auth", "issued", 401),
+    ("self_signed_tls_client_auth", "none", 401),
+]
+
+
+async def test_certificates(over_tls: tuple[Wire, dict[str, Any]]) -> None:
+    """RFC 8705 §2: a CA's certificate passes by its subject, a self-signed one by its thumbprint, another not."""
+    wire, contexts = over_tls
+    assert wire.tenant.url.startswith("https://127.0.0.1:")
+    for method, certificate, status in CERTIFICATES:
+        body = {"client_id": wire.tenant.client_for(method).client_id}
+        start = {**body, "connection": "email", "email": "ada@example.com", "send": "code"}
+        context = contexts[certificate]
+        assert (await wire.send("POST", "/passwordless/start", json=start, ssl=context)).status == status
+        if status == 200:
+            form, proof = wire.form(**body), wire.proof()
+            answer = await wire.send("POST", "/oauth/token", data=form, headers={"DPoP": proof}, ssl=context)
+            assert answer.status == 200
+
+
+async def test_a_public_client_needs_no_certificate(over_tls: tuple[Wire, dict[str, Any]]) -> None:
+    """The others are served over TLS as before, with and without a certificate."""
+    wire, contexts = over_tls
+    body = {"client_id": wire.tenant.public_client_id, "connection": "email", "email": "a@b.example", "send": "code"}
+
+    for name in ("none", "issued"):
+        assert (await wire.send("POST", "/passwordless/start", json=body, ssl=contexts[name])).status == 200
+    with pytest.raises(aiohttp.ClientConnectorCertificateError):
+        await wire.send("POST", "/passwordless/start", json=body)
+
+
+@pytest.mark.parametrize("credentials", ["Basic", "Basic !", "Basic bm9jb2xvbg==", "Bearer x", "Basic bm9ib2R5Ong="])
+async def test_http_basic_that_is_wrong(wire: Wire, credentials: str) -> None:
+    """Whatever is wrong with it, the answer is 401 ``invalid_client``."""
+    answer = await wire.send("POST", "/oauth/token", data=wire.form(otp="1"), headers={"Authorization": credentials})
+
+    assert answer.words[:2] == (401, "invalid_client")

@@ -1,0 +1,203 @@
+"""Every proof is checked: RFC 9449 §4.3 and the negative list of the public conformance suite."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from joserfc import jws, jwt
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+if TYPE_CHECKING:
+    from helpers.tenant_wire import Opener, Wire
+
+
+BAD_HEADERS = [
+    {"typ": "JWT"},
+    {"typ": "DPOP+JWT"},
+    {"typ": "application/dpop+jwt"},
+    {"crit": ["b64"], "b64": True},
+    {"jwk": "key"},
+    {"jwk": {}},
+    {"jwk": {"kty": "EC", "crv": "P-256"}},
+    {"jwk": {"kty": "EC", "crv": "P-256", "x": 1, "y": 2}},
+    {"jwk": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43}},
+    {"jwk": {"kty": "oct", "k": "c2VjcmV0"}},
+]
+
+
+async def _refused(warm: Wire, proof: str | list[str]) -> None:
+    answer = await warm.exchange(proof=proof)
+    assert answer.words[:2] == (400, "invalid_dpop_proof")
+
+
+@pytest.mark.parametrize("header", BAD_HEADERS)
+async def test_bad_headers(warm: Wire, header: dict[str, Any]) -> None:
+    """A header parameter that is wrong is refused."""
+    await _refused(warm, warm.proof(header=header))
+
+
+ABSENT_HEADERS = ["typ", "jwk"]
+
+
+@pytest.mark.parametrize("name", ABSENT_HEADERS)
+async def test_absent_headers(warm: Wire, absent: Any, name: str) -> None:
+    """A header parameter that is missing is refused."""
+    await _refused(warm, warm.proof(header={name: absent}))
+
+
+BAD_CLAIMS = [
+    {"htm": "PUT"},
+    {"htm": "post"},
+    {"htm": 1},
+    {"htu": "http://127.0.0.1:1/oauth/token"},
+    {"htu": "/oauth/token"},
+    {"htu": "http://[::1"},
+    {"htu": "http://127.0.0.1:port/oauth/token"},
+    {"htu": "ftp://127.0.0.1/oauth/token"},
+    {"htu": None},
+    {"jti": ""},
+    {"jti": "j" * 257},
+    {"jti": 7},
+    {"jti": "\ud800"},
+    {"iat": None},
+    {"iat": "now"},
+    {"iat": True},
+    {"iat": float("nan")},
+    {"iat": float("inf")},
+    {"iat": 10**400},
+    {"nonce": 7},
+    {"exp": 1},
+    {"exp": "never"},
+    {"nbf": 9_999_999_999},
+]
+
+
+@pytest.mark.parametrize("claims", BAD_CLAIMS)
+async def test_bad_claims(warm: Wire, claims: dict[str, Any]) -> None:
+    """A claim that is wrong, or of the wrong type, is refused and never breaks the tenant."""
+    await _refused(warm, warm.proof(**claims))
+
+
+ABSENT_CLAIMS = ["jti", "htm", "htu", "iat"]
+
+
+@pytest.mark.parametrize("name", ABSENT_CLAIMS)
+async def test_absent_claims(warm: Wire, absent: Any, name: str) -> None:
+    """A claim that is missing is refused."""
+    await _refused(warm, warm.proof(**dict.fromkeys([name], absent)))
+
+
+@pytest.mark.parametrize("offset", [-3600, -65, 15, 3600])
+async def test_dates_out_of_the_window(warm: Wire, offset: float) -> None:
+    """A proof over a minute old, or over ten seconds ahead, is refused."""
+    await _refused(warm, warm.proof(iat=int(time.time()) + offset))
+
+
+@pytest.mark.parametrize("offset", [-50, 0, 5, 0.5])
+async def test_dates_in_the_window(warm: Wire, offset: float) -> None:
+    """A minute back and ten seconds ahead are let pass, fractions too."""
+    assert (await warm.exchange(proof=warm.proof(iat=int(time.time()) + offset))).status == 200
+
+
+async def test_private_key_in_the_header(warm: Wire) -> None:
+    """A ``jwk`` with its private member is refused, whatever else is right."""
+    await _refused(warm, warm.proof(header={"jwk": warm.key.as_dict(private=True)}))
+
+
+async def test_padded_coordinate(warm: Wire) -> None:
+    """A padded ``x`` imports as the same key with another thumbprint: refused."""
+    jwk = {name: str(warm.key.as_dict(private=False)[name]) for name in ("kty", "crv", "x", "y")}
+    await _refused(warm, warm.proof(header={"jwk": {**jwk, "x": jwk["x"] + "="}}))
+
+
+def _read(segment: str) -> Any:
+    return json.loads(base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4)))
+
+
+def _segment(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+async def test_other_algorithms(warm: Wire) -> None:
+    """RS256, HS256 and none are refused."""
+    claims = {"jti": "1", "htm": "POST", "htu": warm.tenant.url + "/oauth/token", "iat": int(time.time())}
+    rsa, octets = RSAKey.generate_key(2048), OctKey.generate_key(256)
+    public = rsa.as_dict(private=False)
+    registry = jws.JWSRegistry(algorithms=["RS256", "HS256"], strict_check_header=False)
+    registry.max_header_length = 4096
+    await _refused(warm, jwt.encode({"typ": "dpop+jwt", "alg": "RS256", "jwk": public}, claims, rsa, registry=registry))
+    header = {"typ": "dpop+jwt", "alg": "HS256", "jwk": {"kty": "oct", "k": "AA"}}
+    await _refused(warm, jwt.encode(header, claims, octets, registry=registry))
+    signed = warm.proof().split(".")
+    await _refused(warm, ".".join([_segment({**_read(signed[0]), "alg": "none"}), signed[1], ""]))
+
+
+async def test_bad_signatures(warm: Wire) -> None:
+    """A signature by another key, or cut, or over other claims, is refused."""
+    head, claims, signature = warm.proof().split(".")
+    jwk = _read(head)["jwk"]
+    other = ECKey.generate_key("P-256")
+    mine, warm.key = warm.key, other
+    await _refused(warm, warm.proof(header={"jwk": jwk}))
+    warm.key = mine
+    await _refused(warm, f"{head}.{claims}.{signature[:-4]}")
+    await _refused(warm, f"{head}.{_segment({**_read(claims), 'jti': 'other'})}.{signature}")
+
+
+@pytest.mark.parametrize("proof", ["", "x", "a.b", "a.b.c", "a.b.c.d", "ey.ey.ey", "é.b.c", "a" * 5000])
+async def test_a_header_that_is_not_a_compact_jwt_is_refused(warm: Wire, proof: str) -> None:
+    """What is not a compact JWT of bounded size is refused."""
+    await _refused(warm, proof)
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"1", b"{", b"\xff", b'"text"', b"[" * 3000])
+async def test_claims_that_are_not_an_object_are_refused(warm: Wire, payload: bytes) -> None:
+    """A signed payload that is no JSON object is refused."""
+    header = _read(warm.proof().split(".")[0])
+    await _refused(warm, warm.sign(header, payload))
+
+
+async def test_two_proofs(warm: Wire) -> None:
+    """Two DPoP headers are refused, in two lines and in one."""
+    await _refused(warm, [warm.proof(), warm.proof()])
+    await _refused(warm, f"{warm.proof()}, {warm.proof()}")
+
+
+async def test_replay(warm: Wire) -> None:
+    """The same proof twice is refused, and so is another proof with its ``jti``."""
+    proof = warm.proof(jti="once")
+    assert (await warm.exchange(proof=proof)).status == 200
+    await _refused(warm, proof)
+    await _refused(warm, warm.proof(jti="once"))
+    assert warm.tenant.stats.replays_refused == 2
+
+
+async def test_the_same_jti_of_another_key(warm: Wire) -> None:
+    """Two keys may choose the same ``jti``."""
+    assert (await warm.exchange(proof=warm.proof(jti="once"))).status == 200
+    warm.key = ECKey.generate_key("P-256")
+    await warm.start()
+    assert (await warm.exchange(proof=warm.proof(jti="once"))).status == 200
+    assert warm.tenant.stats.distinct_keys == 2
+
+
+async def test_unknown_parameters_and_claims_pass(warm: Wire) -> None:
+    """What the standard does not name is tolerated."""
+    proof = warm.proof(header={"kid": "k" * 500, "x-more": {"a": 1}}, more=[1], nbf=0, exp=9_999_999_999)
+
+    assert (await warm.exchange(proof=proof)).status == 200
+
+
+async def test_a_nonce_may_replace_iat(wire_for: Opener) -> None:
+    """With ``nonce_replaces_iat`` a client whose clock is wrong logs in once it has a nonce; replays do not."""
+    wire = await wire_for(nonce_replaces_iat=True)
+    await wire.login()
+    await wire.start()
+    proof = wire.proof(iat=1)
+
+    assert (await wire.exchange(proof=proof)).status == 200
+    assert (await wire.exchange(proof=proof)).words[1] == "invalid_dpop_proof"

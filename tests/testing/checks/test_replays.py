@@ -1,0 +1,15 @@
+"""The memory of ``jti`` values."""
+
+from __future__ import annotations
+
+from passwordless_async.testing.checks.replays import SeenJtis
+
+
+def test_a_full_memory_refuses() -> None:
+    """A memory that is full forgets what has lapsed and otherwise refuses, it does not forget."""
+    memory = SeenJtis(2)
+    assert memory.add("key", "1", until=10, now=0)
+    assert memory.add("key", "2", until=20, now=0)
+    assert not memory.add("key", "3", until=30, now=0)
+    assert not memory.add("key", "1", until=10, now=0)
+    assert memory.add("key", "3", until=30, now=10)

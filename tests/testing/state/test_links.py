@@ -1,0 +1,46 @@
+"""``authParams`` and PKCE."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from helpers.tenant_wire import Wire
+
+
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+
+
+MALFORMED = [
+    {"scope": 7},
+    {"state": ["s"]},
+    {"response_type": "token"},
+    {"redirect_uri": "https://other.example/"},
+    {"redirect_uri": None},
+    {"code_challenge": CHALLENGE},
+    {"code_challenge": CHALLENGE, "code_challenge_method": "plain"},
+    {"code_challenge": "short", "code_challenge_method": "S256"},
+    {"dpop_jkt": "short"},
+    {"dpop_jkt": {}},
+]
+
+
+@pytest.mark.parametrize("params", MALFORMED)
+async def test_malformed_parameters(wire: Wire, params: dict[str, Any]) -> None:
+    """What the tenant does not do, or cannot read, is refused at the start."""
+    assert (await wire.start(send="link", authParams=params)).words[:2] == (400, "bad.authParams")
+    assert (await wire.start(authParams=params)).status == 200
+
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636 appendix B
+
+
+def test_the_vector() -> None:
+    """RFC 7636 appendix B."""
+    digest = hashlib.sha256(VERIFIER.encode()).digest()
+
+    assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == CHALLENGE

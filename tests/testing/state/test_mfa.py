@@ -1,0 +1,83 @@
+"""When a second factor is required, and how often it may fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from helpers.tenant_wire import ADA, Opener, Wire, challenge_factor, stop_at_mfa
+
+
+@pytest.mark.parametrize(
+    ("settings", "status", "requirements"),
+    [
+        ({}, 403, {"challenge": [{"type": "otp"}, {"type": "push-notification"}]}),
+        ({"mfa_status": 401}, 401, {"challenge": [{"type": "otp"}, {"type": "push-notification"}]}),
+        ({"mfa_requirements": "challenge_types"}, 403, {"challenge_types": ["oob", "otp"]}),
+    ],
+)
+async def test_an_enrolled_user_needs_a_second_factor(
+    wire_for: Opener, settings: Any, status: int, requirements: Any
+) -> None:
+    """The right code yields ``mfa_required`` with a token, in every status and shape that occurs; the code is spent."""
+    wire = await wire_for(**settings)
+    wire.tenant.users.add(ADA, mfa=["otp", "push"])
+
+    answer = await wire.login()
+
+    assert answer.words == (status, "mfa_required", "Multifactor authentication required")
+    assert answer.json["mfa_token"]
+    assert answer.json["mfa_requirements"] == requirements
+    assert answer.headers["DPoP-Nonce"]
+    assert wire.tenant.stats.mfa_required == 1
+    assert wire.tenant.stats.tokens_issued == 0
+    assert (await wire.exchange()).json["error"] == "invalid_grant"
+
+
+async def test_a_recovery_code_alone_is_no_second_factor(wire: Wire) -> None:
+    """Whoever has no factor, or a recovery code alone, is not asked."""
+    wire.tenant.users.add(ADA, mfa=["recovery-code"])
+
+    assert (await wire.login()).status == 200
+
+
+async def test_polls_are_limited(wire_for: Opener) -> None:
+    """More than twelve polls a minute are told to slow down; a minute later there is room."""
+    wire = await wire_for(nonce_lifetime=1e9)
+    token = (await stop_at_mfa(wire, "push"))["mfa_token"]
+    code = (await challenge_factor(wire, token)).json["oob_code"]
+
+    answers = [await wire.mfa("oob", token, oob_code=code) for _ in range(14)]
+    assert [answer.json["error"] for answer in answers] == ["authorization_pending"] * 12 + ["slow_down"] * 2
+    assert answers[-1].status == 400
+    wire.tenant.clock.advance(60)
+    wire.tenant.mfa.approve(ADA)
+    assert (await wire.mfa("oob", token, oob_code=code)).status == 200
+
+
+async def test_a_chain(wire_for: Opener) -> None:
+    """A second ``mfa_required`` follows the first, with another token; then come the tokens."""
+    wire = await wire_for(mfa_rounds=2)
+    first = (await stop_at_mfa(wire, "otp", "recovery-code"))["mfa_token"]
+
+    again = await wire.mfa("recovery-code", first, recovery_code=wire.tenant.mfa.recovery_code_for(ADA))
+    answer = await wire.mfa("otp", again.json["mfa_token"], otp=wire.tenant.mfa.otp_for(ADA))
+
+    assert again.words[:2] == (403, "mfa_required")
+    assert again.json["mfa_token"] != first
+    assert answer.status == 200
+    assert answer.json["recovery_code"] == wire.tenant.mfa.recovery_code_for(ADA)
+
+
+MALFORMED = (403, "invalid_grant", "Malformed mfa_token")
+
+
+async def test_too_many_wrong_factors(wire_for: Opener) -> None:
+    """After so many wrong ones the login is over."""
+    wire = await wire_for(mfa_max_attempts=2)
+    token = (await stop_at_mfa(wire, "otp"))["mfa_token"]
+
+    assert (await wire.mfa("otp", token, otp="x")).words[1] == "invalid_grant"
+    assert (await wire.mfa("otp", token, otp="x")).words[:2] == (429, "too_many_attempts")
+    assert (await wire.mfa("otp", token, otp="x")).words == MALFORMED

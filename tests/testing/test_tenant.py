@@ -1,0 +1,64 @@
+"""The tenant as a server: outages and closing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from passwordless_async.testing import (
+    Fault,
+    LocalTenant,
+)
+
+if TYPE_CHECKING:
+    from helpers.tenant_wire import Wire
+
+
+async def test_closing_does_not_wait_for_a_slow_response(wire: Wire) -> None:
+    """A request in flight does not keep the tenant open."""
+    wire.tenant.faults.add(Fault.SLOW, until=asyncio.Event())
+    task = asyncio.create_task(wire.start())
+    while not wire.tenant.outbox.messages:  # noqa: ASYNC110 - no event says so
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await wire.tenant.aclose()
+        await wire.tenant.aclose()
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await task
+
+
+async def test_an_outage() -> None:
+    """Connections are refused while it lasts, and served afterwards on the same port; one at a time."""
+    async with LocalTenant() as tenant, aiohttp.ClientSession() as session:
+        url = f"{tenant.url}/.well-known/openid-configuration"
+        async with tenant.outage():
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(url)
+            with pytest.raises(RuntimeError, match="does not listen"):
+                async with tenant.outage():
+                    pass
+        async with session.get(url) as response:
+            assert response.status == 200
+
+
+async def test_an_open_connection_is_served_once_more_in_an_outage() -> None:
+    """A connection that is kept alive gets one last answer, and is closed with it."""
+    async with LocalTenant() as tenant, aiohttp.ClientSession() as session:
+        url = f"{tenant.url}/.well-known/openid-configuration"
+        await (await session.get(url)).read()
+        async with tenant.outage():
+            async with session.get(url) as response:
+                assert (response.status, response.headers["Connection"]) == (200, "close")
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await session.get(url)
+
+
+async def test_a_tenant_that_is_closed_in_an_outage_stays_closed() -> None:
+    """The outage ends without a word."""
+    async with LocalTenant() as tenant:
+        async with tenant.outage():
+            await tenant.aclose()
