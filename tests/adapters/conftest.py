@@ -55,8 +55,11 @@ class World:
     def token_info(self, access_token: str) -> Mapping[str, Any] | None:
         """Validate a token, as an application would."""
         self.seen.append(access_token)
-        claims = {"sub": "ada", "cnf": {"jkt": self.prover.thumbprint}}
-        return {"bound": claims, "unbound": {"sub": "bob"}}.get(access_token)
+        known: dict[str, dict[str, Any]] = {
+            "bound": {"sub": "ada", "cnf": {"jkt": self.prover.thumbprint}},
+            "unbound": {"sub": "bob"},
+        }
+        return known.get(access_token)
 
     def headers(self, url: str = "/me", *, bound: bool = True, scheme: str = "DPoP", **claims: Any) -> dict[str, str]:
         """Return the header fields of a GET request with a token and its proof, with changes to the claims."""

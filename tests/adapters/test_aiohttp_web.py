@@ -183,7 +183,8 @@ async def test_exempt_requests_pass(world: Any) -> None:
     """A health check or a preflight needs no token where the application says so."""
 
     async def ask(get: Any, method: str) -> int:
-        return (await get("/conflict", method=method))[0]
+        status: int = (await get("/conflict", method=method))[0]
+        return status
 
     async with serving(world, exempt=lambda request: request.method == "OPTIONS") as get:
         assert await ask(get, "OPTIONS") == 409

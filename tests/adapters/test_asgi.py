@@ -212,7 +212,7 @@ async def test_websocket_needs_a_proof(world: Any) -> None:
 async def test_websocket_refusal_with_an_answer(world: Any) -> None:
     """Rule 29: where the server can answer a refused handshake, the answer carries the challenge."""
     world.issue_nonces()
-    scope = {"extensions": {"websocket.http.response": {}}}
+    scope: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
     start, body = await Wire("websocket", world.headers("/talk"), **scope).run(starlette(world))
     assert (start["type"], start["status"]) == ("websocket.http.response.start", 401)
     assert {b"www-authenticate", b"dpop-nonce"} <= {name for name, _value in start["headers"]}

@@ -13,7 +13,7 @@ import attrs
 import pytest
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -90,18 +90,24 @@ class Telemetry:
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
         return {metric.name: metric for scope in scopes for metric in scope.metrics}
 
+    def histogram(self, name: str) -> list[HistogramDataPoint]:
+        points = self.instruments()[name].data.data_points
+        return [point for point in points if isinstance(point, HistogramDataPoint)]
+
     def points(self) -> dict[str, list[tuple[dict[str, Any], Any]]]:
         """Every series: its attributes, and its value or the count of its records."""
         return {
             name: [
-                (dict(point.attributes), point.count if isinstance(point, HistogramDataPoint) else point.value)
+                (dict(point.attributes or {}), point.value if isinstance(point, NumberDataPoint) else point.count)
                 for point in metric.data.data_points
             ]
             for name, metric in self.instruments().items()
         }
 
     def exported(self) -> str:
-        data = json.loads(self.reader.get_metrics_data().to_json())
+        metrics_data = self.reader.get_metrics_data()
+        assert metrics_data is not None
+        data = json.loads(metrics_data.to_json())
         spans = [json.loads(span.to_json()) for span in self.spans.get_finished_spans()]
         return "\n".join(texts([data, spans]))
 
@@ -171,7 +177,7 @@ EXCHANGE = {"passwordless.operation": "exchange"}
 FAILED = {**EXCHANGE, "error.type": "rate_limited"}
 REQUEST = {"http.request.method": "POST", "server.address": "acme.example", "server.port": 443}
 OK = {**REQUEST, "http.response.status_code": 200}
-EVENTS = [
+EVENTS: list[tuple[Event, dict[str, Any]]] = [
     (SENT, {"http.client.request.duration": [(OK, 1)]}),
     (Challenged(Operation.EXCHANGE), {"passwordless.nonce.challenges": [(EXCHANGE, 1)]}),
     (Paced(Operation.EXCHANGE, 2.5), {"passwordless.paced.duration": [(EXCHANGE, 1)]}),
@@ -207,7 +213,7 @@ def test_only_a_transmission_makes_a_span(telemetry: Telemetry, event: Event) ->
 def test_seconds_and_counts_are_recorded_as_they_are(telemetry: Telemetry) -> None:
     """The sums of the histograms are those of the events."""
     telemetry.take(SENT, SENT, Paced(Operation.START, 2.5), Done(Operation.START, None, 3.5, 2))
-    sums = {name: [p.sum for p in metric.data.data_points] for name, metric in telemetry.instruments().items()}
+    sums = {name: [p.sum for p in telemetry.histogram(name)] for name in telemetry.instruments()}
     assert sums == {
         "http.client.request.duration": [0.5],
         "passwordless.paced.duration": [2.5],
@@ -229,7 +235,7 @@ def test_units_and_boundaries(telemetry: Telemetry) -> None:
         "passwordless.retries": "{retry}",
         "passwordless.orphans": "{orphan}",
     }
-    (requests,) = found["http.client.request.duration"].data.data_points
+    (requests,) = telemetry.histogram("http.client.request.duration")
     assert tuple(requests.explicit_bounds) == (
         0.005,
         0.01,
@@ -246,8 +252,8 @@ def test_units_and_boundaries(telemetry: Telemetry) -> None:
         7.5,
         10,
     )
-    assert found["passwordless.operation.duration"].data.data_points[0].explicit_bounds[-1] == 300
-    assert found["passwordless.operation.requests"].data.data_points[0].explicit_bounds[0] == 0
+    assert telemetry.histogram("passwordless.operation.duration")[0].explicit_bounds[-1] == 300
+    assert telemetry.histogram("passwordless.operation.requests")[0].explicit_bounds[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -283,7 +289,7 @@ def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected:
 def test_where_a_request_went(telemetry: Telemetry, origin: str, address: str, port: int) -> None:
     """The address is the host of the request as it is sent, and the port is the scheme's where none is named."""
     telemetry.take(attrs.evolve(SENT, origin=origin))
-    attributes = telemetry.span().attributes
+    attributes = telemetry.span().attributes or {}
     assert (address, port) == (attributes["server.address"], attributes["server.port"])
     assert str(URL(origin).with_path(TOKEN)) == attributes["url.full"]
 
@@ -305,7 +311,7 @@ def test_only_what_goes_again_is_a_resend(telemetry: Telemetry) -> None:
     revocation = attrs.evolve(SENT, path="/oauth/revoke", transmission=5)
     done = Done(Operation.EXCHANGE, None, 1.0, 5)
     telemetry.take(key_set, first, Challenged(Operation.EXCHANGE), second, third, revocation, done, first, SENT)
-    resends = [span.attributes.get("http.request.resend_count") for span in telemetry.own_spans()]
+    resends = [(span.attributes or {}).get("http.request.resend_count") for span in telemetry.own_spans()]
     assert resends == [None, None, 1, 2, None, None, None]
 
 
@@ -314,20 +320,23 @@ def test_the_global_providers_are_the_default(telemetry: Telemetry, monkeypatch:
     monkeypatch.setattr(trace, "get_tracer_provider", lambda: telemetry.tracers)
     monkeypatch.setattr("opentelemetry.metrics._internal.get_meter_provider", lambda: telemetry.meters)
     OpenTelemetry()(SENT)
-    assert telemetry.span().instrumentation_scope.name == "passwordless_async"
+    scope = telemetry.span().instrumentation_scope
+    assert scope is not None
+    assert scope.name == "passwordless_async"
     assert telemetry.points()["http.client.request.duration"] == [(OK, 1)]
 
 
 def test_no_operation_providers_take_everything() -> None:
     """Where the application has set nothing up, nothing is made of any event, and nothing raised."""
     hook = OpenTelemetry(trace.NoOpTracerProvider(), metrics.NoOpMeterProvider())
-    assert [None] * len(EVENTS) == [hook(event) for event, _ in EVENTS]
+    for event, _ in EVENTS:
+        hook(event)
 
 
 def test_what_is_no_event_is_refused(telemetry: Telemetry) -> None:
     """An AssertionError says that the adapter was called with something else."""
     with pytest.raises(AssertionError):
-        telemetry.hook("an event")
+        telemetry.hook("an event")  # type: ignore[arg-type] # what a type checker would say
 
 
 def test_the_package_does_without() -> None:
@@ -373,7 +382,7 @@ async def test_the_callers_span_is_the_parent(
         return span.get_span_context()
 
     views = await asyncio.gather(view(ADA), view(Email("grace@example.com")))
-    below = Counter((span.parent.span_id, span.context.trace_id) for span in telemetry.own_spans())
+    below = Counter((span.parent.span_id, span.parent.trace_id) for span in telemetry.own_spans() if span.parent)
     assert {(view.span_id, view.trace_id): 2 for view in views} == below
 
 
@@ -420,7 +429,7 @@ async def test_nothing_of_a_user_is_exported(telemetry: Telemetry) -> None:
     exported = telemetry.exported()
     held = [str(getattr(made, name)) for made in (tokens, renewed) for name in ("access_token", "refresh_token")]
     secrets = [SECRET, secret, client_id, otp, "a-wrong-code", key.thumbprint, key.to_jwk(private=True)["d"]]
-    personal = [ADA.address, "lovelace", tokens.claims["sub"]]
+    personal = [ADA.address, "lovelace", (tokens.claims or {})["sub"]]
     assert TOKEN in exported
     assert 4 == len(set(held)) == len([text for text in held if len(text) > 20])
     assert [text for text in (*held, *proofs, *secrets, *personal) if text in exported] == []

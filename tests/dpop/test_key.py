@@ -8,6 +8,7 @@ import hashlib
 import json
 import pickle
 import string
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,6 +20,9 @@ from joserfc.jwk import ECKey
 from joserfc.jws import JWSRegistry
 
 from passwordless_async import DPoPKey, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = DPoPKey.generate()
 JWK = KEY.to_jwk(private=True)
@@ -46,14 +50,15 @@ def dirty(value: str) -> str:
     return value[:-1] + ALPHABET[ALPHABET.index(value[-1]) | 1]
 
 
-def pem(key: object) -> bytes:
+def pem(key: Any) -> bytes:
     """Return a private key of any kind as PEM."""
-    return key.private_bytes(
+    encoded: bytes = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    return encoded
 
 
-def refusal(call: object, *arguments: object) -> tuple[str, str]:
+def refusal(call: Callable[..., object], *arguments: object) -> tuple[str, str]:
     """Return the argument and the message of a refusal."""
     with pytest.raises(UsageError) as refused:
         call(*arguments)
@@ -65,7 +70,7 @@ def test_the_public_export_has_four_members() -> None:
     public = KEY.to_jwk()
     assert public.keys() == {"crv", "kty", "x", "y"}
     assert (public["kty"], public["crv"], len(public["x"]), len(public["y"])) == ("EC", "P-256", 43, 43)
-    assert KEY.thumbprint == ECKey.import_key(public).thumbprint()
+    assert KEY.thumbprint == ECKey.import_key({**public}).thumbprint()
 
 
 def test_the_private_export_says_so() -> None:
@@ -347,7 +352,7 @@ def test_the_repr_is_public() -> None:
 def test_nothing_hangs_on_a_key() -> None:
     """A key has no dictionary for others to fill or to print."""
     with pytest.raises(AttributeError):
-        KEY.note = "x"
+        KEY.note = "x"  # type: ignore[attr-defined] # the mistake
 
 
 def test_generated_keys_differ() -> None:
@@ -367,7 +372,7 @@ def test_a_signature_is_64_bytes_that_verify(monkeypatch: pytest.MonkeyPatch) ->
     deterministic = ec.ECDSA(Prehashed(hashes.SHA256()), deterministic_signing=True)
     monkeypatch.setattr("passwordless_async.dpop.key._ES256", deterministic)
     key = DPoPKey(ec.derive_private_key(0xC0FFEE, ec.SECP256R1()))
-    oracle = ECKey.import_key(key.to_jwk())
+    oracle = ECKey.import_key({**key.to_jwk()})
     algorithm = JWSRegistry(algorithms=["ES256"]).get_alg("ES256")
     messages = [str(number).encode() for number in range(2000)]
     signatures = [key.sign(message) for message in messages]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -132,7 +134,7 @@ def test_the_least_recently_used_goes() -> None:
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, "2", None])
-def test_sizes_refused(size: object) -> None:
+def test_sizes_refused(size: Any) -> None:
     """A cache holds one origin or more."""
     with pytest.raises(UsageError) as refused:
         NonceCache(size)
@@ -258,9 +260,22 @@ def test_what_others_learned_counts_from_now_on() -> None:
 
 
 @pytest.mark.parametrize("nonce", ["", "white space", 'quo"te', "back\\slash", "ä", "n" * 1025, 1, None])
-def test_what_is_no_nonce_is_not_put(nonce: object) -> None:
+def test_what_is_no_nonce_is_not_put(nonce: Any) -> None:
     """What others hand over is checked like an answer."""
     cache = NonceCache()
     with pytest.raises(UsageError, match="nonce: must be visible"):
         cache.put(HERE, nonce)
     assert cache.get(HERE) is None
+
+
+def test_state_is_shared_by_origin_and_kind() -> None:
+    """All users of a cache get one state for an origin and its kind; another cache has its own."""
+    cache = NonceCache()
+    state = cache.shared_state(HERE, list[int])
+    assert cache.shared_state(HERE, list[int]) is state
+    others = [
+        cache.shared_state(THERE, list[int]),
+        cache.shared_state(HERE, dict),
+        NonceCache().shared_state(HERE, list),
+    ]
+    assert all(other is not state for other in others)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = DPoPKey.generate()
-ORACLE = ECKey.import_key(KEY.to_jwk(private=True))
+ORACLE = ECKey.import_key({**KEY.to_jwk(private=True)})
 TOKEN_URL = "https://tenant.example/oauth/token"
 NQCHAR = "".join(chr(c) for c in range(0x21, 0x7F) if c not in (0x22, 0x5C))
 TCHAR = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -40,7 +40,8 @@ def fixed(iat: float = 1_562_262_616, jti: str = "jti") -> ProofGenerator:
 def segment(proof: str, index: int) -> dict[str, Any]:
     """Decode a segment of a proof: 0 the header, 1 the claims."""
     text = proof.split(".")[index]
-    return json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return decoded
 
 
 def test_header_and_claims_of_a_token_request() -> None:
@@ -76,7 +77,7 @@ def test_the_method_keeps_its_case(method: str) -> None:
 @pytest.mark.parametrize(
     "method", ["", "GE T", "GET\r\n", "GET\n", 'G"T', "G\\T", "é", "\0", "G" * 65, "GET,POST", None, b"GET", 5]
 )
-def test_methods_refused(method: object) -> None:
+def test_methods_refused(method: Any) -> None:
     """RFC 9110 §9.1: what is no token is no method, and nothing is smuggled into the claims by it."""
     with pytest.raises(UsageError) as refused:
         fixed().proof(method, TOKEN_URL)
@@ -170,7 +171,7 @@ def test_urls_refused(url: str | URL) -> None:
 @pytest.mark.parametrize(
     ("url", "kind"), [(None, "NoneType"), (5, "int"), (b"https://tenant.example/", "bytes"), ([], "list"), ({}, "dict")]
 )
-def test_things_that_are_no_url_refused(url: object, kind: str) -> None:
+def test_things_that_are_no_url_refused(url: Any, kind: str) -> None:
     """What cannot be a URL is refused by the name of its type, and by htu too."""
     with pytest.raises(UsageError) as refused:
         fixed().proof("GET", url)
@@ -202,9 +203,13 @@ def test_ath_follows_the_token() -> None:
 
 
 @pytest.mark.parametrize("access_token", ["", "é", b"token", 5, True, ["token"]])
-def test_access_tokens_refused(access_token: object) -> None:
+def test_access_tokens_refused(access_token: Any) -> None:
     """RFC 9449 §4.2: ath is of the ASCII encoding; what has none is refused, by whichever way it comes."""
-    for call in (lambda: token_hash(access_token), lambda: fixed().proof("GET", TOKEN_URL, access_token=access_token)):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: token_hash(access_token),
+        lambda: fixed().proof("GET", TOKEN_URL, access_token=access_token),
+    )
+    for call in calls:
         with pytest.raises(UsageError) as refused:
             call()
         assert (
@@ -220,7 +225,7 @@ def test_a_nonce_is_repeated_to_the_letter(nonce: str) -> None:
 
 
 @pytest.mark.parametrize(("nonce", "kind"), [(5, "int"), (b"n", "bytes"), (["n"], "list")])
-def test_nonces_refused(nonce: object, kind: str) -> None:
+def test_nonces_refused(nonce: Any, kind: str) -> None:
     """A nonce is a text."""
     with pytest.raises(UsageError) as refused:
         fixed().proof("POST", TOKEN_URL, nonce=nonce)
@@ -230,7 +235,7 @@ def test_nonces_refused(nonce: object, kind: str) -> None:
 @pytest.mark.parametrize(
     ("key", "kind"), [(None, "NoneType"), ({"kty": "EC"}, "dict"), ("{}", "str"), (ORACLE, "ECKey")]
 )
-def test_keys_refused(key: object, kind: str) -> None:
+def test_keys_refused(key: Any, kind: str) -> None:
     """Proofs are made with a DPoPKey."""
     with pytest.raises(UsageError) as refused:
         ProofGenerator(key)
@@ -280,7 +285,7 @@ def test_a_proof_verifies_with_its_own_key_alone() -> None:
     """Another key's signature does not pass for this one's."""
     proof = fixed().proof("POST", TOKEN_URL)
     with pytest.raises(BadSignatureError):
-        jwt.decode(proof, ECKey.import_key(DPoPKey.generate().to_jwk()), algorithms=["ES256"])
+        jwt.decode(proof, ECKey.import_key({**DPoPKey.generate().to_jwk()}), algorithms=["ES256"])
 
 
 def test_unique_ids_have_128_bits() -> None:

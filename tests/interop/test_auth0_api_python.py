@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from auth0_api_python import ApiClient, ApiClientOptions
-from auth0_api_python.errors import BaseAuthError
+from auth0_api_python import ApiClient, ApiClientOptions  # type: ignore[import-untyped] # it has no types
+from auth0_api_python.errors import BaseAuthError  # type: ignore[import-untyped] # likewise
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
@@ -27,7 +27,7 @@ def signing_key() -> RSAKey:
 @pytest.fixture
 def api(signing_key: RSAKey) -> ApiClient:
     """Set the verifier up; discovery and key set come from memory."""
-    documents = {
+    documents: dict[str, dict[str, Any]] = {
         f"{ISSUER}.well-known/openid-configuration": {"issuer": ISSUER, "jwks_uri": f"{ISSUER}jwks"},
         f"{ISSUER}jwks": {"keys": [signing_key.as_dict(private=False)]},
     }

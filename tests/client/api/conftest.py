@@ -19,7 +19,7 @@ from passwordless_async._common.secret import Secret
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 REGISTRY = JWSRegistry(algorithms=["ES256"], strict_check_header=False)
 TOKEN = "an-access-token"
@@ -100,7 +100,7 @@ class Resource:
 
     def fresh(self) -> str:
         if not self.single_use:
-            return self.nonce
+            return self.nonce or ""
         nonce = f"nonce-{len(self.seen)}-{len(self.outstanding)}"
         self.outstanding.add(nonce)
         return nonce
@@ -112,7 +112,7 @@ class Resource:
 
 
 @pytest.fixture
-async def make_resource() -> AsyncIterator[Callable[[], Any]]:
+async def make_resource() -> AsyncIterator[Callable[..., Awaitable[Resource]]]:
     """Start resource servers on free loopback ports; each checks at its end that no proof was wrong."""
     started: list[tuple[web.AppRunner, Resource]] = []
 
@@ -134,7 +134,7 @@ async def make_resource() -> AsyncIterator[Callable[[], Any]]:
 
 
 @pytest.fixture
-async def resource(make_resource: Callable[[], Any]) -> Resource:
+async def resource(make_resource: Callable[..., Awaitable[Resource]]) -> Resource:
     """Start a server that wants a nonce."""
     return await make_resource(nonce="nonce-1")
 

@@ -42,7 +42,13 @@ def multipart() -> aiohttp.MultipartWriter:
     return writer
 
 
-BODIES = {
+def acquired(calls: aiohttp.ClientSession) -> bool:
+    """Return whether a connection of the pool is in use."""
+    assert calls.connector is not None
+    return bool(calls.connector._acquired)
+
+
+BODIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "none": lambda _path: {},
     "bytes": lambda _path: {"data": b"some bytes"},
     "json": lambda _path: {"json": {"some": ["json"]}},
@@ -103,7 +109,7 @@ async def test_one_connection_is_enough(make_resource: Callable[..., Any], token
     async with session(resource, tokens, limit=1) as calls:
         async with asyncio.timeout(10), calls.get(f"{resource.url}/me") as response:
             assert response.status == 200
-        assert not calls.connector._acquired
+        assert not acquired(calls)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +159,13 @@ async def test_proofs_are_signed_when_there_is_a_connection(resource: Any, token
     """With two connections the third request signs nothing before one of them is free again."""
     resource.nonce = None
     middleware = DPoPMiddleware(tokens, origins=[resource.url])
-    signed: list[int] = []
-    middleware._proofs._jti = lambda: (signed.append(1), f"a-jti-of-at-least-96-bits-{len(signed)}")[1]
+    signed: list[str] = []
+
+    def jti() -> str:
+        signed.append(f"a-jti-of-at-least-96-bits-{len(signed)}")
+        return signed[-1]
+
+    middleware._proofs._jti = jti
     connector = aiohttp.TCPConnector(limit=2)
     async with aiohttp.ClientSession(middlewares=[middleware], connector=connector) as calls:
         (await calls.get(resource.url)).close()
@@ -249,7 +260,7 @@ async def test_a_challenge_that_cannot_be_answered(
         with pytest.raises(error):
             await calls.get(f"{resource.url}/me")
         assert len(resource.requests) == sent
-        assert not calls.connector._acquired
+        assert not acquired(calls)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +285,7 @@ async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet) -> None
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-        assert not calls.connector._acquired
+        assert not acquired(calls)
         resource.hold.set()
         async with asyncio.timeout(10):
             for _ in range(5):
@@ -367,11 +378,15 @@ async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: 
     class Source:
         renewable = False
 
-        def __init__(self) -> None:
-            self.tokens = tokens
+        @property
+        def tokens(self) -> TokenSet:
+            return tokens
 
         async def current(self) -> TokenSet:
             return attrs.evolve(tokens, key=DPoPKey.generate())
+
+        async def renew(self, refused: TokenSet) -> TokenSet:
+            return refused
 
     middleware = DPoPMiddleware(Source(), origins=[resource.url])
     async with aiohttp.ClientSession(middlewares=[middleware]) as calls:
@@ -412,7 +427,7 @@ def test_origins_are_checked(tokens: TokenSet, origins: Any, argument: str) -> N
 @pytest.mark.parametrize("wrong", ["token_type", "tokens"])
 def test_tokens_must_be_bound(tokens: TokenSet, wrong: str) -> None:
     """A Bearer token has no proof; the middleware is not for it."""
-    given = attrs.evolve(tokens, token_type="Bearer") if wrong == "token_type" else "an-access-token"
+    given: Any = attrs.evolve(tokens, token_type="Bearer") if wrong == "token_type" else "an-access-token"
     with pytest.raises(UsageError, match="tokens: "):
         DPoPMiddleware(given, origins=["https://api.example"])
 

@@ -105,7 +105,7 @@ async def test_good_tokens_are_used_as_they_are(client: PasswordlessClient, refr
     async with api({"access-0"}) as (url, seen):
         async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
             assert await response.json() == {"as": "access-0"}
-    assert (["access-0"], []) == (seen, refreshes.spent)
+    assert (seen, refreshes.spent) == (["access-0"], [])
 
 
 @pytest.mark.parametrize("lifetime", [29, 0, -100])
@@ -118,8 +118,8 @@ async def test_tokens_about_to_end_are_renewed_before(
         for _ in range(3):
             async with session.request("GET", f"{url}/me") as response:
                 assert response.status == 200
-    assert (["access-1"] * 3, ["refresh-0"]) == (seen, refreshes.spent)
-    assert [session.tokens] == refreshes.kept
+    assert (seen, refreshes.spent) == (["access-1"] * 3, ["refresh-0"])
+    assert refreshes.kept == [session.tokens]
 
 
 @pytest.mark.parametrize("body", [{}, {"json": {"a": 1}}, {"data": b"bytes"}])
@@ -130,8 +130,8 @@ async def test_a_refused_token_is_renewed_once(
     async with api({"access-1"}) as (url, seen):
         async with client.request(tokens(), "POST", f"{url}/x", on_refresh=refreshes.kept.append, **body) as response:
             assert response.status == 200
-    assert ["access-0", "access-1"] == seen
-    assert 1 == len(refreshes.kept)
+    assert seen == ["access-0", "access-1"]
+    assert len(refreshes.kept) == 1
 
 
 async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -139,7 +139,7 @@ async def test_a_second_refusal_is_handed_over(client: PasswordlessClient, refre
     async with api(set()) as (url, seen):
         async with client.request(tokens(), "GET", f"{url}/me", on_refresh=refreshes.kept.append) as response:
             assert response.status == 401
-    assert (["access-0", "access-1"], ["refresh-0"]) == (seen, refreshes.spent)
+    assert (seen, refreshes.spent) == (["access-0", "access-1"], ["refresh-0"])
 
 
 async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -151,9 +151,9 @@ async def test_fifty_calls_renew_once(client: PasswordlessClient, refreshes: Ref
             async with session.request("GET", f"{url}/me") as response:
                 return response.status
 
-        assert {200} == set(await asyncio.gather(*(call() for _ in range(50))))
-    assert (["refresh-0"], 1) == (refreshes.spent, len(refreshes.kept))
-    assert {"access-0", "access-1"} == set(seen)
+        assert set(await asyncio.gather(*(call() for _ in range(50)))) == {200}
+    assert (refreshes.spent, len(refreshes.kept)) == (["refresh-0"], 1)
+    assert set(seen) == {"access-0", "access-1"}
 
 
 @pytest.mark.parametrize("refresh", [True, False])
@@ -165,7 +165,7 @@ async def test_nothing_is_refreshed_for_nobody(
     async with api(set()) as (url, seen):
         async with client.request(tokens(lifetime=1, refresh=refresh), "GET", url, on_refresh=keep) as response:
             assert response.status == 401
-    assert (["access-0"], []) == (seen, refreshes.spent)
+    assert (seen, refreshes.spent) == (["access-0"], [])
 
 
 async def test_a_refresh_that_fails_early_does_not_fail_the_call(
@@ -190,9 +190,9 @@ async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessCli
             async with client.request(ended, "GET", url, on_refresh=refreshes.kept.append) as response:
                 return response.status
 
-        assert {200} == set(await asyncio.gather(*(call() for _ in range(5))))
-        assert 200 == await call()
-    assert (["refresh-0"], 1) == (refreshes.spent, len(refreshes.kept))
+        assert set(await asyncio.gather(*(call() for _ in range(5)))) == {200}
+        assert await call() == 200
+    assert (refreshes.spent, len(refreshes.kept)) == (["refresh-0"], 1)
 
 
 async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -209,7 +209,7 @@ async def test_a_handover_that_fails_comes_again(client: PasswordlessClient, ref
         with pytest.raises(ConnectionError):
             await session.current()
         await session.current()
-    assert 1 == len(refreshes.kept)
+    assert len(refreshes.kept) == 1
 
 
 async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(
@@ -225,7 +225,7 @@ async def test_a_refresh_token_of_unknown_fate_is_not_sent_again(
         with pytest.raises(OutcomeUnknown):
             async with client.request(attrs.evolve(soon, expires_at=1), "GET", url, on_refresh=refreshes.kept.append):
                 pass
-    assert ["refresh-0"] == refreshes.spent
+    assert refreshes.spent == ["refresh-0"]
 
 
 async def test_a_session_that_is_over_says_so(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -268,7 +268,7 @@ async def test_a_caller_that_gives_up_loses_nothing(client: PasswordlessClient, 
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
         calling = await given_up(session.current())
     assert calling.cancelled()
-    assert ["refresh-1"] == [str(kept.refresh_token) for kept in refreshes.kept]
+    assert [str(kept.refresh_token) for kept in refreshes.kept] == ["refresh-1"]
 
 
 async def test_a_session_whose_caller_gave_up_has_the_new_tokens(
@@ -279,8 +279,8 @@ async def test_a_session_whose_caller_gave_up_has_the_new_tokens(
     async with api({"access-1"}) as (url, _):
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
         await given_up(session.current())
-        assert "access-1" == (await session.current()).access_token
-    assert ["refresh-0"] == refreshes.spent
+        assert (await session.current()).access_token == "access-1"
+    assert refreshes.spent == ["refresh-0"]
 
 
 async def test_tokens_that_could_not_be_handed_over_are_kept(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -298,7 +298,7 @@ async def test_tokens_that_could_not_be_handed_over_are_kept(client: Passwordles
         with pytest.raises(ConnectionError):
             await session.current()
     await session.current()
-    assert (["refresh-0"], ["refresh-1"]) == (refreshes.spent, [kept.refresh_token for kept in refreshes.kept])
+    assert (refreshes.spent, [kept.refresh_token for kept in refreshes.kept]) == (["refresh-0"], ["refresh-1"])
 
 
 async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, refreshes: Refreshes) -> None:
@@ -310,7 +310,7 @@ async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, re
     client._renewals.forget(stale)
     with pytest.raises(InvalidRefreshToken, match="revoked while"):
         await calling
-    assert [] == refreshes.kept
+    assert refreshes.kept == []
 
 
 @pytest.mark.parametrize(

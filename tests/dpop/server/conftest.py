@@ -68,7 +68,8 @@ class Server:
 
     def proof(self, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """Return a proof for GET /me, with changes."""
-        return self.prover.proof(header or {}, self.claims(**claims))
+        proof: str = self.prover.proof(header or {}, self.claims(**claims))
+        return proof
 
     async def get(self, proof: Any, url: str = "/me", **changes: Any) -> CheckedProof:
         """Verify a request for a resource; a str is the one DPoP header, anything else all the headers."""
@@ -82,7 +83,8 @@ class Server:
         try:
             call.send(None)
         except StopIteration as stopped:
-            return stopped.value
+            checked: CheckedProof = stopped.value
+            return checked
         except (InvalidDPoPProof, UseDPoPNonce) as error:
             return error
         raise AssertionError("the verifier waited for something")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from passwordless_async._common.secret import Secret
 from passwordless_async.dpop.server.authorization import PresentedToken, confirmation_of, read_authorization
 from passwordless_async.errors import InvalidDPoPProof
 
@@ -25,10 +26,10 @@ def refusal(*arguments: Any, call: Any = read_authorization) -> InvalidDPoPProof
 @pytest.mark.parametrize("value", ["DPoP abc.d-e_f~+/==", "dpop abc.d-e_f~+/==", "DPOP   abc.d-e_f~+/=="])
 def test_reads_the_token(value: str) -> None:
     """Rule 27: the token is what follows the scheme, whose case does not count; it prints redacted."""
-    credentials = read_authorization([("authorization", value)])
-    assert credentials.scheme == "dpop"
-    assert credentials.access_token == "abc.d-e_f~+/=="
-    assert "abc" not in repr(credentials)
+    presented = read_authorization([("authorization", value)])
+    assert presented.scheme == "dpop"
+    assert presented.access_token == "abc.d-e_f~+/=="
+    assert "abc" not in repr(presented)
 
 
 @pytest.mark.parametrize(
@@ -67,29 +68,27 @@ def test_refuses_a_proof_beside_bearer() -> None:
 @pytest.mark.parametrize("confirmation", [{"jkt": "x"}, {"x5t#S256": "x"}, {}, "x"])
 def test_bound_token_is_not_bearer(confirmation: Any) -> None:
     """Rule 27: a token that is bound to anything is refused under Bearer."""
-    credentials = read_authorization([("Authorization", "Bearer a")])
-    error = refusal({"cnf": confirmation}, credentials, call=confirmation_of)
+    presented = read_authorization([("Authorization", "Bearer a")])
+    error = refusal({"cnf": confirmation}, presented, call=confirmation_of)
     assert error.error_description == "a bound access token came as a Bearer token"
 
 
 @pytest.mark.parametrize("token", [{}, {"cnf": None}, {"cnf": "x"}, {"cnf": {}}, {"cnf": {"jkt": 1}}])
 def test_unbound_token_is_not_dpop(token: Any) -> None:
     """Rule 27: a token that is bound to no key is refused under DPoP."""
-    credentials = PresentedToken("dpop", "a")
-    assert (
-        refusal(token, credentials, call=confirmation_of).error_description == "the access token is not bound to a key"
-    )
+    presented = PresentedToken("dpop", Secret("a"))
+    assert refusal(token, presented, call=confirmation_of).error_description == "the access token is not bound to a key"
 
 
 def test_tokens_under_their_own_scheme() -> None:
     """Rule 27: a bound token under DPoP has a confirmation, an unbound one under Bearer has none."""
-    assert confirmation_of(BOUND, PresentedToken("dpop", "a")) == BOUND["cnf"]
-    assert confirmation_of({"sub": "x"}, PresentedToken("bearer", "a")) is None
+    assert confirmation_of(BOUND, PresentedToken("dpop", Secret("a"))) == BOUND["cnf"]
+    assert confirmation_of({"sub": "x"}, PresentedToken("bearer", Secret("a"))) is None
 
 
 def test_invalid_token() -> None:
     """RFC 6750 §3.1: a token that the application does not accept is invalid_token."""
-    error = refusal(None, PresentedToken("dpop", "a"), call=confirmation_of)
+    error = refusal(None, PresentedToken("dpop", Secret("a")), call=confirmation_of)
     assert (error.status, error.error) == (401, "invalid_token")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
 from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("kind", ["CIMultiDict", "proxy", "MultiDict", "pairs", "generator", "asgi", "dict", "items"])
@@ -15,7 +18,7 @@ async def test_finds_the_header_in_any_container(kind: str, server: Any) -> None
     """Rule 21: the field is found in any case, in every kind of container that servers use."""
     proof = server.proof()
     pairs = [("host", "api.example"), ("dPoP", proof)]
-    containers = {
+    containers: dict[str, Callable[[], Any]] = {
         "CIMultiDict": lambda: CIMultiDict(pairs),
         "proxy": lambda: CIMultiDictProxy(CIMultiDict(pairs)),
         "MultiDict": lambda: MultiDict(pairs),

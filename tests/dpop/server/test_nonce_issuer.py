@@ -106,7 +106,7 @@ def test_clock_may_go_back() -> None:
 
 def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rule 29: all three nonces are compared, by compare_digest, whichever it was."""
-    counted = []
+    counted: list[None] = []
 
     def compare(left: bytes, right: bytes) -> bool:
         counted.append(None)

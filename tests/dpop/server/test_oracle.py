@@ -22,7 +22,7 @@ SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 MEMBERS = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 
 # Values that a reader which is lax somewhere would take for right ones.
-NEAR = {
+NEAR: dict[str, list[Any]] = {
     "typ": ["dpop+jwt", "DPoP+JWT", "JWT"],
     "alg": ["ES256", "ES384", "none"],
     "jti": ["a", "", "x" * 256, "x" * 257],

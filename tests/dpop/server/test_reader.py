@@ -32,7 +32,7 @@ async def test_caps_the_size(server: Any) -> None:
             free = size - 88 - len(server.base64url(json.dumps(header).encode()))
             claims = json.dumps(server.claims(pad="")).encode()
             padded = claims[:-2] + b"x" * (free * 3 // 4 - len(claims)) + claims[-2:]
-            proof = server.compact(header, padded, server.prover.sign)
+            proof: str = server.compact(header, padded, server.prover.sign)
             if len(proof) == size:
                 return proof
         raise AssertionError(size)
@@ -240,7 +240,8 @@ async def test_jti_may_be_any_text(jti: str, server: Any) -> None:
 def with_number(server: Any, name: str, number: str) -> str:
     """Return a proof with a number as written, which json.dumps might not write."""
     text = json.dumps(server.claims(**{name: "here"})).replace('"here"', number)
-    return server.compact(server.prover.header, text.encode(), server.prover.sign)
+    proof: str = server.compact(server.prover.header, text.encode(), server.prover.sign)
+    return proof
 
 
 @pytest.mark.parametrize("name", ["iat", "exp", "nbf"])

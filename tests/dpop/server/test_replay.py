@@ -17,7 +17,8 @@ def add(store: MemoryReplayStore, key: str, expires_at: float) -> bool:
     """Run ``add``, which waits for nothing, without a loop."""
     with pytest.raises(StopIteration) as stopped:
         store.add(key, expires_at).send(None)
-    return stopped.value.value
+    new: bool = stopped.value.value
+    return new
 
 
 class Replay(RuleBasedStateMachine):

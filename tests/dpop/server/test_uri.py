@@ -30,7 +30,9 @@ def by_the_standard(path: str) -> str:
         elif path == "/..":
             path, output = "/", output.rpartition("/")[0]
         else:
-            segment = re.match(r"/?[^/]*", path)[0]
+            match = re.match(r"/?[^/]*", path)
+            assert match is not None
+            segment = match[0]
             path, output = path[len(segment) :], output + segment
     return output
 

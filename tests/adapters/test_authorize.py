@@ -1,0 +1,44 @@
+"""Authorising a request, as all web adapters do it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from passwordless_async.adapters._authorize import Authorizer
+from passwordless_async.errors import InvalidDPoPProof, UsageError
+
+
+async def authorize(world: Any, headers: Any, *, allow_bearer: bool = False) -> Any:
+    """Authorise a request for /me."""
+    authorizer = Authorizer(world.verifier, world.token_info, allow_bearer=allow_bearer)
+    return await authorizer.authorize("GET", "/me", headers)
+
+
+async def test_returns_the_claims_and_the_proof(world: Any) -> None:
+    """A bound token with its proof gives both; the claims are not printed."""
+    authorized = await authorize(world, world.headers("/me"))
+    assert authorized.token["sub"] == "ada"
+    assert authorized.proof.thumbprint == world.prover.thumbprint
+    assert "ada" not in repr(authorized)
+
+
+async def test_refuses_a_bearer_token_by_default(world: Any) -> None:
+    """The token is not even validated: it must come with a proof."""
+    with pytest.raises(InvalidDPoPProof, match="must come with a proof") as caught:
+        await authorize(world, [("Authorization", "Bearer unbound")])
+    assert (caught.value.status, caught.value.error, world.seen) == (401, "invalid_token", [])
+
+
+async def test_allowed_bearer_token_has_no_proof(world: Any) -> None:
+    """During a migration, a token that is not bound passes without a proof."""
+    authorized = await authorize(world, [("Authorization", "Bearer unbound")], allow_bearer=True)
+    assert (authorized.token, authorized.proof) == ({"sub": "bob"}, None)
+
+
+async def test_token_info_must_return_a_mapping(world: Any) -> None:
+    """Anything else is a mistake of the application."""
+    authorizer = Authorizer(world.verifier, lambda _token: "ada", allow_bearer=True)  # type: ignore[arg-type,return-value] # the mistake
+    with pytest.raises(UsageError, match="token_info"):
+        await authorizer.authorize("GET", "/me", [("Authorization", "Bearer unbound")])
