@@ -83,7 +83,7 @@ async def _round(tenant: LocalTenant, client: PasswordlessClient, raw: Redis, ca
     tokens = _of_two_kilobytes(tokens)
     await raw.flushall()
     await client.sessions.open(tokens, user="somebody")
-    names = await raw.keys("*:s:*")
+    names = await raw.keys("*:session:*")
     sealed, size = await raw.get(names[0]), await raw.memory_usage(names[0])
     numbers = itertools.count()
 
@@ -130,7 +130,7 @@ async def _round_trips(
 ) -> tuple[float, TokenSet]:
     """Return the round trips of a login to the store, and the tokens of the last."""
     trips, last = 0, None
-    ask = batches._of_server  # noqa: SLF001 - what is counted
+    ask = batches._by_connection  # noqa: SLF001 - what is counted
 
     async def counted(*arguments: Any) -> Any:  # noqa: ANN401 - its own
         nonlocal trips
@@ -146,11 +146,11 @@ async def _round_trips(
         last = await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE, audience=BOUND_API)
         await client.sessions.open(last)
 
-    batches._of_server = counted  # noqa: SLF001
+    batches._by_connection = counted  # noqa: SLF001
     try:
         await _times(log_in, calls, at_once)
     finally:
-        batches._of_server = ask  # noqa: SLF001
+        batches._by_connection = ask  # noqa: SLF001
     if last is None:
         raise ValueError("there were no logins")
     return trips / calls, last

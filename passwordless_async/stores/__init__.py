@@ -1,4 +1,4 @@
-"""Where state that users share is kept: in this process, or sealed on Redis or Valkey (``stores.redis``)."""
+"""Where users' shared state is kept: in this process, or sealed on Redis or Valkey (``stores.redis``)."""
 
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory import MemoryStore

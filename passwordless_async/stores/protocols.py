@@ -1,7 +1,13 @@
-"""What a store has to do, in small protocols; the embedded default and the one on Redis keep the same promises.
+"""What a store does, in small protocols. ``MemoryStore`` and ``RedisStore`` keep the same promises.
 
-A store sees sealed texts and names that mean nothing without the key ring: hashes of session identifiers, and
-pseudonyms of users.
+Invariants of every call:
+
+- It is one round trip at most, and atomic: no other call comes between its parts.
+- A call that is repeated with the same ``token``, because its answer was lost, gets the same answer again.
+- The store sees sealed texts and pseudonyms alone. Neither says anything without the key ring.
+- It raises :class:`~passwordless_async.StoreUnavailable` if the store is unreachable, and never waits without bound.
+
+All durations are seconds from now.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ class Place:
     """Where a session is kept.
 
     Attributes:
-        shard: What the keys that are used together have in common; of a user, so that their sessions lie together.
+        shard: The first characters of the user's pseudonym. They put a user's keys on one node of a cluster.
         session: The hash of the session's identifier.
         user: The user's pseudonym.
     """
@@ -31,24 +37,22 @@ class Place:
 
 
 class RefreshLease(enum.Enum):
-    """What a process is told that wants to refresh a session."""
+    """The answer to a process that wants to refresh a session."""
 
     GRANTED = "granted"
-    """It may: nobody else does until it says that it has ended, or its time is over."""
+    """The process may refresh; all others are kept back until it reports the end, or its lease expires."""
     BUSY = "busy"
-    """Another one is at it."""
+    """Another process holds the lease."""
     CHANGED = "changed"
-    """The session is another than the caller has read: its refresh token may be spent."""
+    """The session is not what the caller has read: its refresh token may be spent."""
     DOUBTFUL = "doubtful"
-    """Another one was at it and never said how it ended: the refresh token may be spent."""
+    """Another process held the lease and never reported the end: the refresh token may be spent."""
     GONE = "gone"
-    """The session is not there."""
+    """The session does not exist."""
 
 
 class SessionStore(Protocol):
-    """Keeps sessions; each call is one round trip at the most, and one step that no other can come between.
-
-    Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
+    """Keeps sessions.
 
     Attributes:
         keys: What the values are sealed with.
@@ -57,184 +61,180 @@ class SessionStore(Protocol):
     keys: KeyRing
 
     async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
-        """Keep a new session for so many seconds, and the user's list of them for as long as ``user_seconds``.
+        """Keep a new session.
 
-        Names of sessions that have ended do not gather in that list, however many a user opens and never closes.
+        Sessions that have ended do not pile up in the user's list, even if a user opens many and closes none.
+
+        Args:
+            place: Where.
+            sealed: The session's text.
+            seconds: How long the session is kept.
+            user_seconds: How long the user's list of sessions is kept, at least.
         """
 
-    async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
-        """Return a session and keep it for so many seconds from now; None where it is not there."""
+    async def read(self, place: Place, *, seconds: float) -> str | None:
+        """Return a session's text and keep it for ``seconds`` from now; None if it does not exist."""
 
-    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:
-        """Return a session and the seconds for which it is kept, and leave it so; None where it is not there."""
+    async def peek(self, place: Place) -> tuple[str, float] | None:
+        """Return a session's text and the seconds that it has left, unchanged; None if it does not exist."""
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """Put another text in the place of one, for as long as that was kept; False where it is another by now."""
+        """Replace the text ``before`` and keep the expiry; False if the session's text is another by now."""
 
     async def close(self, place: Place) -> bool:
-        """Forget a session; False where it is not there."""
+        """Delete a session; False if it does not exist."""
 
-    async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:
+    async def sessions_of(self, user: str) -> tuple[str, ...]:
         """Return the hashes of a user's sessions; some may have ended."""
 
     async def begin_refresh(
         self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
     ) -> RefreshLease:
-        """Ask to refresh a session.
+        """Ask for the lease to refresh a session.
 
         Args:
             place: The session.
-            sealed: The session as the caller has read it: what is spent must be what it still has.
-            spends: Names the refresh token that is to be spent.
-            token: Names whoever asks, to end it by.
-            seconds: After which it counts as ended.
-            remember: For how many seconds to know that the refresh token may be spent, unless it is ended.
+            sealed: The session's text as the caller has read it. It must be what the store still has.
+            spends: Names the refresh token that will be spent.
+            token: Names the caller. The end is reported by the same token.
+            seconds: When the lease expires.
+            remember: How long the store knows that the refresh token may be spent, unless the end is reported.
         """
 
     async def abandon_refresh(self, place: Place, *, token: str) -> None:
-        """Say that nobody is at it any more, and that nobody knows how it ended: others are told so at once."""
+        """End the lease with the outcome unknown: from now on others get ``DOUBTFUL``, not ``BUSY``."""
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """Say how a refresh ended.
+        """Report how a refresh ended.
 
         Args:
             place: The session.
-            token: Who says it.
+            token: The caller, as in :meth:`begin_refresh`.
             sealed: The session's new text; None: nothing was spent.
-            seconds: For how long to keep it.
+            seconds: How long to keep it.
 
         Returns:
-            Whether it counts: False where its time was over and another one was let in, or the session was closed.
+            Whether the report counts. False if the lease has passed to another process, or the session was closed.
         """
 
 
 class CodeStore(Protocol):
-    """Keeps what is known of the codes that users were sent; each call is one round trip at the most, and one step.
-
-    Users and codes are pseudonyms: of a code as of a user, no name tells what it is of. Each call raises
-    :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
-    """
+    """Keeps what is known of the one-time codes that users were sent. Users, codes and addresses are pseudonyms."""
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """Ask for leave to send a user a code; what was known of the code before is forgotten then.
+        """Ask whether a user may be sent a code. If so, forget what was known of the code before.
 
         Args:
             user: The user.
-            token: Names whoever asks, to end it by.
-            seconds: For how long nobody else has it; 0: not at all.
-            remember: For how many seconds to know that there is a code.
+            token: Names the caller. The end is reported by the same token.
+            seconds: How long all other starts of the user are refused; 0: they are not.
+            remember: How long to know that the user has a code.
 
         Returns:
-            0.0 where it may be sent, else the seconds until it may.
+            0.0 if the code may be sent, else the seconds until it may.
         """
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """Say for how many seconds from now the user is sent no other code.
+        """Set how long the user is sent no other code.
 
         Args:
             user: The user.
-            token: Who began the start; what another one began is left alone.
-            seconds: For how long; 0: they may have another one at once.
+            token: Who began the start. A start that another caller has begun since is left alone.
+            seconds: How long; 0: the user may be sent another code at once.
         """
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """Ask for leave to have a code sent on behalf of an address, and count it.
+        """Ask whether a code may be sent on behalf of an address, and count it.
 
         Args:
             address: The address.
-            token: Names whoever asks, to take it back by.
-            max_starts: How many there may be in a window; None: any number.
-            window: Seconds.
+            token: Names the start. It is undone by the same token.
+            max_starts: How many starts a window has; None: any number.
+            window: The length of the window.
 
         Returns:
-            0.0 where there is room, else the seconds until there is.
+            0.0 if there is room, else the seconds until there is.
         """
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """Take back what was counted for an address, or bar it.
+        """Undo the count of a start, or block an address.
 
         Args:
             address: The address.
-            token: What was counted; None: it stays counted.
-            blocked: Seconds for which no code is sent on its behalf.
+            token: The start to undo; None: all stay counted.
+            blocked: How long no code is sent on behalf of the address.
         """
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """Ask for leave to present a code, and count it as an attempt.
+        """Ask whether a code may be presented, and count the attempt.
 
         Args:
             user: The user.
             code: The code.
-            token: Names whoever asks.
+            token: Names the caller.
             max_attempts: How many attempts there are at a code that :meth:`begin_start` made room for.
-            max_codes: How many different codes of a user are remembered; there is no leave for more.
-            remember: For how many seconds to remember it.
+            max_codes: How many distinct codes of a user are remembered. More are refused.
+            remember: How long to remember the attempt.
 
         Returns:
-            How many attempts were made, this one included; 0 where there are no more; None where this code was
+            How many attempts were made, this one included; 0 if there are none left; None if this code was
             presented before.
         """
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
-        """Say that a code was not presented after all."""
+        """Forget an attempt: the code was not presented after all."""
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Say that a code is of no more use, so that there may be another one at once.
+        """Report that a code is spent or has expired: the user may be sent another one at once.
 
         Args:
             user: The user.
-            code: The code; where another one was asked for since, nothing changes.
+            code: The code. Nothing changes if the user was sent another one since.
             token: Who presented it.
-            correct: Whether it was correct: its attempts do not count then.
+            correct: Whether it was correct. If so, its attempts no longer count.
         """
 
 
 class QuotaStore(Protocol):
-    """Shares a tenant's quota among processes; each call is one round trip at the most, and one step.
-
-    Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
-    """
+    """Shares a tenant's quota among processes: one queue of evenly spaced requests."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Take the next places in the line of all requests, and return the seconds until the first of them.
+        """Reserve the next places in the queue, and return the seconds until the first of them.
 
         Args:
-            quota: Which one.
+            quota: Which queue.
             requests: How many places.
-            interval: Seconds from one to the next.
+            interval: Seconds from one place to the next.
         """
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Let nobody have a place for so many seconds."""
+        """Give no process a place for so many seconds."""
 
 
 class NonceStore(Protocol):
-    """Shares a server's nonces among processes; each call is one round trip at the most, and one step.
-
-    Each raises :class:`~passwordless_async.StoreUnavailable` where the store cannot be reached.
-    """
+    """Shares a server's nonces among processes."""
 
     async def nonce(self, origin: str) -> str | None:
-        """Return the newest nonce of an origin, empty where it demands none; None: nobody knows."""
+        """Return the newest nonce of an origin; empty if the origin demands none, None if it is not known."""
 
     async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
-        """Return the newest nonce, or ask to be the one who fetches it.
+        """Return the newest nonce, or ask for the turn to fetch it.
 
         Args:
             origin: The origin.
-            seconds: For how long nobody else is.
+            seconds: When the turn expires.
 
         Returns:
-            The nonce as :meth:`nonce`, or True: it is the caller's turn, or False: another one's.
+            The nonce, as :meth:`nonce`; True if it is the caller's turn; False if another process has the turn.
         """
 
     async def release_turn(self, origin: str) -> None:
-        """Say that the nonce could not be fetched: it is the next one's turn. Only whoever had it says so."""
+        """Pass the turn on: the nonce could not be fetched. Only the process that has the turn calls this."""
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
-        """Keep a nonce for so many seconds, empty where none is demanded; whoever waits for it need not any more."""
+        """Keep a nonce, empty if the origin demands none, and end the turn."""
 
 
 class Store(SessionStore, CodeStore, QuotaStore, NonceStore, Protocol):

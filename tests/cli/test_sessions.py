@@ -226,7 +226,7 @@ def test_a_list_as_json(store: Store, called: Callable[..., Shown]):
 def test_looking_is_no_use(store: Store, called: Callable[..., Shown]):
     """A list leaves what is in the store as it was, and what is left of a session's time: that does not begin anew."""
     store.open(ADA)
-    (session,) = store.server.ask("KEYS", "*:s:*")
+    (session,) = store.server.ask("KEYS", "*:session:*")
     store.server.ask("PEXPIRE", session, 60_000)
     before = store.server.dump()
     assert 0 == called(store.arguments("list"))[0]

@@ -13,6 +13,7 @@ from redis.asyncio import Redis, RedisCluster
 
 from helpers.leaks import lines_with, shown
 from passwordless_async import KeyRing, StoreUnavailable, UsageError
+from passwordless_async._common.secret import Secret
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.stores.redis.address import connect
 
@@ -25,7 +26,7 @@ SCHEMES = ["redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redi
 
 
 def options(url: str) -> dict[str, Any]:
-    client, _ = connect(url)
+    client, _ = connect(Secret(url))
     return client.connection_pool.connection_kwargs
 
 
@@ -48,7 +49,7 @@ def test_what_a_url_says(url: str, expected: dict[str, Any]):
 
 def test_sentinels_are_those_of_the_url():
     """Each is asked, at its own port, for the name; where they live has nothing to do with who may log in."""
-    client, owned = connect("redis+sentinel://ada:secret@a:1,[::1]:26379/my%2Dmain")
+    client, owned = connect(Secret("redis+sentinel://ada:secret@a:1,[::1]:26379/my%2Dmain"))
     assert "my-main" == client.connection_pool.service_name
     asked = [sentinel.connection_pool.connection_kwargs for sentinel in owned[1:]]
     assert [("a", 1), ("::1", 26379)] == [(each["host"], each["port"]) for each in asked]
@@ -57,7 +58,7 @@ def test_sentinels_are_those_of_the_url():
 @pytest.mark.parametrize(("scheme", "tls"), [("redis", False), ("rediss", True)])
 def test_a_cluster_is_found_by_some_of_its_nodes(scheme: str, tls: bool):  # noqa: FBT001 - a parameter
     """Nodes, credentials and TLS are those of the URL."""
-    client, owned = connect(f"{scheme}+cluster://ada:a%3Ab@a:1,b:2")
+    client, owned = connect(Secret(f"{scheme}+cluster://ada:a%3Ab@a:1,b:2"))
     assert isinstance(client, RedisCluster)
     assert [client] == list(owned)
     assert {"a:1", "b:2"} == set(client.nodes_manager.startup_nodes)
@@ -69,7 +70,7 @@ def test_a_cluster_is_found_by_some_of_its_nodes(scheme: str, tls: bool):  # noq
 def test_tls_is_as_the_scheme_says(kind: str):
     """The scheme with two s is for TLS, of whatever kind the server is."""
     rest = f"{kind}://a:1/main" if kind else "://a:1"
-    classes = [connect(f"{scheme}{rest}")[0].connection_pool.connection_class for scheme in ("redis", "rediss")]
+    classes = [connect(Secret(f"{scheme}{rest}"))[0].connection_pool.connection_class for scheme in ("redis", "rediss")]
     assert [False, True] == ["SSL" in each.__name__ for each in classes]
 
 
@@ -133,7 +134,7 @@ def test_whatever_is_said_of_a_server(scheme: str, between: str, rest: str, befo
     url = f"{scheme}{between}{PASSWORD}{rest}" if before else f"{scheme}{between}{rest}{PASSWORD}"
     made = error = None
     try:
-        made = connect(url)
+        made = connect(Secret(url))
     except UsageError as refused:
         error = refused
     if made is not None:

@@ -127,7 +127,7 @@ async def test_a_server_that_was_killed(store: RedisStore, redis_server: Any):
 async def test_an_error_is_its_askers_alone(store: RedisStore, redis_server: Any):
     """Where something else lies under one name those who ask for that have an error, and nobody else."""
     await asyncio.gather(*(put(store, number) for number in range(100)))
-    (name,) = redis_server.ask("KEYS", "*:n:origin50")
+    (name,) = redis_server.ask("KEYS", "*:nonce:origin50")
     redis_server.ask("DEL", name)
     redis_server.ask("RPUSH", name, "secret-item")
     outcomes = await asyncio.gather(*(own(store, number) for number in range(100)), return_exceptions=True)
@@ -160,9 +160,9 @@ async def test_what_is_ended_answers_all(redis_server: Any):
     async with Redis.from_url(redis_server.url) as client:
         batches = Batches(client, timeout=PATIENCE)
         redis_server.pause()
-        asks = [asyncio.create_task(batches.ask("PING")) for _ in range(600)]
+        asks = [batches.ask("PING") for _ in range(600)]
         await asyncio.sleep(0.01)
-        batches._under_way.cancel()
+        batches._task.cancel()
         async with asyncio.timeout(PATIENCE / 3):
             outcomes = await asyncio.gather(*asks, return_exceptions=True)
         assert {"the store was closed"} == {str(outcome) for outcome in outcomes}
@@ -208,7 +208,7 @@ async def test_what_no_replica_has_does_not_count(redis_sentinel: Any):
         began = loop.time()
         opening = asyncio.create_task(store.open(place, "sealed", seconds=600, user_seconds=600))
         await asyncio.sleep(0)
-        assert "sealed" == await store.read(place.shard, place.session, seconds=600)
+        assert "sealed" == await store.read(place, seconds=600)
         assert 0.0 == await store.reserve("quota", requests=1, interval=1.0)
         assert not opening.done()
         with pytest.raises(StoreUnavailable, match="replicas"):
@@ -235,7 +235,7 @@ async def test_a_closed_store_opens_no_connection(redis_server: Any):
     await store.aclose()
     for ask in (
         store.nonce("origin"),
-        store.read("shard", "session", seconds=1),
+        store.read(Place("shard", "session", "user"), seconds=1),
         store.end_start("u", token="t", seconds=0),
     ):
         with pytest.raises(StoreUnavailable, match="closed"):
@@ -264,7 +264,7 @@ async def test_a_node_that_is_away_is_missed_by_its_users_alone(redis_cluster: A
         for origin in origins:
             await store.put_nonce(origin, "nonce", seconds=60)
         lost = redis_cluster.nodes[1]
-        away = [origin for origin in origins if redis_cluster.node_of(store._name("n", origin)) is lost]
+        away = [origin for origin in origins if redis_cluster.node_of(store._key.named("nonce", origin)) is lost]
         lost.pause()
         answers = dict(
             zip(origins, await asyncio.gather(*map(store.nonce, origins), return_exceptions=True), strict=True)

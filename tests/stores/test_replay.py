@@ -59,7 +59,7 @@ async def test_what_has_expired_is_forgotten(redis_server: Any):
     """The server keeps a key as long as it was asked to, and about a second more."""
     async with RedisReplayStore(redis_server.url) as store:
         assert await store.add("key", time.time() + 60)
-        (name,) = redis_server.ask("KEYS", "pa:r:*")
+        (name,) = redis_server.ask("KEYS", "pa:replay:*")
         assert 59_000 < redis_server.ask("PTTL", name) <= 61_100
         assert b"key" not in name
 

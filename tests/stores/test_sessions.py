@@ -242,7 +242,7 @@ async def test_a_value_that_is_moved_does_not_open(redis_url: str):
     async with RedisStore(redis_url, keys=RING) as store, opened(store) as (tenant, (client,)):
         mine, his = [await client.sessions.open(await log_in(tenant, client, who)) for who in (ADA, BOB)]
         raw: Redis = store._batches._redis
-        names = sorted([name async for name in raw.scan_iter("pa:*:s:*")])
+        names = sorted([name async for name in raw.scan_iter("pa:*:session:*")])
         second = await raw.get(names[1])
         await raw.set(names[0], second)
         await raw.set(names[1], second[:-8] + b"AAAAAAAA")
@@ -386,7 +386,7 @@ async def test_sessions_that_ended_are_not_listed(store: Any, monkeypatch: pytes
         (place,) = await client.sessions._records.places(user)
         monkeypatch.setattr(_clock, "now", lambda: now + 60)
         assert () == await client.sessions.list(user)
-        assert () == await store.sessions_of(place.shard, place.user)
+        assert () == await store.sessions_of(place.user)
 
 
 async def test_a_session_that_does_not_open_is_listed_by_name(store: Any):
@@ -413,7 +413,7 @@ async def test_one_session_is_closed_by_its_name(store: Any):
         for tokens in (ada, ada, bob):
             await client.sessions.open(tokens)
         name, other = await names_of(client, user)
-        assert [False] * 3 == [await client.sessions.close_named(his, wrong) for wrong in (name, "", f"{name}:m")]
+        assert [False] * 3 == [await client.sessions.close_named(his, wrong) for wrong in (name, "", f"{name}:mark")]
         assert [True, False] == [await client.sessions.close_named(user, name) for _ in range(2)]
         assert [other] == await names_of(client, user)
         assert 1 == len(await client.sessions.list(his))
@@ -430,11 +430,11 @@ async def test_names_of_ended_sessions_do_not_gather(store: Any):
         client.sessions._records._lifetimes = Lifetimes(idle=0.05)
         for _ in range(60):
             await client.sessions.open(tokens)
-        assert 64 == len(await store.sessions_of(place.shard, place.user))
+        assert 64 == len(await store.sessions_of(place.user))
         await asyncio.sleep(0.1)
         client.sessions._records._lifetimes = Lifetimes()
         living.append(await client.sessions.open(tokens))
-        left = await store.sessions_of(place.shard, place.user)
+        left = await store.sessions_of(place.user)
         assert {each.session for each in places} < set(left)
         assert 5 == len(left)
         assert all([await client.sessions.get(identifier) for identifier in living])

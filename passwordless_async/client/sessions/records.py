@@ -96,7 +96,7 @@ class SessionRecords:
             BrokenSeal: It does not open.
         """
         place = place_of(identifier)
-        sealed = await self.store.read(place.shard, place.session, seconds=self._lifetimes.idle)
+        sealed = await self.store.read(place, seconds=self._lifetimes.idle)
         if sealed is None:
             raise unknown()
         opened = self._open(place, sealed)
@@ -129,11 +129,11 @@ class SessionRecords:
         """Return where a user's sessions are; some may have ended."""
         pseudonym = self._pseudonym(_check.bounded("user", user, at_most=_check.MAX_AUDIENCE))
         shard = self.keys.shard(pseudonym)
-        return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(shard, pseudonym))
+        return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(pseudonym))
 
     async def peek(self, place: Place) -> SessionInfo | None:
         """Return what is known of a session, without using it; None where it has ended."""
-        seen = await self.store.peek(place.shard, place.session)
+        seen = await self.store.peek(place)
         if seen is None:
             return None
         sealed, seconds = seen

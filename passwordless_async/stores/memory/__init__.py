@@ -13,16 +13,16 @@ from passwordless_async.stores.memory.sessions import MemorySessions
 
 __all__ = ["MemoryStore"]
 
-_REMEMBERED = 100_000  # users, and addresses; when there are more, the one longest untouched is forgotten
-_SERVERS = 1000  # tenants and origins of them
+_MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes room. About 500 bytes each
+_MAX_SERVERS = 1000  # tenants and their origins
 
 
 class MemoryStore(MemorySessions, MemoryCodes, MemoryQuota, MemoryNonces):
-    """Keeps what is shared in memory; lives as long as the process, and forgets with it.
+    """Keeps shared state in memory; lives as long as the process, and forgets with it.
 
     Args:
         keys: What values are sealed with; a ring of this store's own unless given.
-        max_sessions: How many sessions are kept; when there are more, and none has ended, another one is refused.
+        max_sessions: How many sessions are kept. If there are as many, and none has ended, another one is refused.
 
     Raises:
         UsageError: ``max_sessions`` is not a whole number of one or more.
@@ -31,9 +31,9 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryQuota, MemoryNonces):
     def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
         self.keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
-        MemoryCodes.__init__(self, _REMEMBERED)
-        MemoryQuota.__init__(self, _SERVERS)
-        MemoryNonces.__init__(self, _SERVERS)
+        MemoryCodes.__init__(self, _MAX_USERS)
+        MemoryQuota.__init__(self, _MAX_SERVERS)
+        MemoryNonces.__init__(self, _MAX_SERVERS)
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._sessions)} sessions>"

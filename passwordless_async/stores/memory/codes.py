@@ -1,8 +1,9 @@
-"""What is known of users' codes, in this process: how long there is no other one, and which were presented."""
+"""What is known of users' codes, in this process: who cools down, which codes were presented, and how often.
+
+These calls are part of every login: none of them suspends, and together they take a few microseconds.
+"""
 
 from __future__ import annotations
-
-from collections import deque
 
 import attrs
 
@@ -12,93 +13,105 @@ from passwordless_async.stores.memory.expiring import Expiring
 
 @attrs.define(eq=False)
 class _Code:
+    """A user's newest code.
+
+    Attributes:
+        started: Whether a start was made here, so that the attempts are those at its code.
+        attempts: How many attempts count.
+        presented: Names of codes and tokens of callers in turn. A dict for each of 100,000 users would take 18 MB more.
+    """
+
     started: bool
-    made: int = 0
-    presented: dict[str, str] = attrs.field(factory=dict)
+    attempts: int = 0
+    presented: tuple[str, ...] = ()
+
+    def token_of(self, code: str) -> str | None:
+        """Return the token of the caller that presented a code; None if it was not presented."""
+        codes = self.presented[::2]
+        return self.presented[2 * codes.index(code) + 1] if code in codes else None
 
 
 class MemoryCodes:
-    """See :class:`CodeStore <passwordless_async.stores.CodeStore>`.
+    """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory.
 
     Args:
-        at_most: How many users, and addresses, are remembered.
+        size: How many users, and how many addresses, are remembered.
     """
 
-    def __init__(self, at_most: int) -> None:
-        self._cooling: Expiring[str] = Expiring(at_most)
-        self._codes: Expiring[_Code] = Expiring(at_most)
-        self._addresses: Expiring[deque[tuple[float, str]]] = Expiring(at_most)
-        self._blocked: Expiring[str] = Expiring(at_most)
+    def __init__(self, size: int) -> None:
+        self._cooling: Expiring[str] = Expiring(size)
+        self._codes: Expiring[_Code] = Expiring(size)
+        self._starts: Expiring[dict[str, float]] = Expiring(size)
+        self._blocked: Expiring[bool] = Expiring(size)
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """See :meth:`CodeStore.begin_start <passwordless_async.stores.CodeStore.begin_start>`."""
+        """Return 0.0 if a user may be sent a code, else the seconds until they may."""
         if seconds > 0:
             if self._cooling.get(user) not in {None, token}:
-                return self._cooling.left(user)
+                return self._cooling.seconds_left(user)
             self._cooling.put(user, token, seconds)
         self._codes.put(user, _Code(started=True), remember)
         return 0.0
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """See :meth:`CodeStore.end_start <passwordless_async.stores.CodeStore.end_start>`."""
+        """Set how long the user is sent no other code."""
         if self._cooling.get(user) != token:
             return
         if seconds > 0:
             self._cooling.put(user, token, seconds)
         else:
-            self._cooling.forget(user)
+            self._cooling.discard(user)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """See :meth:`CodeStore.begin_address_start <passwordless_async.stores.CodeStore.begin_address_start>`."""
+        """Count a start of an address and return 0.0, or the seconds until there is room."""
         if self._blocked.get(address):
-            return self._blocked.left(address)
+            return self._blocked.seconds_left(address)
         if max_starts is None:
             return 0.0
         now = _clock.monotonic()
-        counted = self._addresses.get(address) or deque()
-        while counted and counted[0][0] <= now - window:
-            counted.popleft()
-        if any(token == by for _, by in counted):
-            return 0.0
-        if len(counted) >= max_starts:
-            return counted[0][0] + window - now
-        counted.append((now, token))
-        self._addresses.put(address, counted, window)
+        starts = {by: at for by, at in (self._starts.get(address) or {}).items() if at > now - window}
+        if token not in starts:
+            if len(starts) >= max_starts:
+                return min(starts.values()) + window - now
+            starts[token] = now
+            self._starts.put(address, starts, window)
         return 0.0
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """See :meth:`CodeStore.end_address_start <passwordless_async.stores.CodeStore.end_address_start>`."""
-        for counted in [entry for entry in self._addresses.get(address) or () if entry[1] == token]:
-            (self._addresses.get(address) or deque()).remove(counted)
-        if blocked > self._blocked.left(address):
-            self._blocked.put(address, "blocked", blocked)
+        """Undo the count of a start, or block an address."""
+        if token is not None:
+            (self._starts.get(address) or {}).pop(token, None)
+        if blocked > self._blocked.seconds_left(address):
+            self._blocked.put(address, value=True, seconds=blocked)
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """See :meth:`CodeStore.begin_attempt <passwordless_async.stores.CodeStore.begin_attempt>`."""
+        """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
         known = self._codes.get(user) or _Code(started=False)
-        if code in known.presented:
-            return known.made if known.presented[code] == token else None
-        if (known.started and known.made >= max_attempts) or len(known.presented) >= max_codes:
+        presented_by = known.token_of(code)
+        if presented_by is not None:
+            return known.attempts if presented_by == token else None
+        if (known.started and known.attempts >= max_attempts) or len(known.presented) >= 2 * max_codes:
             return 0
-        known.presented[code] = token
-        known.made += 1
+        known.presented += (code, token)
+        known.attempts += 1
         self._codes.put(user, known, remember)
-        return known.made
+        return known.attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
-        """See :meth:`CodeStore.undo_attempt <passwordless_async.stores.CodeStore.undo_attempt>`."""
+        """Forget an attempt."""
         known = self._codes.get(user)
-        if known is not None and known.presented.get(code) == token:
-            del known.presented[code]
-            known.made = max(known.made - 1, 0)
+        if known is not None and known.token_of(code) == token:
+            at = 2 * known.presented[::2].index(code)
+            known.presented = known.presented[:at] + known.presented[at + 2 :]
+            known.attempts = max(known.attempts - 1, 0)
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """See :meth:`CodeStore.retire_code <passwordless_async.stores.CodeStore.retire_code>`."""
+        """Report that a code is spent or has expired: the user may be sent another one at once."""
         known = self._codes.get(user)
-        if known is None or known.presented.get(code) != token:
+        if known is None or known.token_of(code) != token:
             return
-        self._cooling.forget(user)
+        self._cooling.discard(user)
         if correct:
-            known.started, known.made = False, 0
+            known.started, known.attempts = False, 0

@@ -1,8 +1,9 @@
-"""Values that end at a time of their own, and of which so many are kept."""
+"""A mapping with two limits: each value has an expiry, and the mapping has a size."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import Generic, TypeVar
 
 from passwordless_async._common import clock as _clock
@@ -11,38 +12,46 @@ T = TypeVar("T")
 
 
 class Expiring(Generic[T]):
-    """Values by name, each until its time.
+    """Values by name, each until it expires.
+
+    A write drops up to two expired values, the longest unchanged first. So the mapping shrinks as time passes, and no
+    single call pays for all of them.
 
     Args:
-        at_most: How many are kept; when there are more, the one longest unchanged is forgotten.
+        size: How many values are kept; the one longest unchanged makes room for a new one.
     """
 
-    def __init__(self, at_most: int) -> None:
-        self._at_most = at_most
-        self._kept: OrderedDict[str, tuple[T, float]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[str, tuple[T, float]] = OrderedDict()
 
     def get(self, name: str) -> T | None:
-        """Return a value; None where there is none, or its time is over."""
-        value, until = self._kept.get(name, (None, 0.0))
-        if value is not None and until <= _clock.monotonic():
-            del self._kept[name]
+        """Return a value; None if there is none, or it has expired."""
+        entry = self._entries.get(name)
+        if entry is None:
             return None
-        return value
+        if entry[1] <= _clock.monotonic():
+            del self._entries[name]
+            return None
+        return entry[0]
 
-    def left(self, name: str) -> float:
-        """Return the seconds that a value has left; 0 where there is none."""
-        return max(self._kept[name][1] - _clock.monotonic(), 0.0) if name in self._kept else 0.0
+    def seconds_left(self, name: str) -> float:
+        """Return the seconds until a value expires; 0 if there is none."""
+        return max(self._entries[name][1] - _clock.monotonic(), 0.0) if name in self._entries else 0.0
 
     def put(self, name: str, value: T, seconds: float) -> None:
         """Keep a value for so many seconds."""
-        self._kept[name] = (value, _clock.monotonic() + seconds)
-        self._kept.move_to_end(name)
-        if len(self._kept) > self._at_most:
-            self._kept.popitem(last=False)
+        now = _clock.monotonic()
+        self._entries[name] = (value, now + seconds)
+        self._entries.move_to_end(name)
+        for oldest in list(islice(self._entries, 2)):
+            if len(self._entries) <= self._size and self._entries[oldest][1] > now:
+                break
+            del self._entries[oldest]
 
-    def forget(self, name: str) -> None:
-        """Forget a value, if there is one."""
-        self._kept.pop(name, None)
+    def discard(self, name: str) -> None:
+        """Delete a value, if there is one."""
+        self._entries.pop(name, None)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)

@@ -1,4 +1,4 @@
-"""The nonces of origins, in this process, and who fetches the first."""
+"""The nonces of origins, in this process, and which caller fetches the first."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from passwordless_async.stores.memory.expiring import Expiring
 
 
 class MemoryNonces:
-    """See :class:`NonceStore <passwordless_async.stores.NonceStore>`.
+    """The :class:`NonceStore <passwordless_async.stores.NonceStore>` in memory.
 
     Args:
-        at_most: How many origins are kept.
+        size: How many origins are kept.
     """
 
-    def __init__(self, at_most: int) -> None:
-        self._nonces: Expiring[str] = Expiring(at_most)
-        self._turns: Expiring[str] = Expiring(at_most)
+    def __init__(self, size: int) -> None:
+        self._nonces: Expiring[str] = Expiring(size)
+        self._turns: Expiring[str] = Expiring(size)
 
     async def nonce(self, origin: str) -> str | None:
-        """See :meth:`NonceStore.nonce <passwordless_async.stores.NonceStore.nonce>`."""
+        """Return the newest nonce of an origin."""
         return self._nonces.get(origin)
 
     async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
-        """See :meth:`NonceStore.nonce_or_turn <passwordless_async.stores.NonceStore.nonce_or_turn>`."""
+        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
         nonce = self._nonces.get(origin)
         if nonce is not None:
             return nonce
@@ -31,10 +31,10 @@ class MemoryNonces:
         return True
 
     async def release_turn(self, origin: str) -> None:
-        """See :meth:`NonceStore.release_turn <passwordless_async.stores.NonceStore.release_turn>`."""
-        self._turns.forget(origin)
+        """Pass the turn on."""
+        self._turns.discard(origin)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
-        """See :meth:`NonceStore.put_nonce <passwordless_async.stores.NonceStore.put_nonce>`."""
+        """Keep a nonce, and end the turn."""
         self._nonces.put(origin, nonce, seconds)
-        self._turns.forget(origin)
+        self._turns.discard(origin)

@@ -1,8 +1,9 @@
-"""Sessions in this process: sealed texts, a user's list of them, and who refreshes one."""
+"""Sessions in this process: sealed texts, each user's list of them, and the leases of refreshes."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import attrs
@@ -14,67 +15,80 @@ from passwordless_async.stores.protocols import RefreshLease
 if TYPE_CHECKING:
     from passwordless_async.stores.protocols import Place
 
+_CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have ended
+
 
 @attrs.define(eq=False)
 class _Session:
+    """A session.
+
+    Attributes:
+        sealed: Its text.
+        expires: When it ends, by the monotonic clock.
+        user: Its user.
+        spends: Names the refresh token of the last lease whose end was not reported.
+        holder: The token of that lease.
+        lease_expires: When that lease expires.
+    """
+
     sealed: str
-    until: float
+    expires: float
     user: str
     spends: str | None = None
     holder: str | None = None
-    held_until: float = 0.0
+    lease_expires: float = 0.0
 
 
 class MemorySessions:
-    """See :class:`SessionStore <passwordless_async.stores.SessionStore>`.
+    """The :class:`SessionStore <passwordless_async.stores.SessionStore>` in memory.
 
     Args:
-        at_most: How many sessions are kept.
+        size: How many sessions are kept.
     """
 
-    def __init__(self, at_most: int) -> None:
-        self._max_sessions = at_most
+    def __init__(self, size: int) -> None:
+        self._max_sessions = size
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._users: dict[str, set[str]] = {}
 
-    async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:  # noqa: ARG002
-        """See :meth:`SessionStore.open <passwordless_async.stores.SessionStore.open>`."""
-        if len(self._sessions) >= self._max_sessions:
-            self._tidy()
+    async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:  # noqa: ARG002 - no list outlives its sessions here
+        """Keep a new session."""
+        full = len(self._sessions) >= self._max_sessions
+        self._drop_ended(len(self._sessions) if full else _CHECKED_AT_ONCE)
         if len(self._sessions) >= self._max_sessions:
             raise StoreError(f"the store is full: {self._max_sessions} sessions, none of them ended")
         self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user)
         self._users.setdefault(place.user, set()).add(place.session)
 
-    async def read(self, shard: str, session: str, *, seconds: float) -> str | None:  # noqa: ARG002
-        """See :meth:`SessionStore.read <passwordless_async.stores.SessionStore.read>`."""
-        kept = self._alive(session)
-        if kept is None:
+    async def read(self, place: Place, *, seconds: float) -> str | None:
+        """Return a session's text and keep it for ``seconds`` from now."""
+        found = self._alive(place.session)
+        if found is None:
             return None
-        kept.until = _clock.monotonic() + seconds
-        return kept.sealed
+        found.expires = _clock.monotonic() + seconds
+        return found.sealed
 
-    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:  # noqa: ARG002
-        """See :meth:`SessionStore.peek <passwordless_async.stores.SessionStore.peek>`."""
-        kept = self._alive(session)
-        return None if kept is None else (kept.sealed, kept.until - _clock.monotonic())
+    async def peek(self, place: Place) -> tuple[str, float] | None:
+        """Return a session's text and the seconds that it has left."""
+        found = self._alive(place.session)
+        return None if found is None else (found.sealed, found.expires - _clock.monotonic())
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
-        kept = self._alive(place.session)
-        if kept is None or kept.sealed != before:
+        """Replace a session's text and keep its expiry."""
+        found = self._alive(place.session)
+        if found is None or found.sealed != before:
             return False
-        kept.sealed = sealed
+        found.sealed = sealed
         return True
 
     async def close(self, place: Place) -> bool:
-        """See :meth:`SessionStore.close <passwordless_async.stores.SessionStore.close>`."""
-        alive = self._alive(place.session) is not None
+        """Delete a session."""
+        existed = self._alive(place.session) is not None
         self._forget(place.session)
-        return alive
+        return existed
 
-    async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:  # noqa: ARG002
-        """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
+    async def sessions_of(self, user: str) -> tuple[str, ...]:
+        """Return the hashes of a user's sessions."""
         return tuple(session for session in list(self._users.get(user, ())) if self._alive(session) is not None)
 
     async def begin_refresh(
@@ -85,54 +99,56 @@ class MemorySessions:
         spends: str,
         token: str,
         seconds: float,
-        remember: float,  # noqa: ARG002
+        remember: float,  # noqa: ARG002 - what is known of a session ends with it
     ) -> RefreshLease:
-        """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
-        kept, now = self._alive(place.session), _clock.monotonic()
-        if kept is None:
+        """Ask for the lease to refresh a session."""
+        found, now = self._alive(place.session), _clock.monotonic()
+        if found is None:
             return RefreshLease.GONE
-        if kept.spends == spends and kept.holder == token:
+        if found.spends == spends and found.holder == token:
             return RefreshLease.GRANTED
-        if kept.sealed != sealed:
+        if found.sealed != sealed:
             return RefreshLease.CHANGED
-        if kept.spends == spends:
-            return RefreshLease.BUSY if kept.held_until > now else RefreshLease.DOUBTFUL
-        kept.spends, kept.holder, kept.held_until = spends, token, now + seconds
+        if found.spends == spends:
+            return RefreshLease.BUSY if found.lease_expires > now else RefreshLease.DOUBTFUL
+        found.spends, found.holder, found.lease_expires = spends, token, now + seconds
         return RefreshLease.GRANTED
 
     async def abandon_refresh(self, place: Place, *, token: str) -> None:
-        """See :meth:`SessionStore.abandon_refresh <passwordless_async.stores.SessionStore.abandon_refresh>`."""
-        kept = self._alive(place.session)
-        if kept is not None and kept.holder == token:
-            kept.held_until = 0.0
+        """End the lease with the outcome unknown."""
+        found = self._alive(place.session)
+        if found is not None and found.holder == token:
+            found.lease_expires = 0.0
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
-        kept = self._alive(place.session)
-        if kept is not None and kept.sealed == sealed:
+        """Report how a refresh ended."""
+        found = self._alive(place.session)
+        if found is not None and found.sealed == sealed:
             return True
-        if kept is None or kept.holder != token:
+        if found is None or found.holder != token:
             return False
-        kept.holder, kept.spends = None, None
+        found.holder, found.spends = None, None
         if sealed is not None:
-            kept.sealed, kept.until = sealed, _clock.monotonic() + seconds
+            found.sealed, found.expires = sealed, _clock.monotonic() + seconds
         return True
 
     def _alive(self, session: str) -> _Session | None:
-        kept = self._sessions.get(session)
-        if kept is not None and kept.until <= _clock.monotonic():
+        found = self._sessions.get(session)
+        if found is not None and found.expires <= _clock.monotonic():
             self._forget(session)
             return None
-        return kept
+        return found
 
     def _forget(self, session: str) -> None:
-        kept = self._sessions.pop(session, None)
-        if kept is not None:
-            sessions = self._users[kept.user]
+        found = self._sessions.pop(session, None)
+        if found is not None:
+            sessions = self._users[found.user]
             sessions.discard(session)
             if not sessions:
-                del self._users[kept.user]
+                del self._users[found.user]
 
-    def _tidy(self) -> None:
-        for session in list(self._sessions):
-            self._alive(session)
+    def _drop_ended(self, checked: int) -> None:
+        for session in list(islice(self._sessions, checked)):
+            if self._alive(session) is not None:
+                # To the end, so that each has its turn to be checked.
+                self._sessions.move_to_end(session)

@@ -1,7 +1,10 @@
 """State on Redis or Valkey: a single server, Sentinel or Cluster (extra ``redis``).
 
-The promises: what is kept is sealed, under names that mean nothing without the key ring; a call is one round trip and
-one step, which no other process can come between; and it ends in time, whatever becomes of the server.
+Invariants:
+
+- All that names a user or holds a token is sealed or a pseudonym: the server's data says nothing without the key ring.
+- A call is one round trip, and atomic.
+- A call ends within the store's ``timeout``, whatever becomes of the server.
 """
 
 from __future__ import annotations
@@ -27,23 +30,23 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 class RedisStore(RedisSessions, RedisCodes, RedisQuota, RedisNonces):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
-    Use it as ``async with``, around the clients, or close it by :meth:`aclose` when they are closed. What is asked of
-    it raises :class:`~passwordless_async.StoreUnavailable` where the server cannot be reached, refuses, or is late.
+    Use it as ``async with`` around the clients, or call :meth:`aclose` after they are closed. Every call raises
+    :class:`~passwordless_async.StoreUnavailable` if the server is unreachable, refuses, or does not answer in time.
 
     Args:
         redis: Where the server is: ``redis://host:port/db``, ``rediss://`` for TLS,
             ``redis+sentinel://host:port,host:port/name`` for a primary that sentinels know,
-            ``redis+cluster://host:port,host:port`` for a cluster; or a client of ``redis.asyncio``, a ``Redis`` or a
-            ``RedisCluster``, which is not closed.
+            ``redis+cluster://host:port,host:port`` for a cluster. Or a client of ``redis.asyncio``, a ``Redis`` or a
+            ``RedisCluster``, which stays the caller's to close.
         keys: What values are sealed with.
-        prefix: What all names in the store begin with.
+        prefix: What all keys begin with.
         timeout: Seconds for one call, after which the store counts as unavailable.
-        replicas: How many replicas must have a session, and that its refresh token is about to be spent, before either
-            counts (``WAIT``). With none a fail-over may lose what the primary alone had: sessions, and the knowledge
-            that a refresh token was spent, which the service answers by ending the login.
+        replicas: How many replicas must have a session, and the mark that its refresh token is about to be spent,
+            before either counts (``WAIT``). With 0 a fail-over may lose what only the primary had: sessions, and the
+            knowledge that a refresh token was spent. The service answers a second use by ending the login.
 
     Raises:
-        UsageError: An argument is not of its form; without keys nothing is kept.
+        UsageError: An argument is not of its form, or there is no key ring.
     """
 
     def __init__(

@@ -26,48 +26,51 @@ if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
 
 _FORM = "must be redis://, rediss://, unix://, redis+sentinel://hosts/name or redis+cluster://hosts"
-_SENTINEL_SECONDS = 1.0  # that a sentinel is given to answer, before the next is asked
+_SENTINEL_SECONDS = 1.0  # for a sentinel to answer, before the next is asked
 _MAX_PORT = 65535
 _PORT = re.compile("[0-9]{1,5}")
 _DATABASE = re.compile("[0-9]{0,9}")
 
 
-def connect(url: str) -> tuple[Redis | RedisCluster, Sequence[Any]]:
-    """Return a client, and all that is to be closed in the end.
+def connect(url: Secret) -> tuple[Redis | RedisCluster, Sequence[Any]]:
+    """Return a client for a URL, and all that must be closed in the end.
 
     Raises:
-        UsageError: The URL is of no such form.
+        UsageError: The URL has none of the forms above.
     """
-    url = conceal(url)
     scheme, rest = _split(url, "://")
     server, kind = _split(scheme, "+")
     if server not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
         return _one(url)
-    # Whatever part of a URL that is wrong the password is in: each is a secret.
+    # In a malformed URL the password may be in any part: each is a secret.
     credentials, place = _split(rest, "@", last=True) if "@" in rest else (conceal(""), rest)
     hosts, path = _split(place, "/")
     addresses = [_address(host) for host in map(conceal, hosts.split(","))]
-    user, password = _split(credentials, ":")
-    options: dict[str, Any] = {"ssl": True} if server == "rediss" else {}
-    options |= {"username": conceal(unquote(user)) or None, "password": conceal(unquote(password)) or None}
+    options = _options(credentials, tls=server == "rediss")
     if kind == "cluster":
         return _cluster(addresses, path, options)
-    return _watched(addresses, path, options)
+    return _by_sentinels(addresses, path, options)
 
 
-def _split(text: str, separator: str, *, last: bool = False) -> tuple[Secret, Secret]:
+def _options(credentials: Secret, *, tls: bool) -> dict[str, Any]:
+    user, password = _split(credentials, ":")
+    options = {"username": conceal(unquote(user)) or None, "password": conceal(unquote(password)) or None}
+    return {**options, "ssl": True} if tls else options
+
+
+def _split(text: Secret, separator: str, *, last: bool = False) -> tuple[Secret, Secret]:
     before, _, after = text.rpartition(separator) if last else text.partition(separator)
     return conceal(before), conceal(after)
 
 
-def _one(url: str) -> tuple[Redis, Sequence[Any]]:
+def _one(url: Secret) -> tuple[Redis, Sequence[Any]]:
     client: Redis | None
     try:
-        # A command that is repeated might be done twice: what failed is the caller's to repeat.
+        # No retries: a command that is sent again may be done twice. A failure is the caller's to repeat.
         client = Redis.from_url(url, retry=None, retry_on_error=[])
-        # An option that no connection knows would else be taken for a server that does not answer.
+        # Otherwise an unknown option in the URL would fail later, as if the server did not answer.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-    except Exception:  # noqa: BLE001 - whatever the client makes of it, its words may hold the password
+    except Exception:  # noqa: BLE001 - the client's messages, of any type, may hold the password
         client = None
     if client is None:
         raise UsageError("redis", _FORM)
@@ -83,17 +86,19 @@ def _cluster(
     return client, [client]
 
 
-def _watched(addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]) -> tuple[Redis, Sequence[Any]]:
+def _by_sentinels(
+    addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]
+) -> tuple[Redis, Sequence[Any]]:
     name, database = _split(path, "/")
     if not name or "?" in name or not _DATABASE.fullmatch(database):
         raise UsageError("redis", _FORM)
-    of_sentinels: dict[str, Any] = {
+    sentinel_options: dict[str, Any] = {
         "socket_timeout": _SENTINEL_SECONDS,
         "socket_connect_timeout": _SENTINEL_SECONDS,
-        # What may not be read on its way to the primary may not be misled on the way to the sentinels.
+        # Without TLS to the sentinels an attacker could name another primary.
         **({"ssl": True} if "ssl" in options else {}),
     }
-    sentinel = Sentinel(addresses, sentinel_kwargs=of_sentinels)  # type: ignore[no-untyped-call]
+    sentinel = Sentinel(addresses, sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]
     client = sentinel.master_for(unquote(name), db=int(database or 0), retry=None, retry_on_error=[], **options)
     return client, [client, *sentinel.sentinels]
 

@@ -1,117 +1,131 @@
-"""What is known of users' codes, on a server: how long there is no other one, and which were presented."""
+"""What is known of users' codes, on a server: who cools down, which codes were presented, and how often.
+
+Invariants of the scripts:
+
+- A call that is repeated with the same token gets the same answer and changes nothing.
+- A start deletes the hash of the code before, and so its attempts and the codes that were presented.
+- Attempts are limited only if the start was made here (``started``): only then are they known to be those at one code.
+- Distinct codes are limited in any case, also for codes that were started elsewhere.
+"""
 
 from __future__ import annotations
 
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
-# What was known of the code before goes with it; "s" tells that a start was made here, so that attempts are those of
-# its code. Whoever asks twice, because the answer was lost, is told the same. In its last millisecond a name has none
-# left, and is still taken.
-_BEGIN = """
-local time = tonumber(ARGV[2])
+# In its last millisecond a key has no time left and still exists: at least 1 ms is returned.
+_BEGIN_START = """
+local cooldown, code = KEYS[1], KEYS[2]
+local token, time, remember = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if time > 0 then
-  local holder = redis.call('GET', KEYS[1])
-  if holder and holder ~= ARGV[1] then return math.max(1, redis.call('PTTL', KEYS[1])) end
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', time)
+  local holder = redis.call('GET', cooldown)
+  if holder and holder ~= token then return math.max(1, redis.call('PTTL', cooldown)) end
+  redis.call('SET', cooldown, token, 'PX', time)
 end
-redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], 's', 1)
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('DEL', code)
+redis.call('HSET', code, 'started', 1)
+redis.call('PEXPIRE', code, remember)
 return 0
 """
-_END = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
-if tonumber(ARGV[2]) > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) else redis.call('DEL', KEYS[1]) end
+_END_START = """
+local cooldown, token, time = KEYS[1], ARGV[1], ARGV[2]
+if redis.call('GET', cooldown) ~= token then return end
+if tonumber(time) > 0 then redis.call('PEXPIRE', cooldown, time) else redis.call('DEL', cooldown) end
 """
-_BEGIN_FOR = """
-local blocked = redis.call('PTTL', KEYS[2])
+# By the server's own clock: those of the processes need not agree.
+_BEGIN_ADDRESS_START = """
+local starts, blocked = KEYS[1], redis.call('PTTL', KEYS[2])
+local token, max_starts, window = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 if blocked > 0 then return blocked end
-if tonumber(ARGV[2]) < 0 then return 0 end
+if max_starts < 0 then return 0 end
 local t = redis.call('TIME')
-local now, window = t[1] * 1000 + math.floor(t[2] / 1000), tonumber(ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - window)
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', starts, '-inf', now - window)
+if redis.call('ZCARD', starts) >= max_starts and not redis.call('ZSCORE', starts, token) then
+  local first = redis.call('ZRANGE', starts, 0, 0, 'WITHSCORES')
   return math.max(1, tonumber(first[2]) + window - now)
 end
-redis.call('ZADD', KEYS[1], now, ARGV[1])
-redis.call('PEXPIRE', KEYS[1], window)
+redis.call('ZADD', starts, now, token)
+redis.call('PEXPIRE', starts, window)
 return 0
 """
-_END_FOR = """
-if ARGV[1] ~= '' then redis.call('ZREM', KEYS[1], ARGV[1]) end
-local time = tonumber(ARGV[2])
-if time > 0 and time > redis.call('PTTL', KEYS[2]) then redis.call('SET', KEYS[2], '', 'PX', time) end
+_END_ADDRESS_START = """
+local starts, blocked, token, time = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+if token ~= '' then redis.call('ZREM', starts, token) end
+if time > 0 and time > redis.call('PTTL', blocked) then redis.call('SET', blocked, '', 'PX', time) end
 """
-# The bound on what is remembered holds for codes too that were started elsewhere, and of which nobody knows how many.
-_PRESENT = """
-local by = redis.call('HGET', KEYS[1], ARGV[1])
-local made = tonumber(redis.call('HGET', KEYS[1], 'n') or '0')
-if by == ARGV[2] then return made end
-if by then return -1 end
-if made >= tonumber(ARGV[3]) and redis.call('HEXISTS', KEYS[1], 's') == 1 then return 0 end
-local others = redis.call('HEXISTS', KEYS[1], 's') + redis.call('HEXISTS', KEYS[1], 'n')
-if redis.call('HLEN', KEYS[1]) - others >= tonumber(ARGV[5]) then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-return redis.call('HINCRBY', KEYS[1], 'n', 1)
+_BEGIN_ATTEMPT = """
+local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
+local max_attempts, max_codes, remember = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local presented_by = redis.call('HGET', hash, code)
+local attempts = tonumber(redis.call('HGET', hash, 'attempts') or '0')
+if presented_by == token then return attempts end
+if presented_by then return -1 end
+local started = redis.call('HEXISTS', hash, 'started')
+if attempts >= max_attempts and started == 1 then return 0 end
+local codes = redis.call('HLEN', hash) - started - redis.call('HEXISTS', hash, 'attempts')
+if codes >= max_codes then return 0 end
+redis.call('HSET', hash, code, token)
+redis.call('PEXPIRE', hash, remember)
+return redis.call('HINCRBY', hash, 'attempts', 1)
 """
-_WITHDRAW = """
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return end
-redis.call('HDEL', KEYS[1], ARGV[1])
-if tonumber(redis.call('HGET', KEYS[1], 'n') or '0') > 0 then redis.call('HINCRBY', KEYS[1], 'n', -1) end
+_UNDO_ATTEMPT = """
+local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
+if redis.call('HGET', hash, code) ~= token then return end
+redis.call('HDEL', hash, code)
+if tonumber(redis.call('HGET', hash, 'attempts') or '0') > 0 then redis.call('HINCRBY', hash, 'attempts', -1) end
 """
-_END_CODE = """
-if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[3] then return end
-redis.call('DEL', KEYS[1])
-if ARGV[1] == '1' then redis.call('HDEL', KEYS[2], 'n', 's') end
+_RETIRE_CODE = """
+local cooldown, hash, code, token, correct = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', hash, code) ~= token then return end
+redis.call('DEL', cooldown)
+if correct == '1' then redis.call('HDEL', hash, 'attempts', 'started') end
 """
 
 
 class RedisCodes(OnRedis):
-    """See :class:`CodeStore <passwordless_async.stores.CodeStore>`."""
+    """The :class:`CodeStore <passwordless_async.stores.CodeStore>` on a server."""
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """See :meth:`CodeStore.begin_start <passwordless_async.stores.CodeStore.begin_start>`."""
-        left = await self._run(_BEGIN, self._user_keys(user), token, _or_none(seconds), milliseconds(remember))
+        """Return 0.0 if a user may be sent a code, else the seconds until they may."""
+        left = await self._run(_BEGIN_START, self._user(user), token, _or_zero(seconds), milliseconds(remember))
         return int(left) / 1000
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """See :meth:`CodeStore.end_start <passwordless_async.stores.CodeStore.end_start>`."""
-        await self._run(_END, self._user_keys(user)[:1], token, _or_none(seconds))
+        """Set how long the user is sent no other code."""
+        await self._run(_END_START, self._user(user)[:1], token, _or_zero(seconds))
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """See :meth:`CodeStore.begin_address_start <passwordless_async.stores.CodeStore.begin_address_start>`."""
+        """Count a start of an address and return 0.0, or the seconds until there is room."""
         number = -1 if max_starts is None else max_starts
-        left = await self._run(_BEGIN_FOR, self._address_keys(address), token, number, milliseconds(window))
+        left = await self._run(_BEGIN_ADDRESS_START, self._address(address), token, number, milliseconds(window))
         return int(left) / 1000
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """See :meth:`CodeStore.end_address_start <passwordless_async.stores.CodeStore.end_address_start>`."""
-        await self._run(_END_FOR, self._address_keys(address), token or "", _or_none(blocked))
+        """Undo the count of a start, or block an address."""
+        await self._run(_END_ADDRESS_START, self._address(address), token or "", _or_zero(blocked))
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """See :meth:`CodeStore.begin_attempt <passwordless_async.stores.CodeStore.begin_attempt>`."""
-        arguments = code, token, max_attempts, milliseconds(remember), max_codes
-        made = int(await self._run(_PRESENT, self._user_keys(user)[1:], *arguments))
-        return None if made < 0 else made
+        """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
+        arguments = code, token, max_attempts, max_codes, milliseconds(remember)
+        attempts = int(await self._run(_BEGIN_ATTEMPT, self._user(user)[1:], *arguments))
+        return None if attempts < 0 else attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
-        """See :meth:`CodeStore.undo_attempt <passwordless_async.stores.CodeStore.undo_attempt>`."""
-        await self._run(_WITHDRAW, self._user_keys(user)[1:], code, token)
+        """Forget an attempt."""
+        await self._run(_UNDO_ATTEMPT, self._user(user)[1:], code, token)
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """See :meth:`CodeStore.retire_code <passwordless_async.stores.CodeStore.retire_code>`."""
-        await self._run_in_time(_END_CODE, self._user_keys(user), int(correct), code, token)
+        """Report that a code is spent or has expired: the user may be sent another one at once."""
+        await self._run_soon(_RETIRE_CODE, self._user(user), code, token, int(correct))
 
-    def _user_keys(self, user: str) -> list[str]:
-        return [self._name("c", user), self._name("p", user)]
+    def _user(self, user: str) -> list[str]:
+        return [self._key.named("cooldown", user), self._key.named("code", user)]
 
-    def _address_keys(self, address: str) -> list[str]:
-        return [self._name("a", address), self._name("b", address)]
+    def _address(self, address: str) -> list[str]:
+        return [self._key.named("starts", address), self._key.named("blocked", address)]
 
 
-def _or_none(seconds: float) -> int:
+def _or_zero(seconds: float) -> int:
     return milliseconds(seconds) if seconds > 0 else 0

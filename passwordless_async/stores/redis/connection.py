@@ -1,4 +1,4 @@
-"""What all that is kept on a server shares: its client, its names and its time."""
+"""What the parts of a store on a server share: its client, its keys and its units."""
 
 from __future__ import annotations
 
@@ -7,42 +7,27 @@ from typing import TYPE_CHECKING, Any
 from redis.asyncio import Redis, RedisCluster
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import conceal
+from passwordless_async._common.secret import Secret
 from passwordless_async.errors import UsageError
-from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches, ClusterBatches
+from passwordless_async.stores.redis.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
     from typing import Self
 
+_MAX_PREFIX = 64  # characters
+
 
 class OnRedis:
     """A part of a store; the arguments are those of :class:`RedisStore`."""
 
-    def __init__(self, redis: str | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
-        redis = conceal(redis) if isinstance(redis, str) else redis
-        self._prefix = _check.text("prefix", prefix, at_most=64)
+    def __init__(self, redis: Secret | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
+        self._key = Keys(_check.text("prefix", prefix, at_most=_MAX_PREFIX))
         timeout = _check.seconds("timeout", timeout)
-        self._own: Sequence[Any] = ()
-        if isinstance(redis, str):
-            redis, self._own = connect(redis)
-        if not isinstance(redis, Redis | RedisCluster):
-            raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
-        if type(replicas) is not int or replicas < 0:
-            raise UsageError("replicas", "must be a whole number, 0 or more")
-        if replicas and isinstance(redis, RedisCluster):
-            raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
-        self._batches: Batches | ClusterBatches
-        if isinstance(redis, RedisCluster):
-            self._batches = ClusterBatches(redis, timeout=timeout)
-        else:
-            self._batches = Batches(redis, timeout=timeout)
-        self._durable = self._batches
-        if replicas and isinstance(redis, Redis):
-            # Apart: what waits for replicas keeps nothing else waiting.
-            self._durable = Batches(redis, timeout=timeout, replicas=replicas)
+        client, self._own = connect(redis) if isinstance(redis, Secret) else (redis, ())
+        self._batches, self._durable = _batches(client, timeout, replicas)
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""
@@ -60,35 +45,44 @@ class OnRedis:
     def _ask(self, *command: str | bytes | float) -> Awaitable[Any]:
         return self._batches.ask(*command)
 
-    def _ask_at_once(self, *command: str | bytes | float) -> Awaitable[Any]:
-        return self._batches.ask_at_once(*command)
-
-    # Whole, and not by its digest: a server that does not know that one would be asked again, after what came later.
+    # Scripts go as a whole, not by their digest. A server that does not know a digest would have to be asked again, and
+    # the script would then run after commands that were asked later.
     def _run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
         return self._batches.ask("EVAL", script, len(keys), *keys, *arguments)
 
-    def _run_in_time(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
-        return self._batches.ask_in_time("EVAL", script, len(keys), *keys, *arguments)
-
-    def _run_durably_at_once(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
-        return self._durable.ask_at_once("EVAL", script, len(keys), *keys, *arguments)
+    def _run_soon(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._batches.ask_soon("EVAL", script, len(keys), *keys, *arguments)
 
     def _run_durably(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
         return self._durable.ask("EVAL", script, len(keys), *keys, *arguments)
 
-    def _name(self, kind: str, pseudonym: str, shard: str | None = None) -> str:
-        # In braces is what a cluster places by: what is used together lies on one node.
-        return f"{self._prefix}:{{{shard or KeyRing.shard(pseudonym)}}}:{kind}:{pseudonym}"
-
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._prefix}>"
+        return f"<{type(self).__name__} {self._key.prefix}>"
+
+
+def _batches(
+    client: object, timeout: float, replicas: int
+) -> tuple[Batches | ClusterBatches, Batches | ClusterBatches]:
+    """Return what sends commands, and what sends those that must survive a fail-over."""
+    if not isinstance(client, Redis | RedisCluster):
+        raise UsageError("redis", "must be a URL, or a Redis or RedisCluster of redis.asyncio")
+    if type(replicas) is not int or replicas < 0:
+        raise UsageError("replicas", "must be a whole number, 0 or more")
+    if isinstance(client, RedisCluster):
+        if replicas:
+            raise UsageError("replicas", "cannot be waited for in a cluster: set its min-replicas-to-write")
+        lanes = ClusterBatches(client, timeout=timeout)
+        return lanes, lanes
+    batches = Batches(client, timeout=timeout)
+    # On their own: a command that waits for replicas delays no other.
+    return batches, Batches(client, timeout=timeout, replicas=replicas) if replicas else batches
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a time as the server counts it; none is nothing at all, which it does not know."""
+    """Return a duration as the server counts it; at least 1, for the server refuses 0."""
     return max(1, int(seconds * 1000))
 
 
 def text(value: str | bytes) -> str:
-    """Return an answer as text, whatever the client was told to make of it."""
+    """Return an answer as text, whether or not the client decodes answers."""
     return value.decode() if isinstance(value, bytes) else value

@@ -1,41 +1,43 @@
-"""The nonces of origins, on a server, and who fetches the first."""
+"""The nonces of origins, on a server, and which process fetches the first."""
 
 from __future__ import annotations
 
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
 _NONCE_OR_TURN = """
-local nonce = redis.call('GET', KEYS[1])
-if nonce then return nonce end
-if redis.call('SET', KEYS[2], '', 'NX', 'PX', ARGV[1]) then return 1 end
+local nonce, turn, time = KEYS[1], KEYS[2], ARGV[1]
+local known = redis.call('GET', nonce)
+if known then return known end
+if redis.call('SET', turn, '', 'NX', 'PX', time) then return 1 end
 return 0
 """
 _PUT = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('DEL', KEYS[2])
+local nonce, turn, value, time = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+redis.call('SET', nonce, value, 'PX', time)
+redis.call('DEL', turn)
 """
 
 
 class RedisNonces(OnRedis):
-    """See :class:`NonceStore <passwordless_async.stores.NonceStore>`."""
+    """The :class:`NonceStore <passwordless_async.stores.NonceStore>` on a server."""
 
     async def nonce(self, origin: str) -> str | None:
-        """See :meth:`NonceStore.nonce <passwordless_async.stores.NonceStore.nonce>`."""
-        nonce = await self._ask("GET", self._name("n", origin))
+        """Return the newest nonce of an origin."""
+        nonce = await self._ask("GET", self._key.named("nonce", origin))
         return None if nonce is None else text(nonce)
 
     async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
-        """See :meth:`NonceStore.nonce_or_turn <passwordless_async.stores.NonceStore.nonce_or_turn>`."""
-        answer = await self._run(_NONCE_OR_TURN, self._nonce_keys(origin), milliseconds(seconds))
+        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
+        answer = await self._run(_NONCE_OR_TURN, self._origin(origin), milliseconds(seconds))
         return bool(answer) if isinstance(answer, int) else text(answer)
 
     async def release_turn(self, origin: str) -> None:
-        """See :meth:`NonceStore.release_turn <passwordless_async.stores.NonceStore.release_turn>`."""
-        await self._ask("DEL", self._name("t", origin))
+        """Pass the turn on."""
+        await self._ask("DEL", self._key.named("turn", origin))
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
-        """See :meth:`NonceStore.put_nonce <passwordless_async.stores.NonceStore.put_nonce>`."""
-        await self._run(_PUT, self._nonce_keys(origin), nonce, milliseconds(seconds))
+        """Keep a nonce, and end the turn."""
+        await self._run(_PUT, self._origin(origin), nonce, milliseconds(seconds))
 
-    def _nonce_keys(self, origin: str) -> list[str]:
-        return [self._name("n", origin), self._name("t", origin)]
+    def _origin(self, origin: str) -> list[str]:
+        return [self._key.named("nonce", origin), self._key.named("turn", origin)]

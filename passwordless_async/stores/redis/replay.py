@@ -1,4 +1,4 @@
-"""Proofs that were used, on a server: what one machine has accepted all others refuse."""
+"""Used proofs, on a server: a proof that one machine has accepted is refused by all others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 class RedisReplayStore(OnRedis):
     """Remembers used proofs for all machines that verify for one base URL (RFC 9449 §11.1).
 
-    Where the server cannot be reached nobody can tell a replay, so the request is refused.
+    If the server is unreachable a replay cannot be detected, so the request is refused.
 
     Args:
         redis: As for :class:`RedisStore`.
-        prefix: What all names in the store begin with.
+        prefix: What all keys begin with.
         timeout: Seconds for one call, after which the store counts as unavailable.
-        replicas: As for :class:`RedisStore`: without them a proof may pass again after a fail-over.
+        replicas: As for :class:`RedisStore`. Without any a proof may pass again after a fail-over.
 
     Raises:
         UsageError: An argument is not of its form.
@@ -35,9 +35,9 @@ class RedisReplayStore(OnRedis):
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
 
     async def add(self, key: str, expires_at: float) -> bool:
-        """See :meth:`ReplayStore.add <passwordless_async.ReplayStore.add>`."""
-        # Hashed: of one length, whatever the client put into jti.
-        name = f"{self._prefix}:r:{hashlib.sha256(key.encode()).hexdigest()[:43]}"
-        # A second more than asked for: the server's clock need not be ours.
+        """Remember a proof until ``expires_at``, seconds since the UNIX epoch; False if it is known already."""
+        # Hashed, so that each key has one length, whatever the client put into jti.
+        name = self._key.replay(hashlib.sha256(key.encode()).hexdigest()[:43])
+        # A second more than asked for: the server's clock may be behind ours.
         until = int((expires_at + 1) * 1000)
         return bool(await self._durable.ask("SET", name, b"", "NX", "PXAT", until))

@@ -1,26 +1,40 @@
-"""Sessions on a server: sealed texts, a user's list of them, and who refreshes one."""
+"""Sessions on a server: sealed texts, each user's list of them, and the leases of refreshes.
+
+A lease is two keys. The lock says that a process refreshes the session at this moment, and expires by itself. The mark
+says which refresh token that process was to spend, and stays as long as the session may be kept alive.
+
+Invariants of the scripts:
+
+- A mark without a lock means: the refresh token may be spent. It is never spent again.
+- A lease is granted only to a caller whose text of the session is the one that is kept. A caller that read the session
+  before another process refreshed it would spend the old refresh token again.
+- Only the process named in the mark ends the lease. A report that comes after another process got the lease is void.
+- A call that is repeated with the same token gets the same answer.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.protocols import RefreshLease
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
 if TYPE_CHECKING:
     from passwordless_async.stores.protocols import Place
 
-# Of a user with many sessions those that ended are looked for, a few each time: that is more than come by one opening.
+# From a long list some sessions that have ended are removed each time: more than one opening adds.
 _OPEN = """
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-redis.call('SADD', KEYS[2], ARGV[3])
-if redis.call('SCARD', KEYS[2]) > 64 then
-  local before = string.sub(KEYS[1], 1, -#ARGV[3] - 1)
-  for _, name in ipairs(redis.call('SRANDMEMBER', KEYS[2], 256)) do
-    if redis.call('EXISTS', before .. name) == 0 then redis.call('SREM', KEYS[2], name) end
+local key, list, sealed, time, session, user_time = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+redis.call('SET', key, sealed, 'PX', time)
+redis.call('SADD', list, session)
+if redis.call('SCARD', list) > 64 then
+  local prefix = string.sub(key, 1, -#session - 1)
+  for _, other in ipairs(redis.call('SRANDMEMBER', list, 256)) do
+    if redis.call('EXISTS', prefix .. other) == 0 then redis.call('SREM', list, other) end
   end
 end
-if redis.call('PTTL', KEYS[2]) < tonumber(ARGV[4]) then redis.call('PEXPIRE', KEYS[2], ARGV[4]) end
+if redis.call('PTTL', list) < tonumber(user_time) then redis.call('PEXPIRE', list, user_time) end
 """
 _PEEK = """
 local sealed = redis.call('GET', KEYS[1])
@@ -28,105 +42,99 @@ if not sealed then return false end
 return {sealed, redis.call('PTTL', KEYS[1])}
 """
 _RESEAL = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+local key, before, sealed = KEYS[1], ARGV[1], ARGV[2]
+if redis.call('GET', key) ~= before then return 0 end
+redis.call('SET', key, sealed, 'KEEPTTL')
 return 1
 """
 _CLOSE = """
-redis.call('DEL', KEYS[2], KEYS[3])
-redis.call('SREM', KEYS[4], ARGV[1])
-return redis.call('DEL', KEYS[1])
+local key, lock, mark, list, session = KEYS[1], KEYS[2], KEYS[3], KEYS[4], ARGV[1]
+redis.call('DEL', lock, mark)
+redis.call('SREM', list, session)
+return redis.call('DEL', key)
 """
-# The lock tells that somebody is at it, and ends by itself. The mark tells which refresh token they were to spend, and
-# stays for as long as the session may be kept alive: whoever finds it without a lock does not know whether that was
-# spent. Whoever asks twice, because the answer was lost, is told the same. Whoever read the session before somebody
-# else's refresh ended would spend a token again, so what they read must be what is there.
-_BEGIN = """
-local now = redis.call('GET', KEYS[1])
-if not now then return 'gone' end
-local mark = redis.call('GET', KEYS[3])
-local own = mark == ARGV[1] .. ':' .. ARGV[2]
-if now ~= ARGV[4] and not own then return 'changed' end
-if mark and not own and string.sub(mark, 1, #ARGV[1]) == ARGV[1] then
-  if redis.call('EXISTS', KEYS[2]) == 1 then return 'busy' end
+_BEGIN_REFRESH = """
+local key, lock, mark = KEYS[1], KEYS[2], KEYS[3]
+local sealed, spends, token, time, remember = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local kept, marked = redis.call('GET', key), redis.call('GET', mark)
+if not kept then return 'gone' end
+local own = marked == spends .. ':' .. token
+if kept ~= sealed and not own then return 'changed' end
+if marked and not own and string.sub(marked, 1, #spends) == spends then
+  if redis.call('EXISTS', lock) == 1 then return 'busy' end
   return 'doubtful'
 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('SET', KEYS[3], ARGV[1] .. ':' .. ARGV[2], 'PX', ARGV[5])
+redis.call('SET', lock, token, 'PX', time)
+redis.call('SET', mark, spends .. ':' .. token, 'PX', remember)
 return 'granted'
 """
-_LEAVE = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+_ABANDON_REFRESH = """
+local lock, token = KEYS[1], ARGV[1]
+if redis.call('GET', lock) == token then redis.call('DEL', lock) end
 """
-_END = """
-local now = redis.call('GET', KEYS[1])
-if not now then return 0 end
-if now == ARGV[2] then
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+_END_REFRESH = """
+local key, lock, mark, token, sealed, time = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
+local kept, marked = redis.call('GET', key), redis.call('GET', mark)
+if not kept then return 0 end
+if kept == sealed then
+  redis.call('PEXPIRE', key, time)
   return 1
 end
-local mark = redis.call('GET', KEYS[3])
-if not mark or string.sub(mark, -#ARGV[1]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2], KEYS[3])
-if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+if not marked or string.sub(marked, -#token) ~= token then return 0 end
+redis.call('DEL', lock, mark)
+if sealed ~= '' then redis.call('SET', key, sealed, 'PX', time) end
 return 1
 """
 
 
 class RedisSessions(OnRedis):
-    """See :class:`SessionStore <passwordless_async.stores.SessionStore>`."""
+    """The :class:`SessionStore <passwordless_async.stores.SessionStore>` on a server."""
 
     async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
-        """See :meth:`SessionStore.open <passwordless_async.stores.SessionStore.open>`."""
-        keys = [self._session(place.shard, place.session), self._user(place.shard, place.user)]
-        times = milliseconds(seconds), milliseconds(user_seconds)
-        await self._run_durably_at_once(_OPEN, keys, sealed, times[0], place.session, times[1])
+        """Keep a new session."""
+        keys = [self._key.session(place), self._key.sessions(place.shard, place.user)]
+        arguments = sealed, milliseconds(seconds), place.session, milliseconds(user_seconds)
+        await self._run_durably(_OPEN, keys, *arguments)
 
-    async def read(self, shard: str, session: str, *, seconds: float) -> str | None:
-        """See :meth:`SessionStore.read <passwordless_async.stores.SessionStore.read>`."""
-        sealed = await self._ask_at_once("GETEX", self._session(shard, session), "PX", milliseconds(seconds))
+    async def read(self, place: Place, *, seconds: float) -> str | None:
+        """Return a session's text and keep it for ``seconds`` from now."""
+        sealed = await self._ask("GETEX", self._key.session(place), "PX", milliseconds(seconds))
         return None if sealed is None else text(sealed)
 
-    async def peek(self, shard: str, session: str) -> tuple[str, float] | None:
-        """See :meth:`SessionStore.peek <passwordless_async.stores.SessionStore.peek>`."""
-        seen = await self._run(_PEEK, [self._session(shard, session)])
+    async def peek(self, place: Place) -> tuple[str, float] | None:
+        """Return a session's text and the seconds that it has left."""
+        seen = await self._run(_PEEK, [self._key.session(place)])
         return None if seen is None else (text(seen[0]), int(seen[1]) / 1000)
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """See :meth:`SessionStore.reseal <passwordless_async.stores.SessionStore.reseal>`."""
-        return bool(await self._run_durably(_RESEAL, self._session_keys(place)[:1], before, sealed))
+        """Replace a session's text and keep its expiry."""
+        return bool(await self._run_durably(_RESEAL, [self._key.session(place)], before, sealed))
 
     async def close(self, place: Place) -> bool:
-        """See :meth:`SessionStore.close <passwordless_async.stores.SessionStore.close>`."""
-        keys = [*self._session_keys(place), self._user(place.shard, place.user)]
+        """Delete a session."""
+        keys = [*self._lease(place), self._key.sessions(place.shard, place.user)]
         return bool(await self._run_durably(_CLOSE, keys, place.session))
 
-    async def sessions_of(self, shard: str, user: str) -> tuple[str, ...]:
-        """See :meth:`SessionStore.sessions_of <passwordless_async.stores.SessionStore.sessions_of>`."""
-        return tuple(sorted(map(text, await self._ask("SMEMBERS", self._user(shard, user)))))
+    async def sessions_of(self, user: str) -> tuple[str, ...]:
+        """Return the hashes of a user's sessions."""
+        members = await self._ask("SMEMBERS", self._key.sessions(KeyRing.shard(user), user))
+        return tuple(sorted(map(text, members)))
 
     async def begin_refresh(
         self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
     ) -> RefreshLease:
-        """See :meth:`SessionStore.begin_refresh <passwordless_async.stores.SessionStore.begin_refresh>`."""
-        arguments = spends, token, milliseconds(seconds), sealed, milliseconds(remember)
-        return RefreshLease(text(await self._run_durably(_BEGIN, self._session_keys(place), *arguments)))
+        """Ask for the lease to refresh a session."""
+        arguments = sealed, spends, token, milliseconds(seconds), milliseconds(remember)
+        return RefreshLease(text(await self._run_durably(_BEGIN_REFRESH, self._lease(place), *arguments)))
 
     async def abandon_refresh(self, place: Place, *, token: str) -> None:
-        """See :meth:`SessionStore.abandon_refresh <passwordless_async.stores.SessionStore.abandon_refresh>`."""
-        await self._run(_LEAVE, self._session_keys(place)[1:2], token)
+        """End the lease with the outcome unknown."""
+        await self._run(_ABANDON_REFRESH, [self._key.lock(place)], token)
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """See :meth:`SessionStore.end_refresh <passwordless_async.stores.SessionStore.end_refresh>`."""
+        """Report how a refresh ended."""
         arguments = token, sealed or "", milliseconds(seconds)
-        return bool(await self._run_durably(_END, self._session_keys(place), *arguments))
+        return bool(await self._run_durably(_END_REFRESH, self._lease(place), *arguments))
 
-    def _session_keys(self, place: Place) -> list[str]:
-        session = self._session(place.shard, place.session)
-        return [session, f"{session}:l", f"{session}:m"]
-
-    def _session(self, shard: str, session: str) -> str:
-        return self._name("s", session, shard)
-
-    def _user(self, shard: str, user: str) -> str:
-        return self._name("u", user, shard)
+    def _lease(self, place: Place) -> list[str]:
+        return [self._key.session(place), self._key.lock(place), self._key.mark(place)]

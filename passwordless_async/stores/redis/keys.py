@@ -1,0 +1,76 @@
+"""The keys of all that is kept on a server.
+
+Each begins with the store's prefix, ``pa`` unless given. A cluster places a key by what is in braces: what one script
+uses has the same braces, and so lies on one node. ``shard`` is the first 8 characters of the pseudonym.
+
+========================================  ======  =======================================  ===========================
+key                                       type    value                                    lifetime
+========================================  ======  =======================================  ===========================
+``pa:{shard}:session:SESSION``            string  the sealed session                       idle time; each use renews it
+``pa:{shard}:session:SESSION:lock``       string  token of the process that refreshes      20 s
+``pa:{shard}:session:SESSION:mark``       string  ``SPENDS:TOKEN``: refresh token that may  what the session has left,
+                                                  be spent, and token of the process       and an idle time
+``pa:{shard}:sessions:USER``              set     the user's SESSIONs                      absolute and idle time
+``pa:{shard}:cooldown:USER``              string  token of the start                       the cool-down
+``pa:{shard}:code:USER``                  hash    CODE: token of the attempt; ``started``:  1 hour
+                                                  1; ``attempts``: how many count
+``pa:{shard}:starts:ADDRESS``             zset    tokens of starts, by server time in ms   1 hour
+``pa:{shard}:blocked:ADDRESS``            string  empty                                    what the service said
+``pa:{shard}:quota:QUOTA``                string  server time in µs of the next place      until then, and 1 s
+``pa:{shard}:nonce:ORIGIN``               string  the newest nonce, or empty               10 minutes
+``pa:{shard}:turn:ORIGIN``                string  empty                                    3 s
+``pa:replay:PROOF``                       string  empty                                    until the proof expires
+========================================  ======  =======================================  ===========================
+
+USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION and PROOF are SHA-256 hashes. The scripts
+in ``sessions`` use the first four keys, those in ``codes`` the next four, ``quota`` and ``nonces`` what is named so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.stores.keyring import KeyRing
+
+if TYPE_CHECKING:
+    from passwordless_async.stores.protocols import Place
+
+
+@attrs.frozen
+class Keys:
+    """The keys of one store.
+
+    Args:
+        prefix: What all of them begin with.
+    """
+
+    prefix: str
+
+    def session(self, place: Place) -> str:
+        """Return the key of a session."""
+        return self._of(place.shard, "session", place.session)
+
+    def lock(self, place: Place) -> str:
+        """Return the key that says that a session is being refreshed."""
+        return f"{self.session(place)}:lock"
+
+    def mark(self, place: Place) -> str:
+        """Return the key that says which refresh token may be spent."""
+        return f"{self.session(place)}:mark"
+
+    def sessions(self, shard: str, user: str) -> str:
+        """Return the key of a user's list of sessions."""
+        return self._of(shard, "sessions", user)
+
+    def named(self, kind: str, pseudonym: str) -> str:
+        """Return a key of another kind, one of the table's."""
+        return self._of(KeyRing.shard(pseudonym), kind, pseudonym)
+
+    def replay(self, proof: str) -> str:
+        """Return the key of a used proof."""
+        return f"{self.prefix}:replay:{proof}"
+
+    def _of(self, shard: str, kind: str, name: str) -> str:
+        return f"{self.prefix}:{{{shard}}}:{kind}:{name}"
