@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import secrets
 import types
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import attrs
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     PublicKeys = tuple[Mapping[str, Any], ...]
+
+Number = TypeVar("Number", int, float, int | None, float | None)
 
 BOUND_API = "https://api.example"
 PLAIN_API = "https://plain.example"
@@ -60,17 +62,13 @@ def _copies(keys: Iterable[Mapping[str, Any]]) -> PublicKeys:
     return tuple(dict(key) for key in keys)
 
 
-def _texts(*default: str) -> Any:  # noqa: ANN401 - what attrs.field() returns
-    return attrs.field(default=default, converter=tuple)
-
-
 def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
     del instance
     if value is not None and value < 1:
         raise UsageError(attribute.name, f"must be 1 or more, not {value}")
 
 
-def _positive(default: float | None) -> Any:  # noqa: ANN401 - what attrs.field() returns
+def _positive(default: Number) -> Number:
     return attrs.field(default=default, validator=_at_least_one)
 
 
@@ -184,12 +182,12 @@ class TenantSettings:
     )
     private_key_jwt_client_id: str = "private-key-jwt-client"
     private_key_jwt_keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
-    private_key_jwt_algs: tuple[str, ...] = _texts("RS256", "RS384", "PS256", "ES256")
+    private_key_jwt_algs: tuple[str, ...] = attrs.field(default=("RS256", "RS384", "PS256", "ES256"), converter=tuple)
     assertion_lifetime: float = _positive(300.0)
     tls_client_id: str = "tls-client"
     tls_client_subject: str = "CN=tls-client"
     self_signed_client_id: str = "self-signed-tls-client"
-    self_signed_certificates: tuple[str, ...] = _texts()
+    self_signed_certificates: tuple[str, ...] = attrs.field(default=(), converter=tuple)
     basic_auth_at_start: bool = False
 
     # Start, codes and links
@@ -201,9 +199,9 @@ class TenantSettings:
     code_length: int = _positive(6)
     code_lifetime: float = _positive(180.0)
     max_attempts: int = _positive(3)
-    callback_urls: tuple[str, ...] = _texts("https://app.example/callback")
+    callback_urls: tuple[str, ...] = attrs.field(default=("https://app.example/callback",), converter=tuple)
     authorization_code_lifetime: float = _positive(60.0)
-    database_connections: tuple[str, ...] = _texts("Username-Password-Authentication")
+    database_connections: tuple[str, ...] = attrs.field(default=("Username-Password-Authentication",), converter=tuple)
     captcha: str | None = None
     failures_before_block: int | None = _positive(None)
 
@@ -212,7 +210,7 @@ class TenantSettings:
     mfa_status: Literal[401, 403] = 403
     mfa_requirements: Literal["challenge", "challenge_types"] = "challenge"
     mfa_rounds: int = _positive(1)
-    mfa_enrolls: tuple[str, ...] = _texts("otp", "sms", "voice", "email", "push")
+    mfa_enrolls: tuple[str, ...] = attrs.field(default=("otp", "sms", "voice", "email", "push"), converter=tuple)
     mfa_token_lifetime: float = _positive(600.0)
     mfa_code_lifetime: float = _positive(300.0)
     mfa_polls_per_minute: int = _positive(12)
@@ -239,9 +237,9 @@ class TenantSettings:
     resource_parameter: bool = False
     access_token_lifetime: int = 86_400
     id_token_lifetime: int = 36_000
-    token_type: str = "DPoP"  # noqa: S105 - the name of a type
+    token_type: str = attrs.field(default="DPoP")
     scope_in_answer: bool = True
-    id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = "RS256"  # noqa: S105 - an algorithm
+    id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = attrs.field(default="RS256")
     auth_time_in_id_token: bool = False
     apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
     discovery: Mapping[str, Any] = attrs.field(factory=dict)

@@ -28,7 +28,7 @@ from passwordless_async.testing.checks.replays import SeenJtis
 from passwordless_async.testing.checks.urls import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from multidict import CIMultiDictProxy
 
@@ -188,21 +188,28 @@ def _verified(compact: str) -> tuple[str, dict[str, Any]]:
     return key.thumbprint(), claims
 
 
+def _is_p256(jwk: object) -> bool:
+    return isinstance(jwk, dict) and (jwk.get("kty"), jwk.get("crv")) == ("EC", "P-256")
+
+
+_HEADER_CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...] = (
+    ("typ is not dpop+jwt", lambda header: header.get("typ") == "dpop+jwt"),
+    ("alg is not ES256", lambda header: header.get("alg") == "ES256"),
+    ("a critical extension", lambda header: not header.keys() & {"crit", "b64"}),
+    ("jwk is not a P-256 key", lambda header: _is_p256(header.get("jwk"))),
+    ("jwk has a private member", lambda header: not header["jwk"].keys() & _PRIVATE),
+    (
+        "jwk has no proper coordinates",
+        lambda header: all(_is_coordinate(header["jwk"].get(name)) for name in ("x", "y")),
+    ),
+)
+
+
 def _public_members(header: Mapping[str, Any]) -> dict[str, Any]:
-    if header.get("typ") != "dpop+jwt":
-        _refuse("typ is not dpop+jwt")
-    if header.get("alg") != "ES256":
-        _refuse("alg is not ES256")
-    if header.keys() & {"crit", "b64"}:
-        _refuse("a critical extension")
-    jwk = header.get("jwk")
-    if not isinstance(jwk, dict) or (jwk.get("kty"), jwk.get("crv")) != ("EC", "P-256"):
-        _refuse("jwk is not a P-256 key")
-    if _PRIVATE & jwk.keys():
-        _refuse("jwk has a private member")
-    if not (_is_coordinate(jwk.get("x")) and _is_coordinate(jwk.get("y"))):
-        _refuse("jwk has no proper coordinates")
-    return {name: jwk[name] for name in _PUBLIC}
+    for reason, passes in _HEADER_CHECKS:
+        if not passes(header):
+            _refuse(reason)
+    return {name: header["jwk"][name] for name in _PUBLIC}
 
 
 def _is_coordinate(value: object) -> bool:

@@ -60,11 +60,7 @@ def _form_parameters(body: bytes) -> Mapping[str, str]:
 
 
 def start_parameters(body: bytes) -> Mapping[str, Any]:
-    """Return the members of a start request.
-
-    Raises:
-        RequestRefused: The body is not a JSON object.
-    """
+    """Return the members of a start request, or refuse a body that is not a JSON object."""
     members = _json_object(body)
     if members is None:
         raise bad_start("request", "the body must be a JSON object")
@@ -72,11 +68,7 @@ def start_parameters(body: bytes) -> Mapping[str, Any]:
 
 
 def json_parameters(body: bytes) -> Mapping[str, Any]:
-    """Return the members of a request that is a JSON object.
-
-    Raises:
-        RequestRefused: The body is not a JSON object.
-    """
+    """Return the members of a request, or refuse a body that is not a JSON object."""
     members = _json_object(body)
     if members is None:
         raise invalid_request("The body must be a JSON object")

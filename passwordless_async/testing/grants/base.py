@@ -31,11 +31,7 @@ class TokenRequest:
     parameters: Mapping[str, str]
 
     def required(self, name: str) -> str:
-        """Return a parameter.
-
-        Raises:
-            RequestRefused: It is missing.
-        """
+        """Return a parameter, or refuse a request without it."""
         value = self.parameters.get(name)
         if not value:
             raise invalid_request(f"Missing required parameter: {name}")
@@ -69,11 +65,7 @@ class Prepared:
 
 
 def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None:
-    """Check that a proof is by the key that a grant is bound to.
-
-    Raises:
-        RequestRefused: There is no proof, or it is by another key.
-    """
+    """Refuse a missing proof, and one by another key, where a grant is bound to a key."""
     if bound_to is None or key == bound_to:
         return
     if key is None:
@@ -82,11 +74,7 @@ def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None
 
 
 def present_guarded(state: TenantState, user: User, present: Callable[[], None]) -> None:
-    """Present a code, and count a refusal as a failure.
-
-    Raises:
-        RequestRefused: The code is refused, or the user failed too often in a row and it was not checked.
-    """
+    """Present a code; count its refusal, and refuse users who failed too often in a row unchecked."""
     threshold = state.settings.failures_before_block
     if threshold is not None and state.users.failures(user) >= threshold:
         raise RequestRefused(refusals.ACCOUNT_BLOCKED)
@@ -101,20 +89,12 @@ def present_guarded(state: TenantState, user: User, present: Callable[[], None])
 
 
 def admit(state: TenantState, grant: Grant) -> Grant:
-    """Return the grant of a user who may log in now.
-
-    Raises:
-        RequestRefused: The user is blocked, or needs a second factor.
-    """
+    """Return a grant, or refuse a user who is blocked or needs a second factor."""
     check_blocked(state, grant.user)
     return state.mfa.demand(grant)
 
 
 def check_blocked(state: TenantState, user: User) -> None:
-    """Refuse a blocked user.
-
-    Raises:
-        RequestRefused: An administrator blocked them.
-    """
+    """Refuse a user whom an administrator blocked."""
     if state.users.account(user).blocked:
         raise RequestRefused(refusals.USER_BLOCKED)

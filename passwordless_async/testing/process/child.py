@@ -93,7 +93,7 @@ class ChildProcess:
         try:
             await asyncio.shield(starting)
             async with asyncio.timeout(_START_SECONDS):
-                await self._send({"setup": self._setup}, _READY)
+                await (await self._send({"setup": self._setup}, _READY))
         except BaseException:
             await asyncio.wait([starting])
             await self.aclose()
@@ -113,7 +113,7 @@ class ChildProcess:
             TransportError: The child has ended.
         """
         self._calls += 1
-        return await self._send({"id": self._calls, "call": name, "with": arguments}, self._calls)
+        return await (await self._send({"id": self._calls, "call": name, "with": arguments}, self._calls))
 
     def kill(self) -> None:
         """Kill the child at once; pending calls raise ``TransportError``."""
@@ -145,7 +145,7 @@ class ChildProcess:
         )
         self._reader = asyncio.create_task(self._read(self._process))
 
-    async def _send(self, message: Mapping[str, Any], number: int) -> Any:  # noqa: ANN401 - any JSON value
+    async def _send(self, message: Mapping[str, Any], number: int) -> asyncio.Future[Any]:
         if self._process is None or self._reader is None:
             raise RuntimeError("the child process is not running")
         if self._reader.done():
@@ -155,7 +155,7 @@ class ChildProcess:
         with contextlib.suppress(ConnectionError):
             stdin.write(_line(message))
             await stdin.drain()
-        return await answer
+        return answer
 
     async def _read(self, process: Process) -> None:
         stdout = _pipe(process.stdout)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from passwordless_async.errors import TransportError
 from passwordless_async.testing.checks.ready_clients import ReadyClient
@@ -71,8 +71,11 @@ class TenantProcess(TenantAddress):
         """
         return ReadyClient.from_json(await self._child.call("client_for", method=method, alg=alg))
 
-    async def add_user(self, who: HasUsername, **options: Any) -> None:  # noqa: ANN401 - see Users.add
-        """Add an account; the options are those of ``tenant.users.add``."""
+    async def add_user(
+        self, who: HasUsername, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False
+    ) -> None:
+        """Add an account, as ``tenant.users.add`` does."""
+        options = {"mfa": list(mfa), "blocked": blocked, "database": database}
         await self._child.call("add_user", realm=who.realm, username=who.username, options=options)
 
     async def mfa(

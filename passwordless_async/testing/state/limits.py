@@ -102,27 +102,15 @@ class RateLimits:
         self._userinfo = TokenBuckets(self._clock)
 
     def take_request(self) -> dict[str, str]:
-        """Count a request and return the headers of its response.
-
-        Raises:
-            RequestRefused: The tenant's limit is reached.
-        """
+        """Count a request and return its response's headers, or refuse it over the tenant's limit."""
         return self._take(self._requests, "tenant", self._settings.requests_per_second)
 
     def take_start(self, ip: str) -> None:
-        """Count a start for an address.
-
-        Raises:
-            RequestRefused: The address's limit is reached.
-        """
+        """Count a start, or refuse it over the address's limit."""
         self._take(self._starts, ip, self._settings.starts_per_hour)
 
     def take_database_start(self, subject: str) -> None:
-        """Count a start for a user of a database connection.
-
-        Raises:
-            RequestRefused: The user's limit is reached; the refusal has two styles of headers at once.
-        """
+        """Count a database start, or refuse it over the user's limit with two styles of headers."""
         limit = self._settings.challenges_per_hour
         if limit is not None and self._database_starts.take(subject, limit) is None:
             exceeded = Remaining(limit, 0, self._database_starts.wait(subject))
@@ -131,11 +119,7 @@ class RateLimits:
             raise RequestRefused(attrs.evolve(TOO_MANY_REQUESTS, headers=headers))
 
     def take_userinfo(self, subject: str) -> None:
-        """Count a request to userinfo for a user.
-
-        Raises:
-            RequestRefused: The user's burst is used up.
-        """
+        """Count a request to userinfo, or refuse it once the user's burst is used up."""
         burst = self._settings.userinfo_burst
         if burst is not None:
             wait = self._userinfo.take(subject, burst, self._settings.userinfo_per_minute / _MINUTE)

@@ -50,11 +50,7 @@ class Authorization:
 
 
 def read_authorization(settings: TenantSettings, user: User, client_id: str, given: Mapping[str, Any]) -> Authorization:
-    """Read ``authParams``.
-
-    Raises:
-        RequestRefused: A member is of the wrong type, or requests what the tenant does not support.
-    """
+    """Read ``authParams``; refuse a wrong type, and what the tenant does not support."""
     _check_forms(given)
     redirect_uri = given.get("redirect_uri", settings.callback_urls[0])
     if given.get("response_type", "code") != "code":

@@ -84,11 +84,7 @@ class Mfa:
         self._newest_push(who).approved = False
 
     def demand(self, grant: Grant, *, number: int = 1) -> Grant:
-        """Return the grant of a user who needs no further factor.
-
-        Raises:
-            RequestRefused: ``mfa_required``.
-        """
+        """Return a grant that needs no further factor, or refuse it with ``mfa_required``."""
         settings, account = self._settings, self._users.account(grant.user)
         if number > settings.mfa_rounds or not (account.enrolled or settings.mfa_policy == "always"):
             return grant
@@ -127,11 +123,7 @@ class Mfa:
         return RequestRefused(attrs.evolve(refusals.MFA_MALFORMED, description=f"Invalid {what}."))
 
     def take_otp(self, login: MfaLogin, otp: str) -> None:
-        """Check an authenticator app's code.
-
-        Raises:
-            RequestRefused: It is wrong or used.
-        """
+        """Accept an authenticator app's code, or refuse a wrong or used one."""
         step = step_at(self._clock.now())
         for factor in self._users.account(login.grant.user).factors:
             if factor.kind == OTP and factor.takes_otp(otp, step):
@@ -139,11 +131,7 @@ class Mfa:
         raise self.failed(login, "otp_code")
 
     def take_oob(self, login: MfaLogin, challenge: FactorChallenge, binding_code: str | None) -> None:
-        """Check the outcome of an out-of-band factor challenge.
-
-        Raises:
-            RequestRefused: The code is missing or wrong, or the user has not approved it.
-        """
+        """Accept an answered factor challenge; refuse a missing or wrong code, and a pending or denied message."""
         if challenge.binding_code is None:
             self._poll(login, challenge)
         elif binding_code is None:

@@ -17,6 +17,7 @@ from passwordless_async.testing.refusals import (
     RequestRefused,
     invalid_request,
 )
+from passwordless_async.testing.state.codes import random_digits
 from passwordless_async.testing.state.factors import BY_CODE
 
 if TYPE_CHECKING:
@@ -112,20 +113,14 @@ class MfaLogins:
 
     def challenge_factor(self, login: MfaLogin, factor: Factor) -> FactorChallenge:
         """Send a code or a push message to a factor."""
-        code = None
-        if factor.kind in BY_CODE:
-            code = str(secrets.randbelow(10**_BINDING_DIGITS)).zfill(_BINDING_DIGITS)
+        code = random_digits(_BINDING_DIGITS) if factor.kind in BY_CODE else None
         expires_at = self._clock.now() + self._settings.mfa_code_lifetime
         challenge = FactorChallenge(f"Fe26.2*oob*{secrets.token_urlsafe(24)}", factor, code, expires_at)
         login.challenges[challenge.oob_code] = challenge
         return challenge
 
     def factor_challenge(self, login: MfaLogin, oob_code: str) -> FactorChallenge:
-        """Return the factor challenge of an ``oob_code``.
-
-        Raises:
-            RequestRefused: The login has none, or it has expired.
-        """
+        """Return the factor challenge of an ``oob_code``, or refuse an unknown or expired one."""
         challenge = login.challenges.get(oob_code)
         if challenge is None:
             raise RequestRefused(attrs.evolve(MFA_MALFORMED, description="Invalid oob_code."))

@@ -96,7 +96,7 @@ class TenantSigningKeys:
             return jwt.encode(header, claims, _rsa_key(_UNPUBLISHED))
         if how is Forgery.UNKNOWN_KID:
             return jwt.encode({**header, "kid": secrets.token_urlsafe(16)}, claims, key)
-        signed, _, signature = self.sign(self._id_token_alg, claims, secret="tampered").rpartition(".")  # noqa: S106
+        signed, _, signature = self.sign(self._id_token_alg, claims, secret=secrets.token_urlsafe(32)).rpartition(".")
         return f"{signed}.{signature[::-1]}"
 
 

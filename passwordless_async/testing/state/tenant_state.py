@@ -10,8 +10,7 @@ from passwordless_async.testing.checks.assertions import Assertions
 from passwordless_async.testing.checks.presentations import Presentations
 from passwordless_async.testing.checks.proofs import ProofChecker
 from passwordless_async.testing.checks.second_opinion import SecondOpinion
-from passwordless_async.testing.state.auth_sessions import AuthSessions
-from passwordless_async.testing.state.codes import TenantCodes
+from passwordless_async.testing.state.codes import AuthSessions, TenantCodes
 from passwordless_async.testing.state.limits import RateLimits
 from passwordless_async.testing.state.links import SingleUseCodes
 from passwordless_async.testing.state.nonces import Nonces
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.users import Users
 
 
-@attrs.define
 class TenantState:
     """A tenant's state.
 
@@ -48,44 +46,39 @@ class TenantState:
         mfa: Their second factors.
     """
 
-    url: str
-    settings: TenantSettings
-    clock: TenantClock
-    outbox: Outbox
-    stats: TenantStats
-    requests: RequestLog
-    users: Users
-    mfa: Mfa
-    assertions: Assertions = attrs.field(init=False)
-    auth_sessions: AuthSessions = attrs.field(init=False)
-    tickets: SingleUseCodes = attrs.field(init=False)
-    authorization_codes: SingleUseCodes = attrs.field(init=False)
-    codes: TenantCodes = attrs.field(init=False)
-    nonces: Nonces = attrs.field(init=False)
-    second_opinion: SecondOpinion = attrs.field(init=False)
-    proofs: ProofChecker = attrs.field(init=False)
-    keys: TenantSigningKeys = attrs.field(init=False)
-    refresh: RefreshTokens = attrs.field(init=False)
-    tokens: TokenIssuer = attrs.field(init=False)
-    limits: RateLimits = attrs.field(init=False)
-    presentations: Presentations = attrs.field(init=False)
-    draining: bool = attrs.field(default=False, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        settings, clock = self.settings, self.clock
-        self.assertions = Assertions(self.issuer, settings, clock, self.stats)
+    def __init__(
+        self,
+        url: str,
+        settings: TenantSettings,
+        clock: TenantClock,
+        outbox: Outbox,
+        stats: TenantStats,
+        requests: RequestLog,
+        users: Users,
+        mfa: Mfa,
+    ) -> None:
+        self.url = url
+        self.settings = settings
+        self.clock = clock
+        self.outbox = outbox
+        self.stats = stats
+        self.requests = requests
+        self.users = users
+        self.mfa = mfa
+        self.assertions = Assertions(self.issuer, settings, clock, stats)
         self.auth_sessions = AuthSessions(settings, clock)
         self.tickets = SingleUseCodes(clock, settings.code_lifetime)
         self.authorization_codes = SingleUseCodes(clock, settings.authorization_code_lifetime)
         self.codes = TenantCodes(settings, clock)
         self.nonces = Nonces(settings, clock)
-        self.second_opinion = SecondOpinion(settings, clock, self.url)
-        self.proofs = ProofChecker(settings, clock, self.nonces, self.stats, self.second_opinion)
+        self.second_opinion = SecondOpinion(settings, clock, url)
+        self.proofs = ProofChecker(settings, clock, self.nonces, stats, self.second_opinion)
         self.keys = TenantSigningKeys(settings.id_token_alg)
-        self.refresh = RefreshTokens(settings, clock, self.stats)
+        self.refresh = RefreshTokens(settings, clock, stats)
         self.tokens = TokenIssuer(self.issuer, settings, clock, self.keys, self.refresh)
         self.limits = RateLimits(clock, settings)
-        self.presentations = Presentations(self.stats)
+        self.presentations = Presentations(stats)
+        self.draining = False
 
     @property
     def issuer(self) -> str:
