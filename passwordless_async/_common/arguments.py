@@ -110,14 +110,14 @@ def positive(argument: str, value: object) -> int:
 
 
 def seconds(argument: str, value: object) -> float:
-    """Return a length of time: a finite number of seconds above 0."""
+    """Return a duration: a finite number of seconds above 0."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise UsageError(argument, "must be a number of seconds above 0")
     return float(value)
 
 
 def at_least_zero(argument: str, value: object) -> float:
-    """Return a length of time that may be none: a finite number of seconds, 0 or more."""
+    """Return a duration that may be zero: a finite number of seconds, 0 or more."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise UsageError(argument, "must be a number of seconds, 0 or more")
     return float(value)

@@ -1,16 +1,16 @@
-"""base64url without padding (RFC 7515 §2), for what is encoded and decoded in every proof."""
+"""base64url without padding (RFC 7515 §2), fast enough for every proof."""
 
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
 
 _TO_URL = bytes.maketrans(b"+/", b"-_")
-# "+" and "/" are no base64url: they become what the decoder does not know.
+# "+" and "/" are not base64url: they become a character that the decoder skips.
 _FROM_URL = bytes.maketrans(b"-_+/", b"+/**")
 
 
 def encode(data: bytes) -> bytes:
-    """Encode as bytes, to be signed or sent."""
+    """Encode as bytes."""
     return b2a_base64(data, newline=False).translate(_TO_URL, b"=")
 
 
@@ -20,15 +20,15 @@ def encode_text(data: bytes) -> str:
 
 
 def decode(segment: str) -> bytes:
-    """Decode the one form that there is: no padding, no white space, unused bits zero.
+    """Decode the canonical form only: no padding, no white space, unused bits zero.
 
     Returns:
-        The bytes; none where the segment is empty or of another form.
+        The bytes; empty if the segment is empty or not canonical.
     """
     try:
         standard = segment.encode("ascii").translate(_FROM_URL)
         decoded = a2b_base64(standard + b"==")
     except ValueError:
         return b""
-    # The decoder skips what it does not know. What it kept must be all there was.
+    # The decoder skips unknown characters: encoding the result again shows whether it skipped any.
     return decoded if b2a_base64(decoded, newline=False).rstrip(b"=") == standard else b""

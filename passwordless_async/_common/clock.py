@@ -13,23 +13,23 @@ def now() -> float:
 
 
 def monotonic() -> float:
-    """Return a clock that never goes back: seconds since an arbitrary point."""
+    """Return the monotonic clock: seconds since an arbitrary point."""
     return time.monotonic()
 
 
 def cpu() -> float:
-    """Return the CPU time that this process has used: seconds, of all its threads."""
+    """Return the CPU time of this process: seconds, of all its threads."""
     return time.process_time()
 
 
 def random_bytes(number: int) -> bytes:
-    """Return so many random bytes."""
+    """Return random bytes of the operating system."""
     return os.urandom(number)
 
 
 def unique_id() -> str:
     """Return 128 random bits as 22 characters of base64url, for ``jti``.
 
-    RFC 9449 §4.2 asks for 96 bits of pseudorandom data or more.
+    RFC 9449 §4.2 requires at least 96 bits of pseudorandom data.
     """
     return base64.urlsafe_b64encode(os.urandom(16))[:22].decode()

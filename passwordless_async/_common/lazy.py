@@ -1,6 +1,6 @@
-"""Names of a package that are imported when they are first asked for (PEP 562).
+"""Names of a package that are imported when they are first used (PEP 562).
 
-Every ``import passwordless_async`` loads this module, so it imports nothing that takes time.
+``import passwordless_async`` loads this module, so it imports nothing slow.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], ob
 
     Args:
         package: Its ``__name__``; it is being imported.
-        module_of: Which module each of the names is imported from; a name may be a module of its own.
+        module_of: The module of each name; a name may be a submodule.
     """
     module = sys.modules[package]
 
@@ -26,7 +26,7 @@ def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], ob
         source = module_of.get(name)
         if source is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
-        # Kept, so that the next look-up does not come here. Threads that meet here find the same object.
+        # Stored, so that the next look-up does not come here. Threads that race here find the same object.
         owner = import_module(source)
         value: object = getattr(owner, name) if hasattr(owner, name) else import_module(f"{source}.{name}")
         vars(module)[name] = value

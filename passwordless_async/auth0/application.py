@@ -1,4 +1,4 @@
-"""The application and its tenant: where requests go and who sends them."""
+"""The application and its tenant: the endpoints of requests, and the credentials they carry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _client_id(value: str) -> str:
 
 def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     known = (*ID_TOKEN_ALGORITHMS, HS256)
-    # A text is an iterable of its letters: "RS256" without brackets and comma would pass for five algorithms.
+    # A text is iterable: "RS256" without brackets and comma would be five algorithms.
     algorithms = () if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     if not algorithms or any(alg not in known for alg in algorithms):
         raise UsageError("id_token_algorithms", f"must be some of {', '.join(known)}")
@@ -49,11 +49,10 @@ class Application:
         domain: The tenant's domain, or its URL; plain http on loopback only.
         client_id: The application's identifier.
         client_auth: How the application authenticates itself.
-        id_token_algorithms: What its ID tokens may be signed with. HS256, whose key is the client secret, is for an
-            application that authenticates itself with one and asks for it.
+        id_token_algorithms: The accepted algorithms of ID tokens. HS256 needs a client secret, which is its key.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
     base: URL = attrs.field(converter=_base_url)
@@ -73,7 +72,7 @@ class Application:
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:
-        # A class has what its instances have: NoClientAuth without its brackets would pass for one.
+        # A class has the members of its instances: NoClientAuth without brackets would pass.
         if not isinstance(value, ClientAuth) or isinstance(value, type):
             raise UsageError("client_auth", "must be NoClientAuth(), ClientSecretPost(secret) or another way")
         if isinstance(value, TlsClientAuth) and self.base.scheme != "https":
@@ -141,7 +140,7 @@ class Application:
 
     @property
     def needs_key_set(self) -> bool:
-        """Whether ID tokens may be signed with a key of the tenant's key set."""
+        """Whether a key of the tenant's key set may sign ID tokens."""
         return any(alg != HS256 for alg in self.id_token_algorithms)
 
     @property

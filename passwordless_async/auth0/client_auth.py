@@ -28,7 +28,7 @@ _MAX_ASSERTION = 2048  # bytes, Auth0's bound
 
 
 class ForwardedFor(enum.Enum):
-    """What the service makes of the end user's address, by how the application authenticates itself."""
+    """Whether the service uses the end user's address, by how the application authenticates itself."""
 
     COUNTS = "counts"
     UNDOCUMENTED = "undocumented"
@@ -37,7 +37,7 @@ class ForwardedFor(enum.Enum):
 
 @attrs.frozen
 class Credentials:
-    """What one transmission carries to authenticate the application.
+    """The credentials of one transmission.
 
     Attributes:
         parameters: Parameters of the body.
@@ -54,14 +54,14 @@ class ClientAuth(Protocol):
 
     @property
     def confidential(self) -> bool:
-        """Whether the application proves who it is; a public one cannot keep a secret."""
+        """Whether the application authenticates itself; a public one cannot keep a secret."""
 
     @property
     def forwarded_for(self) -> ForwardedFor:
-        """Whether the service heeds ``auth0-forwarded-for``."""
+        """Whether the service uses ``auth0-forwarded-for``."""
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:
-        """Return what one transmission carries; never what an earlier one carried where that is for one use.
+        """Return the credentials of one transmission; a credential for one use is new each time.
 
         Args:
             client_id: The application's identifier.
@@ -91,7 +91,7 @@ class ClientSecretPost:
         secret: The client secret; visible ASCII.
 
     Raises:
-        UsageError: The secret is empty or has characters that no client secret has.
+        UsageError: The secret is empty or not visible ASCII.
     """
 
     confidential: ClassVar[bool] = True
@@ -115,11 +115,11 @@ class ClientSecretBasic:
 
     Args:
         secret: The client secret; visible ASCII.
-        json_endpoints: Whether Auth0's own endpoints, which take JSON, are asked with HTTP Basic as well. That is not
-            documented, so by default they get the secret in the body.
+        json_endpoints: Whether to use HTTP Basic at Auth0's own JSON endpoints too. That is not documented, so by
+            default they get the secret in the body.
 
     Raises:
-        UsageError: The secret is empty or has characters that no client secret has.
+        UsageError: The secret is empty or not visible ASCII.
     """
 
     confidential: ClassVar[bool] = True
@@ -133,7 +133,7 @@ class ClientSecretBasic:
         self.__attrs_init__(secret=_client_secret(secret), json_endpoints=bool(json_endpoints))
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
-        """Return the ``Authorization`` field, both halves form-encoded as the standard asks."""
+        """Return the ``Authorization`` field, both halves form-encoded (RFC 6749 §2.3.1)."""
         if body == "json" and not self.json_endpoints:
             return Credentials({"client_secret": self.secret})
         pair = Secret(f"{quote_plus(client_id)}:{quote_plus(self.secret)}")
@@ -143,15 +143,15 @@ class ClientSecretBasic:
 @always_printable
 @attrs.frozen(init=False)
 class PrivateKeyJwt:
-    """``private_key_jwt``: an assertion signed by the application's key, a new one for every transmission (RFC 7523).
+    """``private_key_jwt``: an assertion signed with the application's key, a new one for each transmission (RFC 7523).
 
     Args:
         key: The private key, in PEM form.
         algorithm: The algorithm: RS256, RS384, PS256 or, with a P-256 key, ES256.
-        key_id: The ``kid`` to name the key by; needed where several are registered.
+        key_id: The ``kid`` of the key; needed if several are registered.
 
     Raises:
-        UsageError: The key is not one for the algorithm.
+        UsageError: The key is not for the algorithm.
     """
 
     confidential: ClassVar[bool] = True
@@ -170,10 +170,10 @@ class PrivateKeyJwt:
         self.__attrs_init__(key=_signing_key(key, algorithm), header=header)
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
-        """Return a new assertion: its ``jti`` is good for once.
+        """Return a new assertion: its ``jti`` is valid once.
 
         Raises:
-            UsageError: The assertion is longer than the service takes.
+            UsageError: The assertion is longer than the service accepts.
         """
         from joserfc import jwt  # noqa: PLC0415 - loaded with the key
 
@@ -197,8 +197,8 @@ class TlsClientAuth:
     """``tls_client_auth``, ``self_signed_tls_client_auth``: a client certificate (RFC 8705).
 
     Args:
-        context: A context with the certificate and its key loaded, and with the authorities that the tenant's
-            certificate is checked against.
+        context: A context with the client certificate, its key, and the authorities that the tenant's certificate is
+            checked against.
 
     Raises:
         UsageError: It is not an ``ssl.SSLContext``, or it does not check the tenant's certificate.
@@ -211,24 +211,24 @@ class TlsClientAuth:
 
     @context.validator
     def _check_context(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
-        # By what it can do: this layer does no I/O and does not import ssl.
+        # Not isinstance: this layer does no I/O and does not import ssl.
         if not hasattr(value, "load_cert_chain") or not hasattr(value, "check_hostname"):
             raise UsageError("context", f"must be an ssl.SSLContext, not {type(value).__name__}")
         if not value.check_hostname or not value.verify_mode:
             raise UsageError("context", "must check the tenant's certificate and host name")
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
-        """Return nothing: the connection speaks."""
+        """Return nothing: the TLS connection authenticates the application."""
         return Credentials()
 
 
 def _client_secret(secret: object) -> Secret:
-    return Secret(_check.text("client_secret", secret, at_most=_check.MAX_SECRET))
+    return _check.secret("client_secret", secret, at_most=_check.MAX_SECRET)
 
 
 def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:
-    # Here and not at the top: only who signs assertions pays for loading it; and jwt now, so that the first assertion
-    # does not hold up an event loop.
+    # Not at the top: only applications that sign assertions pay for the import. jwt too, so that the first assertion
+    # does not block an event loop.
     from joserfc import jwt  # noqa: F401, PLC0415
     from joserfc.errors import JoseError  # noqa: PLC0415
     from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""How many requests are left, and when to come back: the three styles in which the service says it.
+"""The service's rate limit: what a response says of it, and when to come back.
 
-Any can be absent or malformed; none raises.
+The service has three styles. Each may be absent or malformed; reading one never raises.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
 _SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,6})?")
-_AUTH0_RATE_LIMIT = re.compile(r";\s*t=([0-9]{1,10})")
-_AUTH0_QUOTA, _AUTH0_LEFT = re.compile(r";\s*q=([0-9]{1,10})"), re.compile(r";\s*r=([0-9]{1,10})")
+# ``Auth0-RateLimit: client;q=10;t=1;r=0``: quota, seconds until there is room, remaining requests.
+_QUOTA, _ROOM_IN, _REMAINING = (re.compile(rf";\s*{name}=([0-9]{{1,10}})") for name in "qtr")
 _WHOLE = re.compile(r"[0-9]{1,10}")
-_LONGEST = 86_400.0  # seconds; what a server says beyond a day is not believed
+_MAX_SECONDS = 86_400.0  # a server that says more than a day is not believed
 
 
 @attrs.frozen
@@ -30,7 +30,7 @@ class Allowance:
 
     Attributes:
         limit: Requests in the window.
-        remaining: Requests that are left.
+        remaining: Requests that remain.
         reset: Seconds until the window ends, from 0 to a day.
     """
 
@@ -40,39 +40,42 @@ class Allowance:
 
 
 def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
-    """Return what an answer says of the limit; None where it does not say all of it.
+    """Return what a response says of the rate limit; None if it does not say all of it.
 
     Args:
-        headers: The header fields of the answer.
+        headers: The header fields of the response.
         now: Seconds since the UNIX epoch.
     """
     said = headers.get("Auth0-RateLimit")
     if said is not None:
-        found = [pattern.search(said) for pattern in (_AUTH0_QUOTA, _AUTH0_LEFT, _AUTH0_RATE_LIMIT)]
-        values = [None if match is None else match[1] for match in found]
-    elif "x-ratelimit-limit" in headers:
-        values = [headers.get(f"x-ratelimit-{name}", "").strip() for name in ("limit", "remaining", "reset")]
+        found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
+        values = ["" if match is None else match[1] for match in found]
     else:
+        values = [headers.get(f"x-ratelimit-{name}", "").strip() for name in ("limit", "remaining", "reset")]
+    if not all(map(_WHOLE.fullmatch, values)):
         return None
-    if not all(value and _WHOLE.fullmatch(value) for value in values):
-        return None
-    limit, remaining, reset = (int(value or 0) for value in values)
-    left = float(reset) if said is not None else reset - now
-    return Allowance(limit, remaining, min(max(left, 0.0), _LONGEST)) if limit else None
+    limit, remaining, reset = map(int, values)
+    # x-ratelimit-reset is a point in time, t a duration.
+    seconds = reset - now if said is None else float(reset)
+    return Allowance(limit, remaining, _bounded(seconds)) if limit else None
 
 
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds to wait, from 0 to a day; None where no header says it.
+    """Return how many seconds to wait, from 0 to a day; None if no header says.
 
     Args:
-        headers: The header fields of the answer.
+        headers: The header fields of the response.
         now: Seconds since the UNIX epoch.
     """
     for name, read in _STYLES:
         seconds = read(headers.get(name, "").strip(), now)
         if seconds is not None:
-            return min(max(seconds, 0.0), _LONGEST)
+            return _bounded(seconds)
     return None
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), _MAX_SECONDS)
 
 
 def _retry_after(value: str, now: float) -> float | None:
@@ -81,7 +84,7 @@ def _retry_after(value: str, now: float) -> float | None:
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python would take it for local time.
+        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, OverflowError, TypeError):
         return None
@@ -93,8 +96,8 @@ def _reset_at(value: str, now: float) -> float | None:
 
 
 def _auth0_rate_limit(value: str, _now: float) -> float | None:
-    """Read ``Auth0-RateLimit``: ``client;q=10;t=1;r=0``, t seconds until there is room."""
-    match = _AUTH0_RATE_LIMIT.search(value)
+    """Read ``t`` of ``Auth0-RateLimit``."""
+    match = _ROOM_IN.search(value)
     return None if match is None else float(match[1])
 
 

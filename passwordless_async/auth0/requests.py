@@ -1,12 +1,12 @@
-"""Requests to the tenant: the application's name and credentials, and a body in the endpoint's encoding."""
+"""Requests to the tenant: client ID, credentials, and a body in the endpoint's encoding."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, get_args
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote_plus
 
 from passwordless_async._common.http import HttpRequest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.application import Application
 
-IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 def form_request(
@@ -30,7 +30,7 @@ def form_request(
     fields: Mapping[str, str | None],
     headers: Mapping[str, str] | None = None,
 ) -> HttpRequest:
-    """Build a request with a form, as the OAuth endpoints take it; a field that is None is left out."""
+    """Build a request with a form, for the OAuth endpoints; fields that are None are left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "form")
     parameters = {"client_id": application.client_id, **fields, **credentials.parameters}
     pairs = [f"{name}={_encoded(value)}" for name, value in parameters.items() if value is not None]
@@ -49,7 +49,7 @@ def json_request(
     members: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
 ) -> HttpRequest:
-    """Build a request with JSON, as Auth0's own endpoints take it; a member that is None is left out."""
+    """Build a request with JSON, for Auth0's own endpoints; members that are None are left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "json")
     given = {name: value for name, value in members.items() if value is not None}
     body = SecretBytes(json.dumps({"client_id": application.client_id, **given, **credentials.parameters}).encode())
@@ -63,40 +63,40 @@ def json_request(
 
 
 def forwarded_for_header(application: Application, address: IpAddress | None) -> dict[str, str]:
-    """Return the end user's address for the service's rate limits and attack protection.
+    """Return the header that gives the service the end user's address, for rate limits and attack protection.
 
-    It counts for an application that authenticates itself with its secret; for a public one it is ignored without a
-    word, and whether it counts with an assertion or a certificate is not documented.
+    The service uses it if the application authenticates itself with a client secret, and silently ignores it from a
+    public one. For an assertion or a certificate that is not documented.
 
     Raises:
-        UsageError: It is not one address, or the application is public.
+        UsageError: The address is not one address, or the application is public.
     """
     if address is None:
         return {}
-    # An interface (address/prefix) is an address to isinstance, and not to the service.
-    if type(address) not in get_args(IpAddress) or getattr(address, "scope_id", None):
+    # Not isinstance: an interface (address/prefix) is a subclass.
+    if type(address) not in {IPv4Address, IPv6Address} or getattr(address, "scope_id", None):
         raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
-    heeded = application.client_auth.forwarded_for
-    if heeded is ForwardedFor.IGNORED:
+    use = application.client_auth.forwarded_for
+    if use is ForwardedFor.IGNORED:
         raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")
-    if heeded is ForwardedFor.UNDOCUMENTED:
+    if use is ForwardedFor.UNDOCUMENTED:
         warnings.warn(
-            f"whether the service heeds forwarded_for with {type(application.client_auth).__name__} is not documented;"
-            " without it all users share one address's limits",
+            f"whether the service uses forwarded_for with {type(application.client_auth).__name__} is not documented;"
+            " if it does not, all users share one address's limits",
             stacklevel=2,
         )
     return {"auth0-forwarded-for": str(address)}
 
 
 def _encoded(value: str) -> Secret:
-    """Encode a value for a form; names need none."""
-    # Most are plain, or the same in every request; a secret or an address is not kept for it.
+    """Encode a value for a form; the names need no encoding."""
+    # Most values need no encoding or are constants. Only those are cached: a cache would keep secrets and addresses.
     if value.isalnum() and value.isascii():
         return Secret(value)
     return Secret(_encoded_constant(value) if value in _CONSTANTS else quote_plus(value))
 
 
-# The grants' names: the only long texts that every request repeats.
+# The names of the grants.
 _CONSTANTS = frozenset(
     f"http://auth0.com/oauth/grant-type/{name}"
     for name in ("passwordless/otp", "mfa-otp", "mfa-oob", "mfa-recovery-code")

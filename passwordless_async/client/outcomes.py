@@ -1,4 +1,4 @@
-"""What goes into calls for many users, and what comes of them: starts, outcomes, orphans and reports."""
+"""The values of calls for many users: starts, outcomes, progress; and orphans and the closing report."""
 
 from __future__ import annotations
 
@@ -10,41 +10,40 @@ from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.identity import user
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
-
-    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
+    from passwordless_async.auth0.identity import Login, Recipient, User
+    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.errors import PasswordlessError
 
 
 @attrs.frozen
 class Start:
-    """One user who is to be sent a code, among many.
+    """One user to send a code to: the input of ``start_many``.
 
     Args:
         who: The user.
         language: The language of the message, a BCP 47 tag.
         forwarded_for: The end user's address, as for ``start``.
-        tag: The caller's own, handed back untouched in the :class:`~passwordless_async.StartOutcome`.
+        tag: A value of the caller's, returned in the :class:`~passwordless_async.StartOutcome`.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
-    who: Email | Phone = attrs.field(validator=lambda _start, _attribute, value: user("who", value))
+    who: User = attrs.field(validator=lambda _start, _attribute, value: user("who", value))
     language: str | None = attrs.field(default=None, kw_only=True, converter=_check.language_tag)
-    forwarded_for: IPv4Address | IPv6Address | None = attrs.field(default=None, kw_only=True)
+    forwarded_for: IpAddress | None = attrs.field(default=None, kw_only=True)
     tag: Any = attrs.field(default=None, kw_only=True, eq=False)
 
 
 @attrs.frozen
 class Outcome:
-    """What became of one login: tokens or an error, never both.
+    """The outcome of one login: tokens or an error, never both.
 
     Attributes:
         login: The login, with its ``tag``.
-        tokens: The tokens; None where it failed.
-        error: Why it failed; None where it did not.
+        tokens: The tokens; None if it failed.
+        error: Why it failed; None if it succeeded.
     """
 
     login: Login
@@ -54,17 +53,17 @@ class Outcome:
 
 @attrs.frozen
 class Orphan:
-    """What became of a login or a refresh that nobody waited for any more: it had left, so it was not ended.
+    """The result of a login or a refresh whose caller has gone. It was sent, so it was not cancelled.
 
     Attributes:
-        who: The user; None where a refresh is meant.
-        tokens: The tokens; None where it failed.
-        error: Why it failed; None where it did not.
-        tag: The caller's own, of a :class:`~passwordless_async.Login` that had one.
-        spent: The tokens that were refreshed; None where a login is meant.
+        who: The user; None for a refresh.
+        tokens: The tokens; None if it failed.
+        error: Why it failed; None if it succeeded.
+        tag: The ``tag`` of the :class:`~passwordless_async.Login`.
+        spent: The tokens that were refreshed; None for a login.
     """
 
-    who: Email | Phone | AuthSession | None
+    who: Recipient | None
     tokens: TokenSet | None = None
     error: PasswordlessError | None = None
     tag: Any = attrs.field(default=None, eq=False)
@@ -73,12 +72,12 @@ class Orphan:
 
 @attrs.frozen
 class StartOutcome:
-    """What became of one start: a receipt or an error, never both.
+    """The outcome of one start: a receipt or an error, never both.
 
     Attributes:
-        start: What was asked for, with its ``tag``.
-        receipt: That the service took it; None where it failed.
-        error: Why it failed; None where it did not.
+        start: The start, with its ``tag``.
+        receipt: The receipt; None if it failed.
+        error: Why it failed; None if it succeeded.
     """
 
     start: Start
@@ -88,13 +87,13 @@ class StartOutcome:
 
 @attrs.frozen
 class Progress:
-    """How far many logins, or starts, have come.
+    """The progress of a call for many users.
 
     Attributes:
         done: How many have ended, failed ones included.
         failed: How many of them failed.
-        in_flight: How many are under way.
-        seconds: Since the first was begun.
+        in_flight: How many are in flight.
+        seconds: Seconds since the first began.
     """
 
     done: int
@@ -105,16 +104,16 @@ class Progress:
 
 @attrs.frozen
 class ClosingReport:
-    """What a client that was closed had to abandon: nobody knows what became of it.
+    """The requests that a closing client abandoned: they were sent, and no response came within the grace period.
 
     Attributes:
-        exchanges: The users whose codes had left and were not answered within the grace period.
-        refreshes: How many refreshes, likewise.
-        factors: How many second factors, likewise.
-        others: How many starts, revocations and calls of userinfo, likewise.
+        exchanges: The users of abandoned exchanges: their codes may be spent.
+        refreshes: The number of abandoned refreshes.
+        factors: The number of abandoned second factors.
+        others: The number of abandoned starts, revocations and calls of userinfo.
     """
 
-    exchanges: tuple[Email | Phone | AuthSession, ...] = ()
+    exchanges: tuple[Recipient, ...] = ()
     refreshes: int = 0
     factors: int = 0
     others: int = 0
