@@ -254,7 +254,7 @@ async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest
     """Both sign with the same key, as two tenants of one service may: the issuer tells them apart."""
     async with LocalTenant() as other, public(tenant) as client:
         foreign = other.issuer
-        mint = tenant._state.mint
+        mint = tenant._state.tokens
         monkeypatch.setattr(mint, "_issuer", foreign)
         with pytest.raises(InvalidIdToken) as refused:
             await log_in(client, tenant)

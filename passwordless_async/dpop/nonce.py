@@ -19,6 +19,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.bounded import Bounded
+from passwordless_async._common.secret import always_printable
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def nonce_of(response: HttpResponse) -> str | None:
     return values[0]
 
 
+@always_printable
 @attrs.define(repr=False, eq=False)
 class NonceCache:
     """The newest nonce of each origin; lives as long as its client.
