@@ -192,6 +192,6 @@ async def test_exempt_requests_pass(world: Any) -> None:
 
 
 async def test_wrong_token_info_is_an_error(world: Any) -> None:
-    """Rule 30: a callback that returns neither claims nor None lets nobody in."""
+    """Rule 30: a callback that returns neither claims nor None is an error, and the request is refused."""
     async with serving(world, token_info=lambda _token: True) as get:
         assert (await get("/me", world.headers()))[0] == 500

@@ -272,8 +272,8 @@ def test_how_a_span_ends(telemetry: Telemetry, change: dict[str, Any], expected:
     span = telemetry.span()
     attributes = {**REQUEST, "url.full": "https://acme.example/oauth/token", **EXCHANGE, **expected}
     status = StatusCode.ERROR if "error.type" in expected else StatusCode.UNSET
-    assert (attributes, status, None) == (span.attributes, span.status.status_code, span.status.description)
-    assert ("POST", SpanKind.CLIENT) == (span.name, span.kind)
+    assert (span.attributes, span.status.status_code, span.status.description) == (attributes, status, None)
+    assert (span.name, span.kind) == ("POST", SpanKind.CLIENT)
     assert telemetry.points()["http.client.request.duration"] == [(of_metric(attributes), 1)]
 
 
@@ -290,7 +290,7 @@ def test_where_a_request_went(telemetry: Telemetry, origin: str, address: str, p
     """The address is the host of the request as it is sent, and the port is the scheme's where none is named."""
     telemetry.take(attrs.evolve(SENT, origin=origin))
     attributes = telemetry.span().attributes or {}
-    assert (address, port) == (attributes["server.address"], attributes["server.port"])
+    assert (attributes["server.address"], attributes["server.port"]) == (address, port)
     assert str(URL(origin).with_path(TOKEN)) == attributes["url.full"]
 
 
@@ -304,7 +304,7 @@ def test_a_span_took_as_long_as_the_transmission(telemetry: Telemetry, monkeypat
     ) == (1_700_000_000_250_000_000, 1_700_000_000_500_000_000)
 
 
-def test_only_what_goes_again_is_a_resend(telemetry: Telemetry) -> None:
+def test_resend_is_the_same_request_again(telemetry: Telemetry) -> None:
     """A resend is the same request of the same operation; a key set before it and the next operation are none."""
     key_set = attrs.evolve(SENT, method="GET", path=JWKS)
     first, second, third = (attrs.evolve(SENT, transmission=number) for number in (2, 3, 4))
@@ -333,14 +333,14 @@ def test_no_operation_providers_take_everything() -> None:
         hook(event)
 
 
-def test_what_is_no_event_is_refused(telemetry: Telemetry) -> None:
-    """An AssertionError says that the adapter was called with something else."""
+def test_other_objects_are_refused(telemetry: Telemetry) -> None:
+    """Anything but an event raises AssertionError."""
     with pytest.raises(AssertionError):
         telemetry.hook("an event")  # type: ignore[arg-type] # what a type checker would say
 
 
-def test_the_package_does_without() -> None:
-    """Whoever does not ask for the adapter does not import OpenTelemetry."""
+def test_package_does_not_import_opentelemetry() -> None:
+    """Without the adapter, OpenTelemetry is not imported."""
     code = "import sys, passwordless_async; sys.exit('opentelemetry' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own code
 
@@ -360,11 +360,11 @@ async def test_a_login(client: PasswordlessClient, tenant: LocalTenant, telemetr
     points = telemetry.points()
     requests = sorted(points.pop("http.client.request.duration"), key=str)
     assert requests == sorted([(of_metric(exchanged), 2), (of_metric(key_set), 1), (of_metric(challenged), 1)], key=str)
-    assert {
+    assert points == {
         "passwordless.operation.duration": [(begun, 1), (EXCHANGE, 1)],
         "passwordless.operation.requests": [(begun, 1), (EXCHANGE, 1)],
         "passwordless.nonce.challenges": [(EXCHANGE, 1)],
-    } == points
+    }
 
 
 async def test_the_callers_span_is_the_parent(
@@ -383,7 +383,7 @@ async def test_the_callers_span_is_the_parent(
 
     views = await asyncio.gather(view(ADA), view(Email("grace@example.com")))
     below = Counter((span.parent.span_id, span.parent.trace_id) for span in telemetry.own_spans() if span.parent)
-    assert {(view.span_id, view.trace_id): 2 for view in views} == below
+    assert below == {(view.span_id, view.trace_id): 2 for view in views}
 
 
 async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant, telemetry: Telemetry) -> None:
@@ -394,7 +394,7 @@ async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant, tel
     with pytest.raises(WrongCode):
         await client.exchange(ADA, "a-wrong-code")
     refused = {**attributes_of(tenant, "exchange", "POST", TOKEN, 403), "error.type": "403"}
-    assert refused == telemetry.own_spans()[-1].attributes
+    assert telemetry.own_spans()[-1].attributes == refused
     assert ({**EXCHANGE, "error.type": "wrong_code"}, 1) in telemetry.points()["passwordless.operation.duration"]
 
 
@@ -404,7 +404,7 @@ async def test_no_answer(client: PasswordlessClient, tenant: LocalTenant, teleme
     with pytest.raises(OutcomeUnknown):
         await client.start(ADA)
     lost = {**attributes_of(tenant, "start", "POST", START, None), "error.type": "outcome_unknown"}
-    assert (lost, StatusCode.ERROR) == (telemetry.span().attributes, telemetry.span().status.status_code)
+    assert (telemetry.span().attributes, telemetry.span().status.status_code) == (lost, StatusCode.ERROR)
     ended = {"passwordless.operation": "start", "error.type": "outcome_unknown"}
     assert telemetry.points()["passwordless.operation.duration"] == [(ended, 1)]
 

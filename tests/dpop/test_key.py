@@ -96,7 +96,7 @@ def test_every_scalar_goes_round_through_a_jwk(scalar: int) -> None:
 def test_scalars_at_the_edge_go_round(scalar: int) -> None:
     """The smallest and the largest private keys are keys."""
     key = DPoPKey(ec.derive_private_key(scalar, ec.SECP256R1()))
-    assert key == DPoPKey.from_jwk(key.to_jwk(private=True))
+    assert DPoPKey.from_jwk(key.to_jwk(private=True)) == key
 
 
 def test_other_members_of_a_jwk_are_tolerated() -> None:
@@ -317,7 +317,7 @@ def test_a_compact_key_holds_its_scalar_alone() -> None:
     assert before == (key.thumbprint, key.header_segment, key.to_jwk(private=True), hash(key))
 
 
-def test_a_compact_key_stays_compact_when_it_is_looked_at() -> None:
+def test_a_compact_key_stays_compact_until_it_signs() -> None:
     """To compare, hash, name or print a key that rests does not make it live; to sign does."""
     key = DPoPKey.from_bytes(DPoPKey.generate().to_bytes())
     assert hash(key) == hash(DPoPKey.from_bytes(key.to_bytes()))
@@ -332,7 +332,7 @@ def test_a_compact_key_stays_compact_when_it_is_looked_at() -> None:
     "scalar",
     [b"", bytes(32), b"\1" * 31, b"\1" * 33, ORDER.to_bytes(32), b"\xff" * 32, "1" * 32, bytearray(32), None, 1],
 )
-def test_what_is_no_scalar_is_refused(scalar: object) -> None:
+def test_scalars_refused(scalar: object) -> None:
     """Zero, the order of the curve and beyond, another length and another type are refused by name."""
     expected = ("scalar", "scalar: must be the 32 bytes of a P-256 private key")
     assert refusal(DPoPKey.from_bytes, scalar) == expected
@@ -349,8 +349,8 @@ def test_the_repr_is_public() -> None:
     assert repr(KEY) == str(KEY) == f"<DPoPKey {KEY.thumbprint}>"
 
 
-def test_nothing_hangs_on_a_key() -> None:
-    """A key has no dictionary for others to fill or to print."""
+def test_key_takes_no_attributes() -> None:
+    """A key has no dictionary that could be filled or printed."""
     with pytest.raises(AttributeError):
         KEY.note = "x"  # type: ignore[attr-defined] # the mistake
 
@@ -363,7 +363,7 @@ def test_generated_keys_differ() -> None:
 def test_the_header_segment_is_public() -> None:
     """The header of a proof is made of typ, alg and the four public members, and made once."""
     header = json.loads(base64.urlsafe_b64decode(KEY.header_segment + "=="))
-    assert {"typ": "dpop+jwt", "alg": "ES256", "jwk": KEY.to_jwk()} == header
+    assert header == {"typ": "dpop+jwt", "alg": "ES256", "jwk": KEY.to_jwk()}
     assert KEY.header_segment is KEY.header_segment
 
 

@@ -61,7 +61,7 @@ def test_two_headers_are_none(nonces: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("nonce", [*NQCHAR, NQCHAR, "n" * 1024, "n1,n2"])
 def test_nonces_of_the_grammar(nonce: str) -> None:
     """Rule 9, RFC 9449 §8.1: 1*NQCHAR, up to a length; a comma is one of its characters."""
-    assert nonce == nonce_of(answer(nonce))
+    assert nonce_of(answer(nonce)) == nonce
 
 
 @pytest.mark.parametrize("nonce", ["", " ", "a b", "a\tb", '"a"', "a\\", "a\n", "\x7f", "\0", "é", "n" * 1025])
@@ -182,7 +182,7 @@ class NonceModel(RuleBasedStateMachine):
         """Any request in flight is answered, with or without a nonce."""
         origin, ticket, order = request
         offered = nonces[0] if len(nonces) == 1 and status < 500 and " " not in nonces[0] else None
-        assert offered == self.cache.harvest(origin, answer(*nonces, status=status), ticket)
+        assert self.cache.harvest(origin, answer(*nonces, status=status), ticket) == offered
         entry = self.entry(origin)
         if offered is not None and (entry is None or entry[1] <= order):
             others = [kept for kept in self.known if kept[0] != origin]
@@ -214,7 +214,7 @@ def test_per_key_on_request() -> None:
     assert (cache.get(HERE, one), cache.get(HERE, other), cache.get(HERE, DPoPKey.generate())) == ("n1", "n2", None)
 
 
-def test_what_is_learned_can_be_shared() -> None:
+def test_learned_nonce_is_reported() -> None:
     """The hook hears of each newer nonce once, and not of what came in from elsewhere or too late."""
     heard: list[tuple[str, str, str | None]] = []
     cache = NonceCache(on_learned=lambda *learned: heard.append(learned))
@@ -227,7 +227,7 @@ def test_what_is_learned_can_be_shared() -> None:
     assert heard == [(HERE, "n2", None)]
 
 
-def test_what_is_learned_per_key_can_be_shared() -> None:
+def test_learned_nonce_is_reported_with_its_key() -> None:
     """What the hook hears of one cache is what another one puts: the nonce is found under the same key there."""
     key, other = DPoPKey.generate(), NonceCache(per_key=True)
     cache = NonceCache(per_key=True, on_learned=other.put)
@@ -235,7 +235,7 @@ def test_what_is_learned_per_key_can_be_shared() -> None:
     assert (other.get(HERE, key), other.get(HERE, DPoPKey.generate())) == ("n1", None)
 
 
-def test_a_hook_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_hook_does_not_cost_the_response(caplog: pytest.LogCaptureFixture) -> None:
     """A code may have been spent for the answer: it wins, and the log says that the hook failed."""
 
     def fail(*_learned: object) -> None:
@@ -248,7 +248,7 @@ def test_a_hook_that_fails_costs_no_answer(caplog: pytest.LogCaptureFixture) -> 
     assert "secret" not in caplog.text
 
 
-def test_what_others_learned_counts_from_now_on() -> None:
+def test_nonce_of_another_process_is_the_newest() -> None:
     """A nonce from another process is newer than every request sent before it came, and older than later ones."""
     cache = NonceCache()
     before = cache.ticket()
@@ -260,8 +260,8 @@ def test_what_others_learned_counts_from_now_on() -> None:
 
 
 @pytest.mark.parametrize("nonce", ["", "white space", 'quo"te', "back\\slash", "ä", "n" * 1025, 1, None])
-def test_what_is_no_nonce_is_not_put(nonce: Any) -> None:
-    """What others hand over is checked like an answer."""
+def test_put_checks_the_nonce(nonce: Any) -> None:
+    """A nonce of another process is checked like one of a response."""
     cache = NonceCache()
     with pytest.raises(UsageError, match="nonce: must be visible"):
         cache.put(HERE, nonce)

@@ -27,7 +27,7 @@ numbers = st.integers(1, 32).flatmap(lambda length: st.integers(1, min(256**leng
 def test_both_ways_for_numbers_of_every_length(r: int, s: int) -> None:
     """Leading zeros are kept in the one form and spared in the other, as cryptography does it."""
     raw, der = r.to_bytes(32) + s.to_bytes(32), encode_dss_signature(r, s)
-    assert (raw, der) == (raw_from_der(der), der_from_raw(raw))
+    assert (raw_from_der(der), der_from_raw(raw)) == (raw, der)
 
 
 def test_both_ways_for_ten_thousand_signatures() -> None:

@@ -67,7 +67,7 @@ async def test_a_challenge_is_answered_once(resource: Any, tokens: TokenSet, met
         for path in ("/me", "/me?page=2#top"):
             async with calls.request(method, f"{resource.url}{path}") as response:
                 assert response.status == 200
-    assert [method.upper()] * 3 == [request[0] for request in resource.requests]
+    assert [request[0] for request in resource.requests] == [method.upper()] * 3
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -267,8 +267,8 @@ async def test_a_challenge_that_cannot_be_answered(
     "challenge",
     ['DPoP realm="use_dpop_nonce_blocklist"', 'Bearer error="use_dpop_nonce"', 'DPoP error="invalid_token"'],
 )
-async def test_what_is_no_challenge_is_handed_over(resource: Any, tokens: TokenSet, challenge: str) -> None:
-    """A 401 that demands no nonce goes to the caller, after one transmission, even with a nonce on it."""
+async def test_other_401_is_returned(resource: Any, tokens: TokenSet, challenge: str) -> None:
+    """A 401 that demands no nonce is returned after one transmission, even if it carries a nonce."""
     resource.challenge_headers = {"WWW-Authenticate": challenge, "DPoP-Nonce": "fresh"}
     async with session(resource, tokens) as calls, calls.get(f"{resource.url}/me") as response:
         assert response.status == 401
@@ -293,8 +293,8 @@ async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet) -> None
                     assert response.status == 200
 
 
-async def test_a_response_that_is_dropped_gives_its_slot_back(resource: Any, tokens: TokenSet) -> None:
-    """Whoever forgets a response loses its connection and no slot."""
+async def test_dropped_response_releases_its_slot(resource: Any, tokens: TokenSet) -> None:
+    """An application that drops a response unread loses its connection but no slot."""
     async with session(resource, tokens, limit=1) as calls:
         resource.challenge_body = b"x"
         for _ in range(3):
@@ -320,8 +320,8 @@ async def test_two_middlewares_on_one_session(
     assert {request[2]["Authorization"] for request in other.requests} == {"DPoP another-token"}
 
 
-async def test_two_for_one_origin_are_one(resource: Any, tokens: TokenSet) -> None:
-    """The second one finds the first one's proof and lets it through; with one connection nobody waits for himself."""
+async def test_second_middleware_for_an_origin_passes_the_request_on(resource: Any, tokens: TokenSet) -> None:
+    """The second middleware finds the proof of the first and passes the request on: one connection is enough."""
     twice = [DPoPMiddleware(tokens, origins=[resource.url]) for _ in range(2)]
     connector = aiohttp.TCPConnector(limit=1)
     async with aiohttp.ClientSession(middlewares=twice, connector=connector) as calls, asyncio.timeout(10):

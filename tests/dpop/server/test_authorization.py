@@ -25,7 +25,7 @@ def refusal(*arguments: Any, call: Any = read_authorization) -> InvalidDPoPProof
 
 @pytest.mark.parametrize("value", ["DPoP abc.d-e_f~+/==", "dpop abc.d-e_f~+/==", "DPOP   abc.d-e_f~+/=="])
 def test_reads_the_token(value: str) -> None:
-    """Rule 27: the token is what follows the scheme, whose case does not count; it prints redacted."""
+    """Rule 27: the token follows the scheme, in any case of the scheme; it prints redacted."""
     presented = read_authorization([("authorization", value)])
     assert presented.scheme == "dpop"
     assert presented.access_token == "abc.d-e_f~+/=="

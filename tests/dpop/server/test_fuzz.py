@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def check(server: Any, proof: Any, url: str = "/me", **changes: Any) -> None:
         assert all(value.isprintable() for value in refusal_headers(verdict).values())
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(name=st.sampled_from(HEADER), value=values)
 def test_header_members(server_with: Any, name: str, value: Any) -> None:
@@ -42,6 +44,7 @@ def test_header_members(server_with: Any, name: str, value: Any) -> None:
     check(server, server.proof({name: value}))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(name=st.sampled_from(KEY), value=values | st.text("AQgw_-=", min_size=43, max_size=43))
 def test_key_members(server_with: Any, name: str, value: Any) -> None:
@@ -50,6 +53,7 @@ def test_key_members(server_with: Any, name: str, value: Any) -> None:
     check(server, server.proof({"jwk": {**server.prover.jwk, name: value}}))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(name=st.sampled_from(CLAIMS), value=values, nonces=st.booleans(), nonce_time=st.booleans())
 def test_claims(server_with: Any, name: str, value: Any, nonces: bool, nonce_time: bool) -> None:  # noqa: FBT001 - drawn
@@ -61,6 +65,7 @@ def test_claims(server_with: Any, name: str, value: Any, nonces: bool, nonce_tim
     check(server, server.proof(**{"nonce": issuer.issue(), name: value}))
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(header=values, claims=values)
 def test_whole_values(server_with: Any, header: Any, claims: Any) -> None:
@@ -87,6 +92,7 @@ def test_raw_headers(server_with: Any, value: str | bytes, copies: int) -> None:
     check(server, [(b"dpop" if isinstance(value, bytes) else "DPoP", value)] * copies)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     headers=st.lists(st.tuples(st.sampled_from(["DPoP", "dpop", "DPOP", "dpop ", "Authorization", ""]), st.text())),
@@ -98,6 +104,7 @@ def test_combinations_of_headers(server_with: Any, headers: list[tuple[str, str]
     check(server, [*headers, *[("DPoP", server.proof()) for _ in range(right)]])
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(htu=texts, target=texts, method=texts)
 def test_requests(server_with: Any, htu: str, target: str, method: str) -> None:

@@ -18,7 +18,7 @@ steps = st.integers(1, 3600)
 
 
 def at(now: float, step: int = 60, secret: bytes = SECRET) -> NonceIssuer:
-    """Return an issuer whose clock stands still."""
+    """Return an issuer with a stopped clock."""
     return NonceIssuer(secret, step=step, clock=lambda: now)
 
 
@@ -105,7 +105,7 @@ def test_clock_may_go_back() -> None:
 
 
 def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rule 29: all three nonces are compared, by compare_digest, whichever it was."""
+    """Rule 29: all three nonces are compared by compare_digest, even after a match."""
     counted: list[None] = []
 
     def compare(left: bytes, right: bytes) -> bool:
@@ -121,7 +121,7 @@ def test_comparison_is_of_constant_time(monkeypatch: pytest.MonkeyPatch) -> None
         assert len(counted) == 3
 
 
-def test_secret_is_made_up_and_hidden() -> None:
+def test_random_secret_is_hidden() -> None:
     """Without a secret each issuer has its own, and none shows in a repr."""
     first, second = NonceIssuer(), NonceIssuer()
     assert accepts(first, first.issue())

@@ -110,6 +110,7 @@ def agree(server: Any, proof: str) -> None:
     assert (verdict.thumbprint if isinstance(verdict, CheckedProof) else None) == expected
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(header=changes("typ", "alg", "jwk", "crit", "b64", "kid", "x"), claims=changes(*NEAR, "ath", "nonce", "x"))
 def test_members(server_with: Any, header: dict[str, Any], claims: dict[str, Any]) -> None:
@@ -118,6 +119,7 @@ def test_members(server_with: Any, header: dict[str, Any], claims: dict[str, Any
     agree(server, server.proof(header, **claims))
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(jwk=changes("kty", "crv", "x", "y", *MEMBERS, "use"))
 def test_key_members(server_with: Any, jwk: dict[str, Any]) -> None:
@@ -126,6 +128,7 @@ def test_key_members(server_with: Any, jwk: dict[str, Any]) -> None:
     agree(server, server.proof({"jwk": {**server.prover.jwk, **jwk}}))
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(data=st.data())
 def test_edits(server_with: Any, data: st.DataObject) -> None:

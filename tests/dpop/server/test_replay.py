@@ -59,7 +59,7 @@ class Replay(RuleBasedStateMachine):
         assert sorted(self.store._seconds) == sorted(self.store._by_second)
 
 
-TestReplay = Replay.TestCase
+TestReplay = pytest.mark.slow(Replay.TestCase)
 
 
 def test_full_store_refuses_and_does_not_forget() -> None:

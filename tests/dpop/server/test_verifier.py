@@ -159,7 +159,7 @@ async def test_exp_and_nbf_are_honoured(server: Any) -> None:
 
 
 async def test_nonce_time_stands_in_for_iat(server_with: Any) -> None:
-    """Rule 26: if set, a valid nonce lets a client in whose clock is years off; its nonce bounds the replay."""
+    """Rule 26: if set, a client with a clock that is years off passes with a valid nonce, which bounds the replay."""
     server = server_with()
     nonces = NonceIssuer(clock=server.clock)
     server = server_with(clock=server.clock, options={"nonces": nonces, "nonce_time": True})
@@ -189,7 +189,7 @@ def _ecdsa() -> Any:
 
 
 async def test_replay_is_refused(server: Any) -> None:
-    """Rule 28: a proof is good for one request, whichever."""
+    """Rule 28: a proof is good for one request."""
     proof = server.proof()
     await server.get(proof)
     assert await server.refusal(proof) == "the proof was used before"
@@ -288,7 +288,7 @@ async def test_nonce_is_demanded(server_with: Any) -> None:
 
 
 async def test_new_nonce_is_offered_when_it_changes(server_with: Any) -> None:
-    """Rule 29: the answer carries a nonce only where the client's is of the step before."""
+    """Rule 29: the response carries a nonce only if the client's is of the previous step."""
     server = server_with()
     nonces = NonceIssuer(clock=server.clock, step=60)
     server = server_with(clock=server.clock, options={"nonces": nonces})
@@ -301,7 +301,7 @@ async def test_new_nonce_is_offered_when_it_changes(server_with: Any) -> None:
 
 
 async def test_wrong_proofs_get_no_challenge(server_with: Any) -> None:
-    """Rule 29: a proof that is wrong is refused as such: a nonce would not make it right."""
+    """Rule 29: a wrong proof is refused without a challenge: a nonce would not make it right."""
     server = server_with()
     server = server_with(clock=server.clock, options={"nonces": NonceIssuer(clock=server.clock)})
     for proof in (server.proof(htm="PUT"), server.proof(htu="x"), server.proof()[:-4] + "AAAA"):
@@ -412,7 +412,7 @@ async def test_rfc_9449_proofs(name: str) -> None:
 
 
 async def test_resource_request(case: Any, server: Any) -> None:
-    """Rules 21-28: a resource server lets through and refuses what the public conformance suite says."""
+    """Rules 21-28: a resource server accepts and refuses what the public conformance suite says."""
     target = server.Target("GET", f"{server.base}/me", server.clock.now, server.token)
 
     async def send() -> None:
