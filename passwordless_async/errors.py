@@ -262,10 +262,12 @@ class ProtocolError(
     """An answer that must not be trusted.
 
     Attributes:
+        keeps_refresh_token: Whether a refresh that ended so left its refresh token good: the answer named no other.
         recovery_code: The user's new recovery code, if the answer to a second factor held one: the old code is spent,
             so show the new one to the user. None otherwise.
     """
 
+    keeps_refresh_token: bool = False
     recovery_code: str | None = None
 
 

@@ -15,6 +15,7 @@ from passwordless_async import (
     TESTING,
     AccessDenied,
     ClientSecretPost,
+    CodeSpent,
     DPoPKey,
     Email,
     InvalidCallback,
@@ -78,7 +79,7 @@ async def test_a_callback_is_good_for_once() -> None:
         pending = await client.start_link(ADA, redirect_uri=CALLBACK)
         callback = await follow(tenant)
         await client.exchange_link(pending, callback)
-        with pytest.raises(OAuthError):
+        with pytest.raises(CodeSpent):
             await client.exchange_link(pending, callback)
 
 

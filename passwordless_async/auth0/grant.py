@@ -21,7 +21,7 @@ from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
-from passwordless_async.auth0.token_answer import read_token, refresh_token_of, require_bound
+from passwordless_async.auth0.token_answer import keeps_refresh_token, read_token, refresh_token_of, require_bound
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import negotiate
 from passwordless_async.errors import OutcomeUnknown, PasswordlessError, ProtocolError
@@ -147,6 +147,8 @@ def accept(
             audience=requested.audience,
         )
     if isinstance(failure, ProtocolError):
+        if keeps_refresh_token(*exchanged):
+            raise failure.with_facts(keeps_refresh_token=True)
         yield from _revoke(tenant, exchanged)
     raise failure
 
@@ -190,13 +192,9 @@ def _mfa_state(
 
 
 def _revoke(tenant: Tenant, exchanged: tuple[HttpRequest, HttpResponse]) -> Flow[None]:
-    """Revoke the refresh token of an answer that is refused: it would stay valid at the service.
-
-    Except the one that the request was made with, which a refresh without rotation returns: it is the caller's.
-    """
-    request, response = exchanged
-    refresh_token = refresh_token_of(response)
-    if refresh_token is None or refresh_token in request.secrets:
+    """Revoke the refresh token of an answer that is refused: it would stay valid at the service."""
+    refresh_token = refresh_token_of(exchanged[1])
+    if refresh_token is None:
         return
     try:
         yield revoke_request(tenant.application, refresh_token)

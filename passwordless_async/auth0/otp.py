@@ -58,23 +58,14 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = 
         scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)
     )
     try:
-        tokens = yield from grant(tenant, proofs, lambda: otp_request(tenant.application, login, headers), requested)
+        return (yield from grant(tenant, proofs, lambda: otp_request(tenant.application, login, headers), requested))
     except OAuthError as error:
-        refused = _refusal(tenant, login, error)
-    else:
-        tenant.attempts.renew(login.who)
-        return tokens
+        refused = _refusal(login, error)
     raise refused
 
 
-def _refusal(tenant: Tenant, login: Login, error: OAuthError) -> OAuthError:
-    """Return what a refusal means for this login."""
-    wrong = isinstance(error, WrongCode) or (isinstance(login.who, AuthSession) and refuses_code(error, login.otp))
-    if not wrong:
-        return error
-    return WrongCode(
-        status=error.status,
-        error=error.error,
-        error_description=error.error_description,
-        attempts_left=tenant.attempts.fail(login.who),
-    )
+def _refusal(login: Login, error: OAuthError) -> OAuthError:
+    """Return what a refusal means for this login: for a database user a general error says that the code is wrong."""
+    if isinstance(login.who, AuthSession) and refuses_code(error, login.otp):
+        return WrongCode(status=error.status, error=error.error, error_description=error.error_description)
+    return error

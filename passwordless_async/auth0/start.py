@@ -90,9 +90,7 @@ def start(tenant: Tenant, who: User, **parameters: Any) -> Flow[StartReceipt]:  
     request = start_request(tenant.application, who, **parameters)
     sent_at = _clock.now()
     response = yield request
-    receipt = read_start(request, response, who, sent_at)
-    tenant.attempts.renew(who)
-    return receipt
+    return read_start(request, response, who, sent_at)
 
 
 def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
-from passwordless_async.auth0.attempts import Attempts
 from passwordless_async.auth0.jwks import SigningKeys
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey, NonceCache
@@ -33,13 +32,11 @@ class Tenant:
         application: The application.
         nonces: The server's DPoP nonces.
         keys: The keys that sign ID tokens.
-        attempts: The failures of codes.
     """
 
     application: Application
     nonces: NonceCache = attrs.field(factory=NonceCache)
     keys: SigningKeys = attrs.field(factory=SigningKeys)
-    attempts: Attempts = attrs.field(factory=Attempts)
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:

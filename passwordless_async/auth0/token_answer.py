@@ -81,6 +81,18 @@ def refresh_token_of(response: HttpResponse) -> Secret | None:
     return Secret(token) if isinstance(token, str) and token else None
 
 
+def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:
+    """Return whether an answer leaves the refresh token that the request was made with as it is (RFC 6749 §6).
+
+    It names the same one, or none beside its access token.
+    """
+    refresh_token = refresh_token_of(response)
+    if refresh_token is not None:
+        return refresh_token in request.secrets
+    body = SecretDict((response.json_object() if response.status == HTTPStatus.OK else None) or {})
+    return "access_token" in body and "refresh_token" not in body
+
+
 def _refuses_grant_type(response: HttpResponse) -> bool:
     """Return whether this is ``unsupported_grant_type``: the one 5xx after which the code is not spent."""
     body = response.json_object() if response.status == HTTPStatus.NOT_IMPLEMENTED else None

@@ -4,56 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
-from passwordless_async._common.secret import Secret, always_printable, conceal, hide
-from passwordless_async.auth0 import (
-    Application,
-    ClientAuth,
-    NoClientAuth,
-    TlsClientAuth,
-    database,
-    life_cycle,
-    link,
-    otp,
-    revocation,
-)
-from passwordless_async.auth0 import start as starting
+from passwordless_async._common.secret import always_printable, conceal, hide
+from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth, life_cycle, link
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
-from passwordless_async.auth0.identity import AuthSession, Login, user
+from passwordless_async.auth0.database import start_database
+from passwordless_async.auth0.identity import Login, user
 from passwordless_async.auth0.link import PendingLink
+from passwordless_async.auth0.start import start
 from passwordless_async.auth0.tenant import Tenant, own_key
-from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.client.api.handovers import Handovers
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
-from passwordless_async.client.events import Operation
-from passwordless_async.client.logins import Exchanges, Orphans, Presented
+from passwordless_async.client.codes import Codes
+from passwordless_async.client.events import Emitter, Operation
+from passwordless_async.client.logins import Logins
 from passwordless_async.client.mfa import MfaClient
+from passwordless_async.client.orphans import Orphans
 from passwordless_async.client.outcomes import ClosingReport, Outcome, Start, StartOutcome
 from passwordless_async.client.profile import INTERACTIVE, Profile
-from passwordless_async.client.refreshes import LINGER, Renewals, Spent, comes_of, was_replaced
+from passwordless_async.client.refreshes import Refreshes
 from passwordless_async.client.sessions import Lifetimes, Sessions
 from passwordless_async.client.shared import Shared
 from passwordless_async.client.starts import Starts
-from passwordless_async.client.traffic import SingleFlight, StartRules
-from passwordless_async.client.traffic.dispatcher import ABOUT_ONE_CALLER, Dispatcher
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Dispatcher
 from passwordless_async.client.traffic.transport import Transport
 from passwordless_async.dpop import NonceCache
-from passwordless_async.errors import (
-    CodeExpired,
-    PasswordlessError,
-    TooManyAttempts,
-    UsageError,
-)
+from passwordless_async.errors import UsageError
 from passwordless_async.stores import KeyRing, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
     from typing import Any, Self
@@ -62,19 +47,14 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
-    from passwordless_async.auth0.identity import Email, Phone
-    from passwordless_async.auth0.tenant import Flow
-    from passwordless_async.auth0.tokens import StartReceipt
-    from passwordless_async.client.events import Event, OnEvent
-    from passwordless_async.client.logins import OnOrphan
+    from passwordless_async.auth0.identity import AuthSession, Email, Phone
+    from passwordless_async.auth0.tokens import StartReceipt, TokenSet
+    from passwordless_async.client.api.handovers import OnRefresh
+    from passwordless_async.client.events import OnEvent
+    from passwordless_async.client.orphans import OnOrphan
     from passwordless_async.client.outcomes import Progress
-    from passwordless_async.client.profile import Policy
-    from passwordless_async.client.refreshes import OnRefresh
-    from passwordless_async.client.traffic import Flight
     from passwordless_async.dpop import DPoPKey
     from passwordless_async.stores import Store
-
-T = TypeVar("T")
 
 
 @always_printable
@@ -128,46 +108,32 @@ class PasswordlessClient:
         nonces = NonceCache() if nonces is None else nonces
         self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
         _require(profile=(profile, Profile), nonces=(nonces, NonceCache), lifetimes=(lifetimes, Lifetimes))
-        if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
-            raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
+        _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
         self._profile = profile
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
-        self._shared = Shared.of(store, self._tenant, profile, self._tell)
-        self._dispatcher = Dispatcher(
-            self._tenant,
-            self._transport,
-            profile,
-            on_event,
-            nonces=self._shared.nonces,
-            line=self._shared.quota,
-        )
-        self._run = self._dispatcher.run
-        alone = self._shared.challenges is None
-        rules = StartRules(
-            cool_down=profile.cool_down if alone else 0.0, per_hour=profile.starts_per_hour if alone else None
-        )
-        self._starts = Starts(rules, about_one_caller=ABOUT_ONE_CALLER, challenges=self._shared.challenges)
-        self._orphans = Orphans(on_orphan, self.revoke, self._dispatcher.tell)
-        self._closing: asyncio.Task[ClosingReport] | None = None
-        self._exchanges = Exchanges(self._orphans)
-        self._refreshes: SingleFlight[Spent, TokenSet] = SingleFlight(
-            linger=LINGER, lingers=was_replaced, orphaned=self._orphaned_refresh
-        )
-        self._renewals = Renewals(self.refresh)
+        events, own_store = Emitter(on_event), MemoryStore() if store is None else store
+        self._shared = Shared.of(own_store, self._tenant, events, alone=store is None)
+        nonces_of_peers, quota = self._shared.nonces, self._shared.quota
+        self._dispatcher = Dispatcher(self._tenant, self._transport, profile, events, peers=nonces_of_peers, line=quota)
+        orphans = Orphans(on_orphan, tenant=self._tenant, dispatcher=self._dispatcher, events=events)
+        codes = Codes(self._shared.availability, issuer=self.issuer, client_id=client_id, profile=profile)
+        self._starts = Starts(self._tenant, self._dispatcher, codes, profile)
+        self._logins = Logins(self._tenant, self._dispatcher, codes, orphans, profile, nonces=nonces_of_peers)
+        self._refreshes = Refreshes(self._tenant, self._dispatcher, orphans)
+        self._handovers = Handovers(self._refreshes)
         self._sessions = Sessions(
             self.issuer,
             client_id,
-            store=MemoryStore() if store is None else store,
+            store=own_store,
             lifetimes=lifetimes,
-            refresh=self.refresh,
-            revoke=self.revoke,
+            refresh=self._refreshes.refresh,
+            revoke=self._refreshes.revoke,
         )
+        self._mfa = MfaClient(self._tenant, self._dispatcher, orphans)
         self._api_nonces = NonceCache()
-        self._mfa = MfaClient(
-            self._tenant, run=partial(self._run, operation=Operation.MFA), orphaned=self._orphaned_factor
-        )
+        self._closing: asyncio.Task[ClosingReport] | None = None
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -199,19 +165,20 @@ class PasswordlessClient:
     async def _close(self, grace: float) -> ClosingReport:
         async with asyncio.TaskGroup() as closing:
             calls = closing.create_task(self._dispatcher.drain(grace))
-            closing.create_task(self._renewals.aclose(grace=grace))
+            closing.create_task(self._handovers.aclose(grace=grace))
             closing.create_task(self._sessions.aclose(grace=grace))
-            exchanges = closing.create_task(self._exchanges.aclose(grace=grace))
+            logins = closing.create_task(self._logins.aclose(grace=grace))
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
         await self._dispatcher.aclose()
         await self._shared.aclose(grace=grace)
         await self._transport.aclose()
+        known = len(logins.result()) + refreshes.result() + factors.result()
         return ClosingReport(
-            exchanges=exchanges.result(),
-            refreshes=len(refreshes.result()),
+            exchanges=logins.result(),
+            refreshes=refreshes.result(),
             factors=factors.result(),
-            others=max(0, calls.result() - len(exchanges.result()) - len(refreshes.result()) - factors.result()),
+            others=max(0, calls.result() - known),
         )
 
     @property
@@ -266,17 +233,19 @@ class PasswordlessClient:
             OutcomeUnknown: No answer came; a code may be on its way.
         """
         captcha = conceal(captcha)
-        make = partial(
-            starting.start,
-            self._tenant,
-            user("who", who),
-            send=send,
-            language=language,
-            forwarded_for=forwarded_for,
-            captcha=captcha,
-            auth_params=auth_params,
+        call = Call(
+            Operation.START,
+            lambda: start(
+                self._tenant,
+                user("who", who),
+                send=send,
+                language=language,
+                forwarded_for=forwarded_for,
+                captcha=captcha,
+                auth_params=auth_params,
+            ),
         )
-        return await self._start(make, who, forwarded_for)
+        return await self._starts.run(who, forwarded_for, call)
 
     async def start_link(
         self,
@@ -306,18 +275,20 @@ class PasswordlessClient:
         Raises:
             As :meth:`start`.
         """
-        make = partial(
-            link.start_link,
-            self._tenant,
-            who,
-            redirect_uri=redirect_uri,
-            scope=scope,
-            audience=audience,
-            key=key,
-            language=language,
-            forwarded_for=forwarded_for,
+        call = Call(
+            Operation.START,
+            lambda: link.start_link(
+                self._tenant,
+                who,
+                redirect_uri=redirect_uri,
+                scope=scope,
+                audience=audience,
+                key=key,
+                language=language,
+                forwarded_for=forwarded_for,
+            ),
         )
-        return await self._start(make, who, forwarded_for)
+        return await self._starts.run(who, forwarded_for, call)
 
     async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
         """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
@@ -333,12 +304,9 @@ class PasswordlessClient:
             As :meth:`exchange` for the rest.
         """
         callback_url = conceal(callback_url)
-        make = partial(link.exchange_link, self._tenant, pending, callback_url)
         if not isinstance(pending, PendingLink):
             raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
-        # A link has one code, however its callback is spelt.
-        presented = Presented(pending.who, Secret(pending.state), (pending, callback_url))
-        return await self._exchanges.run(presented, partial(self._present, make, presented, self._profile.single))
+        return await self._logins.exchange_link(pending, callback_url)
 
     async def start_database(
         self,
@@ -364,16 +332,18 @@ class PasswordlessClient:
         Raises:
             As :meth:`start`.
         """
-        make = partial(
-            database.start_database,
-            self._tenant,
-            user("who", who),
-            connection=connection,
-            allow_signup=allow_signup,
-            delivery_method=delivery_method,
-            forwarded_for=forwarded_for,
+        call = Call(
+            Operation.START,
+            lambda: start_database(
+                self._tenant,
+                user("who", who),
+                connection=connection,
+                allow_signup=allow_signup,
+                delivery_method=delivery_method,
+                forwarded_for=forwarded_for,
+            ),
         )
-        return await self._start(make, who, forwarded_for)
+        return await self._starts.run(who, forwarded_for, call)
 
     def start_many(
         self,
@@ -396,7 +366,7 @@ class PasswordlessClient:
             As :meth:`exchange_many`.
         """
         concurrency = _check.positive("concurrency", concurrency)
-        batch = Batch("starts", Start, self._start_one, lambda outcome: outcome.error, _nothing_to_keep)
+        batch = Batch("starts", Start, self._starts.outcome, lambda outcome: outcome.error, _nothing_to_keep)
         return outcomes(batch, starts, concurrency=concurrency, progress=progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
@@ -454,7 +424,7 @@ class PasswordlessClient:
             max_age=max_age,
             key=key,
         )
-        return await self._exchange(login, forwarded_for, policy=self._profile.single)
+        return await self._logins.exchange(login, forwarded_for=forwarded_for)
 
     def exchange_many(
         self,
@@ -479,7 +449,7 @@ class PasswordlessClient:
             UsageError: ``concurrency`` is below 1, or ``logins`` holds something else than logins.
         """
         concurrency = _check.positive("concurrency", concurrency)
-        batch = Batch("logins", Login, self._exchange_one, lambda outcome: outcome.error, self._untaken)
+        batch = Batch("logins", Login, self._logins.outcome, lambda outcome: outcome.error, self._logins.untaken)
         return outcomes(batch, logins, concurrency=concurrency, progress=progress)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
@@ -502,18 +472,7 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: The refresh token left and no usable answer came: it may be spent.
         """
-        own_key(self._tenant, tokens)
-        make = partial(self._run, partial(life_cycle.refresh, self._tenant, tokens, scope=scope), Operation.REFRESH)
-        if tokens.refresh_token is None:
-            return await make(proven=True)
-        spent = (tokens.refresh_token, tokens.key.thumbprint)
-        asked = self._refreshes.about(spent)
-        if asked is not None and asked.scope != scope:
-            # Under way for another scope, or done: its refresh token goes on, this one must not be sent again.
-            before = await self._refreshes.run(spent, lambda flight: make(proven=True, flight=flight))
-            return await self.refresh(before, scope=scope)
-        asked = Refreshed(scope, tokens)
-        return await self._refreshes.run(spent, lambda flight: make(proven=True, flight=flight), about=asked)
+        return await self._refreshes.refresh(tokens, scope=scope)
 
     async def revoke(self, tokens: TokenSet) -> None:
         """Revoke the refresh token and, at the service, the session that it stands for: the logout (RFC 7009).
@@ -525,10 +484,7 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
-        if isinstance(tokens, TokenSet):
-            self._refreshes.forget(comes_of(tokens))
-            self._renewals.forget(tokens)
-        await self._run(partial(revocation.revoke, self._tenant, tokens), Operation.REVOKE)
+        await self._refreshes.revoke(tokens)
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
@@ -543,7 +499,8 @@ class PasswordlessClient:
             NotSent: Nothing left this machine.
             OutcomeUnknown: No answer came.
         """
-        return await self._run(partial(life_cycle.userinfo, self._tenant, tokens), Operation.USERINFO, proven=True)
+        call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=True)
+        return await self._dispatcher.run(call)
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Make a session that calls APIs for one user and refreshes the tokens on its own.
@@ -565,7 +522,7 @@ class PasswordlessClient:
             tokens,
             http=self._transport.api,
             origins=origins,
-            renewals=self._renewals,
+            handovers=self._handovers,
             on_refresh=on_refresh,
             nonces=self._api_nonces,
         )
@@ -597,94 +554,20 @@ class PasswordlessClient:
         """
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 
-    def _start(
-        self,
-        make: Callable[[], Flow[T]],
-        who: Email | Phone,
-        address: IpAddress | None,
-        policy: Policy | None = None,
-    ) -> Awaitable[T]:
-        run = partial(self._run, make, Operation.START, False, policy)  # noqa: FBT003
-        return self._starts.run(who, address, run, patience=(policy or self._profile.single).patience)
-
-    async def _start_one(self, start: Start) -> StartOutcome:
-        make = partial(
-            starting.start, self._tenant, start.who, language=start.language, forwarded_for=start.forwarded_for
-        )
-        try:
-            return StartOutcome(
-                start, receipt=await self._start(make, start.who, start.forwarded_for, self._profile.many)
-            )
-        except PasswordlessError as error:
-            return StartOutcome(start, error=error)
-
-    def _exchange(
-        self, login: Login, forwarded_for: IpAddress | None = None, *, policy: Policy, stay: bool = False
-    ) -> Awaitable[TokenSet]:
-        make = partial(otp.exchange, self._tenant, login, forwarded_for=forwarded_for)
-        presented = Presented(login.who, login.otp, (login, forwarded_for), login.tag)
-        return self._exchanges.run(presented, partial(self._present, make, presented, policy), stay=stay)
-
-    async def _present(
-        self,
-        make: Callable[[], Flow[TokenSet]],
-        presented: Presented,
-        policy: Policy,
-        flight: Flight[TokenSet],
-    ) -> TokenSet:
-        run = partial(self._run, make, Operation.EXCHANGE, proven=True, policy=policy, flight=flight)
-        try:
-            tokens = await self._shared.present(presented.who, presented.code, run, flight)
-        except (CodeExpired, TooManyAttempts):
-            self._starts.over(presented.who)
-            raise
-        self._starts.over(presented.who)
-        return tokens
-
-    async def _exchange_one(self, login: Login) -> Outcome:
-        try:
-            return Outcome(login, tokens=await self._exchange(login, policy=self._profile.many, stay=True))
-        except PasswordlessError as error:
-            return Outcome(login, error=error)
-
-    async def _untaken(self, outcome: Outcome) -> None:
-        if outcome.tokens is not None:
-            login = outcome.login
-            await self._orphans.take(Operation.EXCHANGE, outcome.tokens, who=login.who, tag=login.tag)
-
-    async def _orphaned_refresh(self, asked: Refreshed, result: TokenSet | PasswordlessError) -> None:
-        await self._orphans.take(Operation.REFRESH, result, spent=asked.tokens)
-
-    async def _orphaned_factor(
-        self, who: Email | Phone | AuthSession | None, result: TokenSet | PasswordlessError
-    ) -> None:
-        await self._orphans.take(Operation.MFA, result, who=who)
-
-    def _tell(self, event: Event) -> None:
-        self._dispatcher.tell(event)
-
     def __repr__(self) -> str:
         application = self._tenant.application
         return f"<PasswordlessClient {application.client_id} at {application.origin}>"
-
-
-@attrs.frozen
-class Refreshed:
-    """What a refresh is about.
-
-    Attributes:
-        scope: The scope that is asked for.
-        tokens: The tokens that are refreshed.
-    """
-
-    scope: str | None
-    tokens: TokenSet
 
 
 def _require(**arguments: tuple[object, type]) -> None:
     for name, (value, kind) in arguments.items():
         if not isinstance(value, kind):
             raise UsageError(name, f"must be a {kind.__name__}, not {type(value).__name__}")
+
+
+def _require_store(store: object) -> None:
+    if store is not None and not isinstance(getattr(store, "keys", None), KeyRing):
+        raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
 
 
 def _require_hooks(**hooks: object) -> None:

@@ -6,6 +6,7 @@ block. Durations are seconds; an error is named by its ``code``.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -140,3 +141,29 @@ class StoreRegained:
 
 Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | StoreLost | StoreRegained
 OnEvent: TypeAlias = "Callable[[Event], None]"
+
+
+class Emitter:
+    """Gives events to the application's ``on_event``; lives as long as its client.
+
+    Args:
+        on_event: The application's; None: no events are wanted.
+    """
+
+    def __init__(self, on_event: OnEvent | None) -> None:
+        self._on_event = on_event
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether an event need be made at all."""
+        return self._on_event is not None
+
+    def emit(self, event: Event) -> None:
+        """Give an event to the application. An exception of its callback is reported to the loop, not to the call."""
+        if self._on_event is None:
+            return
+        try:
+            self._on_event(event)
+        except Exception as error:  # noqa: BLE001 - a callback of the application's
+            context = {"message": "on_event of a PasswordlessClient has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

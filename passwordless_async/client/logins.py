@@ -1,146 +1,186 @@
-"""One user's codes in order, and nothing of a login that has left is lost.
+"""Logins: from a code to tokens. Owns an exchange from the client's call to its result.
 
-The promises: the same code of the same user, asked for twice at once, is presented once and both get the result; two
-codes of one user go one after the other; an exchange that has left ends though nobody waits for it any more, and its
-tokens are given to the application or revoked, never dropped.
+Invariants:
+
+- The same code of the same user, exchanged twice at once, is presented once; both callers get the tokens.
+- Two codes of one user go one after the other, in the order of their calls.
+- An exchange that is on the wire runs to its end, even if its callers have gone: its tokens become an orphan.
+- Whether a code may be presented is decided by ``codes.py`` alone.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.events import Operation, Orphaned
-from passwordless_async.client.outcomes import Orphan
-from passwordless_async.client.traffic import SingleFlight
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.link import exchange_link
+from passwordless_async.auth0.otp import exchange
+from passwordless_async.client.codes import with_attempts_left
+from passwordless_async.client.events import Operation
+from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.outcomes import Outcome
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from passwordless_async.auth0 import IpAddress
+    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
+    from passwordless_async.auth0.link import PendingLink
+    from passwordless_async.auth0.tenant import Tenant
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.codes import Codes
+    from passwordless_async.client.orphans import Orphans
+    from passwordless_async.client.profile import Policy, Profile
+    from passwordless_async.client.shared import SharedNonces
+    from passwordless_async.client.traffic.dispatcher import Dispatcher
+    from passwordless_async.client.traffic.single_flight import Departure
 
-    from passwordless_async._common.secret import Secret
-    from passwordless_async.auth0.identity import AuthSession, Email, Phone
-    from passwordless_async.client.events import OnEvent
-    from passwordless_async.client.traffic import Flight
-
-    OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
     _Key: TypeAlias = "tuple[Email | Phone | AuthSession, Secret]"
 
 
 @attrs.frozen
-class Presented:
-    """A code that is presented.
+class _Code:
+    """A code that is exchanged.
 
     Attributes:
-        who: Whose it is.
+        who: The user.
         code: The code.
-        details: What else is asked for with it; it must be the same where two ask at once.
-        tag: The caller's own.
+        parameters: What else is asked for with it: concurrent callers must agree on it.
+        tag: The caller's own, for an orphan.
     """
 
     who: Email | Phone | AuthSession
     code: Secret
-    details: Any
+    parameters: Any
     tag: Any = attrs.field(eq=False, default=None)
 
 
-class Exchanges:
-    """The exchanges of all users of a client; lives as long as it.
+class Logins:
+    """The logins of a client; lives as long as the client.
 
     Args:
-        orphans: Takes what nobody waits for any more.
-    """
-
-    def __init__(self, orphans: Orphans) -> None:
-        self._orphans = orphans
-        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(orphaned=self._orphaned)
-
-    def run(
-        self, presented: Presented, make: Callable[[Flight[TokenSet]], Awaitable[TokenSet]], *, stay: bool = False
-    ) -> Awaitable[TokenSet]:
-        """Exchange a code, or share what is under way for it.
-
-        Args:
-            presented: The code.
-            make: Exchanges it.
-            stay: Whether whoever is cancelled stays until what has left has ended.
-
-        Raises:
-            UsageError: The code is being exchanged already, and something else is asked for with it.
-        """
-        key = (presented.who, presented.code)
-        if self._flights.about(key) not in {None, presented}:
-            raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
-
-        return self._flights.run(key, make, about=presented, line=presented.who, stay=stay)
-
-    async def _orphaned(self, presented: Presented, result: TokenSet | PasswordlessError) -> None:
-        await self._orphans.take(Operation.EXCHANGE, result, who=presented.who, tag=presented.tag)
-
-    async def aclose(self, *, grace: float) -> tuple[Email | Phone | AuthSession, ...]:
-        """End what has not left, give the rest so many seconds, and return whose exchanges had to be abandoned."""
-        return tuple(who for who, _ in await self._flights.aclose(grace=grace))
-
-
-class Orphans:
-    """Takes tokens that nobody waits for any more: the application keeps them, or they are revoked.
-
-    Args:
-        on_orphan: The application's; None: the tokens of an exchange are revoked, and those of a refresh or a second
-            factor are still given to whoever asks again in time.
-        revoke: Revokes tokens.
-        tell: Takes events.
+        tenant: The tenant.
+        dispatcher: What sends.
+        codes: Decides whether a code may be presented.
+        orphans: Takes results whose callers have gone.
+        profile: How patient one of many logins is.
+        nonces: The nonces that other processes have learned; None: there are none.
     """
 
     def __init__(
         self,
-        on_orphan: OnOrphan | None,
-        revoke: Callable[[TokenSet], Awaitable[None]],
-        tell: OnEvent,
-    ) -> None:
-        self._on_orphan = on_orphan
-        self._revoke = revoke
-        self._tell = tell
-
-    async def take(
-        self,
-        operation: Operation,
-        result: TokenSet | PasswordlessError,
+        tenant: Tenant,
+        dispatcher: Dispatcher,
+        codes: Codes,
+        orphans: Orphans,
+        profile: Profile,
         *,
-        who: Email | Phone | AuthSession | None = None,
-        tag: object = None,
-        spent: TokenSet | None = None,
+        nonces: SharedNonces | None = None,
     ) -> None:
-        """Take what became of a call; raises nothing."""
-        error = result if isinstance(result, PasswordlessError) else None
-        tokens = result if isinstance(result, TokenSet) else None
-        taken = await self._given(Orphan(who, tokens=tokens, error=error, tag=tag, spent=spent))
-        if not taken and operation is Operation.EXCHANGE and tokens is not None and tokens.refresh_token is not None:
-            try:
-                await self._revoke(tokens)
-            except PasswordlessError as failure:
-                error = failure.with_traceback(None)
-        self._tell(Orphaned(operation, None if error is None else error.code))
+        self._profile = profile
+        self._tenant = tenant
+        self._dispatcher = dispatcher
+        self._codes = codes
+        self._orphans = orphans
+        self._nonces = nonces
+        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(orphaned=self._orphaned)
 
-    async def _given(self, orphan: Orphan) -> bool:
-        if self._on_orphan is None:
-            return False
+    async def exchange(
+        self,
+        login: Login,
+        *,
+        forwarded_for: IpAddress | None = None,
+        policy: Policy | None = None,
+        finish: bool = False,
+    ) -> TokenSet:
+        """Exchange a login's code, or share the exchange that is under way for it.
+
+        Args:
+            login: The login.
+            forwarded_for: The end user's address.
+            policy: How long to go on trying; the profile's policy for single calls unless given.
+            finish: Whether a cancelled caller waits, before it raises, for an exchange that is on the wire.
+
+        Raises:
+            UsageError: The code is being exchanged already, with other parameters.
+            CodeSpent: The code was presented before; nothing was sent.
+            PasswordlessError: What the exchange raises.
+        """
+        code = _Code(login.who, login.otp, (login, forwarded_for), login.tag)
+        call = Call(
+            Operation.EXCHANGE,
+            lambda: exchange(self._tenant, login, forwarded_for=forwarded_for),
+            is_proven=True,
+            policy=policy,
+        )
+        return await self._share(code, call, finish=finish)
+
+    async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
+        """Exchange the code of a link's callback. Raises as :meth:`exchange`."""
+        # A link has one code, however its callback URL is spelled.
+        code = _Code(pending.who, Secret(pending.state), (pending, callback_url))
+        call = Call(Operation.EXCHANGE, lambda: exchange_link(self._tenant, pending, callback_url), is_proven=True)
+        return await self._share(code, call)
+
+    async def outcome(self, login: Login) -> Outcome:
+        """Exchange one of many logins, as patiently as the profile's ``many``: an error is an :class:`Outcome`."""
         try:
-            kept = self._on_orphan(orphan)
-            if inspect.isawaitable(kept):
-                await kept
+            return Outcome(login, tokens=await self.exchange(login, policy=self._profile.many, finish=True))
+        except PasswordlessError as error:
+            return Outcome(login, error=error)
+
+    async def untaken(self, outcome: Outcome) -> None:
+        """Take an outcome whose consumer left before it was yielded."""
+        if outcome.tokens is not None:
+            login = outcome.login
+            orphan = orphan_of(outcome.tokens, who=login.who, tag=login.tag)
+            await self._orphans.take(Operation.EXCHANGE, orphan)
+
+    async def _share(self, code: _Code, call: Call[TokenSet], *, finish: bool = False) -> TokenSet:
+        key = (code.who, code.code)
+        if self._flights.detail(key) not in {None, code}:
+            raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
+        return await self._flights.run(
+            key,
+            lambda departure: self._present(code, call, departure),
+            detail=code,
+            queue=code.who,
+            finish=finish,
+        )
+
+    async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
+        """Present a code with leave of the store, and report to the store how that ended."""
+        claim = self._codes.name(code.who, code.code)
+        attempts_left = 0
+        try:
+            # Both questions to the store leave before either is awaited: one round trip.
+            polled = None if self._nonces is None else self._nonces.poll()
+            attempts_left = await self._codes.claim(claim)
+            if polled is not None:
+                await asyncio.wait([polled])
+            tokens = await self._dispatcher.run(call, departure)
         except asyncio.CancelledError:
-            own = asyncio.current_task()
-            if own is not None and own.cancelling():
-                raise
-            # Something that the callback waited for was cancelled, and not this.
-            return False
-        except Exception as error:  # noqa: BLE001 - a callback of the application's
-            context = {"message": "on_orphan of a PasswordlessClient has failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
-            return False
-        return True
+            self._codes.cancelled(claim, departure)
+            raise
+        except PasswordlessError as error:
+            failure = error.with_traceback(None)
+        else:
+            await self._codes.accepted(claim)
+            return tokens
+        await self._codes.refused(claim, failure, departure)
+        raise with_attempts_left(failure, attempts_left)
+
+    async def _orphaned(self, code: _Code, result: TokenSet | PasswordlessError) -> None:
+        await self._orphans.take(Operation.EXCHANGE, orphan_of(result, who=code.who, tag=code.tag))
+
+    async def aclose(self, *, grace: float) -> tuple[Email | Phone | AuthSession, ...]:
+        """End exchanges that are not on the wire, and the rest after ``grace`` seconds.
+
+        Returns:
+            The users whose exchanges were ended on the wire.
+        """
+        return tuple(who for who, _ in await self._flights.aclose(grace=grace))

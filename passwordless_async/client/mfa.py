@@ -1,9 +1,17 @@
-"""The second factor of a login: ``client.mfa``."""
+"""The second factor of a login: ``client.mfa``.
+
+Invariants:
+
+- A factor is verified once, however many callers ask at the same time: a code is spent by its first use.
+- What a spent factor brought is kept for half a minute: a cancelled caller asks again and loses neither tokens nor
+  recovery codes.
+- Tokens are given only to callers that have the login's key as well as its ``mfa_token``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
@@ -12,9 +20,11 @@ from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
 from passwordless_async.auth0.mfa.values import Authenticator, ChallengeType, MfaChallenge, OobChannel
-from passwordless_async.client.mfa_arguments import code, each_of, oob_code, types_of
+from passwordless_async.client.events import Operation
+from passwordless_async.client.orphans import orphan_of
 from passwordless_async.client.polling import MIN_INTERVAL, Poll, PollTimes
-from passwordless_async.client.traffic import SingleFlight
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,63 +33,45 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import AuthSession
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Association
-    from passwordless_async.auth0.tenant import Flow, Tenant
-    from passwordless_async.client.traffic import Flight
+    from passwordless_async.auth0.tenant import Tenant
+    from passwordless_async.client.orphans import Orphans
+    from passwordless_async.client.traffic.dispatcher import Dispatcher
     from passwordless_async.errors import PasswordlessError
 
-    Orphaned = Callable[[Email | Phone | AuthSession | None, MfaTokenSet | PasswordlessError], Awaitable[None]]
-
-T = TypeVar("T")
-
-# Seconds for which a factor that was spent still gives what came of it: whoever was cancelled asks again and loses
-# neither tokens nor recovery codes.
-_LINGER = 30.0
+_KEEP_SECONDS = 30.0  # for which a spent factor still gives what it brought
 _MAX_RECOVERY_CODE = 256  # characters; the service's have 24
-
-
-class Run(Protocol):
-    """Runs a flow to its end."""
-
-    def __call__(
-        self, make: Callable[[], Flow[T]], /, *, proven: bool = False, flight: Flight[Any] | None = None
-    ) -> Awaitable[T]:
-        """Run it.
-
-        Args:
-            make: Makes the flow, for each try anew.
-            proven: Whether its requests carry proofs.
-            flight: Learns what has left.
-        """
+_MAX_AUTHENTICATOR = 512  # characters
 
 
 class MfaClient:
-    """Goes on with logins that need a second factor; a client has one, as ``client.mfa``.
+    """Continues logins that need a second factor; a client has one, as ``client.mfa``.
 
-    Each method takes the ``state`` of an :class:`~passwordless_async.MfaRequired`, or one that was unsealed. What it
-    raises, in addition to what is said there:
+    Each method takes the ``state`` of an :class:`~passwordless_async.MfaRequired`, or one that was unsealed. Besides
+    what is named there, each raises:
 
     - ``UsageError``: an argument is not of its form; nothing was sent
     - ``InvalidMfaState``: the state is expired, or another tenant's or application's; nothing was sent
     - ``MfaTokenExpired``: the service says that the login is over
     - ``OAuthError``: the service refused for another reason
     - ``MalformedAnswer``: the answer is not what the protocol allows
-    - ``NotSent``: nothing left this machine
-    - ``OutcomeUnknown``: the request left and no usable answer came
+    - ``NotSent``: nothing was sent
+    - ``OutcomeUnknown``: the request was sent and no usable answer came
     """
 
-    def __init__(self, tenant: Tenant, *, run: Run, orphaned: Orphaned) -> None:
+    def __init__(self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans) -> None:
         self._tenant = tenant
-        self._run = run
+        self._dispatcher = dispatcher
+        self._orphans = orphans
         self._poll_times = PollTimes()
         self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(
-            linger=_LINGER, orphaned=orphaned
+            keep=_KEEP_SECONDS, orphaned=self._orphaned
         )
-        self._associations: SingleFlight[tuple[Any, ...], Association] = SingleFlight(linger=_LINGER)
+        self._associations: SingleFlight[tuple[Any, ...], Association] = SingleFlight(keep=_KEEP_SECONDS)
 
     async def authenticators(self, state: MfaState) -> tuple[Authenticator, ...]:
-        """List the factors of the user, in the service's order."""
+        """List the user's factors, in the service's order."""
         state = hide(state)
-        return await self._run(lambda: flow.authenticators(self._tenant, state))
+        return await self._dispatcher.run(Call(Operation.MFA, lambda: flow.authenticators(self._tenant, state)))
 
     async def challenge(
         self,
@@ -88,22 +80,23 @@ class MfaClient:
         authenticator: Authenticator | str | None = None,
         types: Sequence[ChallengeType] | None = None,
     ) -> MfaChallenge:
-        """Have a code or a message sent to a factor.
+        """Ask the service to send a code or a message to a factor.
 
         Args:
             state: The login.
-            authenticator: Which factor, or its identifier; the service chooses unless given.
-            types: The types that the application can handle; what the factor or the service's requirements say unless
-                given.
+            authenticator: The factor, or its identifier; the service chooses unless given.
+            types: The types that the application can handle; those of the factor, or of the service's requirements,
+                unless given.
         """
         state = hide(state)
         flow.own_state(self._tenant, state)
         named = authenticator.id if isinstance(authenticator, Authenticator) else authenticator
-        if types is None:
-            types = types_of(state, authenticator)
-        kinds = each_of("types", types, ChallengeType)
-        chosen = None if named is None else _check.text("authenticator", named, at_most=512)
-        return await self._run(lambda: flow.challenge_factor(self._tenant, state, types=kinds, authenticator_id=chosen))
+        kinds = _each_of("types", _types_of(state, authenticator) if types is None else types, ChallengeType)
+        chosen = None if named is None else _check.text("authenticator", named, at_most=_MAX_AUTHENTICATOR)
+        call = Call(
+            Operation.MFA, lambda: flow.challenge_factor(self._tenant, state, types=kinds, authenticator_id=chosen)
+        )
+        return await self._dispatcher.run(call)
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
         """Finish the login with the code of an authenticator app.
@@ -113,34 +106,34 @@ class MfaClient:
 
         Raises:
             WrongCode: The code is wrong or was used before.
-            TooManyAttempts: Too many were wrong.
-            MfaRequired: Another factor is needed; go on with the new state.
+            TooManyAttempts: Too many codes were wrong.
+            MfaRequired: Another factor is needed; continue with the new state.
             NotSenderConstrained, InvalidIdToken: As for ``exchange``.
         """
         state, otp = hide(state), conceal(otp)
-        return await self._verify(state, MFA_OTP_GRANT, otp=code("otp", otp, _check.MAX_CODE))
+        return await self._verify(state, MFA_OTP_GRANT, otp=_code("otp", otp, _check.MAX_CODE))
 
     async def verify_oob(
         self, state: MfaState, challenge: MfaChallenge, *, binding_code: str | None = None
     ) -> MfaTokenSet:
-        """Finish the login with what was sent out of band: with the code in it, or by asking once for an approval.
+        """Finish the login out of band: with the code of a message, or by asking once whether the user has approved.
 
         Args:
             state: The login.
-            challenge: What was sent.
+            challenge: What :meth:`challenge` gave.
             binding_code: The code that the user typed, where the challenge prompts for one.
 
         Raises:
             AuthorizationPending: The user has not approved yet.
             AccessDenied: The user has denied it.
-            CodeExpired: What was sent is too old.
+            CodeExpired: The message is too old.
             WrongCode, TooManyAttempts, MfaRequired: As for :meth:`verify_otp`.
         """
         state, challenge, binding_code = hide(state), hide(challenge), conceal(binding_code)
-        handle = oob_code(challenge)
+        handle = _oob_code(challenge)
         if challenge.prompts and binding_code is None:
             raise UsageError("binding_code", "is needed: the challenge prompts the user for one")
-        typed = None if binding_code is None else code("binding_code", binding_code, _check.MAX_CODE)
+        typed = None if binding_code is None else _code("binding_code", binding_code, _check.MAX_CODE)
         return await self._verify(state, MFA_OOB_GRANT, oob_code=handle, binding_code=typed)
 
     async def poll_oob(
@@ -154,11 +147,11 @@ class MfaClient:
     ) -> MfaTokenSet:
         """Wait until the user has approved a message on another device (RFC 8628 §3.5).
 
-        It may be cancelled and begun again.
+        A poll that was cancelled may be started again.
 
         Args:
             state: The login.
-            challenge: What was sent; it must not prompt for a code.
+            challenge: What :meth:`challenge` gave; it must not prompt for a code.
             interval: Seconds between polls, five or more.
             sleep: Waits so many seconds.
             clock: Returns the time: seconds since the UNIX epoch.
@@ -167,11 +160,11 @@ class MfaClient:
             AccessDenied: The user has denied it.
             CodeExpired: The user has not answered in time.
             MfaRequired: As for :meth:`verify_otp`.
-            TransportError: No answer came until the end; a poll that fails is repeated until then.
+            TransportError: The last poll before the end got no answer; earlier ones are repeated.
         """
         state, challenge = hide(state), hide(challenge)
         flow.own_state(self._tenant, state)
-        oob_code(challenge)
+        _oob_code(challenge)
         if challenge.prompts:
             raise UsageError("challenge", "prompts the user for a code: use verify_oob")
         deadline = min(challenge.expires_at, state.expires_at)
@@ -182,14 +175,14 @@ class MfaClient:
         """Finish the login with a recovery code, which is spent by it.
 
         Returns:
-            The tokens, and the user's new recovery code: show it to the user. None where the service sent none. Where
-            the answer is refused after all, the new code is the error's ``recovery_code``.
+            The tokens, and the user's new recovery code: show it to the user. None where the service sent none. If
+            the tokens are refused after all, the new code is the error's ``recovery_code``.
 
         Raises:
             WrongCode, TooManyAttempts, MfaRequired: As for :meth:`verify_otp`.
         """
         state, recovery_code = hide(state), conceal(recovery_code)
-        typed = code("recovery_code", recovery_code, _MAX_RECOVERY_CODE)
+        typed = _code("recovery_code", recovery_code, _MAX_RECOVERY_CODE)
         tokens = await self._verify(state, MFA_RECOVERY_GRANT, recovery_code=typed)
         return tokens, tokens.recovery_code
 
@@ -202,54 +195,95 @@ class MfaClient:
         phone: Phone | None = None,
         email: Email | None = None,
     ) -> Association:
-        """Give the user a new factor; it counts once the login is finished with it.
+        """Enrol a new factor; it counts once the login is finished with it.
 
         Args:
             state: The login.
-            types: ``["otp"]`` for an authenticator app, ``["oob"]`` for the rest; what the others say unless given.
-            channels: ``["sms"]``, ``["voice"]``, ``["email"]`` or, for push messages, ``["auth0"]``; unless given,
-                SMS where there is a phone, e-mail where there is an address, push for ``oob`` without either.
+            types: ``["otp"]`` for an authenticator app, ``["oob"]`` for the rest; what the other arguments say unless
+                given.
+            channels: ``["sms"]``, ``["voice"]``, ``["email"]`` or, for push messages, ``["auth0"]``. Unless given:
+                SMS for a phone, e-mail for an address, push for ``oob`` without either.
             phone: Where to send codes.
             email: Where to send codes.
 
         Raises:
-            AccessDenied: The user has a factor already and must bring that one.
+            AccessDenied: The user has a factor already and must use that one.
         """
         state = hide(state)
         flow.own_state(self._tenant, state)
         if not isinstance(phone, Phone | None) or not isinstance(email, Email | None):
             raise UsageError("phone", "phone must be a Phone and email an Email")
-        elsewhere = phone is not None or email is not None or channels is not None
-        kinds = each_of("types", types or (("oob",) if elsewhere else ("otp",)), ChallengeType)
-        if "oob" in kinds and channels is None:
-            channels = ("sms",) if phone is not None else ("email",) if email is not None else ("auth0",)
-        given = each_of("channels", channels, OobChannel) if channels is not None else ()
-
-        def run(flight: Flight[Association]) -> Awaitable[Association]:
-            return self._run(
-                lambda: flow.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
-                flight=flight,
-            )
-
-        return await self._associations.run((state.mfa_token, state.jkt, kinds, given, phone, email), run)
+        is_oob = not (phone is None and email is None and channels is None)
+        kinds = _each_of("types", types or (("oob",) if is_oob else ("otp",)), ChallengeType)
+        if channels is None and "oob" in kinds:
+            channels = _default_channels(phone, email)
+        given = () if channels is None else _each_of("channels", channels, OobChannel)
+        call = Call(
+            Operation.MFA,
+            lambda: flow.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
+        )
+        return await self._associations.run(
+            (state.mfa_token, state.jkt, kinds, given, phone, email),
+            lambda departure: self._dispatcher.run(call, departure),
+        )
 
     async def _verify(self, state: MfaState, grant_type: str, **fields: Secret | None) -> MfaTokenSet:
         flow.own_state(self._tenant, state)
-        # By the key too: nobody gets tokens who has the mfa_token alone.
+        # By the key too: the mfa_token alone gives no tokens.
         factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
+        call = Call(Operation.MFA, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=True)
+        return await self._verifications.run(
+            factor, lambda departure: self._dispatcher.run(call, departure), detail=state.who
+        )
 
-        def run(flight: Flight[MfaTokenSet]) -> Awaitable[MfaTokenSet]:
-            return self._run(lambda: flow.verify(self._tenant, state, grant_type, fields), proven=True, flight=flight)
-
-        return await self._verifications.run(factor, run, about=state.who)
+    async def _orphaned(self, who: Email | Phone | AuthSession | None, result: MfaTokenSet | PasswordlessError) -> None:
+        await self._orphans.take(Operation.MFA, orphan_of(result, who=who))
 
     async def aclose(self, *, grace: float = 0.0) -> int:
-        """End what is under way, what has left after so many seconds, and forget what lingers.
+        """End what is not on the wire, and the rest after ``grace`` seconds; forget what is kept.
 
         Returns:
-            How many factors had left and were abandoned.
+            How many factors were ended on the wire.
         """
         return len(await self._verifications.aclose(grace=grace)) + len(await self._associations.aclose(grace=grace))
 
     def __repr__(self) -> str:
         return f"<MfaClient {self._tenant.application.client_id} at {self._tenant.application.origin}>"
+
+
+def _code(argument: str, value: str, at_most: int) -> Secret:
+    """Return a code that a user typed: visible ASCII."""
+    return Secret(_check.text(argument, value, at_most=at_most))
+
+
+def _oob_code(challenge: MfaChallenge) -> Secret:
+    """Return the handle of an out-of-band factor challenge."""
+    if not isinstance(challenge, MfaChallenge):
+        raise UsageError("challenge", f"must be an MfaChallenge, not {type(challenge).__name__}")
+    if challenge.oob_code is None:
+        raise UsageError("challenge", "is not out of band: use verify_otp")
+    return challenge.oob_code
+
+
+def _types_of(state: MfaState, authenticator: Authenticator | str | None) -> Sequence[ChallengeType]:
+    """Return the types to ask a factor challenge for, by the factor or by what the service said."""
+    if isinstance(authenticator, Authenticator):
+        kinds: Sequence[ChallengeType] = [k for k in get_args(ChallengeType) if k == authenticator.authenticator_type]
+        if not kinds:
+            raise UsageError("authenticator", "takes no challenge: use verify_recovery_code")
+        return kinds
+    return state.requirements.challenge_types if authenticator is None else ("otp", "oob")
+
+
+def _default_channels(phone: Phone | None, email: Email | None) -> tuple[OobChannel, ...]:
+    if phone is not None:
+        return ("sms",)
+    return ("email",) if email is not None else ("auth0",)
+
+
+def _each_of(argument: str, given: object, allowed: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a Literal
+    """Return a list of words of a ``Literal``, not empty."""
+    names = get_args(allowed)
+    if isinstance(given, str) or not isinstance(given, list | tuple) or not given or not set(given) <= set(names):
+        raise UsageError(argument, f"must be a list of {', '.join(names)}")
+    return tuple(given)

@@ -1,145 +1,167 @@
-"""Refreshing for all sessions of a client: each new token set is handed over once, whoever asked for it.
+"""One rule for refresh tokens: may one be sent. ``client.refresh``, API calls and stored sessions all come here.
 
-The promises: a refresh token that was sent is not sent again, for the service takes a second use for theft and ends the
-session; new tokens that could not be handed over are kept and handed over with the next call; and every session that
-waited for them has them, though its caller be gone.
+Invariants:
+
+- A refresh token is known by its hash: two sessions made from one login share its refresh.
+- Concurrent callers with the same refresh token share one request. So do callers that come up to half a minute later
+  with a token that was rotated: the service takes a second use for theft and ends the login.
+- A refresh token whose outcome is unknown is not sent again: the next caller gets ``OutcomeUnknown`` at once.
+- Tokens that were revoked meanwhile are kept for no later caller.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, TypeAlias
+import hashlib
+from typing import TYPE_CHECKING, TypeAlias
 
-from passwordless_async.client.traffic import SingleFlight
-from passwordless_async.errors import InvalidRefreshToken, OutcomeUnknown, StoreError
+import attrs
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.auth0.life_cycle import refresh
+from passwordless_async.auth0.revocation import revoke
+from passwordless_async.auth0.tenant import own_key, own_refresh_token, own_tokens
+from passwordless_async.client.events import Operation
+from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.errors import (
+    KeyMismatch,
+    KeyMissing,
+    NotSent,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessError,
+    ProtocolError,
+    QuotaExceeded,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.traffic import Flight
+    from passwordless_async.client.orphans import Orphans
+    from passwordless_async.client.traffic.dispatcher import Dispatcher
+    from passwordless_async.client.traffic.single_flight import Departure
 
-    OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
-    Adopt: TypeAlias = "Callable[[TokenSet], None]"
+    _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
 
-Spent = tuple[str, str]  # a refresh token and the thumbprint of its key
-
-# Seconds for which a refresh token that was spent still gives the tokens that came of it. A caller that comes late with
-# it must not send it: the service takes a second use for theft and ends the session.
-LINGER = 30.0
-_REMEMBERED = 10_000  # refresh tokens of unknown fate, and tokens that could not be handed over
+_KEEP_SECONDS = 30.0  # for which a spent refresh token still gives the tokens that replaced it
+_REMEMBERED = 10_000  # refresh tokens whose outcome is unknown, and as many that were revoked
+# The refresh token was not sent, or the service refused it.
+_UNSPENT = (NotSent, QuotaExceeded, UsageError, KeyMissing, KeyMismatch, OAuthError)
 
 
-def was_replaced(spent: Spent, tokens: TokenSet) -> bool:
-    """Tell whether a refresh brought another refresh token.
+def token_hash(tokens: TokenSet) -> bytes:
+    """Return what a token set's refresh token is known by; empty where it has none."""
+    return b"" if tokens.refresh_token is None else hashlib.sha256(tokens.refresh_token.encode()).digest()
 
-    Without rotation the same one can be used again, and what came of it is not the last word.
+
+def is_unspent(error: PasswordlessError) -> bool:
+    """Return whether a refresh that failed left the refresh token as it was, or known to be refused.
+
+    Every other error leaves that open. So does an answer that cannot be used: the service spent the token for it,
+    unless the answer names the same token again.
     """
-    return tokens.refresh_token != spent[0]
+    return isinstance(error, _UNSPENT) or (isinstance(error, ProtocolError) and error.keeps_refresh_token)
 
 
-def comes_of(tokens: TokenSet) -> Callable[[Spent, TokenSet | None], bool]:
-    """Return what tells whether a refresh was one of these tokens, or led to them."""
-    return lambda spent, renewed: tokens.refresh_token in {spent[0], None if renewed is None else renewed.refresh_token}
+@attrs.frozen
+class _Request:
+    """A refresh that is asked for.
+
+    Attributes:
+        tokens: The tokens that are refreshed.
+        scope: The scope that is asked for; None: the granted one.
+    """
+
+    tokens: TokenSet
+    scope: str | None
 
 
-class Renewals:
-    """Refreshes and hands over; lives as long as its client.
+class Refreshes:
+    """The refreshes of a client; lives as long as the client.
 
     Args:
-        refresh: The client's refresh.
+        tenant: The tenant.
+        dispatcher: What sends.
+        orphans: Takes results whose callers have gone.
     """
 
-    def __init__(self, refresh: Callable[[TokenSet], Awaitable[TokenSet]]) -> None:
-        self._refresh = refresh
-        self._handovers: SingleFlight[Spent, TokenSet] = SingleFlight(linger=LINGER, lingers=was_replaced)
-        self._doubtful: OrderedDict[Spent, None] = OrderedDict()
-        self._unkept: OrderedDict[Spent, TokenSet] = OrderedDict()
-
-    async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
-        """Refresh and hand over, or share what is under way.
-
-        Args:
-            stale: The tokens that are to be renewed.
-            on_refresh: Keeps what comes of it.
-            adopt: Takes what was kept, also where the caller is cancelled meanwhile; raises nothing.
-
-        Raises:
-            OutcomeUnknown: The refresh token was sent before and nobody knows what became of it; nothing was sent.
-            InvalidRefreshToken: The tokens were revoked while they were refreshed.
-        """
-        if stale.refresh_token is None:
-            return stale
-        spent = (stale.refresh_token, stale.key.thumbprint)
-        if spent in self._doubtful:
-            raise OutcomeUnknown("the refresh token left before and no answer came: it was not sent again")
-        renewed = self._handovers.landed(spent)
-        if renewed is not None:
-            adopt(renewed)
-            return renewed
-        waiting: list[Adopt] = self._handovers.about(spent) or []
-        waiting.append(adopt)
-        return await self._handovers.run(
-            spent, lambda flight: self._hand_over(flight, spent, stale, on_refresh), about=waiting
+    def __init__(self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans) -> None:
+        self._tenant = tenant
+        self._dispatcher = dispatcher
+        self._orphans = orphans
+        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(
+            keep=_KEEP_SECONDS, keeps=self._keeps, orphaned=self._orphaned
         )
+        self._doubtful: Bounded[bytes, None] = Bounded(_REMEMBERED)
+        self._revoked: Bounded[bytes, None] = Bounded(_REMEMBERED)
 
-    async def _hand_over(
-        self, flight: Flight[TokenSet], spent: Spent, stale: TokenSet, on_refresh: OnRefresh
-    ) -> TokenSet:
-        # Never called back: the tokens are handed over though the one who asked for them has gone.
-        flight.left = True
-        renewed = self._unkept.get(spent) or await self._renewed(spent, stale)
-        if flight.forgotten:
-            self._unkept.pop(spent, None)
-            raise InvalidRefreshToken(
-                status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
-            )
-        await _keep(on_refresh, renewed)
-        self._unkept.pop(spent, None)
-        for adopt in flight.about:
-            adopt(renewed)
-        return renewed
+    async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
+        """Refresh tokens, or share the refresh that is under way for them. Raises as ``client.refresh``."""
+        while True:
+            # By the key too: the refresh token alone gives no tokens.
+            thumbprint = own_key(self._tenant, tokens).thumbprint
+            own_refresh_token(tokens)
+            key = (token_hash(tokens), thumbprint)
+            shared: _Request | None = self._flights.detail(key)
+            renewed = await self._share(key, _Request(tokens, scope))
+            if shared is None or shared.scope == scope:
+                return renewed
+            # That one asked for another scope: its result is refreshed for this one. The other waiters go first.
+            tokens = renewed
+            await asyncio.sleep(0)
 
-    async def _renewed(self, spent: Spent, stale: TokenSet) -> TokenSet:
+    async def _share(self, key: _Key, request: _Request) -> TokenSet:
+        return await self._flights.run(key, lambda departure: self._send(key, request, departure), detail=request)
+
+    async def _send(self, key: _Key, request: _Request, departure: Departure) -> TokenSet:
+        spent = key[0]
+        if spent in self._doubtful:
+            raise OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
         try:
-            renewed = await self._refresh(stale)
-        except OutcomeUnknown:
-            _remember(self._doubtful, spent, None)
+            return await self._refresh(request, departure)
+        except PasswordlessError as error:
+            if not is_unspent(error):
+                self._doubtful[spent] = None
             raise
-        _remember(self._unkept, spent, renewed)
-        return renewed
-
-    def forget(self, tokens: TokenSet) -> None:
-        """Hand nothing over any more that came, or comes, of tokens that are revoked."""
-        unwanted = comes_of(tokens)
-        self._handovers.forget(unwanted)
-        for spent in [spent for spent, renewed in self._unkept.items() if unwanted(spent, renewed)]:
-            del self._unkept[spent]
-
-    async def aclose(self, *, grace: float) -> None:
-        """Give handovers under way so many seconds, and end them."""
-        await self._handovers.aclose(grace=grace)
-
-
-async def _keep(on_refresh: OnRefresh, renewed: TokenSet) -> None:
-    try:
-        kept = on_refresh(renewed)
-        if inspect.isawaitable(kept):
-            await kept
-    except asyncio.CancelledError:
-        own = asyncio.current_task()
-        if own is not None and own.cancelling():
+        except asyncio.CancelledError:
+            if departure.on_wire:
+                self._doubtful[spent] = None
             raise
-        cancelled = True
-    else:
-        cancelled = False
-    if cancelled:
-        raise StoreError("on_refresh was cancelled: the new tokens are kept, and handed over with the next call")
 
+    async def _refresh(self, request: _Request, departure: Departure) -> TokenSet:
+        call = Call(
+            Operation.REFRESH,
+            lambda: refresh(self._tenant, request.tokens, scope=request.scope),
+            is_proven=True,
+        )
+        return await self._dispatcher.run(call, departure)
 
-def _remember(known: OrderedDict[Spent, Any], spent: Spent, fate: object) -> None:
-    known[spent] = fate
-    if len(known) > _REMEMBERED:
-        known.popitem(last=False)
+    def _keeps(self, key: _Key, renewed: TokenSet) -> bool:
+        # Without rotation the same refresh token is good again, and a later caller wants newer tokens.
+        return token_hash(renewed) != key[0] and not self.is_revoked(key[0], renewed)
+
+    async def revoke(self, tokens: TokenSet) -> None:
+        """Revoke tokens; what was refreshed from them is kept for no later caller. Raises as ``client.revoke``."""
+        own_tokens(self._tenant, tokens)
+        if tokens.refresh_token is not None:
+            self._revoked[token_hash(tokens)] = None
+            self._flights.forget_kept(lambda key, renewed: self.is_revoked(key[0], renewed))
+        await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)))
+
+    def is_revoked(self, spent: bytes, renewed: TokenSet) -> bool:
+        """Return whether new tokens, or the ones they were refreshed from (known by their hash), were revoked here."""
+        return spent in self._revoked or token_hash(renewed) in self._revoked
+
+    async def _orphaned(self, request: _Request, result: TokenSet | PasswordlessError) -> None:
+        await self._orphans.take(Operation.REFRESH, orphan_of(result, spent=request.tokens))
+
+    async def aclose(self, *, grace: float) -> int:
+        """End refreshes that are not on the wire, and the rest after ``grace`` seconds.
+
+        Returns:
+            How many were ended on the wire.
+        """
+        return len(await self._flights.aclose(grace=grace))

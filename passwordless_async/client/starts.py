@@ -1,114 +1,88 @@
-"""When a user may be sent a code: not while one is on its way to them, and so often an hour for one address."""
+"""Sending a user a code: with leave of ``codes.py``, which learns afterwards how it ended."""
 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
-from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from passwordless_async.auth0.identity import AuthSession, user
-from passwordless_async.client.traffic import Flight, StartRules
-from passwordless_async.errors import OutcomeUnknown, PasswordlessError, RateLimited, UsageError
+from passwordless_async.auth0.start import start
+from passwordless_async.client.events import Operation
+from passwordless_async.client.outcomes import StartOutcome
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.retries import CALLER_LIMIT_SECONDS
+from passwordless_async.client.traffic.single_flight import Departure
+from passwordless_async.errors import OutcomeUnknown, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from passwordless_async.auth0 import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
-    from passwordless_async.client.shared import SharedChallenges
-
-    Address = IPv4Address | IPv6Address
+    from passwordless_async.auth0.tenant import Tenant
+    from passwordless_async.client.codes import Codes
+    from passwordless_async.client.outcomes import Start
+    from passwordless_async.client.profile import Profile
+    from passwordless_async.client.traffic.dispatcher import Dispatcher
 
 T = TypeVar("T")
 
 
 class Starts:
-    """The starts of a client; lives as long as it.
+    """The starts of a client; lives as long as the client.
 
     Args:
-        rules: What may be when.
-        about_one_caller: Seconds; a 429 for longer is about the address that a start was made for.
-        challenges: What other machines know of the same users; None: there are none.
+        tenant: The tenant.
+        dispatcher: What sends.
+        codes: Decides whether a user may be sent a code.
+        profile: How patient a start is.
     """
 
-    def __init__(
-        self, rules: StartRules, *, about_one_caller: float, challenges: SharedChallenges | None = None
-    ) -> None:
-        self._rules = rules
-        self._about_one_caller = about_one_caller
-        self._challenges = challenges
+    def __init__(self, tenant: Tenant, dispatcher: Dispatcher, codes: Codes, profile: Profile) -> None:
+        self._tenant = tenant
+        self._dispatcher = dispatcher
+        self._codes = codes
+        self._profile = profile
 
-    async def run(
-        self,
-        who: Email | Phone,
-        address: Address | None,
-        make: Callable[[Flight[Any]], Awaitable[T]],
-        *,
-        patience: float,
-    ) -> T:
-        """Make a start, if it may be made.
+    async def run(self, who: Email | Phone, address: IpAddress | None, call: Call[T]) -> T:
+        """Make a start.
 
         Args:
             who: The user.
-            address: The end user's address, where the start is made on its behalf.
-            make: Makes it; says by ``left`` of what it is given when it has left.
-            patience: Seconds that it may wait for its turn.
+            address: The end user's address, where the start names one.
+            call: The request, and how patiently it is tried.
 
         Raises:
-            UsageError: An argument is not of its form.
-            CoolingDown: The user was sent a code just now, or is being sent one.
-            QuotaExceeded: The address has had its share of this hour.
+            UsageError: ``address`` is not an IP address.
+            CoolingDown: The user was sent a code within the cool-down, or is being sent one.
+            QuotaExceeded: The address has used up its starts.
+            PasswordlessError: What the call raises.
         """
-        if type(address) not in {type(None), IPv4Address, IPv6Address}:
-            raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...)")
-        begun = self._rules.begin(user("who", who), address)
-        flight: Flight[Any] = Flight()
-        flight.waiting = 1
-        sent = False
+        policy = call.policy or self._profile.single
+        ticket = await self._codes.begin_start(who, address, patience=policy.patience)
+        departure = Departure()
         try:
-            started = await self._everywhere(who, address, partial(make, flight), flight, patience)
-            sent = True
-        except OutcomeUnknown:
-            sent = True  # a code may be on its way
-            raise
+            started = await self._dispatcher.run(call, departure)
         except asyncio.CancelledError:
-            sent = flight.left
-            raise
-        except RateLimited as error:
-            if (error.retry_after or 0.0) > self._about_one_caller:
-                self._rules.bar(address, error.retry_after or 0.0)
-                if self._challenges is not None:
-                    self._challenges.bar(address, error.retry_after or 0.0)
-            raise
-        finally:
-            self._rules.end(begun, sent=sent, counted=flight.ever_left)
-        return started
-
-    async def _everywhere(
-        self,
-        who: Email | Phone,
-        address: Address | None,
-        make: Callable[[], Awaitable[T]],
-        flight: Flight[Any],
-        patience: float,
-    ) -> T:
-        """Make a start that no other machine stands in the way of, and that stands in theirs."""
-        if self._challenges is None:
-            return await make()
-        ticket = self._challenges.ticket(who, address, patience=patience)
-        try:
-            await self._challenges.begin(ticket)
-            started = await make()
-        except asyncio.CancelledError:
-            self._challenges.end_soon(ticket, sent=flight.left, counted=flight.ever_left)
+            self._codes.end_start_in_background(ticket, sent=departure.on_wire, counted=departure.was_sent)
             raise
         except PasswordlessError as error:
-            unknown = isinstance(error, OutcomeUnknown)  # a code may be on its way
-            await self._challenges.end(ticket, sent=unknown, counted=flight.ever_left)
-            raise
-        await self._challenges.end(ticket, sent=True, counted=True)
-        return started
+            failure = error.with_traceback(None)
+        else:
+            await self._codes.end_start(ticket, sent=True, counted=True)
+            return started
+        # Without an answer a code may be on its way.
+        await self._codes.end_start(ticket, sent=isinstance(failure, OutcomeUnknown), counted=departure.was_sent)
+        if isinstance(failure, RateLimited) and (failure.retry_after or 0.0) > CALLER_LIMIT_SECONDS:
+            await self._codes.block(address, failure.retry_after or 0.0)
+        raise failure
 
-    def over(self, who: Email | Phone | AuthSession) -> None:
-        """Let a user have another code at once: the one that was sent is of no more use."""
-        self._rules.undo(who.who if isinstance(who, AuthSession) else who)
+    async def outcome(self, start_: Start) -> StartOutcome:
+        """Make one of many starts, as patiently as the profile's ``many``: an error is a :class:`StartOutcome`."""
+        call = Call(
+            Operation.START,
+            lambda: start(self._tenant, start_.who, language=start_.language, forwarded_for=start_.forwarded_for),
+            policy=self._profile.many,
+        )
+        try:
+            receipt = await self.run(start_.who, start_.forwarded_for, call)
+        except PasswordlessError as error:
+            return StartOutcome(start_, error=error)
+        return StartOutcome(start_, receipt=receipt)

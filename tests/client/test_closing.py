@@ -115,7 +115,7 @@ async def test_closing_waits_for_on_orphan() -> None:
         exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         await cancelled(exchanging)
         answer.set()
-        await until(lambda: client._exchanges._flights._handovers)
+        await until(lambda: client._logins._flights._handovers)
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         go_on.set()

@@ -194,8 +194,8 @@ class World:
     def twin(self, user: int, _number: int) -> None:
         """Ask once more for a code that is being presented."""
         for presented in self.presented.values():
-            flight = self.client._exchanges._flights._flights.get((presented.who, presented.code))
-            if presented.who == self.users[user] and flight is not None and flight.waiting and not flight.failed:
+            flight = self.client._logins._flights._flights.get((presented.who, presented.code))
+            if presented.who == self.users[user] and flight is not None and flight.waiters and not flight.has_failed:
                 presented.calls.append(self.begin(self._exchange(presented)))
                 break
 
@@ -397,12 +397,12 @@ class World:
         client = self.client
         assert 0 == client._dispatcher.gate.in_flight
         assert client._dispatcher.gate.waiting == 0
-        assert {} == client._exchanges._flights._last
+        assert {} == client._logins._flights._last_in_queue
         assert not client._dispatcher._first_nonce.pending
-        assert not client._exchanges._flights._flights
-        assert not client._refreshes._flights
-        assert not client._exchanges._flights._handovers
-        assert not client._refreshes._handovers
+        assert not client._logins._flights._flights
+        assert not client._refreshes._flights._flights
+        assert not client._logins._flights._handovers
+        assert not client._refreshes._flights._handovers
         session = present(client._transport._session)
         assert session.closed
         if self.session is None:

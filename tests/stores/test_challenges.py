@@ -12,9 +12,9 @@ import attrs
 import pytest
 
 from passwordless_async import INTERACTIVE, CodeSpent, Email, KeyRing, MemoryStore
-from passwordless_async.client.shared import SharedChallenges
+from passwordless_async.client.codes import Codes
+from passwordless_async.client.events import Emitter
 from passwordless_async.client.shared.availability import Availability
-from passwordless_async.client.traffic import Flight
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:
@@ -282,16 +282,17 @@ async def test_names_tell_nothing_and_nothing_stays(request: pytest.FixtureReque
     async with AsyncExitStack() as stack:
         keys = KeyRing(b"k" * 32, users=b"u" * 32)
         store = await stack.enter_async_context(RedisStore(url, keys=keys))
-        availability = Availability(store, lambda _: None)
-        shared = SharedChallenges(availability, "https://tenant.example/", "client", profile)
-        ticket = shared.ticket(who, here, patience=10.0)
-        await shared.begin(ticket)
-        await shared.end(ticket, sent=True, counted=True)
+        availability = Availability(store, Emitter(None))
+        shared = Codes(availability, issuer="https://tenant.example/", client_id="client", profile=profile)
+        ticket = await shared.begin_start(who, here, patience=10.0)
+        await shared.end_start(ticket, sent=True, counted=True)
         for code in codes:
-            assert "tokens" == await shared.present(who, code, exchanged, Flight(None, None))
+            claim = shared.name(who, code)
+            await shared.claim(claim)
+            await shared.accepted(claim)
             with pytest.raises(CodeSpent):
-                await shared.present(who, code, exchanged, Flight(None, None))
-        shared.bar(here, 60.0)
+                await shared.claim(shared.name(who, code))
+        await shared.block(here, 60.0)
         await availability.aclose(grace=5.0)
         await begin(store, "of one who does nothing more")
         await store.begin_attempt("another", "code", token="mine", max_attempts=3, max_codes=10, remember=HOUR)
@@ -306,7 +307,3 @@ async def test_names_tell_nothing_and_nothing_stays(request: pytest.FixtureReque
     for word in ("ada", "example", "192.0.2.77", "tenant", *codes):
         assert word.encode() not in server.dump()
         assert word.encode() not in server.written()
-
-
-async def exchanged() -> str:
-    return "tokens"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from passwordless_async import MemoryStore, StoreUnavailable
-from passwordless_async.client.events import StoreLost, StoreRegained, Use
+from passwordless_async.client.events import Emitter, StoreLost, StoreRegained, Use
 from passwordless_async.client.shared.availability import Availability
 from passwordless_async.stores.redis import RedisStore
 
@@ -24,7 +24,7 @@ class Asked:
 
     def __init__(self) -> None:
         self.events: list[Any] = []
-        self.availability = Availability(MemoryStore(), self.events.append)
+        self.availability = Availability(MemoryStore(), Emitter(self.events.append))
         self.away = False
         self.times = 0
         self.hangs: asyncio.Event | None = None
@@ -159,7 +159,7 @@ async def test_a_server_that_hangs_holds_up_one_for_its_time(redis_server: Any):
     """Who asks while it hangs waits for the store's time and no longer, and after the first loss nobody does."""
     async with RedisStore(redis_server.url, keys=MemoryStore().keys, timeout=0.3) as store:
         events: list[Any] = []
-        availability = Availability(store, events.append)
+        availability = Availability(store, Emitter(events.append))
         assert None is await availability.ask(N, lambda: store.nonce("origin"), "otherwise")
         redis_server.pause()
         loop = asyncio.get_running_loop()

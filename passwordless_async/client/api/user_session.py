@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.refreshes import OnRefresh, Renewals
+    from passwordless_async.client.api.handovers import Handovers, OnRefresh
     from passwordless_async.dpop import NonceCache
 
 # Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
@@ -36,13 +36,13 @@ class UserSession:
         *,
         http: ClientSession,
         origins: Iterable[str],
-        renewals: Renewals,
+        handovers: Handovers,
         on_refresh: OnRefresh | None,
         nonces: NonceCache,
     ) -> None:
         self._tokens = tokens
         self._http = http
-        self._renewals = renewals
+        self._handovers = handovers
         self._on_refresh = on_refresh
         self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
 
@@ -97,7 +97,7 @@ class UserSession:
             if self._tokens is refused:
                 self._tokens = renewed
 
-        renewed = await self._renewals.renew(refused, self._on_refresh, adopt)
+        renewed = await self._handovers.renew(refused, self._on_refresh, adopt)
         adopt(renewed)
         return self._tokens
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.sessions.records import Record, SessionRecords
     from passwordless_async.client.sessions.values import StoredSession
-    from passwordless_async.client.traffic import Flight
+    from passwordless_async.client.traffic import Departure
     from passwordless_async.stores import Place
 
 T = TypeVar("T")
@@ -77,18 +77,18 @@ class SessionRefreshes:
 
     async def run(self, identifier: Secret) -> StoredSession:
         """Refresh a session, or share what is under way for it; raises as ``client.sessions.refresh``."""
-        return await self._flights.run(hashed(identifier), lambda flight: self._refreshed(identifier, flight))
+        return await self._flights.run(hashed(identifier), lambda departure: self._refreshed(identifier, departure))
 
-    async def _refreshed(self, identifier: Secret, flight: Flight[StoredSession]) -> StoredSession:
+    async def _refreshed(self, identifier: Secret, departure: Departure) -> StoredSession:
         first = found = await self._records.find(identifier)
         token, wait = secrets.token_urlsafe(16), _LOOK_AGAIN
         while not found.is_refreshed(first):
             # Not to be called back any more: where the store has the question, it has to hear what came of it.
-            flight.left = True
+            departure.on_wire = True
             begun = await self._begin(found, token)
             if begun is RefreshLease.GRANTED:
                 return await self._spend(found, token)
-            flight.left = False
+            departure.on_wire = False
             if begun is RefreshLease.GONE:
                 raise unknown()
             if begun is RefreshLease.DOUBTFUL:

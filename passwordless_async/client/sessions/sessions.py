@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
-    from passwordless_async.client.traffic import Flight
+    from passwordless_async.client.traffic import Departure
     from passwordless_async.stores import SessionStore
 
 T = TypeVar("T")
@@ -112,16 +112,16 @@ class Sessions:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
         secret = identifier = _concealed(identifier)
-        await self._closings.run((secret, revoke), lambda flight: self._close(secret, flight, revoke=revoke))
+        await self._closings.run((secret, revoke), lambda departure: self._close(secret, departure, revoke=revoke))
 
-    async def _close(self, identifier: Secret, flight: Flight[bool], *, revoke: bool) -> bool:
+    async def _close(self, identifier: Secret, departure: Departure, *, revoke: bool) -> bool:
         try:
             found = await self._records.find(identifier)
         except InvalidSession:
             return True
         except BrokenSeal:
             found = None
-        flight.left = True
+        departure.on_wire = True
         await self._store.close(place_of(identifier) if found is None else found.place)
         if revoke and found is not None and found.session.tokens.refresh_token is not None:
             await self._revoke(found.session.tokens)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import StoreLost, StoreRegained
 from passwordless_async.errors import StoreUnavailable
+from passwordless_async.stores import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from passwordless_async.client.events import OnEvent, Use
+    from passwordless_async.client.events import Emitter, Use
     from passwordless_async.stores import Store
 
 T = TypeVar("T")
@@ -29,14 +30,15 @@ class Availability:
     """A store, as far as it can be reached; lives as long as its client.
 
     Args:
-        store: The store.
-        emit: Receives events: `StoreLost` and `StoreRegained`.
+        store: The store; one in this process is always there.
+        events: Receives ``StoreLost`` and ``StoreRegained``.
     """
 
-    def __init__(self, store: Store, emit: OnEvent) -> None:
+    def __init__(self, store: Store, events: Emitter) -> None:
         self.store = store
         self.keys = store.keys
-        self._emit = emit
+        self._events = events
+        self.is_local = isinstance(store, MemoryStore)
         self._lost: set[Use] = set()
         self._away = False
         self._looking = False
@@ -69,13 +71,13 @@ class Availability:
         self._away, self._rests_until = False, 0.0
         if use in self._lost:
             self._lost.discard(use)
-            self._emit(StoreRegained(use))
+            self._events.emit(StoreRegained(use))
         return answer
 
     def _lose(self, use: Use) -> None:
         if use not in self._lost:
             self._lost.add(use)
-            self._emit(StoreLost(use))
+            self._events.emit(StoreLost(use))
 
     def in_background(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Tell the store something that nobody waits for."""

@@ -1,23 +1,21 @@
-"""Who may send when: turns, paces, circuits and what is done once for all who ask. Nothing here knows HTTP."""
+"""How a request gets on the wire: turns, pace, tries, circuit, and the HTTP client under them."""
 
-from passwordless_async.client.start_rules import StartRules
 from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 from passwordless_async.client.traffic.first_nonce import FirstNonce, PeerNonces
 from passwordless_async.client.traffic.gate import Gate, Priority
 from passwordless_async.client.traffic.shared_pace import Line
-from passwordless_async.client.traffic.single_flight import Flight, SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 
 __all__ = [
     "AdaptiveLimit",
     "Breaker",
+    "Departure",
     "FirstNonce",
     "FixedLimit",
-    "Flight",
     "Gate",
     "Line",
     "PeerNonces",
     "Priority",
     "SingleFlight",
-    "StartRules",
 ]

@@ -1,43 +1,32 @@
-"""How a flow gets on the wire: its turn, its pace, its tries, and the events that tell of them.
+"""How a flow gets on the wire: its turn, its pace, its tries, and the events that report them.
 
-The promises: nothing is signed before it may go; a code goes again only after a refusal that came before it was looked
-at (a nonce challenge, a 429) or where nothing left this machine; a call waits no longer than its policy says, and one
-that will not be sent is refused before anything is.
+Invariants:
+
+- Nothing is signed before it may be sent: a call enters the gate first, and its flow makes the proof after that.
+- What may be sent again, and when, is decided by ``retries.py`` alone.
+- A call waits no longer than its policy's patience. One that will not be sent is refused before anything is sent.
+- ``Departure.on_wire`` is true exactly while something is on the wire whose answer would be lost with the call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.rate_limit import allowance, retry_after
-from passwordless_async.auth0.refusals import blocks_user
 from passwordless_async.client.events import CANCELLED, Challenged, Done, Operation, Paced, Retried, Sent
-from passwordless_async.client.traffic import (
-    AdaptiveLimit,
-    Breaker,
-    FirstNonce,
-    FixedLimit,
-    Gate,
-    Priority,
-    SingleFlight,
-)
+from passwordless_async.client.traffic.circuit import Breaker
+from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
+from passwordless_async.client.traffic.feedback import Feedback
+from passwordless_async.client.traffic.first_nonce import FirstNonce
+from passwordless_async.client.traffic.gate import Gate
+from passwordless_async.client.traffic.retries import PRIORITIES, retry_delay
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.dpop.challenge import demands_nonce
-from passwordless_async.errors import (
-    CircuitOpen,
-    NotSent,
-    OutcomeUnknown,
-    PasswordlessError,
-    QuotaExceeded,
-    RateLimited,
-    TemporarilyUnavailable,
-    TransportError,
-    UsageError,
-)
+from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,85 +35,81 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow, Tenant
-    from passwordless_async.client.events import Event, OnEvent
+    from passwordless_async.client.events import Emitter
     from passwordless_async.client.profile import Policy, Profile
-    from passwordless_async.client.traffic import Flight, Line, PeerNonces
+    from passwordless_async.client.traffic.call import Call
+    from passwordless_async.client.traffic.first_nonce import PeerNonces
+    from passwordless_async.client.traffic.shared_pace import Line
     from passwordless_async.client.traffic.transport import Transport
 
 T = TypeVar("T")
 
-ABOUT_ONE_CALLER = 60.0  # seconds; what a 429, or a window, says of longer is about an address, not about all
-_STARTS_PAUSE = 1.0  # seconds that starts wait after a 429 that does not say how long
-_NOTICED = 0.001  # seconds; less is the event loop's own
-_DOUBLINGS = 16  # of the backoff; it has its own bound, and numbers have theirs
-_TOO_MANY_REQUESTS, _SERVER_ERROR, _NOT_IMPLEMENTED, _UNAVAILABLE = 429, 500, 501, 503
-_CHALLENGES = frozenset({400, 401})
-_PRIORITIES = {
-    Operation.EXCHANGE: Priority.EXCHANGE,
-    Operation.MFA: Priority.EXCHANGE,
-    Operation.REFRESH: Priority.REFRESH,
-    Operation.REVOKE: Priority.REFRESH,
-    Operation.USERINFO: Priority.REFRESH,
-    Operation.START: Priority.START,
-}
-# What may be tried again. A 5xx to a start is so only where it says that nothing was done (503): another message would
-# cost money, and kill the code before it.
-_RETRIED: dict[Operation, tuple[type[PasswordlessError], ...]] = {
-    Operation.EXCHANGE: (NotSent, RateLimited),
-    Operation.MFA: (NotSent,),
-    Operation.REFRESH: (NotSent, RateLimited),
-    Operation.REVOKE: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
-    Operation.USERINFO: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
-    Operation.START: (NotSent, RateLimited, TemporarilyUnavailable),
-}
-# Their windows are those of an address or a user, and not the tenant's.
-_OTHER_WINDOWS = frozenset({Operation.MFA, Operation.START, Operation.USERINFO})
-# These limits are a user's own: a 429 says nothing of the tenant's.
-_LIMITED_BY_USER = frozenset({Operation.MFA, Operation.USERINFO})
+_REPORTED_WAIT_SECONDS = 0.001  # a shorter wait is the event loop's own
+_CHALLENGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
 @attrs.define(eq=False)
-class _Call:
-    """One call of a client on its way."""
+class _Journey:
+    """One call on its way.
 
-    operation: Operation
+    Attributes:
+        call: The call.
+        policy: How long to go on trying.
+        departure: What would be lost if it were ended now.
+        began: When it began, by the monotonic clock.
+        tries: How often it passed the gate.
+        waited: Seconds that it has waited.
+        transmissions: How many requests were sent.
+        paid: How many transmissions the gate has counted.
+        was_sent_before: Whether anything was sent before the present transmission.
+    """
+
+    call: Call[Any]
     policy: Policy
-    flight: Flight[Any] | None
-    proven: bool
+    departure: Departure
     began: float
-    trials: int = 0
+    tries: int = 0
     waited: float = 0.0
     transmissions: int = 0
-    paid: int = 0  # transmissions that the gate has let through
-    had_left: bool = False  # anything, before the present transmission
+    paid: int = 0
+    was_sent_before: bool = False
+
+    @property
+    def operation(self) -> Operation:
+        return self.call.operation
 
     @property
     def patience(self) -> float:
         return max(self.policy.patience - self.waited, 0.0)
 
-    def leaves(self, *, left: bool) -> None:
-        """Note whether what is under way would be lost if the call were ended now."""
-        if self.flight is not None:
-            self.had_left = self.flight.ever_left
-            self.flight.left = left
-            self.flight.ever_left |= left
+    def sends(self, request: HttpRequest) -> None:
+        """Note that a request goes on the wire; the answer of a shared fetch is not lost with one of its callers."""
+        if request.shareable:
+            return
+        self.was_sent_before = self.departure.was_sent
+        self.departure.on_wire = self.departure.was_sent = True
 
-    def stayed(self) -> None:
-        """Take back that something has left."""
-        if self.flight is not None:
-            self.flight.left, self.flight.ever_left = False, self.had_left
+    def failed(self, request: HttpRequest, error: PasswordlessError) -> None:
+        """Undo ``sends`` where the transport found that nothing was sent."""
+        if request.shareable or not isinstance(error, NotSent):
+            return
+        self.departure.on_wire, self.departure.was_sent = False, self.was_sent_before
+
+    def settled(self) -> None:
+        """Note that the try has ended and its outcome is known."""
+        self.departure.on_wire = False
 
 
 class Dispatcher:
-    """Runs flows for all calls of a client; lives as long as it.
+    """Runs the flows of a client's calls; lives as long as the client.
 
     Args:
         tenant: The tenant.
         transport: What sends.
         profile: How to behave under load and in trouble.
-        on_event: Is told what happens.
-        nonces: The tenant's nonces as far as other processes know them; None: there are none.
-        line: The line of other processes that share the quota; None: there are none.
+        events: Receives what happens.
+        peers: The tenant's nonces as other processes know them; None: this process is alone.
+        line: The line of all processes that share the quota; None: this process is alone.
     """
 
     def __init__(
@@ -132,186 +117,176 @@ class Dispatcher:
         tenant: Tenant,
         transport: Transport,
         profile: Profile,
-        on_event: OnEvent | None,
+        events: Emitter,
         *,
-        nonces: PeerNonces | None = None,
+        peers: PeerNonces | None = None,
         line: Line | None = None,
     ) -> None:
         self._tenant = tenant
         self._transport = transport
         self._profile = profile
-        self._on_event = on_event
+        self._events = events
         # No more than the pool has connections: a proof must not be signed and then wait for one.
-        most = min(profile.max_in_flight, transport.limit)
-        limit = AdaptiveLimit(most) if profile.adaptive else FixedLimit(most)
+        in_flight = min(profile.max_in_flight, transport.limit)
+        limit = AdaptiveLimit(in_flight) if profile.adaptive else FixedLimit(in_flight)
         self.gate = Gate(limit, per_second=profile.requests_per_second, line=line)
-        self._breaker = Breaker(profile)
-        self._nonces = nonces
-        self._first_nonce = FirstNonce(tenant.nonces, tenant.application.origin, peers=nonces)
-        self._closing = False
+        self._circuit = Breaker(profile)
+        self._feedback = Feedback(self._circuit, self.gate)
+        self._peers = peers
+        self._first_nonce = FirstNonce(tenant.nonces, tenant.application.origin, peers=peers)
+        self._is_closing = False
         self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
 
-    async def run(
-        self,
-        make: Callable[[], Flow[T]],
-        operation: Operation,
-        proven: bool = False,  # noqa: FBT001, FBT002 - with the rest of them in place, a partial needs no keywords
-        policy: Policy | None = None,
-        flight: Flight[T] | None = None,
-    ) -> T:
-        """Run a flow to its end, and another one like it where that is safe and of use.
+    async def run(self, call: Call[T], departure: Departure | None = None) -> T:
+        """Run a call's flow to its end, and a new one where another try is safe and of use.
 
         Args:
-            make: Makes the flow, for each try anew.
-            operation: What it is for.
-            proven: Whether its requests carry proofs, and wait for a nonce that another one fetches.
-            policy: How long to go on trying; that of single calls unless given.
-            flight: Learns what has left.
+            call: The call.
+            departure: Is kept up to date with what would be lost if the call were ended.
 
         Raises:
-            PasswordlessError: As the flow; :class:`QuotaExceeded` and :class:`CircuitOpen` where nothing was sent.
+            PasswordlessError: What the flow raises; ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
         """
-        call = _Call(operation, policy or self._profile.single, flight, proven, _clock.monotonic())
+        policy = call.policy or self._profile.single
+        journey = _Journey(call, policy, departure or Departure(), _clock.monotonic())
+        try:
+            result = await self._try(call, journey)
+        except PasswordlessError as error:
+            self._emit_done(journey, error.code)
+            raise
+        except asyncio.CancelledError:
+            self._emit_done(journey, CANCELLED)
+            raise
+        self._emit_done(journey, None)
+        return result
+
+    def _emit_done(self, journey: _Journey, error: str | None) -> None:
+        if self._events.is_wanted:
+            seconds = _clock.monotonic() - journey.began
+            self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
+
+    async def _try(self, call: Call[T], journey: _Journey) -> T:
         failure: PasswordlessError | None = None
         while True:
             try:
-                result = await self._attempt(make(), call)
+                return await self._attempt(call.flow(), journey)
             except QuotaExceeded as error:
-                # Where the server has said no before, that is what the caller should hear of.
+                # Where the server refused before, that is what the caller should hear of.
                 failure = failure or error.with_traceback(None)
                 break
             except PasswordlessError as error:
                 failure = error.with_traceback(None)
-            except asyncio.CancelledError:
-                self._end(call, CANCELLED)
-                raise
-            else:
-                self._end(call, None)
-                return result
-            call.leaves(left=False)
-            if not await self._may_try_again(call, failure):
+            journey.settled()
+            if not await self._may_try_again(journey, failure):
                 break
-        self._end(call, failure.code)
         raise failure
 
-    def _end(self, call: _Call, error: str | None) -> None:
-        if self._on_event is not None:
-            self.tell(Done(call.operation, error, _clock.monotonic() - call.began, call.transmissions))
-
-    async def _may_try_again(self, call: _Call, failure: PasswordlessError) -> bool:
+    async def _may_try_again(self, journey: _Journey, failure: PasswordlessError) -> bool:
         """Wait until a call may be tried again; False: it may not."""
-        if self._closing or (call.flight is not None and not call.flight.waiting):
+        if self._is_closing or journey.departure.is_abandoned:
             return False
         if isinstance(failure, CircuitOpen):
             # Nothing was tried, so it does not count as a try.
-            return call.policy.outlasts_outages and await self._outlast(call)
-        delay = self._delay(call, failure)
-        if delay is None or delay > call.patience:
+            return journey.policy.outlasts_outages and await self._outlast(journey)
+        delay = retry_delay(journey.operation, journey.policy, journey.tries, failure)
+        if delay is None or delay > journey.patience:
             return False
-        self.tell(Retried(call.operation, call.trials, failure.code, delay))
-        call.waited += delay
+        self._events.emit(Retried(journey.operation, journey.tries, failure.code, delay))
+        journey.waited += delay
         await asyncio.sleep(delay)
-        return not self._closing
+        return not self._is_closing
 
-    async def _outlast(self, call: _Call) -> bool:
+    async def _outlast(self, journey: _Journey) -> bool:
         """Wait for news of an outage; False: there were none in time."""
         began = _clock.monotonic()
         try:
-            async with asyncio.timeout(call.patience):
-                await self._breaker.news()
+            async with asyncio.timeout(journey.patience):
+                await self._circuit.news()
         except TimeoutError:
             return False
         finally:
-            call.waited += _clock.monotonic() - began
-        return call.patience > 0 and not self._closing
+            journey.waited += _clock.monotonic() - began
+        return journey.patience > 0 and not self._is_closing
 
-    def _delay(self, call: _Call, failure: PasswordlessError) -> float | None:
-        """Return how long to wait before the next try; None: there is none."""
-        policy = call.policy
-        if call.trials >= policy.tries or not isinstance(failure, _RETRIED[call.operation]):
-            return None
-        if isinstance(failure, TemporarilyUnavailable) and failure.status != _UNAVAILABLE:
-            return None
-        bound = min(policy.backoff * 2 ** min(call.trials - 1, _DOUBLINGS), policy.backoff_at_most)
-        if isinstance(failure, RateLimited):
-            if call.operation not in _LIMITED_BY_USER and (failure.retry_after or 0.0) <= ABOUT_ONE_CALLER:
-                return 0.0  # the gate is closed until it is time
-            return (failure.retry_after or 0.0) + random.uniform(0.0, bound)  # noqa: S311 - no secret
-        return random.uniform(0.0, bound)  # noqa: S311
-
-    async def _attempt(self, flow: Flow[T], call: _Call) -> T:
-        if self._closing and call.operation is not Operation.REVOKE:
+    async def _attempt(self, flow: Flow[T], journey: _Journey) -> T:
+        if self._is_closing and journey.operation is not Operation.REVOKE:
             raise UsageError("client", "is not open: use it inside async with")
-        resting = self._breaker.retry_after
-        if resting is not None:
-            raise CircuitOpen(retry_after=resting)
-        if call.proven and self._nonces is not None:
-            self._nonces.poll()
-        if not call.proven or self._first_nonce.over:
-            return await self._pass(flow, call, None)
-        # Behind the one who fetches the nonce first, and then through the gate: what has a slot is not kept waiting.
+        retry_after = self._circuit.retry_after
+        if retry_after is not None:
+            raise CircuitOpen(retry_after=retry_after)
+        is_proven = journey.call.is_proven
+        if is_proven and self._peers is not None:
+            self._peers.poll()
+        if not is_proven or self._first_nonce.over:
+            return await self._pass(flow, journey, None)
+        # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
         async with self._first_nonce.turn() as answered:
-            return await self._pass(flow, call, answered)
+            return await self._pass(flow, journey, answered)
 
-    def _note_wait(self, call: _Call, waited: float) -> None:
-        call.waited += waited
-        if waited > _NOTICED:
-            self.tell(Paced(call.operation, waited))
-
-    async def _pass(self, flow: Flow[T], call: _Call, answered: Callable[[int], None] | None) -> T:
-        self._note_wait(call, await self.gate.enter(_PRIORITIES[call.operation], call.patience))
-        call.trials += 1
-        call.paid = call.transmissions + 1
+    async def _pass(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
+        """Pass the gate, drive the flow, and leave the gate."""
+        self._note_wait(journey, await self.gate.enter(PRIORITIES[journey.operation], journey.patience))
+        journey.tries += 1
+        journey.paid = journey.transmissions + 1
         try:
-            if self._closing and call.operation is not Operation.REVOKE:
+            if self._is_closing and journey.operation is not Operation.REVOKE:
                 raise NotSent("nothing was sent: the client was closed")
+            return await self._drive(flow, journey, answered)
+        finally:
+            flow.close()
+            if journey.transmissions < journey.paid:
+                self.gate.refund()
+            self.gate.leave()
+
+    async def _drive(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
+        """Send what the flow yields, and send it what came back, until it returns."""
+        try:
             request = next(flow)
             while True:
                 try:
-                    response = await (
-                        self._shared(request, call) if request.shareable else self._transmit(request, call)
-                    )
+                    response = await self._send(request, journey)
                 except PasswordlessError as error:
                     failure = error.with_traceback(None)
                 else:
-                    if response.status in _CHALLENGES:
-                        await self._before_another(response, call)
+                    if response.status in _CHALLENGE_STATUSES:
+                        await self._before_answering_challenge(response, journey)
                     request = _resumed(flow, request, response, answered)
                     continue
                 request = flow.throw(failure)
         except StopIteration as end:
             result: T = end.value
             return result
-        finally:
-            flow.close()
-            if call.transmissions < call.paid:
-                self.gate.refund()
-            self.gate.leave()
 
-    async def _before_another(self, response: HttpResponse, call: _Call) -> None:
-        """Wait for leave to answer a challenge, before that is signed: what was challenged was not processed."""
+    async def _before_answering_challenge(self, response: HttpResponse, journey: _Journey) -> None:
+        """Wait for leave to answer a nonce challenge before the answer is signed: the request was not processed."""
         if demands_nonce(response, fresh=False):
-            self.tell(Challenged(call.operation))
-            self._note_wait(call, await self.gate.again(call.patience))
-            call.paid += 1
+            self._events.emit(Challenged(journey.operation))
+            self._note_wait(journey, await self.gate.again(journey.patience))
+            journey.paid += 1
 
-    async def _shared(self, request: HttpRequest, call: _Call) -> HttpResponse:
-        return await self._fetches.run(request.url, lambda _flight: self._fetch(request, call))
+    def _note_wait(self, journey: _Journey, seconds: float) -> None:
+        journey.waited += seconds
+        if seconds > _REPORTED_WAIT_SECONDS:
+            self._events.emit(Paced(journey.operation, seconds))
 
-    async def _fetch(self, request: HttpRequest, call: _Call) -> HttpResponse:
+    async def _send(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+        if request.shareable:
+            return await self._fetches.run(request.url, lambda _departure: self._fetch(request, journey))
+        return await self._transmit(request, journey)
+
+    async def _fetch(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         try:
-            return await self._transmit(request, call)
+            return await self._transmit(request, journey)
         finally:
-            # In the flight, not in those who wait for it: whoever comes between the two would start another flight.
+            # Here, in the flight, and not in its waiters: a caller that came in between would start another flight.
             self._tenant.keys.search_ended()
 
-    async def _transmit(self, request: HttpRequest, call: _Call) -> HttpResponse:
-        probing = self._breaker.check()
-        if not request.shareable:
-            call.leaves(left=True)
-        call.transmissions += 1
-        if call.transmissions > call.paid:
-            call.paid = call.transmissions
+    async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+        is_probe = self._circuit.check()
+        journey.sends(request)
+        journey.transmissions += 1
+        if journey.transmissions > journey.paid:
+            journey.paid = journey.transmissions
             self.gate.charge()
         began = _clock.monotonic()
         failure: PasswordlessError | None = None
@@ -322,92 +297,50 @@ class Dispatcher:
         except PasswordlessError as error:
             failure = error.with_traceback(None)
         except asyncio.CancelledError:
-            if probing:
-                self._breaker.gave_up()
-            self._tell_sent(request, call, None, CANCELLED, began)
+            if is_probe:
+                self._circuit.gave_up()
+            self._emit_sent(request, journey, None, CANCELLED, began)
             raise
         else:
-            self._heed(call, request, response, _clock.monotonic() - began, probing=probing)
-            self._tell_sent(request, call, response.status, None, began)
+            seconds = _clock.monotonic() - began
+            self._feedback.answered(journey.operation, request, response, seconds, probing=is_probe)
+            self._emit_sent(request, journey, response.status, None, began)
             return response
-        self._miss(call, failure, probing=probing)
-        self._tell_sent(request, call, getattr(failure, "status", None), failure.code, began)
+        journey.failed(request, failure)
+        self._feedback.failed(failure, probing=is_probe)
+        self._emit_sent(request, journey, getattr(failure, "status", None), failure.code, began)
         raise failure
 
-    def _miss(self, call: _Call, failure: PasswordlessError, *, probing: bool) -> None:
-        """Learn from a failure whether the server is up; an answer that cannot be believed is one."""
-        if isinstance(failure, NotSent):
-            call.stayed()
-        if isinstance(failure, TransportError) or getattr(failure, "status", 0) >= _SERVER_ERROR:
-            self._breaker.failed(probed=probing)
-            self.gate.failed()
-        else:
-            self._breaker.answered()
-
-    def _heed(
-        self, call: _Call, request: HttpRequest, response: HttpResponse, seconds: float, *, probing: bool
+    def _emit_sent(
+        self, request: HttpRequest, journey: _Journey, status: int | None, error: str | None, began: float
     ) -> None:
-        """Learn from an answer whether the server is up, and how much it can take."""
-        if response.status >= _SERVER_ERROR and response.status != _NOT_IMPLEMENTED:
-            self._breaker.failed(probed=probing)
-            self.gate.failed()
+        if not self._events.is_wanted:
             return
-        self._breaker.answered()
-        now = _clock.now()
-        if response.status == _TOO_MANY_REQUESTS:
-            if call.operation not in _LIMITED_BY_USER and not blocks_user(response):
-                self._stop(call, retry_after(response.headers, now))
-            return
-        said = None if call.operation in _OTHER_WINDOWS or request.shareable else allowance(response.headers, now)
-        self.gate.answered(seconds, None if said is not None and said.reset > ABOUT_ONE_CALLER else said)
-
-    def _stop(self, call: _Call, seconds: float | None) -> None:
-        """Hold back all whom a 429 is about."""
-        if (seconds or 0.0) > ABOUT_ONE_CALLER:
-            return
-        if call.operation is Operation.START:
-            self.gate.pause_starts(_STARTS_PAUSE if seconds is None else seconds)
-        else:
-            self.gate.refused(seconds, None)
-
-    def _tell_sent(
-        self, request: HttpRequest, call: _Call, status: int | None, error: str | None, began: float
-    ) -> None:
-        if self._on_event is not None:
-            sent = Sent(
-                operation=call.operation,
+        self._events.emit(
+            Sent(
+                operation=journey.operation,
                 method=request.method,
                 origin=str(request.url.origin()),
                 path=request.url.path,
                 status=status,
                 error=error,
                 seconds=_clock.monotonic() - began,
-                transmission=call.transmissions,
+                transmission=journey.transmissions,
             )
-            self.tell(sent)
-
-    def tell(self, event: Event) -> None:
-        """Give an event to whoever wants it; what goes wrong there is the event loop's to report, not the call's."""
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception as error:  # noqa: BLE001 - a callback of the application's
-            context = {"message": "on_event of a PasswordlessClient has failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+        )
 
     async def drain(self, grace: float) -> int:
-        """Take no more calls but revocations, send away those that wait, and give the rest so many seconds.
+        """Refuse new calls but revocations, end those that wait, and give the rest ``grace`` seconds.
 
         Returns:
-            How many calls are in flight still.
+            How many calls are still in flight.
         """
-        self._closing = True
-        self._breaker.give_up()
+        self._is_closing = True
+        self._circuit.give_up()
         return await self.gate.drain(grace)
 
     async def aclose(self) -> None:
-        """End what is fetched for all."""
+        """End the fetches of keys and metadata."""
         self.gate.aclose()
         await self._fetches.aclose()
 
@@ -415,7 +348,7 @@ class Dispatcher:
 def _resumed(
     flow: Flow[T], request: HttpRequest, response: HttpResponse, answered: Callable[[int], None] | None
 ) -> HttpRequest:
-    """Give a flow its answer: it takes the nonce first; then the others may know that there is one."""
+    """Send a flow its answer. It takes the nonce first; only then may other calls learn that there is one."""
     try:
         return flow.send(response)
     finally:

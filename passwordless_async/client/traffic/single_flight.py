@@ -1,8 +1,12 @@
-"""What several ask for at the same time is done once, for all of them, and nothing that has left is lost.
+"""Single flight: concurrent callers that ask for the same thing share one call.
 
-The promises: whoever stops waiting disturbs neither the others nor what has left; what nobody waits for any more and
-has not left is called back; what stands in one line goes one after the other, whoever is called back in between; and a
-result that nobody was given is handed over exactly once.
+Invariants:
+
+- A key has at most one flight. A failed flight is not joined: a new caller starts a new one.
+- A caller that is cancelled disturbs neither the other waiters nor a request that is on the wire.
+- A flight without waiters is cancelled, unless something of it is on the wire: then it runs to its end.
+- Flights of one queue run one after the other, in the order in which they were started, whichever of them is cancelled.
+- A result that no waiter received is handed to ``orphaned`` exactly once.
 """
 
 from __future__ import annotations
@@ -16,88 +20,106 @@ import attrs
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
 
 K = TypeVar("K")
 T = TypeVar("T")
 
-_HANDOVER = 1.0  # seconds that handing over what has landed is given, though the owner closes at once
+_HANDOVER_SECONDS = 1.0  # that handing over an orphaned result is given, even if the owner closes without grace
+
+
+@attrs.define(eq=False)
+class Departure:
+    """What would be lost if a call were ended now. The call writes it while it sends; the flight reads it.
+
+    Attributes:
+        on_wire: Something is on the wire whose answer matters: the call must not be cancelled.
+        was_sent: Something was sent at least once, even if the server refused it.
+        is_abandoned: All callers have gone: the call need not try again. Written by the flight.
+    """
+
+    on_wire: bool = False
+    was_sent: bool = False
+    is_abandoned: bool = False
 
 
 @attrs.define(eq=False, repr=False)
-class Flight(Generic[T]):
-    """One thing that is under way.
+class _Flight(Generic[T]):
+    """One call and its waiters.
 
     Attributes:
-        about: What else is to be known of it.
-        line: What it stands in, where things go one after the other; None: nothing.
-        left: Whether something has left this machine that is lost if the flight is ended now.
-        ever_left: Whether anything has left for it, be it that it was refused and is lost to nobody.
-        waiting: How many wait for it.
-        forgotten: Whether what comes of it is not wanted any more; it does not linger.
-        lingers: Whether its result is kept for those who ask later.
-        given: Whether somebody has its result.
-        before: What stands before it in its line.
-        task: What does it.
+        detail: What the starter said of it; read by ``detail()`` and by ``orphaned``.
+        queue: The flights that it takes turns with; None: it runs at once.
+        departure: What would be lost if it were ended now.
+        waiters: How many callers wait for it.
+        keeps_result: Whether the result is still given to callers that come later.
+        is_delivered: Whether a waiter, or ``orphaned``, has received the result.
+        before: The flight ahead of it in its queue.
+        task: The call.
     """
 
-    about: Any = None
-    line: Hashable = None
-    left: bool = False
-    ever_left: bool = False
-    waiting: int = attrs.field(default=0, init=False)
-    forgotten: bool = attrs.field(default=False, init=False)
-    lingers: bool = attrs.field(default=False, init=False)
-    given: bool = attrs.field(default=False, init=False)
-    before: Flight[T] | None = attrs.field(default=None, init=False)
+    detail: Any
+    queue: Hashable
+    departure: Departure = attrs.field(factory=Departure)
+    waiters: int = 0
+    keeps_result: bool = False
+    is_delivered: bool = False
+    before: _Flight[T] | None = None
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
-    def failed(self) -> bool:
-        """Whether it has ended, and not well."""
+    def has_failed(self) -> bool:
         return self.task.done() and (self.result is None or isinstance(self.result, PasswordlessError))
 
     @property
     def result(self) -> T | PasswordlessError | None:
-        """What came of it; None while it is under way, and where it was ended."""
+        """The result or error; None while it runs, and where the task was cancelled or raised a foreign exception."""
         if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
             return None
         return self.task.result()
 
+    def join(self) -> None:
+        self.waiters += 1
+        self.departure.is_abandoned = False
+
+    def leave(self) -> None:
+        self.waiters -= 1
+        self.departure.is_abandoned = not self.waiters
+
 
 class SingleFlight(Generic[K, T]):
-    """Runs what several ask for at the same time once, for all of them.
+    """Runs one call for all callers that ask for the same key at the same time.
 
     Args:
-        linger: Seconds for which a result is still given to those who ask later.
-        lingers: Tells, by key and result, whether that one does.
-        orphaned: Is given what a flight was about and what came of it, result or error, where nobody waits any more.
+        keep: Seconds for which a result is still given to callers that come later.
+        keeps: Decides, by key and result, whether that result is kept.
+        orphaned: Receives a flight's detail and its result or error where no waiter is left to receive it.
     """
 
     def __init__(
         self,
         *,
-        linger: float = 0.0,
-        lingers: Callable[[K, T], bool] = lambda _key, _result: True,
+        keep: float = 0.0,
+        keeps: Callable[[K, T], bool] = lambda _key, _result: True,
         orphaned: Callable[[Any, T | PasswordlessError], Awaitable[None]] | None = None,
     ) -> None:
-        self._linger = linger
-        self._lingers = lingers
+        self._keep = keep
+        self._keeps = keeps
         self._orphaned = orphaned
-        self._flights: dict[K, Flight[T]] = {}
-        self._last: dict[Hashable, Flight[T]] = {}
+        self._flights: dict[K, _Flight[T]] = {}
+        self._last_in_queue: dict[Hashable, _Flight[T]] = {}
         self._handovers: dict[asyncio.Task[None], K] = {}
 
     def __contains__(self, key: object) -> bool:
         return key in self._flights
 
-    def about(self, key: K) -> Any:  # noqa: ANN401 - the caller's own
-        """Return what is to be known of what is under way under a key; None where nothing is."""
+    def detail(self, key: K) -> Any:  # noqa: ANN401 - the caller's own
+        """Return the detail of the flight that a call of ``run`` would join; None where it would start one."""
         flight = self._flights.get(key)
-        return None if flight is None else flight.about
+        return None if flight is None or flight.has_failed else flight.detail
 
-    def landed(self, key: K) -> T | None:
-        """Return a result that lingers under a key; None where none does."""
+    def kept(self, key: K) -> T | None:
+        """Return the result that is kept under a key; None where there is none."""
         flight = self._flights.get(key)
         result = None if flight is None else flight.result
         return None if isinstance(result, PasswordlessError) else result
@@ -105,64 +127,70 @@ class SingleFlight(Generic[K, T]):
     async def run(
         self,
         key: K,
-        make: Callable[[Flight[T]], Awaitable[T]],
+        call: Callable[[Departure], Awaitable[T]],
         *,
-        about: Any = None,  # noqa: ANN401 - the caller's own
-        line: Hashable = None,
-        stay: bool = False,
+        detail: Any = None,  # noqa: ANN401 - the caller's own
+        queue: Hashable = None,
+        finish: bool = False,
     ) -> T:
-        """Run, or wait for what is under way under the same key; raises what it raises.
+        """Start a call, or wait for the one under the same key. Raises what the call raises.
 
         Args:
             key: What is asked for.
-            make: Does it; says by ``left`` of the flight that it is given when something has left.
-            about: What else is to be known of it.
-            line: What stands in one line goes one after the other; None: it stands in none.
-            stay: Whether whoever is cancelled stays until what has left has landed, before it is gone.
+            call: Makes the call, and keeps the :class:`Departure` that it is given up to date.
+            detail: The caller's own description, for :meth:`detail` and ``orphaned``.
+            queue: Flights of one queue run one after the other; None: the call runs at once.
+            finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
         """
         flight = self._flights.get(key)
-        if flight is None or flight.failed:
-            # Of what has failed those hear who waited for it; who asks now asks anew.
-            flight = self._begin(key, Flight(about, line), make)
-        caller = asyncio.current_task()
-        cancelling = 0 if caller is None else caller.cancelling()
-        flight.waiting += 1
-        result: T | PasswordlessError
-        try:
-            result = await asyncio.shield(flight.task)
-            flight.given = True
-        except asyncio.CancelledError:
-            if not flight.task.cancelled() or (caller is not None and caller.cancelling() > cancelling):
-                self._leave(key, flight)
-                if stay and not flight.task.done():
-                    await asyncio.wait([flight.task])
-                raise
-            result = _ended(flight)
-        except Exception:
-            # None of ours, such as a callback's: it is raised to all who wait.
-            self._took(key, flight)
-            raise
-        self._took(key, flight)
+        if flight is None or flight.has_failed:
+            flight = self._start(key, _Flight(detail, queue), call)
+        flight.join()
+        result = await self._wait(key, flight, finish=finish)
         if isinstance(result, PasswordlessError):
-            # A copy for each: an exception raised twice collects the tracebacks of both.
+            # A copy for each waiter: an exception that is raised twice collects both tracebacks.
             raise copy.copy(result)
         return result
 
-    def _begin(self, key: K, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]) -> Flight[T]:
+    async def _wait(self, key: K, flight: _Flight[T], *, finish: bool) -> T | PasswordlessError:
+        """Wait for a flight and leave it, with its result or error."""
+        caller = asyncio.current_task()
+        cancelling = 0 if caller is None else caller.cancelling()
+        try:
+            result = await asyncio.shield(flight.task)
+            flight.is_delivered = True
+        except asyncio.CancelledError:
+            if flight.task.cancelled() and (caller is None or caller.cancelling() <= cancelling):
+                result = _ended(flight)
+            else:
+                self._abandon(key, flight)
+                if finish and not flight.task.done():
+                    await asyncio.wait([flight.task])
+                raise
+        except Exception:
+            # Not an error of ours but, for example, of an application's hook: every waiter raises it.
+            self._leave(key, flight)
+            raise
+        self._leave(key, flight)
+        return result
+
+    def _start(self, key: K, flight: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
         self._flights[key] = flight
-        if flight.line is not None:
-            flight.before, self._last[flight.line] = self._last.get(flight.line), flight
-        flight.task = asyncio.create_task(self._fly(key, flight, make))
+        if flight.queue is not None:
+            flight.before, self._last_in_queue[flight.queue] = self._last_in_queue.get(flight.queue), flight
+        flight.task = asyncio.create_task(self._fly(key, flight, call))
         return flight
 
-    async def _fly(self, key: K, flight: Flight[T], make: Callable[[Flight[T]], Awaitable[T]]) -> T | PasswordlessError:
+    async def _fly(
+        self, key: K, flight: _Flight[T], call: Callable[[Departure], Awaitable[T]]
+    ) -> T | PasswordlessError:
         try:
             while flight.before is not None:
                 await asyncio.wait([flight.before.task])
-                # Of one that was called back in the line, what stood before it stands before this one.
+                # If that one was cancelled while it queued, the flight before it is still ahead of this one.
                 flight.before = flight.before.before
-            result = await make(flight)
-            flight.lingers = bool(self._linger) and not flight.forgotten and self._lingers(key, result)
+            result = await call(flight.departure)
+            flight.keeps_result = bool(self._keep) and self._keeps(key, result)
         except PasswordlessError as error:
             return error.with_traceback(None)
         else:
@@ -170,112 +198,116 @@ class SingleFlight(Generic[K, T]):
         finally:
             self._land(key, flight)
 
-    def _land(self, key: K, flight: Flight[T]) -> None:
+    def _land(self, key: K, flight: _Flight[T]) -> None:
         loop = asyncio.get_running_loop()
-        self._clear_line(flight)
-        if flight.lingers:
-            loop.call_later(self._linger, self._drop, key, flight)
-        if not flight.waiting:
-            # When the task has its result; those who wait have theirs in the same turn of the loop.
-            loop.call_soon(self._leave_unwatched, key, flight)
+        self._clear_queue(flight)
+        if flight.keeps_result:
+            loop.call_later(self._keep, self._drop, key, flight)
+        if not flight.waiters:
+            # After this task has its result; waiters receive theirs in the same turn of the loop.
+            loop.call_soon(self._settle_orphan, key, flight)
 
-    def _clear_line(self, landed: Flight[T]) -> None:
-        """Forget a line in which nothing is under way any more."""
-        place = last = self._last.get(landed.line)
-        while place is not None and (place is landed or place.task.done()):
-            place = place.before
-        if last is not None and place is None:
-            del self._last[landed.line]
+    def _clear_queue(self, landed: _Flight[T]) -> None:
+        """Forget a queue in which no flight is left."""
+        ahead = last = self._last_in_queue.get(landed.queue)
+        while ahead is not None and (ahead is landed or ahead.task.done()):
+            ahead = ahead.before
+        if last is not None and ahead is None:
+            del self._last_in_queue[landed.queue]
 
-    def _leave_unwatched(self, key: K, flight: Flight[T]) -> None:
-        if not flight.waiting:
-            self._let_go(key, flight)
-            self._hand_over(key, flight)
-
-    def _leave(self, key: K, flight: Flight[T]) -> None:
-        flight.waiting -= 1
-        if flight.waiting:
+    def _abandon(self, key: K, flight: _Flight[T]) -> None:
+        """Let a cancelled caller go."""
+        flight.leave()
+        if flight.waiters:
             return
         if flight.task.done():
-            # It landed, and the one it landed for was cancelled before it could look.
-            self._leave_unwatched(key, flight)
-        elif not flight.left:
+            # It landed, and its last waiter was cancelled before it could take the result.
+            self._settle_orphan(key, flight)
+        elif not flight.departure.on_wire:
             self._drop(key, flight)
             flight.task.cancel()
 
-    def _took(self, key: K, flight: Flight[T]) -> None:
-        flight.waiting -= 1
-        self._let_go(key, flight)
-
-    def _let_go(self, key: K, flight: Flight[T]) -> None:
-        """Forget a flight that has landed when the last who waited has its result: until then others may share it."""
-        if not flight.waiting and not flight.lingers:
-            self._drop(key, flight)
-
-    def _hand_over(self, key: K, flight: Flight[T]) -> None:
-        result = flight.result
-        if result is None or flight.given or self._orphaned is None:
+    def _settle_orphan(self, key: K, flight: _Flight[T]) -> None:
+        if flight.waiters:
             return
-        flight.given = True
-        handover = asyncio.ensure_future(self._orphaned(flight.about, result))
+        self._release(key, flight)
+        result = flight.result
+        if result is None or flight.is_delivered or self._orphaned is None:
+            return
+        flight.is_delivered = True
+        handover = asyncio.ensure_future(self._orphaned(flight.detail, result))
         self._handovers[handover] = key
         handover.add_done_callback(self._handed_over)
+
+    def _leave(self, key: K, flight: _Flight[T]) -> None:
+        flight.leave()
+        self._release(key, flight)
+
+    def _release(self, key: K, flight: _Flight[T]) -> None:
+        """Forget a landed flight once its last waiter has the result: until then other callers may share it."""
+        if not flight.waiters and not flight.keeps_result:
+            self._drop(key, flight)
 
     def _handed_over(self, handover: asyncio.Task[None]) -> None:
         self._handovers.pop(handover, None)
         if not handover.cancelled():
             handover.exception()
 
-    def _drop(self, key: K, flight: Flight[T]) -> None:
-        # Only itself: there may be a younger flight under the key.
+    def _drop(self, key: K, flight: _Flight[T]) -> None:
+        # Only this flight: there may be a newer one under the key.
         if self._flights.get(key) is flight:
             del self._flights[key]
 
-    def forget(self, unwanted: Callable[[K, T | None], bool]) -> None:
-        """Forget results by key and result: those that linger, and, by their key, those that are still to come."""
+    def forget_kept(self, unwanted: Callable[[K, T], bool]) -> None:
+        """Drop the kept results that ``unwanted`` accepts, by key and result. Flights that run are left alone."""
         for key, flight in list(self._flights.items()):
             result = flight.result
-            if not isinstance(result, PasswordlessError) and unwanted(key, result):
-                flight.forgotten = True
-                if flight.task.done():
-                    del self._flights[key]
+            if result is not None and not isinstance(result, PasswordlessError) and unwanted(key, result):
+                self._drop(key, flight)
 
     async def aclose(self, *, grace: float = 0.0) -> tuple[K, ...]:
-        """End what has not left at once, and what has after so many seconds of grace; forget what lingers.
+        """End what is not on the wire at once and the rest after ``grace`` seconds; forget what is kept.
 
         Returns:
-            The keys of what had left and was ended all the same, and of what could not be handed over in time.
+            The keys of the flights that were ended on the wire, and of results that were not handed over in time.
         """
         loop = asyncio.get_running_loop()
-        flights = dict(self._flights)
-        for flight in flights.values():
-            if not flight.left:
-                flight.task.cancel()
         ends = loop.time() + grace
-        await _wait({flight.task for flight in flights.values()}, grace)
-        abandoned = {key: None for key, flight in flights.items() if flight.left and not flight.task.done()}
-        for flight in flights.values():
-            flight.task.cancel()
-        await asyncio.gather(*(flight.task for flight in flights.values()), return_exceptions=True)
-        await asyncio.sleep(0)  # in which those who wait have their results, or are found to be gone
-        # What landed is handed over still: that costs the application a moment, and not the user their tokens.
-        await _wait(set(self._handovers), max(ends - loop.time(), _HANDOVER))
+        abandoned = dict.fromkeys(await self._end_flights(grace))
+        await asyncio.sleep(0)  # in which waiters receive their results, or are found to have gone
+        # What landed is still handed over: that costs the application a moment, and spares the user's tokens.
+        await _wait_for(self._handovers, max(ends - loop.time(), _HANDOVER_SECONDS))
         for handover, key in list(self._handovers.items()):
             abandoned[key] = None
             handover.cancel()
             await asyncio.wait([handover])
         self._flights.clear()
-        self._last.clear()
+        self._last_in_queue.clear()
         return tuple(abandoned)
 
+    async def _end_flights(self, grace: float) -> list[K]:
+        """End all flights; return the keys of those that were on the wire when the grace was over."""
+        flights = dict(self._flights)
+        for flight in flights.values():
+            if not flight.departure.on_wire:
+                flight.task.cancel()
+        tasks = [flight.task for flight in flights.values()]
+        await _wait_for(tasks, grace)
+        late = [key for key, flight in flights.items() if flight.departure.on_wire and not flight.task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return late
 
-async def _wait(tasks: set[asyncio.Task[Any]], seconds: float) -> None:
-    if tasks and seconds:
-        await asyncio.wait(tasks, timeout=seconds)
+
+async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
+    waited = set(tasks)
+    if waited and seconds:
+        await asyncio.wait(waited, timeout=seconds)
 
 
-def _ended(flight: Flight[Any]) -> PasswordlessError:
-    """Return what those are told who wait for a flight that was ended."""
-    if flight.left:
-        return OutcomeUnknown("the request was ended while it was under way: the client was closed")
+def _ended(flight: _Flight[Any]) -> PasswordlessError:
+    """Return what the waiters of a flight are told that was ended by closing."""
+    if flight.departure.on_wire:
+        return OutcomeUnknown("the request was ended while it was on the wire: the client was closed")
     return NotSent("nothing was sent: the client was closed")

@@ -23,7 +23,6 @@ from passwordless_async import (
 )
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.client import PasswordlessClient
-from passwordless_async.client.refreshes import Renewals
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
@@ -50,7 +49,8 @@ class Refreshes:
         self.error: Exception | None = None
         self.kept: list[TokenSet] = []
 
-    async def __call__(self, stale: TokenSet, **_: Any) -> TokenSet:
+    async def __call__(self, request: Any, _departure: object) -> TokenSet:
+        stale = request.tokens
         self.spent.append(str(stale.refresh_token))
         await asyncio.sleep(0)
         if self.error is not None:
@@ -93,10 +93,10 @@ def refreshes() -> Refreshes:
 
 
 @pytest.fixture
-async def client(refreshes: Refreshes) -> AsyncIterator[PasswordlessClient]:
+async def client(refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PasswordlessClient]:
     """Open a client whose refresh is the test's."""
     async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING) as opened:
-        opened._renewals = Renewals(refreshes)
+        monkeypatch.setattr(opened._refreshes, "_refresh", refreshes)
         yield opened
 
 
@@ -275,7 +275,7 @@ async def test_a_session_whose_caller_gave_up_has_the_new_tokens(
     client: PasswordlessClient, refreshes: Refreshes
 ) -> None:
     """However late it is used again: the refresh token that was spent is not sent a second time."""
-    client._renewals._handovers._linger = 0.0
+    client._refreshes._flights._keep = 0.0
     async with api({"access-1"}) as (url, _):
         session = client.session(tokens(lifetime=1), origins=[url], on_refresh=refreshes.kept.append)
         await given_up(session.current())
@@ -285,7 +285,7 @@ async def test_a_session_whose_caller_gave_up_has_the_new_tokens(
 
 async def test_tokens_that_could_not_be_handed_over_are_kept(client: PasswordlessClient, refreshes: Refreshes) -> None:
     """However long the callback fails: the next call hands over what came, and nothing is refreshed again."""
-    client._renewals._handovers._linger = 0.0
+    client._refreshes._flights._keep = 0.0
     failures = [ConnectionError("the store is down")] * 3
 
     def keep(renewed: TokenSet) -> None:
@@ -307,7 +307,8 @@ async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, re
     session = client.session(stale, origins=["https://api.example"], on_refresh=refreshes.kept.append)
     calling = asyncio.create_task(session.current())
     await asyncio.sleep(0)
-    client._renewals.forget(stale)
+    with pytest.raises(NotSent):  # this tenant does not exist
+        await client.revoke(stale)
     with pytest.raises(InvalidRefreshToken, match="revoked while"):
         await calling
     assert refreshes.kept == []

@@ -109,7 +109,7 @@ async def test_an_outage_costs_milliseconds() -> None:
                 await client.exchange(ADA, tenant.outbox.code_for(ADA))
             assert 0 < refused.value.retry_after <= 0.05
             assert [] == [event for event in events if isinstance(event, Sent)]
-        await until(lambda: client._dispatcher._breaker.retry_after is None)
+        await until(lambda: client._dispatcher._circuit.retry_after is None)
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
@@ -122,7 +122,7 @@ async def test_who_may_wait_outlasts_an_outage() -> None:
             await client.start(who)  # one after the other: by one connection, which is served once more
         async with tenant.outage():
             exchanging = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in crowd]
-            await until(lambda: client._dispatcher._breaker.retry_after is not None)
+            await until(lambda: client._dispatcher._circuit.retry_after is not None)
         assert {"DPoP"} == {tokens.token_type for tokens in await asyncio.gather(*exchanging)}
 
 

@@ -9,7 +9,7 @@ from yarl import URL
 
 from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async.client.traffic import Flight, SingleFlight
+from passwordless_async.client.traffic import Departure, SingleFlight
 from passwordless_async.errors import NotSent, OutcomeUnknown
 
 ORIGIN = "https://acme.example"
@@ -25,7 +25,7 @@ def wire() -> Wire:
 
 
 async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: HttpRequest = GET) -> HttpResponse:
-    return await flights.run(request.url, lambda _flight: wire.send(request))
+    return await flights.run(request.url, lambda _departure: wire.send(request))
 
 
 async def test_what_is_asked_for_at_once_is_done_once(wire: Wire) -> None:
@@ -43,7 +43,7 @@ async def test_what_is_asked_for_at_once_is_done_once(wire: Wire) -> None:
 
 async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire) -> None:
     """Each waiter gets an error of its own, equal in kind and facts; who asks next starts anew."""
-    flights = SingleFlight(linger=60)
+    flights = SingleFlight(keep=60)
     asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(3)]
     await wire.reach(1)
     wire.answer(0, NotSent("nothing was sent"))
@@ -59,7 +59,7 @@ async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire) -> None
 async def test_a_result_lingers(wire: Wire) -> None:
     """Who comes late is given the result, and nothing is done again; without lingering it is."""
     for linger, requests in ((60.0, 1), (0.0, 3)):
-        flights = SingleFlight(linger=linger)
+        flights = SingleFlight(keep=linger)
         for place in (0, 0) if linger else (1, 2):
             asking = asyncio.create_task(fetch(flights, wire))
             await wire.reach(place + 1)
@@ -82,8 +82,8 @@ async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire) -> None:
     assert impatient.cancelled()
 
 
-async def leaving(flight: Flight[HttpResponse], wire: Wire) -> HttpResponse:
-    flight.left = True
+async def leaving(departure: Departure, wire: Wire) -> HttpResponse:
+    departure.on_wire = True
     return await wire.send(POST)
 
 
@@ -123,7 +123,7 @@ async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpRespons
     """Nobody waits any more and something has left: it ends, and what came of it goes to whoever takes orphans."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), about="what"))
+    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), detail="what"))
     await wire.reach(1)
     await cancelled(asking)
     assert "key" in flights
@@ -138,7 +138,7 @@ async def test_what_is_taken_is_no_orphan(wire: Wire) -> None:
     """One of two is cancelled: the other takes the result, and nobody else is given it."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
-    asking = [asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire))) for _ in range(2)]
+    asking = [asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire))) for _ in range(2)]
     await wire.reach(1)
     await cancelled(asking[0])
     wire.answer(0, HttpResponse(200))
@@ -150,7 +150,7 @@ async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire) 
     """It lands, and before the one it landed for is woken that one is cancelled: it is handed over."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), about="what"))
+    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), detail="what"))
     await wire.reach(1)
     wire.answer(0, HttpResponse(200))
     for _ in range(1000):
@@ -166,7 +166,7 @@ async def test_who_stays_sees_it_land(wire: Wire) -> None:
     """Cancelled with stay, the caller is gone only when what had left has landed."""
     taken = Taken()
     flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda flight: leaving(flight, wire), stay=True))
+    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), finish=True))
     await wire.reach(1)
     asking.cancel()
     for _ in range(20):
@@ -194,7 +194,8 @@ async def test_closing_gives_what_has_left_a_moment(wire: Wire) -> None:
     """What lands within the grace period is given to whoever waits for it; what does not is named."""
     flights = SingleFlight()
     asking = [
-        asyncio.create_task(flights.run(key, lambda flight: leaving(flight, wire))) for key in ("lands", "does not")
+        asyncio.create_task(flights.run(key, lambda departure: leaving(departure, wire)))
+        for key in ("lands", "does not")
     ]
     await wire.reach(2)
     closing = asyncio.create_task(flights.aclose(grace=0.05))

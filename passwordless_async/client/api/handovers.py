@@ -1,0 +1,109 @@
+"""Handing refreshed tokens to ``on_refresh``, for all API sessions of a client.
+
+Invariants:
+
+- Each new token set is handed over once, whichever sessions asked for it.
+- Tokens that ``on_refresh`` failed to keep are kept here, and handed over with the next call.
+- Every session that waited for new tokens gets them, even if its caller was cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeAlias
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.client.refreshes import token_hash
+from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.errors import InvalidRefreshToken, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.refreshes import Refreshes
+    from passwordless_async.client.traffic.single_flight import Departure
+
+    OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
+    Adopt: TypeAlias = "Callable[[TokenSet], None]"
+
+_REMEMBERED = 10_000  # tokens that could not be handed over, and refresh tokens whose successors were
+
+
+class Handovers:
+    """The handovers of a client; lives as long as the client.
+
+    Args:
+        refreshes: What refreshes.
+    """
+
+    def __init__(self, refreshes: Refreshes) -> None:
+        self._refreshes = refreshes
+        self._flights: SingleFlight[bytes, TokenSet] = SingleFlight()
+        self._not_kept: Bounded[bytes, TokenSet] = Bounded(_REMEMBERED)
+        self._done: Bounded[bytes, None] = Bounded(_REMEMBERED)
+
+    async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
+        """Refresh and hand over, or share the handover that is under way.
+
+        Args:
+            stale: The tokens to refresh.
+            on_refresh: Keeps the new tokens.
+            adopt: Takes the new tokens once they are kept, even if this caller is cancelled; raises nothing.
+
+        Raises:
+            InvalidRefreshToken: The tokens were revoked while they were refreshed.
+            StoreError: ``on_refresh`` was cancelled.
+            PasswordlessError: What the refresh raises.
+        """
+        if stale.refresh_token is None:
+            return stale
+        key = token_hash(stale)
+        adopters: list[Adopt] = self._flights.detail(key) or []
+        adopters.append(adopt)
+        return await self._flights.run(
+            key,
+            lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure),
+            detail=adopters,
+        )
+
+    async def _hand_over(
+        self, key: bytes, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
+    ) -> TokenSet:
+        # Never cancelled with its callers: tokens that came must be kept.
+        departure.on_wire = True
+        renewed = self._not_kept.get(key) or await self._refreshes.refresh(stale)
+        if self._refreshes.is_revoked(key, renewed):
+            self._not_kept.pop(key, None)
+            raise InvalidRefreshToken(
+                status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
+            )
+        if key not in self._done:
+            self._not_kept[key] = renewed
+            await _keep(on_refresh, renewed)
+            self._not_kept.pop(key, None)
+            if token_hash(renewed) != key:  # without rotation each refresh has something new to hand over
+                self._done[key] = None
+        for adopt in adopters:
+            adopt(renewed)
+        return renewed
+
+    async def aclose(self, *, grace: float) -> None:
+        """End the handovers that are under way after ``grace`` seconds."""
+        await self._flights.aclose(grace=grace)
+
+
+async def _keep(on_refresh: OnRefresh, renewed: TokenSet) -> None:
+    """Hand tokens over. A hook whose own awaitable was cancelled is an error; a cancelled task is cancelled."""
+    try:
+        kept = on_refresh(renewed)
+        if inspect.isawaitable(kept):
+            await kept
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    else:
+        return
+    raise StoreError("on_refresh was cancelled: the new tokens are kept, and handed over with the next call")

@@ -1,0 +1,97 @@
+"""Orphans: results whose caller has gone. They are handed to the application, or revoked; never dropped.
+
+Invariants:
+
+- Each orphan is handed to ``on_orphan`` once.
+- Tokens of a login that ``on_orphan`` did not take are revoked: nothing else would ever end them.
+- Tokens of a refresh or a second factor stay: a caller that asks again in time receives them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import TYPE_CHECKING, TypeAlias
+
+from passwordless_async.auth0.revocation import revoke
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.client.outcomes import Orphan
+from passwordless_async.client.traffic.call import Call
+from passwordless_async.errors import PasswordlessError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from passwordless_async.auth0.tenant import Tenant
+    from passwordless_async.client.events import Emitter
+    from passwordless_async.client.traffic.dispatcher import Dispatcher
+
+    OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
+
+
+class Orphans:
+    """The orphans of a client; lives as long as the client.
+
+    Args:
+        on_orphan: The application's hook; None: it wants none.
+        tenant: The tenant, at which tokens are revoked.
+        dispatcher: What sends the revocation.
+        events: Receives an event for each orphan.
+    """
+
+    def __init__(self, on_orphan: OnOrphan | None, *, tenant: Tenant, dispatcher: Dispatcher, events: Emitter) -> None:
+        self._on_orphan = on_orphan
+        self._tenant = tenant
+        self._dispatcher = dispatcher
+        self._events = events
+
+    async def take(self, operation: Operation, orphan: Orphan) -> None:
+        """Hand an orphan to the application, and revoke its tokens where that failed. Raises nothing of ours."""
+        error = orphan.error
+        if not await self._hand_over(orphan) and operation is Operation.EXCHANGE:
+            error = await self._revoke(orphan.tokens) or error
+        self._events.emit(Orphaned(operation, None if error is None else error.code))
+
+    async def _revoke(self, tokens: TokenSet | None) -> PasswordlessError | None:
+        """Revoke tokens; return why that failed."""
+        if tokens is None or tokens.refresh_token is None:
+            return None
+        try:
+            await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)))
+        except PasswordlessError as failure:
+            return failure.with_traceback(None)
+        return None
+
+    async def _hand_over(self, orphan: Orphan) -> bool:
+        """Give an orphan to the hook; return whether it was taken."""
+        if self._on_orphan is None:
+            return False
+        try:
+            taken = self._on_orphan(orphan)
+            if inspect.isawaitable(taken):
+                await taken
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            # The hook waited for something that was cancelled; this task was not.
+            return False
+        except Exception as error:  # noqa: BLE001 - a callback of the application's
+            context = {"message": "on_orphan of a PasswordlessClient has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            return False
+        return True
+
+
+def orphan_of(
+    result: TokenSet | PasswordlessError,
+    *,
+    who: object = None,
+    tag: object = None,
+    spent: TokenSet | None = None,
+) -> Orphan:
+    """Return the orphan of a result or an error."""
+    tokens = result if isinstance(result, TokenSet) else None
+    error = result if isinstance(result, PasswordlessError) else None
+    return Orphan(who, tokens=tokens, error=error, tag=tag, spent=spent)  # type: ignore[arg-type] # as the flight has it

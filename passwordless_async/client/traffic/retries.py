@@ -1,0 +1,84 @@
+"""Which calls are tried again, after which errors and when; and which limits an answer speaks of. Policy as tables.
+
+Invariants:
+
+- A code or refresh token is sent again only where the request did not leave this machine, or where the server refused
+  it before it looked at it (429; a nonce challenge is answered inside the flow).
+- A request that spends nothing is also sent again after a failure of the server.
+"""
+
+from __future__ import annotations
+
+import random
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from passwordless_async.client.events import Operation
+from passwordless_async.client.traffic.gate import Priority
+from passwordless_async.errors import (
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessError,
+    RateLimited,
+    TemporarilyUnavailable,
+)
+
+if TYPE_CHECKING:
+    from passwordless_async.client.profile import Policy
+
+CALLER_LIMIT_SECONDS = 60.0  # a 429, or a window, that lasts longer is an address's or a user's, not the tenant's
+STARTS_PAUSE_SECONDS = 1.0  # for which starts wait after a 429 that names no time
+_MAX_DOUBLINGS = 16  # of the backoff: it has a bound of its own, and floats have theirs
+
+PRIORITIES = {
+    Operation.EXCHANGE: Priority.EXCHANGE,
+    Operation.MFA: Priority.EXCHANGE,
+    Operation.REFRESH: Priority.REFRESH,
+    Operation.REVOKE: Priority.REFRESH,
+    Operation.USERINFO: Priority.REFRESH,
+    Operation.START: Priority.START,
+}
+# A start is tried again after a 503 alone, which says that nothing was done: a second message costs money, and kills
+# the code before it.
+_RETRYABLE: dict[Operation, tuple[type[PasswordlessError], ...]] = {
+    Operation.EXCHANGE: (NotSent, RateLimited),
+    Operation.MFA: (NotSent,),
+    Operation.REFRESH: (NotSent, RateLimited),
+    Operation.REVOKE: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
+    Operation.USERINFO: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
+    Operation.START: (NotSent, RateLimited, TemporarilyUnavailable),
+}
+# The rate-limit windows that these answers describe are an address's or a user's, not the tenant's.
+OTHER_WINDOWS = frozenset({Operation.MFA, Operation.START, Operation.USERINFO})
+# These are limited per user: a 429 says nothing about the tenant.
+LIMITED_PER_USER = frozenset({Operation.MFA, Operation.USERINFO})
+
+
+def retry_delay(operation: Operation, policy: Policy, tries: int, error: PasswordlessError) -> float | None:
+    """Return how many seconds to wait before the next try; None: the call is not tried again.
+
+    Args:
+        operation: What the call is for.
+        policy: How often and how patiently it is tried.
+        tries: How often it has been tried.
+        error: What the last try ended with.
+    """
+    if tries >= policy.tries or not _is_retryable(operation, error):
+        return None
+    bound = min(policy.backoff * 2 ** min(tries - 1, _MAX_DOUBLINGS), policy.backoff_at_most)
+    jitter = random.uniform(0.0, bound)  # noqa: S311 - spreads retries, guards nothing
+    if not isinstance(error, RateLimited):
+        return jitter
+    if _is_tenant_limit(operation, error.retry_after):
+        return 0.0  # the gate is closed until the pause is over
+    return (error.retry_after or 0.0) + jitter
+
+
+def _is_retryable(operation: Operation, error: PasswordlessError) -> bool:
+    if isinstance(error, TemporarilyUnavailable) and error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+        return False
+    return isinstance(error, _RETRYABLE[operation])
+
+
+def _is_tenant_limit(operation: Operation, retry_after: float | None) -> bool:
+    return operation not in LIMITED_PER_USER and (retry_after or 0.0) <= CALLER_LIMIT_SECONDS
