@@ -1,4 +1,4 @@
-"""The group of commands, and how each of them ends: with a status and, at most, a line."""
+"""The group of commands. Each ends with an exit status and, if it fails, one line."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from importlib import metadata
 
 import click
 
-from passwordless_async.cli import INTERRUPTED
 from passwordless_async.cli.demo.command import demo
 from passwordless_async.cli.doctor.command import doctor
 from passwordless_async.cli.login import login
 from passwordless_async.cli.proof import keygen, proof
 from passwordless_async.cli.sessions.command import sessions
 from passwordless_async.cli.tenant import tenant
+from passwordless_async.cli.terminal import interrupt
 
 
 def _version() -> str:
@@ -38,7 +38,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: What follows the program's name; that of this process unless given.
+        arguments: The arguments after the program's name; those of this process unless given.
 
     Returns:
         The exit status: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
@@ -46,7 +46,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         status = app.main(arguments, prog_name="passwordless-async", standalone_mode=False)
     except click.Abort:
-        return INTERRUPTED
+        return interrupt.EXIT_STATUS
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -58,7 +58,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def _discard_output() -> None:
-    """Send what could not be written nowhere: the interpreter would try once more as it ends, and complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ else 1)
-    os.close(nowhere)
+    """Discard buffered output that cannot be written: Python would try again at exit and print a traceback."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.close(null)

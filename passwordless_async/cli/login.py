@@ -1,7 +1,7 @@
-"""``login``: one person, one code, one look at what comes back.
+"""``login``: logs one person in with a code, and shows the claims and the binding.
 
-The code is typed in the open: it is worth nothing a moment later, and a slip that is not seen costs one of three
-attempts. It is not printed again, and neither is anything else that is secret, unless ``--show-tokens`` asks for it.
+The code is typed visibly: it is spent a moment later, and a typing error that is not seen costs one of three attempts.
+No secret is printed without ``--show-tokens``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.identity import Email, Login, Phone
-from passwordless_async.cli.options import Credentials, client_auth_options
+from passwordless_async.cli.options import ClientAuthOptions, client_auth_options
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line
 from passwordless_async.cli.terminal.questions import ask
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
 @click.option("--client-id", required=True, help="The application.")
-@click.option("--email", help="Who logs in: an e-mail address.")
-@click.option("--phone", help="Who logs in: a phone number such as +4930901820.")
-@click.option("--scope", default="openid profile email", show_default=True, help="What to ask for.")
+@click.option("--email", help="The user's e-mail address.")
+@click.option("--phone", help="The user's phone number, such as +4930901820.")
+@click.option("--scope", default="openid profile email", show_default=True, help="The scopes to request.")
 @click.option("--audience", help="The API that the access token is for.")
 @client_auth_options
-@click.option("--show-tokens", is_flag=True, help="Print the tokens too. They are secrets.")
+@click.option("--show-tokens", is_flag=True, help="Print the tokens too; they are secrets.")
 def login(
     *,
     domain: str,
@@ -43,20 +43,20 @@ def login(
     phone: str | None,
     scope: str,
     audience: str | None,
-    credentials: Credentials,
+    credentials: ClientAuthOptions,
     show_tokens: bool,
 ) -> None:
     """Log one person in, and show the claims and the binding."""
     with one_line():
         who = _who(email, phone)
-        # Made once with a code that is none: what is wrong with the options shows before a code is sent.
+        # A login with a placeholder code: wrong options are refused before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
         client_auth = credentials.read()
 
         def client() -> PasswordlessClient:
             return PasswordlessClient(domain, client_id, client_auth=client_auth)
 
-        # Two event loops with the prompt between them: inside of one, Ctrl-C would have to wait for the code.
+        # Two event loops with the prompt between them: inside one, Ctrl-C would wait until the code is typed.
         interrupt.run(_start(client, who))
         otp = ask(f"A code was sent to {show.plain(who.username)}. Code: ")
         tokens = interrupt.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
@@ -70,7 +70,7 @@ def _who(email: str | None, phone: str | None) -> Email | Phone:
         return Email(email)
     if phone is not None and email is None:
         return Phone(phone)
-    raise click.UsageError("Say who logs in: --email or --phone, one of them.", click.get_current_context())
+    raise click.UsageError("Give --email or --phone, one of them.", click.get_current_context())
 
 
 async def _start(client: Callable[[], PasswordlessClient], who: Email | Phone) -> None:
@@ -98,14 +98,14 @@ def _print(tokens: TokenSet) -> None:
 
 def _expiry(expires_at: int | None) -> str:
     if expires_at is None:
-        return "the tenant did not say"
+        return "not stated by the tenant"
     at = datetime.fromtimestamp(expires_at, UTC)
     return f"{expires_at - int(_clock.now()):,} seconds, at {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _print_secrets(tokens: TokenSet) -> None:
     for name, value in _secrets(tokens):
-        # In full and on a line of its own, where a table would break it: it is there to be copied.
+        # On a line of its own, to be copied: a table would wrap it.
         click.echo(f"{name}: {value}")
 
 

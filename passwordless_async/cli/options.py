@@ -1,4 +1,4 @@
-"""How the application authenticates itself: the options that commands share, and what they come to.
+"""How the application authenticates itself: options that several commands share.
 
 No secret and no key stands on the command line: an option says where one is kept.
 """
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_TYPED = ("env", "file", "prompt")
-_KEPT = ("env", "file")  # a key has many lines: pasted at a prompt, those after the first would go to the shell
+_SECRET_SOURCES = ("env", "file", "prompt")
+_KEY_SOURCES = ("env", "file")  # no prompt: of a pasted key, the lines after the first would go to the shell
 _NONE, _POST, _BASIC = "none", "client_secret_post", "client_secret_basic"
 _JWT, _TLS = "private_key_jwt", "tls_client_auth"
 
 
 @attrs.frozen
-class Credentials:
-    """What the options say.
+class ClientAuthOptions:
+    """The options that say how the application authenticates itself.
 
     Attributes:
-        client_auth: The method; None: the one that goes with the secret, or with none.
-        client_secret_from: Where the secret is.
-        client_key_from: Where the key that signs assertions is.
-        client_key_alg: The algorithm to sign with.
+        client_auth: The method; None: ``client_secret_post`` if a secret is given, else ``none``.
+        client_secret_from: Where the secret is kept.
+        client_key_from: Where the key that signs assertions is kept.
+        client_key_alg: The algorithm of the signature.
         client_key_id: The ``kid`` of that key.
         client_certificate: The certificate's file.
-        client_certificate_key: Its key's file.
+        client_certificate_key: The file of the certificate's key.
     """
 
     client_auth: str | None
@@ -62,50 +62,64 @@ class Credentials:
     client_certificate_key: Path | None
 
     def read(self) -> ClientAuth:
-        """Return how the application authenticates itself, with what is read from where it is kept.
+        """Read the secret, key or certificate, and return the authentication.
 
         Raises:
-            click.ClickException: The options do not go together, or something cannot be read.
-            UsageError: What was read is not of its form.
+            click.ClickException: The options do not go together, or a file cannot be read.
+            UsageError: A secret or key is not of its form.
         """
-        method = self.client_auth or (_NONE if self.client_secret_from is None else _POST)
-        way = _WAYS[method]
-        for name, value in attrs.asdict(self).items():
-            if value is not None and name not in ("client_auth", way.needs, *way.takes):
-                users = " or ".join(other for other, one in _WAYS.items() if name in (one.needs, *one.takes))
-                raise _wrong(name, f"goes with --client-auth {users}, not with {method}")
-        if way.needs is not None and getattr(self, way.needs) is None:
-            raise _wrong("client_auth", f"{method} needs {_option(way.needs)}")
-        return way.make(self)
+        name = self.client_auth or (_NONE if self.client_secret_from is None else _POST)
+        method = _METHODS[name]
+        self._refuse_others(name, method)
+        if method.needs is not None and getattr(self, method.needs) is None:
+            raise _wrong("client_auth", f"{name} needs {_option(method.needs)}")
+        return method.make(self)
+
+    def _refuse_others(self, name: str, method: _Method) -> None:
+        given = [option for option, value in attrs.asdict(self).items() if value is not None]
+        for option in given:
+            if option not in {"client_auth", *method.options}:
+                users = " or ".join(other for other, its in _METHODS.items() if option in its.options)
+                raise _wrong(option, f"goes with --client-auth {users}, not with {name}")
 
 
 def client_auth_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options; it is called with ``credentials`` in their place."""
+    """Add the options to a command, which receives them as ``credentials``."""
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:  # noqa: ANN401 - the command's other options
-        credentials = Credentials(**{field.name: given.pop(field.name) for field in attrs.fields(Credentials)})
+    def called(**given: Any) -> None:  # noqa: ANN401 - the values of any options
+        credentials = ClientAuthOptions(
+            **{field.name: given.pop(field.name) for field in attrs.fields(ClientAuthOptions)}
+        )
         command(**given, credentials=credentials)
 
     decorated: Callable[..., None] = called
-    for option in reversed(_OPTIONS):  # the last to be put on is the first in the help
+    for option in reversed(_OPTIONS):  # the last to be added is the first in the help
         decorated = option(decorated)
     return decorated
 
 
 @attrs.frozen
-class _Way:
-    make: Callable[[Credentials], ClientAuth]
+class _Method:
+    """A method of authentication: how it is made, the option it needs, and the options it takes."""
+
+    make: Callable[[ClientAuthOptions], ClientAuth]
     needs: str | None = None
     takes: tuple[str, ...] = ()
 
+    @property
+    def options(self) -> tuple[str | None, ...]:
+        return self.needs, *self.takes
 
-def _secret(given: Credentials) -> Secret:
-    return secret_from("client_secret_from", given.client_secret_from or "", kinds=_TYPED, what="client secret")
+
+def _secret(given: ClientAuthOptions) -> Secret:
+    return secret_from(
+        "client_secret_from", given.client_secret_from or "", kinds=_SECRET_SOURCES, what="client secret"
+    )
 
 
-def _private_key_jwt(given: Credentials) -> PrivateKeyJwt:
-    read = secret_from("client_key_from", given.client_key_from or "", kinds=_KEPT, what="client key")
+def _private_key_jwt(given: ClientAuthOptions) -> PrivateKeyJwt:
+    read = secret_from("client_key_from", given.client_key_from or "", kinds=_KEY_SOURCES, what="client key")
     pem, key_id = _from_jwk(read) if read.lstrip().startswith("{") else (read, None)
     with renamed(key="--client-key-from", key_id="--client-key-id"):
         return PrivateKeyJwt(pem, algorithm=given.client_key_alg or "RS256", key_id=given.client_key_id or key_id)
@@ -116,13 +130,13 @@ def _from_jwk(text: Secret) -> tuple[Secret, Any]:
     try:
         members = SecretDict(json.loads(text))
         return Secret(import_key(members).as_pem(private=True).decode()), members.get("kid")  # type: ignore[union-attr] # or AttributeError
-    # JoseError says which member; what an unknown key type lacks is a method.
+    # AttributeError: an unknown key type has no as_pem.
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         problem = "must hold a private key: PEM, or one JWK"
     raise _wrong("client_key_from", problem)
 
 
-def _tls_client_auth(given: Credentials) -> TlsClientAuth:
+def _tls_client_auth(given: ClientAuthOptions) -> TlsClientAuth:
     context = ssl.create_default_context()
     try:
         context.load_cert_chain(given.client_certificate or "", given.client_certificate_key, password=_password)
@@ -133,12 +147,12 @@ def _tls_client_auth(given: Credentials) -> TlsClientAuth:
         unfit = False
     except OSError as error:
         raise click.ClickException(f"The client certificate cannot be read: {error.strerror}.") from None
-    # Of a file without a key, one that is not PEM and a wrong password OpenSSL says the same.
+    # OpenSSL reports a file without a key, one that is not PEM and a wrong password alike.
     name = "client_certificate" if given.client_certificate_key is None else "client_certificate_key"
     if unfit:
         raise _wrong(name, "the key does not belong to the certificate")
     raise _wrong(
-        name, "cannot be loaded: PEM is needed, the certificate and its key, and the key's password if it has one"
+        name, "cannot be loaded: it must be PEM, with the certificate and its key, and the key's password if it has one"
     )
 
 
@@ -146,19 +160,19 @@ def _password() -> SecretBytes:
     return SecretBytes(hidden("Password of the certificate's key").encode())
 
 
-_WAYS = {
-    _NONE: _Way(lambda _given: NoClientAuth()),
-    _POST: _Way(lambda given: ClientSecretPost(_secret(given)), "client_secret_from"),
-    _BASIC: _Way(lambda given: ClientSecretBasic(_secret(given)), "client_secret_from"),
-    _JWT: _Way(_private_key_jwt, "client_key_from", ("client_key_alg", "client_key_id")),
-    _TLS: _Way(_tls_client_auth, "client_certificate", ("client_certificate_key",)),
+_METHODS = {
+    _NONE: _Method(lambda _given: NoClientAuth()),
+    _POST: _Method(lambda given: ClientSecretPost(_secret(given)), "client_secret_from"),
+    _BASIC: _Method(lambda given: ClientSecretBasic(_secret(given)), "client_secret_from"),
+    _JWT: _Method(_private_key_jwt, "client_key_from", ("client_key_alg", "client_key_id")),
+    _TLS: _Method(_tls_client_auth, "client_certificate", ("client_certificate_key",)),
 }
 
 _OPTIONS = (
     click.option(
         "--client-auth",
-        type=click.Choice(list(_WAYS)),
-        help=f"How the application authenticates itself; {_POST} with a secret and none without one, unless given.",
+        type=click.Choice(list(_METHODS)),
+        help=f"How the application authenticates itself. Default: {_POST} with a secret, else none.",
     ),
     click.option(
         "--client-secret-from",
@@ -173,16 +187,21 @@ _OPTIONS = (
     click.option(
         "--client-key-alg",
         type=click.Choice(list(get_args(AssertionAlgorithm))),
-        help="What that key signs with; RS256 unless given.",
+        help="The algorithm that the key signs with. Default: RS256.",
     ),
-    click.option("--client-key-id", metavar="KID", help="What that key is called, where several are registered."),
+    click.option("--client-key-id", metavar="KID", help="The key's ID, if several are registered."),
     click.option(
         "--client-certificate",
         type=_FILE,
         metavar="FILE",
-        help=f"The certificate for {_TLS}, PEM. SSL_CERT_FILE names the tenant's CA where that is a private one.",
+        help=f"The certificate for {_TLS}, PEM. SSL_CERT_FILE names the tenant's CA if that is private.",
     ),
-    click.option("--client-certificate-key", type=_FILE, metavar="FILE", help="Its key, PEM, if it is not in there."),
+    click.option(
+        "--client-certificate-key",
+        type=_FILE,
+        metavar="FILE",
+        help="The certificate's key, PEM, if it is in another file.",
+    ),
 )
 
 

@@ -1,4 +1,4 @@
-"""``keygen`` and ``proof``: a key file, and proofs by it for use with curl."""
+"""``keygen`` makes a key file; ``proof`` signs a DPoP proof with it, for curl."""
 
 from __future__ import annotations
 
@@ -13,22 +13,26 @@ from passwordless_async.cli.terminal import show
 from passwordless_async.cli.terminal.failure import one_line
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 
-_MAX_FILE = 65_536  # bytes; no key and no token is larger
-_PASSWORD = "PASSWORDLESS_ASYNC_KEY_PASSWORD"  # noqa: S105 - the name of a variable
+_MAX_FILE_BYTES = 65_536  # no key and no token is larger
+_ENVIRONMENT_VARIABLE = "PASSWORDLESS_ASYNC_KEY_PASSWORD"
 _OWNER_ONLY = 0o600
 _ENCRYPTED = re.compile(rb"ENCRYPTED")
 
 
 @click.command()
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The file to make; it must not exist.")
-@click.option("--encrypt", is_flag=True, help=f"Encrypt it with a password: that of ${_PASSWORD}, or asked for.")
+@click.option(
+    "--encrypt",
+    is_flag=True,
+    help=f"Encrypt it with the password in ${_ENVIRONMENT_VARIABLE}; asks for one if that is not set.",
+)
 def keygen(*, out: str, encrypt: bool) -> None:
     """Make a P-256 key file that its owner alone can read."""
     with one_line():
         key = DPoPKey.generate()
         pem = key.to_pem(_password(confirm=True) if encrypt else None)
     try:
-        # Made with its mode: a file that is narrowed afterwards was open for a moment.
+        # Created with its mode: between a later chmod and the creation others could open the file.
         descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
         with os.fdopen(descriptor, "wb") as file:
             file.write(pem)
@@ -41,19 +45,19 @@ def keygen(*, out: str, encrypt: bool) -> None:
 @click.option("--key", "key_file", required=True, metavar="FILE", help="The private key, PEM.")
 @click.option("--method", required=True, help="The method of the request, as it will be sent.")
 @click.option("--url", required=True, help="The URL of the request.")
-@click.option(
-    "--access-token-file", metavar="FILE", help="The access token that goes with it; a file, for it is secret."
-)
+@click.option("--access-token-file", metavar="FILE", help="A file with the access token that is sent with the proof.")
 @click.option("--nonce", help="The server's nonce.")
 def proof(*, key_file: str, method: str, url: str, access_token_file: str | None, nonce: str | None) -> None:
-    """Make a proof, good for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""
+    """Make a proof for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""
     with one_line():
         proofs = ProofGenerator(_key(key_file))
-        token = (
-            None if access_token_file is None else Secret(_read(access_token_file).decode("ascii", "replace").strip())
-        )
-        made = proofs.proof(method, url, nonce=nonce, access_token=token)
-    click.echo(made)
+        token = None if access_token_file is None else _token(access_token_file)
+        signed = proofs.proof(method, url, nonce=nonce, access_token=token)
+    click.echo(signed)
+
+
+def _token(path: str) -> Secret:
+    return Secret(_read(path).decode("ascii", "replace").strip())
 
 
 def _key(path: str) -> DPoPKey:
@@ -64,18 +68,16 @@ def _key(path: str) -> DPoPKey:
 def _read(path: str) -> SecretBytes:
     try:
         with Path(path).open("rb") as file:
-            content = SecretBytes(file.read(_MAX_FILE + 1))
+            content = SecretBytes(file.read(_MAX_FILE_BYTES + 1))
     except OSError as error:
         raise click.ClickException(f"{show.plain(path)} cannot be read: {error.strerror}.") from None
-    if len(content) > _MAX_FILE:
-        raise click.ClickException(
-            f"{show.plain(path)} is over {_MAX_FILE:,} bytes: it is another file than was meant."
-        )
+    if len(content) > _MAX_FILE_BYTES:
+        raise click.ClickException(f"{show.plain(path)} is over {_MAX_FILE_BYTES:,} bytes: it is the wrong file.")
     return content
 
 
 def _password(*, confirm: bool = False) -> SecretBytes:
-    given = os.environ.get(_PASSWORD)
+    given = os.environ.get(_ENVIRONMENT_VARIABLE)
     if given is None:
         given = click.prompt("Password of the key", hide_input=True, confirmation_prompt=confirm, err=True)
     return SecretBytes(given.encode())

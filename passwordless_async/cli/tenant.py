@@ -1,4 +1,4 @@
-"""``tenant``: a tenant on this machine, whose mails and messages are printed."""
+"""``tenant``: runs a tenant on this machine and prints the messages that it would send."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tenant(port: int) -> None:
 async def _serve(port: int) -> None:
     sent: asyncio.Queue[Message] = asyncio.Queue()
     async with LocalTenant(port=port) as tenant:
-        # Printed here and not where it is sent: output that cannot be written must not fail a request.
+        # Queued, not printed by the request: a request must not fail because standard output does.
         tenant.outbox.on_send = sent.put_nowait
         _introduce(tenant)
         while True:
@@ -65,5 +65,5 @@ def _introduce(tenant: LocalTenant) -> None:
 
 def _print(message: Message) -> None:
     at = time.strftime("%H:%M:%S", time.localtime(message.at))
-    code = "a link: start with send=code for a code" if message.code is None else message.code
+    code = "a link; start with send=code for a code" if message.code is None else message.code
     click.echo(f"{at}  {show.plain(message.username)}  {code}")

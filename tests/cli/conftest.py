@@ -41,7 +41,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 @pytest.fixture
 def program() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return what runs the program to its end.
+    """Return a function that runs the program to its end.
 
     Its standard error is inherited by a tenant that it starts: that the pipe is closed when this returns shows that
     no process was left behind.
@@ -66,7 +66,7 @@ def program() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @contextmanager
 def watched(process: subprocess.Popen[Any]) -> Iterator[None]:
-    """Kill a process that does not end, so that whoever reads from it wakes."""
+    """Kill a process that does not end, so that a reader of its output wakes."""
     dog = threading.Timer(PATIENCE, process.kill)
     dog.start()
     try:
@@ -79,7 +79,7 @@ def watched(process: subprocess.Popen[Any]) -> Iterator[None]:
 
 @pytest.fixture
 def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return what starts the program with pipes, in a process group of its own."""
+    """Return a function that starts the program with pipes, in a process group of its own."""
     running: list[Any] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -105,7 +105,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 @attrs.define
 class Terminal:
-    """A terminal with the program in it, and somebody who reads and types."""
+    """A terminal with the program in it, read and typed into by the test."""
 
     _process: subprocess.Popen[bytes]
     _screen: int
@@ -145,7 +145,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Callable[..., Terminal]]:
-    """Return what starts the program in a terminal of 80 columns."""
+    """Return a function that starts the program in a terminal of 80 columns."""
     guards: list[Any] = []
     screens: list[int] = []
 
@@ -201,7 +201,7 @@ def tenant() -> Iterator[LocalTenant]:
 
 @pytest.fixture
 def ca() -> ThrowAwayCa:
-    """Return who vouches for the tenant with TLS and for its clients."""
+    """Return the authority of the tenant with TLS and of its clients."""
     return ThrowAwayCa()
 
 
@@ -217,7 +217,7 @@ def tls_tenant(ca: ThrowAwayCa, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture(autouse=True)
 def sigint() -> Iterator[None]:
-    """Have Ctrl-C mean what it does by default, here and in what is started from here, and undo what became of it.
+    """Give Ctrl-C its default meaning, here and in child processes; undo it afterwards.
 
     A shell that runs the tests in its background has it ignored, and every process inherits that.
     """
@@ -228,5 +228,5 @@ def sigint() -> Iterator[None]:
 
 @pytest.fixture
 def ctrl_c() -> Callable[[], None]:
-    """Return what sends this process the signal of Ctrl-C."""
+    """Return a function that sends this process the signal of Ctrl-C."""
     return lambda: os.kill(os.getpid(), signal.SIGINT)

@@ -4,52 +4,41 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.people import Person
 from passwordless_async import Email, Phone
 from passwordless_async.cli.app import run
 from passwordless_async.testing import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from passwordless_async.testing import LocalTenant
+
+Login = Callable[..., tuple[int, str, str]]
+Confidential = Callable[[str], tuple[int, str]]
 
 ADA = Email("ada@example.com")
 GRACE = Phone("+4930901820")
 
 
-class Person:
-    """Somebody who types the code that they were sent, when they are asked for it."""
-
-    def __init__(self, tenant: LocalTenant, who: Email | Phone, change: Callable[[str], str] = str) -> None:
-        self.code = None
-        self._tenant, self._who, self._change = tenant, who, change
-
-    def isatty(self):
-        return False
-
-    def readline(self):
-        self.code = self._tenant.outbox.code_for(self._who)
-        return self._change(self.code) + "\n"
-
-
 @pytest.fixture
-def login(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Return what logs somebody in at the tenant: the status and what was printed."""
+def login(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Login:
+    """Return a function that logs a user in at the tenant: the status, and what was printed."""
 
     def log_in(
         *arguments: str, who: Email | Phone = ADA, change: Callable[[str], str] = str, client_id: str | None = None
-    ):
+    ) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "stdin", person := Person(tenant, who, change))
-        named = ("--email", who.address) if who is ADA else ("--phone", who.number)
+        named = ("--email", who.address) if isinstance(who, Email) else ("--phone", who.number)
         client = client_id or tenant.public_client_id
         status = run(["login", "--domain", tenant.url, "--client-id", client, *named, *arguments])
         out, err = capsys.readouterr()
-        assert person.code is None or person.code not in out + err.replace(ADA.address, "")
+        assert not person.code or person.code not in out + err.replace(ADA.address, "")
         return status, out, err
 
     return log_in
@@ -59,45 +48,45 @@ def _shown(out: str) -> dict[str, str]:
     return dict(re.findall(r"^ +(\S.*?) {2,}(\S.*?) *$", out, re.MULTILINE))
 
 
-def test_claims_and_binding(login: Callable[..., tuple[int, str, str]], tenant: LocalTenant):
+def test_claims_and_binding(login: Login, tenant: LocalTenant) -> None:
     """The claims and the binding are shown; the code and the tokens are not."""
     status, out, err = login("--scope", "openid email offline_access", "--audience", "https://api.example")
-    assert (0, f"A code was sent to {ADA.address}. Code: \n") == (status, err)
+    assert (status, err) == (0, f"A code was sent to {ADA.address}. Code: \n")
     shown = _shown(out)
     assert (ADA.address, "true", tenant.issuer) == (shown["email"], shown["email_verified"], shown["iss"])
-    assert ("DPoP", "openid email offline_access", "yes") == (
+    assert (
         shown["token type"],
         shown["scope"],
         shown["refresh token"],
-    )
+    ) == ("DPoP", "openid email offline_access", "yes")
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", shown["bound to key"])
     assert re.fullmatch(r"86,\d{3} seconds, at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown["expires in"])
     assert "eyJ" not in out
     assert tenant.requests.to("/oauth/token")[-1].form["audience"] == "https://api.example"
 
 
-def test_tokens_when_asked_for(login: Callable[..., tuple[int, str, str]]):
+def test_tokens_when_asked_for(login: Login) -> None:
     """``--show-tokens`` prints each token in full on a line of its own."""
     status, out, _ = login("--scope", "openid offline_access", "--show-tokens")
-    assert 0 == status
+    assert status == 0
     tokens = dict(re.findall(r"^(\w+_token): (\S+)$", out, re.MULTILINE))
-    assert ["access_token", "refresh_token", "id_token"] == list(tokens)
+    assert list(tokens) == ["access_token", "refresh_token", "id_token"]
     assert re.fullmatch(r"eyJ[\w-]+\.[\w-]+\.[\w-]+", tokens["id_token"])
 
 
-def test_without_openid(login: Callable[..., tuple[int, str, str]]):
+def test_without_openid(login: Login) -> None:
     """Without an ID token there are no claims, and the binding is shown nevertheless."""
     status, out, _ = login("--scope", "read:things", "--show-tokens", who=GRACE)
-    assert 0 == status
+    assert status == 0
     assert "Claims" not in out
-    assert "DPoP" == _shown(out)["token type"]
-    assert ["access_token"] == re.findall(r"^(\w+_token): ", out, re.MULTILINE)
+    assert _shown(out)["token type"] == "DPoP"
+    assert re.findall(r"^(\w+_token): ", out, re.MULTILINE) == ["access_token"]
 
 
-def test_a_wrong_code(login: Callable[..., tuple[int, str, str]]):
+def test_a_wrong_code(login: Login) -> None:
     """A refusal is one line with the server's words and what to do, and status 1."""
     status, out, err = login(change=lambda code: str((int(code) + 1) % 10**6).zfill(6))
-    assert (1, "") == (status, out)
+    assert (status, out) == (1, "")
     assert err.endswith(
         "Error: invalid_grant (403): Wrong email or verification code."
         " Ask the user for the newest code; after three failures start again.\n"
@@ -114,60 +103,56 @@ def test_a_wrong_code(login: Callable[..., tuple[int, str, str]]):
         (Fault.DROP_BEFORE_READ, r".+ \(.+\)\. .+\."),
     ],
 )
-def test_a_start_that_fails(
-    fault: Fault, line: str | None, login: Callable[..., tuple[int, str, str]], tenant: LocalTenant
-):
+def test_a_start_that_fails(fault: Fault, line: str | None, login: Login, tenant: LocalTenant) -> None:
     """What stops the code from being sent is one line, and no code is asked for."""
     tenant.faults.add(fault, path="/passwordless/start")
     status, out, err = login()
     if line is None:  # the answer to a start is not read: a code was sent
-        assert 0 == status
+        assert status == 0
         return
-    assert (1, "") == (status, out)
+    assert (status, out) == (1, "")
     assert re.fullmatch(f"Error: {line}\n", err)
 
 
-def test_an_exchange_that_fails(login: Callable[..., tuple[int, str, str]], tenant: LocalTenant):
+def test_an_exchange_that_fails(login: Login, tenant: LocalTenant) -> None:
     """An answer that must not be trusted is one line."""
     tenant.faults.add(Fault.BEARER_TOKEN)
     status, out, err = login()
-    assert (1, "") == (status, out)
+    assert (status, out) == (1, "")
     assert re.search(r"\nError: a proof was sent .*; the tokens were thrown away\.\n$", err)
 
 
 @pytest.mark.parametrize("typed", ["\n", "  \n", ""])
-def test_no_code(
-    typed: str, login: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch, tenant: LocalTenant
-):
+def test_no_code(typed: str, login: Login, monkeypatch: pytest.MonkeyPatch, tenant: LocalTenant) -> None:
     """Nothing typed is one line, and nothing is exchanged."""
     monkeypatch.setattr(Person, "readline", lambda _person: typed)
     status, _, err = login()
-    assert 1 == status
-    assert "Error: No code was given.\n" == err.splitlines(keepends=True)[-1]
-    assert [] == tenant.requests.to("/oauth/token")
+    assert status == 1
+    assert err.splitlines(keepends=True)[-1] == "Error: No code was given.\n"
+    assert tenant.requests.to("/oauth/token") == []
 
 
-def test_a_code_of_no_form(login: Callable[..., tuple[int, str, str]], tenant: LocalTenant):
+def test_a_code_of_no_form(login: Login, tenant: LocalTenant) -> None:
     """A code that cannot be one is not sent."""
     status, _, err = login(change=lambda code: f"{code} {code}")
-    assert 2 == status
+    assert status == 2
     assert "Invalid value for the code: must be visible ASCII characters" in err
-    assert [] == tenant.requests.to("/oauth/token")
+    assert tenant.requests.to("/oauth/token") == []
 
 
-def test_spaces_around_the_code(login: Callable[..., tuple[int, str, str]]):
+def test_spaces_around_the_code(login: Login) -> None:
     """Spaces that a code was copied with do not count."""
-    assert 0 == login(change=lambda code: f"  {code} ")[0]
+    assert login(change=lambda code: f"  {code} ")[0] == 0
 
 
 class TestClientSecret:
     """Where the secret of a confidential application comes from."""
 
     @pytest.fixture
-    def confidential(self, tenant: LocalTenant, login: Callable[..., tuple[int, str, str]]):
+    def confidential(self, tenant: LocalTenant, login: Login) -> Confidential:
         client_id, secret = tenant.confidential_client
 
-        def log_in(source: str):
+        def log_in(source: str) -> tuple[int, str]:
             status, out, err = login("--client-secret-from", source, client_id=client_id)
             assert secret not in out + err
             return status, err
@@ -175,24 +160,24 @@ class TestClientSecret:
         return log_in
 
     def test_environment(
-        self, confidential: Callable[[str], tuple[int, str]], tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch
-    ):
+        self, confidential: Confidential, tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """``env:NAME`` reads the variable."""
         monkeypatch.setenv("THE_SECRET", tenant.confidential_client[1])
-        assert 0 == confidential("env:THE_SECRET")[0]
+        assert confidential("env:THE_SECRET")[0] == 0
 
     @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
-    def test_file(self, end: str, confidential: Callable[[str], tuple[int, str]], tenant: LocalTenant, tmp_path: Path):
+    def test_file(self, end: str, confidential: Confidential, tenant: LocalTenant, tmp_path: Path) -> None:
         """``file:PATH`` reads the file; a line break at its end is not part of the secret."""
         path = tmp_path / "secret"
         path.write_bytes((tenant.confidential_client[1] + end).encode())
-        assert 0 == confidential(f"file:{path}")[0]
+        assert confidential(f"file:{path}")[0] == 0
 
-    def test_wrong_secret(self, confidential: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch):
+    def test_wrong_secret(self, confidential: Confidential, monkeypatch: pytest.MonkeyPatch) -> None:
         """A secret that is refused is not repeated."""
         monkeypatch.setenv("THE_SECRET", "not-the-secret")
         status, err = confidential("env:THE_SECRET")
-        assert 1 == status
+        assert status == 1
         assert re.fullmatch(r"Error: invalid_client \(401\): .* Check client_id and client_auth\.\n", err)
         assert "not-the-secret" not in err
 
@@ -209,30 +194,30 @@ class TestClientSecret:
         self,
         content: bytes | None,
         line: str | None,
-        confidential: Callable[[str], tuple[int, str]],
+        confidential: Confidential,
         tmp_path: Path,
         tenant: LocalTenant,
-    ):
+    ) -> None:
         """A file that holds no secret is named, and nothing is sent."""
         path = tmp_path / "secret"
         if content is not None:
             path.write_bytes(content)
         status, err = confidential(f"file:{path}")
         if line is None:
-            assert 2 == status
+            assert status == 2
             assert "Invalid value for the client secret: must " in err
         else:
-            assert 1 == status
+            assert status == 1
             assert re.search(line, err.replace("\n", " "))
-        assert 0 == tenant.stats.wire_requests
+        assert tenant.stats.wire_requests == 0
 
-    def test_unset_variable(self, confidential: Callable[[str], tuple[int, str]], monkeypatch: pytest.MonkeyPatch):
+    def test_unset_variable(self, confidential: Confidential, monkeypatch: pytest.MonkeyPatch) -> None:
         """A variable that is not set is named."""
         monkeypatch.delenv("THE_SECRET", raising=False)
-        assert (1, "Error: The environment variable THE_SECRET is not set.\n") == confidential("env:THE_SECRET")
+        assert confidential("env:THE_SECRET") == (1, "Error: The environment variable THE_SECRET is not set.\n")
 
 
-def test_in_a_terminal(terminal: Callable[..., Any], tenant: LocalTenant):
+def test_in_a_terminal(terminal: Callable[..., Any], tenant: LocalTenant) -> None:
     """A person types the client secret unseen and the code in the open."""
     client_id, secret = tenant.confidential_client
     screen = terminal(
@@ -243,13 +228,13 @@ def test_in_a_terminal(terminal: Callable[..., Any], tenant: LocalTenant):
     screen.type(f"{secret}\n")
     screen.until("Code: ")
     screen.type(f"{tenant.outbox.code_for(ADA)}\n")
-    assert 0 == screen.end()
+    assert screen.end() == 0
     assert "Binding" in screen.shown
     assert secret not in screen.shown
 
 
 @pytest.mark.parametrize("question", ["Client secret: ", "Code: "])
-def test_ctrl_c_at_a_prompt(question: str, terminal: Callable[..., Any], tenant: LocalTenant):
+def test_ctrl_c_at_a_prompt(question: str, terminal: Callable[..., Any], tenant: LocalTenant) -> None:
     """Ctrl-C at a prompt ends it with status 130 and no traceback."""
     client_id, secret = tenant.confidential_client
     screen = terminal(
@@ -260,17 +245,17 @@ def test_ctrl_c_at_a_prompt(question: str, terminal: Callable[..., Any], tenant:
     if question == "Code: ":
         screen.type(f"{secret}\n")
         screen.until(question)
-    assert 130 == screen.end(pressing="\x03")
+    assert screen.end(pressing="\x03") == 130
     assert "Traceback" not in screen.shown
     assert "Error" not in screen.shown
 
 
-def test_end_of_input_at_the_secret(terminal: Callable[..., Any], tenant: LocalTenant):
+def test_end_of_input_at_the_secret(terminal: Callable[..., Any], tenant: LocalTenant) -> None:
     """Ctrl-D at the prompt for the secret ends it, too."""
     screen = terminal(
         *("login", "--domain", tenant.url, "--client-id", "x"),
         *("--email", ADA.address, "--client-secret-from", "prompt"),
     )
     screen.until("Client secret: ")
-    assert 0 != screen.end(pressing="\x04")
+    assert screen.end(pressing="\x04") != 0
     assert "Traceback" not in screen.shown

@@ -1,12 +1,11 @@
-"""Logging a crowd in, with a watch in hand.
+"""Logging a crowd in, timed.
 
-What is measured: ``seconds`` runs from the moment the first login is handed to the client until the last outcome is
-back; codes were asked for before, so the connections are open, and no nonce is known. A login's latency runs from the
-moment the client takes it, with a slot free, until its outcome is in the caller's hands: making the key, signing, the
-round trips, validating the ID token, and every wait for a turn on an event loop that is busy with the other logins.
-With many logins in flight most of it is that wait: ``--concurrency 1`` shows a login on its own.
+``seconds`` runs from the moment the client takes the first login until the last outcome. The codes were sent before, so
+connections are open, and no nonce is known. A login's latency runs from the moment the client has a free slot for it
+until its outcome: making the key, signing, the round trips, validating the ID token, and every wait for the event loop.
+With many logins in flight most of it is that wait; ``--concurrency 1`` shows a login on its own.
 
-What is counted is counted by the tenant, in its own process.
+The tenant counts, in its own process.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ if TYPE_CHECKING:
 
 SCOPE = "openid profile email offline_access"
 AUDIENCE = BOUND_API
-_CODES_AT_ONCE = 10_000  # users whose codes are read from the tenant in one go
+_CODES_AT_ONCE = 10_000  # codes that are read from the tenant in one call
 
 
 @attrs.frozen
-class Run:
-    """What happened.
+class CrowdLogins:
+    """The logins of a crowd.
 
     Attributes:
-        people: Who was to be logged in.
-        outcomes: What became of each, in order of completion.
-        seconds: How long it took.
+        people: The users.
+        outcomes: The outcome of each, in order of completion.
+        seconds: The time it took.
         latencies: Seconds of each login that succeeded, ascending.
-        stats: What the tenant had counted by then, the requests for codes included.
+        stats: The tenant's counts so far, including the starts.
     """
 
     people: Sequence[Email]
@@ -53,12 +52,12 @@ class Run:
 
     @property
     def logins(self) -> int:
-        """How many succeeded."""
+        """The number of logins that succeeded."""
         return sum(outcome.error is None for outcome in self.outcomes)
 
     @property
     def failures(self) -> int:
-        """How many did not."""
+        """The number of users without tokens."""
         return len(self.people) - self.logins
 
     def figures(self) -> dict[str, Any]:
@@ -77,33 +76,37 @@ class Run:
 
 
 def _percentile(ascending: Sequence[float], percent: int) -> float | None:
-    """Return a percentile by nearest rank, in milliseconds; None of nothing."""
+    """Return a percentile by nearest rank, in milliseconds; None without values."""
     if not ascending:
         return None
     return round(ascending[math.ceil(len(ascending) * percent / 100) - 1] * 1000, 2)
 
 
-async def ask_for_codes(
+async def send_codes(
     client: PasswordlessClient, people: Iterable[Email], *, concurrency: int, tick: Callable[[], None]
 ) -> None:
-    """Have a code sent to everybody; the first refusal ends it and is raised."""
+    """Send each user a code.
+
+    Raises:
+        PasswordlessError: The first refusal; it ends the others.
+    """
     waiting = iter(people)
 
-    async def ask() -> None:
+    async def work() -> None:
         for who in waiting:
             await client.start(who)
             tick()
 
     try:
-        async with asyncio.TaskGroup() as askers:
+        async with asyncio.TaskGroup() as workers:
             for _ in range(concurrency):
-                askers.create_task(ask())
+                workers.create_task(work())
     except ExceptionGroup as refusals:
         raise refusals.exceptions[0] from None
 
 
 async def codes_of(tenant: TenantProcess, people: Sequence[Email]) -> list[str]:
-    """Return the code that each was sent: the tenant tells, as nobody reads these mails."""
+    """Return each user's code, as the tenant tells it in place of a mailbox."""
     codes: list[str] = []
     for first in range(0, len(people), _CODES_AT_ONCE):
         codes += await tenant.codes(people[first : first + _CODES_AT_ONCE])
@@ -118,16 +121,16 @@ async def log_in(
     concurrency: int,
     tick: Callable[[], None],
 ) -> tuple[list[Outcome], list[float], float]:
-    """Exchange everybody's code.
+    """Exchange each user's code.
 
     Returns:
-        The outcomes in order of completion, the latencies of those that succeeded in seconds, ascending, and the
-        seconds that it took.
+        The outcomes in order of completion; the latencies of those that succeeded, in seconds, ascending; the seconds
+        that all took.
     """
 
     def logins() -> Iterator[Login]:
         for who, code in zip(people, codes, strict=True):
-            # The client reads a login when it has a slot for it: the tag is the time at which it took it.
+            # The client takes a login once it has a free slot: the tag is that time.
             yield Login(who, code, scope=SCOPE, audience=AUDIENCE, tag=_clock.monotonic())
 
     outcomes, latencies = [], []

@@ -16,9 +16,9 @@ from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Finding, Status, failed
 from passwordless_async.cli.doctor.real_login import log_in, login_not_tried, policy_not_checked, send_code
-from passwordless_async.cli.options import Credentials, client_auth_options
+from passwordless_async.cli.options import ClientAuthOptions, client_auth_options
 from passwordless_async.cli.terminal import interrupt
-from passwordless_async.cli.terminal.failure import one_line
+from passwordless_async.cli.terminal.failure import one_line, problem_of
 from passwordless_async.cli.terminal.questions import ask
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.errors import UsageError
@@ -41,7 +41,7 @@ def doctor(
     *,
     domain: str,
     client_id: str,
-    credentials: Credentials,
+    credentials: ClientAuthOptions,
     audience: str | None,
     send_to: str | None,
     as_json: bool,
@@ -71,7 +71,7 @@ def _who(send_to: str | None) -> Email | Phone | None:
         return Phone(send_to) if send_to.startswith("+") else Email(send_to)
     except UsageError as error:
         # By its option here; login has others for the same argument.
-        raise UsageError("--send-to", str(error).removeprefix(f"{error.argument}: ")) from None
+        raise UsageError("--send-to", problem_of(error)) from None
 
 
 def _by_login(
@@ -89,7 +89,7 @@ def _by_login(
     except click.ClickException as error:
         return sent, *login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
     except UsageError as error:
-        return sent, *login_not_tried(f"not a code: {error}".replace(f"{error.argument}: ", ""))
+        return sent, *login_not_tried(f"not a code: {problem_of(error)}")
     return sent, *interrupt.run(log_in(application, login))
 
 

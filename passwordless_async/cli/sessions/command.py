@@ -1,6 +1,6 @@
-"""``sessions``: what operators do about sessions in a store.
+"""``sessions``: lists and closes users' sessions in a store.
 
-Nothing that opens a session is printed, and no part of the store's URL: that may hold a password.
+Neither identifiers of sessions nor any part of the store's URL, which may hold a password, are printed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from passwordless_async.cli.sessions.keys import make_keys, read
 from passwordless_async.cli.sessions.store import STORE, redis_store
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, renamed
+from passwordless_async.cli.terminal.questions import confirmed
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.stores import KeyRing
 
@@ -34,18 +35,18 @@ _SCHEMES = (
     "redis://, rediss:// or unix://; redis+sentinel://HOST:PORT,HOST:PORT/NAME for the primary that sentinels know;"
     " redis+cluster://HOST:PORT,HOST:PORT for a cluster"
 )
-_OF_ANOTHER = "With another tenant, client id, prefix or key ring than the application's, nobody has any."
-_LAST = 253_402_300_799  # the last second that a date is written of: in the year 9999
+_IF_UNEXPECTED = "If that is wrong: tenant, client id, prefix and key ring must be the application's."
+_MAX_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999, the last that datetime can write
 
 
 @click.group()
 def sessions() -> None:
-    """Look at users' sessions in a store, close them, and make the key ring that they are sealed with."""
+    """List and close users' sessions in a store, and make the key ring that seals them."""
 
 
 @attrs.frozen
-class _Whose:
-    """Whose sessions, and where they are."""
+class _UserSessions:
+    """One user's sessions in a store."""
 
     store: Secret = attrs.field(repr=redacted)
     prefix: str
@@ -55,7 +56,7 @@ class _Whose:
     user: str
 
     def ask(self, question: Callable[[Sessions], Awaitable[T]]) -> T:
-        """Return what the store says to a question about sessions."""
+        """Return the answer to a question about the client's sessions."""
         with renamed(redis="--store", prefix="--prefix", domain="TENANT", client_id="CLIENT_ID", user="USER"):
             return interrupt.run(self._answer(question))
 
@@ -74,6 +75,10 @@ class _Whose:
             return self.ask(lambda sessions: sessions.close_all(self.user))
         return int(self.ask(lambda sessions: sessions.close_named(self.user, name)))
 
+    def print_none(self, name: str | None = None) -> None:
+        click.echo(f"{show.plain(self.user)} has no {'sessions' if name is None else 'session of that name'}.")
+        click.echo(_IF_UNEXPECTED, err=True)
+
 
 _OPTIONS = (
     click.option(
@@ -81,9 +86,9 @@ _OPTIONS = (
         required=True,
         envvar=STORE,
         metavar="URL",
-        help=f"The store: {_SCHEMES}. Where it holds a password, give it in ${STORE}.",
+        help=f"The store: {_SCHEMES}. Put one with a password into ${STORE}.",
     ),
-    click.option("--prefix", default="pa", show_default=True, help="What all names in the store begin with."),
+    click.option("--prefix", default="pa", show_default=True, help="The prefix of all keys in the store."),
     click.option(
         "--keys",
         required=True,
@@ -98,19 +103,19 @@ _OPTIONS = (
 
 
 def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say whose sessions; it is called with ``whose`` in their place."""
+    """Add the options that name a user and a store to a command, which receives them as ``of``."""
 
     @functools.wraps(command)
     def called(*, store: str, prefix: str, keys: Path, tenant: str, client_id: str, user: str, **more: object) -> None:
         context = click.get_current_context()
         if context.args:
-            raise click.UsageError("There are more arguments than TENANT CLIENT_ID USER.", context)
+            raise click.UsageError("Too many arguments: give TENANT CLIENT_ID USER.", context)
         if any("\ud800" <= character <= "\udfff" for character in user):
             raise click.BadParameter("must be text", context, param_hint="USER")
         with one_line():
             file = read(keys)
             ring = KeyRing(*file.keys, users=file.users)
-            command(whose=_Whose(Secret(store), prefix, ring, tenant, client_id, user), **more)
+            command(of=_UserSessions(Secret(store), prefix, ring, tenant, client_id, user), **more)
 
     decorated: Callable[..., None] = called
     for option in reversed(_OPTIONS):  # the last to be put on is the first in the help
@@ -118,28 +123,28 @@ def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
     return decorated
 
 
-# click would repeat an argument that is too many, and that may be the URL with its password.
+# click would print a superfluous argument, which may be the URL with its password.
 _MORE_ARGUMENTS = {"allow_extra_args": True}
 
 
 @sessions.command("list", context_settings=_MORE_ARGUMENTS)
 @_of_a_user
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
-def list_sessions(*, whose: _Whose, as_json: bool) -> None:
-    """List a user's sessions, by names that open none.
+def list_sessions(*, of: _UserSessions, as_json: bool) -> None:
+    """List a user's sessions by their names, which open none.
 
-    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER whom the application opened them
-    for: unless it says otherwise, the "sub" of the ID token. Times are in UTC. Of a session that these keys do not open
-    the name is known, and when it ends unused.
+    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER the user that the application
+    opened them for: the "sub" of the ID token, unless it chose another. Times are in UTC. Of a session that these keys
+    do not open, only the name and the end of its idle time are known.
     """
-    known = whose.all()
+    known = of.all()
     if as_json:
-        click.echo(json.dumps({"user": whose.user, "sessions": [_as_json(info) for info in known]}))
+        click.echo(json.dumps({"user": of.user, "sessions": [_as_json(info) for info in known]}))
     elif known:
         show.table("Sessions", [row for number, info in enumerate(known, start=1) for row in _rows(number, info)])
-        click.echo(f"{show.plain(whose.user)} has {_counted(len(known), 'session')}.")
+        click.echo(f"{show.plain(of.user)} has {_counted(len(known), 'session')}.")
     else:
-        _say_none(whose)
+        of.print_none()
 
 
 def _rows(number: int, info: SessionInfo) -> list[tuple[str, str]]:
@@ -161,54 +166,42 @@ def _iso(time: float) -> str:
 
 
 def _date(time: float) -> datetime:
-    return datetime.fromtimestamp(min(time, _LAST), UTC)
+    return datetime.fromtimestamp(min(time, _MAX_TIME), UTC)
 
 
 @sessions.command("close", context_settings=_MORE_ARGUMENTS)
 @_of_a_user
-@click.option("--session", "name", metavar="NAME", help="Close this one alone, by its name in the list.")
-@click.option("--yes", is_flag=True, help="Do not ask first.")
+@click.option("--session", "name", metavar="NAME", help="Close this one only, by its name in the list.")
+@click.option("--yes", is_flag=True, help="Close without asking.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a sentence.")
-def close_sessions(*, whose: _Whose, name: str | None, yes: bool, as_json: bool) -> None:
-    """Close all sessions of a user, or one. The tokens in them are not revoked at the tenant.
+def close_sessions(*, of: _UserSessions, name: str | None, yes: bool, as_json: bool) -> None:
+    """Close all sessions of a user, or one. Their tokens are not revoked at the tenant.
 
-    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER whom the application opened them
-    for: unless it says otherwise, the "sub" of the ID token.
+    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER the user that the application
+    opened them for: the "sub" of the ID token, unless it chose another.
     """
-    closed = whose.close(name) if yes or _confirmed(whose, name) else 0
+    closed = of.close(name) if yes or _confirmed(of, name) else 0
     if as_json:
-        click.echo(json.dumps({"user": whose.user, "closed": closed}))
+        click.echo(json.dumps({"user": of.user, "closed": closed}))
     elif closed:
-        click.echo(f"Closed {_counted(closed, 'session')} of {show.plain(whose.user)}.")
+        click.echo(f"Closed {_counted(closed, 'session')} of {show.plain(of.user)}.")
     else:
-        _say_none(whose, name)
+        of.print_none(name)
 
 
-def _confirmed(whose: _Whose, name: str | None) -> bool:
+def _confirmed(of: _UserSessions, name: str | None) -> bool:
+    """Return whether a person agrees; False without asking if there is no such session."""
     if not (sys.stdin and sys.stdin.isatty()):
-        raise click.UsageError("Nobody is there to be asked: give --yes.", click.get_current_context())
-    names = [info.name for info in whose.all()]
+        raise click.UsageError("There is no terminal to ask on: give --yes.", click.get_current_context())
+    names = [info.name for info in of.all()]
     if not names or name not in {None, *names}:
         return False
-    what = f"all sessions of {show.plain(whose.user)}, {len(names)} at the most"
+    which = f"all sessions of {show.plain(of.user)}, {len(names)} at most"
     if name is not None:
-        what = f"session {name} of {show.plain(whose.user)}"
-    # Not click.confirm: it writes to standard output, which is for what was asked for.
-    click.echo(f"Close {what}? [y/N]: ", nl=False, err=True)
-    try:
-        answer = sys.stdin.readline()
-    except UnicodeDecodeError:
-        answer = ""
-    if not answer.endswith("\n"):
-        click.echo(err=True)  # nobody pressed return
-    if answer.strip().lower() not in ("y", "yes"):
+        which = f"session {name} of {show.plain(of.user)}"
+    if not confirmed(f"Close {which}?"):
         raise click.ClickException("Nothing was closed.")
     return True
-
-
-def _say_none(whose: _Whose, name: str | None = None) -> None:
-    click.echo(f"{show.plain(whose.user)} has no {'sessions' if name is None else 'session of that name'}.")
-    click.echo(_OF_ANOTHER, err=True)
 
 
 def _counted(number: int, what: str) -> str:

@@ -1,4 +1,4 @@
-"""``sessions keys``: the file with the keys that sessions are sealed with, and their rotation. No key is printed."""
+"""``sessions keys``: makes and rotates the file with the keys that seal sessions. No key is printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from passwordless_async.cli.terminal import show
-from passwordless_async.cli.terminal.questions import secret_from
+from passwordless_async.cli.terminal.failure import problem_of
+from passwordless_async.cli.terminal.questions import file_secret
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.key_file import KeyFile
 
@@ -23,39 +24,41 @@ _STEPS = {"add": KeyFile.add, "promote": KeyFile.promote, "drop": KeyFile.drop}
 _DONE = {
     "make": "the first is new",
     "add": "the second is new; the first seals",
-    "promote": "the first is the one that was added, and seals",
-    "drop": "the oldest is gone",
+    "promote": "the added key is now the first, and seals",
+    "drop": "the oldest was removed",
 }
+_COPY = "Copy the file to all machines and restart the application there."
 _NEXT = {
-    "make": "Give it to the application on all machines, which reads it by KeyRing.from_json.",
-    "add": "Give it to all machines and restart the application there. When all have it: --promote.",
-    "promote": "Give it to all machines and restart the application there. When all have had it for as long as a"
-    " session may be idle: --drop.",
-    "drop": "Give it to all machines and restart the application there.",
+    "make": "Copy it to all machines; the application reads it with KeyRing.from_json.",
+    "add": f"{_COPY} When all have it: --promote.",
+    "promote": f"{_COPY} When all have had it for as long as a session may be idle: --drop.",
+    "drop": _COPY,
 }
 
 
 def read(path: Path) -> KeyFile:
-    """Read a key ring's file; of what is wrong with it, nothing of its content is told."""
-    text = secret_from("keys", f"file:{path}", kinds=("file",), what="key ring")
+    """Read a key ring's file; its content never stands in an error."""
+    text = file_secret(str(path), "key ring")
     try:
         return KeyFile.from_json(text)
     except UsageError as error:
-        problem = _problem(error)
-    raise click.ClickException(f"{show.plain(str(path))} is no key ring: {problem}.")
+        problem = problem_of(error)
+    raise click.ClickException(f"{show.plain(str(path))} is not a key ring: {problem}.")
 
 
 @click.command("keys")
-@click.option("--add", is_flag=True, help="Put a new key behind the one that seals: all machines can open with it.")
-@click.option("--promote", is_flag=True, help="Bring the key that was added to the front: it seals.")
-@click.option("--drop", is_flag=True, help="Take the oldest key away: what it sealed opens no more.")
+@click.option(
+    "--add", is_flag=True, help="Add a new key behind the one that seals, so that all machines can open with it."
+)
+@click.option("--promote", is_flag=True, help="Move the added key to the front, so that it seals.")
+@click.option("--drop", is_flag=True, help="Remove the oldest key; what it sealed can no longer be opened.")
 @click.argument("file", type=click.Path(dir_okay=False))
 def make_keys(*, file: str, **flags: bool) -> None:
-    """Make a key ring that its owner alone can read, or rotate its keys.
+    """Make a key ring that only its owner can read, or rotate its keys.
 
-    A rotation takes three steps, each on one machine, after which the file goes to all of them: --add, --promote, and
-    when what the old key sealed has been read or has ended --drop. No session is lost by that, and none is refused
-    meanwhile. Owner and mode of the file stay.
+    A rotation takes three steps: --add, --promote and, once all sessions that the old key sealed have been read or
+    have ended, --drop. Make each step on one machine, then copy the file to all of them. No session is lost or refused
+    meanwhile. The file keeps its owner and mode.
     """
     steps = [step for step, given in flags.items() if given] or ["make"]
     if len(steps) > 1:
@@ -65,7 +68,7 @@ def make_keys(*, file: str, **flags: bool) -> None:
         ring = _make(path) if step == "make" else _rotate(path, step)
     except FileExistsError:
         raise click.ClickException(
-            f"{show.plain(file)} exists and stays as it is: without its keys no session opens. To rotate them: --add."
+            f"{show.plain(file)} exists and is unchanged: without its keys no session opens. To rotate them: --add."
         ) from None
     except OSError as error:
         raise click.ClickException(f"The key ring cannot be written to {show.plain(file)}: {error.strerror}.") from None
@@ -76,22 +79,22 @@ def make_keys(*, file: str, **flags: bool) -> None:
 
 def _make(path: Path) -> KeyFile:
     ring = KeyFile.random()
-    with _made(path) as file:
+    with _new_file(path) as file:
         file.write(ring.to_json())
     return ring
 
 
 def _rotate(path: Path, step: str) -> KeyFile:
-    # Always the same name: of two rotations at once, one would undo the other.
+    # Always the same name, which locks: of two rotations at once, one would undo the other.
     new = path.with_name(f"{path.name}.new")
     try:
-        with _made(new, becomes=path) as file:
+        with _new_file(new, becomes=path) as file:
             ring = _step(path, step)
             _make_like(file.fileno(), path)
             file.write(ring.to_json())
     except FileExistsError:
         raise click.ClickException(
-            f"{show.plain(str(new))} exists: the key ring is being rotated, or that was broken off and it can go."
+            f"{show.plain(str(new))} exists: a rotation is running. If one was interrupted, delete the file."
         ) from None
     return ring
 
@@ -101,23 +104,19 @@ def _step(path: Path, step: str) -> KeyFile:
     try:
         return _STEPS[step](ring)
     except UsageError as error:
-        problem = _problem(error)
-    raise click.ClickException(f"{show.plain(str(path))} stays as it is: {problem}.")
-
-
-def _problem(error: UsageError) -> str:
-    return str(error).removeprefix(f"{error.argument}: ")
+        problem = problem_of(error)
+    raise click.ClickException(f"{show.plain(str(path))} is unchanged: {problem}.")
 
 
 @contextmanager
-def _made(path: Path, *, becomes: Path | None = None) -> Iterator[IO[str]]:
-    """Make a file that its owner alone can read, to take the place of another; of what fails nothing is left."""
-    # Made with its mode: a file that is narrowed afterwards was open for a moment.
+def _new_file(path: Path, *, becomes: Path | None = None) -> Iterator[IO[str]]:
+    """Make a file that only its owner can read, to replace another; after a failure nothing is left of it."""
+    # Created with its mode: between a later chmod and the creation others could open the file.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             yield file
-            # On the disk before it has its name: keys that are lost take with them all that they sealed.
+            # On the disk before it gets its name: lost keys lose all that they sealed.
             file.flush()
             os.fsync(file.fileno())
         if becomes is not None:
@@ -128,7 +127,7 @@ def _made(path: Path, *, becomes: Path | None = None) -> Iterator[IO[str]]:
 
 
 def _make_like(descriptor: int, path: Path) -> None:
-    """Give a file the owner and the mode of another: who reads that one has to read this one next."""
+    """Give a file the owner and mode of the one that it replaces, so that the same users can read it."""
     if hasattr(os, "fchown"):
         before = path.stat()
         os.fchown(descriptor, before.st_uid, before.st_gid)

@@ -1,4 +1,4 @@
-"""The store that a command works on: where its URL comes from, and the library that it needs."""
+"""The store of a command: its URL's environment variable, and the library that it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from passwordless_async.stores import KeyRing
     from passwordless_async.stores.redis import RedisStore
 
-STORE = "PASSWORDLESS_ASYNC_STORE"  # the environment's name for it: a URL may hold a password
+STORE = "PASSWORDLESS_ASYNC_STORE"  # environment variable: a URL with a password does not belong on a command line
 
 
 def redis_store(url: str, *, keys: KeyRing, prefix: str) -> RedisStore:

@@ -1,1 +1,1 @@
-"""What is asked and shown on a terminal."""
+"""Prompts, tables, progress, errors and Ctrl-C on a terminal."""

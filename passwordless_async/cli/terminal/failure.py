@@ -1,4 +1,4 @@
-"""Errors as somebody at a terminal reads them: one line that says what happened and what to do about it."""
+"""The library's errors as one line on a terminal: what happened, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from passwordless_async.errors import PasswordlessError, RateLimited, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What the library calls an argument, and where it stood on the command line.
+# The name of an argument in the library, and the option that it came from.
 _OPTIONS = {
     "address": "--email",
     "number": "--phone",
@@ -40,21 +40,26 @@ def one_line() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        problem = str(error).removeprefix(f"{error.argument}: ")
         hint = _OPTIONS.get(error.argument, error.argument)
-        raise click.BadParameter(problem, ctx=click.get_current_context(silent=True), param_hint=hint) from None
+        raise click.BadParameter(
+            problem_of(error), ctx=click.get_current_context(silent=True), param_hint=hint
+        ) from None
     except PasswordlessError as error:
         raise click.ClickException(f"{sentence(plain(str(error)))} {_advice(error)}") from None
 
 
 @contextmanager
 def renamed(**options: str) -> Iterator[None]:
-    """Call the arguments of what is wrong by the options that they came from, where the same name means several."""
+    """Name the options that arguments came from, for a command with other options than most."""
     try:
         yield
     except UsageError as error:
-        problem = str(error).removeprefix(f"{error.argument}: ")
-        raise UsageError(options.get(error.argument, error.argument), problem) from None
+        raise UsageError(options.get(error.argument, error.argument), problem_of(error)) from None
+
+
+def problem_of(error: UsageError) -> str:
+    """Return the message of an error without the argument's name."""
+    return str(error).removeprefix(f"{error.argument}: ")
 
 
 def sentence(text: str) -> str:

@@ -1,7 +1,8 @@
-"""Ctrl-C, once: the first ends in order what is under way, and the ones that follow do not break that off.
+"""Ctrl-C: the first closes what is open in order, and the next ones do not interrupt that.
 
-What is ended in order is bounded in time, so nobody who presses the keys twice waits long. Afterwards the process has
-nothing left to do but to end, and the signal stays ignored.
+Closing is bounded in time, so a second Ctrl-C gains nothing. Afterwards the signal stays ignored until the process
+ends. ``asyncio.Runner`` also cancels at the first Ctrl-C, but raises ``KeyboardInterrupt`` at the second, in the middle
+of closing; and wrappers of programs often send the signal twice.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EXIT_STATUS = 130  # that shells report for a program which Ctrl-C ended: 128 + SIGINT
+
 
 def ignore() -> None:
     """Ignore Ctrl-C from here on."""
@@ -24,20 +27,19 @@ def ignore() -> None:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop of its own; Ctrl-C cancels it and is raised when it has ended.
+    """Run a coroutine in an event loop of its own; Ctrl-C cancels it.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C.
+        KeyboardInterrupt: Ctrl-C was pressed; raised once the coroutine has ended.
     """
-    # Here and not at the top: it takes long enough for a Ctrl-C, and nothing catches that before the program has begun.
-    import asyncio  # noqa: PLC0415
+    # Not at the top: the import takes long enough for a Ctrl-C, which only `main` of the command line handles.
+    import asyncio  # noqa: PLC0415 - see above
 
     before = signal.getsignal(signal.SIGINT)
     interrupted = False
 
     async def cancellable() -> T:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None  # noqa: S101 - a coroutine runs in a task
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
 
         def cancel(_number: int, _frame: FrameType | None) -> None:
             nonlocal interrupted
@@ -46,10 +48,10 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(task.cancel)
 
-        # Where it is ignored from the start, as in the background of a shell script, it stays so.
+        # A shell script starts a background program with the signal ignored: it stays ignored.
         if before is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, cancel)
-        return await main
+        return await task
 
     try:
         result = asyncio.run(cancellable())

@@ -1,8 +1,13 @@
-"""What commands ask for: a secret from where it is kept, and the code that was sent."""
+"""Prompts: for a secret, for the code that was sent, and for a yes.
+
+Questions go to standard error; standard output is for results. That is why ``click.prompt`` and ``click.confirm`` are
+not used for visible answers.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,32 +20,53 @@ from passwordless_async.cli.terminal import show
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_MAX_SECRET_FILE = 8192  # bytes; what is larger is another file than the one that was meant
+_MAX_SECRET_FILE_BYTES = 8192  # a larger file is the wrong one
 _FORMS = {"env": "env:NAME", "file": "file:PATH", "prompt": "prompt"}
+_SOURCE = re.compile(r"(?:(?P<kind>env|file):(?P<place>.+))|(?P<prompt>prompt)", re.DOTALL)
 
 
 def secret_from(name: str, source: str, *, kinds: Sequence[str], what: str) -> Secret:
     """Return a secret from where it is kept; it never stands on the command line.
 
     Args:
-        name: The name of the option that says where.
-        source: What it says.
-        kinds: Which of ``env``, ``file`` and ``prompt`` it may say.
-        what: What the secret is.
+        name: The name of the option that names the source.
+        source: The option's value, for example ``env:NAME``.
+        kinds: The sources that are allowed: ``env``, ``file`` and ``prompt``.
+        what: What the secret is, for messages.
+
+    Raises:
+        click.ClickException: The source is not of an allowed form, or the secret cannot be read.
     """
-    kind, colon, place = source.partition(":")
-    if kind in kinds and source == "prompt":
+    match = _SOURCE.fullmatch(source)
+    kind = match and (match["kind"] or match["prompt"])
+    if match is None or kind not in kinds:
+        *others, last = (_FORMS[kind] for kind in kinds)
+        problem = f"must be {', '.join(others)} or {last}; the {what} itself does not belong on a command line"
+        raise click.BadParameter(problem, click.get_current_context(), param_hint=f"--{name.replace('_', '-')}")
+    if kind == "prompt":
         return hidden(what.capitalize())
-    if kind in kinds and kind != "prompt" and colon and place:
-        return _from_environment(place) if kind == "env" else _from_file(place, what)
-    ways = [_FORMS[kind] for kind in kinds]
-    problem = f"must be {', '.join(ways[:-1])} or {ways[-1]}; the {what} itself does not belong on a command line"
-    raise click.BadParameter(problem, click.get_current_context(), param_hint=f"--{name.replace('_', '-')}")
+    return _from_environment(match["place"]) if kind == "env" else file_secret(match["place"], what)
 
 
 def hidden(question: str) -> Secret:
-    """Ask for a secret, which is typed unseen."""
+    """Ask for a secret without showing what is typed."""
     return Secret(click.prompt(question, hide_input=True, err=True))
+
+
+def file_secret(path: str, what: str) -> Secret:
+    """Return a secret from a text file, without the line break that editors put at the end.
+
+    Raises:
+        click.ClickException: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_SECRET_FILE_BYTES + 1)
+        return Secret(content.decode().rstrip("\r\n"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    # Outside the handler: its context would keep the content.
+    raise click.ClickException(f"The {what} cannot be read from {show.plain(path)}: {reason}.")
 
 
 def _from_environment(name: str) -> Secret:
@@ -50,29 +76,33 @@ def _from_environment(name: str) -> Secret:
     return Secret(secret)
 
 
-def _from_file(path: str, what: str) -> Secret:
-    try:
-        with Path(path).open("rb") as file:
-            content = file.read(_MAX_SECRET_FILE + 1)
-        # A file that was written by hand ends with a line break.
-        return Secret(content.decode().rstrip("\r\n"))
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-    raise click.ClickException(f"The {what} cannot be read from {show.plain(path)}: {reason}.")
-
-
 def ask(question: str) -> Secret:
-    """Ask for the code that was sent."""
-    # Not click.prompt: it writes to standard output, which is for what was asked for.
+    """Ask for the code that was sent.
+
+    Raises:
+        click.ClickException: What was typed is not text, or nothing was typed.
+    """
+    answer = _answer(question)
+    if answer is None:
+        raise click.ClickException("What was typed is not text.")
+    if not answer.strip():
+        raise click.ClickException("No code was given.")
+    return Secret(answer.strip())
+
+
+def confirmed(question: str) -> bool:
+    """Return whether the answer to a question is yes."""
+    answer = _answer(f"{question} [y/N]: ")
+    return answer is not None and answer.strip().lower() in ("y", "yes")
+
+
+def _answer(question: str) -> Secret | None:
+    """Return the line that was typed; None if it is not text."""
     click.echo(question, nl=False, err=True)
     try:
         answer = Secret(sys.stdin.readline() if sys.stdin else "")
     except UnicodeDecodeError:
         answer = None
     if not (answer and answer.endswith("\n") and sys.stdin.isatty()):
-        click.echo(err=True)  # nobody pressed return
-    if answer is None:
-        raise click.ClickException("What was typed is not text.")
-    if not answer.strip():
-        raise click.ClickException("No code was given.")
-    return Secret(answer.strip())
+        click.echo(err=True)  # no return was echoed
+    return answer

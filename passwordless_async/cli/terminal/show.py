@@ -1,7 +1,6 @@
-"""What goes on the screen: tables on standard output, progress on standard error.
+"""Tables on standard output, progress on standard error.
 
-Nothing that came from a server reaches the terminal before :func:`plain` has seen it, and nothing is printed as
-markup.
+Text from a server passes through :func:`plain` before it reaches the terminal, and is never printed as markup.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _REFRESH = 5  # times a second: drawing takes time from what is measured
 
 
 def plain(value: object) -> str:
-    """Return a value as text that a terminal takes as text: a control character would be a command to it."""
+    """Return a value as text without control characters, which a terminal would obey."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
@@ -36,9 +35,9 @@ def table(title: str, rows: Iterable[tuple[str, object]], *, numbers: bool = Fal
     """Print names and values.
 
     Args:
-        title: What stands above.
+        title: The title above the table.
         rows: The names and the values.
-        numbers: Whether the values are numbers, which stand better to the right.
+        numbers: Whether the values are numbers, to align right.
     """
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False)
     grid.add_column(overflow="fold")
@@ -49,14 +48,14 @@ def table(title: str, rows: Iterable[tuple[str, object]], *, numbers: bool = Fal
 
 
 class Bar:
-    """Progress on standard error; silent where that is not a terminal."""
+    """Progress on standard error; silent if that is not a terminal."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr is not None and sys.stderr.isatty()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            _Pace(),
+            _Rate(),
             console=Console(stderr=True),
             refresh_per_second=_REFRESH,
             disable=not self._shown,
@@ -66,12 +65,12 @@ class Bar:
         """Begin a phase.
 
         Args:
-            description: What is being done.
-            total: How many times it will be done.
-            unit: What it is done to, in the plural.
+            description: The phase's name.
+            total: The number of steps.
+            unit: The plural noun of a step.
 
         Returns:
-            What to call each time one is done.
+            A function to call after each step.
         """
         return partial(self._progress.advance, self._progress.add_task(description, total=total, unit=unit))
 
@@ -87,11 +86,11 @@ class Bar:
             self._progress.stop()
 
 
-class _Pace(ProgressColumn):
-    """How many are done, of how many, and how many a second."""
+class _Rate(ProgressColumn):
+    """A column with the number done, the total, and the number a second."""
 
     def render(self, task: Task) -> Text:
         """Render the column."""
         seconds = task.finished_time or task.elapsed
-        pace = f"{task.completed / seconds:,.0f} {task.fields['unit']}/s" if seconds else ""
-        return Text(f"{task.completed:>6,.0f}/{task.total or 0:,.0f}  {pace}")
+        rate = f"{task.completed / seconds:,.0f} {task.fields['unit']}/s" if seconds else ""
+        return Text(f"{task.completed:>6,.0f}/{task.total or 0:,.0f}  {rate}")

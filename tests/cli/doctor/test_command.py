@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.people import Person
 from passwordless_async import Email, Phone
 from passwordless_async.cli.app import run
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault
@@ -32,7 +33,7 @@ def _checks(out: str) -> dict[str, dict[str, str]]:
 
 
 def test_the_program(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
-    """A healthy tenant is a table and status 0; nobody is sent anything."""
+    """A healthy tenant is a table and status 0; no message is sent."""
     ended = program(*_arguments(tenant))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "client authentication" in ended.stdout
@@ -67,18 +68,10 @@ def test_a_login(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """``--send-to`` asks for the code that was sent and shows the API's policy; the code is not printed."""
-
-    class Person:
-        def isatty(self) -> bool:
-            return False
-
-        def readline(self) -> str:
-            return tenant.outbox.code_for(who) + "\n"
-
-    monkeypatch.setattr(sys, "stdin", Person())
+    monkeypatch.setattr(sys, "stdin", Person(tenant, who))
     assert run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json")) == status
     out, err = capsys.readouterr()
-    assert err == f"A code was sent to {who.username}. Code: \n"
+    assert f"A code was sent to {who.username}. Code: \n" == err
     assert tuple(_checks(out)[name]["status"] for name in ("API policy", "login", "code")) == (policy, "ok", "ok")
     assert str(tenant.outbox.messages[0].code) not in out
 
@@ -99,13 +92,13 @@ def test_no_code_is_typed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What was found is printed though no code that can be one is typed; nobody is logged in, and the status is 1."""
+    """Without a usable code the findings are printed, no user is logged in, and the status is 1."""
     for as_json in (False, True):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
         arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
         assert run(arguments) == 1
         out, err = capsys.readouterr()
-        assert err == f"A code was sent to {ADA.address}. Code: \n"
+        assert f"A code was sent to {ADA.address}. Code: \n" == err
         assert all(name in out for name in ("signing keys", "IP header trust", "API policy"))
     found = _checks(out)
     assert tuple(found[name]["status"] for name in ("code", "login", "API policy")) == ("ok", "failed", "not checked")

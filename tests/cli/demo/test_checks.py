@@ -1,4 +1,4 @@
-"""The proof: each check passes on what is right, and finds what is wrong."""
+"""Each check passes on honest logins, and fails on its own defect."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from passwordless_async import TESTING, DPoPKey, Email, PasswordlessClient
 from passwordless_async.cli.demo import measure
-from passwordless_async.cli.demo.checks import CHECKS, Evidence, Miss, prove
+from passwordless_async.cli.demo.checks import CHECKS, CheckFailed, Evidence, prove
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
@@ -42,33 +42,33 @@ async def evidence() -> AsyncIterator[Evidence]:
     async with (
         LocalTenant() as tenant,
         PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession() as http,
     ):
         there: Any = SameLoop(tenant)
-        await measure.ask_for_codes(client, PEOPLE, concurrency=2, tick=lambda: None)
+        await measure.send_codes(client, PEOPLE, concurrency=2, tick=lambda: None)
         codes = await measure.codes_of(there, PEOPLE)
         outcomes, latencies, seconds = await measure.log_in(client, PEOPLE, codes, concurrency=2, tick=lambda: None)
-        run = measure.Run(PEOPLE, outcomes, seconds, latencies, attrs.evolve(tenant.stats))
-        yield Evidence(run, there, client, session)
+        logins = measure.CrowdLogins(PEOPLE, outcomes, seconds, latencies, attrs.evolve(tenant.stats))
+        yield Evidence(logins, there, client, http)
 
 
-async def test_honest_logins(evidence: Evidence):
-    """Every check passes, more than once: none of them uses anything up."""
+async def test_honest_logins_pass(evidence: Evidence) -> None:
+    """Every check passes, and again: none of them uses anything up."""
     for _ in range(2):
-        assert [None] * len(CHECKS) == list((await prove(evidence.run, evidence.tenant, evidence.client)).values())
+        assert [None] * len(CHECKS) == list((await prove(evidence.logins, evidence.tenant, evidence.client)).values())
 
 
-def test_names():
+def test_names_and_claims_are_distinct() -> None:
     """No two checks have the same name or claim."""
     assert len(CHECKS) == len({check.name for check in CHECKS}) == len({check.claim for check in CHECKS})
 
 
 def _with_tokens(evidence: Evidence, change: Callable[[list[Any]], list[Any]]) -> Evidence:
     """Return the evidence with other tokens in the outcomes."""
-    outcomes = evidence.run.outcomes
+    outcomes = evidence.logins.outcomes
     tokens = change([outcome.tokens for outcome in outcomes])
     changed = [attrs.evolve(outcome, tokens=other) for outcome, other in zip(outcomes, tokens, strict=True)]
-    return attrs.evolve(evidence, run=attrs.evolve(evidence.run, outcomes=changed))
+    return attrs.evolve(evidence, logins=attrs.evolve(evidence.logins, outcomes=changed))
 
 
 def _first(**changes: Any) -> Callable[[Evidence], Evidence]:
@@ -99,16 +99,16 @@ def _other_subject(evidence: Evidence) -> Evidence:
 
 
 def _one_missing(evidence: Evidence) -> Evidence:
-    return attrs.evolve(evidence, run=attrs.evolve(evidence.run, outcomes=evidence.run.outcomes[1:]))
+    return attrs.evolve(evidence, logins=attrs.evolve(evidence.logins, outcomes=evidence.logins.outcomes[1:]))
 
 
-def _nobody(evidence: Evidence) -> Evidence:
-    return attrs.evolve(evidence, run=attrs.evolve(evidence.run, outcomes=[]))
+def _without_logins(evidence: Evidence) -> Evidence:
+    return attrs.evolve(evidence, logins=attrs.evolve(evidence.logins, outcomes=[]))
 
 
 def _counted(**counters: int) -> Callable[[Evidence], Evidence]:
     return lambda evidence: attrs.evolve(
-        evidence, run=attrs.evolve(evidence.run, stats=attrs.evolve(evidence.run.stats, **counters))
+        evidence, logins=attrs.evolve(evidence.logins, stats=attrs.evolve(evidence.logins.stats, **counters))
     )
 
 
@@ -116,10 +116,10 @@ def _answering(status: int, challenge: str, body: dict[str, Any]) -> Callable[[E
     """Return the evidence with a userinfo that always says the same."""
 
     class Answering(Evidence):
-        async def userinfo(self, *_request: str):
+        async def userinfo(self, authorization: str, proof: str | None = None) -> tuple[int, str, dict[str, Any]]:  # noqa: ARG002
             return status, challenge, body
 
-    return lambda evidence: Answering(evidence.run, evidence.tenant, evidence.client, evidence.session)
+    return lambda evidence: Answering(evidence.logins, evidence.tenant, evidence.client, evidence.http)
 
 
 def _guessable(evidence: Evidence) -> Evidence:
@@ -130,7 +130,9 @@ def _guessable(evidence: Evidence) -> Evidence:
             code = await super().code_for(who)
             return str((int(code) - 1) % 10 ** len(code)).zfill(len(code))
 
-    return attrs.evolve(evidence, tenant=Guessable(evidence.tenant.tenant))
+    there: Any = evidence.tenant
+    other: Any = Guessable(there.tenant)
+    return attrs.evolve(evidence, tenant=other)
 
 
 WRONG = [
@@ -146,9 +148,9 @@ WRONG = [
     ("tokens_bound_to_their_keys", _twice_the_same, "3 logins share 2 keys"),
     ("tokens_bound_to_their_keys", _counted(distinct_keys=4), "the tenant saw 4 keys for 3 logins"),
     ("codes_presented_once", _counted(codes_presented=4), "presented 4 codes by 3 users"),
-    ("own_key_accepted", _nobody, "nobody is logged in"),
+    ("own_key_accepted", _without_logins, "no user is logged in"),
     ("own_key_accepted", _answering(401, "DPoP", {}), "answered 401 to a token with its own key"),
-    ("own_key_accepted", _answering(200, "", {"sub": "email|0"}), "names somebody else"),
+    ("own_key_accepted", _answering(200, "", {"sub": "email|0"}), "names another user"),
     ("wrong_code_refused", _guessable, "exchanged for tokens"),
     ("replayed_proof_refused", _answering(200, "", {}), "answered 200 to a proof that was used before"),
     ("replayed_proof_refused", _answering(401, 'DPoP error="x"', {}), "answered 401 to a proof that was new"),
@@ -158,20 +160,21 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("name", "spoil", "finding"), WRONG)
-async def test_what_is_wrong_is_found(
+async def test_each_defect_is_found(
     name: str, spoil: Callable[[Evidence], Evidence], finding: str, evidence: Evidence
-):
-    """Each check raises on what it is there for."""
+) -> None:
+    """Each check raises on the defect that it is there for."""
     (check,) = (check for check in CHECKS if check.name == name)
-    with pytest.raises(Miss, match=finding):
+    with pytest.raises(CheckFailed, match=finding):
         await check.run(spoil(evidence))
 
 
-async def test_no_answer(evidence: Evidence):
-    """A tenant that is gone is a finding of the checks that ask it, not an exception."""
-    await evidence.tenant.tenant.aclose()
-    findings = await prove(evidence.run, evidence.tenant, evidence.client)
+async def test_a_closed_tenant_fails_the_checks_that_ask_it(evidence: Evidence) -> None:
+    """A closed tenant is a defect in the checks that ask it, not an exception."""
+    there: Any = evidence.tenant
+    await there.tenant.aclose()
+    findings = await prove(evidence.logins, evidence.tenant, evidence.client)
     asked = {check.name: finding for check, finding in findings.items() if finding is not None}
-    assert {"own_key_accepted", "wrong_code_refused", "replayed_proof_refused", "stolen_token_refused"} == set(asked)
-    assert "no answer that can be judged (ClientConnectorError)" == asked["own_key_accepted"]
+    assert set(asked) == {"own_key_accepted", "wrong_code_refused", "replayed_proof_refused", "stolen_token_refused"}
+    assert asked["own_key_accepted"] == "no usable answer (ClientConnectorError)"
     assert asked["wrong_code_refused"].startswith("nothing was sent")

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from joserfc.jwk import ECKey, RSAKey
 
+from helpers.people import Person
 from passwordless_async import Email
 from passwordless_async.cli.app import run
 
@@ -32,7 +33,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str
         status = run(["doctor", "--domain", tenant.url, "--client-id", client_id, "--json", *options])
         out, err = capsys.readouterr()
         found = {check["name"]: check for check in json.loads(out)["checks"]}["client authentication"]
-        assert ("", status) == (err, int(found["status"] == "failed"))
+        assert (err, int(found["status"] == "failed")) == ("", status)
         assert "PRIVATE KEY" not in out
         return found["status"], found["advice"]
 
@@ -47,18 +48,18 @@ def _written(path: Path, content: bytes | str) -> str:
 @pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
 def test_secrets(
     method: str, tenant: LocalTenant, examined: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """The secret goes in the body or by HTTP Basic; a wrong one fails and says where the right one is."""
     client_id, right = tenant.confidential_client
     options = (client_id, "--client-auth", method, "--client-secret-from", "env:IT")
     monkeypatch.setenv("IT", right)
-    assert ("ok", "") == examined(tenant, *options)
+    assert examined(tenant, *options) == ("ok", "")
     sent = tenant.requests.to("/oauth/token")[-1]
     assert (method == "client_secret_basic") == sent.headers.get("Authorization", "").startswith("Basic ")
     assert (method == "client_secret_post") == ("client_secret" in sent.form)
     monkeypatch.setenv("IT", WRONG_SECRET)
     status, advice = examined(tenant, *options)
-    assert "failed" == status
+    assert status == "failed"
     assert "Credentials tab" in advice
 
 
@@ -66,31 +67,33 @@ def test_secrets(
 @pytest.mark.parametrize("alg", [None, "PS256", "ES256"])
 def test_keys(
     form: str, alg: str | None, tenant: LocalTenant, examined: Callable[..., tuple[str, str]], tmp_path: Path
-):
+) -> None:
     """An assertion is signed with the key, PEM or JWK, whose ``kid`` is named; a wrong key fails with advice."""
     ready = tenant.client_for("private_key_jwt", alg or "RS256")
+    assert ready.private_pem is not None
+    assert ready.private_jwk is not None
     content = ready.private_pem if form == "pem" else json.dumps(ready.private_jwk)
     key = _written(tmp_path / "key", content)
     named = ("--client-key-id", ready.private_jwk["kid"]) if form == "pem" else ()
     with_alg = ("--client-key-alg", alg) if alg else ()
     options = ("--client-auth", "private_key_jwt", "--client-key-from", f"file:{key}", *named, *with_alg)
-    assert ("ok", "") == examined(tenant, ready.client_id, *options)
+    assert examined(tenant, ready.client_id, *options) == ("ok", "")
     assert "client_assertion" in tenant.requests.to("/oauth/token")[-1].form
     other = ECKey.generate_key("P-256") if alg == "ES256" else RSAKey.generate_key(2048)
     _written(tmp_path / "key", other.as_pem(private=True))
     status, advice = examined(tenant, ready.client_id, *options)
-    assert "failed" == status
+    assert status == "failed"
     assert "certificate with its Credentials tab" in advice
 
 
 def test_a_key_in_the_environment(
     tenant: LocalTenant, examined: Callable[..., tuple[str, str]], monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """``env:NAME`` holds a key as well as a secret."""
     ready = tenant.client_for("private_key_jwt")
-    monkeypatch.setenv("KEY", bytes(ready.private_pem).decode())
+    monkeypatch.setenv("KEY", bytes(ready.private_pem or b"").decode())
     options = ("--client-auth", "private_key_jwt", "--client-key-from", "env:KEY")
-    assert ("ok", "") == examined(tenant, ready.client_id, *options)
+    assert examined(tenant, ready.client_id, *options) == ("ok", "")
 
 
 def _split(certificate: ClientCertificate, folder: Path) -> tuple[str, ...]:
@@ -100,16 +103,16 @@ def _split(certificate: ClientCertificate, folder: Path) -> tuple[str, ...]:
 
 def test_certificates(
     tls_tenant: LocalTenant, ca: ThrowAwayCa, examined: Callable[..., tuple[str, str]], tmp_path: Path
-):
+) -> None:
     """The connection shows the certificate, its key in a file of its own or not; another subject's fails."""
     client_id = tls_tenant.client_for("tls_client_auth").client_id
     own = ca.issue(client_id)
-    assert ("ok", "") == examined(tls_tenant, client_id, *_split(own, tmp_path))
+    assert examined(tls_tenant, client_id, *_split(own, tmp_path)) == ("ok", "")
     both = _written(tmp_path / "both.pem", bytes(own.key_pem) + own.pem)
     options = ("--client-auth", "tls_client_auth", "--client-certificate", both)
-    assert ("ok", "") == examined(tls_tenant, client_id, *options)
+    assert examined(tls_tenant, client_id, *options) == ("ok", "")
     status, advice = examined(tls_tenant, client_id, *_split(ca.issue("somebody-else"), tmp_path))
-    assert "failed" == status
+    assert status == "failed"
     assert "certificate" in advice
 
 
@@ -129,7 +132,7 @@ def test_a_certificate_whose_key_has_a_password(
     ca: ThrowAwayCa,
     terminal: Callable[..., Any],
     tmp_path: Path,
-):
+) -> None:
     """The password is asked for, and typed unseen; a wrong one is wrong usage."""
     client_id = tls_tenant.client_for("tls_client_auth").client_id
     own = ca.issue(client_id)
@@ -143,28 +146,20 @@ def test_a_certificate_whose_key_has_a_password(
     screen = terminal("doctor", "--domain", tls_tenant.url, "--client-id", client_id, *options)
     screen.until("Password of the certificate's key: ")
     screen.type(f"{typed}\n")
-    assert status == screen.end()
+    assert screen.end() == status
     assert shown in screen.shown
     assert typed not in screen.shown
 
 
 def test_login(
     tenant: LocalTenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """``login`` takes the same options, and authenticates the start as well as the exchange."""
-
-    class Person:
-        def isatty(self):
-            return False
-
-        def readline(self):
-            return tenant.outbox.code_for(ADA) + "\n"
-
     ready = tenant.client_for("private_key_jwt")
-    monkeypatch.setattr(sys, "stdin", Person())
+    monkeypatch.setattr(sys, "stdin", Person(tenant, ADA))
     key = _written(tmp_path / "key", json.dumps(ready.private_jwk))
     named = ("--domain", tenant.url, "--client-id", ready.client_id, "--email", ADA.address)
-    assert 0 == run(["login", *named, "--client-auth", "private_key_jwt", "--client-key-from", f"file:{key}"])
+    assert run(["login", *named, "--client-auth", "private_key_jwt", "--client-key-from", f"file:{key}"]) == 0
     assert "Binding" in capsys.readouterr().out
 
 
@@ -193,7 +188,7 @@ WRONG = [
     (CERTIFICATE, "--client-certificate: goes with --client-auth tls_client_auth, not with none"),
     (TLS, "--client-auth: tls_client_auth needs --client-certificate"),
     ((*TLS, "--client-certificate-key", __file__), "--client-auth: tls_client_auth needs --client-certificate"),
-    ((*TLS, *CERTIFICATE), "--client-certificate: cannot be loaded: PEM is needed"),
+    ((*TLS, *CERTIFICATE), "--client-certificate: cannot be loaded: it must be PEM"),
     ((*TLS, "--client-certificate", "nowhere"), "'--client-certificate': File 'nowhere' does not exist"),
 ]
 
@@ -207,28 +202,28 @@ def test_wrong_usage(
     tenant: LocalTenant,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     """Options that do not go together are refused by the name of one of them; nothing is sent or repeated."""
     monkeypatch.setenv("IT", "hunter2")
     monkeypatch.setenv("JWK", json.dumps(RSAKey.generate_key(2048).as_dict(private=False)))
     monkeypatch.setenv("JSON", '{"hunter2"')
-    assert 2 == run([*command, "--domain", tenant.url, "--client-id", "app", *options])
+    assert run([*command, "--domain", tenant.url, "--client-id", "app", *options]) == 2
     out, err = capsys.readouterr()
-    assert "" == out
+    assert out == ""
     assert problem in err.splitlines()[-1]
     assert "hunter2" not in err
-    assert 0 == tenant.stats.wire_requests
+    assert tenant.stats.wire_requests == 0
 
 
 def test_certificates_that_do_not_fit(
     tenant: LocalTenant, ca: ThrowAwayCa, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """A key of another certificate is refused by its option, and a certificate does not go with plain http."""
     doctor = ["doctor", "--domain", tenant.url, "--client-id", "app"]
     options = _split(ca.issue("one"), tmp_path)
-    assert 2 == run([*doctor, *options])
+    assert run([*doctor, *options]) == 2
     assert "--client-auth: TlsClientAuth needs https" in capsys.readouterr().err
     _written(tmp_path / "key.pem", ca.issue("two").key_pem)
-    assert 2 == run([*doctor, *options])
+    assert run([*doctor, *options]) == 2
     assert "--client-certificate-key: the key does not belong to the certificate" in capsys.readouterr().err
-    assert 0 == tenant.stats.wire_requests
+    assert tenant.stats.wire_requests == 0

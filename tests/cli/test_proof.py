@@ -27,19 +27,19 @@ def key_file(program: Any, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_key_file_is_its_owners_alone(program: Any, tmp_path: Path):
+def test_a_key_file_is_its_owners_alone(program: Any, tmp_path: Path) -> None:
     """It is made with mode 0600 and holds a key whose thumbprint is printed, and nothing else is."""
     path = tmp_path / "k.pem"
     done = program("keygen", "--out", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert (f"{thumbprint_of(path)}\n", "", 0) == (done.stdout, done.stderr, done.returncode)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{thumbprint_of(path)}\n", "", 0)
 
 
-def test_a_file_is_never_overwritten(program: Any, key_file: Path):
+def test_a_file_is_never_overwritten(program: Any, key_file: Path) -> None:
     """Another key in the same place would be the end of all sessions of the first."""
     before = key_file.read_bytes()
     done = program("keygen", "--out", str(key_file))
-    assert (1, before) == (done.returncode, key_file.read_bytes())
+    assert (done.returncode, key_file.read_bytes()) == (1, before)
     assert "File exists" in done.stderr
 
 
@@ -51,20 +51,20 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_proof_passes(program: Any, key_file: Path, token_file: Path):
+async def test_a_proof_passes(program: Any, key_file: Path, token_file: Path) -> None:
     """What the program prints is accepted by the verifier, with token and nonce, once."""
     url = "https://api.example/me?page=2"
     arguments = ["--key", str(key_file), "--method", "GET", "--url", url, "--access-token-file", str(token_file)]
     done = program("proof", *arguments, "--nonce", "n-1")
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (done.returncode, done.stderr) == (0, "")
     verifier = DPoPVerifier(replay=MemoryReplayStore(), base_url="https://api.example")
     jkt = thumbprint_of(key_file)
     fields = {"DPoP": done.stdout.strip()}
     proof = await verifier.verify("GET", url, fields, confirmation={"jkt": jkt}, access_token=TOKEN)
-    assert (jkt, "n-1") == (proof.thumbprint, proof.nonce)
+    assert (proof.thumbprint, proof.nonce) == (jkt, "n-1")
 
 
-def test_an_encrypted_key(program: Any, tmp_path: Path):
+def test_an_encrypted_key(program: Any, tmp_path: Path) -> None:
     """The password comes from the environment, and without the right one the key does not open."""
     path, name = tmp_path / "k.pem", "PASSWORDLESS_ASYNC_KEY_PASSWORD"
     assert program("keygen", "--out", str(path), "--encrypt", **{name: "correct"}).returncode == 0
@@ -87,16 +87,16 @@ def test_an_encrypted_key(program: Any, tmp_path: Path):
         ({"--url": "ftp://api.example/"}, 2, "--url"),
         ({"--access-token-file": "missing"}, 1, "No such file"),
         ({"--access-token-file": "/dev/null"}, 2, "--access-token-file"),
-        ({"--access-token-file": "/dev/zero"}, 1, "another file than was meant"),
+        ({"--access-token-file": "/dev/zero"}, 1, "it is the wrong file"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(
     program: Any, key_file: Path, changes: dict[str, str], status: int, words: str
-):
+) -> None:
     """The option is named, the status is click's, and there is no traceback."""
     options = {"--key": str(key_file), "--method": "GET", "--url": "https://api.example/", **changes}
     done = program("proof", *(part for pair in options.items() for part in pair))
-    assert (status, "") == (done.returncode, done.stdout)
+    assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert "PRIVATE" not in done.stderr
