@@ -136,8 +136,8 @@ async def test_logins_are_read_lazily() -> None:
 
 
 @given(total=st.integers(0, 40), concurrency=st.integers(1, 12))
-def test_concurrency_is_a_bound_that_is_reached(total: int, concurrency: int) -> None:
-    """Never more in flight than allowed, and as many where there are enough logins."""
+def test_concurrency_is_reached_and_never_exceeded(total: int, concurrency: int) -> None:
+    """As many logins as allowed are in flight while there are enough, and never more."""
     running = most = 0
 
     async def a_few_turns(of: Login) -> TokenSet:
@@ -185,8 +185,8 @@ async def test_an_async_iterable_is_read_too() -> None:
             await anext(stream)
 
 
-async def test_leaving_the_loop_ends_everything() -> None:
-    """Whoever leaves early leaves no task behind."""
+async def test_a_closed_stream_leaves_no_task() -> None:
+    """After ``aclose`` no task of the stream is left."""
     exchange = Exchange()
     before = asyncio.all_tasks()
     async with aclosing(outcomes(exchange, map(login, range(20)), concurrency=4)) as stream:
@@ -302,8 +302,8 @@ async def test_outcomes_show_no_secret() -> None:
     assert "123456" not in repr(good) + repr(bad)
 
 
-async def test_what_nobody_took_is_handed_over() -> None:
-    """Finished when the loop is left, and not yet taken: it is given to whoever takes orphans, once each."""
+async def test_an_outcome_that_was_not_taken_is_kept() -> None:
+    """An outcome that is finished when the stream is closed is given to ``keep_untaken``, once."""
     untaken: list[int] = []
 
     async def take(outcome: Outcome) -> None:
@@ -315,8 +315,8 @@ async def test_what_nobody_took_is_handed_over() -> None:
     assert sorted([taken, *untaken]) == list(range(5))
 
 
-async def test_progress_is_told_after_each() -> None:
-    """How many have ended, failed and are under way; the last word is that all are done."""
+async def test_progress_is_reported_after_each_outcome() -> None:
+    """The hook receives how many have ended, failed and are in flight; the last report says that all have ended."""
     told: list[tuple[int, int, int]] = []
 
     async def odd_ones_fail(of: Login) -> TokenSet:

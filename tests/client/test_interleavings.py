@@ -37,6 +37,6 @@ def teardown_function() -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @settings(max_examples=EXAMPLES)
 @given(program=STEPS, setting=SETTINGS)
-def test_whatever_comes_between_what(program: list[tuple[str, int, int]], setting: programs.Setting) -> None:
-    """After any program nobody has another's tokens, no code or proof went twice, and nothing is lost or left."""
+def test_any_order_of_calls_keeps_the_promises(program: list[tuple[str, int, int]], setting: programs.Setting) -> None:
+    """After any program each user has their own tokens, no code or proof was sent twice, and nothing is lost."""
     asyncio.run(programs.play(program, setting))

@@ -98,8 +98,8 @@ async def test_an_outcome_of_many_does_not_show(tenant: LocalTenant) -> None:
     assert "wrong-code-31" not in repr(outcome) + shown(present(outcome.error))
 
 
-async def test_tokens_do_not_show(tenant: LocalTenant) -> None:
-    """A token set prints without its tokens and its private key; each is a plain text for whoever asks for it."""
+async def test_tokens_print_redacted(tenant: LocalTenant) -> None:
+    """A token set prints without tokens and private key; each token is plain text when it is formatted by itself."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)
         tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")

@@ -79,8 +79,8 @@ def test_numbers_fit_together(profile: Profile) -> None:
     assert profile.outage_rest <= profile.outage_rest_at_most
 
 
-def test_interactive() -> None:
-    """A person is soon told, is sent no second code within half a minute, and waits for no outage."""
+def test_interactive_fails_soon() -> None:
+    """INTERACTIVE sends no second code within half a minute and does not wait for an outage to end."""
     single = INTERACTIVE.single
     assert (3, 5.0, False) == (single.tries, single.patience, single.outlasts_outages)
     assert (30.0, 50, True) == (INTERACTIVE.cool_down, INTERACTIVE.starts_per_hour, INTERACTIVE.adaptive)

@@ -22,7 +22,7 @@ LOGINS = 150
 
 @pytest.mark.parametrize("outage", [False, True], ids=["steady", "outage"])
 async def test_the_quota_is_kept_and_used(*, outage: bool) -> None:
-    """Nearly nobody is answered 429, the quota is used to the full, and all get in, though the service be away."""
+    """At most one request in a hundred is answered 429, the quota is used, and all logins succeed despite an outage."""
     statuses: list[int | None] = []
 
     def note(event: Event) -> None:

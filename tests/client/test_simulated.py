@@ -84,7 +84,7 @@ async def play(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_the_network_does(seed: int) -> None:
-    """Under delay and partitions nobody has another's tokens, nothing goes twice, and nothing is lost or left."""
+def test_any_network_keeps_the_promises(seed: int) -> None:
+    """Under delay and partitions each user has their own tokens, nothing is sent twice, and nothing is lost or left."""
     report = simloop.explore(lambda: play(seed), [seed])
     assert report is None, report.render()

@@ -36,8 +36,8 @@ def refusal(breaker: Breaker) -> float:
     return refused.value.retry_after
 
 
-def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
-    """The third failure opens it; until then all may go."""
+def test_failures_in_a_row_open_the_circuit(breaker: Breaker) -> None:
+    """The third failure in a row opens the circuit; until then calls are let through."""
     for _ in range(2):
         breaker.failed()
         assert (None, False) == (breaker.retry_after, breaker.check())
@@ -45,8 +45,8 @@ def test_it_opens_after_failures_in_a_row(breaker: Breaker) -> None:
     assert 1.0 == refusal(breaker)
 
 
-def test_an_answer_in_between_resets(breaker: Breaker) -> None:
-    """Failures that are not in a row do not open it."""
+def test_a_response_resets_the_count_of_failures(breaker: Breaker) -> None:
+    """Failures with a response in between do not open the circuit."""
     for _ in range(10):
         breaker.failed()
         breaker.failed()
@@ -54,8 +54,8 @@ def test_an_answer_in_between_resets(breaker: Breaker) -> None:
     assert breaker.retry_after is None
 
 
-def test_one_call_tries(opened: Breaker, clock: Any) -> None:
-    """After the rest one call may go, and no other before it has an answer."""
+def test_one_call_probes(opened: Breaker, clock: Any) -> None:
+    """After the rest one call is let through, and no other until it has ended."""
     clock.time += 0.75
     assert 0.25 == refusal(opened)
     clock.time += 0.25
@@ -66,8 +66,8 @@ def test_one_call_tries(opened: Breaker, clock: Any) -> None:
     assert 0.1 == refusal(opened)
 
 
-def test_an_answer_closes_it(opened: Breaker, clock: Any) -> None:
-    """Where the call that tries has an answer all may go, and it takes as many failures as before to open it."""
+def test_a_response_to_the_probe_closes_the_circuit(opened: Breaker, clock: Any) -> None:
+    """After the probe has a response all calls are let through, and the count of failures starts at zero."""
     clock.time += 1
     opened.check()
     opened.answered()
@@ -79,8 +79,8 @@ def test_an_answer_closes_it(opened: Breaker, clock: Any) -> None:
     assert 1.0 == refusal(opened)
 
 
-def test_the_rest_doubles(opened: Breaker, clock: Any) -> None:
-    """Each call that tries and fails doubles the rest, up to its bound."""
+def test_a_failed_probe_doubles_the_rest(opened: Breaker, clock: Any) -> None:
+    """Each failed probe doubles the rest, up to its bound."""
     rests = []
     for _ in range(5):
         rests.append(refusal(opened))
@@ -90,8 +90,8 @@ def test_the_rest_doubles(opened: Breaker, clock: Any) -> None:
     assert [1.0, 2.0, 4.0, 5.0, 5.0] == rests
 
 
-def test_whoever_gives_up_lets_another_try(opened: Breaker, clock: Any) -> None:
-    """Where the call that tries is cancelled the next one tries, at once."""
+def test_a_cancelled_probe_lets_another_call_probe(opened: Breaker, clock: Any) -> None:
+    """If the probing call is cancelled, the next call probes at once."""
     clock.time += 1
     assert opened.check() is True
     opened.gave_up()
@@ -100,7 +100,7 @@ def test_whoever_gives_up_lets_another_try(opened: Breaker, clock: Any) -> None:
 
 
 def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> None:
-    """What was sent before it opened and fails later says nothing new, during the rest and while one call tries."""
+    """A failure of a request from before the circuit opened changes nothing, during the rest and during a probe."""
     clock.time += 0.5
     for _ in range(50):
         opened.failed(probed=False)
@@ -114,14 +114,14 @@ def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> 
     assert 2.0 == refusal(opened)
 
 
-def test_a_late_answer_closes_it(opened: Breaker) -> None:
-    """An answer is an answer, whenever its request was sent."""
+def test_a_late_response_closes_the_circuit(opened: Breaker) -> None:
+    """A response closes the circuit, whenever its request was sent."""
     opened.answered()
     assert opened.check() is False
 
 
-def test_the_first_rest_has_the_same_bound(clock: Any) -> None:
-    """A bound that is less than the first rest holds for that one too."""
+def test_the_bound_holds_for_the_first_rest(clock: Any) -> None:
+    """A bound below the first rest shortens it."""
     breaker = Breaker(attrs.evolve(PROFILE, outage_after=1, outage_rest_at_most=0.5))
     breaker.failed()
     assert (0.5, 1000.0) == (refusal(breaker), clock.time)

@@ -16,15 +16,15 @@ SHARED_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.functi
 
 
 def test_a_fixed_limit_stays() -> None:
-    """Nothing that happens changes a fixed limit."""
+    """Neither responses nor overload change a fixed limit."""
     limit = FixedLimit(7)
     limit.answered(1000.0)
     limit.overloaded()
     assert 7 == limit.value
 
 
-def test_it_begins_at_the_top(clock: Any) -> None:
-    """What is not overloaded is not slowed down."""
+def test_the_limit_begins_at_the_top(clock: Any) -> None:
+    """A server that is not overloaded is not slowed down."""
     limit = AdaptiveLimit(512)
     for _ in range(1000):
         limit.answered(0.2)
@@ -32,8 +32,8 @@ def test_it_begins_at_the_top(clock: Any) -> None:
     assert 512 == limit.value
 
 
-def test_signs_that_come_together_count_once(clock: Any) -> None:
-    """A burst of refusals takes three tenths, once; one that comes later takes three tenths more."""
+def test_signs_of_overload_within_one_latency_count_once(clock: Any) -> None:
+    """A burst of refusals takes three tenths once; a later refusal takes three tenths more."""
     limit = AdaptiveLimit(100)
     limit.answered(0.2)
     for _ in range(50):
@@ -45,8 +45,8 @@ def test_signs_that_come_together_count_once(clock: Any) -> None:
     assert 49 == limit.value
 
 
-def test_it_grows_back_by_one_a_round(clock: Any) -> None:
-    """With each round of answers one more may be in flight, up to the top."""
+def test_the_limit_grows_by_one_each_round(clock: Any) -> None:
+    """With each round of responses one more call may be in flight, up to the top."""
     limit = AdaptiveLimit(20)
     limit.overloaded()
     assert 14 == limit.value
@@ -61,8 +61,8 @@ def test_it_grows_back_by_one_a_round(clock: Any) -> None:
 
 
 @pytest.mark.parametrize(("most", "least"), [(512, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
-def test_it_has_a_least(clock: Any, most: int, least: int) -> None:
-    """However often the server refuses, four may be in flight, or all where fewer were allowed."""
+def test_the_limit_has_a_lower_bound(clock: Any, most: int, least: int) -> None:
+    """However often the server refuses, four calls may be in flight, or all if the top is lower."""
     limit = AdaptiveLimit(most)
     for _ in range(100):
         limit.overloaded()
@@ -70,8 +70,8 @@ def test_it_has_a_least(clock: Any, most: int, least: int) -> None:
     assert least == limit.value
 
 
-def test_slow_answers_are_a_sign(clock: Any) -> None:
-    """Where answers take more than twice the usual and half a second, fewer are sent."""
+def test_slow_responses_are_a_sign_of_overload(clock: Any) -> None:
+    """A mean latency above twice the usual one plus half a second lowers the limit."""
     limit = AdaptiveLimit(100)
     for _ in range(50):
         limit.answered(0.2)
@@ -86,7 +86,7 @@ def test_slow_answers_are_a_sign(clock: Any) -> None:
 
 
 def test_latency_is_no_sign_while_this_process_is_busy(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the process uses half a CPU, slow responses are its own doing; a refusal still counts."""
+    """If the process uses half a CPU, slow responses do not lower the limit; a refusal still does."""
     monkeypatch.setattr(_clock, "cpu", lambda: clock.time / 2)
     limit = AdaptiveLimit(100)
     for seconds in [0.2] * 50 + [3.0] * 100:
@@ -97,8 +97,8 @@ def test_latency_is_no_sign_while_this_process_is_busy(clock: Any, monkeypatch: 
     assert limit.value == 70
 
 
-def test_one_slow_answer_is_no_sign(clock: Any) -> None:
-    """One answer that took seconds is no trend."""
+def test_one_slow_response_is_no_sign_of_overload(clock: Any) -> None:
+    """A single response that took seconds is no trend."""
     limit = AdaptiveLimit(100)
     for _ in range(50):
         limit.answered(0.2)
@@ -106,8 +106,8 @@ def test_one_slow_answer_is_no_sign(clock: Any) -> None:
     assert (100, 1000.0) == (limit.value, clock.time)
 
 
-def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any) -> None:
-    """After thousands of answers that take as long, that is what they take, and the limit is at the top again."""
+def test_a_lasting_slowdown_becomes_usual(clock: Any) -> None:
+    """After thousands of slow responses that latency is the usual one, and the limit is at the top again."""
     limit = AdaptiveLimit(10)
     for seconds, number in ((0.2, 50), (2.0, 3000)):
         for _ in range(number):
@@ -121,8 +121,8 @@ def test_a_server_that_is_slower_for_good_becomes_usual(clock: Any) -> None:
     st.integers(1, 600),
     st.lists(st.tuples(st.none() | st.floats(0, 1e6), st.floats(0, 100)), max_size=200),
 )
-def test_it_stays_in_its_bounds(clock: Any, most: int, steps: list[tuple[float | None, float]]) -> None:
-    """Whatever happens it is a whole number from the least to the most, and grows by one at a time."""
+def test_the_limit_stays_within_its_bounds(clock: Any, most: int, steps: list[tuple[float | None, float]]) -> None:
+    """The limit is a whole number from its lower bound to the top, and grows by one at a time."""
     limit = AdaptiveLimit(most)
     for seconds, gap in steps:
         before = limit.value

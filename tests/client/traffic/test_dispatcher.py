@@ -27,8 +27,8 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_a_429_stops_everybody_and_costs_nobody_a_login() -> None:
-    """One is refused, all wait for the time that the service names, and all get in; the code comes again, as it may."""
+async def test_a_429_pauses_all_exchanges_and_fails_none() -> None:
+    """All exchanges wait for the time that the 429 names, and the refused code is sent again."""
     events: list[Event] = []
     async with opened(single=PATIENT, on_event=events.append) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(20)]
@@ -44,8 +44,8 @@ async def test_a_429_stops_everybody_and_costs_nobody_a_login() -> None:
         assert any(isinstance(event, Paced) and event.seconds >= 0.9 for event in events)
 
 
-async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent() -> None:
-    """Whoever comes during a pause longer than their patience is told when to come back."""
+async def test_a_pause_longer_than_the_patience_is_refused() -> None:
+    """A call during such a pause raises ``QuotaExceeded`` with ``retry_after``, and sends nothing."""
     async with opened() as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=40)
@@ -57,8 +57,8 @@ async def test_a_pause_that_is_too_long_is_refused_before_anything_is_sent() -> 
         assert 1 == arrived(tenant, TOKEN)
 
 
-async def test_a_429_to_a_start_holds_back_starts_alone() -> None:
-    """It may be about an address's hour: an exchange goes at once, and the next start waits."""
+async def test_a_429_to_a_start_pauses_only_starts() -> None:
+    """It may be about the hour of an address: an exchange goes at once, and the next start waits."""
     async with opened(single=PATIENT) as (tenant, client):
         await client.start(ADA)
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
@@ -70,8 +70,8 @@ async def test_a_429_to_a_start_holds_back_starts_alone() -> None:
         assert 3 == arrived(tenant, START)
 
 
-async def test_what_is_wrong_here_costs_nothing() -> None:
-    """An argument that is refused before anything is sent ends no cold start and uses up no pace."""
+async def test_a_refused_argument_costs_nothing() -> None:
+    """A wrong argument counts against neither the pace nor the first nonce."""
     address = ipaddress.ip_address("192.0.2.1")
     profile = attrs.evolve(TESTING, requests_per_second=0.001)
     async with (
@@ -85,8 +85,8 @@ async def test_what_is_wrong_here_costs_nothing() -> None:
         await client.start(ADA)
 
 
-async def test_a_blocked_user_stops_nobody() -> None:
-    """429 too_many_attempts is about one account: the next exchange goes at once."""
+async def test_a_blocked_user_delays_no_other() -> None:
+    """A 429 ``too_many_attempts`` is about one account: the next exchange goes at once."""
     async with opened() as (tenant, client):
         await client.start(ADA)
         tenant.faults.add(Fault.ACCOUNT_BLOCKED, path=TOKEN, times=1)
@@ -94,8 +94,8 @@ async def test_a_blocked_user_stops_nobody() -> None:
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_an_outage_costs_milliseconds() -> None:
-    """After a few failures in a row nobody asks any more, until one call finds the service back."""
+async def test_an_outage_fails_calls_at_once() -> None:
+    """After a few failures in a row calls raise ``CircuitOpen`` and send nothing, until one finds the service back."""
     events: list[Event] = []
     async with opened(outage_after=3, outage_rest=0.05, on_event=events.append) as (tenant, client):
         await client.start(ADA)
@@ -113,8 +113,8 @@ async def test_an_outage_costs_milliseconds() -> None:
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_who_may_wait_outlasts_an_outage() -> None:
-    """Exchanges with patience wait for the circuit to close, and all get in."""
+async def test_patient_exchanges_outlast_an_outage() -> None:
+    """Exchanges with patience wait for the circuit to close, and all succeed."""
     profile = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
     async with opened(**profile) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(10)]
@@ -126,8 +126,8 @@ async def test_who_may_wait_outlasts_an_outage() -> None:
         assert {"DPoP"} == {tokens.token_type for tokens in await asyncio.gather(*exchanging)}
 
 
-async def test_the_events_of_a_cold_login() -> None:
-    """In their order, with what they are about, and without a secret or an address."""
+async def test_a_cold_login_emits_its_events_in_order() -> None:
+    """Each event names its operation, path and status, and contains neither a secret nor an address."""
     events: list[Event] = []
     async with (
         LocalTenant() as tenant,
@@ -153,8 +153,8 @@ async def test_the_events_of_a_cold_login() -> None:
     assert not any(secret in repr(events) for secret in (code, "ada@", tokens.access_token))
 
 
-async def test_an_on_event_that_fails_costs_nothing() -> None:
-    """Its error is the event loop's to report; the call goes on."""
+async def test_a_failing_on_event_does_not_fail_the_call() -> None:
+    """Its exception is reported to the event loop."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
 
@@ -166,8 +166,8 @@ async def test_an_on_event_that_fails_costs_nothing() -> None:
     assert {"on_event of a PasswordlessClient has failed"} == {context["message"] for context in reported}
 
 
-async def test_a_cancelled_call_is_told_of() -> None:
-    """Metrics see what callers cancelled."""
+async def test_a_cancelled_call_emits_done() -> None:
+    """``Done`` of a cancelled call has the error ``cancelled``."""
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):
         events.clear()

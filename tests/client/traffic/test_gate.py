@@ -39,8 +39,8 @@ async def idle() -> None:
         await asyncio.sleep(0)
 
 
-def test_as_many_as_may_enter_at_once(in_virtual_time: Run) -> None:
-    """While there is room nobody waits; whoever comes then waits until one leaves."""
+def test_calls_enter_up_to_the_limit(in_virtual_time: Run) -> None:
+    """While there is room no call waits; the next one waits until another leaves."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(2), per_second=None)
@@ -55,8 +55,8 @@ def test_as_many_as_may_enter_at_once(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_the_dearest_go_first(in_virtual_time: Run) -> None:
-    """What is sent again goes before exchanges, those before refreshes, those before starts; the first comes first."""
+def test_the_queue_is_ordered_by_priority_and_arrival(in_virtual_time: Run) -> None:
+    """Requests sent again go before exchanges, those before refreshes, those before starts."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=10.0)
@@ -84,8 +84,8 @@ def test_the_dearest_go_first(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run) -> None:
-    """Whoever asks when it is time, but before the one who waits was woken, comes after that one."""
+def test_a_late_request_does_not_overtake_an_earlier_one(in_virtual_time: Run) -> None:
+    """A request that arrives when it is time, but before the first was woken, goes after that one."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(5), per_second=1.0)
@@ -106,8 +106,8 @@ def test_nobody_overtakes_who_waits_to_be_sent_again(in_virtual_time: Run) -> No
     in_virtual_time(main())
 
 
-def test_again_needs_no_room(in_virtual_time: Run) -> None:
-    """What is sent again goes though all places are taken, at the pace of all, and holds no place of its own."""
+def test_a_request_sent_again_needs_no_slot(in_virtual_time: Run) -> None:
+    """It goes at the pace of all although the gate is full, and takes no slot."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=1.0)
@@ -123,8 +123,8 @@ def test_again_needs_no_room(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_charge_is_paid_later(in_virtual_time: Run) -> None:
-    """What goes without asking goes at once, and those who come later wait for it."""
+def test_a_charged_request_delays_later_ones(in_virtual_time: Run) -> None:
+    """A request that was sent without waiting counts against the pace of later ones."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(9), per_second=2.0)
@@ -139,7 +139,7 @@ def test_a_charge_is_paid_later(in_virtual_time: Run) -> None:
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.lists(st.floats(0, 2), min_size=1, max_size=60))
 def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]) -> None:
-    """No second holds more than the quota, and none of the first or of what is sent again is exempt from it."""
+    """No second holds more requests than the quota, requests sent again included."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1000), per_second=rate)
@@ -164,8 +164,8 @@ def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]) -> 
     in_virtual_time(main())
 
 
-def test_patience_ends(in_virtual_time: Run) -> None:
-    """Where there is no room in time nothing is counted, and the call is refused when its patience is over."""
+def test_a_call_is_refused_when_its_patience_ends(in_virtual_time: Run) -> None:
+    """If there is no slot in time the call raises ``QuotaExceeded``, and is not counted."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=None)
@@ -184,7 +184,7 @@ def test_patience_ends(in_virtual_time: Run) -> None:
 
 
 def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run) -> None:
-    """Nobody waits for what cannot come in time: the refusal names the rest of the pause, and counts nothing."""
+    """The error names the rest of the pause; the call does not wait and is not counted."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(5), per_second=None)
@@ -199,8 +199,8 @@ def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run) 
     in_virtual_time(main())
 
 
-def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run) -> None:
-    """A 429 that comes while others wait for their turn holds them back too; so does an answer with nothing left."""
+def test_a_refusal_delays_requests_that_wait(in_virtual_time: Run) -> None:
+    """A 429, or a response that says that nothing is left, delays requests that are already in the queue."""
 
     async def main() -> None:
         for said, seconds in ((None, 10.0), (Allowance(9, 0, 20.0), 20.0)):
@@ -219,8 +219,8 @@ def test_who_waits_is_stopped_by_a_refusal(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_limit_that_shrinks(in_virtual_time: Run) -> None:
-    """Where fewer may be in flight than are nobody enters before it fits."""
+def test_a_lower_limit_holds_for_waiting_calls(in_virtual_time: Run) -> None:
+    """After the limit was lowered no call enters until enough have left."""
 
     async def main() -> None:
         limit = FixedLimit(10)
@@ -240,8 +240,8 @@ def test_a_limit_that_shrinks(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_turn_that_nobody_takes_is_given_on(in_virtual_time: Run) -> None:
-    """Whoever is cancelled in the moment of their turn gives it to the next."""
+def test_a_call_cancelled_when_admitted_gives_its_slot_on(in_virtual_time: Run) -> None:
+    """The next call in the queue enters instead."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=None)
@@ -339,10 +339,10 @@ async def refuse(gate: Gate, tenths: int) -> None:
     st.sampled_from([None, 10.0, 30.0]),
     st.lists(st.integers(0, 12), max_size=2),
 )
-def test_whatever_is_cancelled_nobody_waits_for_ever(
+def test_cancelled_calls_lose_no_slot(
     in_virtual_time: Run, calls: list[Any], most: int, rate: float | None, refusals: list[int]
 ) -> None:
-    """However calls come, stay and are cancelled, the limit holds, all end, and in the end nothing is in flight."""
+    """However calls arrive, stay and are cancelled, the limit holds, all end, and no slot is lost."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(most), per_second=rate)
@@ -359,8 +359,8 @@ def test_whatever_is_cancelled_nobody_waits_for_ever(
     in_virtual_time(main())
 
 
-def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: Run) -> None:
-    """Leave to send again is no place of its own: whoever is cancelled in that moment gives back one place, not two."""
+def test_a_call_cancelled_when_sent_again_frees_one_slot(in_virtual_time: Run) -> None:
+    """Being admitted again takes no slot, so a cancellation in that moment frees one slot, not two."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=1.0)
@@ -382,7 +382,7 @@ def test_who_is_cancelled_before_being_sent_again_leaves_once(in_virtual_time: R
 
 
 def test_a_closed_gate_leaves_no_alarm(in_virtual_time: Run) -> None:
-    """A gate that is closed leaves nothing to the loop: with nothing else to do it has nothing to wait for."""
+    """After ``aclose`` the event loop has nothing to wait for."""
     loops: list[asyncio.AbstractEventLoop] = []
     began: list[float] = []
 

@@ -55,7 +55,7 @@ def saturate(pace: Pace, since: float, until: float) -> list[float]:
 @HALF
 @given(RATES, st.lists(st.floats(0, 2) | st.just(0.0), min_size=1, max_size=200), st.lists(st.floats(0, 0.5)))
 def test_no_second_holds_more_than_the_quota(rate: float, gaps: list[float], late: list[float]) -> None:
-    """Whatever the arrivals, and however late whoever waits is woken, no second holds more than the quota."""
+    """This holds for all arrivals, and however late a waiting request is woken."""
     arrivals = [sum(gaps[: place + 1]) for place in range(len(gaps))]
     assert math.ceil(rate) >= most_in(1.0, drive(Pace(rate), arrivals, late or [0.0]))
 
@@ -80,7 +80,7 @@ def test_a_full_queue_uses_the_quota(rate: float, most: float) -> None:
 
 
 def test_without_a_quota_nothing_is_spaced() -> None:
-    """Where no limit is known all may go at once."""
+    """Without a known limit all requests go at once."""
     pace = Pace(None)
     assert [5.0] * 1000 == drive(pace, [5.0] * 1000, [0.0])
 
@@ -94,8 +94,8 @@ def test_a_refusal_stops_all(seconds: float) -> None:
     assert named - 1e-9 <= pace.delay(100.0) <= named + min(named / 4, 1.0) + 1e-9
 
 
-def test_the_jitter_is_by_chance() -> None:
-    """Two who are refused together do not come back together."""
+def test_the_jitter_is_random() -> None:
+    """Two processes that are refused together do not resume together."""
     paces = [Pace(None) for _ in range(50)]
     for pace in paces:
         pace.refused(100.0, 2.0, None)
@@ -221,7 +221,7 @@ class Server:
     st.integers(1, 60), st.sampled_from([5.0, 10.0, 60.0]), st.integers(0, 60), st.lists(st.floats(0, 5), max_size=150)
 )
 def test_announced_windows_are_never_overrun(limit: int, window: float, used: int, gaps: list[float]) -> None:
-    """Whoever heeds each answer never sends more than the window holds, whatever the arrivals."""
+    """A client that follows each response sends no more than the window holds, for all arrivals."""
     server, pace = Server(limit, window, min(used, limit - 1)), Pace(None)
     now = 0.0
     for gap in gaps:
@@ -249,8 +249,8 @@ def test_a_window_that_runs_out_is_spread() -> None:
     assert 0.3 >= max(later - earlier for earlier, later in pairwise(sent))
 
 
-def test_a_window_that_is_used_up_stops_all() -> None:
-    """Where an answer says that nothing is left nobody goes before the window ends."""
+def test_a_used_up_window_stops_all_requests() -> None:
+    """After a response says that nothing is left, no request goes before the window ends."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 30.0))
     assert 30.0 == pace.delay(100.0)
@@ -265,8 +265,8 @@ def test_answers_may_come_in_another_order() -> None:
     assert 29.9 == pytest.approx(pace.delay(100.1))
 
 
-def test_late_answers_of_a_window_before_say_nothing() -> None:
-    """An answer whose window has ended says nothing of the next."""
+def test_a_response_about_an_earlier_window_is_ignored() -> None:
+    """A response whose window has ended says nothing of the next window."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 5.0))
     pace.answered(106.0, Allowance(10, 0, 0.0))

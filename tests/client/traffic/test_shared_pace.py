@@ -70,10 +70,10 @@ def most_in_a_second(went: list[float]) -> int:
 
 @settings(max_examples=30)
 @given(gates=st.integers(1, 6), per_second=st.integers(4, 60), trips=st.lists(st.floats(0.0, 0.02), min_size=6))
-def test_together_they_stay_within_the_quota(
+def test_gates_together_stay_within_the_quota(
     in_virtual_time: Run, gates: int, per_second: int, trips: list[float]
 ) -> None:
-    """Of any number of gates no more go in any second than the quota says, and not many fewer."""
+    """For any number of gates no second holds more requests than the quota, and not many fewer."""
 
     async def main() -> tuple[list[float], float]:
         shared, went, began = Line(trips[0]), list[float](), now()
@@ -88,8 +88,8 @@ def test_together_they_stay_within_the_quota(
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.5, 3.0])
-def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float) -> None:
-    """Who come after a while are spaced all the same, and so are those who come one by one."""
+def test_requests_after_a_pause_are_spaced(in_virtual_time: Run, pause: float) -> None:
+    """Places that were missed during a pause are not made up for."""
 
     async def main() -> list[float]:
         shared, went = Line(), list[float]()
@@ -102,8 +102,8 @@ def test_no_crowd_after_a_pause(in_virtual_time: Run, pause: float) -> None:
     assert most_in_a_second(in_virtual_time(main())) <= 20
 
 
-def test_alone_where_nobody_knows(in_virtual_time: Run) -> None:
-    """Without the line each keeps its own pace, does not ask for each request, and asks again in a second."""
+def test_a_gate_goes_on_alone_if_the_queue_is_unreachable(in_virtual_time: Run) -> None:
+    """It keeps its own pace, and asks the queue again once a second, not for each request."""
 
     async def main() -> None:
         shared, went = Line(), list[float]()
@@ -129,8 +129,8 @@ def test_alone_where_nobody_knows(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_what_went_without_a_place_is_owed(in_virtual_time: Run) -> None:
-    """Whoever goes without asking has places taken for it afterwards, at most as many as are taken at once."""
+def test_a_request_without_a_place_is_owed(in_virtual_time: Run) -> None:
+    """Its place is reserved afterwards; no more are owed than one batch."""
 
     async def main() -> None:
         shared, ready = Line(), asyncio.Event()
@@ -152,8 +152,8 @@ def test_what_went_without_a_place_is_owed(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_few_are_taken_ahead(in_virtual_time: Run) -> None:
-    """As many as wait, but a quarter of a second's at the most; one where nobody waits."""
+def test_the_batch_is_bounded(in_virtual_time: Run) -> None:
+    """As many places as requests wait are reserved, a quarter of a second of the quota at most, and at least one."""
 
     async def main() -> None:
         for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
@@ -167,8 +167,8 @@ def test_few_are_taken_ahead(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_place_that_was_missed_is_lost(in_virtual_time: Run) -> None:
-    """Soon after its time it is good still, and later it is asked for anew."""
+def test_a_missed_place_is_lost(in_virtual_time: Run) -> None:
+    """A place is valid shortly after its time; later another one is reserved."""
 
     async def main() -> None:
         shared = Line(0.0)
@@ -182,8 +182,8 @@ def test_a_place_that_was_missed_is_lost(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_hold_is_told_to_all(in_virtual_time: Run) -> None:
-    """A 429 that one gate hears of stops the other; nobody is stopped for more than a minute by it."""
+def test_a_429_pauses_all_gates(in_virtual_time: Run) -> None:
+    """A 429 to one gate pauses the others too, by a minute at most."""
 
     async def main() -> None:
         shared, went = Line(), list[float]()
@@ -200,8 +200,8 @@ def test_a_hold_is_told_to_all(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_closing_ends_the_question(in_virtual_time: Run) -> None:
-    """What asks for places is cancelled, and wakes nobody any more."""
+def test_closing_cancels_the_reservation(in_virtual_time: Run) -> None:
+    """The reservation is cancelled, and wakes no request."""
 
     async def main() -> None:
         shared, woken = Line(60.0), list[None]()
@@ -218,8 +218,8 @@ def test_closing_ends_the_question(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
-def test_a_line_that_fails(in_virtual_time: Run) -> None:
-    """Whatever it raises, nobody waits for ever: the gate goes on alone for a while, and the loop hears of it."""
+def test_a_failing_queue_does_not_stop_the_gate(in_virtual_time: Run) -> None:
+    """The gate goes on alone for a while, and the exception is reported to the event loop."""
 
     class Broken(Line):
         async def take(self, requests: int, interval: float) -> float | None:  # noqa: ARG002

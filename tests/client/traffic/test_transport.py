@@ -84,7 +84,7 @@ async def test_an_answer_is_read_to_its_end() -> None:
 
 
 async def test_a_refused_connection_was_not_sent() -> None:
-    """Nobody listens: nothing left, trying again is safe."""
+    """A refused connection raises ``NotSent``: trying again is safe."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = URL(f"http://127.0.0.1:{unused.getsockname()[1]}/oauth/token")
@@ -246,7 +246,7 @@ async def test_connections_are_kept() -> None:
 
 
 async def test_a_request_is_sent_once() -> None:
-    """Where aiohttp would send an idempotent request again, ours goes once: it may hold a proof."""
+    """Where aiohttp would retry an idempotent request, ours is sent once: it may contain a proof."""
     heads: list[bytes] = []
 
     async def break_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -265,8 +265,8 @@ async def test_a_request_is_sent_once() -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_an_answer_nobody_asked_for_is_nobodys(method: str) -> None:
-    """What arrives on an idle connection is not taken for the next request's answer: it would be another user's."""
+async def test_bytes_on_an_idle_connection_are_no_response(method: str) -> None:
+    """What arrives on an idle connection is not taken for the response of the next request."""
     connections = 0
     repeated = asyncio.Event()
 
