@@ -128,6 +128,7 @@ async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tena
 
 # Where the nonce before is refused, everything in flight is challenged at each change and comes again: what is in
 # flight twice over has to fit between two changes, or the server challenges one login a second time.
+@pytest.mark.slow
 @pytest.mark.parametrize(("previous", "concurrency"), [(1, 64), (0, 12)])
 async def test_500_users_while_nonces_rotate(previous: int, concurrency: int) -> None:
     """The nonce changes every 50 requests: all get in, each with a token and a key of their own."""

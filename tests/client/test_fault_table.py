@@ -1,6 +1,6 @@
-"""Every fault of the tenant, for a start, an exchange and a refresh, by one user alone and by 200 at once.
+"""Every fault of the tenant, for a start, an exchange and a refresh, by one user and by 200 at once.
 
-For each: how it ends, how many requests it takes, and whether the code, or the refresh token, is spent by it.
+For each: how it ends, how many requests it takes, and whether it spends the code or the refresh token.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ START, TOKEN = "/passwordless/start", "/oauth/token"
 CROWD = 200
 SIZE = 300_000  # bytes of a body that is too large
 SCOPE = "openid offline_access"
-# As for people who wait, but for what would take time: no wait between tries, and no patience with pauses. The circuit
-# stays closed, for what is asked here is what each single request does.
+# As for people who wait, without what takes time: no wait between tries, no patience with pauses. The circuit stays
+# closed: the table says what each single request does.
 PROFILE = attrs.evolve(
     INTERACTIVE,
     single=attrs.evolve(INTERACTIVE.single, patience=0.0, backoff=0.0, backoff_at_most=0.0),
@@ -56,7 +56,7 @@ PROFILE = attrs.evolve(
 
 @attrs.frozen
 class Row:
-    """What becomes of one operation: the error (None: it succeeds), requests, and what the tenant did all the same."""
+    """How one operation ends: the error (None: it succeeds), its requests, and what the tenant processed."""
 
     error: type[PasswordlessError] | None
     requests: int = 1
@@ -116,7 +116,7 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
         (fault for fault in Fault if fault.name.startswith("ID_TOKEN_") and fault is not Fault.ID_TOKEN_OF_OTHER_USER),
         unbelieved(InvalidIdToken),
     ),
-    # Whoever logs in is whoever the service says; a refresh may not change that.
+    # The service says who logs in; a refresh must not change that.
     Fault.ID_TOKEN_OF_OTHER_USER: (GOOD, GOOD, Row(InvalidIdToken)),
     Fault.MFA_REQUIRED: refused(MfaRequired),
     Fault.ACCESS_DENIED: refused(AccessDenied),
@@ -128,13 +128,13 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.SMS_PROVIDER_ERROR: refused(OAuthError),
     Fault.REFUSAL: refused(OAuthError),
 }
-# A fault of the token endpoint alone: it demands the nonce that the proof had, and has redeemed the grant before. What
-# has not been answered with another nonce is not sent again.
+# A fault of the token endpoint alone: it redeems the grant, and then demands the nonce that the proof had. Without
+# another nonce the request is not sent again.
 SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
 
 
 def test_every_fault_has_its_row() -> None:
-    """A fault that is added is added here."""
+    """Each fault of the tenant is in the table."""
     assert set(Fault) == {*TABLE, Fault.CHALLENGE_SPENDS_CODE}
 
 
@@ -151,7 +151,7 @@ async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
         yield tenant, client
 
 
-async def everybody(calls: Any) -> Counter[type | None]:
+async def outcomes_of(calls: Any) -> Counter[type | None]:
     results = await asyncio.gather(*calls, return_exceptions=True)
     unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, PasswordlessError)]
     assert [] == unexpected
@@ -164,37 +164,39 @@ async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email)
 
 
 def holds(row: Row, users: int, outcomes: Counter[type | None], requests: int, spent: int) -> None:
-    """Assert that each user fared as the row says."""
+    """Assert that the operation of each user ended as the row says."""
     assert {row.error: users} == outcomes
     assert (row.requests * users, row.spent * users) == (requests, spent)
 
 
-PEOPLE = pytest.mark.parametrize("users", [1, CROWD], ids=["alone", "crowd"])
+PEOPLE = pytest.mark.parametrize(
+    "users", [pytest.param(1, id="alone"), pytest.param(CROWD, id="crowd", marks=pytest.mark.slow)]
+)
 
 
 @PEOPLE
 @pytest.mark.parametrize("fault", TABLE)
-async def test_a_start(fault: Fault, users: int) -> None:
-    """What the fault makes of starts."""
+async def test_starts_during_a_fault(fault: Fault, users: int) -> None:
+    """Each start ends as its row says, with as many requests and messages."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
         tenant.faults.add(fault, path=START, size=SIZE)
         requests, sent = tenant.stats.start_requests, tenant.stats.codes_sent
-        outcomes = await everybody(map(client.start, crowd))
+        outcomes = await outcomes_of(map(client.start, crowd))
         requests, sent = tenant.stats.start_requests - requests, tenant.stats.codes_sent - sent
         holds(TABLE[fault][0], users, outcomes, requests, sent)
 
 
 @PEOPLE
 @pytest.mark.parametrize("fault", Fault)
-async def test_an_exchange(fault: Fault, users: int) -> None:
-    """What the fault makes of exchanges; no code is presented again but after a challenge or a 429."""
+async def test_exchanges_during_a_fault(fault: Fault, users: int) -> None:
+    """Each exchange ends as its row says; a code is sent again only after a nonce challenge or a 429."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
         await asyncio.gather(*map(client.start, crowd))
         tenant.faults.add(fault, path=TOKEN, size=SIZE)
         requests, presented = tenant.stats.token_requests, tenant.stats.codes_presented
-        outcomes = await everybody(client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE) for who in crowd)
+        outcomes = await outcomes_of(client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE) for who in crowd)
         requests, presented = tenant.stats.token_requests - requests, tenant.stats.codes_presented - presented
         row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][1]
         holds(row, users, outcomes, requests, presented)
@@ -203,14 +205,14 @@ async def test_an_exchange(fault: Fault, users: int) -> None:
 
 @PEOPLE
 @pytest.mark.parametrize("fault", Fault)
-async def test_a_refresh(fault: Fault, users: int) -> None:
-    """What the fault makes of refreshes; no refresh token is sent again but after a challenge or a 429."""
+async def test_refreshes_during_a_fault(fault: Fault, users: int) -> None:
+    """Each refresh ends as its row says; its token is sent again only after a nonce challenge or a 429."""
     async with opened() as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
         sessions = await asyncio.gather(*(logged_in(tenant, client, who) for who in crowd))
         tenant.faults.add(fault, path=TOKEN, size=SIZE)
         requests, rotations = tenant.stats.token_requests, tenant.stats.refresh_rotations
-        outcomes = await everybody(map(client.refresh, sessions))
+        outcomes = await outcomes_of(map(client.refresh, sessions))
         requests, rotations = tenant.stats.token_requests - requests, tenant.stats.refresh_rotations - rotations
         row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][2]
         holds(row, users, outcomes, requests, rotations)

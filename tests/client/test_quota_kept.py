@@ -20,6 +20,7 @@ QUOTA = 50  # requests a second
 LOGINS = 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outage", [False, True], ids=["steady", "outage"])
 async def test_the_quota_is_kept_and_used(*, outage: bool) -> None:
     """At most one request in a hundred is answered 429, the quota is used, and all logins succeed despite an outage."""
