@@ -78,7 +78,7 @@ async def test_closing_sends_away_who_waits() -> None:
     async with opened(single=PATIENT, grace=20.0) as (tenant, client):
         await client.start(ADA)
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=9)
-        calls = [asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))]
+        calls: list[asyncio.Task[object]] = [asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))]
         await until(lambda: arrived(tenant, TOKEN))
         calls += [asyncio.create_task(client.start(Email(f"user{number}@example.com"))) for number in range(3)]
         await until(lambda: client._dispatcher.gate.waiting == 4)

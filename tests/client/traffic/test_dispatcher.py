@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
+from helpers.values import present
 from passwordless_async import (
     TESTING,
     CircuitOpen,
@@ -20,7 +21,17 @@ from passwordless_async import (
     RateLimited,
     UsageError,
 )
-from passwordless_async.client.events import Challenged, Done, Event, Operation, Paced, Retried, Sent
+from passwordless_async.client.events import (
+    Challenged,
+    Done,
+    Event,
+    Operation,
+    Paced,
+    Retried,
+    Sent,
+    StoreLost,
+    StoreRegained,
+)
 from passwordless_async.testing import Fault, LocalTenant
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
@@ -53,7 +64,7 @@ async def test_a_pause_longer_than_the_patience_is_refused() -> None:
             await client.exchange(ADA, tenant.outbox.code_for(ADA))
         with pytest.raises(QuotaExceeded) as refused:
             await client.exchange(BOB, tenant.outbox.code_for(BOB))
-        assert 39 < refused.value.retry_after <= 41
+        assert 39 < present(refused.value.retry_after) <= 41
         assert 1 == arrived(tenant, TOKEN)
 
 
@@ -115,7 +126,7 @@ async def test_an_outage_fails_calls_at_once() -> None:
 
 async def test_patient_exchanges_outlast_an_outage() -> None:
     """Exchanges with patience wait for the circuit to close, and all succeed."""
-    profile = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
+    profile: dict[str, Any] = {"single": PATIENT, "outage_after": 2, "outage_rest": 0.05, "outage_rest_at_most": 0.1}
     async with opened(**profile) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(10)]
         for who in crowd:
@@ -137,8 +148,13 @@ async def test_a_cold_login_emits_its_events_in_order() -> None:
         code = tenant.outbox.code_for(ADA)
         tokens = await client.exchange(ADA, code)
     told = [
-        (type(event), event.operation, *((event.path, event.status) if isinstance(event, Sent) else ()))
+        (
+            type(event),
+            getattr(event, "operation", None),
+            *((event.path, event.status) if isinstance(event, Sent) else ()),
+        )
         for event in events
+        if not isinstance(event, StoreLost | StoreRegained)
     ]
     assert [
         (Sent, Operation.START, START, 200),
