@@ -1,7 +1,14 @@
-"""Sealing a value for a journey: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
+"""Sealing a value for a store or another process: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
 
-What is sealed can be neither read nor changed without the key, and the header beside it, which can be read, cannot be
-changed either. There is one spelling of each sealed text: base64url whose unused bits are not zero is refused.
+Invariants:
+
+- Without the key the content can be neither read nor changed. The header can be read, and not changed.
+- There is one spelling of each sealed text: no padding, and base64url with unused bits other than zero is refused.
+- There is one algorithm: no ``zip``, no ``crit``, no wrapped key, and no member that is not a text.
+- An initialization vector is used once: 96 random bits for each seal (RFC 7518 §5.3).
+
+By cryptography itself, not by joserfc, which the tests use as the oracle: with joserfc opening a session in memory
+takes 1.37 times the CPU and reading one 1.56 times, on Redis with 64 callers at once 1.22 and 1.41 times.
 """
 
 from __future__ import annotations
@@ -9,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -23,14 +30,44 @@ from passwordless_async.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_KEY = 32  # bytes
-_KEY_ID = 16  # characters
+T = TypeVar("T")
+
+_KEY_BYTES = 32
+_KEY_ID_CHARACTERS = 16
 _ALGORITHMS = {"alg": "dir", "enc": "A256GCM"}
-_MAX_TEXT = 65_536  # characters
-_MAX_HEADER = 2048  # bytes
+_REFUSED = ("zip", "crit")  # members of RFC 7516 that change what the others mean
+_MAX_CHARACTERS = 65_536
+_MAX_HEADER_BYTES = 2048
+_PARTS = 5  # RFC 7516 §3.1
+_VECTOR_BYTES, _TAG_BYTES = 12, 16  # RFC 7518 §5.3
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
-_DOTS = 4  # RFC 7516 §3.1
-_VECTOR, _TAG = 12, 16  # bytes, RFC 7518 §5.3
+
+
+@attrs.frozen
+class Sealed:
+    """A sealed text, parsed. Its header proves nothing before the content is unsealed.
+
+    Attributes:
+        header: The members of the header, which are readable without the key.
+        protected: The header's bytes as they are authenticated.
+        vector: The initialization vector.
+        content: The encrypted content, with its tag.
+    """
+
+    header: dict[str, str]
+    protected: bytes
+    vector: bytes
+    content: bytes = attrs.field(repr=False)
+
+
+def concealed_keys(keys: T) -> T:
+    """Return a key, or a sequence of them, concealed; anything else as :func:`conceal_bytes` does."""
+    concealed: Any
+    if isinstance(keys, Sequence) and not isinstance(keys, str | bytes | bytearray | memoryview):
+        concealed = tuple(conceal_bytes(key) for key in keys)
+    else:
+        concealed = conceal_bytes(keys)
+    return concealed  # type: ignore[no-any-return] # what it was given
 
 
 def sealing_key(key: object) -> SecretBytes:
@@ -39,20 +76,13 @@ def sealing_key(key: object) -> SecretBytes:
     Raises:
         UsageError: It is not 32 bytes.
     """
-    if not isinstance(key, bytes) or len(key) != _KEY:
-        raise UsageError("key", f"must be {_KEY} random bytes")
+    if not isinstance(key, bytes) or len(key) != _KEY_BYTES:
+        raise UsageError("key", f"must be {_KEY_BYTES} random bytes")
     return SecretBytes(key)
 
 
-def concealed_keys(keys: object) -> Any:  # noqa: ANN401 - what it was given
-    """Return a key, or several, so that no traceback shows them; anything else as it is."""
-    if isinstance(keys, Sequence) and not isinstance(keys, str | bytes | bytearray | memoryview):
-        return tuple(conceal_bytes(key) for key in keys)
-    return conceal_bytes(keys)
-
-
 def sealing_keys(keys: object) -> dict[str, SecretBytes]:
-    """Return a key, or several, by their names.
+    """Return a key, or several, by their identifiers.
 
     Raises:
         UsageError: One is not 32 bytes, or there is none.
@@ -62,74 +92,54 @@ def sealing_keys(keys: object) -> dict[str, SecretBytes]:
 
 
 def key_id(key: SecretBytes) -> str:
-    """Return the name of a key, which says nothing about it: it tells a wrong key from a changed text."""
+    """Return the identifier of a key, which reveals nothing of it: it tells a wrong key from a changed text."""
     digest = hashlib.sha256(b"passwordless-async sealing key" + key).digest()
-    return encode_text(digest)[:_KEY_ID]
-
-
-@attrs.frozen
-class Sealed:
-    """A sealed text, read and not opened: what its header says proves nothing before that.
-
-    Attributes:
-        header: What everybody may read.
-        protected: The header as it is authenticated.
-        vector: The initialization vector.
-        content: What nobody may read, with its tag.
-    """
-
-    header: dict[str, str]
-    protected: bytes
-    vector: bytes
-    content: bytes = attrs.field(repr=False)
+    return encode_text(digest)[:_KEY_ID_CHARACTERS]
 
 
 def seal(content: SecretBytes, key: SecretBytes, header: Mapping[str, str], *, kid: str | None = None) -> str:
     """Seal some content.
 
     Args:
-        content: What nobody may read.
-        key: The key, as :func:`sealing_key` returned it.
-        header: What everybody may read and nobody may change.
-        kid: The name of the key, where that is known.
+        content: What only holders of the key may read.
+        key: The key, from :func:`sealing_key`.
+        header: What anyone may read and only holders of the key may set.
+        kid: The identifier of the key, where the caller knows it.
     """
     members = {**_ALGORITHMS, "kid": kid or key_id(key), **header}
     protected = encode(_to_json(members).encode())
-    # RFC 7518 §5.3: 96 bits, another one each time.
-    vector = _clock.random_bytes(_VECTOR)
-    # By cryptography itself: the JOSE library takes ten times as long, and is the oracle of the tests.
+    vector = _clock.random_bytes(_VECTOR_BYTES)
     sealed = AESGCM(key).encrypt(vector, content, protected)
-    parts = protected, b"", encode(vector), encode(sealed[:-_TAG]), encode(sealed[-_TAG:])
+    parts = protected, b"", encode(vector), encode(sealed[:-_TAG_BYTES]), encode(sealed[-_TAG_BYTES:])
     return b".".join(parts).decode()
 
 
-def read(text: object) -> Sealed | None:
-    """Return a sealed text as it is read; None where it is none."""
-    if not isinstance(text, str) or len(text) > _MAX_TEXT or text.count(".") != _DOTS:
+def parse(text: object) -> Sealed | None:
+    """Parse a sealed text; None if it is not one."""
+    parts = text.split(".") if isinstance(text, str) and len(text) <= _MAX_CHARACTERS else []
+    if len(parts) != _PARTS or parts[1]:
         return None
-    protected, wrapped_key, vector, content, tag = text.split(".")
-    sealed = decode(vector), decode(content), decode(tag)
-    if wrapped_key or (content and not sealed[1]) or (len(sealed[0]), len(sealed[2])) != (_VECTOR, _TAG):
+    header = _header(decode(parts[0]))
+    vector, content, tag = map(decode, parts[2:])
+    sizes = len(vector), len(tag), bool(content)
+    if header is None or sizes != (_VECTOR_BYTES, _TAG_BYTES, bool(parts[3])):
         return None
-    header = _members(decode(protected))
-    if header is None:
-        return None
-    return Sealed(header, protected.encode(), sealed[0], sealed[1] + sealed[2])
+    return Sealed(header, parts[0].encode(), vector, content + tag)
 
 
-def _members(protected: bytes) -> dict[str, str] | None:
+def _header(protected: bytes) -> dict[str, str] | None:
     try:
-        header = json.loads(protected[: _MAX_HEADER + 1])
+        header = json.loads(protected[: _MAX_HEADER_BYTES + 1])
     except (ValueError, RecursionError):
         return None
     if not isinstance(header, dict) or not all(isinstance(value, str) for value in header.values()):
         return None
-    # Nothing else that RFC 7516 knows: no "zip", no "crit", no other algorithm.
-    return header if _ALGORITHMS.items() <= header.items() else None
+    accepted = _ALGORITHMS.items() <= header.items() and header.keys().isdisjoint(_REFUSED)
+    return header if accepted else None
 
 
 def unseal(sealed: Sealed, key: SecretBytes) -> SecretBytes | None:
-    """Return the content of a sealed text; None where it was changed, or is by another key."""
+    """Return the content of a sealed text; None if it was changed, or sealed with another key."""
     try:
         return SecretBytes(AESGCM(key).decrypt(sealed.vector, sealed.content, sealed.protected))
     except InvalidTag:

@@ -1,14 +1,14 @@
 """A key ring as the text of a file, and the steps by which its keys rotate without a stop.
 
-A new key is added behind the one that seals, so that all machines can open with it, then promoted, so that they seal
-with it, and when nothing that the oldest sealed is left, that one is dropped.
+A new key is added second, so that all machines can unseal with it. Then it is promoted to the first place, so that they
+seal with it. The oldest is dropped when nothing that it sealed is left.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from typing import Any, Self
+from typing import Self
 
 import attrs
 
@@ -16,10 +16,10 @@ from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, conceal, redacted
 from passwordless_async.errors import UsageError
 
-_KEY = 32  # bytes
-_KEY_FORM = f"must be {_KEY} bytes in base64url without padding: 43 characters"
+_KEY_BYTES = 32
+_KEY_FORM = f"must be {_KEY_BYTES} bytes in base64url without padding: 43 characters"
 _FORM = 'must be one JSON object: {"keys": [the newest, ...], "users": ...}'
-_NEEDED, _KNOWN = ("keys", "users"), {"keys", "users", "added"}
+_REQUIRED, _KNOWN = ("keys", "users"), {"keys", "users", "added"}
 
 
 @attrs.frozen
@@ -27,9 +27,9 @@ class KeyFile:
     """The keys in a file.
 
     Attributes:
-        keys: Those of a :class:`~passwordless_async.KeyRing`, in its order: the first seals, and all open.
+        keys: The keys of a :class:`~passwordless_async.KeyRing`, in its order: the first seals, all unseal.
         users: What users' pseudonyms are made with.
-        added: Whether the second of the keys was added and not promoted yet.
+        added: Whether the second key was added and not promoted yet.
     """
 
     keys: tuple[SecretBytes, ...] = attrs.field(repr=redacted)
@@ -39,26 +39,18 @@ class KeyFile:
     @classmethod
     def random(cls) -> Self:
         """Make a ring of one key."""
-        return cls((_random(),), _random())
+        return cls((_random_key(),), _random_key())
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read the text of a file.
 
         Raises:
-            UsageError: It is none of a key ring; nothing of it is in the message.
+            UsageError: It is not the text of a key ring. The message quotes nothing of it.
         """
         text = conceal(text)
         members = _members(text)
-        for name in _NEEDED:
-            if name not in members:
-                raise _wrong(f"{name} is missing; it {_FORM}")
-        if not members.keys() <= _KNOWN:
-            raise _wrong(f"there is more in it than keys and users; it {_FORM}")
-        if not isinstance(members["keys"], list) or not members["keys"]:
-            raise _wrong("keys must be a list of at least one key, the newest first")
-        given = tuple(map(conceal, members["keys"]))
-        keys = tuple(_key(f"number {number} of keys", key) for number, key in enumerate(given, start=1))
+        keys = _keys(members["keys"])
         added = "added" in members
         if added and (members["added"] is not True or len(keys) == 1):
             raise _wrong("added must be true, and there must be two keys or more then")
@@ -72,20 +64,20 @@ class KeyFile:
         return Secret(f'{{\n  "keys": [{encoded}],\n  "users": "{users}"{added}\n}}\n')
 
     def add(self) -> Self:
-        """Put a new key behind the one that seals.
+        """Add a new key in the second place.
 
         Raises:
-            UsageError: The one that was added before has not been promoted.
+            UsageError: The key that was added before has not been promoted.
         """
         if self.added:
             raise UsageError("keys", "a key was added and does not seal yet: promote it first")
-        return attrs.evolve(self, keys=(self.keys[0], _random(), *self.keys[1:]), added=True)
+        return attrs.evolve(self, keys=(self.keys[0], _random_key(), *self.keys[1:]), added=True)
 
     def promote(self) -> Self:
-        """Bring the key that was added to the front.
+        """Move the added key to the first place.
 
         Raises:
-            UsageError: None was added.
+            UsageError: No key was added.
         """
         if not self.added:
             raise UsageError("keys", "there is no key to promote: add one first")
@@ -93,10 +85,10 @@ class KeyFile:
         return attrs.evolve(self, keys=(second, first, *others), added=False)
 
     def drop(self) -> Self:
-        """Take the oldest key away.
+        """Drop the oldest key.
 
         Raises:
-            UsageError: It is the only one, or the one that was added has not been promoted.
+            UsageError: It is the only one, or the added key has not been promoted.
         """
         if self.added:
             raise UsageError("keys", "a key was added and does not seal yet: promote it first")
@@ -105,12 +97,12 @@ class KeyFile:
         return attrs.evolve(self, keys=self.keys[:-1])
 
 
-def _random() -> SecretBytes:
-    return SecretBytes(secrets.token_bytes(_KEY))
+def _random_key() -> SecretBytes:
+    return SecretBytes(secrets.token_bytes(_KEY_BYTES))
 
 
-def _members(text: Any) -> SecretDict:  # noqa: ANN401 - whatever it was given
-    # Never in a variable as it is read: that would show in a traceback with locals.
+def _members(text: object) -> SecretDict:
+    # Never in a local by itself: a traceback with locals would show it.
     read = SecretDict()
     try:
         read["whole"] = json.loads(text) if isinstance(text, str) else None
@@ -118,12 +110,26 @@ def _members(text: Any) -> SecretDict:  # noqa: ANN401 - whatever it was given
         read["whole"] = None
     if not isinstance(read["whole"], dict):
         raise _wrong(f"it {_FORM}")
-    return SecretDict(read["whole"])
+    members = SecretDict(read["whole"])
+    for name in _REQUIRED:
+        if name not in members:
+            raise _wrong(f"{name} is missing; it {_FORM}")
+    if not members.keys() <= _KNOWN:
+        raise _wrong(f"there is more in it than keys and users; it {_FORM}")
+    return members
+
+
+def _keys(keys: object) -> tuple[SecretBytes, ...]:
+    # Each concealed before a frame has it alone.
+    keys = tuple(map(conceal, keys)) if isinstance(keys, list) else ()
+    if not keys:
+        raise _wrong("keys must be a list of at least one key, the newest first")
+    return tuple(_key(f"number {number} of keys", key) for number, key in enumerate(keys, start=1))
 
 
 def _key(name: str, given: object) -> SecretBytes:
     key = SecretBytes(_base64url.decode(given) if isinstance(given, str) else b"")
-    if len(key) != _KEY:
+    if len(key) != _KEY_BYTES:
         raise _wrong(f"{name} {_KEY_FORM}")
     return key
 

@@ -1,7 +1,10 @@
-"""The keys that stored values are sealed with, and the names that users have in a store.
+"""The keys that stored values are sealed with, and the pseudonyms that users have in a store.
 
-The promises: whoever reads the store learns nothing; a value that is changed, or moved to another place of the store,
-does not open; keys rotate without a stop, for the newest seals and all of them open.
+Invariants:
+
+- A reader of the store learns nothing: values are sealed, users are pseudonyms.
+- A value that was changed, or moved to another place of the store, cannot be unsealed.
+- Keys rotate without a stop: the newest seals, all of them unseal.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import base64url as _base64url
-from passwordless_async._common import sealing as _seal
+from passwordless_async._common import sealing
 from passwordless_async._common.secret import SecretBytes, always_printable, conceal
 from passwordless_async.errors import BrokenSeal
 from passwordless_async.stores.key_file import KeyFile
@@ -22,35 +25,34 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-_SHARD = 8  # characters of a pseudonym: 48 bits, enough to spread users, and telling of none
+_SHARD_CHARACTERS = 8  # of a pseudonym: 48 bits, enough to spread users over nodes
 
 
 @attrs.frozen
-class Opened:
-    """What was sealed.
+class Unsealed:
+    """A value that was sealed.
 
     Attributes:
         content: The content.
-        bound_to: What it was bound to, all of it.
-        stale: Whether it was sealed with another key than the newest: seal it again.
+        header: The authenticated header, with all that the value was bound to.
+        is_stale: Whether it was sealed with another key than the newest. Seal it again.
     """
 
     content: SecretBytes = attrs.field(repr=False)
-    bound_to: Mapping[str, str]
-    stale: bool
+    header: Mapping[str, str]
+    is_stale: bool
 
 
 @always_printable
 class KeyRing:
     """Keys to seal with: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
 
-    A ring does not change, and a store and its clients go by the one that they were made with: another ring takes
-    another store and other clients, as after a restart.
+    A ring never changes. To give an application another ring, make new stores and clients, as a restart does.
 
     Args:
-        *keys: 32 random bytes each, the newest first. To rotate, put a new one behind the old one on all machines
-            first, then in front of it, and take the old one away when what it sealed has ended or was read: after all
-            have had the new one in front for as long as a session may be idle.
+        *keys: 32 random bytes each, the newest first. To rotate, put a new key second on all machines, then first.
+            Drop the old one when no session that it sealed is left: after all machines have had the new one first for
+            as long as a session may be idle.
         users: 32 random bytes that users' pseudonyms are made with; they do not rotate.
 
     Raises:
@@ -60,58 +62,58 @@ class KeyRing:
     __slots__ = ("_keys", "_newest", "_users")
 
     def __init__(self, *keys: bytes, users: bytes) -> None:
-        keys, users = _seal.concealed_keys(keys), _seal.concealed_keys(users)
-        self._keys = _seal.sealing_keys(keys)
+        keys, users = sealing.concealed_keys(keys), sealing.concealed_keys(users)
+        self._keys = sealing.sealing_keys(keys)
         self._newest = next(iter(self._keys))
-        self._users = _seal.sealing_key(users)
+        self._users = sealing.sealing_key(users)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a key ring as ``passwordless-async sessions keys`` writes it to a file.
+        """Read a key ring from the text of a file that ``passwordless-async sessions keys`` wrote.
 
         Args:
-            text: The file's text, one JSON object: ``keys``, the newest first, and ``users``, each 32 bytes in
-                base64url without padding; and ``added``, true while the second key is not to seal yet.
+            text: One JSON object: ``keys``, the newest first, and ``users``, each 32 bytes in base64url without
+                padding; and ``added``: true, while the second key must not seal yet.
 
         Raises:
-            UsageError: It is of another form; nothing of it is in the message.
+            UsageError: The text is of another form. The message quotes nothing of it.
         """
         text = conceal(text)
         file = KeyFile.from_json(text)
         return cls(*file.keys, users=file.users)
 
     def pseudonym(self, user: str) -> str:
-        """Return what a user is called in the store: HMAC-SHA-256 (RFC 2104), 43 characters."""
+        """Return the name of a user in the store: HMAC-SHA-256 (RFC 2104), 43 characters."""
         return _base64url.encode_text(hmac.digest(self._users, user.encode(), hashlib.sha256))
 
     @staticmethod
     def shard(pseudonym: str) -> str:
-        """Return what all keys of a user have in common."""
-        return pseudonym[:_SHARD]
+        """Return the part of a pseudonym that all keys of the user have in common."""
+        return pseudonym[:_SHARD_CHARACTERS]
 
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
-        """Seal some content, bound to a place: with other words for it, it does not open."""
-        return _seal.seal(content, self._keys[self._newest], bound_to, kid=self._newest)
+        """Seal some content, bound to a place: it cannot be unsealed at another one."""
+        return sealing.seal(content, self._keys[self._newest], bound_to, kid=self._newest)
 
-    def open(self, sealed: str, bound_to: Mapping[str, str]) -> Opened:
-        """Open what :meth:`seal` made.
+    def unseal(self, sealed: str, bound_to: Mapping[str, str]) -> Unsealed:
+        """Unseal what :meth:`seal` made.
 
         Raises:
             BrokenSeal: It is no sealed value, was changed or moved, or its key is not on the ring.
         """
-        read = _seal.read(sealed)
-        if read is None:
+        parsed = sealing.parse(sealed)
+        if parsed is None:
             raise BrokenSeal("form")
-        header = read.header
+        header = parsed.header
         key = self._keys.get(header.get("kid", ""))
         if key is None:
             raise BrokenSeal("key")
         if not bound_to.items() <= header.items():
             raise BrokenSeal("place")
-        content = _seal.unseal(read, key)
+        content = sealing.unseal(parsed, key)
         if content is None:
             raise BrokenSeal("seal")
-        return Opened(content, header, stale=header["kid"] != self._newest)
+        return Unsealed(content, header, is_stale=header["kid"] != self._newest)
 
     def __repr__(self) -> str:
         return f"<KeyRing of {len(self._keys)} keys>"

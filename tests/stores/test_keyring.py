@@ -28,19 +28,19 @@ def test_a_ring_from_its_text():
     bare = KeyRing(_base64url.decode(FIRST), users=_base64url.decode(USERS))
     ring = ring_of(keys=[SECOND, FIRST])
     assert bare.pseudonym("ada") == ring.pseudonym("ada")
-    assert ring.open(bare.seal(CONTENT, PLACE), PLACE).stale
+    assert ring.unseal(bare.seal(CONTENT, PLACE), PLACE).is_stale
     sealed = ring.seal(CONTENT, PLACE)
-    assert (CONTENT, False) == (ring.open(sealed, PLACE).content, ring.open(sealed, PLACE).stale)
+    assert (CONTENT, False) == (ring.unseal(sealed, PLACE).content, ring.unseal(sealed, PLACE).is_stale)
     with pytest.raises(BrokenSeal):
-        bare.open(sealed, PLACE)
+        bare.unseal(sealed, PLACE)
 
 
 def test_a_key_that_was_added_opens_and_does_not_seal():
     """What the next step seals is read by who has made this one."""
     added = KeyFile.from_json(KeyFile.random().to_json()).add()
     before, after = (KeyRing.from_json(file.to_json()) for file in (added, added.promote()))
-    assert before.open(after.seal(CONTENT, PLACE), PLACE).stale
-    assert after.open(before.seal(CONTENT, PLACE), PLACE).stale
+    assert before.unseal(after.seal(CONTENT, PLACE), PLACE).is_stale
+    assert after.unseal(before.seal(CONTENT, PLACE), PLACE).is_stale
     assert added == KeyFile.from_json(added.to_json())
 
 

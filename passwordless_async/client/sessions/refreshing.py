@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.sessions.records import hashed, unknown
+from passwordless_async.client.sessions.records import hashed, unknown_session
 from passwordless_async.client.traffic import SingleFlight
 from passwordless_async.errors import (
     InvalidSession,
@@ -90,7 +90,7 @@ class SessionRefreshes:
                 return await self._spend(found, token)
             departure.on_wire = False
             if begun is RefreshLease.GONE:
-                raise unknown()
+                raise unknown_session()
             if begun is RefreshLease.DOUBTFUL:
                 raise OutcomeUnknown("the refresh token left before and no answer came: it was not sent again")
             if begun is RefreshLease.BUSY:
@@ -130,7 +130,7 @@ class SessionRefreshes:
         raise failure
 
     async def _keep(self, found: Record, renewed: TokenSet, token: str) -> StoredSession:
-        sealed = self._records.seal(found.place, renewed, **found.more)
+        sealed = self._records.seal(found.place, renewed, **found.members)
         # The old token is spent: that the new one is kept is worth some patience.
         session = await _patiently(lambda: self._end(found, renewed, sealed, token))
         if session is None:
