@@ -46,7 +46,7 @@ async def by_exchange_many(client: PasswordlessClient, code: str) -> Passwordles
 @pytest.mark.parametrize("make_store", [lambda: None, MemoryStore], ids=["no store", "memory store"])
 async def test_a_code_whose_answer_was_lost_is_not_presented_again(
     tenant: LocalTenant, make_store: Callable[[], Store | None], first: Door, second: Door
-):
+) -> None:
     """The second call raises CodeSpent and sends nothing, whichever call presented the code first."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=make_store()) as client:
         await client.start(ADA)

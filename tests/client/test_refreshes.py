@@ -37,7 +37,9 @@ DOORS = [by_refresh, by_api_calls, by_stored_session]
 
 @pytest.mark.parametrize("second", DOORS)
 @pytest.mark.parametrize("first", DOORS)
-async def test_a_refresh_token_whose_answer_was_lost_is_not_sent_again(tenant: LocalTenant, first: Door, second: Door):
+async def test_a_refresh_token_whose_answer_was_lost_is_not_sent_again(
+    tenant: LocalTenant, first: Door, second: Door
+) -> None:
     """The second call raises OutcomeUnknown and sends nothing, whichever call sent the token first."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         await client.start(ADA)

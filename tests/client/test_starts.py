@@ -8,6 +8,7 @@ import ipaddress
 import pytest
 
 from helpers.clients import START, arrived, cancelled, kept_waiting, opened
+from helpers.values import present
 from passwordless_async import (
     CodeExpired,
     CoolingDown,
@@ -30,7 +31,7 @@ async def test_a_second_start_is_refused_here() -> None:
         await client.start(ADA)
         with pytest.raises(CoolingDown) as refused:
             await client.start(ADA)
-        assert 25 < refused.value.retry_after <= 30
+        assert 25 < present(refused.value.retry_after) <= 30
         assert 1 == arrived(tenant, START)
         await client.start(BOB)
 
@@ -98,7 +99,7 @@ async def test_an_address_has_its_own_budget() -> None:
         await client.start(Email("b@example.com"), forwarded_for=home)
         with pytest.raises(QuotaExceeded) as refused:
             await client.start(Email("c@example.com"), forwarded_for=home)
-        assert 3500 < refused.value.retry_after <= 3600
+        assert 3500 < present(refused.value.retry_after) <= 3600
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1800)
         with pytest.raises(RateLimited):
             await client.start(Email("d@example.com"), forwarded_for=office)

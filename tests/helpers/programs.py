@@ -34,6 +34,7 @@ from passwordless_async import (
     PasswordlessError,
     TokenSet,
 )
+from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Operation, Orphaned
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings, User
 
@@ -194,7 +195,7 @@ class World:
     def twin(self, user: int, _number: int) -> None:
         """Ask once more for a code that is being presented."""
         for presented in self.presented.values():
-            flight = self.client._logins._flights._flights.get((presented.who, presented.code))
+            flight = self.client._logins._flights._flights.get((presented.who, Secret(presented.code)))
             if presented.who == self.users[user] and flight is not None and flight.waiters and not flight.has_failed:
                 presented.calls.append(self.begin(self._exchange(presented)))
                 break

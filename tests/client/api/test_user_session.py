@@ -50,7 +50,7 @@ class Refreshes:
         self.kept: list[TokenSet] = []
 
     async def __call__(self, request: Any, _departure: object) -> TokenSet:
-        stale = request.tokens
+        stale: TokenSet = request.tokens
         self.spent.append(str(stale.refresh_token))
         await asyncio.sleep(0)
         if self.error is not None:
@@ -334,7 +334,7 @@ async def test_tokens_that_are_not_ours_are_refused(
 
 
 @pytest.mark.parametrize("url", ["/me", "api.example/me", "ftp://api.example/", "http://api.example/", "", None, 5])
-async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: object) -> None:
+async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: Any) -> None:
     """Plain http, except on loopback, and what is no URL are refused."""
     with pytest.raises(UsageError):
         client.request(tokens(), "GET", url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any, TypeAlias
 
 import pytest
 from yarl import URL
@@ -17,6 +18,8 @@ POST = HttpRequest("POST", URL(f"{ORIGIN}/oauth/token"), {})
 GET = HttpRequest("GET", URL(f"{ORIGIN}/.well-known/jwks.json"), {}, shareable=True)
 OTHER_GET = HttpRequest("GET", URL(f"{ORIGIN}/other"), {}, shareable=True)
 
+Flights: TypeAlias = SingleFlight[Any, HttpResponse]
+
 
 @pytest.fixture
 def wire() -> Wire:
@@ -24,13 +27,13 @@ def wire() -> Wire:
     return Wire()
 
 
-async def fetch(flights: SingleFlight[URL, HttpResponse], wire: Wire, request: HttpRequest = GET) -> HttpResponse:
+async def fetch(flights: Flights, wire: Wire, request: HttpRequest = GET) -> HttpResponse:
     return await flights.run(request.url, lambda _departure: wire.send(request))
 
 
-async def test_what_is_asked_for_at_once_is_done_once(wire: Wire) -> None:
-    """Ten ask for the same at once: one request, ten times its answer; under another key it is another request."""
-    flights = SingleFlight()
+async def test_concurrent_callers_share_one_call(wire: Wire) -> None:
+    """Ten callers of one key share one request and its response; another key has its own."""
+    flights: Flights = SingleFlight()
     asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(10)]
     elsewhere = asyncio.create_task(fetch(flights, wire, OTHER_GET))
     await wire.reach(2)
@@ -41,9 +44,9 @@ async def test_what_is_asked_for_at_once_is_done_once(wire: Wire) -> None:
     assert (await elsewhere).status == 204
 
 
-async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire) -> None:
-    """Each waiter gets an error of its own, equal in kind and facts; who asks next starts anew."""
-    flights = SingleFlight(keep=60)
+async def test_each_waiter_of_a_failed_flight_has_its_own_error(wire: Wire) -> None:
+    """The errors are equal in kind and facts, and a new caller starts a new flight."""
+    flights: Flights = SingleFlight(keep=60)
     asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(3)]
     await wire.reach(1)
     wire.answer(0, NotSent("nothing was sent"))
@@ -56,10 +59,10 @@ async def test_a_shared_failure_reaches_everybody_as_its_own(wire: Wire) -> None
     await again
 
 
-async def test_a_result_lingers(wire: Wire) -> None:
-    """Who comes late is given the result, and nothing is done again; without lingering it is."""
+async def test_a_kept_result_is_given_to_later_callers(wire: Wire) -> None:
+    """With ``keep`` a later caller receives the result; without it, a new flight starts."""
     for linger, requests in ((60.0, 1), (0.0, 3)):
-        flights = SingleFlight(keep=linger)
+        flights: Flights = SingleFlight(keep=linger)
         for place in (0, 0) if linger else (1, 2):
             asking = asyncio.create_task(fetch(flights, wire))
             await wire.reach(place + 1)
@@ -70,9 +73,9 @@ async def test_a_result_lingers(wire: Wire) -> None:
         await flights.aclose()
 
 
-async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire) -> None:
-    """Cancelling one leaves the others their answer."""
-    flights = SingleFlight()
+async def test_a_cancelled_caller_leaves_the_flight_to_the_others(wire: Wire) -> None:
+    """The other waiter receives the response."""
+    flights: Flights = SingleFlight()
     impatient, patient = [asyncio.create_task(fetch(flights, wire)) for _ in range(2)]
     await wire.reach(1)
     impatient.cancel()
@@ -82,13 +85,13 @@ async def test_who_stops_waiting_does_not_stop_the_flight(wire: Wire) -> None:
     assert impatient.cancelled()
 
 
-async def leaving(departure: Departure, wire: Wire) -> HttpResponse:
+async def send_for_good(departure: Departure, wire: Wire) -> HttpResponse:
     departure.on_wire = True
     return await wire.send(POST)
 
 
 class Taken:
-    """Takes what is orphaned."""
+    """Receives orphaned results."""
 
     def __init__(self) -> None:
         self.results: list[tuple[object, object]] = []
@@ -97,19 +100,19 @@ class Taken:
         self.results.append((about, result))
 
 
-async def cancelled(task: asyncio.Task[object]) -> None:
+async def cancelled(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait([task])
 
 
-async def test_what_has_not_left_is_called_back(wire: Wire) -> None:
-    """Nobody waits any more and nothing has left: it is ended, and who asks next begins anew."""
+async def test_a_flight_without_waiters_is_cancelled_before_it_is_sent(wire: Wire) -> None:
+    """It leaves no task and no orphan, and the next caller starts a new flight."""
     taken = Taken()
-    flights = SingleFlight(orphaned=taken)
+    flights: Flights = SingleFlight(orphaned=taken)
     before = asyncio.all_tasks()
-    await_first = asyncio.create_task(fetch(flights, wire))
+    asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
-    await cancelled(await_first)
+    await cancelled(asking)
     assert GET.url not in flights
     again = asyncio.create_task(fetch(flights, wire))
     await wire.reach(2)
@@ -119,11 +122,11 @@ async def test_what_has_not_left_is_called_back(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("result", [HttpResponse(200), NotSent("m")])
-async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpResponse | Exception) -> None:
-    """Nobody waits any more and something has left: it ends, and what came of it goes to whoever takes orphans."""
+async def test_a_sent_flight_without_waiters_ends_as_an_orphan(wire: Wire, result: HttpResponse | Exception) -> None:
+    """It runs to its end, and ``orphaned`` receives its result or error once."""
     taken = Taken()
-    flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), detail="what"))
+    flights: Flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire), detail="what"))
     await wire.reach(1)
     await cancelled(asking)
     assert "key" in flights
@@ -134,11 +137,13 @@ async def test_what_has_left_is_handed_over_once(wire: Wire, result: HttpRespons
     assert "key" not in flights
 
 
-async def test_what_is_taken_is_no_orphan(wire: Wire) -> None:
-    """One of two is cancelled: the other takes the result, and nobody else is given it."""
+async def test_a_delivered_result_is_no_orphan(wire: Wire) -> None:
+    """If one of two waiters is cancelled, the other receives the result, and ``orphaned`` does not."""
     taken = Taken()
-    flights = SingleFlight(orphaned=taken)
-    asking = [asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire))) for _ in range(2)]
+    flights: Flights = SingleFlight(orphaned=taken)
+    asking = [
+        asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire))) for _ in range(2)
+    ]
     await wire.reach(1)
     await cancelled(asking[0])
     wire.answer(0, HttpResponse(200))
@@ -146,11 +151,11 @@ async def test_what_is_taken_is_no_orphan(wire: Wire) -> None:
     assert [] == taken.results
 
 
-async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire) -> None:
-    """It lands, and before the one it landed for is woken that one is cancelled: it is handed over."""
+async def test_a_waiter_cancelled_as_the_flight_ends_leaves_an_orphan(wire: Wire) -> None:
+    """A result that the cancelled waiter has not seen is handed to ``orphaned``."""
     taken = Taken()
-    flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), detail="what"))
+    flights: Flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire), detail="what"))
     await wire.reach(1)
     wire.answer(0, HttpResponse(200))
     for _ in range(1000):
@@ -162,11 +167,11 @@ async def test_a_result_for_somebody_who_has_just_gone_is_an_orphan(wire: Wire) 
     assert 1 == len(taken.results)
 
 
-async def test_who_stays_sees_it_land(wire: Wire) -> None:
-    """Cancelled with stay, the caller is gone only when what had left has landed."""
+async def test_a_caller_that_finishes_ends_after_its_flight(wire: Wire) -> None:
+    """With ``finish`` a cancelled caller ends only when the flight has ended."""
     taken = Taken()
-    flights = SingleFlight(orphaned=taken)
-    asking = asyncio.create_task(flights.run("key", lambda departure: leaving(departure, wire), finish=True))
+    flights: Flights = SingleFlight(orphaned=taken)
+    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire), finish=True))
     await wire.reach(1)
     asking.cancel()
     for _ in range(20):
@@ -178,9 +183,9 @@ async def test_who_stays_sees_it_land(wire: Wire) -> None:
     assert 1 == len(taken.results)
 
 
-async def test_closing_ends_what_has_not_left(wire: Wire) -> None:
-    """Whoever waits when the owner closes is told that nothing was sent, and is not cancelled."""
-    flights = SingleFlight()
+async def test_closing_cancels_flights_that_were_not_sent(wire: Wire) -> None:
+    """Their waiters receive ``NotSent`` and are not cancelled."""
+    flights: Flights = SingleFlight()
     before = asyncio.all_tasks()
     asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
@@ -190,11 +195,11 @@ async def test_closing_ends_what_has_not_left(wire: Wire) -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_gives_what_has_left_a_moment(wire: Wire) -> None:
-    """What lands within the grace period is given to whoever waits for it; what does not is named."""
-    flights = SingleFlight()
+async def test_closing_gives_sent_flights_their_grace(wire: Wire) -> None:
+    """A flight that ends in time is delivered; the keys of the others are returned."""
+    flights: Flights = SingleFlight()
     asking = [
-        asyncio.create_task(flights.run(key, lambda departure: leaving(departure, wire)))
+        asyncio.create_task(flights.run(key, lambda departure: send_for_good(departure, wire)))
         for key in ("lands", "does not")
     ]
     await wire.reach(2)
