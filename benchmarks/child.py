@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,13 +46,19 @@ class Child:
         Raises:
             RuntimeError: The child has ended; it says why on standard error.
         """
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
+        _piped(self._process.stdin).write(json.dumps(message) + "\n")
+        _piped(self._process.stdin).flush()
         return self._receive()
 
     def _receive(self) -> dict[str, Any]:
-        received = self._process.stdout.readline()
+        received = _piped(self._process.stdout).readline()
         if not received:
             raise RuntimeError(f"{' '.join(self._command)} has ended with status {self._process.wait()}")
         answer: dict[str, Any] = json.loads(received)
         return answer
+
+
+def _piped(stream: IO[str] | None) -> IO[str]:
+    if stream is None:
+        raise RuntimeError("the child was started without a pipe")
+    return stream

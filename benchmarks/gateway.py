@@ -24,7 +24,8 @@ from passwordless_async.testing.process.child import CallFailed, ChildProcess, r
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
-    from passwordless_async import Event, StoredSession
+    from passwordless_async import StoredSession
+    from passwordless_async.client.events import Event
 
 SCOPE = "openid email offline_access"
 API = "https://api.example"  # the API whose requests the gateways verify
@@ -86,10 +87,10 @@ class Site:
 @asynccontextmanager
 async def site(store: str, tenant: TenantSettings, **settings: Any) -> AsyncIterator[Site]:  # noqa: ANN401
     """Run a tenant, and the gateways that are started; ``settings`` are those of the gateways."""
-    keys = {"keys": (secrets.token_hex(32),), "users": secrets.token_hex(32)}
+    keys: dict[str, Any] = {"keys": (secrets.token_hex(32),), "users": secrets.token_hex(32)}
     async with AsyncExitStack() as stack:
         process = await stack.enter_async_context(TenantProcess(tenant))
-        where = {"tenant": process.url, "client_id": process.public_client_id, "store": store}
+        where: dict[str, Any] = {"tenant": process.url, "client_id": process.public_client_id, "store": store}
         yield Site(process, GatewaySettings(**where, **{**keys, **settings}), stack)
 
 

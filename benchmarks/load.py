@@ -97,7 +97,7 @@ def on_a_loop(
 
 
 def in_threads(stack: ExitStack, operation: Callable[[], object], in_flight: int) -> Prepare:
-    """Return a contender whose operations block, in as many threads."""
+    """Return a contender with blocking operations, in as many threads."""
     threads = stack.enter_context(ThreadPoolExecutor(in_flight))
 
     def run(calls: int) -> None:

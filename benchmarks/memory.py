@@ -93,7 +93,8 @@ def _in_a_new_process(kind: str, keys: int) -> dict[str, float]:
     # In the directory that this was run from, so that it finds the same modules.
     command = [sys.executable, "-m", "benchmarks.memory", kind, str(keys)]
     ended = subprocess.run(command, check=True, stdout=subprocess.PIPE)  # noqa: S603 - a command of our own
-    return json.loads(ended.stdout)
+    figures: dict[str, float] = json.loads(ended.stdout)
+    return figures
 
 
 def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:

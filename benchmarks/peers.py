@@ -25,6 +25,7 @@ from benchmarks.server import Server, pinned, trusted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from benchmarks.load import Operation
     from benchmarks.measure import Batch, Prepare
@@ -48,7 +49,7 @@ IN_FLIGHT = 64
 OURS = "passwordless-async"
 SERVER_SDK, SDK, OAUTH2CLIENT = "auth0-server-python", "auth0-python", "requests_oauth2client"
 HTTPX, FLOOR, LIMIT = "httpx, by hand", "bare aiohttp", "asyncio streams"
-# What each does, for who compares must know: nobody but us does all of it.
+# What each does: only ours does all of it.
 NOTES = {
     OURS: "new key, DPoP, ID token validated",
     SERVER_SDK: "no DPoP, ID token validated, session stored",
@@ -65,7 +66,7 @@ def run(rounds: int, calls: int) -> Report:
     """Measure all contenders that are installed."""
     with pinned() as processors, ExitStack() as stack:
         server = stack.enter_context(Server(processors.server, tls=True))
-        if find_spec("certifi"):  # without it there is none of those who read the bundle
+        if find_spec("certifi"):  # without it no library that reads the bundle is installed
             import certifi
 
             stack.enter_context(trusted(server, certifi.where()))
@@ -92,7 +93,7 @@ def run(rounds: int, calls: int) -> Report:
 
 
 def _makers(stack: ExitStack, server: Server) -> dict[str, Callable[[], Prepare]]:
-    def on_loop(opened: Callable[[Server], AsyncIterator[Operation]]) -> Callable[[], Prepare]:
+    def on_loop(opened: Callable[[Server], AbstractAsyncContextManager[Operation]]) -> Callable[[], Prepare]:
         return lambda: on_a_loop(stack, opened(server), IN_FLIGHT)
 
     return {

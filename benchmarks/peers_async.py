@@ -57,7 +57,7 @@ async def auth0_server_python(server: Server) -> AsyncIterator[Operation]:
 
 
 class _Store:
-    """Keeps the last session, as a cookie would that nobody encrypts: the cheapest store that there can be."""
+    """Keeps the last session, as an unencrypted cookie would: the cheapest store there can be."""
 
     def __init__(self) -> None:
         self._kept: dict[str, object] = {}

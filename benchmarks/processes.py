@@ -48,9 +48,9 @@ async def _logins(store: str, processes: int, calls: int) -> float:
         gateways = [await place.start() for _ in range(processes)]
         # Warm: nonces, keys and connections are not what is compared.
         await _log_in(place.tenant, gateways, "warm", calls // 10)
-        before = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
+        before: list[float] = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
         await _log_in(place.tenant, gateways, "user", calls)
-        after = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
+        after: list[float] = [(await gateway.call("counts"))["cpu"] for gateway in gateways]
     return processes * calls / max(end - begin for begin, end in zip(before, after, strict=True))
 
 

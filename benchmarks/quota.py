@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from http import HTTPStatus
 
 import attrs
 
@@ -21,7 +22,6 @@ HOW = (
 PACKAGES = ("passwordless-async", "aiohttp")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 1, 1, 1000, "logins"
 
-_REFUSED = 429
 QUOTA, OUTAGE = 25, 0.003  # requests a second; seconds for each login
 
 
@@ -59,23 +59,23 @@ async def _log_in(calls: int, *, outage: bool) -> dict[str, float]:
         crowd = [Start(Email(f"user{number}@example.com")) for number in range(calls)]
         began = time.perf_counter()
         receipts = [outcome async for outcome in client.start_many(crowd)]
-        away = asyncio.create_task(_go_away(tenant, calls)) if outage else None
+        failing = asyncio.create_task(_fail(tenant, calls)) if outage else None
         logins = (Login(start.who, tenant.outbox.code_for(start.who), scope="openid") for start in crowd)
         outcomes = [outcome async for outcome in client.exchange_many(logins)]
         seconds = time.perf_counter() - began - (OUTAGE * calls if outage else 0)
-        if away is not None:
-            await away
-    served = [status for status in statuses if status is not None and status != _REFUSED]
+        if failing is not None:
+            await failing
+    served = [status for status in statuses if status is not None and status != HTTPStatus.TOO_MANY_REQUESTS]
     return {
         "% of the quota": 100 * len(served) / seconds / QUOTA,
-        "% answered 429": 100 * statuses.count(_REFUSED) / len(statuses),
+        "% answered 429": 100 * statuses.count(HTTPStatus.TOO_MANY_REQUESTS) / len(statuses),
         "failed": sum(outcome.error is not None for outcome in (*receipts, *outcomes)),
         "seconds": seconds,
     }
 
 
-async def _go_away(tenant: LocalTenant, calls: int) -> None:
-    while tenant.stats.tokens_issued < calls // 2:  # noqa: ASYNC110 - the tenant says it by nothing else
+async def _fail(tenant: LocalTenant, calls: int) -> None:
+    while tenant.stats.tokens_issued < calls // 2:  # noqa: ASYNC110 - nothing signals it
         await asyncio.sleep(0.01)
     async with tenant.outage():
         await asyncio.sleep(OUTAGE * calls)

@@ -13,7 +13,7 @@ The JSON object has these members:
 - ``absent``: the contenders whose library is not installed.
 """
 
-# ruff: noqa: PLC0415 - what draws is imported where it draws, for JSON is to be had without
+# ruff: noqa: PLC0415 - rich and matplotlib are imported where they draw: JSON needs neither
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ from cryptography.hazmat.backends.openssl import backend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rich.table import Table
 
     from benchmarks.measure import Series
 
@@ -133,28 +135,11 @@ class Report:
 
 
 def print_table(found: Mapping[str, Any]) -> None:
-    """Print a report for people; ``found`` is what goes out as JSON too."""
-    from rich import box
+    """Print a report for people; ``found`` is the JSON object."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
-    unit = found["unit"]
-    compared = list(dict.fromkeys(name for result in found["results"] for name in result["ratios"]))
-    table = Table(title=found["summary"], title_justify="left", box=box.SIMPLE)
-    table.add_column("contender", no_wrap=True)
-    for heading in (f"median {unit}", "middle half", *(f"÷ {name}" for name in compared)):
-        table.add_column(heading, justify="right", no_wrap=True)
-    noted = any(result["notes"] for result in found["results"])
-    if noted:
-        table.add_column("what it does")
-    for result in found["results"]:
-        ratios = (f"{result['ratios'][name]['median']:.2f}" for name in compared)
-        digits = 1 if result["median"] >= _LARGE else 2
-        median, first, third = (f"{result[name]:,.{digits}f}" for name in ("median", "q1", "q3"))
-        figures = median, f"{first}-{third}"
-        table.add_row(result["name"], *figures, *ratios, *([result["notes"]] if noted else []))
-    console.print(table)
+    console.print(_table(found))
     for bar in found["bars"]:
         console.print(
             f"{bar['measure']}: {bar['value']:,.2f} (must {bar['must']}, goal {bar['goal']}): {bar['reached']}"
@@ -162,6 +147,30 @@ def print_table(found: Mapping[str, Any]) -> None:
     for name in found["absent"]:
         console.print(f"not installed: {name}")
     console.print(_circumstances(found), soft_wrap=True)
+
+
+def _table(found: Mapping[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    compared = list(dict.fromkeys(name for result in found["results"] for name in result["ratios"]))
+    noted = any(result["notes"] for result in found["results"])
+    table = Table(title=found["summary"], title_justify="left", box=box.SIMPLE)
+    table.add_column("contender", no_wrap=True)
+    for heading in (f"median {found['unit']}", "middle half", *(f"÷ {name}" for name in compared)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if noted:
+        table.add_column("what it does")
+    for result in found["results"]:
+        ratios = (f"{result['ratios'][name]['median']:.2f}" for name in compared)
+        table.add_row(result["name"], *_figures(result), *ratios, *([result["notes"]] if noted else []))
+    return table
+
+
+def _figures(result: Mapping[str, Any]) -> tuple[str, str]:
+    digits = 1 if result["median"] >= _LARGE else 2
+    median, first, third = (f"{result[name]:,.{digits}f}" for name in ("median", "q1", "q3"))
+    return median, f"{first}-{third}"
 
 
 def plot(found: Mapping[str, Any], path: str) -> None:

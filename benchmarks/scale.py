@@ -68,7 +68,7 @@ def run(rounds: int, calls: int) -> Report:
 
 
 def _round(server: Server, calls: int, loop: Loop) -> dict[str, float]:
-    figures = {}
+    figures: dict[str, float] = {}
     with asyncio.Runner(loop_factory=loop) as runner:
         cold = min(COLD, calls)
         server.tell(delay=ANSWER, rotation=0, previous=0, reset=True)

@@ -82,7 +82,7 @@ async def _round(tenant: LocalTenant, client: PasswordlessClient, raw: Redis, ca
     trips_at_once, _ = await _round_trips(tenant, client, calls, AT_ONCE)
     tokens = _of_two_kilobytes(tokens)
     await raw.flushall()
-    await client.sessions.open(tokens, user="somebody")
+    await client.sessions.open(tokens, user="first")
     names = await raw.keys("*:session:*")
     sealed, size = await raw.get(names[0]), await raw.memory_usage(names[0])
     numbers = itertools.count()

@@ -116,7 +116,8 @@ class Service:
 
 
 def _claims(proof: bytes) -> dict[str, Any]:
-    return json.loads(base64.urlsafe_b64decode(proof.split(b".")[1] + b"=="))
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(proof.split(b".")[1] + b"=="))
+    return claims
 
 
 class _Connection(asyncio.Protocol):
@@ -159,7 +160,7 @@ async def serve(*, tls: bool) -> None:
     context = None
     if ca is not None:
         context = ca.server_context()
-        context.verify_mode = ssl.CERT_NONE  # it asks nobody for a certificate
+        context.verify_mode = ssl.CERT_NONE  # clients have no certificates
     server = await loop.create_server(partial(_Connection, service), "127.0.0.1", 0, ssl=context, backlog=4096)
     service.origin = f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     _say({"origin": service.origin, "ca": "" if ca is None else ca.pem.decode()})

@@ -1,4 +1,4 @@
-"""Gateways as processes of their own on one store: a crowd that meets all of them, and gateways that are killed."""
+"""Gateway processes on one store: their shared rules, a crowd, and gateways that are killed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def running(store: str, **settings: Any) -> AbstractAsyncContextManager[Site]:
 
 
 async def for_all(people: Sequence[str], do: Callable[[str], Awaitable[Any]]) -> list[Any]:
-    """Do something for everybody, so many at once."""
+    """Do something for each user, so many at once."""
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(who: str) -> Any:
@@ -55,7 +55,8 @@ async def for_all(people: Sequence[str], do: Callable[[str], Awaitable[Any]]) ->
     return await asyncio.gather(*map(one, people))
 
 
-async def test_everything_left_in_the_store_expires(redis_server: Any):
+@pytest.mark.slow
+async def test_everything_left_in_the_store_expires(redis_server: Any) -> None:
     """The proof holds for a small crowd, and each key that it leaves in the store has a lifetime."""
     failures: list[str] = []
     figures = await proof.prove(redis_server.url, 60, failures)
@@ -66,10 +67,11 @@ async def test_everything_left_in_the_store_expires(redis_server: Any):
     assert all(redis_server.ask("PTTL", name) > 0 for name in names)
 
 
-async def test_a_crowd_meets_all_gateways(redis_server: Any):
+@pytest.mark.slow
+async def test_a_crowd_meets_all_gateways(redis_server: Any) -> None:
     """A code asked for on one process is exchanged on another, within one quota, after one challenge for all.
 
-    Whatever is written to the store meanwhile holds neither code nor address nor identifier.
+    Nothing that is written to the store meanwhile holds a code, an address or an identifier.
     """
     chance = random.Random(1)  # noqa: S311 - no secret
     async with running(redis_server.url, requests_per_second=QUOTA) as place:
@@ -83,22 +85,23 @@ async def test_a_crowd_meets_all_gateways(redis_server: Any):
             codes.append(await tenant.code_for(Email(who)))
             session = (await exchanged.call("login", user=who, code=codes[-1]))["session"]
             assert User.of(Email(who)).subject == (await read.call("get", session=session))["user"]
-            return session
+            return str(session)
 
         sessions = await for_all(people, log_in)
         stats = await tenant.stats()
         counted = sum([Counter(await gateway.call("counts")) for gateway in gateways], Counter())
-        assert (USERS, USERS + 1, 1) == (stats.tokens_issued, stats.token_requests, stats.nonce_challenges)
-        assert (0, 0, 0) == (counted["answered 429"], stats.presented_again, stats.codes_refused)
+        assert (stats.tokens_issued, stats.token_requests, stats.nonce_challenges) == (USERS, USERS + 1, 1)
+        assert (counted["answered 429"], stats.presented_again, stats.codes_refused) == (0, 0, 0)
         written = redis_server.written() + redis_server.dump()
         found = [secret for secret in [*people, *sessions, KEYS, PSEUDONYMS] if secret.encode() in written]
-        assert [] == found
+        assert found == []
         # Six digits stand in any number: a code is looked for as a word.
         words = {word for word in written.replace(b"$6", b"\n").split() if len(word) == 6 and word.isdigit()}
         assert words.isdisjoint(code.encode() for code in codes)
 
 
-async def test_rules_hold_on_every_gateway(redis_url: str):
+@pytest.mark.slow
+async def test_rules_hold_on_every_gateway(redis_url: str) -> None:
     """A replayed proof, a code that was presented, and a start too soon are refused by every other process."""
     async with running(redis_url) as place:
         tenant, gateways = place.tenant, [await place.start() for _ in range(PROCESSES)]
@@ -108,21 +111,21 @@ async def test_rules_hold_on_every_gateway(redis_url: str):
             await first.call("start", user=who)
             code = await tenant.code_for(Email(who))
             refusals = [await refusal(other.call("start", user=who)) for other in others]
-            assert ["cooling_down"] * 3 == refusals
+            assert refusals == ["cooling_down"] * 3
             session = (await first.call("login", user=who, code=code))["session"]
-            assert ["code_spent"] * 3 == [await refusal(other.call("login", user=who, code=code)) for other in others]
+            assert [await refusal(other.call("login", user=who, code=code)) for other in others] == ["code_spent"] * 3
             url = "https://api.example/me"
             proof = ProofGenerator(key).proof("GET", url, access_token=token)
             request = {"url": url, "token": token, "proof": proof, "jkt": key.thumbprint}
             await first.call("verify", **request)
             replays = [await refusal(other.call("verify", **request)) for other in gateways]
-            assert ["invalid_dpop_proof"] * 4 == replays
-            # All ask while one is at it: whoever came later would refresh once more, and rightly.
+            assert replays == ["invalid_dpop_proof"] * 4
+            # Slow, so that all ask while it is in flight: a later caller would refresh once more, and rightly.
             await tenant.add_fault(Fault.SLOW, path="/oauth/token", times=1, delay=0.7)
             refreshed = await asyncio.gather(*(each.call("refresh", session=session) for each in gateways * 5))
-            assert 1 == len({each["jkt"] for each in refreshed})
+            assert len({each["jkt"] for each in refreshed}) == 1
         stats = await tenant.stats()
-        assert (PROCESSES, 0, 0) == (stats.refresh_rotations, stats.refresh_reuse_detected, stats.presented_again)
+        assert (stats.refresh_rotations, stats.refresh_reuse_detected, stats.presented_again) == (PROCESSES, 0, 0)
 
 
 async def refusal(call: Awaitable[Any]) -> str:
@@ -131,7 +134,7 @@ async def refusal(call: Awaitable[Any]) -> str:
     return str(refused.value)
 
 
-async def test_a_gateway_ends_with_its_parent(redis_url: str):
+async def test_a_gateway_ends_with_its_parent(redis_url: str) -> None:
     """When its standard input ends a gateway ends in time, though a call in flight would go on being tried."""
     settings = GatewaySettings(
         tenant="http://127.0.0.1:1", client_id="no-client", store=redis_url, keys=(KEYS,), users=PSEUDONYMS
@@ -149,7 +152,7 @@ async def test_a_gateway_ends_with_its_parent(redis_url: str):
 
 
 class Crowd:
-    """Users who log in and refresh whatever happens to the gateways, and what they were told."""
+    """Users who log in and refresh while gateways are killed, and the errors that they met."""
 
     def __init__(self, tenant: TenantProcess, gateways: list[Any]) -> None:
         self.tenant = tenant
@@ -159,7 +162,7 @@ class Crowd:
         self.codes: Counter[str] = Counter()
 
     async def call(self, call: str, **arguments: Any) -> Any:
-        """Have some gateway do something; None where it did not, and why is counted."""
+        """Call a random gateway; returns None if it failed, and counts the reason."""
         try:
             return await self.chance.choice(self.gateways).call(call, **arguments) or {}
         except CallFailed as refused:
@@ -169,7 +172,7 @@ class Crowd:
         return None
 
     async def log_in(self, who: str) -> None:
-        """Log in, as often as it takes, and then refresh once, if that works."""
+        """Log in, with as many attempts as it takes, and refresh once."""
         opened = None
         while opened is None:
             if await self.call("start", user=who) is not None:
@@ -179,23 +182,24 @@ class Crowd:
         self.sessions[who] = opened["session"]
         await self.call("refresh", session=opened["session"])
 
-    async def look(self, who: str) -> None:
-        """Find the session, which is this user's, and refresh it unless that is in doubt."""
+    async def check(self, who: str) -> None:
+        """Read the session, which is this user's, and refresh it."""
         found = await self.call("get", session=self.sessions[who])
         assert {"user": User.of(Email(who)).subject}.items() <= found.items()
         await self.call("refresh", session=self.sessions[who])
 
     async def until_so_many_are_in(self, share: float) -> None:
         """Wait until so large a share has logged in."""
-        while len(self.sessions) < USERS * share:  # noqa: ASYNC110 - they are told by nothing else
+        while len(self.sessions) < USERS * share:  # noqa: ASYNC110 - nothing signals it
             await asyncio.sleep(0.01)
 
 
-async def test_what_was_acknowledged_outlives_gateways_and_the_primary(redis_sentinel: Any):
+@pytest.mark.slow
+async def test_acknowledged_sessions_outlive_gateways_and_the_primary(redis_sentinel: Any) -> None:
     """Gateways are killed at random, and the primary is, while a crowd logs in and refreshes.
 
-    Every session that a gateway has given out is there, its own user's and nobody else's; no refresh token is used
-    twice, no family is revoked, and no code is presented again. A refresh whose gateway was killed may be in doubt.
+    Every session that a gateway has given out still exists and is its user's; no refresh token is used twice, no
+    family is revoked, and no code is presented again. The outcome of a refresh whose gateway was killed may be unknown.
     """
     hosts = ",".join(f"{host}:{port}" for host, port in redis_sentinel.addresses)
     store = f"redis+sentinel://{hosts}/{redis_sentinel.name}"
@@ -217,12 +221,12 @@ async def test_what_was_acknowledged_outlives_gateways_and_the_primary(redis_sen
 
         await asyncio.gather(for_all(people, crowd.log_in), kill_some())
         during, crowd.codes = crowd.codes, Counter()
-        await for_all(people, crowd.look)
+        await for_all(people, crowd.check)
         assert during["login: killed"] + during["refresh: killed"]
-        # What was under way when something was killed is in doubt, and nothing else is wrong.
+        # Only refreshes that were in flight at a kill have an unknown outcome.
         assert {"refresh: outcome_unknown"} >= set(crowd.codes)
         assert (
             crowd.codes["refresh: outcome_unknown"] <= during["refresh: killed"] + during["refresh: store_unavailable"]
         )
         stats = await tenant.stats()
-        assert (0, 0, 0) == (stats.refresh_reuse_detected, stats.families_revoked, stats.presented_again)
+        assert (stats.refresh_reuse_detected, stats.families_revoked, stats.presented_again) == (0, 0, 0)
