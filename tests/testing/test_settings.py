@@ -22,7 +22,7 @@ def test_settings_survive_json() -> None:
 
 
 def test_settings_are_checked() -> None:
-    """A number out of range and a policy that does not exist are told at once; secrets do not print."""
+    """A number out of range and an unknown policy raise at once; secrets do not print."""
     with pytest.raises(UsageError, match="max_attempts"):
         TenantSettings(max_attempts=0)
     with pytest.raises(ValueError, match="sometimes"):

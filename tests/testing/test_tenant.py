@@ -46,7 +46,7 @@ async def test_an_outage() -> None:
 
 
 async def test_an_open_connection_is_served_once_more_in_an_outage() -> None:
-    """A connection that is kept alive gets one last answer, and is closed with it."""
+    """A kept-alive connection gets one last response and is closed with it."""
     async with LocalTenant() as tenant, aiohttp.ClientSession() as session:
         url = f"{tenant.url}/.well-known/openid-configuration"
         await (await session.get(url)).read()

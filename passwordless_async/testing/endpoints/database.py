@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import authenticate
 from passwordless_async.testing.endpoints.body import json_parameters, json_response
-from passwordless_async.testing.endpoints.start import CLIENT_MEMBERS, address, forwarded_ip, number
+from passwordless_async.testing.endpoints.start import CLIENT_MEMBERS, EMAIL, PHONE, forwarded_ip, matching
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
 from passwordless_async.testing.state.outbox import Message
 from passwordless_async.testing.state.users import User
@@ -59,7 +59,7 @@ def _user(request: TenantRequest, parameters: Mapping[str, Any]) -> User:
         raise invalid_request("Either email or phone_number must be given")
     if not isinstance(parameters.get("allow_signup", False), bool):
         raise invalid_request("allow_signup must be a boolean")
-    email, phone = address(parameters.get("email")), number(parameters.get("phone_number"))
+    email, phone = matching(parameters.get("email"), EMAIL), matching(parameters.get("phone_number"), PHONE)
     if email is not None:
         return User("email", email)
     if phone is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import authenticate
 from passwordless_async.testing.endpoints.body import json_parameters, json_response
+from passwordless_async.testing.endpoints.start import PHONE
 from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
 from passwordless_async.testing.state.factors import BY_CODE, EMAIL, OTP, PUSH, RECOVERY, Factor, masked
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.tenant_state import TenantRequest
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": PUSH}
-_PHONE = re.compile(r"\+[0-9]{1,15}")
 
 
 def authenticators(request: TenantRequest) -> web.Response:
@@ -123,6 +122,6 @@ def _masked_place(kind: str, parameters: Mapping[str, Any]) -> str | None:
         return None
     name = "email" if kind == EMAIL else "phone_number"
     place = parameters.get(name)
-    if not isinstance(place, str) or not ("@" in place if kind == EMAIL else _PHONE.fullmatch(place)):
+    if not isinstance(place, str) or not ("@" in place if kind == EMAIL else PHONE.fullmatch(place)):
         raise invalid_request(f"{name} is missing or malformed")
     return masked(place)

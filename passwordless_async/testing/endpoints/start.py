@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
 _MEMBERS = CLIENT_MEMBERS | {"connection", "email", "phone_number", "send", "authParams", "captcha"}
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-_PHONE = re.compile(r"\+[0-9]{1,15}")  # Auth0's own check, wider than E.164
-_MAX_EMAIL = 254  # characters
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+PHONE = re.compile(r"\+[0-9]{1,15}")  # Auth0's own check, wider than E.164
+_MAX_CHARACTERS = 254  # of an address (RFC 5321 §4.5.3.1.3, without the brackets)
 
 
 def start(request: TenantRequest) -> web.Response:
@@ -79,25 +79,16 @@ def _user(parameters: Mapping[str, Any]) -> User:
     realm = parameters.get("connection")
     if realm not in ("email", "sms"):
         raise bad_start("connection", "the connection is missing or does not exist")
-    name, read = ("email", address) if realm == "email" else ("phone_number", number)
-    username = read(parameters.get(name))
+    name, form = ("email", EMAIL) if realm == "email" else ("phone_number", PHONE)
+    username = matching(parameters.get(name), form)
     if username is None:
         raise bad_start(name, f"{name} is missing or malformed")
     return User(realm, username)
 
 
-def address(value: object) -> str | None:
-    """Return a value that is an e-mail address, otherwise None."""
-    return _matching(value, _EMAIL)
-
-
-def number(value: object) -> str | None:
-    """Return a value that is a phone number, otherwise None."""
-    return _matching(value, _PHONE)
-
-
-def _matching(value: object, form: re.Pattern[str]) -> str | None:
-    fits = isinstance(value, str) and len(value) <= _MAX_EMAIL and value.isprintable() and form.fullmatch(value)
+def matching(value: object, form: re.Pattern[str]) -> str | None:
+    """Return a value that is a printable text of a form, otherwise None."""
+    fits = isinstance(value, str) and len(value) <= _MAX_CHARACTERS and value.isprintable() and form.fullmatch(value)
     return str(value) if fits else None
 
 

@@ -56,8 +56,8 @@ async def test_a_refused_proof_spends_the_assertion(wire_for: Opener) -> None:
 
 
 BAD_CLAIMS = [
-    {"iss": "somebody"},
-    {"sub": "somebody"},
+    {"iss": "another-client"},
+    {"sub": "another-client"},
     {"sub": ABSENT},
     {"aud": "https://elsewhere.example/"},
     {"aud": ABSENT},
@@ -97,7 +97,7 @@ async def test_the_audience_has_its_slash(warm: Wire) -> None:
 
 
 async def test_bad_assertions(warm: Wire) -> None:
-    """What is no assertion by the registered key is refused."""
+    """An assertion that is not by the registered key is refused."""
     stranger = ECKey.generate_key("P-256")
     good = warm.assertion()
     claims = {"iss": "private-key-jwt-client", "sub": "private-key-jwt-client", "aud": warm.tenant.issuer}

@@ -119,7 +119,7 @@ async def test_a_public_client_needs_no_certificate(over_tls: tuple[Wire, dict[s
 
 @pytest.mark.parametrize("credentials", ["Basic", "Basic !", "Basic bm9jb2xvbg==", "Bearer x", "Basic bm9ib2R5Ong="])
 async def test_http_basic_that_is_wrong(wire: Wire, credentials: str) -> None:
-    """Whatever is wrong with it, the answer is 401 ``invalid_client``."""
+    """Every malformed or wrong header is refused with 401 ``invalid_client``."""
     answer = await wire.send("POST", "/oauth/token", data=wire.form(otp="1"), headers={"Authorization": credentials})
 
     assert answer.words[:2] == (401, "invalid_client")

@@ -32,7 +32,7 @@ def test_a_secret_may_come_again_after_a_challenge_and_a_429(status: int, *, cha
 
 
 def test_a_lost_response_counts() -> None:
-    """A secret that was sent and not answered may be spent."""
+    """A secret without a response may be spent."""
     stats = TenantStats()
     presentations = Presentations(stats)
     for _ in range(3):

@@ -150,13 +150,13 @@ async def test_bad_signatures(warm: Wire) -> None:
 
 @pytest.mark.parametrize("proof", ["", "x", "a.b", "a.b.c", "a.b.c.d", "ey.ey.ey", "é.b.c", "a" * 5000])
 async def test_a_header_that_is_not_a_compact_jwt_is_refused(warm: Wire, proof: str) -> None:
-    """What is not a compact JWT of bounded size is refused."""
+    """A value that is not a compact JWT of bounded size is refused."""
     await _refused(warm, proof)
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"1", b"{", b"\xff", b'"text"', b"[" * 3000])
 async def test_claims_that_are_not_an_object_are_refused(warm: Wire, payload: bytes) -> None:
-    """A signed payload that is no JSON object is refused."""
+    """A signed payload that is not a JSON object is refused."""
     header = _read(warm.proof().split(".")[0])
     await _refused(warm, warm.sign(header, payload))
 
@@ -186,7 +186,7 @@ async def test_the_same_jti_of_another_key(warm: Wire) -> None:
 
 
 async def test_unknown_parameters_and_claims_pass(warm: Wire) -> None:
-    """What the standard does not name is tolerated."""
+    """Parameters and claims that the standard does not define are ignored."""
     proof = warm.proof(header={"kid": "k" * 500, "x-more": {"a": 1}}, more=[1], nbf=0, exp=9_999_999_999)
 
     assert (await warm.exchange(proof=proof)).status == 200

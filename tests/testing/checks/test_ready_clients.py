@@ -11,7 +11,7 @@ from passwordless_async.testing import (
 
 
 def test_ready_clients() -> None:
-    """Each method has its client, none of which prints its secret; others are told by name."""
+    """Each method has its client and no client prints its secret; an unknown method is named in the error."""
     tenant = LocalTenant(TenantSettings(confidential_client_secret="hush"))
     ready = tenant.client_for("private_key_jwt", "PS256")
 

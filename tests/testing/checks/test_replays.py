@@ -6,7 +6,7 @@ from passwordless_async.testing.checks.replays import SeenJtis
 
 
 def test_a_full_memory_refuses() -> None:
-    """A memory that is full forgets what has lapsed and otherwise refuses, it does not forget."""
+    """A full memory forgets expired entries only, and otherwise refuses new ones."""
     memory = SeenJtis(2)
     assert memory.add("key", "1", until=10, now=0)
     assert memory.add("key", "2", until=20, now=0)

@@ -1,4 +1,4 @@
-"""Two hands judge every proof, the tenant's and the library's verifier: they come to one result."""
+"""The tenant and the library's verifier agree on every proof."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 async def test_nonce_in_answers_decides_whether_a_success_carries_the_nonce(
     wire_for: Opener, when: str, *, expected: bool
 ) -> None:
-    """Whether a success brings the nonce that the proof had already is a setting."""
+    """Whether a success carries the nonce that the proof had is a setting."""
     wire = await wire_for(nonce_in_answers=when)
 
     assert ("DPoP-Nonce" in (await wire.login()).headers) is expected
@@ -24,7 +24,7 @@ async def test_nonce_in_answers_decides_whether_a_success_carries_the_nonce(
 
 @pytest.mark.parametrize("seconds", [0, 300, -300])
 async def test_the_date_of_an_answer(wire_for: Opener, seconds: int) -> None:
-    """Each answer says what time it is on the tenant's clock, which a setting can put wrong."""
+    """Each response has the tenant's time in its Date, which a setting can put wrong."""
     wire = await wire_for(clock_wrong_by=seconds)
 
     for method, path in (("GET", "/.well-known/openid-configuration"), ("POST", "/oauth/token"), ("GET", "/nowhere")):

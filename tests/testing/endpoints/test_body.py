@@ -31,7 +31,7 @@ HOSTILE = [
 @pytest.mark.parametrize(("content_type", "body"), HOSTILE)
 @pytest.mark.parametrize("path", ["/oauth/token", "/passwordless/start", "/oauth/revoke", "/otp/challenge"])
 async def test_hostile_bodies(wire: Wire, path: str, content_type: str, body: bytes) -> None:
-    """Whatever the bytes, the answer is a refusal in JSON."""
+    """Any bytes yield a refusal in JSON."""
     answer = await wire.send("POST", path, data=body, headers={"Content-Type": content_type})
 
     refusals = [(400, "invalid_request"), (400, "bad.request"), (401, "invalid_client")]

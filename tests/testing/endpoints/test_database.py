@@ -26,7 +26,7 @@ WRONG = (400, "invalid_request", "Wrong or expired verification code.")
 
 
 async def test_the_response_does_not_reveal_who_has_an_account(wire: Wire) -> None:
-    """A stranger's challenge is answered alike; nothing is sent unless they may sign up."""
+    """An unknown user gets the same response; nothing is sent unless sign-up is allowed."""
     silent = await start_database(wire)
     assert not wire.tenant.outbox.messages
     signup = await start_database(wire, allow_signup=True)
@@ -43,7 +43,7 @@ async def test_the_response_does_not_reveal_who_has_an_account(wire: Wire) -> No
 
 
 async def test_a_passwordless_account_is_unknown_to_the_database(wire: Wire) -> None:
-    """Who logs in by the email connection is not known to the database."""
+    """A user of the email connection is unknown to the database connection."""
     wire.tenant.users.add(ADA)
 
     assert (await start_database(wire)).status == 200
@@ -63,7 +63,7 @@ MALFORMED = [
     ({"delivery_method": "pigeon"}, 400, "invalid_request"),
     ({"delivery_method": ["text"]}, 400, "invalid_request"),
     ({"otp": "1"}, 400, "invalid_request"),
-    ({"client_id": "nobody"}, 401, "invalid_client"),
+    ({"client_id": "unknown-client"}, 401, "invalid_client"),
     ({"client_id": ABSENT}, 401, "invalid_client"),
     ({"client_id": "confidential-client"}, 401, "invalid_client"),
 ]

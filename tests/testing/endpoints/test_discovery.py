@@ -27,7 +27,7 @@ async def test_discovery_names_the_methods(wire: Wire) -> None:
 
 
 async def test_discovery_lists_all_of_it(wire: Wire) -> None:
-    """Every endpoint that it names answers, and every grant is known."""
+    """Every endpoint in it exists, and every grant type is known."""
     document = (await wire.send("GET", "/.well-known/openid-configuration")).json
     endpoints = {name: url for name, url in document.items() if name.endswith(("_endpoint", "_uri"))}
 

@@ -38,7 +38,7 @@ async def test_links_pass_once_and_the_newest_alone(warm: Wire) -> None:
 
 
 async def test_a_link_expires(wire: Wire) -> None:
-    """After three minutes the callback is told that the link has expired."""
+    """After three minutes the callback gets an error: the link has expired."""
     await wire.start(send="link", authParams={"state": "s"})
     wire.tenant.clock.advance(180)
 
@@ -49,7 +49,7 @@ async def test_a_link_expires(wire: Wire) -> None:
 
 
 async def test_a_blocked_user_follows_a_link(wire: Wire) -> None:
-    """The callback is told that the user is blocked; so is the token request of one who was blocked since."""
+    """The callback gets an error for a blocked user, and so does a code from before the block."""
     code = (await ask_and_follow(wire))["code"]
     wire.tenant.users.block(ADA)
 

@@ -13,7 +13,7 @@ from passwordless_async.testing.state.factors import KINDS, step_at, totp
 CHALLENGES = [
     ({"mfa_token": "guess"}, 403, "invalid_grant"),
     ({"mfa_token": None}, 403, "invalid_grant"),
-    ({"client_id": "nobody"}, 401, "invalid_client"),
+    ({"client_id": "unknown-client"}, 401, "invalid_client"),
     ({"challenge_type": "oob"}, 401, "unsupported_challenge_type"),
     ({"challenge_type": 7}, 400, "invalid_request"),
     ({"authenticator_id": "otp|dev_1"}, 400, "invalid_request"),
@@ -33,7 +33,7 @@ MALFORMED = (403, "invalid_grant", "Malformed mfa_token")
 
 
 async def test_bodies_and_headers_of_the_endpoints(wire: Wire) -> None:
-    """What is no object is refused, and so is a list without a token."""
+    """A body that is not an object is refused, and so is a list without a token."""
     for path in ("/mfa/challenge", "/mfa/associate"):
         assert (await wire.send("POST", path, data=b"[]")).words[:2] == (400, "invalid_request")
     bare = await wire.send("GET", "/mfa/authenticators")
@@ -42,7 +42,7 @@ async def test_bodies_and_headers_of_the_endpoints(wire: Wire) -> None:
 
 
 async def test_basic_at_challenge_is_a_setting(wire_for: Opener) -> None:
-    """HTTP Basic at ``/mfa/challenge`` is undocumented: the tenant plays both answers."""
+    """HTTP Basic at ``/mfa/challenge`` is undocumented: a setting decides."""
     for allowed, status in ((False, 401), (True, 200)):
         wire = await wire_for(basic_auth_at_mfa=allowed)
         client_id, secret = wire.tenant.confidential_client
@@ -72,7 +72,7 @@ async def test_the_list_of_factors(wire: Wire) -> None:
 
 
 async def test_associating_an_app(wire_for: Opener) -> None:
-    """Where the policy is always, somebody without a factor associates one; the first login with it confirms it."""
+    """With the policy ``always``, a user without a factor associates one, and the first login confirms it."""
     wire = await wire_for(mfa_policy="always", nonce_lifetime=1e9)
     stopped = await stop_at_mfa(wire)
     token = stopped["mfa_token"]
@@ -112,7 +112,7 @@ PENDING = (400, "authorization_pending")
     ],
 )
 async def test_associating_out_of_band(wire_for: Opener, members: dict[str, Any], channel: str) -> None:
-    """The answer holds the first challenge, and answering it finishes the login."""
+    """The response carries the first factor challenge, which finishes the login."""
     wire = await wire_for(mfa_policy="always")
     token = (await stop_at_mfa(wire))["mfa_token"]
 

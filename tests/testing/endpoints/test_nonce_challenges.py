@@ -26,7 +26,7 @@ async def test_userinfo_with_nonces(wire_for: Opener, error: str) -> None:
 
 
 async def test_the_first_proof_of_a_public_client_is_challenged(wire: Wire) -> None:
-    """A public client without a nonce is answered 400 with the documented words, and no attempt is counted."""
+    """A public client without a nonce gets 400 with the documented text, and no attempt is counted."""
     await wire.start()
 
     challenge = await wire.exchange()

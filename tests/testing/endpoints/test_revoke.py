@@ -10,7 +10,7 @@ UNKNOWN = (403, "invalid_grant", "Unknown or invalid refresh token.")
 
 
 async def test_revocation(wire: Wire) -> None:
-    """A revoked token is dead with its whole family, and the answer is an empty 200."""
+    """Revoking a token ends its whole family, with an empty 200."""
     old = (await log_in_offline(wire))["refresh_token"]
     new = (await wire.refresh(old)).json
 
@@ -25,7 +25,7 @@ async def test_revocation(wire: Wire) -> None:
 
 
 async def test_revoking_an_unknown_or_foreign_token(wire: Wire) -> None:
-    """An unknown token and another application's are answered alike, and nothing is revoked."""
+    """An unknown token and another application's get the same response, and nothing is revoked."""
     client_id, secret = wire.tenant.confidential_client
     token = (await log_in_offline(wire))["refresh_token"]
 
@@ -43,5 +43,5 @@ async def test_revocation_by_each_kind_of_client(wire: Wire) -> None:
     assert (await wire.send("POST", "/oauth/revoke", data={"token": "t"}, headers=header)).status == 200
     assert (await wire.send("POST", "/oauth/revoke", data=wire.asserting(token="t"))).status == 200
     assert (await revoke(wire, "t", client_id=client_id)).words[:2] == (401, "invalid_client")
-    assert (await revoke(wire, "t", client_id="nobody")).words[:2] == (401, "invalid_client")
+    assert (await revoke(wire, "t", client_id="unknown-client")).words[:2] == (401, "invalid_client")
     assert (await revoke(wire, "")).words[:2] == (400, "invalid_request")

@@ -39,7 +39,7 @@ async def test_a_captcha(wire_for: Opener) -> None:
 
 
 async def test_a_code_is_sent(wire: Wire) -> None:
-    """A start answers with the documented body and puts six digits in the outbox."""
+    """A start returns the documented body and puts six digits into the outbox."""
     answer = await wire.start(headers={"x-request-language": "de"})
 
     assert answer.status == 200
@@ -54,7 +54,7 @@ async def test_a_code_is_sent(wire: Wire) -> None:
 
 
 async def test_a_code_goes_to_a_phone(wire: Wire, absent: object) -> None:
-    """The sms connection answers with the phone's members and repeats the language."""
+    """The sms connection returns the phone's members and repeats the language."""
     answer = await wire.start(
         connection="sms", email=absent, phone_number="+4930901820", headers={"x-request-language": "fr"}
     )
@@ -78,7 +78,7 @@ async def test_absent_send_means_link(wire: Wire, absent: object) -> None:
 
 REFUSED = [
     ({"client_id": None}, 400, "bad.client_id"),
-    ({"client_id": "nobody"}, 400, "bad.client_id"),
+    ({"client_id": "unknown-client"}, 400, "bad.client_id"),
     ({"client_id": 7}, 400, "bad.client_id"),
     ({"client_id": ["public-client"]}, 400, "bad.client_id"),
     ({"client_id": "confidential-client"}, 401, "invalid_client"),
@@ -158,7 +158,7 @@ async def test_disabled_grant(wire_for: Opener) -> None:
 
 
 async def test_http_basic_at_start_is_a_setting(wire_for: Opener, absent: object) -> None:
-    """HTTP Basic at start is undocumented: the tenant plays both answers."""
+    """HTTP Basic at start is undocumented: a setting decides."""
     for allowed, status in ((False, 400), (True, 200)):
         wire = await wire_for(basic_auth_at_start=allowed)
         credentials = base64.b64encode(":".join(wire.tenant.confidential_client).encode()).decode()
@@ -183,7 +183,7 @@ async def test_the_forwarded_address_counts_for_a_trusted_confidential_client(
 
 
 async def test_a_forwarded_address_that_is_none(wire: Wire) -> None:
-    """What is no address is ignored."""
+    """A header that is not an IP address is ignored."""
     client_id, secret = wire.tenant.confidential_client
 
     await wire.start(client_id=client_id, client_secret=secret, headers={"auth0-forwarded-for": "192.0.2.7, 10.0.0.1"})

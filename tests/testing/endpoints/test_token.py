@@ -34,7 +34,7 @@ REFUSED = [
     ({"grant_type": ""}, 400, "invalid_request"),
     ({"grant_type": "password"}, 501, "unsupported_grant_type"),
     ({"client_id": ""}, 401, "invalid_client"),
-    ({"client_id": "nobody"}, 401, "invalid_client"),
+    ({"client_id": "unknown-client"}, 401, "invalid_client"),
     ({"client_id": "confidential-client"}, 401, "invalid_client"),
     ({"client_id": "confidential-client", "client_secret": "guess"}, 401, "invalid_client"),
     ({"username": ""}, 400, "invalid_request"),
@@ -63,7 +63,7 @@ async def test_malformed_grants_are_refused(warm: Wire, members: dict[str, Any],
     ],
 )
 async def test_the_policy_of_an_api_decides(warm: Wire, *, proof: bool, audience: str, token_type: str) -> None:
-    """An API whose policy is none yields Bearer even with a proof; otherwise the proof decides."""
+    """An API with the policy ``none`` yields Bearer even with a proof; otherwise the proof decides."""
     answer = await warm.exchange(proof=warm.proof() if proof else None, audience=audience)
 
     assert answer.json["token_type"] == token_type
@@ -71,7 +71,7 @@ async def test_the_policy_of_an_api_decides(warm: Wire, *, proof: bool, audience
 
 
 async def test_an_api_that_insists(warm: Wire) -> None:
-    """An API whose policy is required refuses a request without a proof, and the code is unspent."""
+    """An API with the policy ``required`` refuses a request without a proof, and the code is unspent."""
     refused = await warm.exchange(proof=None, audience=STRICT_API)
 
     assert refused.words == (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def test_userinfo_with_the_key(warm: Wire) -> None:
-    """A bound token opens userinfo with a proof by its key, and tells who the user is."""
+    """A bound token with a proof by its key yields the user's claims."""
     token = (await warm.exchange(audience=BOUND_API)).json["access_token"]
 
     answer = await warm.userinfo(token)

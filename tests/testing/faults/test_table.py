@@ -57,7 +57,7 @@ ANSWERS = [
 
 @pytest.mark.parametrize(("fault", "status", "error"), ANSWERS)
 async def test_faults_that_refuse_instead(warm: Wire, fault: Fault, status: int, error: str) -> None:
-    """The request is answered by the fault, once, and not processed: the code is unspent."""
+    """The fault refuses the request, once; it is not processed and the code is unspent."""
     presented = warm.tenant.stats.codes_presented
     warm.tenant.faults.add(fault, times=1)
 
@@ -99,7 +99,7 @@ TOKEN = "/oauth/token"
 
 
 async def test_endless_nonce_challenges(warm: Wire) -> None:
-    """Each challenge brings another nonce, or the same, or none."""
+    """Each challenge carries another nonce, or the same, or none."""
     warm.tenant.faults.add(Fault.CHALLENGE_FOREVER, times=2)
     warm.tenant.faults.add(Fault.CHALLENGE_FOREVER_SAME_NONCE, times=2)
     warm.tenant.faults.add(Fault.CHALLENGE_WITHOUT_HEADER, path=TOKEN, times=1)
@@ -132,7 +132,7 @@ async def test_a_nonce_challenge_that_spends_the_code(wire: Wire) -> None:
 
 @pytest.mark.parametrize(("fault", "presented"), [(Fault.DROP_BEFORE_READ, 0), (Fault.DROP_AFTER_PROCESSING, 1)])
 async def test_dropped_connections(warm: Wire, fault: Fault, presented: int) -> None:
-    """The connection is closed without an answer, before the request is read or after the code is spent."""
+    """The connection is closed without a response, before the request is read or after the code is spent."""
     before = warm.tenant.stats.codes_presented
     warm.tenant.faults.add(fault, times=1)
 
@@ -146,7 +146,7 @@ async def test_dropped_connections(warm: Wire, fault: Fault, presented: int) -> 
 
 
 async def test_spoilt_responses(warm: Wire) -> None:
-    """The code is spent and the answer is cut, mislabelled or huge."""
+    """The code is spent, and the response is cut, mislabelled or huge."""
     warm.tenant.faults.add(Fault.GARBAGE_JSON, path=TOKEN, times=1)
     with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
         await warm.exchange()
@@ -160,7 +160,7 @@ async def test_spoilt_responses(warm: Wire) -> None:
 
 
 async def test_a_slow_response_waits_for_the_event(warm: Wire) -> None:
-    """The answer waits for the test's event; meanwhile the request is recorded as unanswered."""
+    """The response waits for the test's event; until then the recorded request has no status."""
     event = asyncio.Event()
     warm.tenant.faults.add(Fault.SLOW, times=1, until=event)
     task = asyncio.create_task(warm.exchange())
@@ -176,7 +176,7 @@ async def test_a_slow_response_waits_for_the_event(warm: Wire) -> None:
 
 
 async def test_tokens_of_another_binding(warm: Wire) -> None:
-    """Twists change the access token of an otherwise right answer."""
+    """The access token is not bound, or bound to another key, in an otherwise right response."""
     seen = {}
     for fault in (Fault.BEARER_TOKEN, Fault.TOKEN_OF_OTHER_KEY):
         await warm.start()
@@ -236,7 +236,7 @@ async def test_claims_that_are_wrong(warm: Wire, fault: AnyFault) -> None:
 
 @pytest.mark.parametrize("fault", FORGED)
 async def test_signatures_that_are_wrong(warm: Wire, fault: Fault) -> None:
-    """The claims are right, and the signature is by nobody whom the key set names."""
+    """The claims are right, and the signature is by no key of the key set."""
     warm.tenant.faults.add(fault, path="/oauth/token", times=1)
     keys = await published_keys(warm)
 

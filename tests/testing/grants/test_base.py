@@ -25,7 +25,7 @@ async def test_a_blocked_user(warm: Wire) -> None:
 
 
 async def test_a_user_who_is_added_blocked(warm: Wire) -> None:
-    """A block can come with the account, and a wrong code does not tell of it."""
+    """A block can come with the account; a wrong code does not reveal it."""
     warm.tenant.users.add(ADA, blocked=True)
 
     assert (await warm.exchange(otp="x")).words[1] == "invalid_grant"
@@ -60,7 +60,7 @@ async def test_a_right_code_forgives(wire_for: Opener) -> None:
 
 
 async def test_settings_for_what_is_undocumented(wire_for: Opener) -> None:
-    """``redirect_uri``, ``resource``, the scope of the answer and the spelling of the type are settings."""
+    """``redirect_uri``, ``resource``, the scope of the response and the spelling of the type are settings."""
     wire = await wire_for(redirect_uri_required=True, resource_parameter=True, scope_in_answer=False, token_type="dpop")
 
     assert (await wire.login()).words[:2] == (400, "invalid_request")

@@ -34,7 +34,7 @@ async def test_an_authenticator_app(wire: Wire) -> None:
 
 @pytest.mark.parametrize(("kind", "channel"), [("sms", "sms"), ("voice", "voice"), ("email", "email")])
 async def test_a_code_out_of_band(wire: Wire, kind: str, channel: str) -> None:
-    """What was sent is typed in as ``binding_code``."""
+    """The code that was sent passes as ``binding_code``."""
     token = (await stop_at_mfa(wire, kind))["mfa_token"]
     with pytest.raises(LookupError, match="no second factor"):
         wire.tenant.mfa.code_for(ADA)
@@ -59,7 +59,7 @@ PENDING = (400, "authorization_pending")
 
 
 async def test_a_push_message_is_approved(wire: Wire) -> None:
-    """Polls are told to wait until the user has approved."""
+    """A poll is refused with ``authorization_pending`` until the user has approved."""
     token = (await stop_at_mfa(wire, "push"))["mfa_token"]
     with pytest.raises(LookupError, match="no push message"):
         wire.tenant.mfa.approve(ADA)
@@ -75,7 +75,7 @@ async def test_a_push_message_is_approved(wire: Wire) -> None:
 
 @pytest.mark.parametrize("denial", ["invalid_grant", "access_denied"])
 async def test_a_push_message_is_denied(wire_for: Opener, denial: str) -> None:
-    """A denial ends the login, in either of its words."""
+    """A denial ends the login, with either error code."""
     wire = await wire_for(mfa_denial=denial)
     token = (await stop_at_mfa(wire, "push"))["mfa_token"]
     code = (await challenge_factor(wire, token)).json["oob_code"]
@@ -86,7 +86,7 @@ async def test_a_push_message_is_denied(wire_for: Opener, denial: str) -> None:
 
 
 async def test_a_recovery_code(wire: Wire) -> None:
-    """The recovery code passes once, and the answer brings the next one."""
+    """The recovery code passes once, and the response carries the next one."""
     token = (await stop_at_mfa(wire, "otp", "recovery-code"))["mfa_token"]
     code = wire.tenant.mfa.recovery_code_for(ADA)
     assert (await wire.mfa("recovery-code", token, recovery_code="x")).words[2] == "Invalid recovery_code."
@@ -141,7 +141,7 @@ REFUSED = [
     ("otp", {"mfa_token": ABSENT, "otp": "1"}, 400, "invalid_request"),
     ("otp", {}, 400, "invalid_request"),
     ("otp", {"otp": "1"}, 403, "invalid_grant"),
-    ("otp", {"otp": "1", "client_id": "nobody"}, 401, "invalid_client"),
+    ("otp", {"otp": "1", "client_id": "unknown-client"}, 401, "invalid_client"),
     ("oob", {}, 400, "invalid_request"),
     ("oob", {"oob_code": "guess"}, 403, "invalid_grant"),
     ("recovery-code", {}, 400, "invalid_request"),

@@ -17,7 +17,7 @@ from passwordless_async.testing import (
 
 @pytest.fixture
 async def warm_session(warm: Wire) -> str:
-    """Open a session whose code was sent."""
+    """Open an ``auth_session`` with a code that was sent."""
     return await open_auth_session(warm)
 
 

@@ -134,7 +134,7 @@ UNKNOWN = (403, "invalid_grant", "Unknown or invalid refresh token.")
     ],
 )
 async def test_unknown_and_foreign_tokens_get_the_same_refusal(wire: Wire, members: dict[str, str]) -> None:
-    """An unknown token and another application's are told the same."""
+    """An unknown token and another application's get the same refusal."""
     token = (await log_in_offline(wire))["refresh_token"]
     if "client_id" in members:
         members = dict(zip(("client_id", "client_secret"), wire.tenant.confidential_client, strict=True))
@@ -145,7 +145,7 @@ async def test_unknown_and_foreign_tokens_get_the_same_refusal(wire: Wire, membe
 
 @pytest.mark.parametrize("name", ["refresh_token", "client_id"])
 async def test_missing_parameters(wire: Wire, name: str) -> None:
-    """A parameter that is missing is told."""
+    """A missing parameter is refused."""
     token = (await log_in_offline(wire))["refresh_token"]
     status = 401 if name == "client_id" else 400
 

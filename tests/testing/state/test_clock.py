@@ -22,7 +22,7 @@ async def test_a_tenant_whose_clock_is_wrong(warm: Wire) -> None:
 
 
 async def test_a_clock_that_goes_wrong(warm: Wire) -> None:
-    """A tenant whose clock is ahead refuses proofs as too old, and its Date says why."""
+    """A tenant with a clock ahead refuses proofs as too old, and its Date shows why."""
     warm.tenant.clock.go_wrong(3600)
 
     answer = await warm.exchange()

@@ -25,13 +25,13 @@ async def test_the_newest_code_alone_is_valid(warm: Wire) -> None:
 
 
 async def test_a_used_code_is_dead(warm: Wire) -> None:
-    """A code opens once."""
+    """A used code is refused."""
     assert (await warm.exchange()).status == 200
     assert (await warm.exchange()).words == WRONG
 
 
 async def test_one_of_twenty_concurrent_requests_wins(warm: Wire) -> None:
-    """Of twenty requests at once with one code exactly one is answered with tokens."""
+    """Of twenty concurrent requests with one code, exactly one gets tokens."""
     answers = await asyncio.gather(*(warm.exchange() for _ in range(20)))
 
     assert sorted(answer.status for answer in answers) == [200] + [403] * 19
@@ -49,7 +49,7 @@ async def test_the_third_failure_kills_the_code(warm: Wire) -> None:
 
 
 async def test_a_code_for_a_user_without_one_is_wrong(wire: Wire) -> None:
-    """A user who never started is told the same as one with a wrong code."""
+    """A user who never started gets the refusal of a wrong code."""
     await wire.exchange(otp="1")
 
     assert (await wire.exchange(otp="1")).words == WRONG
@@ -59,7 +59,7 @@ EXPIRED = (403, "invalid_grant", "The verification code has expired. Please try 
 
 
 async def test_a_code_lives_three_minutes(warm: Wire) -> None:
-    """At 179 seconds it opens, at 181 it does not; the clock is the tenant's and no test sleeps."""
+    """A code passes at 179 seconds and not at 181, by the tenant's clock."""
     warm.tenant.clock.advance(179)
     assert (await warm.login()).status == 200
     await warm.start()
@@ -70,7 +70,7 @@ async def test_a_code_lives_three_minutes(warm: Wire) -> None:
 
 @pytest.mark.parametrize("what", ["wrong", "used", "expired", "exhausted", "unknown", "foreign"])
 async def test_codes_that_do_not_pass(wire_for: Opener, what: str) -> None:
-    """Whatever is wrong with the code, the answer is one 400 ``invalid_request``."""
+    """A wrong, used, expired, exhausted, unknown or foreign code gets the same 400 ``invalid_request``."""
     wire = await wire_for(nonce_lifetime=1e9, public_nonce_required=False)
     session, members = await open_auth_session(wire), {}
     if what == "used":
@@ -90,7 +90,7 @@ async def test_codes_that_do_not_pass(wire_for: Opener, what: str) -> None:
 
 @pytest.fixture
 async def warm_session(warm: Wire) -> str:
-    """Open a session whose code was sent."""
+    """Open an ``auth_session`` with a code that was sent."""
     return await open_auth_session(warm)
 
 

@@ -9,7 +9,7 @@ from passwordless_async.auth0.identity import Email
 
 
 async def test_the_limit(wire_for: Opener) -> None:
-    """The refusal bears X-RateLimit headers and Retry-After; an hour later there is room."""
+    """The refusal has X-RateLimit headers and Retry-After; an hour later a start passes again."""
     wire = await wire_for(challenges_per_hour=1)
     assert (await start_database(wire)).status == 200
 
@@ -33,7 +33,7 @@ async def test_the_limit(wire_for: Opener) -> None:
     ],
 )
 async def test_the_tenants_limit(wire_for: Opener, style: str, limited: str | None, on_success: str | None) -> None:
-    """Over the limit the answer is 429 in the chosen style; a second later there is room again."""
+    """Over the limit the response is 429 in the chosen style; a second later a request passes again."""
     wire = await wire_for(requests_per_second=1, rate_limit_style=style)
     wire.tenant.clock.advance(1000)
     first, second = await wire.start(), await wire.start()
@@ -61,7 +61,7 @@ async def test_starts_per_hour_and_address(wire_for: Opener) -> None:
 
 
 async def test_the_limit_of_userinfo(wire_for: Opener) -> None:
-    """A burst, and then so many a minute, for each user."""
+    """Each user has a burst, and then so many requests per minute."""
     wire = await wire_for(userinfo_burst=2, userinfo_per_minute=6, rate_limit_style="retry-after")
     token = (await log_in_offline(wire))["access_token"]
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from helpers.tenant_wire import Wire
-
+    from passwordless_async.testing.state.links import verifies
+from helpers.tenant_wire import Wire
 
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
@@ -31,7 +29,7 @@ MALFORMED = [
 
 @pytest.mark.parametrize("params", MALFORMED)
 async def test_malformed_parameters(wire: Wire, params: dict[str, Any]) -> None:
-    """What the tenant does not do, or cannot read, is refused at the start."""
+    """A parameter that the tenant does not support, or cannot read, is refused at the start."""
     assert (await wire.start(send="link", authParams=params)).words[:2] == (400, "bad.authParams")
     assert (await wire.start(authParams=params)).status == 200
 
@@ -39,8 +37,10 @@ async def test_malformed_parameters(wire: Wire, params: dict[str, Any]) -> None:
 VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636 appendix B
 
 
-def test_the_vector() -> None:
-    """RFC 7636 appendix B."""
-    digest = hashlib.sha256(VERIFIER.encode()).digest()
-
-    assert base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == CHALLENGE
+def test_the_vector_of_pkce_passes() -> None:
+    """RFC 7636 appendix B: the verifier matches its challenge; another one, and one without the other, do not."""
+    assert verifies(VERIFIER, CHALLENGE)
+    assert not verifies("x" * 43, CHALLENGE)
+    assert not verifies(None, CHALLENGE)
+    assert not verifies(VERIFIER, None)
+    assert verifies(None, None)

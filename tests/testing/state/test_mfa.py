@@ -36,14 +36,14 @@ async def test_an_enrolled_user_needs_a_second_factor(
 
 
 async def test_a_recovery_code_alone_is_no_second_factor(wire: Wire) -> None:
-    """Whoever has no factor, or a recovery code alone, is not asked."""
+    """A user with a recovery code alone logs in without a second factor."""
     wire.tenant.users.add(ADA, mfa=["recovery-code"])
 
     assert (await wire.login()).status == 200
 
 
 async def test_polls_are_limited(wire_for: Opener) -> None:
-    """More than twelve polls a minute are told to slow down; a minute later there is room."""
+    """The thirteenth poll in a minute is refused with ``slow_down``; a minute later polls pass again."""
     wire = await wire_for(nonce_lifetime=1e9)
     token = (await stop_at_mfa(wire, "push"))["mfa_token"]
     code = (await challenge_factor(wire, token)).json["oob_code"]
@@ -74,7 +74,7 @@ MALFORMED = (403, "invalid_grant", "Malformed mfa_token")
 
 
 async def test_too_many_wrong_factors(wire_for: Opener) -> None:
-    """After so many wrong ones the login is over."""
+    """``mfa_max_attempts`` wrong factors end the login."""
     wire = await wire_for(mfa_max_attempts=2)
     token = (await stop_at_mfa(wire, "otp"))["mfa_token"]
 

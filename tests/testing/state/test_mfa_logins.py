@@ -6,7 +6,7 @@ from helpers.tenant_wire import ADA, Opener, Wire, challenge_factor, list_factor
 
 
 async def test_lifetimes(wire_for: Opener) -> None:
-    """What was sent lives five minutes, the login ten."""
+    """A factor challenge lives five minutes, the login ten."""
     wire = await wire_for(nonce_lifetime=1e9)
     token = (await stop_at_mfa(wire, "email", "otp"))["mfa_token"]
     code = (await challenge_factor(wire, token, challenge_type="oob")).json["oob_code"]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("nonce", ["wrong", "é", "A" * 40, "", "===="])
 async def test_a_wrong_nonce_is_challenged(warm: Wire, nonce: str) -> None:
-    """A nonce that is not the tenant's is answered with one that is; no attempt is counted."""
+    """A foreign nonce is challenged with one of the tenant's, and no attempt is counted."""
     answer = await warm.exchange(proof=warm.proof(nonce=nonce))
 
     assert answer.words[:2] == (400, "use_dpop_nonce")
@@ -29,7 +29,7 @@ async def test_a_nonce_lapses_with_time(warm: Wire) -> None:
 
 
 async def test_a_nonce_that_changes_with_requests(wire_for: Opener) -> None:
-    """With ``nonce_rotation`` the nonce changes after so many token requests; 200 brings the next."""
+    """With ``nonce_rotation`` the nonce changes after so many token requests; a 200 carries the next."""
     wire = await wire_for(nonce_rotation=2, accepted_previous_nonces=0)
     seen = []
     for _ in range(6):
@@ -42,7 +42,7 @@ async def test_a_nonce_that_changes_with_requests(wire_for: Opener) -> None:
 
 
 async def test_single_use_nonces(wire_for: Opener) -> None:
-    """With single-use nonces each answer brings another, and each passes once."""
+    """With single-use nonces each response carries another, and each passes once."""
     wire = await wire_for(single_use_nonces=True)
     await wire.login()
     first = wire.nonce

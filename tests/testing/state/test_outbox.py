@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 async def test_code_and_link_are_not_confused(warm: Wire) -> None:
-    """A message holds one of them, and says so."""
+    """A message holds a code or a link, and the error names which."""
     with pytest.raises(LookupError, match="holds a code"):
         warm.tenant.outbox.link_for(ADA)
     await warm.start(send="link")

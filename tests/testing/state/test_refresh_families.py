@@ -8,7 +8,7 @@ from helpers.tenant_wire import ADA, Opener, Wire, log_in_offline
 
 
 async def test_each_rotation_brings_another_token(wire: Wire) -> None:
-    """The tokens go on from one to the next, and the family counts them."""
+    """Each refresh returns the next token, and the family counts them."""
     token = (await log_in_offline(wire))["refresh_token"]
     for _ in range(3):
         token = (await wire.refresh(token)).json["refresh_token"]
@@ -38,7 +38,7 @@ async def test_reuse_ends_the_family(wire: Wire) -> None:
 
 
 async def test_concurrent_refreshes_are_a_reuse(wire: Wire) -> None:
-    """Two refreshes of one token at once are a reuse: whoever is not single-flight loses the session."""
+    """Concurrent refreshes of one token are a reuse: a client that is not single-flight loses the login."""
     token = (await log_in_offline(wire))["refresh_token"]
 
     answers = await asyncio.gather(*(wire.refresh(token) for _ in range(10)))
@@ -48,7 +48,7 @@ async def test_concurrent_refreshes_are_a_reuse(wire: Wire) -> None:
 
 
 async def test_reuse_in_the_leeway(wire_for: Opener) -> None:
-    """In the leeway the token that was replaced brings forth another one; after it the family ends."""
+    """In the leeway a replaced token yields another one; after it the family ends."""
     wire = await wire_for(refresh_leeway=10)
     old = (await log_in_offline(wire))["refresh_token"]
     first, second = await wire.refresh(old), await wire.refresh(old)
@@ -65,7 +65,7 @@ async def test_reuse_in_the_leeway(wire_for: Opener) -> None:
 
 
 async def test_without_rotation(wire_for: Opener) -> None:
-    """Without rotation the answer bears no refresh token, and the same one goes on."""
+    """Without rotation the response has no refresh token, and the same one works again."""
     wire = await wire_for(refresh_rotation=False)
     token = (await log_in_offline(wire))["refresh_token"]
 
@@ -92,7 +92,7 @@ async def test_lifetimes(wire_for: Opener) -> None:
 
 
 async def test_lifetimes_that_do_not_end(wire_for: Opener) -> None:
-    """None is for ever."""
+    """None means no limit."""
     wire = await wire_for(refresh_lifetime=None, refresh_idle_lifetime=None, nonce_lifetime=1e12)
     token = (await log_in_offline(wire))["refresh_token"]
 

@@ -11,7 +11,7 @@ from passwordless_async.testing import (
 
 
 def test_factors_that_do_not_exist() -> None:
-    """A factor's name is checked, and whoever has none is told."""
+    """An unknown factor is refused, and a user without one has no code."""
     tenant = LocalTenant()
     with pytest.raises(ValueError, match="pigeon"):
         tenant.users.add(ADA, mfa=["pigeon"])
