@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from passwordless_async.testing.state.links import verifies
-from helpers.tenant_wire import Wire
+from passwordless_async.testing.state.links import verifies
 
+if TYPE_CHECKING:
+    from helpers.tenant_wire import Wire
+
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # RFC 7636 appendix B
 CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
 
 
