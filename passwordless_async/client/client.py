@@ -116,7 +116,9 @@ class PasswordlessClient:
         events, own_store = Emitter(on_event), MemoryStore() if store is None else store
         self._shared = Shared.of(own_store, self._tenant, events, alone=store is None)
         nonces_of_peers, quota = self._shared.nonces, self._shared.quota
-        self._dispatcher = Dispatcher(self._tenant, self._transport, profile, events, peers=nonces_of_peers, line=quota)
+        self._dispatcher = Dispatcher(
+            self._tenant, self._transport, profile, events, peers=nonces_of_peers, peer_quota=quota
+        )
         orphans = Orphans(on_orphan, tenant=self._tenant, dispatcher=self._dispatcher, events=events)
         codes = Codes(self._shared.availability, issuer=self.issuer, client_id=client_id, profile=profile)
         self._starts = Starts(self._tenant, self._dispatcher, codes, profile)

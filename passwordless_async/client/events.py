@@ -106,7 +106,7 @@ class Done:
 
 @attrs.frozen
 class Orphaned:
-    """An operation whose caller has gone has ended; its tokens were given to ``on_orphan`` or revoked.
+    """An operation without a caller has ended; its tokens were given to ``on_orphan`` or revoked.
 
     Attributes:
         operation: The operation.

@@ -78,7 +78,7 @@ class Profile:
 
     Args:
         single: The policy of single calls.
-        many: The policy of ``exchange_many`` and ``start_many``, whose callers bound the waiting by ``concurrency``.
+        many: The policy of ``exchange_many`` and ``start_many``: their ``concurrency`` bounds the waiting.
         timeout: Seconds for one transmission, from the connection to the end of the response.
         max_in_flight: How many calls may be in flight; others wait before their proof is signed. With ``adaptive`` it
             is the upper bound.

@@ -1,4 +1,4 @@
-"""A tenant's quota, shared: all processes stand in one line."""
+"""A tenant's quota that processes share: their requests wait in one queue."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class SharedQuota:
         self._availability = availability
         self._name = availability.keys.pseudonym(f"quota {issuer}")
 
-    async def take(self, requests: int, interval: float) -> float | None:
-        """Take places in the line; see :meth:`QuotaStore.reserve <passwordless_async.stores.QuotaStore.reserve>`.
+    async def reserve(self, requests: int, interval: float) -> float | None:
+        """Reserve places in the queue; see :meth:`QuotaStore.reserve <passwordless_async.stores.QuotaStore.reserve>`.
 
         Returns:
-            The seconds until the first; None where nobody knows: then the quota is this process's alone.
+            The seconds until the first; None: the store is unreachable, and this process is on its own.
         """
-        take = partial(self._availability.store.reserve, self._name, requests=requests, interval=interval)
-        return await self._availability.ask(Use.QUOTA, take, None)
+        reserve = partial(self._availability.store.reserve, self._name, requests=requests, interval=interval)
+        return await self._availability.ask(Use.QUOTA, reserve, None)
 
-    def hold(self, seconds: float) -> None:
-        """Let no process have a place for so many seconds."""
-        hold = partial(self._availability.store.pause, self._name, seconds)
-        self._availability.in_background(self._availability.ask(Use.QUOTA, hold, None))
+    def pause(self, seconds: float) -> None:
+        """Give no process a place for so many seconds."""
+        pause = partial(self._availability.store.pause, self._name, seconds)
+        self._availability.in_background(self._availability.ask(Use.QUOTA, pause, None))

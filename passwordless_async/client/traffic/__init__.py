@@ -4,7 +4,7 @@ from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 from passwordless_async.client.traffic.first_nonce import FirstNonce, PeerNonces
 from passwordless_async.client.traffic.gate import Gate, Priority
-from passwordless_async.client.traffic.shared_pace import Line
+from passwordless_async.client.traffic.shared_pace import PeerQuota
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "FirstNonce",
     "FixedLimit",
     "Gate",
-    "Line",
     "PeerNonces",
+    "PeerQuota",
     "Priority",
     "SingleFlight",
 ]

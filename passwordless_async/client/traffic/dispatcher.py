@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.profile import Policy, Profile
     from passwordless_async.client.traffic.call import Call
     from passwordless_async.client.traffic.first_nonce import PeerNonces
-    from passwordless_async.client.traffic.shared_pace import Line
+    from passwordless_async.client.traffic.shared_pace import PeerQuota
     from passwordless_async.client.traffic.transport import Transport
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ class Dispatcher:
         profile: How to behave under load and in trouble.
         events: Receives what happens.
         peers: The tenant's nonces as other processes know them; None: this process is alone.
-        line: The line of all processes that share the quota; None: this process is alone.
+        peer_quota: The queue of all processes that share the quota; None: this process is alone.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Dispatcher:
         events: Emitter,
         *,
         peers: PeerNonces | None = None,
-        line: Line | None = None,
+        peer_quota: PeerQuota | None = None,
     ) -> None:
         self._tenant = tenant
         self._transport = transport
@@ -129,7 +129,7 @@ class Dispatcher:
         # No more than the pool has connections: a proof must not be signed and then wait for one.
         in_flight = min(profile.max_in_flight, transport.limit)
         limit = AdaptiveLimit(in_flight) if profile.adaptive else FixedLimit(in_flight)
-        self.gate = Gate(limit, per_second=profile.requests_per_second, line=line)
+        self.gate = Gate(limit, per_second=profile.requests_per_second, peers=peer_quota)
         self._circuit = Breaker(profile)
         self._feedback = Feedback(self._circuit, self.gate)
         self._peers = peers

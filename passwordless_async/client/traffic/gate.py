@@ -5,8 +5,8 @@ Invariants:
 - Nothing is signed before it is admitted: a proof does not age in the queue.
 - At most ``limit.value`` calls are between :meth:`Gate.enter` and :meth:`Gate.leave`.
 - Each transmission counts against the pace exactly once; :meth:`Gate.refund` undoes the count of one that was not sent.
-- The queue is ordered by priority, then by arrival: the answer to a nonce challenge first, then exchanges, whose codes
-  expire, then refreshes, then starts.
+- The queue is ordered by priority, then by arrival: the answer to a nonce challenge first, then exchanges (their
+  codes expire), then refreshes, then starts.
 - A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
   gives its slot back.
 """
@@ -27,7 +27,7 @@ from passwordless_async.errors import NotSent, QuotaExceeded
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
     from passwordless_async.client.traffic.concurrency import FixedLimit
-    from passwordless_async.client.traffic.shared_pace import Line
+    from passwordless_async.client.traffic.shared_pace import PeerQuota
 
 _COMPACT_ABOVE = 64  # entries in the queue; a shorter one is not worth compacting
 _Entry: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"  # the future: True: admitted, False: expired
@@ -48,14 +48,14 @@ class Gate:
     Args:
         limit: How many calls may be in flight.
         per_second: The tenant's quota in requests per second; None: not known.
-        line: The queue of all processes that share the quota; None: there are none.
+        peers: The queue of all processes that share the quota; None: there are none.
     """
 
-    def __init__(self, limit: FixedLimit, *, per_second: float | None, line: Line | None = None) -> None:
+    def __init__(self, limit: FixedLimit, *, per_second: float | None, peers: PeerQuota | None = None) -> None:
         self.limit = limit
         self._reservations: Reservations | None = None
-        if line is not None and per_second is not None:
-            self._reservations = Reservations(line, per_second, waiting=lambda: self.waiting, on_ready=self._admit)
+        if peers is not None and per_second is not None:
+            self._reservations = Reservations(peers, per_second, waiting=lambda: self.waiting, on_ready=self._admit)
         self._pace = Pace(per_second)
         self._starts_resume_at = 0.0
         self._in_flight = 0
@@ -213,7 +213,7 @@ class Gate:
         """Record a 429: no request goes before the time that it names."""
         self.limit.overloaded()
         if self._reservations is not None and retry_after is not None:
-            self._reservations.hold(retry_after)
+            self._reservations.pause(retry_after)
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
 
     def pause_starts(self, seconds: float) -> None:

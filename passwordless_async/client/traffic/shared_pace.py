@@ -24,13 +24,13 @@ _MAX_AHEAD = 0.25  # seconds of the whole quota that one process reserves at mos
 _ALONE = 1.0  # seconds until the next attempt after the queue could not be reached
 
 
-class Line(Protocol):
-    """The queue that the processes share."""
+class PeerQuota(Protocol):
+    """The queue that the processes share the quota in."""
 
-    async def take(self, requests: int, interval: float) -> float | None:
+    async def reserve(self, requests: int, interval: float) -> float | None:
         """Reserve places, ``interval`` seconds apart; returns the seconds until the first, None: unreachable."""
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Give no process a place for so many seconds."""
 
 
@@ -38,7 +38,7 @@ class Reservations:
     """The places of one client; lives as long as its gate.
 
     Args:
-        line: The queue that the processes share.
+        peers: The queue that the processes share the quota in.
         per_second: The quota, in requests per second.
         waiting: Returns how many requests wait. It is called when the reservation is sent, not before: all requests
             that arrive in one turn of the event loop are reserved together.
@@ -46,9 +46,9 @@ class Reservations:
     """
 
     def __init__(
-        self, line: Line, per_second: float, *, waiting: Callable[[], int], on_ready: Callable[[], None]
+        self, peers: PeerQuota, per_second: float, *, waiting: Callable[[], int], on_ready: Callable[[], None]
     ) -> None:
-        self._line = line
+        self._peers = peers
         self._interval = 1 / (per_second * SHARE)
         self._batch = max(int(per_second * _MAX_AHEAD), 1)
         self._waiting = waiting
@@ -77,15 +77,15 @@ class Reservations:
         elif asyncio.get_running_loop().time() >= self._alone_until:
             self._owed = min(self._owed + 1, self._batch)
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Give no process a place for so many seconds."""
-        self._line.hold(min(seconds, LONGEST_PAUSE))
+        self._peers.pause(min(seconds, LONGEST_PAUSE))
 
     async def _ask(self) -> None:
         owed, self._owed = self._owed, 0
         number = owed + min(max(self._waiting(), 1), self._batch)
         try:
-            wait = await self._line.take(number, self._interval)
+            wait = await self._peers.reserve(number, self._interval)
             now = asyncio.get_running_loop().time()
             if wait is None:
                 self._alone_until = now + _ALONE

@@ -31,7 +31,7 @@ async def idle() -> None:
         await asyncio.sleep(0)
 
 
-class Line:
+class Peers:
     """A line in memory; each question takes its time there and back."""
 
     def __init__(self, trip: float = 0.001) -> None:
@@ -41,7 +41,7 @@ class Line:
         self.held: list[float] = []
         self._next = 0.0
 
-    async def take(self, requests: int, interval: float) -> float | None:
+    async def reserve(self, requests: int, interval: float) -> float | None:
         await asyncio.sleep(self.trip)
         if self.away:
             return None
@@ -50,7 +50,7 @@ class Line:
         self._next = first + requests * interval
         return first - now()
 
-    def hold(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         self.held.append(seconds)
         self._next = max(self._next, now() + seconds)
 
@@ -76,8 +76,8 @@ def test_gates_together_stay_within_the_quota(
     """For any number of gates no second holds more requests than the quota, and not many fewer."""
 
     async def main() -> tuple[list[float], float]:
-        shared, went, began = Line(trips[0]), list[float](), now()
-        made = [Gate(FixedLimit(1000), per_second=float(per_second), line=shared) for _ in range(gates)]
+        shared, went, began = Peers(trips[0]), list[float](), now()
+        made = [Gate(FixedLimit(1000), per_second=float(per_second), peers=shared) for _ in range(gates)]
         await asyncio.gather(*(send(made[n % gates], went) for n in range(per_second * 4)))
         return went, now() - began
 
@@ -92,8 +92,8 @@ def test_requests_after_a_pause_are_spaced(in_virtual_time: Run, pause: float) -
     """Places that were missed during a pause are not made up for."""
 
     async def main() -> list[float]:
-        shared, went = Line(), list[float]()
-        gates = [Gate(FixedLimit(1000), per_second=20.0, line=shared) for _ in range(3)]
+        shared, went = Peers(), list[float]()
+        gates = [Gate(FixedLimit(1000), per_second=20.0, peers=shared) for _ in range(3)]
         for _ in range(3):
             await asyncio.gather(*(send(gates[n % 3], went) for n in range(30)))
             await asyncio.sleep(pause)
@@ -106,17 +106,17 @@ def test_a_gate_goes_on_alone_if_the_queue_is_unreachable(in_virtual_time: Run) 
     """It keeps its own pace, and asks the queue again once a second, not for each request."""
 
     async def main() -> None:
-        shared, went = Line(), list[float]()
-        gate = Gate(FixedLimit(1000), per_second=20.0, line=shared)
+        shared, went = Peers(), list[float]()
+        gate = Gate(FixedLimit(1000), per_second=20.0, peers=shared)
         shared.away = True
         took, began = 0, now()
 
-        async def take(requests: int, interval: float) -> float | None:
+        async def reserve(requests: int, interval: float) -> float | None:
             nonlocal took
             took += 1
-            return await Line.take(shared, requests, interval)
+            return await Peers.reserve(shared, requests, interval)
 
-        shared.take = take  # type: ignore[method-assign]
+        shared.reserve = reserve  # type: ignore[method-assign]
         await asyncio.gather(*(send(gate, went) for _ in range(60)))
         assert 3 / 0.97 == pytest.approx(now() - began, abs=0.15)
         assert most_in_a_second(went) <= 20
@@ -133,7 +133,7 @@ def test_a_request_without_a_place_is_owed(in_virtual_time: Run) -> None:
     """Its place is reserved afterwards; no more are owed than one batch."""
 
     async def main() -> None:
-        shared, ready = Line(), asyncio.Event()
+        shared, ready = Peers(), asyncio.Event()
         places = Reservations(shared, 40.0, waiting=lambda: 2, on_ready=ready.set)
         for _ in range(3):
             places.sent()
@@ -157,7 +157,7 @@ def test_the_batch_is_bounded(in_virtual_time: Run) -> None:
 
     async def main() -> None:
         for wanted, expected in ((0, 1), (3, 3), (1000, 10)):
-            shared = Line()
+            shared = Peers()
             places = Reservations(shared, 40.0, waiting=itertools.repeat(wanted).__next__, on_ready=lambda: None)
             places.delay(now())
             places.delay(now())
@@ -171,7 +171,7 @@ def test_a_missed_place_is_lost(in_virtual_time: Run) -> None:
     """A place is valid shortly after its time; later another one is reserved."""
 
     async def main() -> None:
-        shared = Line(0.0)
+        shared = Peers(0.0)
         places = Reservations(shared, 10.0, waiting=lambda: 1, on_ready=lambda: None)
         places.delay(now())
         await idle()
@@ -186,8 +186,8 @@ def test_a_429_pauses_all_gates(in_virtual_time: Run) -> None:
     """A 429 to one gate pauses the others too, by a minute at most."""
 
     async def main() -> None:
-        shared, went = Line(), list[float]()
-        here, there = (Gate(FixedLimit(1000), per_second=20.0, line=shared) for _ in range(2))
+        shared, went = Peers(), list[float]()
+        here, there = (Gate(FixedLimit(1000), per_second=20.0, peers=shared) for _ in range(2))
         began = now()
         here.refused(5.0, None)
         await send(there, went)
@@ -204,7 +204,7 @@ def test_closing_cancels_the_reservation(in_virtual_time: Run) -> None:
     """The reservation is cancelled, and wakes no request."""
 
     async def main() -> None:
-        shared, woken = Line(60.0), list[None]()
+        shared, woken = Peers(60.0), list[None]()
         places = Reservations(shared, 10.0, waiting=lambda: 1, on_ready=lambda: woken.append(None))
         places.aclose()
         places.delay(now())
@@ -221,15 +221,15 @@ def test_closing_cancels_the_reservation(in_virtual_time: Run) -> None:
 def test_a_failing_queue_does_not_stop_the_gate(in_virtual_time: Run) -> None:
     """The gate goes on alone for a while, and the exception is reported to the event loop."""
 
-    class Broken(Line):
-        async def take(self, requests: int, interval: float) -> float | None:  # noqa: ARG002
+    class Broken(Peers):
+        async def reserve(self, requests: int, interval: float) -> float | None:  # noqa: ARG002
             raise ZeroDivisionError
 
     async def main() -> None:
         heard: list[Any] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: heard.append(context["exception"]))
         went = list[float]()
-        gate = Gate(FixedLimit(1000), per_second=20.0, line=Broken())
+        gate = Gate(FixedLimit(1000), per_second=20.0, peers=Broken())
         await asyncio.gather(*(send(gate, went) for _ in range(3)))
         assert (3, ZeroDivisionError) == (len(went), type(heard[0]))
 
