@@ -193,7 +193,7 @@ class CodeStore(Protocol):
             user: The user.
             code: The code. Nothing changes if the user was sent another one since.
             token: Who presented it.
-            correct: Whether it was correct. If so, its attempts no longer count.
+            correct: Whether it was correct. If so, its attempts no longer count, and the codes before it are forgotten.
         """
 
 

@@ -130,15 +130,16 @@ async def test_attempts_at_a_code_of_elsewhere_are_bound(stores: Stores):
 @pytest.mark.parametrize("right", [True, False])
 @pytest.mark.parametrize("started", [True, False])
 async def test_the_bound_counts_codes_alone(stores: Stores, started: bool, right: bool):  # noqa: FBT001 - parameters
-    """As many different codes are remembered whatever else is known of them."""
+    """As many different codes are remembered whatever else is known of them; a right one begins the count anew."""
     store = stores()
     if started:
         await begin(store, "start")
     for number in range(4):
         assert await present(store, f"code{number}", f"{number}", at_most=100, different=5)
     await store.retire_code(USER, "code3", token="3", correct=right)
-    assert await present(store, "code4", "4", at_most=100, different=5)
-    assert 0 == await present(store, "code5", "5", at_most=100, different=5)
+    for number in range(4, 8 if right else 5):
+        assert await present(store, f"code{number}", f"{number}", at_most=100, different=5)
+    assert await present(store, "one more", "last", at_most=100, different=5) == 0
 
 
 async def test_what_was_not_presented_is_given_back(stores: Stores):
@@ -174,6 +175,15 @@ async def test_after_a_right_code(stores: Stores):
     assert None is await present(other, "code2", "theirs")
     assert 1 == await present(other, "code3", "theirs")
     assert 0.0 == await begin(other, "again")
+
+
+async def test_right_codes_are_no_guesses(stores: Stores):
+    """A user whose codes are started elsewhere logs in as often as they like; the newest is still presented once."""
+    store, other = stores(), stores()
+    for number in range(30):
+        assert await present(store, f"code{number}", "mine") == 1
+        await store.retire_code(USER, f"code{number}", token="mine", correct=True)
+    assert await present(other, "code29", "theirs") is None
 
 
 async def test_after_a_wrong_code(stores: Stores):

@@ -114,4 +114,5 @@ class MemoryCodes:
             return
         self._cooling.discard(user)
         if correct:
-            known.started, known.attempts = False, 0
+            # A right code is no guess. Those before it are forgotten: the service takes only the newest.
+            known.started, known.attempts, known.presented = False, 0, (code, token)

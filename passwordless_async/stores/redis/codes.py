@@ -5,7 +5,8 @@ Invariants of the scripts:
 - A call that is repeated with the same token gets the same answer and changes nothing.
 - A start deletes the hash of the code before, and so its attempts and the codes that were presented.
 - Attempts are limited only if the start was made here (``started``): only then are they known to be those at one code.
-- Distinct codes are limited in any case, also for codes that were started elsewhere.
+- Distinct codes are limited in any case, also for codes that were started elsewhere. A right code is no guess: it ends
+  the count, and the codes before it are forgotten, for the service takes only the newest.
 """
 
 from __future__ import annotations
@@ -78,7 +79,11 @@ _RETIRE_CODE = """
 local cooldown, hash, code, token, correct = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', hash, code) ~= token then return end
 redis.call('DEL', cooldown)
-if correct == '1' then redis.call('HDEL', hash, 'attempts', 'started') end
+if correct ~= '1' then return end
+local left = redis.call('PTTL', hash)
+redis.call('DEL', hash)
+redis.call('HSET', hash, code, token)
+redis.call('PEXPIRE', hash, left)
 """
 
 
