@@ -81,8 +81,8 @@ class TenantSettings:
         confidential_client_id: The ``client_id`` of the application with a secret, sent in the body or by HTTP Basic.
         confidential_client_secret: Its secret; random unless given.
         private_key_jwt_client_id: The ``client_id`` of the application that signs assertions.
-        private_key_jwt_keys: Its public keys as JWKs; None: the ready ones, whose private halves
-            ``tenant.client_for("private_key_jwt")`` returns.
+        private_key_jwt_keys: Its public keys as JWKs; None: the ready ones;
+            ``tenant.client_for("private_key_jwt")`` returns their private keys.
         private_key_jwt_algs: The algorithms that an assertion may be signed with (Auth0: RS256, RS384, PS256).
         assertion_lifetime: Seconds that an assertion's ``exp`` may be ahead (Auth0: 5 minutes).
         tls_client_id: The ``client_id`` of the application with a certificate by a CA (RFC 8705 §2.1).
@@ -251,7 +251,7 @@ class TenantSettings:
     other_key_error: Literal["invalid_dpop_proof", "invalid_grant"] = "invalid_dpop_proof"
     revocation_ends_access_tokens: bool = True
 
-    # RateLimits, the clock, and how much is kept
+    # Limits, the clock, and how much is kept
     requests_per_second: int | None = _positive(None)
     starts_per_hour: int | None = _positive(None)
     challenges_per_hour: int | None = _positive(None)

@@ -87,7 +87,7 @@ def _claimed(request: TenantRequest, parameters: Mapping[str, Any], *, basic_all
     method, shown_id = next(iter(shown.items()), (NONE, parameters.get("client_id")))
     client_id = parameters.get("client_id", shown_id)
     if client_id != shown_id:
-        raise _invalid("client_id is another one")
+        raise _invalid("the client_ids differ")
     if not isinstance(client_id, str):
         raise RequestRefused(INVALID_CLIENT)
     return client_id, method
@@ -126,7 +126,7 @@ def _check_certificate(request: TenantRequest, method: str) -> None:
         raise _invalid("no client certificate")
     # RFC 8705 §2.1.2 and §2.2.2: the subject of a CA's certificate, the thumbprint of a self-signed one.
     if method == TLS and subject_of(certificate) != settings.tls_client_subject:
-        raise _invalid("the certificate's subject is another one")
+        raise _invalid("the certificate has another subject")
     if method == SELF_SIGNED and thumbprint_of(certificate) not in settings.self_signed_certificates:
         raise _invalid("the certificate is not registered")
 

@@ -1,4 +1,4 @@
-"""Codes and other secrets that were presented again without need: what a client must never do.
+"""Codes and other secrets that were presented again without need, which a client must never do.
 
 A secret may be presented again after a nonce challenge and after a 429: both are sent before the secret is checked.
 After every other response, and after a lost one, it may be spent.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.stats import TenantStats
 
 _SECRETS = ("otp", "code", "refresh_token", "recovery_code")  # what a grant spends
-_USERS = ("username", "auth_session", "mfa_token")  # whom it is spent for
+_USERS = ("username", "auth_session", "mfa_token")  # the user that it belongs to
 _MAX_GRANTS = 200_000
 
 

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- No code of the library takes part: a defect must be made twice, in different words, to go unseen.
+- The checks share no code with the library: a defect must be made twice, in different words, to go unseen.
 - The first check that fails gives the reason, in this order: one header, a compact JWT of bounded size; ``typ``,
   ``alg``, no critical extension, a public ``jwk``; the signature, by joserfc; the type of every claim; ``htm``,
   ``htu``, ``ath``; the nonce; ``iat``, ``exp``, ``nbf``; the replay memory.

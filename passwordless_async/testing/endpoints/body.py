@@ -31,7 +31,7 @@ def token_parameters(content_type: str, body: bytes) -> Mapping[str, str]:
     """Return the parameters of a token request, sent as a form or as JSON.
 
     Raises:
-        RequestRefused: It is neither, a parameter stands twice (RFC 6749 §3.2), or a value is not a string.
+        RequestRefused: It is neither, a parameter occurs twice (RFC 6749 §3.2), or a value is not a string.
     """
     readers = {"application/json": _json_parameters, "application/x-www-form-urlencoded": _form_parameters}
     if content_type not in readers:
@@ -54,7 +54,7 @@ def _form_parameters(body: bytes) -> Mapping[str, str]:
         raise invalid_request("The form cannot be read") from None
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
-        raise invalid_request("A parameter stands more than once")
+        raise invalid_request("A parameter occurs more than once")
     # RFC 6749 §3.2: "Parameters sent without a value MUST be treated as if they were omitted".
     return {name: value for name, value in parameters.items() if value}
 

@@ -45,7 +45,7 @@ GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
 
 
 def token(request: TenantRequest) -> web.Response:
-    """TenantRequest a grant for tokens."""
+    """Exchange a grant for tokens."""
     grant = redeem(request)
     if request.alter is not None:
         grant = request.alter(grant)

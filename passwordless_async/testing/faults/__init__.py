@@ -1,1 +1,1 @@
-"""What can go wrong, on demand."""
+"""The faults that a test can switch on."""

@@ -1,7 +1,7 @@
 """What the grant types share.
 
-A request is read first, then its grant is redeemed. Between a right code and tokens stand brute-force protection,
-blocks and the second factor.
+A request is read first, then its grant is redeemed. A right code yields tokens only past brute-force protection, blocks
+and the second factor.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def check_key(state: TenantState, bound_to: str | None, key: str | None) -> None
 
 
 def present_guarded(state: TenantState, user: User, present: Callable[[], None]) -> None:
-    """Present a code; count its refusal, and refuse users who failed too often in a row unchecked."""
+    """Present a code and count its refusal; a user with too many failures in a row is refused unchecked."""
     threshold = state.settings.failures_before_block
     if threshold is not None and state.users.failures(user) >= threshold:
         raise RequestRefused(refusals.ACCOUNT_BLOCKED)
@@ -95,6 +95,6 @@ def admit(state: TenantState, grant: Grant) -> Grant:
 
 
 def check_blocked(state: TenantState, user: User) -> None:
-    """Refuse a user whom an administrator blocked."""
+    """Refuse a user that an administrator blocked."""
     if state.users.account(user).blocked:
         raise RequestRefused(refusals.USER_BLOCKED)

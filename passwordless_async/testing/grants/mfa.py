@@ -43,7 +43,7 @@ def prepare_oob(request: TokenRequest) -> Prepared:
 
 
 def prepare_recovery(request: TokenRequest) -> Prepared:
-    """Read a request with a recovery code; the response brings its successor."""
+    """Read a request with a recovery code; the response carries its successor."""
     login, code, mfa = _login(request), request.required("recovery_code"), request.state.mfa
     account = request.state.users.account(login.grant.user)
 

@@ -46,7 +46,7 @@ def _database(request: TokenRequest) -> Prepared:
     state, client_id = request.state, request.client.client_id
     session, otp = request.required("auth_session"), request.required("otp")
     if request.parameters.keys() & {"username", "realm"}:
-        raise invalid_request("auth_session takes the place of username and realm")
+        raise invalid_request("auth_session replaces username and realm")
     user = state.auth_sessions.user_of(session)
 
     def redeem(key: str | None) -> Grant:

@@ -1,1 +1,1 @@
-"""What the tenant remembers."""
+"""The tenant's state."""

@@ -32,7 +32,7 @@ async def test_one_method_a_request(warm: Wire) -> None:
     for data in twice:
         answer = await warm.send("POST", "/oauth/token", data=data, headers=header)
         assert answer.words[:2] == INVALID_CLIENT
-    assert answer.words[2].endswith("client_id is another one")
+    assert answer.words[2].endswith("the client_ids differ")
     both = await warm.exchange(**warm.asserting(client_id=client_id, client_secret=secret))
     assert both.words[:2] == INVALID_CLIENT
     assert warm.tenant.stats.assertions_accepted == 0
