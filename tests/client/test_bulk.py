@@ -102,7 +102,7 @@ async def turns(number: int = 50) -> None:
 async def test_every_login_has_one_outcome() -> None:
     """As many outcomes as logins, each with the login's own tokens and tag."""
     found = {o.login.tag: o async for o in outcomes(at_once, [login(n) for n in range(100)], concurrency=7)}
-    assert set(range(100)) == set(found)
+    assert set(found) == set(range(100))
     assert all(present(o.tokens).access_token == f"token-{tag}" and o.error is None for tag, o in found.items())
 
 
@@ -164,8 +164,8 @@ async def test_a_failure_is_an_outcome() -> None:
         return tokens(of)
 
     found = [o async for o in outcomes(odd_ones_fail, map(login, range(10)), concurrency=3)]
-    assert {1, 3, 5, 7, 9} == {o.login.tag for o in found if isinstance(o.error, WrongCode) and o.tokens is None}
-    assert 5 == sum(o.error is None for o in found)
+    assert {o.login.tag for o in found if isinstance(o.error, WrongCode) and o.tokens is None} == {1, 3, 5, 7, 9}
+    assert sum(o.error is None for o in found) == 5
 
 
 async def test_an_async_iterable_is_read_too() -> None:
@@ -263,7 +263,7 @@ async def test_a_source_that_raises_loses_nothing() -> None:
         raise LookupError("no more")
 
     stream = outcomes(at_once, breaking(), concurrency=8)
-    assert {0, 1} == {(await anext(stream)).login.tag, (await anext(stream)).login.tag}
+    assert {(await anext(stream)).login.tag, (await anext(stream)).login.tag} == {0, 1}
     with pytest.raises(LookupError, match="no more"):
         await anext(stream)
 
@@ -330,9 +330,9 @@ async def test_progress_is_reported_after_each_outcome() -> None:
         concurrency=2,
         progress=lambda p: told.append((p.done, p.failed, p.in_flight)),
     )
-    assert 6 == len([outcome async for outcome in stream])
-    assert list(range(1, 7)) == [done for done, _, _ in told]
-    assert (6, 3, 0) == told[-1]
+    assert len([outcome async for outcome in stream]) == 6
+    assert [done for done, _, _ in told] == list(range(1, 7))
+    assert told[-1] == (6, 3, 0)
     assert all(0 <= in_flight <= 2 for _, _, in_flight in told)
 
 

@@ -105,7 +105,7 @@ async def test_a_login(tenant: LocalTenant, who: Email | Phone, *, confidential:
 async def test_a_token_without_audience_is_opaque_and_bound(client: PasswordlessClient, tenant: LocalTenant) -> None:
     """Without openid and audience there is no ID token, and nothing is fetched to check one with."""
     tokens = await log_in(client, tenant, scope="profile")
-    assert (None, None, None) == (tokens.claims, tokens.id_token, tokens.refresh_token)
+    assert (tokens.claims, tokens.id_token, tokens.refresh_token) == (None, None, None)
     assert tokens.scope == "profile"
     assert tenant.requests.to(JWKS) == []
 
@@ -124,7 +124,7 @@ async def test_a_cold_start_costs_one_challenge(client: PasswordlessClient, tena
     await asyncio.gather(*map(client.start, users))
     logins = [Login(who, tenant.outbox.code_for(who), scope="openid") for who in users]
     found = [outcome async for outcome in client.exchange_many(logins, concurrency=100)]
-    assert [None] * 100 == [outcome.error for outcome in found]
+    assert [outcome.error for outcome in found] == [None] * 100
     assert tenant.stats.token_requests == 101
     assert tenant.stats.nonce_challenges == 1
     assert len(tenant.requests.to(JWKS)) == 1
@@ -148,7 +148,7 @@ async def test_500_users_while_nonces_rotate(previous: int, concurrency: int) ->
         ]
         found = [outcome async for outcome in client.exchange_many(logins, concurrency=concurrency)]
         proofs = [request.proof for request in tenant.requests.to(TOKEN)]
-    assert [] == [outcome.error for outcome in found if outcome.error]
+    assert [outcome.error for outcome in found if outcome.error] == []
     assert Counter(users) == Counter(outcome.login.tag for outcome in found)
     tokens = {outcome.login.tag: present(outcome.tokens) for outcome in found}
     assert [who for who in users if present(tokens[who].claims)["email"] != who.address] == []
@@ -182,8 +182,8 @@ async def test_a_wrong_code(client: PasswordlessClient, tenant: LocalTenant) -> 
         with pytest.raises(OAuthError) as caught:
             await client.exchange(ADA, wrong)
         errors.append(caught.value)
-    assert [WrongCode, WrongCode, TooManyAttempts] == [type(error) for error in errors]
-    assert {("invalid_grant", 403)} == {(error.error, error.status) for error in errors}
+    assert [type(error) for error in errors] == [WrongCode, WrongCode, TooManyAttempts]
+    assert {(error.error, error.status) for error in errors} == {("invalid_grant", 403)}
     with pytest.raises(CodeSpent):
         await client.exchange(ADA, code)
 

@@ -29,7 +29,7 @@ async def test_closing_finishes_what_has_left() -> None:
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         answer.set()
-        assert () == (await closing).exchanges
+        assert (await closing).exchanges == ()
         assert (await exchanging).token_type == "DPoP"
 
 
@@ -41,7 +41,7 @@ async def test_closing_reports_what_it_abandons() -> None:
         waits = asyncio.create_task(client.exchange(BOB, tenant.outbox.code_for(BOB)))
         await asyncio.sleep(0)
         report = await client.aclose()
-        assert ((ADA,), 0, 0) == (report.exchanges, report.refreshes, report.factors)
+        assert (report.exchanges, report.refreshes, report.factors) == ((ADA,), 0, 0)
         with pytest.raises(OutcomeUnknown, match="closed"):
             await left
         with pytest.raises(NotSent, match="closed"):
@@ -60,14 +60,14 @@ async def test_closing_waits_for_starts_and_takes_no_more() -> None:
             await client.start(BOB)
         answer.set()
         assert (await starting).who == ADA
-        assert 0 == (await closing).others
+        assert (await closing).others == 0
 
 
 async def test_closing_cuts_what_takes_too_long() -> None:
     """A start that is not answered in time is named, and its caller told that nobody knows."""
     async with opened(grace=0.01) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
-        assert 1 == (await client.aclose()).others
+        assert (await client.aclose()).others == 1
         with pytest.raises(OutcomeUnknown, match="the client was closed"):
             await starting
         answer.set()
@@ -119,5 +119,5 @@ async def test_closing_waits_for_on_orphan() -> None:
         closing = asyncio.create_task(client.aclose())
         await asyncio.sleep(0)
         go_on.set()
-        assert () == (await closing).exchanges
-        assert [ADA] == [orphan.who for orphan in handed]
+        assert (await closing).exchanges == ()
+        assert [orphan.who for orphan in handed] == [ADA]

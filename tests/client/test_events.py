@@ -41,12 +41,12 @@ def test_all_are_shown() -> None:
 @pytest.mark.parametrize("event", EXAMPLES, ids=lambda event: type(event).__name__)
 def test_they_are_values(event: Any) -> None:
     """An event is equal to its copy, may be counted in a set, and does not change."""
-    assert {event} == {attrs.evolve(event)}
+    assert {attrs.evolve(event)} == {event}
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(event, attrs.fields(type(event))[0].name, None)
 
 
 def test_operations_are_texts() -> None:
     """An operation is the label of a metric as it stands."""
-    assert ["start", "exchange", "refresh", "revoke", "userinfo", "mfa"] == [str(operation) for operation in Operation]
+    assert [str(operation) for operation in Operation] == ["start", "exchange", "refresh", "revoke", "userinfo", "mfa"]
     assert all(isinstance(operation, str) for operation in Operation)

@@ -154,7 +154,7 @@ async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
 async def outcomes_of(calls: Any) -> Counter[type | None]:
     results = await asyncio.gather(*calls, return_exceptions=True)
     unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, PasswordlessError)]
-    assert [] == unexpected
+    assert unexpected == []
     return Counter(type(r) if isinstance(r, PasswordlessError) else None for r in results)
 
 
@@ -200,7 +200,7 @@ async def test_exchanges_during_a_fault(fault: Fault, users: int) -> None:
         requests, presented = tenant.stats.token_requests - requests, tenant.stats.codes_presented - presented
         row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][1]
         holds(row, users, outcomes, requests, presented)
-        assert 0 == tenant.stats.presented_again
+        assert tenant.stats.presented_again == 0
 
 
 @PEOPLE
@@ -216,4 +216,4 @@ async def test_refreshes_during_a_fault(fault: Fault, users: int) -> None:
         requests, rotations = tenant.stats.token_requests - requests, tenant.stats.refresh_rotations - rotations
         row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][2]
         holds(row, users, outcomes, requests, rotations)
-        assert 0 == tenant.stats.presented_again
+        assert tenant.stats.presented_again == 0

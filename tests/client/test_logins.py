@@ -23,7 +23,7 @@ async def test_one_code_asked_for_twice_at_once_is_presented_once() -> None:
         await client.start(ADA)
         code = tenant.outbox.code_for(ADA)
         first, second = await asyncio.gather(*(client.exchange(ADA, code, scope=SCOPE) for _ in range(2)))
-        assert (first, 1) == (second, arrived(tenant, TOKEN))
+        assert (second, arrived(tenant, TOKEN)) == (first, 1)
 
 
 async def test_one_code_with_other_parameters_is_refused() -> None:
@@ -36,7 +36,7 @@ async def test_one_code_with_other_parameters_is_refused() -> None:
             await client.exchange(ADA, code, scope="openid")
         answer.set()
         assert (await first).claims["email"] == "ada@example.com"
-        assert 1 == arrived(tenant, TOKEN)
+        assert arrived(tenant, TOKEN) == 1
 
 
 async def test_two_codes_of_one_user_go_one_after_the_other() -> None:
@@ -46,7 +46,7 @@ async def test_two_codes_of_one_user_go_one_after_the_other() -> None:
         first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
         second = asyncio.create_task(client.exchange(ADA, "wrong"))
         await client.exchange(BOB, tenant.outbox.code_for(BOB))
-        assert 2 == arrived(tenant, TOKEN)
+        assert arrived(tenant, TOKEN) == 2
         answer.set()
         await first
         with pytest.raises(WrongCode):
@@ -65,7 +65,7 @@ async def test_a_cancelled_second_code_does_not_let_a_third_overtake() -> None:
         third = asyncio.create_task(client.exchange(ADA, "third"))
         for _ in range(50):
             await asyncio.sleep(0)
-        assert 1 == arrived(tenant, TOKEN)
+        assert arrived(tenant, TOKEN) == 1
         answer.set()
         await first
         with pytest.raises(WrongCode):

@@ -123,12 +123,12 @@ async def finish(tenant: LocalTenant, client: PasswordlessClient, state: MfaStat
     (authenticator,) = [a for a in await client.mfa.authenticators(state) if a.authenticator_type != "recovery-code"]
     challenge = await client.mfa.challenge(state, authenticator=authenticator)
     if factor == "otp":
-        assert ("otp", None) == (challenge.challenge_type, challenge.oob_code)
+        assert (challenge.challenge_type, challenge.oob_code) == ("otp", None)
         return await client.mfa.verify_otp(state, tenant.mfa.otp_for(ADA))
     if factor == "push":
         time = Time(tenant, approve_after=3)
         tokens = await client.mfa.poll_oob(state, challenge, **time.injected)
-        assert [5.0, 5.0, 5.0] == time.slept
+        assert time.slept == [5.0, 5.0, 5.0]
         return tokens
     assert challenge.prompts
     return await client.mfa.verify_oob(state, challenge, binding_code=tenant.mfa.code_for(ADA))
@@ -156,7 +156,7 @@ async def test_the_matrix(factor: str, shape: str, method: str, nonces: str) -> 
         assert set(SCOPE.split()) == set(tokens.scope.split())
         assert present(tokens.claims)["email"] == ADA.address
         assert (await client.refresh(tokens)).key == key
-        assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
+        assert (tenant.stats.replays_refused, tenant.stats.assertions_replayed) == (0, 0)
         proofs = [jws.extract_compact(request.proof.encode()) for request in tenant.requests if request.proof]
     assert {key.thumbprint} == {ECKey.import_key(proof.headers()["jwk"]).thumbprint() for proof in proofs}
     identifiers = [json.loads(proof.payload)["jti"] for proof in proofs]
@@ -184,7 +184,7 @@ async def test_requirements_of_either_shape(
     """What the service accepts is read from both shapes, and says what to ask a challenge for."""
     async with opened(**settings) as (tenant, client):
         requirements = (await stopped(tenant, client, *factors)).requirements
-    assert (challenge, enroll, types) == (requirements.challenge, requirements.enroll, requirements.challenge_types)
+    assert (requirements.challenge, requirements.enroll, requirements.challenge_types) == (challenge, enroll, types)
 
 
 async def test_another_process_goes_on() -> None:
@@ -249,7 +249,7 @@ async def test_a_denied_message(word: str) -> None:
         tenant.mfa.deny(ADA)
         with pytest.raises(AccessDenied, match="MFA Authorization rejected") as denied:
             await client.mfa.poll_oob(state, challenge, **Time(tenant).injected)
-        assert (word, 1) == (denied.value.error, tenant.stats.mfa_polls)
+        assert (denied.value.error, tenant.stats.mfa_polls) == (word, 1)
 
 
 async def test_a_message_that_nobody_answers() -> None:
@@ -260,7 +260,7 @@ async def test_a_message_that_nobody_answers() -> None:
         time = Time(tenant)
         with pytest.raises(CodeExpired, match="not answered in time"):
             await client.mfa.poll_oob(state, challenge, interval=0.1, **time.injected)
-        assert {5.0} == set(time.slept)
+        assert set(time.slept) == {5.0}
         assert 290 <= sum(time.slept) < 300
         assert tenant.stats.mfa_polls == len(time.slept) <= 60
 
@@ -274,7 +274,7 @@ async def test_polls_of_one_login_share_its_pace() -> None:
         both = [client.mfa.poll_oob(state, challenge, sleep=time.sleep) for _ in range(2)]
         first, second = await asyncio.gather(*both)
         assert first is second
-        assert [5.0, 10.0] == [round(seconds) for seconds in time.slept[:2]]
+        assert [round(seconds) for seconds in time.slept[:2]] == [5.0, 10.0]
 
 
 async def test_an_expired_login_at_the_service() -> None:
@@ -392,7 +392,7 @@ async def test_a_recovery_code_is_replaced() -> None:
             old = tenant.mfa.recovery_code_for(ADA)
             tokens, new = await client.mfa.verify_recovery_code(state, old)
             assert tenant.mfa.recovery_code_for(ADA) == new == tokens.recovery_code != old
-            assert "<redacted>" == repr(new)
+            assert repr(new) == "<redacted>"
 
 
 @pytest.mark.parametrize(
@@ -452,7 +452,7 @@ async def test_a_poll_survives_a_lost_answer() -> None:
         time = Time(tenant, approve_after=3)
         tenant.faults.add(Fault.DROP_BEFORE_READ, path=TOKEN, times=1)
         assert (await client.mfa.poll_oob(state, challenge, **time.injected)).jkt == state.jkt
-        assert [5.0, 10.0, 10.0] == [round(seconds) for seconds in time.slept]
+        assert [round(seconds) for seconds in time.slept] == [5.0, 10.0, 10.0]
 
 
 async def test_the_policy_of_the_api_holds() -> None:
@@ -461,7 +461,7 @@ async def test_the_policy_of_the_api_holds() -> None:
         state = await stopped(tenant, client, "otp", audience=PLAIN_API)
         with pytest.raises(NotSenderConstrained):
             await client.mfa.verify_otp(state, tenant.mfa.otp_for(ADA))
-        assert [True] == [family.revoked for family in tenant.refresh_families]
+        assert [family.revoked for family in tenant.refresh_families] == [True]
 
 
 @pytest.mark.parametrize("method", CLIENTS)
@@ -471,10 +471,10 @@ async def test_an_app_is_associated(method: str) -> None:
         state = await stopped(tenant, client)
         with pytest.raises(OAuthError) as needed:
             await client.mfa.challenge(state)
-        assert "association_required" == needed.value.error
+        assert needed.value.error == "association_required"
         new, again = await asyncio.gather(client.mfa.associate(state), client.mfa.associate(state))
         assert new is again
-        assert ("otp", None, "otp") == (new.authenticator_type, new.oob_code, new.challenge.challenge_type)
+        assert (new.authenticator_type, new.oob_code, new.challenge.challenge_type) == ("otp", None, "otp")
         assert f"secret={new.secret}" in present(new.barcode_uri)
         assert (tenant.mfa.recovery_code_for(ADA),) == new.recovery_codes
         assert not [secret for secret in (present(new.secret), *new.recovery_codes) if secret in repr(new)]
@@ -500,7 +500,7 @@ async def test_an_out_of_band_factor_is_associated(parameters: dict[str, Any], c
     async with opened(mfa_policy="always", nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client)
         new = await client.mfa.associate(state, **parameters)
-        assert (channel, prompts) == (new.oob_channel, new.challenge.prompts)
+        assert (new.oob_channel, new.challenge.prompts) == (channel, prompts)
         if prompts:
             code = tenant.mfa.code_for(ADA)
             await client.mfa.verify_oob(state, new.challenge, binding_code=code)
@@ -521,12 +521,12 @@ async def test_many_logins_stop_each_with_its_state() -> None:
         (outcome,) = [outcome async for outcome in client.exchange_many([login])]
         assert isinstance(outcome.error, MfaRequired)
         state = present(outcome.error.state)
-        assert (ADA, "openid", 60) == (state.who, state.scope, state.expected.max_age)
+        assert (state.who, state.scope, state.expected.max_age) == (ADA, "openid", 60)
 
 
 def test_the_client_prints_itself() -> None:
     """Neither the namespace nor what it keeps shows anything but names and counts."""
     client = PasswordlessClient("tenant.example", "client", profile=TESTING)
-    assert "<MfaClient client at https://tenant.example>" == repr(client.mfa)
+    assert repr(client.mfa) == "<MfaClient client at https://tenant.example>"
     assert repr(client.mfa._poll_times) == "<PollTimes of 0 logins>"
-    assert ("https://tenant.example/", "client") == (client.issuer, client.client_id)
+    assert (client.issuer, client.client_id) == ("https://tenant.example/", "client")

@@ -150,7 +150,7 @@ def test_no_seal_leaks(state: MfaState) -> None:
     client = PasswordlessClient("tenant.example", "client", profile=TESTING)
     sealed = state.seal(SEALING_KEY)
     readable = b"".join(base64.urlsafe_b64decode(part + "==") for part in sealed.split("."))
-    assert [] == [secret for secret in secrets_of(state) if secret.encode() in readable]
+    assert [secret for secret in secrets_of(state) if secret.encode() in readable] == []
     calls: list[Any] = [lambda text=text: MfaState.unseal(text, SEALING_KEY, client=client) for text in tampered(state)]
     calls += [
         lambda: MfaState.unseal(sealed, bytes(32), client=client),
@@ -175,7 +175,7 @@ def test_no_seal_leaks(state: MfaState) -> None:
 
 def test_a_value_half_built_prints_its_name() -> None:
     """A state that was never built can be printed all the same."""
-    assert "<MfaState>" == repr(MfaState.__new__(MfaState))
+    assert repr(MfaState.__new__(MfaState)) == "<MfaState>"
     with pytest.raises(UsageError) as refused:
         passwordless_async.MfaState.unseal("x", b"", client=cast("Any", json))
     assert "MfaState" in shown(refused.value)

@@ -31,10 +31,10 @@ async def test_an_exchange_that_has_left_goes_to_on_orphan() -> None:
         await cancelled(exchanging)
         answer.set()
         await until(lambda: orphans)
-        assert [(ADA, "ada@example.com", None)] == [
-            (o.who, present(present(o.tokens).claims)["email"], o.error) for o in orphans
+        assert [(o.who, present(present(o.tokens).claims)["email"], o.error) for o in orphans] == [
+            (ADA, "ada@example.com", None)
         ]
-        assert [False] == [family.revoked for family in tenant.refresh_families]
+        assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
 async def test_without_on_orphan_the_tokens_are_revoked() -> None:
@@ -46,7 +46,7 @@ async def test_without_on_orphan_the_tokens_are_revoked() -> None:
         await cancelled(exchanging)
         answer.set()
         await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
-        assert [True] == [family.revoked for family in tenant.refresh_families]
+        assert [family.revoked for family in tenant.refresh_families] == [True]
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
@@ -68,7 +68,7 @@ async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool) ->
         await cancelled(exchanging)
         answer.set()
         await until(lambda: arrived(tenant, "/oauth/revoke"))
-    assert ["on_orphan of a PasswordlessClient has failed"] == [context["message"] for context in reported]
+    assert [context["message"] for context in reported] == ["on_orphan of a PasswordlessClient has failed"]
     assert code not in str(reported)
 
 
@@ -82,7 +82,7 @@ async def test_what_waits_for_its_turn_is_not_sent() -> None:
         await cancelled(waiting)
         answer.set()
         await first
-        assert 1 == arrived(tenant, TOKEN)
+        assert arrived(tenant, TOKEN) == 1
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
@@ -97,6 +97,6 @@ async def test_leaving_many_early_loses_nothing() -> None:
         async with aclosing(client.exchange_many(logins, concurrency=8)) as outcomes:
             taken = [await anext(outcomes) for _ in range(5)]
         assert asyncio.all_tasks() == before
-        assert 0 == client._dispatcher.gate.in_flight
+        assert client._dispatcher.gate.in_flight == 0
         kept = [outcome.login.who for outcome in taken] + [orphan.who for orphan in orphans]
         assert len(set(kept)) == len(kept) == tenant.stats.tokens_issued - issued

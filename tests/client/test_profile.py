@@ -82,7 +82,7 @@ def test_numbers_fit_together(profile: Profile) -> None:
 def test_interactive_fails_soon() -> None:
     """INTERACTIVE sends no second code within half a minute and does not wait for an outage to end."""
     single = INTERACTIVE.single
-    assert (3, 5.0, False) == (single.tries, single.patience, single.outlasts_outages)
+    assert (single.tries, single.patience, single.outlasts_outages) == (3, 5.0, False)
     assert (30.0, 50, True) == (INTERACTIVE.cool_down, INTERACTIVE.starts_per_hour, INTERACTIVE.adaptive)
     assert INTERACTIVE.many.outlasts_outages
 

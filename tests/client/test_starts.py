@@ -32,7 +32,7 @@ async def test_a_second_start_is_refused_here() -> None:
         with pytest.raises(CoolingDown) as refused:
             await client.start(ADA)
         assert 25 < present(refused.value.retry_after) <= 30
-        assert 1 == arrived(tenant, START)
+        assert arrived(tenant, START) == 1
         await client.start(BOB)
 
 
@@ -40,8 +40,8 @@ async def test_two_starts_at_once_are_one() -> None:
     """The second is refused while the first is under way."""
     async with opened(cool_down=30.0) as (tenant, client):
         results = await asyncio.gather(client.start(ADA), client.start(ADA), return_exceptions=True)
-        assert [False, True] == [isinstance(result, CoolingDown) for result in results]
-        assert 1 == arrived(tenant, START)
+        assert [isinstance(result, CoolingDown) for result in results] == [False, True]
+        assert arrived(tenant, START) == 1
 
 
 @pytest.mark.parametrize(
@@ -106,4 +106,4 @@ async def test_an_address_has_its_own_budget() -> None:
         with pytest.raises(QuotaExceeded):
             await client.start(Email("e@example.com"), forwarded_for=office)
         await client.start(Email("f@example.com"))
-        assert 4 == arrived(tenant, START)
+        assert arrived(tenant, START) == 4

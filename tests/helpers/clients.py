@@ -44,7 +44,7 @@ async def opened(
             await client.exchange(warm, tenant.outbox.code_for(warm), scope="openid")
             tenant.requests.clear()
             yield tenant, client
-        assert (0, ()) == (tenant.stats.presented_again, tenant.disagreements)
+        assert (tenant.stats.presented_again, tenant.disagreements) == (0, ())
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -318,9 +318,9 @@ class World:
         left = {task for task in self.running + self.ended if not task.done()}
         if left:
             _, left = await asyncio.wait(left, timeout=PATIENCE)
-        assert set() == left
+        assert left == set()
         alive = {task for task in asyncio.all_tasks() - before if not _of_server(task)}
-        assert set() == alive, alive
+        assert alive == set(), alive
         if self.session is not None:
             assert not present(self.session.connector)._acquired
             await self.session.close()
@@ -361,7 +361,7 @@ class World:
         assert [None] * len(self.ended) == [task.exception() for task in self.ended]
         own = "on_orphan of a PasswordlessClient has failed" if self.setting.orphans == "fails" else "?"
         complaints = [complaint for complaint in self.complaints if not complaint.startswith(own)]
-        assert [] == complaints, complaints
+        assert complaints == [], complaints
 
     def _nobody_has_anothers_tokens(self) -> None:
         owner: dict[str, Email] = {}
@@ -382,11 +382,11 @@ class World:
 
     def _nothing_twice(self) -> None:
         stats = self.tenant.stats
-        assert 0 == stats.presented_again
-        assert 0 == stats.replays_refused
-        assert () == self.tenant.disagreements
+        assert stats.presented_again == 0
+        assert stats.replays_refused == 0
+        assert self.tenant.disagreements == ()
         # What a server spends before it demands a nonce is spent again with the nonce.
-        assert self.spends or 0 == stats.refresh_reuse_detected
+        assert self.spends or stats.refresh_reuse_detected == 0
         assert self.at_once <= 1
         proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in self._proven()]
         assert len(proofs) == len(set(proofs))
@@ -396,9 +396,9 @@ class World:
 
     def _nothing_held(self) -> None:
         client = self.client
-        assert 0 == client._dispatcher.gate.in_flight
+        assert client._dispatcher.gate.in_flight == 0
         assert client._dispatcher.gate.waiting == 0
-        assert {} == client._logins._flights._last_in_queue
+        assert client._logins._flights._last_in_queue == {}
         assert not client._dispatcher._first_nonce.pending
         assert not client._logins._flights._flights
         assert not client._refreshes._flights._flights

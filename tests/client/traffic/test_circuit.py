@@ -16,7 +16,7 @@ PROFILE = attrs.evolve(INTERACTIVE, outage_after=3, outage_rest=1.0, outage_rest
 @pytest.fixture
 def breaker(clock: Any) -> Breaker:
     """Make one that opens after three failures, for a second, or five in the end."""
-    assert 1000.0 == clock.time
+    assert clock.time == 1000.0
     return Breaker(PROFILE)
 
 
@@ -40,9 +40,9 @@ def test_failures_in_a_row_open_the_circuit(breaker: Breaker) -> None:
     """The third failure in a row opens the circuit; until then calls are let through."""
     for _ in range(2):
         breaker.failed()
-        assert (None, False) == (breaker.retry_after, breaker.check())
+        assert (breaker.retry_after, breaker.check()) == (None, False)
     breaker.failed()
-    assert 1.0 == refusal(breaker)
+    assert refusal(breaker) == 1.0
 
 
 def test_a_response_resets_the_count_of_failures(breaker: Breaker) -> None:
@@ -57,13 +57,13 @@ def test_a_response_resets_the_count_of_failures(breaker: Breaker) -> None:
 def test_one_call_probes(opened: Breaker, clock: Any) -> None:
     """After the rest one call is let through, and no other until it has ended."""
     clock.time += 0.75
-    assert 0.25 == refusal(opened)
+    assert refusal(opened) == 0.25
     clock.time += 0.25
     assert opened.retry_after is None
     assert opened.check() is True
-    assert 0.1 == refusal(opened)
+    assert refusal(opened) == 0.1
     clock.time += 100
-    assert 0.1 == refusal(opened)
+    assert refusal(opened) == 0.1
 
 
 def test_a_response_to_the_probe_closes_the_circuit(opened: Breaker, clock: Any) -> None:
@@ -71,12 +71,12 @@ def test_a_response_to_the_probe_closes_the_circuit(opened: Breaker, clock: Any)
     clock.time += 1
     opened.check()
     opened.answered()
-    assert [False] * 3 == [opened.check() for _ in range(3)]
+    assert [opened.check() for _ in range(3)] == [False] * 3
     opened.failed()
     opened.failed()
     assert opened.retry_after is None
     opened.failed()
-    assert 1.0 == refusal(opened)
+    assert refusal(opened) == 1.0
 
 
 def test_a_failed_probe_doubles_the_rest(opened: Breaker, clock: Any) -> None:
@@ -87,7 +87,7 @@ def test_a_failed_probe_doubles_the_rest(opened: Breaker, clock: Any) -> None:
         clock.time += rests[-1]
         assert opened.check() is True
         opened.failed()
-    assert [1.0, 2.0, 4.0, 5.0, 5.0] == rests
+    assert rests == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
 def test_a_cancelled_probe_lets_another_call_probe(opened: Breaker, clock: Any) -> None:
@@ -96,7 +96,7 @@ def test_a_cancelled_probe_lets_another_call_probe(opened: Breaker, clock: Any) 
     assert opened.check() is True
     opened.gave_up()
     assert opened.check() is True
-    assert 0.1 == refusal(opened)
+    assert refusal(opened) == 0.1
 
 
 def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> None:
@@ -104,14 +104,14 @@ def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> 
     clock.time += 0.5
     for _ in range(50):
         opened.failed(probed=False)
-    assert 0.5 == refusal(opened)
+    assert refusal(opened) == 0.5
     clock.time += 0.5
     assert opened.check() is True
     for _ in range(50):
         opened.failed(probed=False)
-    assert 0.1 == refusal(opened)
+    assert refusal(opened) == 0.1
     opened.failed(probed=True)
-    assert 2.0 == refusal(opened)
+    assert refusal(opened) == 2.0
 
 
 def test_a_late_response_closes_the_circuit(opened: Breaker) -> None:
@@ -124,4 +124,4 @@ def test_the_bound_holds_for_the_first_rest(clock: Any) -> None:
     """A bound below the first rest shortens it."""
     breaker = Breaker(attrs.evolve(PROFILE, outage_after=1, outage_rest_at_most=0.5))
     breaker.failed()
-    assert (0.5, 1000.0) == (refusal(breaker), clock.time)
+    assert (refusal(breaker), clock.time) == (0.5, 1000.0)

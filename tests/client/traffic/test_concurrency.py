@@ -20,7 +20,7 @@ def test_a_fixed_limit_stays() -> None:
     limit = FixedLimit(7)
     limit.answered(1000.0)
     limit.overloaded()
-    assert 7 == limit.value
+    assert limit.value == 7
 
 
 def test_the_limit_begins_at_the_top(clock: Any) -> None:
@@ -29,7 +29,7 @@ def test_the_limit_begins_at_the_top(clock: Any) -> None:
     for _ in range(1000):
         limit.answered(0.2)
         clock.time += 0.01
-    assert 512 == limit.value
+    assert limit.value == 512
 
 
 def test_signs_of_overload_within_one_latency_count_once(clock: Any) -> None:
@@ -39,25 +39,25 @@ def test_signs_of_overload_within_one_latency_count_once(clock: Any) -> None:
     for _ in range(50):
         limit.overloaded()
         clock.time += 0.003
-    assert 70 == limit.value
+    assert limit.value == 70
     clock.time += 0.2
     limit.overloaded()
-    assert 49 == limit.value
+    assert limit.value == 49
 
 
 def test_the_limit_grows_by_one_each_round(clock: Any) -> None:
     """With each round of responses one more call may be in flight, up to the top."""
     limit = AdaptiveLimit(20)
     limit.overloaded()
-    assert 14 == limit.value
+    assert limit.value == 14
     for value in (14, 15, 16, 17, 18):
         for _ in range(value + 1):
             limit.answered(0.1)
         assert value + 1 == limit.value
     for _ in range(200):
         limit.answered(0.1)
-    assert 20 == limit.value
-    assert 1000.0 == clock.time
+    assert limit.value == 20
+    assert clock.time == 1000.0
 
 
 @pytest.mark.parametrize(("most", "least"), [(512, 4), (5, 4), (4, 4), (3, 3), (1, 1)])
@@ -78,7 +78,7 @@ def test_slow_responses_are_a_sign_of_overload(clock: Any) -> None:
     for _ in range(100):
         limit.answered(0.8)
         clock.time += 0.01
-    assert 100 == limit.value
+    assert limit.value == 100
     for _ in range(100):
         limit.answered(3.0)
         clock.time += 0.01
@@ -103,7 +103,7 @@ def test_one_slow_response_is_no_sign_of_overload(clock: Any) -> None:
     for _ in range(50):
         limit.answered(0.2)
     limit.answered(5.0)
-    assert (100, 1000.0) == (limit.value, clock.time)
+    assert (limit.value, clock.time) == (100, 1000.0)
 
 
 def test_a_lasting_slowdown_becomes_usual(clock: Any) -> None:
@@ -113,7 +113,7 @@ def test_a_lasting_slowdown_becomes_usual(clock: Any) -> None:
         for _ in range(number):
             limit.answered(seconds)
             clock.time += 0.1
-    assert 10 == limit.value
+    assert limit.value == 10
 
 
 @SHARED_CLOCK

@@ -47,10 +47,10 @@ async def test_a_429_pauses_all_exchanges_and_fails_none() -> None:
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=1)
         events.clear()
         await asyncio.gather(*(client.exchange(who, tenant.outbox.code_for(who)) for who in crowd))
-        assert 1 == sum(isinstance(event, Sent) and event.status == 429 for event in events)
+        assert sum(isinstance(event, Sent) and event.status == 429 for event in events) == 1
         retried = [event for event in events if isinstance(event, Retried)]
-        assert [(Operation.EXCHANGE, 1, "rate_limited", 0.0)] == [
-            (event.operation, event.trial, event.error, event.seconds) for event in retried
+        assert [(event.operation, event.trial, event.error, event.seconds) for event in retried] == [
+            (Operation.EXCHANGE, 1, "rate_limited", 0.0)
         ]
         assert any(isinstance(event, Paced) and event.seconds >= 0.9 for event in events)
 
@@ -65,7 +65,7 @@ async def test_a_pause_longer_than_the_patience_is_refused() -> None:
         with pytest.raises(QuotaExceeded) as refused:
             await client.exchange(BOB, tenant.outbox.code_for(BOB))
         assert 39 < present(refused.value.retry_after) <= 41
-        assert 1 == arrived(tenant, TOKEN)
+        assert arrived(tenant, TOKEN) == 1
 
 
 async def test_a_429_to_a_start_pauses_only_starts() -> None:
@@ -76,9 +76,9 @@ async def test_a_429_to_a_start_pauses_only_starts() -> None:
         starting = asyncio.create_task(client.start(BOB))
         await until(lambda: arrived(tenant, START) == 2)
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
-        assert 2 == arrived(tenant, START)
+        assert arrived(tenant, START) == 2
         await starting
-        assert 3 == arrived(tenant, START)
+        assert arrived(tenant, START) == 3
 
 
 async def test_a_refused_argument_costs_nothing() -> None:
@@ -119,7 +119,7 @@ async def test_an_outage_fails_calls_at_once() -> None:
             with pytest.raises(CircuitOpen) as refused:
                 await client.exchange(ADA, tenant.outbox.code_for(ADA))
             assert 0 < refused.value.retry_after <= 0.05
-            assert [] == [event for event in events if isinstance(event, Sent)]
+            assert [event for event in events if isinstance(event, Sent)] == []
         await until(lambda: client._dispatcher._circuit.retry_after is None)
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
@@ -134,7 +134,7 @@ async def test_patient_exchanges_outlast_an_outage() -> None:
         async with tenant.outage():
             exchanging = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in crowd]
             await until(lambda: client._dispatcher._circuit.retry_after is not None)
-        assert {"DPoP"} == {tokens.token_type for tokens in await asyncio.gather(*exchanging)}
+        assert {tokens.token_type for tokens in await asyncio.gather(*exchanging)} == {"DPoP"}
 
 
 async def test_a_cold_login_emits_its_events_in_order() -> None:
@@ -156,15 +156,15 @@ async def test_a_cold_login_emits_its_events_in_order() -> None:
         for event in events
         if not isinstance(event, StoreLost | StoreRegained)
     ]
-    assert [
+    assert told == [
         (Sent, Operation.START, START, 200),
         (Done, Operation.START),
         (Sent, Operation.EXCHANGE, TOKEN, 400),
         (Challenged, Operation.EXCHANGE),
         (Sent, Operation.EXCHANGE, TOKEN, 200),
         (Done, Operation.EXCHANGE),
-    ] == told
-    assert [1, 2] == [event.transmission for event in events if isinstance(event, Sent) and event.path == TOKEN]
+    ]
+    assert [event.transmission for event in events if isinstance(event, Sent) and event.path == TOKEN] == [1, 2]
     assert all(event.seconds > 0 for event in events if isinstance(event, Sent | Done))
     assert not any(secret in repr(events) for secret in (code, "ada@", tokens.access_token))
 
@@ -179,7 +179,7 @@ async def test_a_failing_on_event_does_not_fail_the_call() -> None:
 
     async with opened(on_event=broken) as (_, client):
         await client.start(ADA)
-    assert {"on_event of a PasswordlessClient has failed"} == {context["message"] for context in reported}
+    assert {context["message"] for context in reported} == {"on_event of a PasswordlessClient has failed"}
 
 
 async def test_a_cancelled_call_emits_done() -> None:
@@ -190,4 +190,4 @@ async def test_a_cancelled_call_emits_done() -> None:
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         await cancelled(starting)
         answer.set()
-        assert [("cancelled", 1)] == [(event.error, event.transmissions) for event in events if isinstance(event, Done)]
+        assert [(event.error, event.transmissions) for event in events if isinstance(event, Done)] == [("cancelled", 1)]

@@ -44,13 +44,13 @@ def test_calls_enter_up_to_the_limit(in_virtual_time: Run) -> None:
 
     async def main() -> None:
         gate = Gate(FixedLimit(2), per_second=None)
-        assert [0.0, 0.0] == [await gate.enter(Priority.START, 0.0) for _ in range(2)]
+        assert [await gate.enter(Priority.START, 0.0) for _ in range(2)] == [0.0, 0.0]
         third = asyncio.create_task(gate.enter(Priority.START, 10.0))
         await asyncio.sleep(3)
-        assert (2, False) == (gate.in_flight, third.done())
+        assert (gate.in_flight, third.done()) == (2, False)
         gate.leave()
-        assert 3.0 == pytest.approx(await third)
-        assert 2 == gate.in_flight
+        assert pytest.approx(await third) == 3.0
+        assert gate.in_flight == 2
 
     in_virtual_time(main())
 
@@ -101,7 +101,7 @@ def test_a_late_request_does_not_overtake_an_earlier_one(in_virtual_time: Run) -
         stall(2.0)
         await again("second")
         await first
-        assert ["first", "second"] == order
+        assert order == ["first", "second"]
 
     in_virtual_time(main())
 
@@ -115,10 +115,10 @@ def test_a_request_sent_again_needs_no_slot(in_virtual_time: Run) -> None:
         began = now()
         for _ in range(3):
             await gate.again(math.inf)
-        assert 3 / 0.97 == pytest.approx(now() - began, abs=0.05)
-        assert 1 == gate.in_flight
+        assert pytest.approx(now() - began, abs=0.05) == 3 / 0.97
+        assert gate.in_flight == 1
         gate.leave()
-        assert 0 == gate.in_flight
+        assert gate.in_flight == 0
 
     in_virtual_time(main())
 
@@ -130,8 +130,8 @@ def test_a_charged_request_delays_later_ones(in_virtual_time: Run) -> None:
         gate = Gate(FixedLimit(9), per_second=2.0)
         for _ in range(10):
             gate.charge()
-        assert 0 == gate.in_flight
-        assert 5.0 / 0.97 == pytest.approx(await gate.enter(Priority.EXCHANGE, 60.0), abs=0.05)
+        assert gate.in_flight == 0
+        assert pytest.approx(await gate.enter(Priority.EXCHANGE, 60.0), abs=0.05) == 5.0 / 0.97
 
     in_virtual_time(main())
 
@@ -157,7 +157,7 @@ def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]) -> 
             for place, gap in enumerate(gaps):
                 tasks.create_task(call(place))
                 await asyncio.sleep(gap)
-        assert 0 == gate.in_flight
+        assert gate.in_flight == 0
         for first, later in zip(sent, sent[rate:], strict=False):
             assert 1.0 - 1e-6 <= later - first
 
@@ -176,9 +176,9 @@ def test_a_call_is_refused_when_its_patience_ends(in_virtual_time: Run) -> None:
                 await gate.enter(Priority.EXCHANGE, patience)
             assert now() - began == pytest.approx(patience)
             assert refused.value.retry_after is None
-        assert 1 == gate.in_flight
+        assert gate.in_flight == 1
         gate.leave()
-        assert 0.0 == await gate.enter(Priority.START, 0.0)
+        assert await gate.enter(Priority.START, 0.0) == 0.0
 
     in_virtual_time(main())
 
@@ -192,7 +192,7 @@ def test_a_pause_longer_than_the_patience_refuses_at_once(in_virtual_time: Run) 
         began = now()
         with pytest.raises(QuotaExceeded) as refused:
             await gate.enter(Priority.EXCHANGE, 5.0)
-        assert (0.0, 0) == (now() - began, gate.in_flight)
+        assert (now() - began, gate.in_flight) == (0.0, 0)
         assert 30.0 - 1e-6 <= present(refused.value.retry_after) <= 31.0
         assert refused.value.retry_after == pytest.approx(await gate.enter(Priority.EXCHANGE, 60.0))
 
@@ -232,10 +232,10 @@ def test_a_lower_limit_holds_for_waiting_calls(in_virtual_time: Run) -> None:
         for left in range(9, 3, -1):
             gate.leave()
             await idle()
-            assert (left, False) == (gate.in_flight, waiting.done())
+            assert (gate.in_flight, waiting.done()) == (left, False)
         gate.leave()
         await waiting
-        assert 4 == gate.in_flight
+        assert gate.in_flight == 4
 
     in_virtual_time(main())
 
@@ -251,7 +251,7 @@ def test_a_call_cancelled_when_admitted_gives_its_slot_on(in_virtual_time: Run) 
         gate.leave()
         first.cancel()
         await second
-        assert (True, 1) == (first.cancelled(), gate.in_flight)
+        assert (first.cancelled(), gate.in_flight) == (True, 1)
 
     in_virtual_time(main())
 
@@ -352,7 +352,7 @@ def test_cancelled_calls_lose_no_slot(
         others += [asyncio.create_task(cancel(task, *when)) for task, when in cancelled]
         results = await asyncio.wait_for(asyncio.gather(*tasks, *others, return_exceptions=True), 600)
         assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
-        assert 0 == gate.in_flight
+        assert gate.in_flight == 0
         await gate.enter(Priority.START, math.inf)
         gate.leave()
 
@@ -373,10 +373,10 @@ def test_a_call_cancelled_when_sent_again_frees_one_slot(in_virtual_time: Run) -
         await asyncio.sleep(0)
         again.cancel()
         await idle()
-        assert (True, 1, False) == (again.cancelled(), gate.in_flight, other.done())
+        assert (again.cancelled(), gate.in_flight, other.done()) == (True, 1, False)
         gate.leave()
         await other
-        assert 1 == gate.in_flight
+        assert gate.in_flight == 1
 
     in_virtual_time(main())
 

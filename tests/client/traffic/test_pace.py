@@ -82,7 +82,7 @@ def test_a_full_queue_uses_the_quota(rate: float, most: float) -> None:
 def test_without_a_quota_nothing_is_spaced() -> None:
     """Without a known limit all requests go at once."""
     pace = Pace(None)
-    assert [5.0] * 1000 == drive(pace, [5.0] * 1000, [0.0])
+    assert drive(pace, [5.0] * 1000, [0.0]) == [5.0] * 1000
 
 
 @given(st.floats(0, 1e6))
@@ -133,7 +133,7 @@ def test_a_later_time_counts_during_a_pause() -> None:
     pace = Pace(None)
     pace.refused(100.0, 2.0, None)
     pace.refused(101.0, 30.0, None)
-    assert 30.0 == pace.delay(101.0)
+    assert pace.delay(101.0) == 30.0
     pace.refused(102.0, 1e6, None)
     assert MINUTE == pace.delay(102.0)
 
@@ -177,7 +177,7 @@ def test_the_rate_recovers() -> None:
     assert 7 <= sent[0] <= 9
     assert 15 <= sent[-1] <= 18
     pace.answered(166.0, None)
-    assert [170.0] * 100 == drive(pace, [170.0] * 100, [0.0])
+    assert drive(pace, [170.0] * 100, [0.0]) == [170.0] * 100
 
 
 def test_the_memory_outlasts_the_pause() -> None:
@@ -244,7 +244,7 @@ def test_a_window_that_runs_out_is_spread() -> None:
             pace.answered(now, server.take(now))
             sent.append(now)
         now += 0.001
-    assert 51 == sum(now < 0.1 for now in sent)
+    assert sum(now < 0.1 for now in sent) == 51
     assert 90 <= len(sent) <= 100
     assert 0.3 >= max(later - earlier for earlier, later in pairwise(sent))
 
@@ -253,7 +253,7 @@ def test_a_used_up_window_stops_all_requests() -> None:
     """After a response says that nothing is left, no request goes before the window ends."""
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 30.0))
-    assert 30.0 == pace.delay(100.0)
+    assert pace.delay(100.0) == 30.0
     assert 0.0 >= pace.delay(130.0)
 
 
@@ -262,7 +262,7 @@ def test_answers_may_come_in_another_order() -> None:
     pace = Pace(None)
     pace.answered(100.0, Allowance(10, 0, 30.0))
     pace.answered(100.1, Allowance(10, 3, 30.1))
-    assert 29.9 == pytest.approx(pace.delay(100.1))
+    assert pytest.approx(pace.delay(100.1)) == 29.9
 
 
 def test_a_response_about_an_earlier_window_is_ignored() -> None:
@@ -312,6 +312,6 @@ def test_one_refusal_does_not_slow_down_a_quota_that_was_set() -> None:
             now += max(pace.delay(now), 0.0)
             pace.answered(now, None)
     once, twice = (pace._interval(now) for pace in paces)
-    assert 1 / 9.7 == pytest.approx(once)
+    assert pytest.approx(once) == 1 / 9.7
     # Seven tenths of what led to it, which the seconds of a clock divide in one way or another.
     assert 1.1 / 9.7 < twice < 1 / 3

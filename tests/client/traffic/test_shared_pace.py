@@ -118,13 +118,13 @@ def test_a_gate_goes_on_alone_if_the_queue_is_unreachable(in_virtual_time: Run) 
 
         shared.reserve = reserve  # type: ignore[method-assign]
         await asyncio.gather(*(send(gate, went) for _ in range(60)))
-        assert 3 / 0.97 == pytest.approx(now() - began, abs=0.15)
+        assert pytest.approx(now() - began, abs=0.15) == 3 / 0.97
         assert most_in_a_second(went) <= 20
         assert 3 <= took <= 4
         shared.away = False
         await asyncio.sleep(1)
         await send(gate, went)
-        assert [1] == shared.taken
+        assert shared.taken == [1]
 
     in_virtual_time(main())
 
@@ -139,15 +139,15 @@ def test_a_request_without_a_place_is_owed(in_virtual_time: Run) -> None:
             places.sent()
         assert math.inf == places.delay(now())
         await ready.wait()
-        assert [5] == shared.taken
-        assert 3 / (40 * 0.97) == pytest.approx(places.delay(now()))
+        assert shared.taken == [5]
+        assert pytest.approx(places.delay(now())) == 3 / (40 * 0.97)
         for _ in range(2):
             places.sent()
         for _ in range(1000):
             places.sent()
         places.delay(now())
         await asyncio.sleep(1)
-        assert [5, 10 + 2] == shared.taken
+        assert shared.taken == [5, 10 + 2]
 
     in_virtual_time(main())
 
@@ -162,7 +162,7 @@ def test_the_batch_is_bounded(in_virtual_time: Run) -> None:
             places.delay(now())
             places.delay(now())
             await asyncio.sleep(1)
-            assert [expected] == shared.taken
+            assert shared.taken == [expected]
 
     in_virtual_time(main())
 
@@ -193,9 +193,9 @@ def test_a_429_pauses_all_gates(in_virtual_time: Run) -> None:
         await send(there, went)
         assert 5.0 <= went[0] - began < 5.1
         here.refused(1e9, None)
-        assert [5.0, 60.0] == shared.held
+        assert shared.held == [5.0, 60.0]
         here.refused(None, None)
-        assert 2 == len(shared.held)
+        assert len(shared.held) == 2
 
     in_virtual_time(main())
 
@@ -213,7 +213,7 @@ def test_closing_cancels_the_reservation(in_virtual_time: Run) -> None:
         places.aclose()
         await asyncio.wait([asking])
         await asyncio.sleep(100)
-        assert (True, [], []) == (asking.cancelled(), shared.taken, woken)
+        assert (asking.cancelled(), shared.taken, woken) == (True, [], [])
 
     in_virtual_time(main())
 
@@ -231,6 +231,6 @@ def test_a_failing_queue_does_not_stop_the_gate(in_virtual_time: Run) -> None:
         went = list[float]()
         gate = Gate(FixedLimit(1000), per_second=20.0, peers=Broken())
         await asyncio.gather(*(send(gate, went) for _ in range(3)))
-        assert (3, ZeroDivisionError) == (len(went), type(heard[0]))
+        assert (len(went), type(heard[0])) == (3, ZeroDivisionError)
 
     in_virtual_time(main())

@@ -51,7 +51,7 @@ async def test_each_waiter_of_a_failed_flight_has_its_own_error(wire: Wire) -> N
     await wire.reach(1)
     wire.answer(0, NotSent("nothing was sent"))
     errors = await asyncio.gather(*asking, return_exceptions=True)
-    assert [("NotSent", "nothing was sent")] * 3 == [(type(e).__name__, str(e)) for e in errors]
+    assert [(type(e).__name__, str(e)) for e in errors] == [("NotSent", "nothing was sent")] * 3
     assert len({id(error) for error in errors}) == 3
     again = asyncio.create_task(fetch(flights, wire))
     await wire.reach(2)
@@ -118,7 +118,7 @@ async def test_a_flight_without_waiters_is_cancelled_before_it_is_sent(wire: Wir
     await wire.reach(2)
     wire.answer(1, HttpResponse(204))
     assert (await again).status == 204
-    assert ([], before) == (taken.results, asyncio.all_tasks())
+    assert (taken.results, asyncio.all_tasks()) == ([], before)
 
 
 @pytest.mark.parametrize("result", [HttpResponse(200), NotSent("m")])
@@ -148,7 +148,7 @@ async def test_a_delivered_result_is_no_orphan(wire: Wire) -> None:
     await cancelled(asking[0])
     wire.answer(0, HttpResponse(200))
     assert (await asking[1]).status == 200
-    assert [] == taken.results
+    assert taken.results == []
 
 
 async def test_a_waiter_cancelled_as_the_flight_ends_leaves_an_orphan(wire: Wire) -> None:
@@ -164,7 +164,7 @@ async def test_a_waiter_cancelled_as_the_flight_ends_leaves_an_orphan(wire: Wire
         await asyncio.sleep(0)
     await cancelled(asking)
     await flights.aclose(grace=5)
-    assert 1 == len(taken.results)
+    assert len(taken.results) == 1
 
 
 async def test_a_caller_that_finishes_ends_after_its_flight(wire: Wire) -> None:
@@ -180,7 +180,7 @@ async def test_a_caller_that_finishes_ends_after_its_flight(wire: Wire) -> None:
     wire.answer(0, HttpResponse(200))
     await asyncio.wait([asking])
     assert asking.cancelled()
-    assert 1 == len(taken.results)
+    assert len(taken.results) == 1
 
 
 async def test_closing_cancels_flights_that_were_not_sent(wire: Wire) -> None:
@@ -189,7 +189,7 @@ async def test_closing_cancels_flights_that_were_not_sent(wire: Wire) -> None:
     before = asyncio.all_tasks()
     asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
-    assert () == await flights.aclose(grace=60)
+    assert await flights.aclose(grace=60) == ()
     with pytest.raises(NotSent, match="closed"):
         await asking
     assert asyncio.all_tasks() == before
@@ -206,7 +206,7 @@ async def test_closing_gives_sent_flights_their_grace(wire: Wire) -> None:
     closing = asyncio.create_task(flights.aclose(grace=0.05))
     await asyncio.sleep(0)
     wire.answer(0, HttpResponse(200))
-    assert ("does not",) == await closing
+    assert await closing == ("does not",)
     assert (await asking[0]).status == 200
     with pytest.raises(OutcomeUnknown, match="closed"):
         await asking[1]

@@ -79,8 +79,8 @@ async def test_an_answer_is_read_to_its_end() -> None:
     answer = b"HTTP/1.1 403 No\r\nDPoP-Nonce: a\r\nDPoP-Nonce: b\r\nContent-Length: 4\r\n\r\nbody"
     async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
         response = await transport.send(request)
-    assert (403, b"body") == (response.status, response.body)
-    assert ["a", "b"] == response.headers.getall("dpop-nonce")
+    assert (response.status, response.body) == (403, b"body")
+    assert response.headers.getall("dpop-nonce") == ["a", "b"]
 
 
 async def test_a_refused_connection_was_not_sent() -> None:
@@ -294,7 +294,7 @@ async def test_bytes_on_an_idle_connection_are_no_response(method: str) -> None:
                 break
             await asyncio.sleep(0)
         second = await transport.send(asked)
-    assert (b"01", b"02") == (first.body, second.body)
+    assert (first.body, second.body) == (b"01", b"02")
 
 
 async def test_a_client_is_entered_once() -> None:
@@ -310,7 +310,7 @@ async def test_a_proof_does_not_wait_for_the_callers_pool() -> None:
         connector = aiohttp.TCPConnector(limit=total, limit_per_host=per_host)
         async with aiohttp.ClientSession(connector=connector) as session:
             assert Transport(session, timeout=5).limit == limit
-    assert Transport(None, timeout=5).limit == sys.maxsize
+    assert sys.maxsize == Transport(None, timeout=5).limit
 
 
 async def test_a_failure_keeps_nothing_of_the_http_client() -> None:
