@@ -34,7 +34,7 @@ def _shown_to_type_checkers(package: ModuleType) -> dict[str, str | None]:
 def _fresh(code: str) -> str:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603 - our own code
-    assert ("", 0) == (done.stderr, done.returncode)
+    assert (done.stderr, done.returncode) == ("", 0)
     return done.stdout.strip()
 
 
@@ -50,8 +50,8 @@ def test_the_lists_agree() -> None:
 def test_a_client_loads_no_verifier() -> None:
     """The server's side is not paid for by clients."""
     loaded = "print('passwordless_async.dpop.server.verifier' in sys.modules)"
-    assert "False" == _fresh(f"import sys; from passwordless_async import PasswordlessClient; {loaded}")
-    assert "True" == _fresh("import passwordless_async.dpop as d; print(set(d.__all__) <= set(dir(d)))")
+    assert _fresh(f"import sys; from passwordless_async import PasswordlessClient; {loaded}") == "False"
+    assert _fresh("import passwordless_async.dpop as d; print(set(d.__all__) <= set(dir(d)))") == "True"
     with pytest.raises(AttributeError, match=r"^module 'passwordless_async.dpop' has no attribute 'Verifier'$"):
         dpop.Verifier  # noqa: B018 - the look-up is the test
 
@@ -67,20 +67,20 @@ def test_a_name_is_what_its_module_has(name: str) -> None:
 def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     """The import alone loads neither an HTTP library nor one for cryptography, and an error not either."""
     loaded = "print(sorted({'aiohttp', 'asyncio', 'attrs', 'cryptography', 'joserfc'} & sys.modules.keys()))"
-    assert "[]" == _fresh(f"import sys, passwordless_async; dir(passwordless_async); {loaded}")
-    assert "[]" == _fresh(f"import sys; from passwordless_async import PasswordlessError; {loaded}")
+    assert _fresh(f"import sys, passwordless_async; dir(passwordless_async); {loaded}") == "[]"
+    assert _fresh(f"import sys; from passwordless_async import PasswordlessError; {loaded}") == "[]"
 
 
 def test_a_verifier_loads_no_client() -> None:
     """A server that verifies proofs needs no HTTP client."""
     loaded = "print(sorted({'aiohttp', 'asyncio', 'joserfc', 'passwordless_async.client.client'} & sys.modules.keys()))"
-    assert "[]" == _fresh(f"import sys; from passwordless_async import DPoPVerifier; {loaded}")
+    assert _fresh(f"import sys; from passwordless_async import DPoPVerifier; {loaded}") == "[]"
 
 
 def test_sealing_loads_its_library_when_something_is_sealed() -> None:
     """Sealed states are not paid for by those who have none."""
     loaded = "print([name for name in sys.modules if name.partition('.')[0] == 'joserfc'])"
-    assert "[]" == _fresh(f"import sys, passwordless_async._common.sealing; {loaded}")
+    assert _fresh(f"import sys, passwordless_async._common.sealing; {loaded}") == "[]"
 
 
 def test_import_star() -> None:
@@ -92,7 +92,7 @@ def test_import_star() -> None:
 def test_dir_and_inspect_show_every_name() -> None:
     """Editors and ``help`` find them before they are loaded."""
     code = "import passwordless_async as p; print(set(p.__all__) <= set(dir(p)), 'Email' in vars(p))"
-    assert "True False" == _fresh(code)
+    assert _fresh(code) == "True False"
     assert set(passwordless_async.__all__) <= dict(inspect.getmembers(passwordless_async)).keys()
 
 
@@ -111,17 +111,17 @@ def test_a_name_that_is_none() -> None:
 @pytest.mark.parametrize("module", ["dpop", "errors", "adapters", "testing"])
 def test_a_module_is_an_attribute_once_it_is_imported(module: str) -> None:
     """As in every package."""
-    assert "module" == _fresh(f"import passwordless_async.{module} as m; print(type(m).__name__)")
+    assert _fresh(f"import passwordless_async.{module} as m; print(type(m).__name__)") == "module"
     code = f"import passwordless_async.{module}; import passwordless_async as p; print(type(p.{module}).__name__)"
-    assert "module" == _fresh(code)
-    assert "module" == _fresh(f"from passwordless_async import {module} as m; print(type(m).__name__)")
+    assert _fresh(code) == "module"
+    assert _fresh(f"from passwordless_async import {module} as m; print(type(m).__name__)") == "module"
 
 
 def test_pickling() -> None:
     """A pickle names the module that a class is from, so it is read where nothing is loaded yet."""
     pickled = pickle.dumps(passwordless_async.Email("ada@example.com"))
     code = f"import pickle; print(type(pickle.loads({pickled!r})).__name__)"
-    assert "Email" == _fresh(code)
+    assert _fresh(code) == "Email"
     assert passwordless_async.Email is pickle.loads(pickle.dumps(passwordless_async.Email))  # noqa: S301 - our own
 
 
@@ -137,4 +137,4 @@ with ThreadPoolExecutor(16) as pool:
     answers = list(pool.map(ask, range(0, {len(passwordless_async.__all__)}, 5)))
 print(all(answer == answers[0] for answer in answers))
 """
-    assert "True" == _fresh(code)
+    assert _fresh(code) == "True"

@@ -12,6 +12,7 @@ PACKAGE = TESTS.parent / "passwordless_async"
 # Test modules that mirror no module, each with its reason.
 CROSS_CUTTING = {
     "test_layout.py": "the tree of the tests",
+    "test_exports.py": "the package's names: all are there, none is loaded before it is used",
     "test_readme.py": "the README: its examples and links",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
@@ -19,6 +20,8 @@ CROSS_CUTTING = {
     "interop/test_auth0_api_python.py": "our proofs against another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",
     "benchmarks/test_gateways.py": "the same: gateway processes on one store",
+    "client/test_error_table.py": "the table of refusals, through the whole client",
+    "client/test_id_tokens.py": "ID tokens and key sets, through the whole client",
     "client/test_closing.py": "closing a client, which ends what every other module has begun",
     "client/test_fault_table.py": "every fault of the tenant, through the whole client",
     "client/test_interleavings.py": "random programs of calls, through the whole client",
@@ -26,11 +29,12 @@ CROSS_CUTTING = {
     "client/test_mfa_leaks.py": "the same for second factors",
     "client/test_quota_kept.py": "the quota, through gate, pace, dispatcher and bulk",
     "client/test_simulated.py": "random programs of calls on a simulated network",
+    "dpop/test_vectors.py": "the vectors of the standards",
     "client/test_uvloop.py": "the whole client on another event loop",
     "client/test_wire_shape.py": "the bytes of every request that the client sends",
 }
 # Beginnings of paths whose tests are not mirrored yet.
-NOT_YET = ("_common/", "auth0/", "client/api/handovers", "client/sessions/", "client/shared/", "stores/")
+NOT_YET = ("_common/", "client/api/handovers", "client/sessions/", "client/shared/", "stores/")
 
 
 def mirror(module: Path) -> Path:

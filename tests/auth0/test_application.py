@@ -43,15 +43,15 @@ NOT_HTTPS = "must be https: plain http carries secrets in the clear, except on l
         ("http://[::1]:8080", "http://[::1]:8080"),
     ],
 )
-def test_domains_accepted(domain: str, origin: str):
+def test_domains_accepted(domain: str, origin: str) -> None:
     """A domain, or its URL, becomes one origin; plain http is for loopback."""
     application = Application(domain, "client", PUBLIC)
     assert [origin, f"{origin}/"] == [application.origin, application.issuer]
-    assert [f"{origin}/passwordless/start", f"{origin}/oauth/token", f"{origin}/.well-known/jwks.json"] == [
+    assert [
         str(application.start_url),
         str(application.token_url),
         str(application.jwks_url),
-    ]
+    ] == [f"{origin}/passwordless/start", f"{origin}/oauth/token", f"{origin}/.well-known/jwks.json"]
 
 
 @pytest.mark.parametrize(
@@ -113,11 +113,11 @@ def test_domains_accepted(domain: str, origin: str):
         ("http://a:80", NOT_HTTPS),
     ],
 )
-def test_domains_refused(domain: object, problem: str):
+def test_domains_refused(domain: object, problem: str) -> None:
     """A domain with anything behind, before or inside the host name is refused; so is plain http."""
     with pytest.raises(UsageError) as refused:
         Application(domain, "client", PUBLIC)
-    assert ("domain", f"domain: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("domain", f"domain: {problem}")
 
 
 def canonical(host: str) -> str:
@@ -132,7 +132,7 @@ def canonical(host: str) -> str:
     | st.text("abc.-_:/[]0123456789@?#%\\ ", max_size=20)
     | st.from_regex(r"\A\[[0-9a-f:.]{2,20}\]\Z")
 )
-def test_whatever_is_accepted_is_https_and_the_same_host(domain: str):
+def test_whatever_is_accepted_is_https_and_the_same_host(domain: str) -> None:
     """A domain that is accepted keeps its host: nothing in it can turn requests to another."""
     try:
         application = Application(domain, "client", PUBLIC)
@@ -155,27 +155,27 @@ def test_whatever_is_accepted_is_https_and_the_same_host(domain: str):
         ("a" * 257, "must be at most 256 characters long, not 257"),
     ],
 )
-def test_client_ids_refused(client_id: object, problem: str):
+def test_client_ids_refused(client_id: object, problem: str) -> None:
     """A client identifier is visible ASCII."""
     with pytest.raises(UsageError) as refused:
         Application("acme.example", client_id, PUBLIC)
-    assert ("client_id", f"client_id: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("client_id", f"client_id: {problem}")
 
 
 @pytest.mark.parametrize(
     "client_auth", [None, "secret", ("client", "secret"), NoClientAuth, ClientSecretPost, object()]
 )
-def test_client_authentications_refused(client_auth: object):
+def test_client_authentications_refused(client_auth: object) -> None:
     """A way to authenticate is a value that is one: neither a bare secret nor a class."""
     with pytest.raises(UsageError) as refused:
         Application("acme.example", "client", client_auth)
-    assert ("client_auth", "client_auth: must be NoClientAuth(), ClientSecretPost(secret) or another way") == (
+    assert (
         refused.value.argument,
         str(refused.value),
-    )
+    ) == ("client_auth", "client_auth: must be NoClientAuth(), ClientSecretPost(secret) or another way")
 
 
-def test_an_application_is_a_value():
+def test_an_application_is_a_value() -> None:
     """Applications of one origin, identifier and secret are equal, and cannot be changed."""
     one = Application("acme.example", "client", ClientSecretPost("s"))
     assert Application("https://ACME.example/", "client", ClientSecretPost("s")) == one

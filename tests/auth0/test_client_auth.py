@@ -37,60 +37,60 @@ RSA_KEY, EC_KEY = rsa.generate_private_key(65537, 2048), ec.generate_private_key
 RSA_PEM, EC_PEM = pem(RSA_KEY), pem(EC_KEY)
 
 
-def test_a_public_client_sends_nothing():
+def test_a_public_client_sends_nothing() -> None:
     """RFC 6749 §2.1: a public client has no secret to send."""
     auth = NoClientAuth()
     assert (False, Credentials()) == (auth.confidential, auth.credentials("client", ISSUER, "form"))
 
 
-def test_a_secret_goes_in_the_body():
+def test_a_secret_goes_in_the_body() -> None:
     """RFC 6749 §2.3.1: client_secret_post sends the secret as a parameter, and it prints redacted."""
     auth = ClientSecretPost("s3cret~!")
     for body in ("form", "json"):
         assert Credentials({"client_secret": "s3cret~!"}) == auth.credentials("client", ISSUER, body)
-    assert "ClientSecretPost(secret=<redacted>)" == repr(auth)
+    assert repr(auth) == "ClientSecretPost(secret=<redacted>)"
     assert isinstance(auth.credentials("client", ISSUER, "form").parameters["client_secret"], Secret)
 
 
-def test_a_secret_goes_by_basic():
+def test_a_secret_goes_by_basic() -> None:
     """RFC 6749 §2.3.1: both halves are form-encoded before base64, and the body has nothing of them."""
     auth = ClientSecretBasic("s:3c+r%t")
     credentials = auth.credentials("cli:ent", ISSUER, "form")
     scheme, _, pair = credentials.headers["Authorization"].partition(" ")
-    assert ("Basic", b"cli%3Aent:s%3A3c%2Br%25t", {}) == (scheme, base64.b64decode(pair), credentials.parameters)
+    assert (scheme, base64.b64decode(pair), credentials.parameters) == ("Basic", b"cli%3Aent:s%3A3c%2Br%25t", {})
     assert "s:3c" not in repr(auth) + repr(credentials)
 
 
-def test_basic_at_endpoints_with_json():
+def test_basic_at_endpoints_with_json() -> None:
     """It is not documented there: the secret goes in the body, unless the caller knows better."""
     assert Credentials({"client_secret": "s"}) == ClientSecretBasic("s").credentials("client", ISSUER, "json")
     known = ClientSecretBasic("s", json_endpoints=True)
-    assert ["Authorization"] == list(known.credentials("client", ISSUER, "json").headers)
+    assert list(known.credentials("client", ISSUER, "json").headers) == ["Authorization"]
 
 
 @pytest.mark.parametrize(
     ("key", "algorithm"), [(RSA_PEM, "RS256"), (RSA_PEM, "RS384"), (RSA_PEM, "PS256"), (EC_PEM, "ES256")]
 )
-def test_an_assertion_is_signed(key: bytes, algorithm: str, monkeypatch: pytest.MonkeyPatch):
+def test_an_assertion_is_signed(key: bytes, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 7523 §3: issuer and subject are the application, the audience the tenant, and it lives for a minute."""
     monkeypatch.setattr("passwordless_async._common.clock.now", lambda: 1_700_000_000.9)
     auth = PrivateKeyJwt(key, algorithm=algorithm, key_id="key-1")
     parameters = auth.credentials("client", ISSUER, "form").parameters
-    assert "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" == parameters["client_assertion_type"]
+    assert parameters["client_assertion_type"] == "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     verifying = (ECKey if algorithm == "ES256" else RSAKey).import_key(key)
     token = jwt.decode(parameters["client_assertion"], verifying, algorithms=[algorithm])
     jti = token.claims.pop("jti")
     times = {"iat": 1_700_000_000, "exp": 1_700_000_060}
-    assert {"iss": "client", "sub": "client", "aud": ISSUER, **times} == token.claims
-    assert {"alg": algorithm, "typ": "JWT", "kid": "key-1"} == token.header
+    assert token.claims == {"iss": "client", "sub": "client", "aud": ISSUER, **times}
+    assert token.header == {"alg": algorithm, "typ": "JWT", "kid": "key-1"}
     assert 16 <= len(jti) <= 64
 
 
-def test_no_assertion_goes_twice():
+def test_no_assertion_goes_twice() -> None:
     """Each transmission has a jti of its own: the service takes each once."""
     auth = PrivateKeyJwt(RSA_PEM)
     made = {auth.credentials("client", ISSUER, "form").parameters["client_assertion"] for _ in range(20)}
-    assert 20 == len(made)
+    assert len(made) == 20
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_no_assertion_goes_twice():
         (None, "RS256", "key"),
     ],
 )
-def test_keys_refused(key: object, algorithm: str, argument: str):
+def test_keys_refused(key: object, algorithm: str, argument: str) -> None:
     """A key that does not fit the algorithm, or is public, is refused at once, without showing it."""
     with pytest.raises(UsageError) as refused:
         PrivateKeyJwt(key, algorithm=algorithm)
@@ -114,14 +114,14 @@ def test_keys_refused(key: object, algorithm: str, argument: str):
     assert "BEGIN" not in str(refused.value)
 
 
-def test_an_assertion_that_is_too_long():
+def test_an_assertion_that_is_too_long() -> None:
     """The service takes 2048 bytes: a longer one is refused before it is sent."""
     auth = PrivateKeyJwt(RSA_PEM)
     with pytest.raises(UsageError, match="over 2048 bytes"):
         auth.credentials("client", ISSUER * 60, "form")
 
 
-def test_a_certificate_speaks_for_itself():
+def test_a_certificate_speaks_for_itself() -> None:
     """RFC 8705 §2: nothing is added to the request; the context must check the other side."""
     auth = TlsClientAuth(ssl.create_default_context())
     assert Credentials() == auth.credentials("client", ISSUER, "form")
@@ -142,7 +142,7 @@ def test_a_certificate_speaks_for_itself():
         (TlsClientAuth(ssl.create_default_context()), ForwardedFor.UNDOCUMENTED),
     ],
 )
-def test_each_is_a_way_to_authenticate(auth: ClientAuth, forwarded_for: ForwardedFor):
+def test_each_is_a_way_to_authenticate(auth: ClientAuth, forwarded_for: ForwardedFor) -> None:
     """Each way is a ClientAuth and says what becomes of the end user's address."""
     assert isinstance(auth, ClientAuth)
     assert forwarded_for is auth.forwarded_for
@@ -151,7 +151,7 @@ def test_each_is_a_way_to_authenticate(auth: ClientAuth, forwarded_for: Forwarde
 
 
 @pytest.mark.parametrize("auth", [NoClientAuth(), ClientSecretPost("s")])
-def test_both_are_ways_to_authenticate(auth: ClientAuth):
+def test_both_are_ways_to_authenticate(auth: ClientAuth) -> None:
     """Each way is a ClientAuth, frozen and equal by value."""
     assert isinstance(auth, ClientAuth)
     assert attrs.evolve(auth) == auth
@@ -173,8 +173,8 @@ def test_both_are_ways_to_authenticate(auth: ClientAuth):
     ],
 )
 @pytest.mark.parametrize("kind", [ClientSecretPost, ClientSecretBasic])
-def test_secrets_refused(kind: type, secret: object, problem: str):
+def test_secrets_refused(kind: type, secret: object, problem: str) -> None:
     """What no client secret can be, such as one read from a file with its line's end, is refused."""
     with pytest.raises(UsageError) as refused:
         kind(secret)
-    assert ("client_secret", f"client_secret: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("client_secret", f"client_secret: {problem}")

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -16,20 +16,31 @@ from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+from helpers import flows
 from passwordless_async import (
     ClientSecretBasic,
     ClientSecretPost,
     InvalidIdToken,
     NoClientAuth,
+    NotSent,
+    OutcomeUnknown,
     PrivateKeyJwt,
     UsageError,
 )
+from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
 from passwordless_async.auth0.id_token import Expected, Header, check_key, client_secret_key, read_header, validate
 from passwordless_async.auth0.jwks import SigningKey
+from passwordless_async.auth0.otp import exchange
+
+if TYPE_CHECKING:
+    from passwordless_async import TokenSet
+    from passwordless_async.auth0.tenant import Flow, Tenant
 
 NOW = 1_700_000_000.0
+DAY = 86_400.0
+FOUND = flows.jwks("k1")  # a fetch that succeeds, without the key
 ISSUER = "https://tenant.example/"
 HEADER = {"alg": "RS256", "typ": "JWT", "kid": "k1"}
 CLAIMS = {"iss": ISSUER, "aud": "client", "sub": "auth0|ada", "iat": int(NOW), "exp": int(NOW) + 36_000}
@@ -98,7 +109,7 @@ def refusal(call: Any, *arguments: Any, **named: Any) -> tuple[str, str]:
         {"email": "ada@example.com", "nonce": "n", "auth_time": 1, "name": "Ada 🧮"},
     ],
 )
-def test_good_ones(public: Application, signing_key: RSAKey, changes: dict[str, Any]):
+def test_good_ones(public: Application, signing_key: RSAKey, changes: dict[str, Any]) -> None:
     """OpenID Connect Core §3.1.3.7: a token that is right comes back as its claims, with a minute's leeway."""
     claims = claims_with(**changes)
     token = sign(signing_key, claims)
@@ -106,19 +117,19 @@ def test_good_ones(public: Application, signing_key: RSAKey, changes: dict[str, 
     assert claims == dict(check(token, signing_key, public))
 
 
-def test_joserfc_makes_good_ones(public: Application, signing_key: RSAKey):
+def test_joserfc_makes_good_ones(public: Application, signing_key: RSAKey) -> None:
     """A token by a library that is not ours is read."""
     token = Secret(jwt.encode(HEADER, CLAIMS, signing_key, algorithms=["RS256"]))
-    assert CLAIMS == dict(check(token, signing_key, public))
+    assert dict(check(token, signing_key, public)) == CLAIMS
 
 
-def test_unknown_header_parameters_are_tolerated(public: Application, signing_key: RSAKey):
+def test_unknown_header_parameters_are_tolerated(public: Application, signing_key: RSAKey) -> None:
     """RFC 7515 §4.3: private header parameters are no reason to refuse."""
     header = {**HEADER, "x-tenant": "acme", "jwk": {}}
-    assert CLAIMS == dict(check(sign(signing_key, CLAIMS, header), signing_key, public))
+    assert dict(check(sign(signing_key, CLAIMS, header), signing_key, public)) == CLAIMS
 
 
-def test_the_claims_cannot_be_changed(public: Application, signing_key: RSAKey):
+def test_the_claims_cannot_be_changed(public: Application, signing_key: RSAKey) -> None:
     """What was validated stays as it was."""
     claims = check(sign(signing_key, CLAIMS), signing_key, public)
     with pytest.raises(TypeError):
@@ -178,7 +189,9 @@ def test_the_claims_cannot_be_changed(public: Application, signing_key: RSAKey):
         *(({"sub": value}, NOBODY) for value in (..., None, "", 5, True, ["auth0|ada"])),
     ],
 )
-def test_wrong_claims(public: Application, signing_key: RSAKey, changes: dict[str, Any], problem: tuple[str, str]):
+def test_wrong_claims(
+    public: Application, signing_key: RSAKey, changes: dict[str, Any], problem: tuple[str, str]
+) -> None:
     """A well-signed token with a wrong claim is refused by the claim's name."""
     assert problem == refusal(check, sign(signing_key, claims_with(**changes)), signing_key, public)
 
@@ -186,9 +199,9 @@ def test_wrong_claims(public: Application, signing_key: RSAKey, changes: dict[st
 @pytest.mark.parametrize(
     "payload", [b"", b"[]", b"null", b"1", b'"x"', b"{", b"\xff", b"[" * 50_000, b'{"exp":' + b"9" * 5000 + b"}"]
 )
-def test_wrong_payloads(public: Application, signing_key: RSAKey, payload: bytes):
+def test_wrong_payloads(public: Application, signing_key: RSAKey, payload: bytes) -> None:
     """A payload that is no JSON object is refused, though it be well signed."""
-    assert NOT_SIGNED == refusal(check, sign(signing_key, payload), signing_key, public)
+    assert refusal(check, sign(signing_key, payload), signing_key, public) == NOT_SIGNED
 
 
 @pytest.mark.parametrize(
@@ -229,7 +242,7 @@ def test_wrong_payloads(public: Application, signing_key: RSAKey, payload: bytes
         ("header", ("header", "is not readable")),
     ],
 )
-def test_wrong_headers(public: Application, header: Any, problem: tuple[str, str]):
+def test_wrong_headers(public: Application, header: Any, problem: tuple[str, str]) -> None:
     """Algorithm, key and critical parameters are looked at before any key is looked for."""
     assert problem == refusal(read_header, Secret(f"{b64(json.dumps(header).encode())}.e30.c2ln"), public)
 
@@ -237,42 +250,42 @@ def test_wrong_headers(public: Application, header: Any, problem: tuple[str, str
 @pytest.mark.parametrize(
     "token", ["", ".", "..", "a", "a.b.c", "e30", "é.é.é", "\ud800.a.b", "=.=.=", "W10.e30.e30", "[" * 2000]
 )
-def test_junk(public: Application, signing_key: RSAKey, token: str):
+def test_junk(public: Application, signing_key: RSAKey, token: str) -> None:
     """What is no JWT at all is refused by either of the two steps."""
     assert refusal(read_header, Secret(token), public)[0] in {"header", "alg"}
-    assert NOT_SIGNED == refusal(check, Secret(token), signing_key, public)
+    assert refusal(check, Secret(token), signing_key, public) == NOT_SIGNED
 
 
-def test_no_algorithm_is_no_signature(public: Application, signing_key: RSAKey):
+def test_no_algorithm_is_no_signature(public: Application, signing_key: RSAKey) -> None:
     """The oldest attack: alg none, with and without something in the place of the signature."""
     for tail in ("", "c2ln"):
         token = Secret(f"{unsigned('none')}.{tail}")
-        assert NOT_TAKEN == refusal(read_header, token, public)
-        assert NOT_SIGNED == refusal(check, token, signing_key, public)
+        assert refusal(read_header, token, public) == NOT_TAKEN
+        assert refusal(check, token, signing_key, public) == NOT_SIGNED
 
 
-def test_the_public_key_is_no_secret(public: Application, signing_key: RSAKey):
+def test_the_public_key_is_no_secret(public: Application, signing_key: RSAKey) -> None:
     """Key confusion: HS256 with the tenant's public key as the secret, in each form that it is published in."""
     signed = unsigned("HS256")
     jwk = json.dumps(signing_key.as_dict(private=False)).encode()
     for secret in (signing_key.as_pem(private=False), signing_key.as_der(private=False), jwk):
         token = Secret(f"{signed}.{b64(hmac.new(secret, signed.encode(), hashlib.sha256).digest())}")
-        assert NOT_TAKEN == refusal(read_header, token, public)
-        assert NOT_SIGNED == refusal(check, token, signing_key, public)
+        assert refusal(read_header, token, public) == NOT_TAKEN
+        assert refusal(check, token, signing_key, public) == NOT_SIGNED
 
 
-def test_other_keys_and_algorithms(public: Application, signing_key: RSAKey):
+def test_other_keys_and_algorithms(public: Application, signing_key: RSAKey) -> None:
     """A token by another key of the same name, or by another algorithm of the same key, is refused."""
     by_another = sign(RSAKey.generate_key(2048, {"kid": "k1"}), CLAIMS)
-    assert NOT_SIGNED == refusal(check, by_another, signing_key, public)
+    assert refusal(check, by_another, signing_key, public) == NOT_SIGNED
     others = (("RS512", signing_key), ("PS512", signing_key), ("ES384", ECKey.generate_key("P-384")))
     for alg, key in others:
         token = Secret(jwt.encode({"alg": alg, "kid": "k1"}, CLAIMS, key, algorithms=[alg]))
-        assert NOT_TAKEN == refusal(read_header, token, public)
-        assert NOT_SIGNED == refusal(check, token, signing_key, public)
+        assert refusal(read_header, token, public) == NOT_TAKEN
+        assert refusal(check, token, signing_key, public) == NOT_SIGNED
 
 
-def test_each_algorithm_by_its_own_kind_of_key(public: Application, signing_key: RSAKey):
+def test_each_algorithm_by_its_own_kind_of_key(public: Application, signing_key: RSAKey) -> None:
     """RFC 7518 §3.1: what is signed with one algorithm passes with a key that is for it, and with no other."""
     curve = ECKey.generate_key("P-256")
     keys = {
@@ -284,29 +297,29 @@ def test_each_algorithm_by_its_own_kind_of_key(public: Application, signing_key:
         token = Secret(jwt.encode({"alg": alg, "kid": "k1"}, CLAIMS, own.key, algorithms=[alg]))
         header = read_header(token, public)
         check_key(header, own)
-        assert CLAIMS == dict(validate(token, own, public, NOW))
+        assert dict(validate(token, own, public, NOW)) == CLAIMS
         for other in (key for name, key in keys.items() if name != alg):
-            assert WRONG_KEY == refusal(check_key, header, other)
-            assert NOT_SIGNED == refusal(validate, token, other, public, NOW)
+            assert refusal(check_key, header, other) == WRONG_KEY
+            assert refusal(validate, token, other, public, NOW) == NOT_SIGNED
 
 
-def test_an_algorithm_that_the_application_does_not_take(signing_key: RSAKey):
+def test_an_algorithm_that_the_application_does_not_take(signing_key: RSAKey) -> None:
     """An application that names one algorithm takes no other, and a key for none of them checks nothing."""
     application = Application("tenant.example", "client", NoClientAuth(), ("PS256",))
     token = sign(signing_key, CLAIMS)
-    assert ("alg", "is not one of PS256") == refusal(read_header, token, application)
-    assert NOT_SIGNED == refusal(check, token, signing_key, application)
-    assert WRONG_KEY == refusal(validate, token, SigningKey(signing_key, ("RS256",)), application, NOW)
+    assert refusal(read_header, token, application) == ("alg", "is not one of PS256")
+    assert refusal(check, token, signing_key, application) == NOT_SIGNED
+    assert refusal(validate, token, SigningKey(signing_key, ("RS256",)), application, NOW) == WRONG_KEY
 
 
 @pytest.mark.parametrize(
     "algorithms", [(), "RS256", ("none",), ("RS256", "none"), ("RS384",), None, 5, (None,), (["RS256"],)]
 )
-def test_algorithms_are_checked(algorithms: Any):
+def test_algorithms_are_checked(algorithms: Any) -> None:
     """Only what is safe can be taken, and none is no choice."""
     with pytest.raises(UsageError, match="must be some of RS256, PS256, ES256, HS256") as refused:
         Application("tenant.example", "client", NoClientAuth(), algorithms)
-    assert "id_token_algorithms" == refused.value.argument
+    assert refused.value.argument == "id_token_algorithms"
 
 
 @pytest.mark.parametrize(
@@ -320,68 +333,68 @@ def test_algorithms_are_checked(algorithms: Any):
         (ClientSecretPost(SECRET[:-1]), "HS256 needs a client secret of 32 characters or more"),
     ],
 )
-def test_hs256_needs_a_secret(auth: Any, message: str):
+def test_hs256_needs_a_secret(auth: Any, message: str) -> None:
     """RFC 7518 §3.2, OpenID Connect Core §10.1: a symmetric signature needs a secret of some length."""
     with pytest.raises(UsageError, match=message):
         Application("tenant.example", "client", auth, ("HS256",))
 
 
 @pytest.mark.parametrize("auth", [ClientSecretPost(SECRET), ClientSecretBasic(SECRET)])
-def test_hs256_is_signed_with_the_client_secret(auth: Any, signing_key: RSAKey):
+def test_hs256_is_signed_with_the_client_secret(auth: Any, signing_key: RSAKey) -> None:
     """Who asks for HS256 gets it with the client secret as the key, with or without a kid, and with no other key."""
     application = Application("tenant.example", "client", auth, ("HS256", "RS256"))
     key = client_secret_key(application)
-    assert "SigningKey(key=<redacted>, algorithms=('HS256',))" == repr(key)
+    assert repr(key) == "SigningKey(key=<redacted>, algorithms=('HS256',))"
     for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "k1"}):
         token = Secret(jwt.encode(header, CLAIMS, OctKey.import_key(SECRET), algorithms=["HS256"]))
         assert Header("HS256", "") == read_header(token, application)
-        assert CLAIMS == dict(validate(token, key, application, NOW))
-        assert NOT_SIGNED == refusal(check, token, signing_key, application)
+        assert dict(validate(token, key, application, NOW)) == CLAIMS
+        assert refusal(check, token, signing_key, application) == NOT_SIGNED
     forged = unsigned("HS256")
     for secret in (b"", b"another-secret", signing_key.as_pem(private=False), signing_key.as_der(private=False)):
         token = Secret(f"{forged}.{b64(hmac.new(secret, forged.encode(), hashlib.sha256).digest())}")
-        assert NOT_SIGNED == refusal(validate, token, key, application, NOW)
-        assert NOT_SIGNED == refusal(check, token, signing_key, application)
+        assert refusal(validate, token, key, application, NOW) == NOT_SIGNED
+        assert refusal(check, token, signing_key, application) == NOT_SIGNED
 
 
-def test_hs256_is_taken_from_nobody_who_did_not_ask():
+def test_hs256_is_taken_from_nobody_who_did_not_ask() -> None:
     """A client secret alone does not make a symmetric signature good."""
     application = Application("tenant.example", "client", ClientSecretPost(SECRET))
     token = Secret(jwt.encode({"alg": "HS256"}, CLAIMS, OctKey.import_key(SECRET), algorithms=["HS256"]))
-    assert NOT_TAKEN == refusal(read_header, token, application)
-    assert WRONG_KEY == refusal(validate, token, client_secret_key(application), application, NOW)
+    assert refusal(read_header, token, application) == NOT_TAKEN
+    assert refusal(validate, token, client_secret_key(application), application, NOW) == WRONG_KEY
     public = Application("tenant.example", "client", NoClientAuth())
     with pytest.raises(UsageError):
         client_secret_key(public)
 
 
 @pytest.mark.parametrize("name", ["jwk", "jku", "x5c", "x5u", "x5t"])
-def test_keys_of_the_token_itself_are_not_looked_at(public: Application, signing_key: RSAKey, name: str):
+def test_keys_of_the_token_itself_are_not_looked_at(public: Application, signing_key: RSAKey, name: str) -> None:
     """RFC 8725 §3.10: a token that brings its own key, or says where to get it, is checked with the tenant's."""
     own = RSAKey.generate_key(2048, {"kid": "k1"})
     embedded = {"jwk": {"kty": "oct", "k": "AA", "kid": "k1"}, "x5c": ["MII="]}.get(name, "https://evil.example/keys")
     header = {**HEADER, name: embedded}
-    assert NOT_SIGNED == refusal(check, sign(own, CLAIMS, header), signing_key, public)
-    assert CLAIMS == dict(check(sign(signing_key, CLAIMS, header), signing_key, public))
+    assert refusal(check, sign(own, CLAIMS, header), signing_key, public) == NOT_SIGNED
+    assert dict(check(sign(signing_key, CLAIMS, header), signing_key, public)) == CLAIMS
 
 
 @pytest.mark.parametrize(
     "kid", ["../../../dev/null", "/dev/null", "k1\0", "' OR 1=1 --", "K1", " k1", "https://evil.example/jwks", "💥"]
 )
-def test_a_kid_is_a_name_and_nothing_else(public: Application, signing_key: RSAKey, kid: str):
+def test_a_kid_is_a_name_and_nothing_else(public: Application, signing_key: RSAKey, kid: str) -> None:
     """Whatever a kid looks like, it is looked up and not opened: it comes back as it is."""
     assert Header("RS256", kid) == read_header(sign(signing_key, CLAIMS, {**HEADER, "kid": kid}), public)
 
 
-def test_huge_tokens(public: Application, signing_key: RSAKey):
+def test_huge_tokens(public: Application, signing_key: RSAKey) -> None:
     """A header or a payload beyond all measure is refused, though it be well signed."""
     header = {**HEADER, "x": "x" * 70_000}
-    assert ("header", "is not readable") == refusal(read_header, sign(signing_key, CLAIMS, header), public)
-    assert NOT_SIGNED == refusal(check, sign(signing_key, CLAIMS, header), signing_key, public)
-    assert NOT_SIGNED == refusal(check, sign(signing_key, {**CLAIMS, "x": "x" * 200_000}), signing_key, public)
+    assert refusal(read_header, sign(signing_key, CLAIMS, header), public) == ("header", "is not readable")
+    assert refusal(check, sign(signing_key, CLAIMS, header), signing_key, public) == NOT_SIGNED
+    assert refusal(check, sign(signing_key, {**CLAIMS, "x": "x" * 200_000}), signing_key, public) == NOT_SIGNED
     # What fits into the bound and goes on behind it, too.
     padded = b64(json.dumps(HEADER).encode() + b" " * 2000)
-    assert ("header", "is not readable") == refusal(read_header, Secret(f"{padded}.e30.c2ln"), public)
+    assert refusal(read_header, Secret(f"{padded}.e30.c2ln"), public) == ("header", "is not readable")
 
 
 AT_HASH = ("at_hash", "is not that of the access token")
@@ -405,7 +418,9 @@ NO_LOGIN_TIME = ("auth_time", "is missing or in the future")
         ),
     ],
 )
-def test_what_was_asked_for(public: Application, signing_key: RSAKey, changes: dict[str, Any], asked: dict[str, Any]):
+def test_what_was_asked_for(
+    public: Application, signing_key: RSAKey, changes: dict[str, Any], asked: dict[str, Any]
+) -> None:
     """OpenID Connect Core §3.1.3.7, 3.1.3.8: nonce, auth_time and at_hash, where there is something to compare with."""
     claims = claims_with(**changes)
     assert claims == dict(check(sign(signing_key, claims), signing_key, public, **asked))
@@ -434,19 +449,19 @@ def test_what_was_asked_for_and_is_not_so(
     changes: dict[str, Any],
     asked: dict[str, Any],
     problem: tuple[str, str],
-):
+) -> None:
     """What was asked for is refused by the claim's name where it is missing, of the wrong type or another."""
     assert problem == refusal(check, sign(signing_key, claims_with(**changes)), signing_key, public, **asked)
 
 
 @pytest.mark.parametrize(("expected", "claim"), [(Expected(nonce="n"), "nonce"), (Expected(max_age=5), "auth_time")])
-def test_no_token_shows_nothing(expected: Expected, claim: str):
+def test_no_token_shows_nothing(expected: Expected, claim: str) -> None:
     """Where something was asked for, there must be an ID token."""
-    assert (claim, "is missing: there is no ID token") == refusal(expected.require_no_token)
+    assert refusal(expected.require_no_token) == (claim, "is missing: there is no ID token")
     Expected().require_no_token()
 
 
-def test_every_part_is_signed(public: Application, signing_key: RSAKey):
+def test_every_part_is_signed(public: Application, signing_key: RSAKey) -> None:
     """A change in the header, the claims or the signature is seen."""
     header, payload, signature = sign(signing_key, CLAIMS).split(".")
     other = b64(json.dumps({**CLAIMS, "sub": "auth0|eve"}).encode())
@@ -462,12 +477,12 @@ def test_every_part_is_signed(public: Application, signing_key: RSAKey):
         (header, payload, signature, ""),
         (header, payload, signature, signature),
     ):
-        assert NOT_SIGNED == refusal(check, Secret(".".join(parts)), signing_key, public)
+        assert refusal(check, Secret(".".join(parts)), signing_key, public) == NOT_SIGNED
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60) | st.lists(st.binary(max_size=40).map(b64), min_size=1, max_size=5).map(".".join))
-def test_no_token_raises_anything_else(public: Application, signing_key: RSAKey, token: str):
+def test_no_token_raises_anything_else(public: Application, signing_key: RSAKey, token: str) -> None:
     """Whatever is in the place of the token, the refusal is ours."""
     refusal(read_header, Secret(token), public)
     refusal(check, Secret(token), signing_key, public)
@@ -481,11 +496,152 @@ def test_no_token_raises_anything_else(public: Application, signing_key: RSAKey,
         min_size=1,
     )
 )
-def test_no_claims_raise_anything_else(public: Application, signing_key: RSAKey, claims: dict[str, Any]):
+def test_no_claims_raise_anything_else(public: Application, signing_key: RSAKey, claims: dict[str, Any]) -> None:
     """Whatever a tenant signs, it is validated or refused by a claim's name."""
     try:
         validated = check(sign(signing_key, {**CLAIMS, **claims}), signing_key, public)
     except InvalidIdToken as refused:
         assert refused.claim in {"iss", "aud", "azp", "exp", "iat", "sub"}  # noqa: PT017 - either is right
     else:
-        assert (ISSUER, "client") == (validated["iss"], claims.get("azp", "client"))
+        assert (validated["iss"], claims.get("azp", "client")) == (ISSUER, "client")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> flows.Clock:
+    """Stop the clocks."""
+    return flows.stop_clocks(monkeypatch)
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    """Return a tenant that knows neither nonce nor key."""
+    return flows.new_tenant()
+
+
+@pytest.mark.usefixtures("clock")
+def test_keys_are_fetched_once(tenant: Tenant) -> None:
+    """The second login finds the keys and goes straight to the code."""
+    flow = exchange(tenant, flows.login("openid"))
+    next(flow)
+    flow.send(flows.jwks("k1"))
+    flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()}))
+    flow = exchange(tenant, flows.login("openid"))
+    assert flows.TOKEN_URL == str(next(flow).url)
+    assert flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()})).claims["sub"] == "ada"
+
+
+@pytest.mark.parametrize("scope", [None, "profile", "openids", "xopenid openid2"])
+def test_keys_are_not_fetched_for_nothing(tenant: Tenant, scope: str | None) -> None:
+    """Where no ID token was asked for, the code goes at once."""
+    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login(scope))).url)
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_new_key_is_fetched(tenant: Tenant) -> None:
+    """A kid that is not known has the key set fetched again, however young the set is."""
+    tenant.keys.learn(flows.jwks("k1"))
+    flow = exchange(tenant, flows.login("openid"))
+    next(flow)
+    request = flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token("k2")}))
+    assert (flows.JWKS_URL, True) == (str(request.url), request.shareable)
+    assert flows.end(flow, flows.jwks("k1", "k2")).claims["sub"] == "ada"
+
+
+@pytest.mark.parametrize("outcome", [FOUND, flows.answer(503), NotSent("no route"), None])
+def test_a_flood_of_unknown_keys_costs_one_fetch(tenant: Tenant, clock: flows.Clock, outcome: Any) -> None:
+    """After a search the next comes a minute after its start; after one that failed, a second after its end."""
+    tenant.keys.learn(flows.jwks("k1"))
+    flow = searching(tenant, "k2")
+    clock.time += 59
+    expected: type[Exception] = InvalidIdToken
+    if outcome is None:
+        tenant.keys.search_ended()  # as the client does when the fetch ends before those who wait for it go on
+    elif outcome is FOUND:
+        with pytest.raises(InvalidIdToken):
+            flow.send(outcome)
+    else:
+        expected = OutcomeUnknown
+        with pytest.raises(OutcomeUnknown):
+            flow.send(outcome) if isinstance(outcome, HttpResponse) else flow.throw(outcome)
+    for kid in ("k2", "k3"):
+        flow = exchange(tenant, flows.login("openid"))
+        next(flow)
+        with pytest.raises(expected):
+            flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token(kid)}))
+    clock.time += 1
+    searching(tenant, "k2")
+
+
+@pytest.mark.usefixtures("clock")
+def test_those_who_come_during_a_fetch_share_it(tenant: Tenant) -> None:
+    """Rotation under load: whoever comes with the new key while it is fetched waits for the same answer."""
+    tenant.keys.learn(flows.jwks("k1"))
+    waiting = [searching(tenant, "k2") for _ in range(3)]
+    shared = flows.jwks("k1", "k2")
+    for flow in waiting:
+        assert flows.end(flow, shared).claims["sub"] == "ada"
+
+
+def searching(tenant: Tenant, kid: str) -> Flow[TokenSet]:
+    """Return a login whose ID token is by an unknown key, at the point where the key set is fetched."""
+    flow = exchange(tenant, flows.login("openid"))
+    next(flow)
+    assert flows.JWKS_URL == str(flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token(kid)})).url)
+    return flow
+
+
+def test_keys_are_renewed_before_the_code_when_they_are_a_day_old(tenant: Tenant, clock: flows.Clock) -> None:
+    """A key that was withdrawn is trusted for a day at most, and the code waits for the new ones."""
+    tenant.keys.learn(flows.jwks("k1"))
+    clock.time += DAY - 1
+    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login("openid"))).url)
+    clock.time += 1
+    flow = exchange(tenant, flows.login("openid"))
+    assert flows.JWKS_URL == str(next(flow).url)
+    assert flows.TOKEN_URL == str(flow.send(flows.jwks("k2")).url)
+    assert (tenant.keys.get("k1"), tenant.keys.due) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "failure", [flows.answer(503), flows.answer(200, b"junk"), NotSent("no route"), OutcomeUnknown("time-out")]
+)
+def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: flows.Clock, failure: Any) -> None:
+    """While the endpoint fails the keys serve on, and one login a minute asks; then no code is sent."""
+    tenant.keys.learn(flows.jwks("k1"))
+    clock.time += 3 * DAY - 61
+    fail = (
+        (lambda flow: flow.send(failure)) if isinstance(failure, HttpResponse) else (lambda flow: flow.throw(failure))
+    )
+    flow = exchange(tenant, flows.login("openid"))
+    assert flows.JWKS_URL == str(next(flow).url)
+    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login("openid"))).url)
+    assert flows.TOKEN_URL == str(fail(flow).url)
+    signed = flows.id_token(exp=int(clock.time) + 60, iat=int(clock.time))
+    assert flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": signed})).claims["sub"] == "ada"
+    clock.time += 61
+    for _ in range(2):
+        flow = exchange(tenant, flows.login("openid"))
+        next(flow)
+        with pytest.raises(NotSent):
+            fail(flow)
+    assert tenant.keys.get("k1") is None
+
+
+def test_the_key_is_for_its_algorithm(tenant: Tenant) -> None:
+    """RFC 7517 §4.4: a key that is for PS256 has not signed RS256."""
+    tenant.keys.learn(flows.answer(200, {"keys": [{**flows.SIGNING_KEY.as_dict(private=False), "alg": "PS256"}]}))
+    flow = exchange(tenant, flows.login("openid"))
+    next(flow)
+    with pytest.raises(InvalidIdToken) as refused:
+        flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()}))
+    assert str(refused.value) == "ID token, alg: is not one that the key is for"
+
+
+def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant) -> None:
+    """A kid that the fetched set has not is refused."""
+    flow = exchange(tenant, flows.login())
+    next(flow)
+    flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token("k2")}))
+    with pytest.raises(InvalidIdToken) as refused:
+        flow.send(flows.jwks("k1"))
+    assert refused.value.claim == "kid"

@@ -46,24 +46,24 @@ def refused(answer: HttpResponse) -> str:
     return str(error.value)
 
 
-def test_the_request_can_be_shared(public: Application):
+def test_the_request_can_be_shared(public: Application) -> None:
     """The key set is public data: those who ask at once share an answer."""
     request = jwks_request(public)
-    assert ("GET", "https://tenant.example/.well-known/jwks.json", {}, b"", (), True) == (
+    assert (
         request.method,
         str(request.url),
         request.headers,
         request.body,
         request.secrets,
         request.shareable,
-    )
+    ) == ("GET", "https://tenant.example/.well-known/jwks.json", {}, b"", (), True)
 
 
-def test_keys_are_read_by_kid(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_keys_are_read_by_kid(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """Each RSA key for signatures is kept under its kid, its public members alone."""
     other = RSAKey.generate_key(3072, {"kid": "k2"}).as_dict(private=False)
     keys = read_jwks(answer(200, {"keys": [jwk, other]}))
-    assert ["k1", "k2"] == list(keys)
+    assert list(keys) == ["k1", "k2"]
     assert {name: jwk[name] for name in ("kty", "n", "e", "kid")} == keys["k1"].key.as_dict()
     assert not keys["k1"].key.is_private
 
@@ -85,7 +85,7 @@ def test_keys_are_read_by_kid(answer: Callable[..., HttpResponse], jwk: dict[str
 )
 def test_a_key_is_for_what_the_set_says(
     answer: Callable[..., HttpResponse], jwk: dict[str, Any], change: dict[str, Any], algorithms: tuple[str, ...]
-):
+) -> None:
     """RFC 7517 §4: kty, use, key_ops and alg say what a key is for; where alg is missing, its kind does."""
     beside = {**jwk, "kid": "beside"}
     changed = {name: value for name, value in {**jwk, **change}.items() if value is not ...}
@@ -93,22 +93,22 @@ def test_a_key_is_for_what_the_set_says(
     assert algorithms == (keys["k1"].algorithms if "k1" in keys else ())
 
 
-def test_p256_keys_are_for_es256(answer: Callable[..., HttpResponse], curve: dict[str, Any]):
+def test_p256_keys_are_for_es256(answer: Callable[..., HttpResponse], curve: dict[str, Any]) -> None:
     """RFC 7518 §3.4: P-256 and no other curve."""
     others = [
         {**ECKey.generate_key(name).as_dict(private=False), "kid": name} for name in ("P-384", "P-521", "secp256k1")
     ]
     keys = read_jwks(answer(200, {"keys": [*others, {**curve, "alg": "RS256", "kid": "wrong"}, curve]}))
-    assert {"ec": ("ES256",)} == {kid: key.algorithms for kid, key in keys.items()}
+    assert {kid: key.algorithms for kid, key in keys.items()} == {"ec": ("ES256",)}
     assert {name: curve[name] for name in ("kty", "crv", "x", "y", "kid")} == keys["ec"].key.as_dict()
 
 
 @pytest.mark.parametrize("name", ["x", "y"])
 @pytest.mark.parametrize("value", [..., None, 5, "", "AQAB", "é", ["x"], "A" * 400])
-def test_bad_points_refused(answer: Callable[..., HttpResponse], curve: dict[str, Any], name: str, value: Any):
+def test_bad_points_refused(answer: Callable[..., HttpResponse], curve: dict[str, Any], name: str, value: Any) -> None:
     """A point that is not on the curve, or no point at all, spoils the answer."""
     bad = {member: content for member, content in {**curve, name: value}.items() if content is not ...}
-    assert MALFORMED == refused(answer(200, {"keys": [bad]}))
+    assert refused(answer(200, {"keys": [bad]})) == MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -121,18 +121,20 @@ def test_bad_points_refused(answer: Callable[..., HttpResponse], curve: dict[str
         ECKey.generate_key("P-256", {"kid": "ec"}).as_dict(private=True),
     ],
 )
-def test_secrets_in_public_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], secret: dict[str, Any]):
+def test_secrets_in_public_refused(
+    answer: Callable[..., HttpResponse], jwk: dict[str, Any], secret: dict[str, Any]
+) -> None:
     """A symmetric or a private key that the world can read spoils the set, whichever good keys stand beside it."""
-    assert SECRET == refused(answer(200, {"keys": [jwk, secret]}))
+    assert refused(answer(200, {"keys": [jwk, secret]})) == SECRET
 
 
 @pytest.mark.parametrize("name", ["d", "p", "q", "dp", "dq", "qi", "oth", "k"])
-def test_private_members_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], name: str):
+def test_private_members_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], name: str) -> None:
     """Each private member of RFC 7518 §6 gives a key away."""
-    assert SECRET == refused(answer(200, {"keys": [{**jwk, name: "AQAB"}]}))
+    assert refused(answer(200, {"keys": [{**jwk, name: "AQAB"}]})) == SECRET
 
 
-def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """RFC 7517 §5: what is not understood is ignored, and a usable key beside it is used."""
     others = [
         5,
@@ -146,8 +148,8 @@ def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse]
         {**jwk, "kid": 5},
         {name: value for name, value in jwk.items() if name != "kid"},
     ]
-    assert ["k1"] == list(read_jwks(answer(200, {"keys": [*others, jwk]})))
-    assert NONE == refused(answer(200, {"keys": others}))
+    assert list(read_jwks(answer(200, {"keys": [*others, jwk]}))) == ["k1"]
+    assert refused(answer(200, {"keys": others})) == NONE
 
 
 @pytest.mark.parametrize(
@@ -175,26 +177,28 @@ def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse]
 )
 def test_bad_keys_refused(
     answer: Callable[..., HttpResponse], jwk: dict[str, Any], change: dict[str, Any], message: str
-):
+) -> None:
     """A signing key that cannot be one spoils the answer: it is refused at once, not when a token needs it."""
     assert message == refused(answer(200, {"keys": [{**jwk, **change}]}))
 
 
 @pytest.mark.parametrize("missing", ["n", "e"])
-def test_keys_with_a_missing_member_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], missing: str):
+def test_keys_with_a_missing_member_refused(
+    answer: Callable[..., HttpResponse], jwk: dict[str, Any], missing: str
+) -> None:
     """RFC 7518 §6.3.1: modulus and exponent must be there."""
     message = {"n": SIZE, "e": MALFORMED}[missing]
     assert message == refused(answer(200, {"keys": [{k: v for k, v in jwk.items() if k != missing}]}))
 
 
 @pytest.mark.parametrize("bits", [1024, 2047])
-def test_short_keys_refused(answer: Callable[..., HttpResponse], bits: int):
+def test_short_keys_refused(answer: Callable[..., HttpResponse], bits: int) -> None:
     """RFC 7518 §3.3: a key of less than 2048 bits must not be used; joserfc only warns of it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         key = RSAKey(rsa.generate_private_key(65537, bits), rsa.generate_private_key(65537, bits))
         short = {**key.as_dict(private=False), "kid": "short"}
-    assert SIZE == refused(answer(200, {"keys": [short]}))
+    assert refused(answer(200, {"keys": [short]})) == SIZE
 
 
 @pytest.mark.parametrize(
@@ -211,12 +215,14 @@ def test_short_keys_refused(answer: Callable[..., HttpResponse], bits: int):
         (b"<html>", "the answer is not a JSON object (status 200)"),
     ],
 )
-def test_key_sets_refused(answer: Callable[..., HttpResponse], body: Any, message: str):
+def test_key_sets_refused(answer: Callable[..., HttpResponse], body: Any, message: str) -> None:
     """What is no key set with a usable key is malformed."""
     assert message == refused(answer(200, body))
 
 
-def test_two_keys_of_one_name_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], curve: dict[str, Any]):
+def test_two_keys_of_one_name_refused(
+    answer: Callable[..., HttpResponse], jwk: dict[str, Any], curve: dict[str, Any]
+) -> None:
     """Which of two keys of one kid were meant, nobody knows."""
     message = "the key set has two keys of one kid (status 200)"
     assert message == refused(answer(200, {"keys": [jwk, {**jwk, "e": "AQAB"}]}))
@@ -224,32 +230,32 @@ def test_two_keys_of_one_name_refused(answer: Callable[..., HttpResponse], jwk: 
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 404, 429, 500, 503])
-def test_other_statuses_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], status: int):
+def test_other_statuses_refused(answer: Callable[..., HttpResponse], jwk: dict[str, Any], status: int) -> None:
     """Only a 200 brings keys."""
-    assert f"the signing keys cannot be read (status {status})" == refused(answer(status, {"keys": [jwk]}))
+    assert refused(answer(status, {"keys": [jwk]})) == f"the signing keys cannot be read (status {status})"
 
 
-def test_keys_are_kept(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_keys_are_kept(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """What was learned is there by name; a new set takes the place of the old one."""
     keys = SigningKeys()
-    assert (True, None, "<SigningKeys, 0 known>") == (keys.empty, keys.get("k1"), repr(keys))
+    assert (keys.empty, keys.get("k1"), repr(keys)) == (True, None, "<SigningKeys, 0 known>")
     keys.learn(answer(200, {"keys": [jwk]}))
-    assert (False, "k1", "<SigningKeys, 1 known>") == (keys.empty, keys.get("k1").key.kid, repr(keys))
+    assert (keys.empty, keys.get("k1").key.kid, repr(keys)) == (False, "k1", "<SigningKeys, 1 known>")
     keys.learn(answer(200, {"keys": [{**jwk, "kid": "k2"}]}))
-    assert (None, "k2") == (keys.get("k1"), keys.get("k2").key.kid)
+    assert (keys.get("k1"), keys.get("k2").key.kid) == (None, "k2")
 
 
-def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """The keys known before are kept when the set cannot be read."""
     keys = SigningKeys()
     keys.learn(answer(200, {"keys": [jwk]}))
     for bad in (answer(500), answer(200, {"keys": []}), answer(200, b"junk")):
         with pytest.raises(MalformedAnswer):
             keys.learn(bad)
-    assert "k1" == keys.get("k1").key.kid
+    assert keys.get("k1").key.kid == "k1"
 
 
-def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpResponse], jwk: dict[str, Any]):
+def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """Hundreds may wait for one fetch: the second to take its answer finds the keys there."""
     keys, shared = SigningKeys(), answer(200, {"keys": [jwk]})
     keys.learn(shared)
@@ -260,7 +266,7 @@ def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpRespons
     assert first is not keys.get("k1")
 
 
-def test_a_search_has_a_cool_down(clock: Any):
+def test_a_search_has_a_cool_down(clock: Any) -> None:
     """A minute passes between two searches for an unknown kid, from start to start; in between one may be joined."""
     keys = SigningKeys()
     assert keys.may_search
@@ -272,24 +278,24 @@ def test_a_search_has_a_cool_down(clock: Any):
     seen = []
     for clock.time in (1030.0, 1059.9, 1060.0):
         seen.append(keys.may_search)
-    assert [False, False, True] == seen
+    assert seen == [False, False, True]
 
 
-def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], clock: Any):
+def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], clock: Any) -> None:
     """Keys are due after a day, gone after three, and a failed renewal is not repeated for a minute."""
     keys, day = SigningKeys(), 86_400
-    assert (True, True) == (keys.empty, keys.due)
+    assert (keys.empty, keys.due) == (True, True)
     keys.renewal_begins()
     assert keys.due  # without any key nothing can be done but ask
     keys.learn(answer(200, {"keys": [jwk]}))
     clock.time += day - 0.1
-    assert (False, False) == (keys.empty, keys.due)
+    assert (keys.empty, keys.due) == (False, False)
     clock.time += 0.1
-    assert (False, True) == (keys.empty, keys.due)
+    assert (keys.empty, keys.due) == (False, True)
     keys.renewal_begins()
-    assert (False, False, "k1") == (keys.empty, keys.due, keys.get("k1").key.kid)
+    assert (keys.empty, keys.due, keys.get("k1").key.kid) == (False, False, "k1")
     clock.time += 60
     assert keys.due
     clock.time += 2 * day - 60
     keys.renewal_begins()
-    assert (True, True, None) == (keys.empty, keys.due, keys.get("k1"))
+    assert (keys.empty, keys.due, keys.get("k1")) == (True, True, None)

@@ -44,14 +44,14 @@ def theirs(alg: str, token: str) -> bytes | None:
 
 @pytest.mark.parametrize("alg", KEYS)
 @given(payload=st.binary(min_size=1, max_size=300))
-def test_what_is_signed_is_read(alg: str, payload: bytes):
+def test_what_is_signed_is_read(alg: str, payload: bytes) -> None:
     """Whatever the payload, a good signature gives it back."""
     assert payload == ours(alg, signed(alg, payload))
 
 
 @pytest.mark.parametrize("alg", KEYS)
 @given(place=st.floats(0, 1), put=st.characters(max_codepoint=127), instead=st.booleans())
-def test_the_same_verdict_as_joserfc(alg: str, place: float, put: str, *, instead: bool):
+def test_the_same_verdict_as_joserfc(alg: str, place: float, put: str, *, instead: bool) -> None:
     """A character changed or added anywhere: what joserfc refuses is refused, and nothing else is read."""
     token = TOKENS[alg]
     at = int(place * (len(token) - 1))
@@ -65,13 +65,13 @@ def test_the_same_verdict_as_joserfc(alg: str, place: float, put: str, *, instea
 
 @pytest.mark.parametrize("alg", KEYS)
 @pytest.mark.parametrize("token", ["", ".", "..", "...", "a.b", "a.b.c.d", "e30.e30.", "é.é.é", "a" * 140_000])
-def test_what_is_no_token(alg: str, token: str):
+def test_what_is_no_token(alg: str, token: str) -> None:
     """Anything else than three segments with a signature is not signed."""
     assert ours(alg, token) is None
 
 
 @pytest.mark.parametrize("alg", KEYS)
-def test_a_signature_by_another_algorithm(alg: str):
+def test_a_signature_by_another_algorithm(alg: str) -> None:
     """A token that another kind of key has signed is not signed by this one."""
     for other, token in TOKENS.items():
         if other != alg:

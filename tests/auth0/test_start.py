@@ -10,70 +10,75 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import flows
 from passwordless_async import Email, MalformedAnswer, OAuthError, Phone, TemporarilyUnavailable, UsageError
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.start import read_start, start_request
+from passwordless_async.auth0.start import read_start, start, start_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.tenant import Tenant
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
 ADDRESS = ipaddress.ip_address("203.0.113.7")
 SENT_AT = 1_700_000_000.25
 
 
-def test_an_email_asks_for_a_code_by_name(public: Application):
+def test_an_email_asks_for_a_code_by_name(public: Application) -> None:
     """An e-mail without send would carry a link, so the code is asked for by name; nothing else is sent."""
     request = start_request(public, ADA)
-    assert ("POST", "https://tenant.example/passwordless/start") == (request.method, str(request.url))
-    assert {"client_id": "client", "connection": "email", "email": "ada@example.com", "send": "code"} == json.loads(
-        request.body
-    )
-    assert {"Content-Type": "application/json"} == request.headers
-    assert ((), False) == (request.secrets, request.shareable)
+    assert (request.method, str(request.url)) == ("POST", "https://tenant.example/passwordless/start")
+    assert json.loads(request.body) == {
+        "client_id": "client",
+        "connection": "email",
+        "email": "ada@example.com",
+        "send": "code",
+    }
+    assert request.headers == {"Content-Type": "application/json"}
+    assert (request.secrets, request.shareable) == ((), False)
 
 
-def test_a_phone_has_no_send(public: Application):
+def test_a_phone_has_no_send(public: Application) -> None:
     """A text message carries a code and nothing else: send is left out."""
     expected = {"client_id": "client", "connection": "sms", "phone_number": "+4930901820"}
-    assert expected == json.loads(start_request(public, PHONE).body)
-    assert expected == json.loads(start_request(public, PHONE, send="code").body)
+    assert json.loads(start_request(public, PHONE).body) == expected
+    assert json.loads(start_request(public, PHONE, send="code").body) == expected
 
 
-def test_a_confidential_client_sends_its_secret(confidential: Application):
+def test_a_confidential_client_sends_its_secret(confidential: Application) -> None:
     """The secret stands in the body, and is known as one for the reading of the answer."""
     request = start_request(confidential, PHONE)
-    assert "client-secret" == json.loads(request.body)["client_secret"]
-    assert ("client-secret",) == request.secrets
-    assert "(<redacted>,)" == repr(request.secrets)
+    assert json.loads(request.body)["client_secret"] == "client-secret"
+    assert request.secrets == ("client-secret",)
+    assert repr(request.secrets) == "(<redacted>,)"
 
 
-def test_everything_at_once(confidential: Application):
+def test_everything_at_once(confidential: Application) -> None:
     """Link, language, address and captcha each have their place."""
     request = start_request(
         confidential, ADA, send="link", language="de-AT", forwarded_for=ADDRESS, captcha="solved \n é"
     )
-    assert {
+    assert json.loads(request.body) == {
         "client_id": "client",
         "client_secret": "client-secret",
         "connection": "email",
         "email": "ada@example.com",
         "send": "link",
         "captcha": "solved \n é",
-    } == json.loads(request.body)
-    assert {
+    }
+    assert request.headers == {
         "Content-Type": "application/json",
         "auth0-forwarded-for": "203.0.113.7",
         "x-request-language": "de-AT",
-    } == request.headers
+    }
 
 
 @settings(max_examples=200, deadline=None)
 @given(local=st.text(min_size=1, max_size=10), captcha=st.text(min_size=1, max_size=10))
-def test_any_text_arrives_as_it_was(public: Application, local: str, captcha: str):
+def test_any_text_arrives_as_it_was(public: Application, local: str, captcha: str) -> None:
     """JSON carries every address and captcha to the other side as it was, in ASCII."""
     try:
         who = Email(f"{local}@example.com")
@@ -120,23 +125,25 @@ def test_any_text_arrives_as_it_was(public: Application, local: str, captcha: st
         ),
     ],
 )
-def test_arguments_refused(confidential: Application, who: Email | Phone, argument: str, value: Any, problem: str):
+def test_arguments_refused(
+    confidential: Application, who: Email | Phone, argument: str, value: Any, problem: str
+) -> None:
     """An argument that is not of its form is refused by name, before there is a request."""
     with pytest.raises(UsageError) as refused:
         start_request(confidential, who, **{argument: value})
     assert (argument, f"{argument}: {problem}") == (refused.value.argument, str(refused.value))
 
 
-def test_a_public_client_cannot_forward_an_address(public: Application):
+def test_a_public_client_cannot_forward_an_address(public: Application) -> None:
     """The service would ignore it without a word, and every user would share the gateway's limit."""
     with pytest.raises(UsageError) as refused:
         start_request(public, ADA, forwarded_for=ADDRESS)
     expected = "forwarded_for: the service ignores it for a public client: client_auth is needed"
-    assert expected == str(refused.value)
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::1"])
-def test_an_address_is_written_in_its_one_form(confidential: Application, address: str):
+def test_an_address_is_written_in_its_one_form(confidential: Application, address: str) -> None:
     """Both kinds of address go into the header as ipaddress writes them."""
     request = start_request(confidential, ADA, forwarded_for=ipaddress.ip_address(address))
     assert address == request.headers["auth0-forwarded-for"]
@@ -154,13 +161,17 @@ def test_an_address_is_written_in_its_one_form(confidential: Application, addres
         (299, b""),
     ],
 )
-def test_a_success_needs_no_body(answer: Callable[..., HttpResponse], public: Application, status: int, body: bytes):
+def test_a_success_needs_no_body(
+    answer: Callable[..., HttpResponse], public: Application, status: int, body: bytes
+) -> None:
     """200 with or without a body, 201 and 204 all mean that a code is on its way."""
     receipt = read_start(start_request(public, ADA), answer(status, body), ADA, SENT_AT)
-    assert (ADA, SENT_AT) == (receipt.who, receipt.sent_at)
+    assert (receipt.who, receipt.sent_at) == (ADA, SENT_AT)
 
 
-def test_a_receipt_does_not_say_whether_there_is_an_account(answer: Callable[..., HttpResponse], public: Application):
+def test_a_receipt_does_not_say_whether_there_is_an_account(
+    answer: Callable[..., HttpResponse], public: Application
+) -> None:
     """email_verified, which tells whether an account exists, is read by nobody."""
     known, unknown = (
         read_start(start_request(public, ADA), answer(200, {"email_verified": value}), ADA, SENT_AT)
@@ -171,7 +182,7 @@ def test_a_receipt_does_not_say_whether_there_is_an_account(answer: Callable[...
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_a_failure_of_the_service(answer: Callable[..., HttpResponse], public: Application, status: int):
+def test_a_failure_of_the_service(answer: Callable[..., HttpResponse], public: Application, status: int) -> None:
     """5xx means to try later, whatever the body: no code of the user's is at stake yet."""
     with pytest.raises(TemporarilyUnavailable) as refused:
         read_start(start_request(public, ADA), answer(status, {"error": "bad.email"}), ADA, SENT_AT)
@@ -183,24 +194,70 @@ def test_a_failure_of_the_service(answer: Callable[..., HttpResponse], public: A
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 308])
-def test_a_redirect_is_not_followed(answer: Callable[..., HttpResponse], public: Application, status: int):
+def test_a_redirect_is_not_followed(answer: Callable[..., HttpResponse], public: Application, status: int) -> None:
     """A redirect is no answer of the protocol."""
     with pytest.raises(MalformedAnswer) as refused:
         read_start(start_request(public, ADA), answer(status, {}, Location="https://evil.example"), ADA, SENT_AT)
-    assert f"a redirect, which is not followed (status {status})" == str(refused.value)
+    assert str(refused.value) == f"a redirect, which is not followed (status {status})"
 
 
-def test_a_refusal_is_read_from_the_table(answer: Callable[..., HttpResponse], public: Application):
+def test_a_refusal_is_read_from_the_table(answer: Callable[..., HttpResponse], public: Application) -> None:
     """4xx is what the table says, with the server's own words."""
     with pytest.raises(OAuthError) as refused:
         read_start(start_request(public, ADA), answer(400, {"code": "bad.email", "description": "no"}), ADA, SENT_AT)
-    assert "bad.email (400): no" == str(refused.value)
+    assert str(refused.value) == "bad.email (400): no"
 
 
-def test_a_captcha_that_is_echoed_is_taken_out(answer: Callable[..., HttpResponse], public: Application):
+def test_a_captcha_that_is_echoed_is_taken_out(answer: Callable[..., HttpResponse], public: Application) -> None:
     """What the user solved is a secret of the request too."""
     request = start_request(public, ADA, captcha="solved-captcha")
-    assert (Secret("solved-captcha"),) == request.secrets
+    assert request.secrets == (Secret("solved-captcha"),)
     with pytest.raises(OAuthError) as refused:
         read_start(request, answer(401, {"error": "x", "error_description": "no: solved-captcha"}), ADA, SENT_AT)
-    assert "x (401): no: <redacted>" == str(refused.value)
+    assert str(refused.value) == "x (401): no: <redacted>"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> flows.Clock:
+    """Stop the clocks."""
+    return flows.stop_clocks(monkeypatch)
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    """Return a tenant that knows neither nonce nor key."""
+    return flows.new_tenant()
+
+
+def test_start_is_one_request_without_a_proof(tenant: Tenant, clock: flows.Clock) -> None:
+    """Start sends once, without a proof, and the receipt's time is that of sending."""
+    flow = start(tenant, ADA, language="de")
+    request = next(flow)
+    assert (request.method, str(request.url)) == ("POST", "https://tenant.example/passwordless/start")
+    assert "DPoP" not in request.headers
+    clock.time += 5
+    receipt = flows.end(flow, flows.answer(200, {}))
+    assert (ADA, flows.NOW) == (receipt.who, receipt.sent_at)
+
+
+def test_start_leaves_nonces_alone(tenant: Tenant) -> None:
+    """No proof was sent, so what the answer says of nonces is not about one."""
+    flow = start(tenant, Phone("+4930901820"))
+    next(flow)
+    flows.end(flow, flows.answer(200, {}, nonce="n1"))
+    assert tenant.nonces.get("https://tenant.example") is None
+
+
+def test_start_raises_what_the_service_says(tenant: Tenant) -> None:
+    """A refusal is raised; nothing is sent again, not even for a nonce challenge."""
+    for response in (flows.answer(429, {}), flows.answer(400, flows.CHALLENGE, nonce="n1")):
+        flow = start(tenant, ADA)
+        next(flow)
+        with pytest.raises(OAuthError):
+            flow.send(response)
+
+
+def test_start_refuses_before_it_sends(tenant: Tenant) -> None:
+    """A wrong argument is refused before there is a request."""
+    with pytest.raises(UsageError):
+        next(start(tenant, ADA, captcha=""))

@@ -93,7 +93,7 @@ def test_what_is_sealed_comes_back(state: MfaState) -> None:
     again = MfaState.unseal(state.seal(KEY), KEY, client=CLIENT)
     assert state == again
     assert state.key.to_bytes() == again.key.to_bytes()
-    assert "<redacted>" == repr(again.mfa_token)
+    assert repr(again.mfa_token) == "<redacted>"
     assert again.challenge is None or repr(again.challenge) == repr(state.challenge)
 
 
@@ -110,7 +110,7 @@ def test_what_the_seal_shows() -> None:
         "client_id": "client",
         "jkt": DPOP_KEY.thumbprint,
     } == shown
-    assert "" == encrypted_key
+    assert encrypted_key == ""
     assert STATE.seal(KEY) != STATE.seal(KEY)
     other = json.loads(base64.urlsafe_b64decode(STATE.seal(bytes(32)).split(".")[0] + "=="))
     assert kid != other["kid"]
@@ -120,10 +120,10 @@ def test_keys_rotate() -> None:
     """A state opens while one of the keys at hand is the one it was sealed with, wherever that stands."""
     newer = bytes(reversed(KEY))
     for keys in ([KEY, newer], (newer, KEY)):
-        assert STATE == MfaState.unseal(STATE.seal(KEY), keys, client=CLIENT)
+        assert MfaState.unseal(STATE.seal(KEY), keys, client=CLIENT) == STATE
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(STATE.seal(KEY), [newer], client=CLIENT)
-    assert "key" == refused.value.failed
+    assert refused.value.failed == "key"
 
 
 @pytest.mark.parametrize("segment", range(5))
@@ -224,7 +224,7 @@ def test_what_we_would_not_seal(change: Any) -> None:
     """Sealed with the right key, and still not of the form that is written here."""
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(sealed_with(change), KEY, client=CLIENT)
-    assert "form" == refused.value.failed
+    assert refused.value.failed == "form"
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=127), max_size=200))
@@ -263,7 +263,7 @@ def test_the_sealing_key_is_32_bytes(key: object) -> None:
 def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     """Both shapes are read; what is of neither is left out, for a login must not end by it."""
     read = MfaRequirements.read(raw)
-    assert expected == (read.challenge, read.enroll)
+    assert (read.challenge, read.enroll) == expected
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_types_to_ask_for(challenge: tuple[str, ...], types: tuple[str, ...]) ->
 def test_tokens_that_cannot_be_sent(value: object) -> None:
     """What is no token leads to no state."""
     assert usable_token(value) is None
-    assert "x" == usable_token("x")
+    assert usable_token("x") == "x"
 
 
 def test_an_error_keeps_its_state_in_this_process_alone() -> None:

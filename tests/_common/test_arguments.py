@@ -50,7 +50,7 @@ def test_texts_refused(check: object, value: object, problem: str) -> None:
     """A text that is not of its form is refused, and the argument is named."""
     with pytest.raises(UsageError) as refused:
         check("thing", value, at_most=8)
-    assert ("thing", f"thing: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("thing", f"thing: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_scopes_refused(value: object, problem: str) -> None:
     """RFC 6749 §3.3: words of visible ASCII but quote and backslash, with one space between."""
     with pytest.raises(UsageError) as refused:
         _check.scope(value)
-    assert ("scope", f"scope: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("scope", f"scope: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_languages_refused(value: object, problem: str) -> None:
     """What is not of the form of a language tag never becomes a header field."""
     with pytest.raises(UsageError) as refused:
         _check.language_tag(value)
-    assert ("language", f"language: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("language", f"language: {problem}")
 
 
 @pytest.mark.parametrize("value", [None, "en", "pt-BR", "zh-Hant-TW", "sl-rozaj-biske-1994", "i-klingon"])
@@ -146,7 +146,7 @@ def test_numbers_refused(value: object, problem: str) -> None:
     """A number of things is a whole one, of one or more."""
     with pytest.raises(UsageError) as refused:
         _check.positive("concurrency", value)
-    assert ("concurrency", f"concurrency: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("concurrency", f"concurrency: {problem}")
 
 
 @pytest.mark.parametrize("value", [0, -1, math.inf, -math.inf, math.nan, True, "1", None])
@@ -154,13 +154,13 @@ def test_seconds_refused(value: object) -> None:
     """A length of time is finite and above nothing."""
     with pytest.raises(UsageError) as refused:
         _check.seconds("timeout", value)
-    assert ("timeout", f"timeout: {NOT_SECONDS}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("timeout", f"timeout: {NOT_SECONDS}")
 
 
 def test_numbers_accepted() -> None:
     """A number that is of its form comes back."""
-    assert (1, 512) == (_check.positive("n", 1), _check.positive("n", 512))
-    assert (10.0, 0.5) == (_check.seconds("n", 10), _check.seconds("n", 0.5))
+    assert (_check.positive("n", 1), _check.positive("n", 512)) == (1, 512)
+    assert (_check.seconds("n", 10), _check.seconds("n", 0.5)) == (10.0, 0.5)
 
 
 @pytest.mark.parametrize("check", [_check.text, _check.printable, _check.bounded])

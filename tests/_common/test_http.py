@@ -44,7 +44,7 @@ def answer(body: bytes, content_type: str | None = JSON, status: int = 200) -> H
 )
 def test_json_by_any_of_its_names(content_type: str) -> None:
     """JSON is read whatever parameters, case or suffix its name has."""
-    assert {"a": 1} == answer(b'{"a":1}', content_type).json_object()
+    assert answer(b'{"a":1}', content_type).json_object() == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_no_json_object_is_none(body: bytes) -> None:
     assert answer(body).json_object() is None
     with pytest.raises(MalformedAnswer) as refused:
         answer(body, status=202).require_json_object()
-    assert (202, "the answer is not a JSON object (status 202)") == (refused.value.status, str(refused.value))
+    assert (refused.value.status, str(refused.value)) == (202, "the answer is not a JSON object (status 202)")
     assert refused.value.__context__ is None
 
 
@@ -125,23 +125,23 @@ def test_an_object_is_hidden() -> None:
 def test_an_answer_prints_its_status_and_size() -> None:
     """The repr of an answer shows neither header fields nor body."""
     response = HttpResponse(200, CIMultiDict({"Set-Cookie": "marker"}), b"marker")
-    assert "<HttpResponse 200, 6 bytes>" == repr(response)
-    assert "<HttpResponse 204, 0 bytes>" == repr(HttpResponse(204))
+    assert repr(response) == "<HttpResponse 200, 6 bytes>"
+    assert repr(HttpResponse(204)) == "<HttpResponse 204, 0 bytes>"
 
 
 def test_a_request_prints_where_it_goes() -> None:
     """The repr of a request shows neither query nor header fields nor body."""
     url = URL("https://u:marker@Tenant.example/oauth/token?code=marker#marker")
     request = HttpRequest("POST", url, {"Authorization": "marker"}, SecretBytes(b"marker"), (Secret("marker"),))
-    assert "<HttpRequest POST https://tenant.example/oauth/token>" == repr(request)
+    assert repr(request) == "<HttpRequest POST https://tenant.example/oauth/token>"
 
 
 def test_a_header_field_is_added_to_a_copy() -> None:
     """A request with a proof is another request: the one without stays as it was."""
     request = HttpRequest("POST", URL("https://tenant.example/"), {"A": "1"}, SecretBytes(b"x"), (Secret("s"),))
     proven = request.with_header("DPoP", "proof")
-    assert {"A": "1"} == request.headers
-    assert {"A": "1", "DPoP": "proof"} == proven.headers
+    assert request.headers == {"A": "1"}
+    assert proven.headers == {"A": "1", "DPoP": "proof"}
     assert (request.method, request.url, request.body, request.secrets, request.shareable) == (
         proven.method,
         proven.url,
@@ -154,7 +154,7 @@ def test_a_header_field_is_added_to_a_copy() -> None:
 def test_a_request_is_bare_unless_told() -> None:
     """Body, secrets and sharing have to be asked for."""
     request = HttpRequest("GET", URL("https://tenant.example/"), {})
-    assert (b"", (), False) == (request.body, request.secrets, request.shareable)
+    assert (request.body, request.secrets, request.shareable) == (b"", (), False)
 
 
 def test_transmissions_are_not_compared() -> None:
@@ -162,7 +162,7 @@ def test_transmissions_are_not_compared() -> None:
     one, two = (HttpRequest("GET", URL("https://tenant.example/"), {}) for _ in range(2))
     assert one != two
     assert HttpResponse(200) != HttpResponse(200)
-    assert 2 == len({one, two})
+    assert len({one, two}) == 2
 
 
 @pytest.mark.parametrize("value", [HttpRequest("GET", URL("https://tenant.example/"), {}), HttpResponse(200)])
@@ -174,4 +174,4 @@ def test_transmissions_cannot_be_changed(value: object) -> None:
 
 def test_header_fields_are_matched_without_regard_to_case() -> None:
     """The header of an answer says its type in any case."""
-    assert {"a": 1} == HttpResponse(200, CIMultiDict({"content-TYPE": JSON}), b'{"a":1}').json_object()
+    assert HttpResponse(200, CIMultiDict({"content-TYPE": JSON}), b'{"a":1}').json_object() == {"a": 1}

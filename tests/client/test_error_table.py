@@ -61,7 +61,7 @@ async def test_each_refusal_of_a_start(refused_start: Row, refused_in: tuple[str
         tenant.faults.add(Fault.REFUSAL, path=START, members=refused_in, **refused_start.words)
         with pytest.raises(refused_start.meaning) as caught:
             await client.start(ADA)
-        assert [START] == [request.path for request in tenant.requests]
+        assert [request.path for request in tenant.requests] == [START]
     refused_start.check(caught.value)
 
 
@@ -76,7 +76,7 @@ async def test_each_refusal_of_a_grant(refused_grant: Row, refused_in: tuple[str
         tenant.faults.add(Fault.REFUSAL, path=TOKEN, members=refused_in, **refused_grant.words)
         with pytest.raises(expected) as caught:
             await client.exchange(ADA, OTP)
-        assert [TOKEN] == [request.path for request in tenant.requests]
+        assert [request.path for request in tenant.requests] == [TOKEN]
     assert (expected, refused_grant.status) == (type(caught.value), caught.value.status)
     assert OTP not in f"{caught.value} {vars(caught.value)}"
     if expected is refused_grant.meaning:
@@ -104,7 +104,7 @@ async def test_an_unavailable_start(refused_in: tuple[str, str]) -> None:
         with pytest.raises(TemporarilyUnavailable) as caught:
             await client.start(ADA)
         assert len(tenant.requests.to(START)) == 1
-    assert (503, "temporarily_unavailable", True) == (caught.value.status, caught.value.error, caught.value.retryable)
+    assert (caught.value.status, caught.value.error, caught.value.retryable) == (503, "temporarily_unavailable", True)
 
 
 async def test_a_limit_of_database_challenges(refused_in: tuple[str, str]) -> None:

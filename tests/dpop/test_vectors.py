@@ -21,7 +21,7 @@ from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.http import HttpResponse
 from passwordless_async.dpop import htu, nonce_of, token_hash
 
-VECTORS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "vectors" / "rfc.json").read_text())
+VECTORS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parents[1] / "vectors" / "rfc.json").read_text())
 RFC9449, RFC6979 = VECTORS["rfc9449"], VECTORS["rfc6979"]
 PROOFS = ["token_proof", "refresh_proof", "resource_proof"]
 DETERMINISTIC = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
@@ -47,9 +47,9 @@ def test_the_proofs_of_rfc_9449_verify(name: str) -> None:
     """RFC 9449 §4.1, §5, §7.1: each proof verifies with the key in its header and says what is printed beside it."""
     vector = RFC9449[name]
     proof = jwt.decode(vector["proof"], ECKey.import_key(RFC9449["jwk"]), algorithms=["ES256"])
-    assert {"typ": "dpop+jwt", "alg": "ES256", "jwk": RFC9449["jwk"]} == dict(proof.header)
+    assert dict(proof.header) == {"typ": "dpop+jwt", "alg": "ES256", "jwk": RFC9449["jwk"]}
     expected = {claim: vector[claim] for claim in ("htm", "htu", "iat", "jti", "ath") if claim in vector}
-    assert expected == proof.claims
+    assert proof.claims == expected
     assert vector["htu"] == htu(vector["htu"])
 
 
@@ -87,7 +87,7 @@ def test_the_nonces_of_rfc_9449(nonce: str) -> None:
 def test_the_thumbprint_of_rfc_7638_is_of_an_rsa_key() -> None:
     """RFC 7638 §3.1 is for RSA: its thumbprint has the form of ours, 43 characters for 32 bytes."""
     expected = VECTORS["rfc7638"]["thumbprint_of_the_example_rsa_key"]
-    assert (43, 32) == (len(expected), len(base64.urlsafe_b64decode(expected + "=")))
+    assert (len(expected), len(base64.urlsafe_b64decode(expected + "="))) == (43, 32)
     assert len(RSAKey.generate_key(2048).thumbprint()) == len(DPoPKey.generate().thumbprint) == 43
 
 

@@ -216,7 +216,7 @@ def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
 
 def test_what_hides_itself_is_left_alone() -> None:
     """None says nothing, and an object of ours keeps its own secrets."""
-    assert [None, KEY, ADA] == [conceal(None), hide(KEY), conceal(ADA)]
+    assert [conceal(None), hide(KEY), conceal(ADA)] == [None, KEY, ADA]
     assert (Secret, "x") == (type(conceal("x")), conceal("x"))
     assert (repr(hide("x")), type_name(hide("x"))) == (REDACTED, "str")
     assert (SecretBytes, b"x", None) == (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None))
@@ -225,7 +225,7 @@ def test_what_hides_itself_is_left_alone() -> None:
 
 def test_a_field_tells_missing_from_hidden() -> None:
     """The repr of a field says None where there is nothing to hide."""
-    assert ("None", REDACTED, REDACTED) == (redacted(None), redacted("x"), redacted(""))
+    assert (redacted(None), redacted("x"), redacted("")) == ("None", REDACTED, REDACTED)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_field_tells_missing_from_hidden() -> None:
 )
 def test_a_value_half_built_prints_its_name(cls: type) -> None:
     """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
-    assert f"<{cls.__name__}>" == repr(cls.__new__(cls))
+    assert repr(cls.__new__(cls)) == f"<{cls.__name__}>"
 
 
 @pytest.mark.parametrize(

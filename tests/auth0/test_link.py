@@ -167,7 +167,7 @@ async def test_a_callback_says_no_and_no_more() -> None:
 async def test_the_words_of_a_callback_are_bounded_and_printable() -> None:
     """Five hundred characters are kept, nothing that could forge a line of a log; an empty code is named."""
     refused = await refused_by(error="", error_description="no\nno" + "x" * 600)
-    assert ("unknown_error", "no no" + "x" * 495) == (refused.error, refused.error_description)
+    assert (refused.error, refused.error_description) == ("unknown_error", "no no" + "x" * 495)
 
 
 async def test_a_callback_that_repeats_the_state_is_not_repeated() -> None:

@@ -61,32 +61,32 @@ def new_factor(application: Application, **parameters: Any) -> HttpRequest:
     )
 
 
-def test_the_list_is_asked_for_with_the_token(public: Application):
+def test_the_list_is_asked_for_with_the_token(public: Application) -> None:
     """A GET that bears the MFA token, and nothing else."""
     request = authenticators_request(public, MFA_TOKEN)
-    assert ("GET", "https://tenant.example/mfa/authenticators", b"", {"Authorization": "Bearer Fe26.2*mfa"}) == (
+    assert (
         request.method,
         str(request.url),
         request.body,
         dict(request.headers),
-    )
-    assert (MFA_TOKEN,) == request.secrets
+    ) == ("GET", "https://tenant.example/mfa/authenticators", b"", {"Authorization": "Bearer Fe26.2*mfa"})
+    assert request.secrets == (MFA_TOKEN,)
 
 
-def test_a_challenge_is_json(public: Application, confidential: Application):
+def test_a_challenge_is_json(public: Application, confidential: Application) -> None:
     """The token, the application's credentials, the types and the factor, where there is one, as JSON."""
     request = challenge_request(public, MFA_TOKEN, types=("otp", "oob"), authenticator_id=None)
-    assert ("POST", "https://tenant.example/mfa/challenge") == (request.method, str(request.url))
-    assert {"client_id": "client", "mfa_token": MFA_TOKEN, "challenge_type": "otp oob"} == members(request)
+    assert (request.method, str(request.url)) == ("POST", "https://tenant.example/mfa/challenge")
+    assert members(request) == {"client_id": "client", "mfa_token": MFA_TOKEN, "challenge_type": "otp oob"}
     request = challenge_request(confidential, MFA_TOKEN, types=("oob",), authenticator_id="sms|dev_1")
-    assert {
+    assert members(request) == {
         "client_id": "client",
         "client_secret": "client-secret",
         "mfa_token": MFA_TOKEN,
         "challenge_type": "oob",
         "authenticator_id": "sms|dev_1",
-    } == members(request)
-    assert {"Fe26.2*mfa", "client-secret"} == set(request.secrets)
+    }
+    assert set(request.secrets) == {"Fe26.2*mfa", "client-secret"}
 
 
 @pytest.mark.parametrize(
@@ -103,46 +103,46 @@ def test_a_challenge_is_json(public: Application, confidential: Application):
         ),
     ],
 )
-def test_an_association_is_json(public: Application, parameters: dict[str, Any], expected: dict[str, Any]):
+def test_an_association_is_json(public: Application, parameters: dict[str, Any], expected: dict[str, Any]) -> None:
     """Types, channels and place as JSON; the MFA token is in the header."""
     request = new_factor(public, **parameters)
-    assert ("POST", "https://tenant.example/mfa/associate") == (request.method, str(request.url))
-    assert {"client_id": "client", **expected} == members(request)
-    assert "Bearer Fe26.2*mfa" == request.headers["Authorization"]
+    assert (request.method, str(request.url)) == ("POST", "https://tenant.example/mfa/associate")
+    assert members(request) == {"client_id": "client", **expected}
+    assert request.headers["Authorization"] == "Bearer Fe26.2*mfa"
     assert MFA_TOKEN in request.secrets
 
 
 @pytest.mark.parametrize("json_endpoints", [False, True])
-def test_an_association_and_http_basic(*, json_endpoints: bool):
+def test_an_association_and_http_basic(*, json_endpoints: bool) -> None:
     """The header is the MFA token's: an application that authenticates by HTTP Basic has its secret in the body."""
     basic = ClientSecretBasic("client-secret", json_endpoints=json_endpoints)
     request = new_factor(Application("tenant.example", "client", basic))
-    assert ("Bearer Fe26.2*mfa", "client-secret") == (
+    assert (
         request.headers["Authorization"],
         members(request)["client_secret"],
-    )
+    ) == ("Bearer Fe26.2*mfa", "client-secret")
 
 
-def test_a_factor_is_a_form(confidential: Application):
+def test_a_factor_is_a_form(confidential: Application) -> None:
     """The grant is a form at the token endpoint; what is None is left out."""
     fields = {"mfa_token": MFA_TOKEN, "oob_code": Secret("o"), "binding_code": None}
     request = factor_request(confidential, MFA_OOB_GRANT, fields)
-    assert "https://tenant.example/oauth/token" == str(request.url)
-    assert {
+    assert str(request.url) == "https://tenant.example/oauth/token"
+    assert dict(parse_qsl(request.body.decode())) == {
         "client_id": "client",
         "client_secret": "client-secret",
         "grant_type": "http://auth0.com/oauth/grant-type/mfa-oob",
         "mfa_token": "Fe26.2*mfa",
         "oob_code": "o",
-    } == dict(parse_qsl(request.body.decode()))
-    assert {"Fe26.2*mfa", "o", "client-secret"} == set(request.secrets)
+    }
+    assert set(request.secrets) == {"Fe26.2*mfa", "o", "client-secret"}
 
 
 def listed(public: Application, response: HttpResponse) -> tuple[Authenticator, ...]:
     return read_authenticators(authenticators_request(public, MFA_TOKEN), response)
 
 
-def test_authenticators(public: Application, answer: Callable[..., HttpResponse]):
+def test_authenticators(public: Application, answer: Callable[..., HttpResponse]) -> None:
     """What is not there has its default, and the order is the service's; the name does not show."""
     rows = [
         {"id": "totp|dev_1", "authenticator_type": "otp", "active": True, "more": {}},
@@ -156,7 +156,7 @@ def test_authenticators(public: Application, answer: Callable[..., HttpResponse]
         Authenticator("x", "recovery-code", active=True),
     ) == read
     assert "1820" not in repr(read)
-    assert () == listed(public, answer(200, []))
+    assert listed(public, answer(200, [])) == ()
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_authenticators(public: Application, answer: Callable[..., HttpResponse]
         ([{"id": "x", "authenticator_type": "otp", "oob_channel": ["sms"]}], "oob_channel is not a text"),
     ],
 )
-def test_malformed_lists(public: Application, answer: Callable[..., HttpResponse], body: Any, problem: str):
+def test_malformed_lists(public: Application, answer: Callable[..., HttpResponse], body: Any, problem: str) -> None:
     """A list that cannot be trusted says why."""
     with pytest.raises(MalformedAnswer, match=problem):
         listed(public, answer(200, body))
 
 
-def test_a_list_that_says_it_is_something_else(public: Application, answer: Callable[..., HttpResponse]):
+def test_a_list_that_says_it_is_something_else(public: Application, answer: Callable[..., HttpResponse]) -> None:
     """The content type counts, as everywhere."""
     with pytest.raises(MalformedAnswer):
         listed(public, answer(200, [], Content_Type="text/html"))
@@ -202,7 +202,7 @@ def test_a_list_that_says_it_is_something_else(public: Application, answer: Call
 )
 def test_refusals(
     public: Application, answer: Callable[..., HttpResponse], status: int, body: Any, error: type[Exception]
-):
+) -> None:
     """Each endpoint reads what is no success in the same way."""
     request = new_factor(public)
     for read in (
@@ -230,7 +230,7 @@ def challenged(public: Application, response: HttpResponse, *types: str) -> MfaC
 )
 def test_challenges(
     public: Application, answer: Callable[..., HttpResponse], body: Any, expected: MfaChallenge, *, prompts: bool
-):
+) -> None:
     """A challenge is good for five minutes from when it was asked for; its handle does not show."""
     read = challenged(public, answer(200, body))
     assert (expected, prompts) == (read, read.prompts)
@@ -251,19 +251,19 @@ def test_challenges(
         {**CHALLENGE, "binding_method": {"type": "prompt"}},
     ],
 )
-def test_malformed_challenges(public: Application, answer: Callable[..., HttpResponse], body: Any):
+def test_malformed_challenges(public: Application, answer: Callable[..., HttpResponse], body: Any) -> None:
     """What is missing, of another type, too long or not what was asked for is refused."""
     with pytest.raises(MalformedAnswer):
         challenged(public, answer(200, body))
 
 
-def test_a_challenge_that_was_not_asked_for(public: Application, answer: Callable[..., HttpResponse]):
+def test_a_challenge_that_was_not_asked_for(public: Application, answer: Callable[..., HttpResponse]) -> None:
     """A message is not taken for an app's code."""
     with pytest.raises(MalformedAnswer, match="or was not requested"):
         challenged(public, answer(200, CHALLENGE), "otp")
 
 
-def test_associations(public: Application, answer: Callable[..., HttpResponse]):
+def test_associations(public: Application, answer: Callable[..., HttpResponse]) -> None:
     """An app has its secret, an out-of-band factor its challenge; the recovery codes are told once, and not printed."""
     request = new_factor(public)
     app = read_association(request, answer(200, ASSOCIATION), sent_at=1000)
@@ -299,7 +299,9 @@ def test_associations(public: Application, answer: Callable[..., HttpResponse]):
         {"recovery_codes": ["x"] * 33},
     ],
 )
-def test_malformed_associations(public: Application, answer: Callable[..., HttpResponse], changes: dict[str, Any]):
+def test_malformed_associations(
+    public: Application, answer: Callable[..., HttpResponse], changes: dict[str, Any]
+) -> None:
     """What is missing, of another type or too long is refused."""
     with pytest.raises(MalformedAnswer):
         read_association(new_factor(public), answer(200, ASSOCIATION | changes), sent_at=0)
@@ -317,8 +319,8 @@ def test_malformed_associations(public: Application, answer: Callable[..., HttpR
         (200, b"recovery_code", None),
     ],
 )
-def test_a_new_recovery_code(answer: Callable[..., HttpResponse], status: int, body: Any, expected: str | None):
+def test_a_new_recovery_code(answer: Callable[..., HttpResponse], status: int, body: Any, expected: str | None) -> None:
     """It is read whatever else the answer says, and its being malformed does not take the tokens away."""
     code = read_recovery_code(answer(status, body))
-    assert expected == code
-    assert code is None or "<redacted>" == repr(code)
+    assert code == expected
+    assert code is None or repr(code) == "<redacted>"

@@ -63,7 +63,7 @@ async def test_a_code_that_is_wrong_or_was_used() -> None:
         session = await client.start_database(ADA, connection=CONNECTION)
         with pytest.raises(WrongCode) as caught:
             await client.exchange(session, "000000" if tenant.outbox.code_for(ADA) != "000000" else "111111")
-        assert (400, "invalid_request", 2) == (caught.value.status, caught.value.error, caught.value.attempts_left)
+        assert (caught.value.status, caught.value.error, caught.value.attempts_left) == (400, "invalid_request", 2)
         await client.exchange(session, tenant.outbox.code_for(ADA))
         with pytest.raises(CodeSpent):
             await client.exchange(session, tenant.outbox.code_for(ADA))
@@ -112,7 +112,7 @@ async def test_attempts_are_counted_until_the_code_is_dead() -> None:
                 with pytest.raises(WrongCode) as caught:
                     await client.exchange(ADA, wrong)
                 left.append(caught.value.attempts_left)
-        assert [2, 1, 2, 1] == left
+        assert left == [2, 1, 2, 1]
         with pytest.raises(TooManyAttempts):
             await client.exchange(ADA, third)
         await client.start(ADA)

@@ -80,7 +80,7 @@ async def test_each_algorithm(alg: Any) -> None:
     """Each asymmetric algorithm passes unasked, and where it is the only one that is taken."""
     async with LocalTenant(TenantSettings(id_token_alg=alg)) as tenant:
         async with public(tenant) as client:
-            assert "ada@example.com" == (await log_in(client, tenant, scope="openid email")).claims["email"]
+            assert (await log_in(client, tenant, scope="openid email")).claims["email"] == "ada@example.com"
         async with public(tenant, id_token_algorithms=[alg]) as client:
             assert (await log_in(client, tenant)).claims["sub"]
 
@@ -92,7 +92,7 @@ async def test_no_other_algorithm_than_the_one_that_is_taken(alg: Any, taken: st
         async with public(tenant, id_token_algorithms=[taken]) as client:
             with pytest.raises(InvalidIdToken) as refused:
                 await log_in(client, tenant)
-            assert "alg" == refused.value.claim
+            assert refused.value.claim == "alg"
 
 
 @pytest.mark.parametrize("auth", [ClientSecretPost, ClientSecretBasic])
@@ -104,18 +104,18 @@ async def test_hs256_for_those_who_ask(auth: Any) -> None:
             tenant.url, client_id, client_auth=auth(secret), id_token_algorithms=["HS256"], profile=TESTING
         ) as client:
             assert (await log_in(client, tenant)).claims["sub"]
-            assert 0 == fetches(tenant)
+            assert fetches(tenant) == 0
         async with PasswordlessClient(tenant.url, client_id, client_auth=auth(secret), profile=TESTING) as client:
             with pytest.raises(InvalidIdToken) as refused:
                 await log_in(client, tenant)
-            assert "alg" == refused.value.claim
+            assert refused.value.claim == "alg"
 
 
 async def test_hs256_is_not_for_public_clients(tenant: LocalTenant) -> None:
     """There is no secret to check it with, and that is said before anything is sent."""
     with pytest.raises(UsageError) as refused:
         public(tenant, id_token_algorithms=["HS256"])
-    assert "id_token_algorithms" == refused.value.argument
+    assert refused.value.argument == "id_token_algorithms"
 
 
 @pytest.mark.parametrize("revoke", [False, True])
@@ -125,8 +125,8 @@ async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bo
         await log_in(client, tenant)
         tenant.rotate_signing_key(revoke=revoke)
         outcomes = await all_at_once(client, tenant, 50)
-        assert [] == [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-        assert 2 == fetches(tenant)
+        assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+        assert fetches(tenant) == 2
 
 
 @pytest.mark.parametrize("fault", [None, *UNREACHABLE])
@@ -147,7 +147,7 @@ async def test_a_flood_of_unknown_keys_costs_one_fetch(
             with pytest.raises(expected):
                 await log_in(client, tenant)
         assert all(isinstance(outcome, expected) for outcome in outcomes)
-        assert 1 == fetches(tenant) - before
+        assert fetches(tenant) - before == 1
 
 
 async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,10 +159,10 @@ async def test_a_flood_over_time_costs_a_fetch_a_minute(tenant: LocalTenant, mon
             for _ in range(2):
                 with pytest.raises(InvalidIdToken):
                     await log_in(client, tenant)
-        assert 2 == fetches(tenant)
+        assert fetches(tenant) == 2
         forward(monkeypatch, 60)
         assert (await log_in(client, tenant)).claims["sub"]
-        assert 3 == fetches(tenant)
+        assert fetches(tenant) == 3
 
 
 async def test_whoever_gives_up_does_not_spoil_it_for_the_others(
@@ -192,7 +192,7 @@ async def test_whoever_gives_up_does_not_spoil_it_for_the_others(
         await answered.wait()
         gate.set()
         assert (await second).claims["sub"]
-        assert 2 == fetches(tenant)
+        assert fetches(tenant) == 2
 
 
 @pytest.mark.parametrize("fault", UNREACHABLE)
@@ -206,7 +206,7 @@ async def test_logins_go_on_while_the_key_set_cannot_be_had(
         tenant.faults.add(fault, path=JWKS)
         forward(monkeypatch, age)
         outcomes = await all_at_once(client, tenant, 20)
-        assert [] == [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
         assert (2 if age else 1) == fetches(tenant)
 
 
@@ -258,7 +258,7 @@ async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest
         monkeypatch.setattr(mint, "_issuer", foreign)
         with pytest.raises(InvalidIdToken) as refused:
             await log_in(client, tenant)
-        assert "iss" == refused.value.claim
+        assert refused.value.claim == "iss"
 
 
 FORGED = {
@@ -296,7 +296,7 @@ async def test_the_public_key_is_no_secret_for_those_who_ask_for_hs256_either(te
         tenant.faults.add(Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY, path="/oauth/token")
         with pytest.raises(InvalidIdToken) as refused:
             await log_in(client, tenant)
-        assert "signature" == refused.value.claim
+        assert refused.value.claim == "signature"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ async def test_key_sets_that_must_not_be_trusted(tenant: LocalTenant, fault: Key
         tenant.faults.add(fault, path=JWKS)
         with pytest.raises(NotSent, match=problem):
             await log_in(client, tenant)
-        assert 0 == tenant.stats.codes_presented
+        assert tenant.stats.codes_presented == 0
 
 
 async def test_max_age() -> None:
@@ -323,7 +323,7 @@ async def test_max_age() -> None:
     async with LocalTenant() as tenant, public(tenant) as client:
         with pytest.raises(InvalidIdToken) as refused:
             await log_in(client, tenant, max_age=60)
-        assert "auth_time" == refused.value.claim
+        assert refused.value.claim == "auth_time"
         with pytest.raises(UsageError):
             await client.exchange(ADA, "123456", max_age=60)
     async with LocalTenant(TenantSettings(auth_time_in_id_token=True)) as tenant, public(tenant) as client:

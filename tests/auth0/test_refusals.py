@@ -43,7 +43,7 @@ def request_with(*secrets: str) -> HttpRequest:
     return HttpRequest("POST", REQUEST.url, {}, secrets=tuple(Secret(secret) for secret in secrets))
 
 
-def test_every_row(answer: Callable[..., HttpResponse], refused: Row, refused_in: tuple[str, str]):
+def test_every_row(answer: Callable[..., HttpResponse], refused: Row, refused_in: tuple[str, str]) -> None:
     """Each row of the documentation has its class, in each shape of body, with the server's own words."""
     body = dict(zip(refused_in, (refused.error, refused.description), strict=True))
     refused.check(refusal(REQUEST, answer(refused.status, body)))
@@ -81,14 +81,14 @@ def test_bodies_of_every_sort(
     meaning: type[OAuthError],
     error: str,
     description: str,
-):
+) -> None:
     """The first member that is a text counts; what no row knows stays general, with the server's words."""
     read = refusal(REQUEST, answer(status, body))
     assert (meaning, status, error, description) == (type(read), read.status, read.error, read.error_description)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
-def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes):
+def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes) -> None:
     """A proxy's page is no refusal of the service's; 429 is one without a body too."""
     read = refusal(REQUEST, answer(403, body))
     assert (MalformedAnswer, "a refusal that is not a JSON object (status 403)") == (type(read), str(read))
@@ -106,9 +106,11 @@ def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: by
         ({"Retry_After": "soon", "x_ratelimit_reset": "later"}, None),
     ],
 )
-def test_when_to_come_back(answer: Callable[..., HttpResponse], headers: dict[str, str], expected: float | None):
+def test_when_to_come_back(
+    answer: Callable[..., HttpResponse], headers: dict[str, str], expected: float | None
+) -> None:
     """A 429 carries its time in one of three styles, counted from now."""
-    assert expected == refusal(REQUEST, answer(429, {"error": "too_many_requests"}, **headers)).retry_after
+    assert refusal(REQUEST, answer(429, {"error": "too_many_requests"}, **headers)).retry_after == expected
 
 
 @pytest.mark.parametrize(
@@ -127,33 +129,33 @@ def test_when_to_come_back(answer: Callable[..., HttpResponse], headers: dict[st
 )
 def test_mfa_has_its_facts(
     answer: Callable[..., HttpResponse], body: dict[str, Any], token: str | None, requirements: dict[str, Any]
-):
+) -> None:
     """The MFA token, hidden in a repr, and the requirements are in attributes, where they are of their types."""
     read = refusal(REQUEST, answer(403, {"error": "mfa_required", **body}))
     assert (token, requirements) == (read.mfa_token, read.mfa_requirements)
     assert "secret-token" not in repr(vars(read))
 
 
-def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpResponse]):
+def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpResponse]) -> None:
     """A server that repeats the code or the secret, in whichever member, is not repeated."""
     request = request_with("client-secret", "918273")
     body = {"error": "no-918273", "error_description": "code 918273 of client-secret, client-secret: 918273!"}
     read = refusal(request, answer(400, body))
-    assert ("no-<redacted>", "code <redacted> of <redacted>, <redacted>: <redacted>!") == (
+    assert (
         read.error,
         read.error_description,
-    )
-    assert f"{read.error} (400): {read.error_description}" == str(read)
+    ) == ("no-<redacted>", "code <redacted> of <redacted>, <redacted>: <redacted>!")
+    assert str(read) == f"{read.error} (400): {read.error_description}"
 
 
-def test_a_secret_at_the_cut_is_taken_out_before_the_cut(answer: Callable[..., HttpResponse]):
+def test_a_secret_at_the_cut_is_taken_out_before_the_cut(answer: Callable[..., HttpResponse]) -> None:
     """The bound on the server's words does not leave half a secret at their end."""
     body = {"error": "x", "error_description": "a" * 495 + "client-secret"}
-    assert "a" * 495 + "<reda" == refusal(request_with("client-secret"), answer(400, body)).error_description
+    assert refusal(request_with("client-secret"), answer(400, body)).error_description == "a" * 495 + "<reda"
 
 
 @pytest.mark.parametrize("otp", ["code", "e", "invalid_grant", "W", ".", "email"])
-def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., HttpResponse], otp: str):
+def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., HttpResponse], otp: str) -> None:
     """A code that is a word of the server's own is taken out of its words, and they mean what they meant."""
     body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}
     read = refusal(request_with(otp), answer(403, body))
@@ -161,12 +163,12 @@ def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., H
     assert otp not in read.error_description.replace("<redacted>", "")
 
 
-def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpResponse]):
+def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpResponse]) -> None:
     """Five hundred characters are kept, and nothing that could forge a line of a log."""
     body = {"error": "e\r\nforged: line", "error_description": "\x1b[31m\u202e\0\ud800é" + "x" * 1000}
     read = refusal(REQUEST, answer(400, body))
-    assert "e  forged: line" == read.error
-    assert " [31m   é" + "x" * 491 == read.error_description
+    assert read.error == "e  forged: line"
+    assert read.error_description == " [31m   é" + "x" * 491
     assert read.error_description.isprintable()
 
 
@@ -179,7 +181,9 @@ def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpR
     status=st.integers(400, 499),
     secret=st.text(min_size=1, max_size=5),
 )
-def test_every_refusal_is_read(answer: Callable[..., HttpResponse], body: dict[str, Any], status: int, secret: str):
+def test_every_refusal_is_read(
+    answer: Callable[..., HttpResponse], body: dict[str, Any], status: int, secret: str
+) -> None:
     """Whatever the members are, the refusal is an error of ours, printable and bounded."""
     read = refusal(request_with(secret), answer(status, body))
     assert isinstance(read, OAuthError)
@@ -191,8 +195,8 @@ def test_every_refusal_is_read(answer: Callable[..., HttpResponse], body: dict[s
 
 
 @pytest.mark.parametrize("echoed", ["s3cr+t/w=x&y", "s3cr%2Bt%2Fw%3Dx%26y"])
-def test_secrets_that_are_echoed_encoded_are_taken_out(answer: Callable[..., HttpResponse], echoed: str):
+def test_secrets_that_are_echoed_encoded_are_taken_out(answer: Callable[..., HttpResponse], echoed: str) -> None:
     """A server that repeats the body that it was sent repeats the secret in the body's encoding."""
     request = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {}, secrets=(Secret("s3cr+t/w=x&y"),))
     error = refusal(request, answer(400, {"error": "invalid_request", "error_description": f"secret={echoed}&otp=1"}))
-    assert "secret=<redacted>&otp=1" == error.error_description
+    assert error.error_description == "secret=<redacted>&otp=1"

@@ -122,11 +122,11 @@ async def test_every_grant_by_every_authentication(method: str, nonces: str) -> 
         await client.revoke(third)
         with pytest.raises(InvalidRefreshToken):
             await client.refresh(third)
-    assert {first.key.thumbprint} == {tokens.jkt for tokens in (first, second, third)}
-    assert 3 == len({tokens.access_token for tokens in (first, second, third)})
+    assert {tokens.jkt for tokens in (first, second, third)} == {first.key.thumbprint}
+    assert len({tokens.access_token for tokens in (first, second, third)}) == 3
     proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in tenant.requests if r.proof]
     assert len(proofs) == len(set(proofs))
-    assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
+    assert (tenant.stats.replays_refused, tenant.stats.assertions_replayed) == (0, 0)
     asserted = [r for r in tenant.requests if b"client_assertion" in r.body]
     assert tenant.stats.assertions_accepted == len(asserted)
     assert bool(asserted) == method.startswith("private_key_jwt")
@@ -184,7 +184,7 @@ async def test_every_other_grant_by_every_authentication(grant: str, method: str
         assert tenant.disagreements == ()
     proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in tenant.requests if r.proof]
     assert len(proofs) == len(set(proofs))
-    assert (0, 0) == (tenant.stats.replays_refused, tenant.stats.assertions_replayed)
+    assert (tenant.stats.replays_refused, tenant.stats.assertions_replayed) == (0, 0)
 
 
 async def test_a_hundred_refreshes_at_once() -> None:
@@ -198,11 +198,11 @@ async def test_a_hundred_refreshes_at_once() -> None:
         refreshing[50].cancel()
         results = await asyncio.gather(*refreshing, return_exceptions=True)
         renewed = {id(result) for result in results if isinstance(result, TokenSet)}
-        assert (1, 98) == (len(renewed), sum(isinstance(result, TokenSet) for result in results))
-        assert (1, 1) == (tenant.stats.token_requests - before, tenant.stats.refresh_rotations)
+        assert (len(renewed), sum(isinstance(result, TokenSet) for result in results)) == (1, 98)
+        assert (tenant.stats.token_requests - before, tenant.stats.refresh_rotations) == (1, 1)
         late = await client.refresh(tokens)
         assert {id(late)} == renewed
-        assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+        assert (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked) == (0, 0)
 
 
 async def test_what_lingers_is_for_the_key_alone() -> None:
@@ -220,8 +220,8 @@ async def test_another_scope_is_another_refresh() -> None:
         tokens = await log_in(tenant, client)
         narrow = await client.refresh(tokens, scope="openid offline_access")
         wide = await client.refresh(tokens)
-        assert ("openid offline_access", False) == (narrow.scope, wide is narrow)
-        assert (0, 0) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+        assert (narrow.scope, wide is narrow) == ("openid offline_access", False)
+        assert (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked) == (0, 0)
 
 
 async def test_a_revocation_leaves_nothing_lingering() -> None:
@@ -268,7 +268,7 @@ async def test_reuse_ends_the_family() -> None:
                 await thief.refresh(first)
         with pytest.raises(InvalidRefreshToken):
             await client.refresh(second)
-        assert (1, 1) == (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked)
+        assert (tenant.stats.refresh_reuse_detected, tenant.stats.families_revoked) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ async def test_a_downgraded_login_leaves_nothing_behind() -> None:
     async with opened("none") as (tenant, client):
         with pytest.raises(NotSenderConstrained):
             await log_in(tenant, client, audience=PLAIN_API)
-        assert (1, [True]) == (tenant.stats.revoke_requests, [family.revoked for family in tenant.refresh_families])
+        assert (tenant.stats.revoke_requests, [family.revoked for family in tenant.refresh_families]) == (1, [True])
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ async def test_a_login_with_a_bad_id_token_leaves_nothing_behind(fault: Fault) -
         tenant.faults.add(fault, path=TOKEN)
         with pytest.raises(InvalidIdToken):
             await log_in(tenant, client)
-        assert [True] == [family.revoked for family in tenant.refresh_families]
+        assert [family.revoked for family in tenant.refresh_families] == [True]
 
 
 async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind() -> None:
@@ -344,7 +344,7 @@ async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind() ->
         tenant.faults.add(Fault.ID_TOKEN_OF_OTHER_USER, path=TOKEN)
         with pytest.raises(InvalidIdToken, match="another user than before the refresh"):
             await client.refresh(tokens)
-        assert [True] == [family.revoked for family in tenant.refresh_families]
+        assert [family.revoked for family in tenant.refresh_families] == [True]
 
 
 async def test_a_refresh_token_that_stays_good_is_not_given_up() -> None:

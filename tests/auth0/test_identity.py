@@ -63,7 +63,7 @@ def test_addresses_refused(address: object, problem: str) -> None:
     """What is no address is refused by name."""
     with pytest.raises(UsageError) as refused:
         Email(address)
-    assert ("address", f"address: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("address", f"address: {problem}")
 
 
 @pytest.mark.parametrize("number", ["+4930901820", "+12", "+123456789012345"])
@@ -96,7 +96,7 @@ def test_numbers_refused(number: object, problem: str) -> None:
     """What is not E.164 is refused by name; digits of other scripts are none."""
     with pytest.raises(UsageError) as refused:
         Phone(number)
-    assert ("number", f"number: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("number", f"number: {problem}")
 
 
 @SETTINGS
@@ -147,7 +147,7 @@ def test_a_login_keeps_what_it_was_given() -> None:
     """A login holds its parameters, the key and the caller's own tag, untouched."""
     key, tag = DPoPKey.generate(), object()
     login = Login(ADA, "123456", scope="openid", audience="https://api.example", key=key, tag=tag)
-    assert (ADA, "123456", "openid", "https://api.example") == (login.who, login.otp, login.scope, login.audience)
+    assert (login.who, login.otp, login.scope, login.audience) == (ADA, "123456", "openid", "https://api.example")
     assert key is login.key
     assert tag is login.tag
 
@@ -155,7 +155,7 @@ def test_a_login_keeps_what_it_was_given() -> None:
 def test_a_login_needs_no_more_than_a_user_and_a_code() -> None:
     """Scope, audience, key and tag may be left out."""
     login = Login(ADA, "123456")
-    assert (None, None, None, None) == (login.scope, login.audience, login.key, login.tag)
+    assert (login.scope, login.audience, login.key, login.tag) == (None, None, None, None)
 
 
 def test_logins_are_values() -> None:
@@ -195,7 +195,7 @@ def test_codes_refused(otp: object, problem: str) -> None:
     """What no code can be is refused before it can be spent."""
     with pytest.raises(UsageError) as refused:
         Login(ADA, otp)
-    assert ("otp", f"otp: {problem}") == (refused.value.argument, str(refused.value))
+    assert (refused.value.argument, str(refused.value)) == ("otp", f"otp: {problem}")
 
 
 @pytest.mark.parametrize(
