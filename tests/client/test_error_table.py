@@ -7,7 +7,7 @@ is; here the tenant says every row of the table, word for word.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ADA = Email("ada@example.com")
 OTP = "918273"
 START, TOKEN, CHALLENGE = "/passwordless/start", "/oauth/token", "/otp/challenge"
-UNAVAILABLE = {"status": 503, "error": "temporarily_unavailable", "description": "Back soon"}
+UNAVAILABLE: dict[str, Any] = {"status": 503, "error": "temporarily_unavailable", "description": "Back soon"}
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_each_refusal_of_a_grant(refused_grant: Row, refused_in: tuple[str
         with pytest.raises(expected) as caught:
             await client.exchange(ADA, OTP)
         assert [request.path for request in tenant.requests] == [TOKEN]
-    assert (expected, refused_grant.status) == (type(caught.value), caught.value.status)
+    assert (type(caught.value), getattr(caught.value, "status", None)) == (expected, refused_grant.status)
     assert OTP not in f"{caught.value} {vars(caught.value)}"
     if expected is refused_grant.meaning:
         refused_grant.check(caught.value)
@@ -94,7 +94,7 @@ async def test_a_refusal_that_repeats_the_code(refused_grant: Row, refused_in: t
     assert type(caught.value) is expected
     assert OTP not in f"{caught.value} {vars(caught.value)}"
     if expected is refused_grant.meaning:
-        assert caught.value.error_description == f"{refused_grant.description} (<redacted>)"
+        assert vars(caught.value)["error_description"] == f"{refused_grant.description} (<redacted>)"
 
 
 async def test_an_unavailable_start(refused_in: tuple[str, str]) -> None:
@@ -109,10 +109,14 @@ async def test_an_unavailable_start(refused_in: tuple[str, str]) -> None:
 
 async def test_a_limit_of_database_challenges(refused_in: tuple[str, str]) -> None:
     """The start for database connections refuses for too many requests alone, in either shape."""
-    words = {"status": 429, "error": "too_many_requests", "description": "Global limit has been reached"}
+    words: dict[str, Any] = {
+        "status": 429,
+        "error": "too_many_requests",
+        "description": "Global limit has been reached",
+    }
     async with opened() as (tenant, client):
         tenant.faults.add(Fault.REFUSAL, path=CHALLENGE, members=refused_in, **words)
         with pytest.raises(RateLimited) as caught:
             await client.start_database(ADA, connection="Username-Password-Authentication")
         assert len(tenant.requests.to(CHALLENGE)) == 1
-    assert tuple(words.values()) == (caught.value.status, caught.value.error, caught.value.error_description)
+    assert (caught.value.status, caught.value.error, caught.value.error_description) == tuple(words.values())

@@ -105,4 +105,4 @@ def test_the_public_key_of_rfc_6979(golden_key: DPoPKey) -> None:
     """RFC 6979 A.2.5: the JWK that comes out is that of the private scalar."""
     exported = golden_key.to_jwk(private=True)
     assert bytes.fromhex(RFC6979["d"]) == base64.urlsafe_b64decode(exported["d"] + "=")
-    assert golden_key.thumbprint == ECKey.import_key(exported).thumbprint()
+    assert golden_key.thumbprint == ECKey.import_key({**exported}).thumbprint()
