@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,7 +20,6 @@ from passwordless_async.testing import LocalTenant, ThrowAwayCa
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PROGRAM = [sys.executable, "-m", "passwordless_async.cli"]
 PATIENCE = 60  # seconds; nothing waits as long unless it is broken
@@ -31,6 +31,17 @@ fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
 PLAIN = {"TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
+
+
+PROCESSES = {"faulty", "program", "started", "terminal"}  # fixtures that start processes, which takes a second or more
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the command line that start processes as slow."""
+    for item in items:
+        here = Path(__file__).parent in item.path.parents
+        if here and isinstance(item, pytest.Function) and PROCESSES & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -113,6 +113,7 @@ ARGUMENTS = [["demo", "--users", "2", "--json"], ["demo", "--users", "2"]]
 COMMAND = [sys.executable, "-m", "passwordless_async.cli"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ARGUMENTS)
 def test_a_full_disk_is_one_line(arguments: list[str]) -> None:
     """A full disk is one line and status 1."""

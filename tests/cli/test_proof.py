@@ -1,15 +1,18 @@
-"""``keygen`` and ``proof``: files closed to others, proofs that pass, and clear words where something is wrong."""
+"""``keygen`` and ``proof``: private files, proofs that pass, and clear errors."""
 
 from __future__ import annotations
 
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from passwordless_async import DPoPKey, DPoPVerifier, MemoryReplayStore
+from passwordless_async.cli.app import run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 TOKEN = "an-access-token"
@@ -19,26 +22,47 @@ def thumbprint_of(path: Path) -> str:
     return DPoPKey.from_pem(path.read_bytes()).thumbprint
 
 
+@attrs.frozen
+class Ended:
+    """The end of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @pytest.fixture
-def key_file(program: Any, tmp_path: Path) -> Path:
-    """Make a key by the program."""
+def called(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Return a function that runs a command in this process, with more in its environment."""
+
+    def call(*arguments: str, **environment: str) -> Ended:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return Ended(run(list(arguments)), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def key_file(called: Callable[..., Ended], tmp_path: Path) -> Path:
+    """Make a key with the command."""
     path = tmp_path / "k.pem"
-    assert program("keygen", "--out", str(path)).returncode == 0
+    assert called("keygen", "--out", str(path)).returncode == 0
     return path
 
 
-def test_a_key_file_is_its_owners_alone(program: Any, tmp_path: Path) -> None:
-    """It is made with mode 0600 and holds a key whose thumbprint is printed, and nothing else is."""
+def test_a_key_file_is_private(called: Callable[..., Ended], tmp_path: Path) -> None:
+    """The file has mode 0600; the thumbprint of its key is printed, and nothing else."""
     path = tmp_path / "k.pem"
-    done = program("keygen", "--out", str(path))
+    done = called("keygen", "--out", str(path))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert (done.stdout, done.stderr, done.returncode) == (f"{thumbprint_of(path)}\n", "", 0)
 
 
-def test_a_file_is_never_overwritten(program: Any, key_file: Path) -> None:
-    """Another key in the same place would be the end of all sessions of the first."""
+def test_a_file_is_never_overwritten(called: Callable[..., Ended], key_file: Path) -> None:
+    """An existing key stays: overwriting it would end all sessions that are bound to it."""
     before = key_file.read_bytes()
-    done = program("keygen", "--out", str(key_file))
+    done = called("keygen", "--out", str(key_file))
     assert (done.returncode, key_file.read_bytes()) == (1, before)
     assert "File exists" in done.stderr
 
@@ -51,11 +75,11 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_proof_passes(program: Any, key_file: Path, token_file: Path) -> None:
-    """What the program prints is accepted by the verifier, with token and nonce, once."""
+async def test_a_proof_passes(called: Callable[..., Ended], key_file: Path, token_file: Path) -> None:
+    """The verifier accepts the printed proof, with token and nonce."""
     url = "https://api.example/me?page=2"
     arguments = ["--key", str(key_file), "--method", "GET", "--url", url, "--access-token-file", str(token_file)]
-    done = program("proof", *arguments, "--nonce", "n-1")
+    done = called("proof", *arguments, "--nonce", "n-1")
     assert (done.returncode, done.stderr) == (0, "")
     verifier = DPoPVerifier(replay=MemoryReplayStore(), base_url="https://api.example")
     jkt = thumbprint_of(key_file)
@@ -64,14 +88,14 @@ async def test_a_proof_passes(program: Any, key_file: Path, token_file: Path) ->
     assert (proof.thumbprint, proof.nonce) == (jkt, "n-1")
 
 
-def test_an_encrypted_key(program: Any, tmp_path: Path) -> None:
-    """The password comes from the environment, and without the right one the key does not open."""
+def test_an_encrypted_key_needs_its_password(called: Callable[..., Ended], tmp_path: Path) -> None:
+    """The password comes from the environment; a wrong one does not open the key."""
     path, name = tmp_path / "k.pem", "PASSWORDLESS_ASYNC_KEY_PASSWORD"
-    assert program("keygen", "--out", str(path), "--encrypt", **{name: "correct"}).returncode == 0
+    assert called("keygen", "--out", str(path), "--encrypt", **{name: "correct"}).returncode == 0
     assert b"ENCRYPTED" in path.read_bytes()
     arguments = ["proof", "--key", str(path), "--method", "GET", "--url", "https://api.example/"]
-    assert program(*arguments, **{name: "correct"}).returncode == 0
-    refused = program(*arguments, **{name: "incorrect"})
+    assert called(*arguments, **{name: "correct"}).returncode == 0
+    refused = called(*arguments, **{name: "incorrect"})
     assert refused.returncode == 2
     assert "the password does not open it" in refused.stderr
     assert "incorrect" not in refused.stderr
@@ -90,12 +114,12 @@ def test_an_encrypted_key(program: Any, tmp_path: Path) -> None:
         ({"--access-token-file": "/dev/zero"}, 1, "it is the wrong file"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(
-    program: Any, key_file: Path, changes: dict[str, str], status: int, words: str
+def test_an_error_names_the_option(
+    called: Callable[..., Ended], key_file: Path, changes: dict[str, str], status: int, words: str
 ) -> None:
-    """The option is named, the status is click's, and there is no traceback."""
+    """The error names the option, and shows no traceback and no key."""
     options = {"--key": str(key_file), "--method": "GET", "--url": "https://api.example/", **changes}
-    done = program("proof", *(part for pair in options.items() for part in pair))
+    done = called("proof", *(part for pair in options.items() for part in pair))
     assert (done.returncode, done.stdout) == (status, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr

@@ -95,6 +95,7 @@ def store_of(kind: str, request: pytest.FixtureRequest) -> str:
     return "redis+sentinel://" + ",".join(f"{host}:{port}" for host, port in sentinel.addresses) + f"/{sentinel.name}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cluster", "sentinel"])
 def test_cluster_and_sentinels_are_stores(
     kind: str, request: pytest.FixtureRequest, keys: Path, called: Callable[..., Shown]
