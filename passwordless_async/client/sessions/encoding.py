@@ -61,16 +61,18 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
         end = content.index(0)
         members = SecretDict(json.loads(content[:end]))
         sizes = members.pop("sizes")
-        at = end + 1 + sizes["key"]
-        key = content[end + 1 : at]
+        # Slices of a view are no copies, and their repr shows nothing.
+        view = memoryview(content)[end + 1 :]
+        at = sizes["key"]
+        key = view[:at]
         tokens: dict[str, Any] = SecretDict()
         for name in _TOKENS:
-            tokens[name], at = _token(content, at, sizes.get(name))
+            tokens[name], at = _token(view, at, sizes.get(name))
         claims = members.pop("claims", None) or _claims(tokens["id_token"])
         decoded = TokenSet(
             **{name: members.pop(name, None) or known.get(name) for name in _PLAIN},  # type: ignore[arg-type] # ours
             **tokens,
-            key=DPoPKey.from_bytes(key[:_SCALAR_BYTES], point=bytes(key[_SCALAR_BYTES:])),
+            key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR_BYTES]), point=bytes(key[_SCALAR_BYTES:])),
             claims=None if claims is None else MappingProxyType(claims),
         )
     except (KeyError, IndexError, TypeError, ValueError, UsageError):
@@ -78,15 +80,15 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
     return None if decoded.access_token is None else (decoded, members)
 
 
-def _token(content: SecretBytes, at: int, sizes: int | list[int] | None) -> tuple[Secret | None, int]:
+def _token(view: memoryview, at: int, sizes: int | list[int] | None) -> tuple[Secret | None, int]:
     """Return the token that begins at a byte, and where the next one begins."""
     if sizes is None:
         return None, at
     if isinstance(sizes, int):
-        return Secret(str(content[at : at + sizes], "utf-8")), at + sizes
+        return Secret(str(view[at : at + sizes], "utf-8")), at + sizes
     segments = []
     for size in sizes:
-        segments.append(_base64url.encode_text(content[at : at + size]))
+        segments.append(_base64url.encode_text(bytes(view[at : at + size])))
         at += size
     return Secret(".".join(segments)), at
 
