@@ -130,8 +130,7 @@ class PasswordlessClient:
             client_id,
             store=own_store,
             lifetimes=lifetimes,
-            refresh=self._refreshes.refresh,
-            revoke=self._refreshes.revoke,
+            refreshes=self._refreshes,
         )
         self._mfa = MfaClient(self._tenant, self._dispatcher, orphans)
         self._api_nonces = NonceCache()

@@ -139,13 +139,15 @@ async def test_a_start_that_was_called_back_keeps_nobody_back(stores: Any, monke
         blocking = asyncio.create_task(here.start(BOB))
         while not tenant.stats.start_requests:  # noqa: ASYNC110 - the tenant says it by nothing else
             await asyncio.sleep(0.001)
-        begin = here._shared.challenges.begin
+        codes = here._starts._codes
+        begin = codes.begin_start
 
-        async def beginning(ticket: Any) -> None:
-            await begin(ticket)
+        async def beginning(*arguments: Any, **named: Any) -> Any:
+            ticket = await begin(*arguments, **named)
             begun.set()
+            return ticket
 
-        monkeypatch.setattr(here._shared.challenges, "begin", beginning)
+        monkeypatch.setattr(codes, "begin_start", beginning)
         waiting = asyncio.create_task(here.start(ADA))
         await begun.wait()
         with pytest.raises(CoolingDown):
@@ -153,7 +155,7 @@ async def test_a_start_that_was_called_back_keeps_nobody_back(stores: Any, monke
         waiting.cancel()
         blocking.cancel()
         await asyncio.gather(waiting, blocking, return_exceptions=True)
-        await asyncio.gather(*here._shared.availability._under_way)
+        await asyncio.gather(*here._shared.availability._background)
         await there.start(ADA)
         with pytest.raises(CoolingDown):
             await there.start(BOB)
@@ -320,8 +322,9 @@ async def test_a_machine_that_fails_in_front_keeps_nobody_waiting(stores: Any):
 
 async def test_a_nonce_that_one_machine_learned_serves_the_others(stores: Any, monkeypatch: pytest.MonkeyPatch):
     """After a rotation the machine that learned of it is challenged, and no other."""
-    monkeypatch.setattr("passwordless_async.client.shared.nonces._EVERY", 0.0)
     async with machines(stores, 4) as (tenant, clients, events):
+        for client in clients:
+            monkeypatch.setattr(client._shared.nonces, "_poll_seconds", 0.0)
         for turn, client in enumerate([*clients, *clients]):
             await client.start(ADA)
             await client.exchange(ADA, tenant.outbox.code_for(ADA))
@@ -366,12 +369,12 @@ async def test_rubbish_in_the_store_is_no_nonce(stores: Any):
 
 async def test_without_the_store_each_goes_on_alone(start_redis: Any, monkeypatch: pytest.MonkeyPatch):
     """Logins succeed while the server is away and after; an event tells of both, once for each use."""
-    monkeypatch.setattr("passwordless_async.client.shared.availability._REST", 0.05)
-    monkeypatch.setattr("passwordless_async.client.shared.nonces._EVERY", 0.0)
     server = start_redis()
     profile = attrs.evolve(INTERACTIVE, requests_per_second=1000, cool_down=0.0)
     async with RedisStore(server.url, keys=KeyRing(b"k" * 32, users=b"u" * 32), timeout=0.5) as store:
         async with machines(lambda: store, 1, profile=profile) as (tenant, (client,), events):
+            monkeypatch.setattr(client._shared.availability, "_retry_seconds", 0.05)
+            monkeypatch.setattr(client._shared.nonces, "_poll_seconds", 0.0)
 
             async def log_in() -> None:
                 await client.start(ADA)

@@ -1,4 +1,4 @@
-"""The sessions of a client: opening, reading, refreshing, listing and closing them."""
+"""The stored sessions of a client: opening, reading, refreshing, listing and closing them."""
 
 from __future__ import annotations
 
@@ -11,47 +11,40 @@ from passwordless_async._common.secret import Secret, conceal
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.records import SessionRecords, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
-from passwordless_async.client.traffic import SingleFlight
+from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Iterable
 
+    from passwordless_async.client.refreshes import Refreshes
     from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
-    from passwordless_async.client.traffic import Departure
+    from passwordless_async.client.traffic.single_flight import Departure
     from passwordless_async.stores import SessionStore
 
 T = TypeVar("T")
 
 
 class Sessions:
-    """The sessions of a client; a client has one, as ``client.sessions``.
+    """The stored sessions of a client; a client has one, as ``client.sessions``.
 
-    Every method raises ``StoreUnavailable`` where the store cannot be reached.
+    Every method raises ``StoreUnavailable`` if the store is unreachable.
 
     Args:
         issuer: The tenant.
         client_id: The application.
         store: Where sessions are kept.
         lifetimes: How long they last.
-        refresh: Refreshes tokens.
-        revoke: Revokes tokens.
+        refreshes: Sends and revokes refresh tokens.
     """
 
     def __init__(
-        self,
-        issuer: str,
-        client_id: str,
-        *,
-        store: SessionStore,
-        lifetimes: Lifetimes,
-        refresh: Callable[[TokenSet], Awaitable[TokenSet]],
-        revoke: Callable[[TokenSet], Awaitable[None]],
+        self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes, refreshes: Refreshes
     ) -> None:
         self._store = store
         self._records = SessionRecords(issuer, client_id, store=store, lifetimes=lifetimes)
-        self._revoke = revoke
-        self._refreshes = SessionRefreshes(self._records, refresh=refresh, revoke=revoke)
+        self._refreshes = refreshes
+        self._session_refreshes = SessionRefreshes(self._records, refreshes)
         self._closings: SingleFlight[tuple[Secret, bool], bool] = SingleFlight()
 
     async def open(self, tokens: TokenSet, *, user: str | None = None) -> Secret:
@@ -59,10 +52,10 @@ class Sessions:
 
         Args:
             tokens: The tokens.
-            user: Whose they are; the ``sub`` of their ID token unless given.
+            user: The user; the ``sub`` of the ID token unless given.
 
         Returns:
-            The session's identifier: 256 random bits and 8 characters that say where it lies.
+            The session's identifier: 256 random bits, and 8 characters that say where it is kept.
 
         Raises:
             UsageError: The tokens have no ID token, and no user is given.
@@ -71,67 +64,72 @@ class Sessions:
         return await self._records.open(tokens, user=_user_of(tokens, user))
 
     async def get(self, identifier: str) -> StoredSession:
-        """Return a session, whose idle time begins anew.
+        """Return a session, and restart its idle time.
 
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
         """
-        secret = identifier = _concealed(identifier)
-        return (await self._records.find(secret)).session
+        identifier = _concealed(identifier)
+        return (await self._records.find(identifier)).session
 
     async def refresh(self, identifier: str) -> StoredSession:
-        """Refresh a session's tokens; whoever asks at the same time, in whatever process, has those of one refresh.
+        """Refresh a session's tokens. Concurrent callers, in any process, share one refresh.
 
         Raises:
-            InvalidSession: It is unknown, has ended or was closed.
+            InvalidSession: The session is unknown, has ended or was closed.
             BrokenSeal: As for :meth:`get`.
-            InvalidRefreshToken: It is over at the service.
-            OutcomeUnknown: The refresh token was sent, here or by a process that is gone, and nobody knows what became
-                of it: it is not sent again.
-            StoreUnavailable: The store cannot be reached: where that was before the refresh token was sent, the next
-                call sends it; where new tokens could not be kept for 20 seconds they are lost, and the next call ends
-                with ``OutcomeUnknown``.
-            PasswordlessError: As ``client.refresh``. After an answer that must not be trusted the refresh token counts
-                as spent, and is not sent again.
+            InvalidRefreshToken: The service no longer accepts the refresh token.
+            OutcomeUnknown: The refresh token was sent before, by this process or one that has died, and its outcome is
+                unknown. It is not sent again.
+            StoreUnavailable: The store is unreachable. If nothing was sent yet, the next call sends the refresh token.
+                If new tokens could not be kept for 20 seconds they are lost, and the next call raises
+                ``OutcomeUnknown``.
+            PasswordlessError: As ``client.refresh``. After an answer that fails a check the refresh token counts as
+                spent, and is not sent again.
         """
-        secret = identifier = _concealed(identifier)
-        return await self._refreshes.run(secret)
+        identifier = _concealed(identifier)
+        return await self._session_refreshes.refresh(identifier)
 
     async def close(self, identifier: str, *, revoke: bool = True) -> None:
-        """End a session; one that has ended already is none to end.
+        """End a session; does nothing if it has ended already.
 
-        A caller that is cancelled after the session was closed does not keep its tokens from being revoked.
+        If the caller is cancelled after the session was closed, its tokens are still revoked.
 
         Args:
             identifier: The session.
-            revoke: Whether the refresh token is revoked at the service as well: the logout. A session that does not
-                open, because its key is not on the ring or it was changed, is closed without.
+            revoke: Whether to revoke the refresh token at the service as well: the logout. A session that cannot be
+                unsealed, because its key is not on the ring or it was changed, is closed and not revoked.
 
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
-        secret = identifier = _concealed(identifier)
-        await self._closings.run((secret, revoke), lambda departure: self._close(secret, departure, revoke=revoke))
+        identifier = _concealed(identifier)
+        await self._close_once(identifier, revoke=revoke)
+
+    async def _close_once(self, identifier: Secret, *, revoke: bool) -> None:
+        key = (identifier, revoke)
+        await self._closings.run(key, lambda departure: self._close(identifier, departure, revoke=revoke))
 
     async def _close(self, identifier: Secret, departure: Departure, *, revoke: bool) -> bool:
+        """End a session. Returns True: a flight takes None for no result."""
         try:
-            found = await self._records.find(identifier)
+            record = await self._records.find(identifier)
         except InvalidSession:
             return True
         except BrokenSeal:
-            found = None
+            record = None
         departure.on_wire = True
-        await self._store.close(place_of(identifier) if found is None else found.place)
-        if revoke and found is not None and found.session.tokens.refresh_token is not None:
-            await self._revoke(found.session.tokens)
+        await self._store.close(place_of(identifier) if record is None else record.place)
+        if revoke and record is not None and record.session.tokens.refresh_token is not None:
+            await self._refreshes.revoke(record.session.tokens)
         return True
 
     async def close_all(self, user: str) -> int:
         """End all sessions of a user, without revoking their tokens at the service.
 
         Returns:
-            How many there were. One that is being opened at this moment may stay.
+            How many there were. A session that is opened at the same moment may stay.
         """
         return sum(await _all(self._store.close(place) for place in await self._records.places(user)))
 
@@ -139,40 +137,40 @@ class Sessions:
         """End one session of a user by its public name, without revoking its tokens at the service.
 
         Args:
-            user: Whose it is.
-            name: Its name, as :meth:`list` gives it.
+            user: The user.
+            name: The name, as :meth:`list` returns it.
 
         Returns:
             Whether there was one.
         """
-        # Only what is on the user's list: a name from outside must not lead to another's.
+        # Only from the user's own list: a name from outside must not end another user's session.
         places = {place.session: place for place in await self._records.places(user)}
         return name in places and await self._store.close(places[name])
 
     async def list(self, user: str) -> tuple[SessionInfo, ...]:
-        """Return a user's sessions, for operators and for the user; none is used by that.
+        """Return a user's sessions, for operators and for the user. It does not count as use.
 
-        One that does not open, because its key is not on the ring or it was changed, is in the list without the times
-        that are sealed in it.
+        A session that cannot be unsealed, because its key is not on the ring or it was changed, is listed without the
+        times that are sealed in it.
 
         Returns:
-            What may be known of each, the oldest first, and those that do not open last.
+            What may be known of each: the oldest first, and those that cannot be unsealed last.
         """
         places = await self._records.places(user)
         known = await _all(self._records.peek(place) for place in places)
         ended = [place for place, info in zip(places, known, strict=True) if info is None]
-        # What is left over in the user's list does no harm if it stays for once.
+        # Names of ended sessions do no harm if they stay in the list this time.
         with suppress(StoreUnavailable):
             await _all(self._store.close(place) for place in ended)
         return tuple(sorted((info for info in known if info is not None), key=_age))
 
     async def aclose(self, *, grace: float) -> None:
-        """End what is under way, after so many seconds."""
-        await asyncio.gather(self._refreshes.aclose(grace=grace), self._closings.aclose(grace=grace))
+        """End refreshes and closings after ``grace`` seconds."""
+        await asyncio.gather(self._session_refreshes.aclose(grace=grace), self._closings.aclose(grace=grace))
 
 
 async def _all(questions: Iterable[Awaitable[T]]) -> tuple[T, ...]:
-    """Ask the store several things at once, which go in one batch; raises what one raises when all have ended."""
+    """Ask the store several things in one batch. Raises the first error once all have ended."""
     answers = await asyncio.gather(*questions, return_exceptions=True)
     for answer in answers:
         if isinstance(answer, BaseException):
@@ -185,7 +183,7 @@ def _age(info: SessionInfo) -> tuple[bool, float, str]:
 
 
 def _concealed(identifier: object) -> Secret:
-    """Return an identifier; what is none opens nothing."""
+    """Return an identifier concealed; for anything but text, an empty one, which opens no session."""
     concealed = conceal(identifier)
     return concealed if isinstance(concealed, Secret) else Secret("")
 

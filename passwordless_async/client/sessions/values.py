@@ -1,4 +1,4 @@
-"""What applications and operators see of sessions."""
+"""What applications and operators see of stored sessions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 class Lifetimes:
     """How long sessions last.
 
-    A session ends at the time that was set when it was opened, or earlier where ``absolute`` has been shortened since;
-    ``idle`` counts as it is now.
+    A session ends at the time that was set when it was opened, or earlier if ``absolute`` has been shortened since.
+    ``idle`` always counts as it is now.
 
     Args:
-        idle: Seconds after its last use at which a session ends.
-        absolute: Seconds after its opening at which it ends, however much it is used.
+        idle: Seconds from its last use to its end.
+        absolute: Seconds from its opening to its end, however much it is used.
 
     Raises:
         UsageError: One is not above 0.
@@ -36,12 +36,12 @@ class Lifetimes:
 @always_printable
 @attrs.frozen
 class StoredSession:
-    """One session.
+    """A session.
 
     Attributes:
-        id: Its identifier, which opens it: for the user's cookie, and for nobody else.
+        id: Its identifier, for the user's cookie alone: the session opens by it.
         tokens: The tokens.
-        user: Whose it is.
+        user: The user.
         opened_at: When it was opened: seconds since the UNIX epoch.
     """
 
@@ -53,13 +53,13 @@ class StoredSession:
 
 @attrs.frozen
 class SessionInfo:
-    """What operators, and users who look at their own sessions, may know of one; times are seconds since the epoch.
+    """What operators, and the user, may know of a session. Times are seconds since the UNIX epoch.
 
     Attributes:
         name: Its public name, which opens nothing.
-        opened_at: When it was opened; None where it does not open with the keys on the ring, or was changed.
-        idle_ends_at: When it ends unless it is used before.
-        ends_at: When it ends however much it is used; None where ``opened_at`` is.
+        opened_at: When it was opened; None if no key on the ring unseals it, or it was changed.
+        idle_ends_at: When it ends if it is not used.
+        ends_at: When it ends however much it is used; None if ``opened_at`` is.
     """
 
     name: str

@@ -1,7 +1,10 @@
-"""Asking a store that may be gone: without it each process goes by what it knows itself, and says so by an event.
+"""Asking a store that may be unreachable.
 
-The promises: nobody waits long for a store that does not answer, and not each for themselves; when it is back it is
-asked again, without a restart.
+Invariants:
+
+- If the store is unreachable, each process falls back to its own memory and emits ``StoreLost``, once for each use.
+- At most one caller waits for a store that does not answer: the others go on without it at once.
+- The store is tried again every ``retry_seconds``. ``StoreRegained`` is emitted when a use has an answer again.
 """
 
 from __future__ import annotations
@@ -23,52 +26,54 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-_REST = 1.0  # seconds for which a store that did not answer is not asked again
+RETRY_SECONDS = 1.0  # for which a store that did not answer is not asked again
 
 
 class Availability:
     """A store, as far as it can be reached; lives as long as its client.
 
     Args:
-        store: The store; one in this process is always there.
+        store: The store; one in this process is always reachable.
         events: Receives ``StoreLost`` and ``StoreRegained``.
+        retry_seconds: For how long a store that did not answer is not asked again.
     """
 
-    def __init__(self, store: Store, events: Emitter) -> None:
+    def __init__(self, store: Store, events: Emitter, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.store = store
         self.keys = store.keys
-        self._events = events
         self.is_local = isinstance(store, MemoryStore)
+        self._events = events
+        self._retry_seconds = retry_seconds
         self._lost: set[Use] = set()
-        self._away = False
-        self._looking = False
-        self._rests_until = 0.0
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._is_unreachable = False
+        self._is_probing = False
+        self._retry_at = 0.0
+        self._background: set[asyncio.Task[Any]] = set()
 
-    async def ask(self, use: Use, question: Callable[[], Awaitable[T]], otherwise: U) -> T | U:
-        """Ask the store, and where it cannot be reached, or could not a moment ago, take something else for its answer.
+    async def ask(self, use: Use, question: Callable[[], Awaitable[T]], fallback: U) -> T | U:
+        """Ask the store, and return ``fallback`` if it is unreachable, or was a moment ago.
 
         Args:
             use: What the answer is for.
             question: Asks the store.
-            otherwise: What holds without it.
+            fallback: What holds without the store.
         """
-        if self._looking or _clock.monotonic() < self._rests_until:
+        if self._is_probing or _clock.monotonic() < self._retry_at:
             self._lose(use)
-            return otherwise
-        # One looks whether it is back, however long that takes; the others do not wait for it.
-        looks = self._looking = self._away
+            return fallback
+        # One caller probes whether the store is back, however long that takes; the others do not wait for it.
+        probes = self._is_probing = self._is_unreachable
         try:
             answer = await question()
         except StoreUnavailable:
-            self._away = True
-            self._rests_until = _clock.monotonic() + _REST
+            self._is_unreachable = True
+            self._retry_at = _clock.monotonic() + self._retry_seconds
             self._lose(use)
-            return otherwise
+            return fallback
         finally:
-            if looks:
-                self._looking = False
-        self._away, self._rests_until = False, 0.0
+            if probes:
+                self._is_probing = False
+        self._is_unreachable, self._retry_at = False, 0.0
         if use in self._lost:
             self._lost.discard(use)
             self._events.emit(StoreRegained(use))
@@ -79,16 +84,16 @@ class Availability:
             self._lost.add(use)
             self._events.emit(StoreLost(use))
 
-    def in_background(self, telling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Tell the store something that nobody waits for."""
-        task = asyncio.create_task(telling)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def in_background(self, report: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a report to the store that no caller waits for."""
+        task = asyncio.create_task(report)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
         return task
 
     async def aclose(self, *, grace: float) -> None:
-        """Give what the store is being told so many seconds."""
-        if self._under_way:
-            _, late = await asyncio.wait(self._under_way, timeout=grace)
+        """Give reports that are under way ``grace`` seconds."""
+        if self._background:
+            _, late = await asyncio.wait(self._background, timeout=grace)
             for task in late:
                 task.cancel()

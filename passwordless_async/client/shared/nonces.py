@@ -1,10 +1,16 @@
-"""A server's nonces, shared: what one process learns serves the others, and one of them fetches the first."""
+"""A server's nonces, shared by the processes of an application.
+
+Invariants:
+
+- What one process learns serves the others. While requests go, each process polls the store once a second.
+- One process fetches the first nonce. If it fails, its turn passes to another at once; if it dies, after 3 seconds.
+- A nonce that this process has had before is not taken back from the store: it is old.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 from passwordless_async._common import clock as _clock
@@ -15,11 +21,11 @@ if TYPE_CHECKING:
     from passwordless_async.client.shared.availability import Availability
     from passwordless_async.dpop import NonceCache
 
-_EVERY = 1.0  # seconds between two looks at what others have learned, while requests go
-_GOOD_FOR = 600.0  # seconds that a nonce is kept for others; one that is too old costs a challenge
-_TURN = 3.0  # seconds that the process which fetches the first nonce is given, and waited for
-_LOOK_AGAIN = 0.05  # seconds between two looks while it is at it
-_REMEMBERED = 8  # nonces of this process; one of them that comes back from the store is old
+POLL_SECONDS = 1.0  # between two polls of what others have learned
+_KEPT_SECONDS = 600.0  # for which the store keeps a nonce; one that is too old costs a challenge
+_TURN_SECONDS = 3.0  # for which the process that fetches the first nonce is waited for
+_TURN_POLL_SECONDS = 0.05  # between two polls meanwhile
+_MAX_RECENT = 8  # nonces that this process has had
 
 
 class SharedNonces:
@@ -27,57 +33,64 @@ class SharedNonces:
 
     Args:
         availability: The store.
-        cache: This process's own.
+        cache: This process's own nonces.
         origin: The origin.
+        poll_seconds: The time between two polls.
     """
 
-    def __init__(self, availability: Availability, cache: NonceCache, origin: str) -> None:
+    def __init__(
+        self, availability: Availability, cache: NonceCache, origin: str, *, poll_seconds: float = POLL_SECONDS
+    ) -> None:
         self._availability = availability
+        self._store = availability.store
         self._cache = cache
         self._origin = origin
+        self._poll_seconds = poll_seconds
         self._name = availability.keys.pseudonym(f"nonce {origin}")
-        self._recent: deque[str] = deque(maxlen=_REMEMBERED)
-        self._looked_at = float("-inf")
+        self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
+        self._polled_at = float("-inf")
         self._newest: str | None = None
-        self._in_turn = False
+        self._has_turn = False
         self._stop_listening = cache.listen(self._learned)
 
     def poll(self) -> asyncio.Task[None] | None:
-        """Begin to learn what others have learned; None where that was done a moment ago."""
+        """Learn in the background what others have learned; None if the last poll is too recent."""
         now = _clock.monotonic()
-        if now < self._looked_at + _EVERY:
+        if now < self._polled_at + self._poll_seconds:
             return None
-        self._looked_at = now
+        self._polled_at = now
         return self._availability.in_background(self._poll())
 
     async def _poll(self) -> None:
-        self._take(await self._availability.ask(Use.NONCES, partial(self._availability.store.nonce, self._name), None))
+        self._take(await self._availability.ask(Use.NONCES, lambda: self._store.nonce(self._name), None))
 
     async def fetched(self) -> bool:
-        """Wait until another process has fetched the first nonce, or it is this one's turn to; tells which it is."""
-        ask = partial(self._availability.store.nonce_or_turn, self._name, seconds=_TURN)
-        ends = _clock.monotonic() + _TURN
+        """Wait for a nonce of another process (True), or until this process may fetch one (False)."""
+        ends = _clock.monotonic() + _TURN_SECONDS
+        own_turn: bool = True  # if the store is unreachable
         while True:
-            answer = await self._availability.ask(Use.NONCES, ask, True)  # noqa: FBT003 - its own turn
+            answer = await self._availability.ask(
+                Use.NONCES, lambda: self._store.nonce_or_turn(self._name, seconds=_TURN_SECONDS), own_turn
+            )
             if isinstance(answer, str):
                 self._take(answer)
                 return True
             if answer or _clock.monotonic() > ends:
-                self._in_turn = answer
+                self._has_turn = answer
                 return False
-            await asyncio.sleep(_LOOK_AGAIN)
+            await asyncio.sleep(_TURN_POLL_SECONDS)
 
     def answered(self) -> None:
-        """Say that the server has answered this process: its nonce, or that it has none."""
+        """Share that the origin has answered this process, and with which nonce."""
         self._share(self._cache.get(self._origin) or "")
 
     def failed(self) -> None:
-        """Say that the server has not answered this process: where it was its turn, that is over."""
-        if not self._in_turn:
-            return
-        self._in_turn = False
-        leave = partial(self._availability.store.release_turn, self._name)
-        self._availability.in_background(self._availability.ask(Use.NONCES, leave, None))
+        """Pass the turn on, if this process has it: the origin has not answered."""
+        if self._has_turn:
+            self._has_turn = False
+            self._availability.in_background(
+                self._availability.ask(Use.NONCES, lambda: self._store.release_turn(self._name), None)
+            )
 
     def _learned(self, origin: str, nonce: str, thumbprint: str | None) -> None:
         if origin == self._origin and thumbprint is None:
@@ -87,8 +100,11 @@ class SharedNonces:
         if nonce != self._newest:
             self._newest = nonce
             self._recent.append(nonce)
-            put = partial(self._availability.store.put_nonce, self._name, nonce, seconds=_GOOD_FOR)
-            self._availability.in_background(self._availability.ask(Use.NONCES, put, None))
+            self._availability.in_background(
+                self._availability.ask(
+                    Use.NONCES, lambda: self._store.put_nonce(self._name, nonce, seconds=_KEPT_SECONDS), None
+                )
+            )
 
     def _take(self, nonce: str | None) -> None:
         if not nonce or nonce in self._recent:
@@ -96,11 +112,11 @@ class SharedNonces:
         try:
             self._cache.put(self._origin, nonce)
         except UsageError:
-            # The store holds what is no nonce: the server will say which one it wants.
+            # The store holds no valid nonce: the server will demand one by a challenge.
             return
         self._newest = nonce
         self._recent.append(nonce)
 
     def aclose(self) -> None:
-        """Learn nothing more."""
+        """Stop listening to the cache."""
         self._stop_listening()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from passwordless_async.client.events import Use
@@ -21,18 +20,21 @@ class SharedQuota:
 
     def __init__(self, availability: Availability, issuer: str) -> None:
         self._availability = availability
+        self._store = availability.store
         self._name = availability.keys.pseudonym(f"quota {issuer}")
 
     async def reserve(self, requests: int, interval: float) -> float | None:
-        """Reserve places in the queue; see :meth:`QuotaStore.reserve <passwordless_async.stores.QuotaStore.reserve>`.
+        """Reserve places in the queue, ``interval`` seconds apart.
 
         Returns:
-            The seconds until the first; None: the store is unreachable, and this process is on its own.
+            The seconds until the first; None if the store is unreachable: then this process has the quota alone.
         """
-        reserve = partial(self._availability.store.reserve, self._name, requests=requests, interval=interval)
-        return await self._availability.ask(Use.QUOTA, reserve, None)
+        return await self._availability.ask(
+            Use.QUOTA, lambda: self._store.reserve(self._name, requests=requests, interval=interval), None
+        )
 
     def pause(self, seconds: float) -> None:
         """Give no process a place for so many seconds."""
-        pause = partial(self._availability.store.pause, self._name, seconds)
-        self._availability.in_background(self._availability.ask(Use.QUOTA, pause, None))
+        self._availability.in_background(
+            self._availability.ask(Use.QUOTA, lambda: self._store.pause(self._name, seconds), None)
+        )
