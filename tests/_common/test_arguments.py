@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -44,9 +45,12 @@ REFUSALS = [
     (_check.printable, "\u202e", NOT_PRINTABLE),
 ]
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 @pytest.mark.parametrize(("check", "value", "problem"), REFUSALS)
-def test_texts_refused(check: object, value: object, problem: str) -> None:
+def test_texts_refused(check: Callable[..., Any], value: object, problem: str) -> None:
     """A text that is not of its form is refused, and the argument is named."""
     with pytest.raises(UsageError) as refused:
         check("thing", value, at_most=8)
@@ -64,7 +68,7 @@ def test_texts_refused(check: object, value: object, problem: str) -> None:
         (_check.printable, "用户@例子"),
     ],
 )
-def test_texts_accepted(check: object, value: str) -> None:
+def test_texts_accepted(check: Callable[..., Any], value: str) -> None:
     """A text of its form comes back as it was."""
     assert value == check("thing", value, at_most=8)
 
@@ -166,7 +170,7 @@ def test_numbers_accepted() -> None:
 @pytest.mark.parametrize("check", [_check.text, _check.printable, _check.bounded])
 @SETTINGS
 @given(value=st.text(max_size=12))
-def test_a_refusal_never_repeats_the_value(check: object, value: str) -> None:
+def test_a_refusal_never_repeats_the_value(check: Callable[..., Any], value: str) -> None:
     """What is passed comes back untouched, or is refused in words that depend on nothing but its length."""
     try:
         assert value == check("thing", value, at_most=8)

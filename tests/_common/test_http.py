@@ -169,7 +169,7 @@ def test_transmissions_are_not_compared() -> None:
 def test_transmissions_cannot_be_changed(value: object) -> None:
     """What flows is frozen."""
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        value.body = b""
+        value.body = b""  # type: ignore[attr-defined]
 
 
 def test_header_fields_are_matched_without_regard_to_case() -> None:

@@ -145,7 +145,7 @@ VALUES = {
     "an answer": answer(200, {"access_token": MARKER}),
     "its members": answer(200, {"access_token": MARKER}).json_object(),
     "a read answer": TokenAnswer(Secret(MARKER), "DPoP", 1, "", Secret(MARKER), Secret(MARKER)),
-    "tokens": TokenSet(MARKER, "DPoP", 1, "", MARKER, MARKER, {"m": MARKER}, KEY),
+    "tokens": TokenSet(MARKER, "DPoP", 1, "", MARKER, MARKER, {"m": MARKER}, KEY),  # type: ignore[arg-type]
     "a key": KEY,
     "a key's private export": KEY.to_jwk(private=True),
     "a key's PEM": PEM,
@@ -159,7 +159,7 @@ VALUES = {
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
 def test_no_value_shows_its_secret(value: object) -> None:
     """Neither the value nor a container, a format or a dataclass-like listing of it shows a secret."""
-    listing = attrs.asdict(value, recurse=False) if attrs.has(type(value)) and not isinstance(value, Tenant) else {}
+    listing = attrs.asdict(value, recurse=False) if attrs.has(type(value)) and not isinstance(value, Tenant) else {}  # type: ignore[arg-type]
     listing = {k: v for k, v in listing.items() if k in {"otp", "secret", "body", "secrets", "key"}}
     text = "\n".join([repr(value), str(value), f"{value}", "%r %s" % (value, [value]), repr(listing)])  # noqa: UP031
     assert leaks(text) == []
@@ -233,23 +233,23 @@ def test_a_field_tells_missing_from_hidden() -> None:
 )
 def test_a_value_half_built_prints_its_name(cls: type) -> None:
     """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
-    assert repr(cls.__new__(cls)) == f"<{cls.__name__}>"
+    assert repr(cls.__new__(cls)) == f"<{cls.__name__}>"  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
     "call",
     [
         lambda: Email(""),
-        lambda: Email(5),
+        lambda: Email(5),  # type: ignore[arg-type]
         lambda: Phone(""),
-        lambda: Phone(5),
+        lambda: Phone(5),  # type: ignore[arg-type]
         lambda: Login(ADA, ""),
         lambda: ClientSecretPost(""),
         lambda: Application("", "client", NoClientAuth()),
         lambda: Application("tenant.example", "", NoClientAuth()),
-        lambda: Application("tenant.example", "client", None),
-        lambda: DPoPKey(None),
-        lambda: ProofGenerator(None),
+        lambda: Application("tenant.example", "client", None),  # type: ignore[arg-type]
+        lambda: DPoPKey(None),  # type: ignore[arg-type]
+        lambda: ProofGenerator(None),  # type: ignore[arg-type]
         lambda: NonceCache(0),
         lambda: PasswordlessClient("", "client", profile=TESTING),
     ],
@@ -275,26 +275,32 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a code with a space": lambda: Login(ADA, f"{MARKER} 1"),
     "a code with a line's end": lambda: Login(ADA, f"{MARKER}\n"),
     "a code in another script": lambda: Login(ADA, f"{MARKER}é"),
-    "a code as a number": lambda: Login(ADA, NUMBER),
-    "a code as bytes": lambda: Login(ADA, MARKER.encode()),
-    "a code in a list": lambda: Login(ADA, [MARKER]),
-    "a code for nobody": lambda: Login("ada", MARKER),
+    "a code as a number": lambda: Login(ADA, NUMBER),  # type: ignore[arg-type]
+    "a code as bytes": lambda: Login(ADA, MARKER.encode()),  # type: ignore[arg-type]
+    "a code in a list": lambda: Login(ADA, [MARKER]),  # type: ignore[arg-type]
+    "a code for nobody": lambda: Login("ada", MARKER),  # type: ignore[arg-type]
     "a code beside a bad scope": lambda: Login(ADA, MARKER, scope="a\\b"),
     "a code beside a bad audience": lambda: Login(ADA, MARKER, audience="a b"),
-    "a key as a JWK": lambda: Login(ADA, "1", key=PLAIN_JWK),
-    "a key as JSON": lambda: Login(ADA, "1", key=json.dumps(PLAIN_JWK)),
-    "a key as PEM": lambda: Login(ADA, "1", key=bytes(PEM)),
+    "a key as a JWK": lambda: Login(ADA, "1", key=PLAIN_JWK),  # type: ignore[arg-type]
+    "a key as JSON": lambda: Login(ADA, "1", key=json.dumps(PLAIN_JWK)),  # type: ignore[arg-type]
+    "a key as PEM": lambda: Login(ADA, "1", key=bytes(PEM)),  # type: ignore[arg-type]
     "a changed login": lambda: attrs.evolve(LOGIN, scope=""),
     "a secret with a space": lambda: ClientSecretPost(f"{MARKER} 1"),
     "a secret that is too long": lambda: ClientSecretPost(MARKER * 400),
-    "a secret as bytes": lambda: ClientSecretPost(MARKER.encode()),
-    "a secret as a number": lambda: ClientSecretPost(NUMBER),
-    "a secret as a mapping": lambda: ClientSecretPost({"secret": MARKER}),
+    "a secret as bytes": lambda: ClientSecretPost(MARKER.encode()),  # type: ignore[arg-type]
+    "a secret as a number": lambda: ClientSecretPost(NUMBER),  # type: ignore[arg-type]
+    "a secret as a mapping": lambda: ClientSecretPost({"secret": MARKER}),  # type: ignore[arg-type]
     "a client's bare secret": lambda: PasswordlessClient(
-        "tenant.example", "client", client_auth=MARKER, profile=TESTING
+        "tenant.example",
+        "client",
+        client_auth=MARKER,  # type: ignore[arg-type]
+        profile=TESTING,
     ),
     "a client's secret in a pair": lambda: PasswordlessClient(
-        "tenant.example", "client", client_auth=("client", MARKER), profile=TESTING
+        "tenant.example",
+        "client",
+        client_auth=("client", MARKER),  # type: ignore[arg-type]
+        profile=TESTING,
     ),
     "a secret beside a bad domain": lambda: PasswordlessClient(
         "a b", "client", client_auth=ClientSecretPost(MARKER), profile=TESTING
@@ -310,37 +316,40 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a JWK of another kind": lambda: DPoPKey.from_jwk({"kty": "oct", "k": MARKER}),
     "a JWK as JSON cut short": lambda: DPoPKey.from_jwk(json.dumps(PLAIN_JWK)[:-1]),
     "a JWK as JSON with a bad x": lambda: DPoPKey.from_jwk(json.dumps({**PLAIN_JWK, "x": ""})),
-    "a JWK as bytes": lambda: DPoPKey.from_jwk(json.dumps(PLAIN_JWK).encode()),
-    "a JWK as pairs": lambda: DPoPKey.from_jwk([*PLAIN_JWK.items(), ("x", "")]),
+    "a JWK as bytes": lambda: DPoPKey.from_jwk(json.dumps(PLAIN_JWK).encode()),  # type: ignore[arg-type]
+    "a JWK as pairs": lambda: DPoPKey.from_jwk([*PLAIN_JWK.items(), ("x", "")]),  # type: ignore[arg-type]
     "a JWK set": lambda: DPoPKey.from_jwk({"keys": [PLAIN_JWK]}),
-    "a PEM as text": lambda: DPoPKey.from_pem(PEM.decode()),
+    "a PEM as text": lambda: DPoPKey.from_pem(PEM.decode()),  # type: ignore[arg-type]
     "a PEM cut short": lambda: DPoPKey.from_pem(bytes(PEM[:-40])),
     "a PEM of another curve": lambda: DPoPKey.from_pem(OTHER_PEM),
     "a PEM that is too long": lambda: DPoPKey.from_pem(MARKER.encode() * 2000),
     "a wrong password": lambda: DPoPKey.from_pem(ENCRYPTED, MARKER.encode()),
-    "a password as text": lambda: DPoPKey.from_pem(ENCRYPTED, MARKER),
-    "a password as a number": lambda: DPoPKey.from_pem(ENCRYPTED, NUMBER),
+    "a password as text": lambda: DPoPKey.from_pem(ENCRYPTED, MARKER),  # type: ignore[arg-type]
+    "a password as a number": lambda: DPoPKey.from_pem(ENCRYPTED, NUMBER),  # type: ignore[arg-type]
     "a needless password": lambda: DPoPKey.from_pem(bytes(PEM), MARKER.encode()),
-    "a password to export with as text": lambda: KEY.to_pem(MARKER),
+    "a password to export with as text": lambda: KEY.to_pem(MARKER),  # type: ignore[arg-type]
     "a password to export with too long": lambda: KEY.to_pem(MARKER.encode() * 100),
-    "a generator of a JWK": lambda: ProofGenerator(PLAIN_JWK),
-    "a generator of JSON": lambda: ProofGenerator(json.dumps(PLAIN_JWK)),
-    "a token as bytes": lambda: ProofGenerator(KEY).proof("GET", "https://a.example/", access_token=MARKER.encode()),
+    "a generator of a JWK": lambda: ProofGenerator(PLAIN_JWK),  # type: ignore[arg-type]
+    "a generator of JSON": lambda: ProofGenerator(json.dumps(PLAIN_JWK)),  # type: ignore[arg-type]
+    "a token as bytes": lambda: ProofGenerator(KEY).proof("GET", "https://a.example/", access_token=MARKER.encode()),  # type: ignore[arg-type]
     "a token in another script": lambda: token_hash(f"{MARKER}é"),
-    "a token as a list": lambda: token_hash([MARKER]),
+    "a token as a list": lambda: token_hash([MARKER]),  # type: ignore[arg-type]
     "a token beside a bad method": lambda: ProofGenerator(KEY).proof("", "https://a.example/", access_token=MARKER),
     "a token beside a bad URL": lambda: ProofGenerator(KEY).proof("GET", "a", access_token=MARKER),
-    "a token beside a bad nonce": lambda: ProofGenerator(KEY).proof("GET", "a", nonce=5, access_token=MARKER),
+    "a token beside a bad nonce": lambda: ProofGenerator(KEY).proof("GET", "a", nonce=5, access_token=MARKER),  # type: ignore[arg-type]
     "a captcha that is too long": lambda: start_request(PUBLIC, ADA, captcha=Secret(MARKER * 1000)),
     "a captcha as bytes": lambda: start_request(PUBLIC, ADA, captcha=conceal(MARKER.encode())),
     "a captcha beside a bad language": lambda: start_request(PUBLIC, ADA, captcha=Secret(MARKER), language="a_b"),
-    "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=Secret(MARKER), send="x"),
+    "a captcha beside a bad send": lambda: start_request(CONFIDENTIAL, ADA, captcha=Secret(MARKER), send="x"),  # type: ignore[arg-type]
     "a captcha beside a bad address": lambda: start_request(
-        CONFIDENTIAL, ADA, captcha=Secret(MARKER), forwarded_for="x"
+        CONFIDENTIAL,
+        ADA,
+        captcha=Secret(MARKER),
+        forwarded_for="x",  # type: ignore[arg-type]
     ),
     "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=Secret(MARKER), language="")),
-    "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7"),
-    "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),
+    "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7"),  # type: ignore[arg-type]
+    "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),  # type: ignore[arg-type]
 }
 
 
@@ -376,7 +385,7 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "a JSON text": lambda: read_token(REQUEST, answer(200, MARKER), None),
     "a JSON list": lambda: read_token(REQUEST, answer(200, [MARKER]), None),
     **{
-        f"{name} {label}": lambda name=name, value=value: read_token(REQUEST, answer(200, {**GOOD, name: value}), None)
+        f"{name} {label}": lambda name=name, value=value: read_token(REQUEST, answer(200, {**GOOD, name: value}), None)  # type: ignore[misc]
         for name in ("access_token", "refresh_token", "id_token")
         for label, value in {
             "with a line break": f"{MARKER}\n1",
@@ -451,7 +460,7 @@ def test_no_answer_shows(call: Callable[[], object]) -> None:
 def test_the_walk_sees_what_there_is() -> None:
     """The walk itself works: it finds a secret in a message, in a local of the package and in what an error came of."""
 
-    def spilled() -> PasswordlessError:
+    def spilled() -> PasswordlessError:  # type: ignore[return]
         try:
             Email(f"{MARKER} @")
         except UsageError as cause:

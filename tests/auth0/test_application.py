@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import Any
 
 import attrs
 import pytest
@@ -113,7 +114,7 @@ def test_domains_accepted(domain: str, origin: str) -> None:
         ("http://a:80", NOT_HTTPS),
     ],
 )
-def test_domains_refused(domain: object, problem: str) -> None:
+def test_domains_refused(domain: Any, problem: str) -> None:
     """A domain with anything behind, before or inside the host name is refused; so is plain http."""
     with pytest.raises(UsageError) as refused:
         Application(domain, "client", PUBLIC)
@@ -155,7 +156,7 @@ def test_whatever_is_accepted_is_https_and_the_same_host(domain: str) -> None:
         ("a" * 257, "must be at most 256 characters long, not 257"),
     ],
 )
-def test_client_ids_refused(client_id: object, problem: str) -> None:
+def test_client_ids_refused(client_id: Any, problem: str) -> None:
     """A client identifier is visible ASCII."""
     with pytest.raises(UsageError) as refused:
         Application("acme.example", client_id, PUBLIC)
@@ -165,7 +166,7 @@ def test_client_ids_refused(client_id: object, problem: str) -> None:
 @pytest.mark.parametrize(
     "client_auth", [None, "secret", ("client", "secret"), NoClientAuth, ClientSecretPost, object()]
 )
-def test_client_authentications_refused(client_auth: object) -> None:
+def test_client_authentications_refused(client_auth: Any) -> None:
     """A way to authenticate is a value that is one: neither a bare secret nor a class."""
     with pytest.raises(UsageError) as refused:
         Application("acme.example", "client", client_auth)
@@ -181,5 +182,5 @@ def test_an_application_is_a_value() -> None:
     assert Application("https://ACME.example/", "client", ClientSecretPost("s")) == one
     assert Application("acme.example", "client", PUBLIC) != one
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        one.client_id = "other"
+        one.client_id = "other"  # type: ignore[misc]
     assert "client_auth=ClientSecretPost(secret=<redacted>)" in repr(one)

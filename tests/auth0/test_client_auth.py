@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import ssl
+from typing import Any
 
 import attrs
 import pytest
@@ -47,7 +48,7 @@ def test_a_secret_goes_in_the_body() -> None:
     """RFC 6749 §2.3.1: client_secret_post sends the secret as a parameter, and it prints redacted."""
     auth = ClientSecretPost("s3cret~!")
     for body in ("form", "json"):
-        assert Credentials({"client_secret": "s3cret~!"}) == auth.credentials("client", ISSUER, body)
+        assert Credentials({"client_secret": Secret("s3cret~!")}) == auth.credentials("client", ISSUER, body)
     assert repr(auth) == "ClientSecretPost(secret=<redacted>)"
     assert isinstance(auth.credentials("client", ISSUER, "form").parameters["client_secret"], Secret)
 
@@ -63,7 +64,7 @@ def test_a_secret_goes_by_basic() -> None:
 
 def test_basic_at_endpoints_with_json() -> None:
     """It is not documented there: the secret goes in the body, unless the caller knows better."""
-    assert Credentials({"client_secret": "s"}) == ClientSecretBasic("s").credentials("client", ISSUER, "json")
+    assert Credentials({"client_secret": Secret("s")}) == ClientSecretBasic("s").credentials("client", ISSUER, "json")
     known = ClientSecretBasic("s", json_endpoints=True)
     assert list(known.credentials("client", ISSUER, "json").headers) == ["Authorization"]
 
@@ -71,7 +72,7 @@ def test_basic_at_endpoints_with_json() -> None:
 @pytest.mark.parametrize(
     ("key", "algorithm"), [(RSA_PEM, "RS256"), (RSA_PEM, "RS384"), (RSA_PEM, "PS256"), (EC_PEM, "ES256")]
 )
-def test_an_assertion_is_signed(key: bytes, algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_assertion_is_signed(key: bytes, algorithm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 7523 §3: issuer and subject are the application, the audience the tenant, and it lives for a minute."""
     monkeypatch.setattr("passwordless_async._common.clock.now", lambda: 1_700_000_000.9)
     auth = PrivateKeyJwt(key, algorithm=algorithm, key_id="key-1")
@@ -106,7 +107,7 @@ def test_no_assertion_goes_twice() -> None:
         (None, "RS256", "key"),
     ],
 )
-def test_keys_refused(key: object, algorithm: str, argument: str) -> None:
+def test_keys_refused(key: Any, algorithm: Any, argument: str) -> None:
     """A key that does not fit the algorithm, or is public, is refused at once, without showing it."""
     with pytest.raises(UsageError) as refused:
         PrivateKeyJwt(key, algorithm=algorithm)
@@ -129,7 +130,7 @@ def test_a_certificate_speaks_for_itself() -> None:
     unchecked.check_hostname = False
     for context in ("context", None, unchecked):
         with pytest.raises(UsageError, match="context: must"):
-            TlsClientAuth(context)
+            TlsClientAuth(context)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -154,9 +155,9 @@ def test_each_is_a_way_to_authenticate(auth: ClientAuth, forwarded_for: Forwarde
 def test_both_are_ways_to_authenticate(auth: ClientAuth) -> None:
     """Each way is a ClientAuth, frozen and equal by value."""
     assert isinstance(auth, ClientAuth)
-    assert attrs.evolve(auth) == auth
+    assert attrs.evolve(auth) == auth  # type: ignore[misc]
     with pytest.raises(AttributeError):
-        auth.confidential = True
+        auth.confidential = True  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_both_are_ways_to_authenticate(auth: ClientAuth) -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [ClientSecretPost, ClientSecretBasic])
-def test_secrets_refused(kind: type, secret: object, problem: str) -> None:
+def test_secrets_refused(kind: type, secret: Any, problem: str) -> None:
     """What no client secret can be, such as one read from a file with its line's end, is refused."""
     with pytest.raises(UsageError) as refused:
         kind(secret)

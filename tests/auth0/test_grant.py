@@ -222,7 +222,7 @@ def test_a_challenge_without_a_nonce_is_malformed(tenant: Tenant, nonce: str | N
 def test_two_nonces_are_none(tenant: Tenant) -> None:
     """Rule 9: a challenge with two DPoP-Nonce fields gives none."""
     response = answer(400, CHALLENGE, nonce="n1")
-    response.headers.add("DPoP-Nonce", "n2")
+    response.headers.add("DPoP-Nonce", "n2")  # type: ignore[attr-defined]
     flow = exchange(tenant, login())
     next(flow)
     with pytest.raises(MalformedAnswer):

@@ -17,6 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from helpers import flows
+from helpers.values import present
 from passwordless_async import (
     ClientSecretBasic,
     ClientSecretPost,
@@ -36,6 +37,7 @@ from passwordless_async.auth0.otp import exchange
 
 if TYPE_CHECKING:
     from passwordless_async import TokenSet
+    from passwordless_async._common.http import HttpRequest
     from passwordless_async.auth0.tenant import Flow, Tenant
 
 NOW = 1_700_000_000.0
@@ -66,7 +68,7 @@ def sign(key: RSAKey, claims: object, header: dict[str, Any] | None = None) -> S
     """Sign whatever is given, by hand: a token that no library would make must be refused too."""
     payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     signed = f"{b64(json.dumps(HEADER if header is None else header).encode())}.{b64(payload)}"
-    signature = key.private_key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    signature = present(key.private_key).sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
     return Secret(f"{signed}.{b64(signature)}")
 
 
@@ -173,14 +175,14 @@ def test_the_claims_cannot_be_changed(public: Application, signing_key: RSAKey) 
             ("azp", "must be this application, where there are several audiences"),
         ),
         # The times.
-        *(({"exp": value}, NOT_LIVE) for value in (..., None, "9999999999", True, [], {}, -1, 0)),
+        *(({"exp": value}, NOT_LIVE) for value in (..., None, "9999999999", True, [], {}, -1, 0)),  # type: ignore[var-annotated]
         ({"exp": int(NOW) - 60}, NOT_LIVE),
         ({"exp": int(NOW) - 3600}, NOT_LIVE),
         ({"exp": float("nan")}, NOT_LIVE),
         ({"exp": float("inf")}, NOT_LIVE),
         ({"exp": 10**400}, NOT_LIVE),
         ({"exp": 1e30}, NOT_LIVE),
-        *(({"iat": value}, NOT_YET) for value in (..., None, "1700000000", True, False, [], -1)),
+        *(({"iat": value}, NOT_YET) for value in (..., None, "1700000000", True, False, [], -1)),  # type: ignore[var-annotated]
         ({"iat": int(NOW) + 61}, NOT_YET),
         ({"iat": float("nan")}, NOT_YET),
         ({"iat": float("-inf")}, NOT_YET),
@@ -431,13 +433,13 @@ def test_what_was_asked_for(
     [
         *(({"nonce": value}, {"nonce": "n"}, NONCE) for value in (..., None, "", "N", "n ", ["n"], 5)),
         ({"nonce": ...}, {"nonce": ""}, NONCE),
-        *(
+        *(  # type: ignore[var-annotated]
             ({"auth_time": value}, {"max_age": 300}, NO_LOGIN_TIME)
             for value in (..., None, str(int(NOW)), True, [], -1, float("nan"), float("inf"), int(NOW) + 61)
         ),
         ({"auth_time": int(NOW) - 361}, {"max_age": 300}, ("auth_time", "is longer ago than max_age")),
         ({"auth_time": 0}, {"max_age": 1}, ("auth_time", "is longer ago than max_age")),
-        *(
+        *(  # type: ignore[var-annotated]
             ({"at_hash": value}, {"access_token": Secret("opaque")}, AT_HASH)
             for value in (None, "", 5, [], "77QmUPtjPfzWtF2AnpK9RQ")
         ),
@@ -609,9 +611,10 @@ def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: flows.Clock
     """While the endpoint fails the keys serve on, and one login a minute asks; then no code is sent."""
     tenant.keys.learn(flows.jwks("k1"))
     clock.time += 3 * DAY - 61
-    fail = (
-        (lambda flow: flow.send(failure)) if isinstance(failure, HttpResponse) else (lambda flow: flow.throw(failure))
-    )
+
+    def fail(flow: Flow[TokenSet]) -> HttpRequest:
+        return flow.send(failure) if isinstance(failure, HttpResponse) else flow.throw(failure)
+
     flow = exchange(tenant, flows.login("openid"))
     assert flows.JWKS_URL == str(next(flow).url)
     assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login("openid"))).url)

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import ECKey, RSAKey
 
+from helpers.values import present
 from passwordless_async import MalformedAnswer
 from passwordless_async.auth0 import SigningKeys
 from passwordless_async.auth0.jwks import jwks_request, read_jwks
@@ -76,10 +77,10 @@ def test_keys_are_read_by_kid(answer: Callable[..., HttpResponse], jwk: dict[str
         ({"alg": "RS256"}, ("RS256",)),
         ({"alg": "PS256"}, ("PS256",)),
         ({"key_ops": ["verify"]}, ("RS256",)),
-        *(({"alg": alg}, ()) for alg in ("RS384", "RS512", "ES256", "HS256", "none", "RSA-OAEP", "", 5, ["RS256"], {})),
-        *(({"key_ops": value}, ()) for value in ([], ["encrypt"], "verify", None, {})),
+        *(({"alg": alg}, ()) for alg in ("RS384", "RS512", "ES256", "HS256", "none", "RSA-OAEP", "", 5, ["RS256"], {})),  # type: ignore[var-annotated]
+        *(({"key_ops": value}, ()) for value in ([], ["encrypt"], "verify", None, {})),  # type: ignore[var-annotated]
         *(({"use": value}, ()) for value in ("enc", "", None, ["sig"])),
-        *(({"kty": value}, ()) for value in ("EC", "rsa", "OKP", "", None, ["RSA"], {})),
+        *(({"kty": value}, ()) for value in ("EC", "rsa", "OKP", "", None, ["RSA"], {})),  # type: ignore[var-annotated]
         *(({"kid": value}, ()) for value in ("", 5, None, ["k1"], ...)),
     ],
 )
@@ -136,7 +137,7 @@ def test_private_members_refused(answer: Callable[..., HttpResponse], jwk: dict[
 
 def test_keys_of_other_kinds_are_passed_over(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
     """RFC 7517 §5: what is not understood is ignored, and a usable key beside it is used."""
-    others = [
+    others = [  # type: ignore[var-annotated]
         5,
         None,
         "key",
@@ -240,9 +241,9 @@ def test_keys_are_kept(answer: Callable[..., HttpResponse], jwk: dict[str, Any])
     keys = SigningKeys()
     assert (keys.empty, keys.get("k1"), repr(keys)) == (True, None, "<SigningKeys, 0 known>")
     keys.learn(answer(200, {"keys": [jwk]}))
-    assert (keys.empty, keys.get("k1").key.kid, repr(keys)) == (False, "k1", "<SigningKeys, 1 known>")
+    assert (keys.empty, present(keys.get("k1")).key.kid, repr(keys)) == (False, "k1", "<SigningKeys, 1 known>")
     keys.learn(answer(200, {"keys": [{**jwk, "kid": "k2"}]}))
-    assert (keys.get("k1"), keys.get("k2").key.kid) == (None, "k2")
+    assert (keys.get("k1"), present(keys.get("k2")).key.kid) == (None, "k2")
 
 
 def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
@@ -252,7 +253,7 @@ def test_a_bad_answer_takes_nothing_away(answer: Callable[..., HttpResponse], jw
     for bad in (answer(500), answer(200, {"keys": []}), answer(200, b"junk")):
         with pytest.raises(MalformedAnswer):
             keys.learn(bad)
-    assert keys.get("k1").key.kid == "k1"
+    assert present(keys.get("k1")).key.kid == "k1"
 
 
 def test_an_answer_that_is_shared_is_read_once(answer: Callable[..., HttpResponse], jwk: dict[str, Any]) -> None:
@@ -293,7 +294,7 @@ def test_keys_age(answer: Callable[..., HttpResponse], jwk: dict[str, Any], cloc
     clock.time += 0.1
     assert (keys.empty, keys.due) == (False, True)
     keys.renewal_begins()
-    assert (keys.empty, keys.due, keys.get("k1").key.kid) == (False, False, "k1")
+    assert (keys.empty, keys.due, present(keys.get("k1")).key.kid) == (False, False, "k1")
     clock.time += 60
     assert keys.due
     clock.time += 2 * day - 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ RSA, EC, OCT = (
     ECKey.generate_key("P-256"),
     OctKey.import_key("a secret of 32 characters, or so"),
 )
-KEYS = {"RS256": RSA, "PS256": RSA, "ES256": EC, "HS256": OCT}
+KEYS: dict[str, Any] = {"RS256": RSA, "PS256": RSA, "ES256": EC, "HS256": OCT}
 
 
 def signed(alg: str, payload: bytes = b'{"sub":"ada"}') -> str:

@@ -45,6 +45,7 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0 import Application
 from passwordless_async.auth0.otp import OTP_GRANT, exchange, otp_request
 from passwordless_async.auth0.requests import forwarded_for_header
@@ -79,9 +80,9 @@ def test_an_exchange_is_one_request_with_a_proof(tenant: Tenant) -> None:
     assert {name: claims[name] for name in ("htm", "htu")} == {"htm": "POST", "htu": TOKEN_URL}
     assert claims.keys() == {"htm", "htu", "iat", "jti"}
     tokens = end(flow, answer(200, TOKENS))
-    expected = TokenSet("opaque", "DPoP", int(NOW) + 86400, "", None, None, None, KEY)
-    whose = {"jkt": KEY.thumbprint, "issuer": "https://tenant.example/", "client_id": "client"}
-    assert attrs.evolve(expected, **whose) == tokens
+    expected = TokenSet(Secret("opaque"), "DPoP", int(NOW) + 86400, "", None, None, None, KEY)
+    facts: dict[str, Any] = {"jkt": KEY.thumbprint, "issuer": "https://tenant.example/", "client_id": "client"}
+    assert attrs.evolve(expected, **facts) == tokens
 
 
 def test_a_key_is_made_for_each_login(tenant: Tenant) -> None:

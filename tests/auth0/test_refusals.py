@@ -38,6 +38,11 @@ def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_clock, "now", lambda: NOW)
 
 
+def refusal_of(request: HttpRequest, response: HttpResponse) -> Any:
+    """Return what a refusal means, as the class that the test expects."""
+    return refusal(request, response)
+
+
 def request_with(*secrets: str) -> HttpRequest:
     """Return a request with these secrets inside."""
     return HttpRequest("POST", REQUEST.url, {}, secrets=tuple(Secret(secret) for secret in secrets))
@@ -46,7 +51,7 @@ def request_with(*secrets: str) -> HttpRequest:
 def test_every_row(answer: Callable[..., HttpResponse], refused: Row, refused_in: tuple[str, str]) -> None:
     """Each row of the documentation has its class, in each shape of body, with the server's own words."""
     body = dict(zip(refused_in, (refused.error, refused.description), strict=True))
-    refused.check(refusal(REQUEST, answer(refused.status, body)))
+    refused.check(refusal_of(REQUEST, answer(refused.status, body)))
 
 
 @pytest.mark.parametrize(
@@ -83,16 +88,16 @@ def test_bodies_of_every_sort(
     description: str,
 ) -> None:
     """The first member that is a text counts; what no row knows stays general, with the server's words."""
-    read = refusal(REQUEST, answer(status, body))
+    read = refusal_of(REQUEST, answer(status, body))
     assert (meaning, status, error, description) == (type(read), read.status, read.error, read.error_description)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
 def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes) -> None:
     """A proxy's page is no refusal of the service's; 429 is one without a body too."""
-    read = refusal(REQUEST, answer(403, body))
+    read = refusal_of(REQUEST, answer(403, body))
     assert (MalformedAnswer, "a refusal that is not a JSON object (status 403)") == (type(read), str(read))
-    limited = refusal(REQUEST, answer(429, body, Retry_After="7"))
+    limited = refusal_of(REQUEST, answer(429, body, Retry_After="7"))
     assert (RateLimited, "too_many_requests", 7.0) == (type(limited), limited.error, limited.retry_after)
 
 
@@ -110,7 +115,7 @@ def test_when_to_come_back(
     answer: Callable[..., HttpResponse], headers: dict[str, str], expected: float | None
 ) -> None:
     """A 429 carries its time in one of three styles, counted from now."""
-    assert refusal(REQUEST, answer(429, {"error": "too_many_requests"}, **headers)).retry_after == expected
+    assert refusal_of(REQUEST, answer(429, {"error": "too_many_requests"}, **headers)).retry_after == expected
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_mfa_has_its_facts(
     answer: Callable[..., HttpResponse], body: dict[str, Any], token: str | None, requirements: dict[str, Any]
 ) -> None:
     """The MFA token, hidden in a repr, and the requirements are in attributes, where they are of their types."""
-    read = refusal(REQUEST, answer(403, {"error": "mfa_required", **body}))
+    read = refusal_of(REQUEST, answer(403, {"error": "mfa_required", **body}))
     assert (token, requirements) == (read.mfa_token, read.mfa_requirements)
     assert "secret-token" not in repr(vars(read))
 
@@ -140,7 +145,7 @@ def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpRespons
     """A server that repeats the code or the secret, in whichever member, is not repeated."""
     request = request_with("client-secret", "918273")
     body = {"error": "no-918273", "error_description": "code 918273 of client-secret, client-secret: 918273!"}
-    read = refusal(request, answer(400, body))
+    read = refusal_of(request, answer(400, body))
     assert (
         read.error,
         read.error_description,
@@ -151,14 +156,14 @@ def test_secrets_that_are_echoed_are_taken_out(answer: Callable[..., HttpRespons
 def test_a_secret_at_the_cut_is_taken_out_before_the_cut(answer: Callable[..., HttpResponse]) -> None:
     """The bound on the server's words does not leave half a secret at their end."""
     body = {"error": "x", "error_description": "a" * 495 + "client-secret"}
-    assert refusal(request_with("client-secret"), answer(400, body)).error_description == "a" * 495 + "<reda"
+    assert refusal_of(request_with("client-secret"), answer(400, body)).error_description == "a" * 495 + "<reda"
 
 
 @pytest.mark.parametrize("otp", ["code", "e", "invalid_grant", "W", ".", "email"])
 def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., HttpResponse], otp: str) -> None:
     """A code that is a word of the server's own is taken out of its words, and they mean what they meant."""
     body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}
-    read = refusal(request_with(otp), answer(403, body))
+    read = refusal_of(request_with(otp), answer(403, body))
     assert (WrongCode, "invalid_grant") == (type(read), read.error)
     assert otp not in read.error_description.replace("<redacted>", "")
 
@@ -166,7 +171,7 @@ def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., H
 def test_the_servers_words_are_bounded_and_printable(answer: Callable[..., HttpResponse]) -> None:
     """Five hundred characters are kept, and nothing that could forge a line of a log."""
     body = {"error": "e\r\nforged: line", "error_description": "\x1b[31m\u202e\0\ud800é" + "x" * 1000}
-    read = refusal(REQUEST, answer(400, body))
+    read = refusal_of(REQUEST, answer(400, body))
     assert read.error == "e  forged: line"
     assert read.error_description == " [31m   é" + "x" * 491
     assert read.error_description.isprintable()
@@ -185,7 +190,7 @@ def test_every_refusal_is_read(
     answer: Callable[..., HttpResponse], body: dict[str, Any], status: int, secret: str
 ) -> None:
     """Whatever the members are, the refusal is an error of ours, printable and bounded."""
-    read = refusal(request_with(secret), answer(status, body))
+    read = refusal_of(request_with(secret), answer(status, body))
     assert isinstance(read, OAuthError)
     assert read.status == status
     assert read.error
@@ -198,5 +203,7 @@ def test_every_refusal_is_read(
 def test_secrets_that_are_echoed_encoded_are_taken_out(answer: Callable[..., HttpResponse], echoed: str) -> None:
     """A server that repeats the body that it was sent repeats the secret in the body's encoding."""
     request = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {}, secrets=(Secret("s3cr+t/w=x&y"),))
-    error = refusal(request, answer(400, {"error": "invalid_request", "error_description": f"secret={echoed}&otp=1"}))
+    error = refusal_of(
+        request, answer(400, {"error": "invalid_request", "error_description": f"secret={echoed}&otp=1"})
+    )
     assert error.error_description == "secret=<redacted>&otp=1"

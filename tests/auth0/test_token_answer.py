@@ -57,7 +57,7 @@ def test_a_full_answer(request_: HttpRequest, answer: Callable[..., HttpResponse
     """Every member is read; the tokens are texts that print redacted."""
     body = GOOD | {"refresh_token": "v1.refresh", "id_token": "a.b.c", "scope": "openid", "more": [1]}
     read = read_token(request_, answer(200, body), "openid profile")
-    assert TokenAnswer("opaque", "DPoP", 86400, "openid", "v1.refresh", "a.b.c") == read
+    assert read == TokenAnswer(Secret("opaque"), "DPoP", 86400, "openid", Secret("v1.refresh"), Secret("a.b.c"))
     assert repr(read) == (
         "TokenAnswer(access_token=<redacted>, token_type='DPoP', expires_in=86400, scope='openid', "
         "refresh_token=<redacted>, id_token=<redacted>)"
@@ -69,7 +69,7 @@ def test_a_full_answer(request_: HttpRequest, answer: Callable[..., HttpResponse
 def test_a_bare_answer(request_: HttpRequest, answer: Callable[..., HttpResponse], absent: dict[str, None]) -> None:
     """What is missing, or null, is None; a missing token_type is none that can be trusted."""
     read = read_token(request_, answer(200, {"access_token": "opaque", **absent}), None)
-    assert TokenAnswer("opaque", "", None, "", None, None) == read
+    assert read == TokenAnswer(Secret("opaque"), "", None, "", None, None)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_lifetimes_read(
             for value in ("a b", '"a"', "=", "a=b")
         ),
         ("access_token", None, "access_token is missing (status 200)"),
-        *(
+        *(  # type: ignore[var-annotated]
             (name, value, f"{name} is not a text (status 200)")
             for name in ("token_type", "scope")
             for value in (5, True, ["DPoP"], {}, "a\n", "\ud800", "a" * 65_537)
         ),
-        *(
+        *(  # type: ignore[var-annotated]
             ("expires_in", value, "expires_in is not a number of seconds (status 200)")
             for value in ("3600", True, -1, -0.5, 316_224_001, 10**400, [], {}, "")
         ),

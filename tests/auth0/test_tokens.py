@@ -79,7 +79,7 @@ def test_tokens_can_be_hashed() -> None:
 @pytest.mark.parametrize("value", [tokens(), StartReceipt(ADA, 1.5), Outcome(Login(ADA, "1"))])
 def test_values_cannot_be_changed(value: object) -> None:
     """What flows is frozen."""
-    name = attrs.fields(type(value))[0].name
+    name = attrs.fields(type(value))[0].name  # type: ignore[arg-type]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         setattr(value, name, None)
 

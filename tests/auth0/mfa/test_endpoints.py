@@ -51,7 +51,8 @@ ASSOCIATION = {
 
 def members(request: HttpRequest) -> dict[str, Any]:
     """Return the members of a request's body."""
-    return json.loads(request.body)
+    read: dict[str, Any] = json.loads(request.body)
+    return read
 
 
 def new_factor(application: Application, **parameters: Any) -> HttpRequest:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
+from helpers.values import present
 from passwordless_async import (
     TESTING,
     DPoPKey,
@@ -66,7 +67,7 @@ def _frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 def sealed_with(change: Callable[[dict[str, Any], dict[str, Any]], object]) -> str:
     """Return a state sealed by somebody who has the key and changes header or content."""
     opened = jwe.decrypt_compact(STATE.seal(KEY), OctKey.import_key(KEY), registry=registry())
-    header, members = dict(opened.protected), json.loads(opened.plaintext)
+    header, members = dict(opened.protected), json.loads(present(opened.plaintext))
     change(header, members)
     content = json.dumps(members).encode()
     return jwe.encrypt_compact(header, content, OctKey.import_key(KEY), registry=registry())
@@ -197,7 +198,7 @@ def test_each_failure_has_its_name(
 @pytest.mark.parametrize(
     "text", ["", "a.b.c.d.e", "....", "e30....", "eyJ", None, 5, b"....", "a" * 70_000, "é.é.é.é.é"]
 )
-def test_what_is_no_sealed_state(text: object) -> None:
+def test_what_is_no_sealed_state(text: Any) -> None:
     """Anything else is none."""
     with pytest.raises(InvalidMfaState, match="not a sealed MFA state"):
         MfaState.unseal(text, KEY, client=CLIENT)
@@ -236,7 +237,7 @@ def test_any_text_is_refused_by_name(text: str) -> None:
 
 
 @pytest.mark.parametrize("key", [b"", [], [None], bytes(31), bytes(33), "k" * 32, None, 5, OctKey.generate_key(256)])
-def test_the_sealing_key_is_32_bytes(key: object) -> None:
+def test_the_sealing_key_is_32_bytes(key: Any) -> None:
     """Anything else is the caller's mistake, both ways."""
     for call in (lambda: STATE.seal(key), lambda: MfaState.unseal(STATE.seal(KEY), key, client=CLIENT)):
         with pytest.raises(UsageError, match="key: must be 32 random bytes"):
@@ -260,7 +261,7 @@ def test_the_sealing_key_is_32_bytes(key: object) -> None:
         ([], ((), ())),
     ],
 )
-def test_requirements(raw: object, expected: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+def test_requirements(raw: Any, expected: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
     """Both shapes are read; what is of neither is left out, for a login must not end by it."""
     read = MfaRequirements.read(raw)
     assert (read.challenge, read.enroll) == expected
@@ -282,7 +283,7 @@ def test_types_to_ask_for(challenge: tuple[str, ...], types: tuple[str, ...]) ->
 
 
 @pytest.mark.parametrize("value", [None, "", 5, "a b", "é", "x" * 16_385, b"x"])
-def test_tokens_that_cannot_be_sent(value: object) -> None:
+def test_tokens_that_cannot_be_sent(value: Any) -> None:
     """What is no token leads to no state."""
     assert usable_token(value) is None
     assert usable_token("x") == "x"
