@@ -1,31 +1,597 @@
-"""One rule for a code: a code that may be spent is presented again through no door."""
+"""One rule for codes: when a user may be sent one, and when one may be presented."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from helpers import errors
+from helpers.remote_store import RemoteStore
 from passwordless_async import (
     TESTING,
+    AuthSession,
     CodeSpent,
+    CoolingDown,
     Email,
     Login,
     MemoryStore,
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    Phone,
+    QuotaExceeded,
+    UsageError,
+    WrongCode,
 )
+from passwordless_async.client.codes import Codes, with_attempts_left
+from passwordless_async.client.events import Emitter, Event, StoreLost, StoreRegained, Use
+from passwordless_async.client.shared import Availability
+from passwordless_async.client.traffic.single_flight import Departure
+from passwordless_async.errors import CodeExpired, NotSent, OAuthError, TooManyAttempts
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from conftest import Clock
+    from passwordless_async.auth0 import IpAddress
     from passwordless_async.stores import Store
 
     Door = Callable[[PasswordlessClient, str], Awaitable[PasswordlessError | None]]
 
-ADA = Email("ada@example.com")
+ADA, BOB, EVE = Email("ada@example.com"), Email("bob@example.com"), Phone("+4915112345678")
+HERE, THERE = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("2001:db8::1")
+SENT, UNSENT = Departure(was_sent=True), Departure()
+REST_SECONDS = 1.0  # for which an unreachable store is not asked again
+ISSUER = "https://tenant.example/"
+
+
+def codes_of(
+    store: Any = None,
+    *,
+    cool_down: float = 30.0,
+    per_hour: int | None = None,
+    issuer: str = ISSUER,
+    client_id: str = "client",
+    on_event: Callable[[Event], None] | None = None,
+) -> Codes:
+    """Return the codes of one process."""
+    profile = attrs.evolve(TESTING, cool_down=cool_down, starts_per_hour=per_hour, timeout=10.0)
+    availability = Availability(MemoryStore() if store is None else store, Emitter(on_event))
+    return Codes(availability, issuer=issuer, client_id=client_id, profile=profile)
+
+
+async def start(codes: Codes, who: Email | Phone, address: IpAddress | None = None) -> None:
+    """Send a user a code."""
+    await codes.end_start(await codes.begin_start(who, address, patience=5.0), sent=True, counted=True)
+
+
+async def refusal(codes: Codes, who: Email | Phone, address: IpAddress | None = None) -> tuple[type, float | None]:
+    """Return the error, and the seconds that it names, with which a start is refused."""
+    with pytest.raises(QuotaExceeded) as refused:
+        await codes.begin_start(who, address, patience=5.0)
+    return type(refused.value), refused.value.retry_after
+
+
+async def present(codes: Codes, code: str, who: Email | Phone | AuthSession = ADA) -> int:
+    """Present a code, and return how many failures it survives."""
+    return await codes.claim(codes.name(who, code))
+
+
+# Starts: the user
+
+
+async def test_a_user_cools_down(clock: Clock) -> None:
+    """A user is sent no second code within the cool-down; the error names the seconds that are left."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, ADA)
+    clock.time += 12.5
+    assert await refusal(codes, ADA, HERE) == (CoolingDown, 17.5)
+    await start(codes, BOB)
+    await start(codes, EVE)
+    clock.time += 17.5
+    await start(codes, ADA)
+    assert await refusal(codes, ADA) == (CoolingDown, 30.0)
+
+
+async def test_processes_that_share_a_store_share_the_cool_down(clock: Clock) -> None:
+    """A user is sent one code, whichever process is asked; other tenants and applications have users of their own."""
+    store = MemoryStore()
+    await start(codes_of(store), ADA)
+    assert await refusal(codes_of(store), Email("ada@example.com")) == (CoolingDown, 30.0)
+    await start(codes_of(store, issuer="https://other.example/"), ADA)
+    await start(codes_of(store, client_id="other"), ADA)
+    assert clock.time == 1000.0
+
+
+async def test_a_start_that_sent_nothing_is_undone(clock: Clock) -> None:
+    """Without a code on its way the user may be sent one at once."""
+    codes = codes_of(cool_down=30.0)
+    await codes.end_start(await codes.begin_start(ADA, None, patience=5.0), sent=False, counted=True)
+    await start(codes, ADA)
+    assert await refusal(codes, ADA) == (CoolingDown, 30.0)
+    assert clock.time == 1000.0
+
+
+async def test_only_the_start_itself_ends_it(clock: Clock) -> None:
+    """The late report of an earlier start does not end the cool-down of a later one."""
+    codes = codes_of(cool_down=30.0)
+    early = await codes.begin_start(ADA, None, patience=5.0)
+    clock.time += 30
+    await start(codes, ADA)
+    await codes.end_start(early, sent=False, counted=False)
+    assert await refusal(codes, ADA) == (CoolingDown, 30.0)
+
+
+async def test_the_cool_down_of_a_patient_start_counts_from_the_sending(clock: Clock) -> None:
+    """While a code is being sent no other is; the cool-down begins when it was sent."""
+    codes = codes_of(cool_down=30.0)
+    ticket = await codes.begin_start(ADA, None, patience=600.0)
+    clock.time += 80
+    assert (await refusal(codes, ADA))[0] is CoolingDown
+    await codes.end_start(ticket, sent=True, counted=True)
+    clock.time += 29
+    assert await refusal(codes, ADA) == (CoolingDown, 1.0)
+    clock.time += 1
+    await start(codes, ADA)
+
+
+async def test_a_patient_start_whose_process_died_holds_its_user_back_for_a_while(clock: Clock) -> None:
+    """A start that never reports its end is over after a minute and the cool-down."""
+    codes = codes_of(cool_down=30.0)
+    await codes.begin_start(ADA, None, patience=600.0)
+    assert await refusal(codes, ADA) == (CoolingDown, 90.0)
+    clock.time += 90
+    await start(codes, ADA)
+
+
+async def test_a_login_by_the_code_before_leaves_a_start_alone(clock: Clock) -> None:
+    """A login that ends while another code is being sent does not end that start."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, ADA)
+    clock.time += 30
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.begin_start(ADA, None, patience=5.0)
+    await codes.accepted(claim)
+    assert await refusal(codes, ADA) == (CoolingDown, 30.0)
+
+
+@pytest.mark.parametrize("cool_down", [7200.0, 86_400.0])
+async def test_a_first_start_never_waits(clock: Clock, cool_down: float) -> None:
+    """A user who was sent no code may have one, however long the cool-down and however young the clock."""
+    clock.time = 5.0
+    codes = codes_of(cool_down=cool_down)
+    await start(codes, ADA)
+    clock.time += 3600
+    assert await refusal(codes, ADA) == (CoolingDown, cool_down - 3600)
+
+
+async def test_without_a_cool_down_a_user_may_start_again_and_again(clock: Clock) -> None:
+    """Neither a start that was made nor one that is under way holds another back."""
+    codes = codes_of(cool_down=0.0)
+    for _ in range(20):
+        await start(codes, ADA, HERE)
+        await codes.begin_start(ADA, HERE, patience=600.0)
+    assert clock.time == 1000.0
+
+
+async def test_a_cancelled_start_is_undone(clock: Clock) -> None:
+    """A start that is cancelled while the store answers holds nobody back and counts for no address."""
+    store = RemoteStore()
+    codes = codes_of(store, per_hour=1)
+    store.answers.clear()
+    starting = asyncio.create_task(codes.begin_start(ADA, HERE, patience=5.0))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert sorted(store.asked) == ["begin_address_start", "begin_start"]
+    starting.cancel()
+    await asyncio.wait([starting])
+    store.answers.set()
+    await codes._availability.aclose(grace=5.0)
+    await start(codes, ADA, HERE)
+    assert clock.time == 1000.0
+
+
+# Starts: the address
+
+
+async def test_an_address_has_its_share(clock: Clock) -> None:
+    """An address has so many starts an hour; the error names the seconds until the first is an hour ago."""
+    codes = codes_of(cool_down=30.0, per_hour=3)
+    for number in range(3):
+        await start(codes, Email(f"u{number}@example.com"), HERE)
+        clock.time += 100
+    assert await refusal(codes, ADA, HERE) == (QuotaExceeded, 3300.0)
+    # What was refused began no cool-down; other addresses, and none, have shares of their own.
+    await start(codes, ADA, THERE)
+    await start(codes, BOB, None)
+    clock.time += 3300
+    await start(codes, EVE, HERE)
+    assert await refusal(codes, Email("last@example.com"), HERE) == (QuotaExceeded, 100.0)
+
+
+async def test_a_start_that_the_service_did_not_see_costs_no_share(clock: Clock) -> None:
+    """It is given back to its address, and no other start is."""
+    codes = codes_of(cool_down=0.0, per_hour=2)
+    await start(codes, ADA, HERE)
+    for _ in range(10):
+        clock.time += 1
+        await codes.end_start(await codes.begin_start(BOB, HERE, patience=5.0), sent=False, counted=False)
+    await start(codes, BOB, HERE)
+    assert (await refusal(codes, EVE, HERE))[0] is QuotaExceeded
+
+
+async def test_a_refused_start_that_the_service_saw_costs_a_share(clock: Clock) -> None:
+    """The service counts it, so it is counted here; the user is not held back."""
+    codes = codes_of(cool_down=30.0, per_hour=1)
+    await codes.end_start(await codes.begin_start(ADA, HERE, patience=5.0), sent=False, counted=True)
+    assert await refusal(codes, ADA, HERE) == (QuotaExceeded, 3600.0)
+    await start(codes, ADA, THERE)
+    assert clock.time == 1000.0
+
+
+async def test_a_user_who_cools_down_costs_no_share(clock: Clock) -> None:
+    """A start that is refused to the user is not counted for the address."""
+    codes = codes_of(cool_down=30.0, per_hour=2)
+    await start(codes, ADA, HERE)
+    for _ in range(10):
+        assert await refusal(codes, ADA, HERE) == (CoolingDown, 30.0)
+    await start(codes, BOB, HERE)
+    assert (await refusal(codes, EVE, HERE))[0] is QuotaExceeded
+    assert clock.time == 1000.0
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 5), st.lists(st.integers(0, 4000 * 8).map(lambda eighths: eighths / 32), max_size=60))
+def test_no_hour_holds_more_than_the_share(clock: Clock, share: int, gaps: list[float]) -> None:
+    """Whatever the times of its starts, no hour of an address holds more than its share; none is refused early."""
+
+    async def run() -> None:
+        codes = codes_of(cool_down=0.0, per_hour=share)
+        begun: list[float] = []
+        for gap in gaps:
+            clock.time += gap
+            recent = [when for when in begun if when > clock.time - 3600]
+            if len(recent) < share:
+                await start(codes, ADA, HERE)
+                begun.append(clock.time)
+            else:
+                assert await refusal(codes, ADA, HERE) == (QuotaExceeded, recent[0] + 3600 - clock.time)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("address", [HERE, None])
+async def test_a_blocked_address(clock: Clock, address: IpAddress | None) -> None:
+    """An address that the service refuses makes no start for so long; others do, and nothing is counted."""
+    codes = codes_of(cool_down=30.0, per_hour=1)
+    await codes.block(address, 60.0)
+    await codes.block(address, 10.0)  # shortens nothing
+    clock.time += 20
+    for _ in range(3):
+        assert await refusal(codes, ADA, address) == (QuotaExceeded, 40.0)
+    await start(codes, BOB, THERE)
+    clock.time += 40
+    await start(codes, ADA, address)
+
+
+async def test_a_blocked_address_is_blocked_in_every_process_but_the_own_one_here_alone(clock: Clock) -> None:
+    """Processes share what a forwarded address may; each has an address of its own."""
+    store = MemoryStore()
+    first, second = codes_of(store), codes_of(store)
+    await first.block(HERE, 60.0)
+    await first.block(None, 60.0)
+    assert await refusal(second, ADA, HERE) == (QuotaExceeded, 60.0)
+    await start(second, ADA, None)
+    assert await refusal(first, BOB, None) == (QuotaExceeded, 60.0)
+    assert clock.time == 1000.0
+
+
+@pytest.mark.parametrize(("address", "advice"), [(None, "name the end user by forwarded_for"), (HERE, "this address")])
+async def test_the_error_says_which_address_is_used_up(address: IpAddress | None, advice: str) -> None:
+    """Only for this machine's own address would forwarded_for help."""
+    codes = codes_of()
+    await codes.block(address, 60.0)
+    with pytest.raises(QuotaExceeded, match=advice):
+        await codes.begin_start(ADA, address, patience=5.0)
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", 3221225985, ipaddress.ip_network("192.0.2.0/24")])
+async def test_an_address_must_be_one(address: Any) -> None:
+    """Anything else raises UsageError before the store is asked."""
+    store = RemoteStore()
+    with pytest.raises(UsageError, match="forwarded_for"):
+        await codes_of(store).begin_start(ADA, address, patience=5.0)
+    assert store.asked == []
+
+
+# Codes
+
+
+async def test_a_code_is_presented_once() -> None:
+    """A second attempt raises CodeSpent, in any process; the same attempt may ask again."""
+    store = MemoryStore()
+    first, second = codes_of(store), codes_of(store)
+    claim = first.name(ADA, "123456")
+    assert [await first.claim(claim), await first.claim(claim)] == [2, 2]
+    for codes in (first, second):
+        with pytest.raises(CodeSpent, match="presented before"):
+            await present(codes, "123456")
+    assert await present(second, "123456", BOB) == 2
+
+
+async def test_of_many_attempts_at_once_one_has_leave() -> None:
+    """Of a hundred concurrent attempts at one code, 99 raise CodeSpent."""
+    store = MemoryStore()
+    attempts = (present(codes_of(store), "123456") for _ in range(100))
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert [result for result in results if not isinstance(result, CodeSpent)] == [2]
+
+
+async def test_three_attempts_use_a_code_up() -> None:
+    """Each attempt says how many failures the code survives; the fourth raises CodeSpent."""
+    store = MemoryStore()
+    await start(codes_of(store, cool_down=0.0), ADA)
+    assert [await present(codes_of(store), f"00000{number}") for number in range(3)] == [2, 1, 0]
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(codes_of(store), "000003")
+    await start(codes_of(store, cool_down=0.0), ADA)
+    assert await present(codes_of(store), "000003") == 2
+
+
+async def test_a_code_that_was_started_elsewhere_has_ten_attempts() -> None:
+    """Its attempts are not known here, so only a caller that tries many codes is refused."""
+    codes = codes_of()
+    assert [await present(codes, f"00000{number}") for number in range(10)] == [2, 1] + [0] * 8
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(codes, "00000x")
+
+
+async def test_codes_of_two_handles_of_one_user_are_two_codes() -> None:
+    """The same digits for two ``auth_session`` handles are not one code, but count for one user."""
+    codes = codes_of()
+    one, two = (AuthSession(handle, ADA) for handle in ("handle-1", "handle-2"))
+    assert [await present(codes, "123456", who) for who in (one, two, ADA)] == [2, 1, 0]
+    with pytest.raises(CodeSpent):
+        await present(codes, "123456", one)
+
+
+# The table: after these errors the service has not looked at the code.
+BEFORE_THE_CODE = {
+    "NotSent",
+    "CircuitOpen",
+    "QuotaExceeded",
+    "CoolingDown",
+    "RateLimited",
+    "InvalidClient",
+    "UnauthorizedClient",
+    "InvalidDPoPProof",
+    "UseDPoPNonce",
+    "NonceChallengeRepeated",
+}
+
+
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+async def test_an_attempt_is_undone_where_the_service_did_not_look_at_the_code(kind: type[PasswordlessError]) -> None:
+    """After any other error a code that was sent stays spent."""
+    codes = codes_of()
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.refused(claim, errors.made(kind), SENT)
+    if kind.__name__ in BEFORE_THE_CODE:
+        assert await present(codes, "123456") == 2
+    else:
+        with pytest.raises(CodeSpent):
+            await present(codes, "123456")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_undone"),
+    [
+        ("invalid_request", True),
+        ("invalid_scope", True),
+        ("unsupported_grant_type", True),
+        ("invalid_grant", False),
+        ("access_denied", False),
+        ("server_error", False),
+        ("", False),
+    ],
+)
+async def test_a_refusal_of_the_form_comes_before_the_code(error: str, *, is_undone: bool) -> None:
+    """RFC 6749 §5.2 has three codes for requests that are not well-formed."""
+    codes = codes_of()
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.refused(claim, errors.made(OAuthError, error=error), SENT)
+    if is_undone:
+        assert await present(codes, "123456") == 2
+    else:
+        with pytest.raises(CodeSpent):
+            await present(codes, "123456")
+
+
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+async def test_an_attempt_that_was_not_sent_is_undone(kind: type[PasswordlessError]) -> None:
+    """Whatever the error: no request was on the wire, so the code is as good as before."""
+    codes = codes_of()
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.refused(claim, errors.made(kind), UNSENT)
+    assert await present(codes, "123456") == 2
+
+
+async def test_an_attempt_is_undone_by_itself_alone() -> None:
+    """A caller that was refused leave does not undo the attempt of the one that has it."""
+    codes = codes_of()
+    first, second = codes.name(ADA, "123456"), codes.name(ADA, "123456")
+    await codes.claim(first)
+    with pytest.raises(CodeSpent):
+        await codes.claim(second)
+    await codes.refused(second, errors.made(CodeSpent), UNSENT)
+    with pytest.raises(CodeSpent):
+        await present(codes, "123456")
+
+
+@pytest.mark.parametrize(("departure", "is_undone"), [(UNSENT, True), (SENT, False)], ids=["unsent", "sent"])
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_a_cancelled_attempt_is_undone_unless_it_was_sent(
+    make_store: Callable[[], Any], departure: Departure, *, is_undone: bool
+) -> None:
+    """Nobody waits for that, but closing gives it time."""
+    codes = codes_of(make_store())
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    codes.cancelled(claim, departure)
+    await codes._availability.aclose(grace=5.0)
+    if is_undone:
+        assert await present(codes, "123456") == 2
+    else:
+        with pytest.raises(CodeSpent):
+            await present(codes, "123456")
+
+
+@pytest.mark.parametrize("kind", [CodeExpired, TooManyAttempts])
+async def test_after_the_end_of_a_code_its_user_may_start_at_once(clock: Clock, kind: type[OAuthError]) -> None:
+    """The code is of no more use, so a new one kills nothing; what was tried stays spent until then."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, ADA)
+    assert [await present(codes, "000001"), await present(codes, "000002")] == [2, 1]
+    claim = codes.name(ADA, "123456")
+    assert await codes.claim(claim) == 0
+    await codes.refused(claim, errors.made(kind), SENT)
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(codes, "000003")
+    await start(codes, ADA)
+    assert clock.time == 1000.0
+
+
+async def test_after_a_wrong_code_its_user_cools_down(clock: Clock) -> None:
+    """The code that was sent is as good as before: a new one would kill it."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, ADA)
+    claim = codes.name(ADA, "000001")
+    await codes.claim(claim)
+    await codes.refused(claim, errors.made(WrongCode), SENT)
+    assert await refusal(codes, ADA) == (CoolingDown, 30.0)
+    assert clock.time == 1000.0
+
+
+async def test_after_a_login_its_user_may_start_at_once(clock: Clock) -> None:
+    """Attempts count from nothing, and the code is not presented again."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, ADA)
+    assert await present(codes, "000001") == 2
+    claim = codes.name(ADA, "123456")
+    assert await codes.claim(claim) == 1
+    await codes.accepted(claim)
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "123456")
+    await start(codes, ADA)
+    assert [await present(codes, f"00000{number}") for number in range(3)] == [2, 1, 0]
+    assert clock.time == 1000.0
+
+
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+def test_only_a_wrong_code_says_how_many_attempts_are_left(kind: type[PasswordlessError]) -> None:
+    """Every other error passes unchanged."""
+    error = errors.made(kind)
+    counted = with_attempts_left(error, 2)
+    if issubclass(kind, WrongCode):
+        assert (type(counted), counted.__dict__) == (kind, {**error.__dict__, "attempts_left": 2})
+    else:
+        assert counted is error
+
+
+# The store
+
+
+async def test_without_the_store_a_process_goes_by_its_own_memory(clock: Clock) -> None:
+    """Cool-downs, shares, claims and blocks hold in this process; each loss and recovery is one event."""
+    events: list[Event] = []
+    store = RemoteStore()
+    codes = codes_of(store, cool_down=30.0, per_hour=2, on_event=events.append)
+    store.is_unreachable = True
+    await start(codes, ADA, HERE)
+    assert await refusal(codes, ADA, HERE) == (CoolingDown, 30.0)
+    await start(codes, BOB, HERE)
+    assert await refusal(codes, EVE, HERE) == (QuotaExceeded, 3600.0)
+    await codes.block(THERE, 60.0)
+    await asyncio.sleep(0)
+    assert await refusal(codes, EVE, THERE) == (QuotaExceeded, 60.0)
+    assert await present(codes, "123456") == 2
+    with pytest.raises(CodeSpent):
+        await present(codes, "123456")
+    assert events == [StoreLost(Use.CODES)]
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    await start(codes, ADA)  # of whom the store knows nothing
+    assert events == [StoreLost(Use.CODES), StoreRegained(Use.CODES)]
+
+
+async def test_an_attempt_is_undone_in_memory_where_the_store_is_unreachable(clock: Clock) -> None:
+    """What was claimed without the store is undone without it."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    store.is_unreachable = True
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.refused(claim, NotSent("nothing was sent"), UNSENT)
+    assert await present(codes, "123456") == 2
+    assert clock.time == 1000.0
+
+
+async def test_a_local_store_hears_a_report_at_once() -> None:
+    """Nothing is left to do in the background, so a caller that comes next already sees it."""
+    codes, before = codes_of(), asyncio.all_tasks()
+    await start(codes, ADA)
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.accepted(claim)
+    await codes.block(HERE, 60.0)
+    assert asyncio.all_tasks() == before
+    assert (await refusal(codes, ADA, HERE))[0] is QuotaExceeded
+    await start(codes, ADA)
+
+
+async def test_a_login_does_not_wait_for_a_report_to_a_remote_store() -> None:
+    """Reports are made in the background; closing gives them time."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    await start(codes, ADA)
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    store.answers.clear()
+    async with asyncio.timeout(10):
+        await codes.accepted(claim)
+        await codes.refused(claim, errors.made(CodeExpired), SENT)
+        await codes.block(HERE, 60.0)
+    store.answers.set()
+    await codes._availability.aclose(grace=5.0)
+    assert store.asked[-3:] == ["retire_code", "retire_code", "end_address_start"]
+    assert (await refusal(codes, BOB, HERE))[0] is QuotaExceeded
+    await start(codes, ADA)
+
+
+async def test_the_store_sees_no_user_code_or_address() -> None:
+    """Tickets and claims name pseudonyms, and the same ones in every process with the same key ring."""
+    store = MemoryStore()
+    first, second = codes_of(store), codes_of(store)
+    ticket, claim = await first.begin_start(ADA, HERE, patience=5.0), first.name(ADA, "493817")
+    for word in ("ada", "example", "192.0.2.1", "493817", "client", "tenant"):
+        assert word not in f"{ticket} {claim}"
+    again = second.name(ADA, "493817")
+    assert (again.user, again.code) == (claim.user, claim.code)
+    assert again.token != claim.token
+
+
+# Through a client
 
 
 async def by_exchange(client: PasswordlessClient, code: str) -> PasswordlessError | None:
