@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
     Adopt: TypeAlias = "Callable[[TokenSet], None]"
+    _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
 
-_REMEMBERED = 10_000  # tokens that could not be handed over, and refresh tokens whose successors were
+_REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
 
 
 class Handovers:
@@ -40,9 +41,10 @@ class Handovers:
 
     def __init__(self, refreshes: Refreshes) -> None:
         self._refreshes = refreshes
-        self._flights: SingleFlight[bytes, TokenSet] = SingleFlight()
-        self._not_kept: Bounded[bytes, TokenSet] = Bounded(_REMEMBERED)
-        self._done: Bounded[bytes, None] = Bounded(_REMEMBERED)
+        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight()
+        self._not_kept: Bounded[_Key, TokenSet] = Bounded(_REMEMBERED)
+        # By the hashes of the old and the new refresh token: within a leeway the service replaces one token twice.
+        self._done: Bounded[tuple[bytes, bytes], None] = Bounded(_REMEMBERED)
 
     async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
         """Refresh and hand over, or share the handover that is under way.
@@ -59,7 +61,8 @@ class Handovers:
         """
         if stale.refresh_token is None:
             return stale
-        key = token_hash(stale)
+        # By the key too: the refresh token alone gives no tokens.
+        key = (token_hash(stale), stale.key.thumbprint)
         adopters: list[Adopt] = self._flights.detail(key) or []
         adopters.append(adopt)
         return await self._flights.run(
@@ -69,22 +72,23 @@ class Handovers:
         )
 
     async def _hand_over(
-        self, key: bytes, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
+        self, key: _Key, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
     ) -> TokenSet:
         # Never cancelled with its callers: tokens that came must be kept.
         departure.on_wire = True
         renewed = self._not_kept.get(key) or await self._refreshes.refresh(stale)
-        if self._refreshes.is_revoked(key, renewed):
+        step = (key[0], token_hash(renewed))
+        if self._refreshes.is_revoked(step[0], renewed):
             self._not_kept.pop(key, None)
             raise InvalidRefreshToken(
                 status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
             )
-        if key not in self._done:
+        if step not in self._done:
             self._not_kept[key] = renewed
             await _keep(on_refresh, renewed)
             self._not_kept.pop(key, None)
-            if token_hash(renewed) != key:  # without rotation each refresh has something new to hand over
-                self._done[key] = None
+            if step[0] != step[1]:  # without rotation each refresh has something new to hand over
+                self._done[step] = None
         for adopt in adopters:
             adopt(renewed)
         return renewed
