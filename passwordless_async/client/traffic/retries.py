@@ -75,8 +75,8 @@ def retry_delay(operation: Operation, policy: Policy, tries: int, error: Passwor
 
 
 def _is_retryable(operation: Operation, error: PasswordlessError) -> bool:
-    if isinstance(error, TemporarilyUnavailable) and error.status != HTTPStatus.SERVICE_UNAVAILABLE:
-        return False
+    if operation is Operation.START and isinstance(error, TemporarilyUnavailable):
+        return error.status == HTTPStatus.SERVICE_UNAVAILABLE
     return isinstance(error, _RETRYABLE[operation])
 
 

@@ -1,82 +1,161 @@
-"""Which calls are retried, after which errors and when."""
+"""Which calls are tried again: the tables, cell by cell."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from passwordless_async import (
-    INTERACTIVE,
-    NotSent,
-    OutcomeUnknown,
-    PasswordlessError,
-    RateLimited,
-    TemporarilyUnavailable,
-    WrongCode,
-)
+from helpers import errors
+from passwordless_async import BULK, INTERACTIVE, Policy
 from passwordless_async.client.events import Operation
-from passwordless_async.client.traffic.retries import PRIORITIES, retry_delay
+from passwordless_async.client.traffic.gate import Priority
+from passwordless_async.client.traffic.retries import (
+    CALLER_LIMIT_SECONDS,
+    LIMITED_PER_USER,
+    OTHER_WINDOWS,
+    PRIORITIES,
+    retry_delay,
+)
+from passwordless_async.errors import PasswordlessError, RateLimited, TemporarilyUnavailable
 
-NO_WAIT = attrs.evolve(INTERACTIVE.single, tries=3, backoff=0.0, backoff_at_most=0.0)
-SAID: dict[str, Any] = {"error": "e", "error_description": None}
-NOT_SENT, UNKNOWN = NotSent("nothing was sent"), OutcomeUnknown("no answer")
-LIMITED = RateLimited(status=429, **SAID)
-BUSY, BROKEN = TemporarilyUnavailable(status=503, **SAID), TemporarilyUnavailable(status=502, **SAID)
-REFUSED = WrongCode(status=403, **SAID)
-
-# The README's table, row by row: the errors after which each operation is retried.
-RETRIED: dict[Operation, tuple[PasswordlessError, ...]] = {
-    Operation.START: (NOT_SENT, LIMITED, BUSY),
-    Operation.EXCHANGE: (NOT_SENT, LIMITED),
-    Operation.REFRESH: (NOT_SENT, LIMITED),
-    Operation.MFA: (NOT_SENT,),
-    Operation.REVOKE: (NOT_SENT, LIMITED, BUSY, UNKNOWN),
-    Operation.USERINFO: (NOT_SENT, LIMITED, BUSY, UNKNOWN),
+POLICY = Policy(tries=3, patience=60.0, backoff=0.5, backoff_at_most=8.0, outlasts_outages=False)
+NOT_SENT = {"NotSent", "CircuitOpen"}
+SPENDS_NOTHING = {*NOT_SENT, "RateLimited", "TemporarilyUnavailable", "OutcomeUnknown"}
+# The errors after which each operation is tried again. A spent code or refresh token is missed by no error in its row:
+# after each of them the server has not looked at it.
+TRIED_AGAIN = {
+    Operation.EXCHANGE: {*NOT_SENT, "RateLimited"},
+    Operation.REFRESH: {*NOT_SENT, "RateLimited"},
+    Operation.MFA: NOT_SENT,  # the limits of a user: more tries use them up
+    Operation.START: {*NOT_SENT, "RateLimited", "TemporarilyUnavailable"},
+    Operation.REVOKE: SPENDS_NOTHING,
+    Operation.USERINFO: SPENDS_NOTHING,
 }
 
 
-@pytest.mark.parametrize("operation", Operation)
-@pytest.mark.parametrize("error", [NOT_SENT, LIMITED, BUSY, BROKEN, UNKNOWN, REFUSED], ids=lambda error: error.code)
-def test_an_operation_is_retried_after_the_errors_of_its_row(operation: Operation, error: PasswordlessError) -> None:
-    """A code, a refresh token or a factor that may be spent is never sent again."""
-    is_retried = retry_delay(operation, NO_WAIT, 1, error) is not None
-    assert is_retried is (error in RETRIED[operation])
-
-
-def test_every_operation_has_a_priority() -> None:
-    """The gate can order each operation."""
+def test_every_operation_has_its_row() -> None:
+    """An operation that is added is added to each table, here and there."""
+    assert set(TRIED_AGAIN) == set(Operation)
     assert set(PRIORITIES) == set(Operation)
 
 
-@pytest.mark.parametrize(("tries", "is_retried"), [(1, True), (2, True), (3, False), (4, False)])
-def test_the_tries_are_bounded(tries: int, *, is_retried: bool) -> None:
-    """After the last try of the policy the call fails."""
-    assert (retry_delay(Operation.START, NO_WAIT, tries, NOT_SENT) is not None) is is_retried
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+def test_a_call_is_tried_again_after_the_errors_of_its_row_alone(
+    operation: Operation, kind: type[PasswordlessError]
+) -> None:
+    """Every operation after every error of the library; 503 is the status of a server that did nothing."""
+    delay = retry_delay(operation, POLICY, 1, errors.made(kind, status=503))
+    assert (delay is not None) is (kind.__name__ in TRIED_AGAIN[operation])
 
 
-@given(tries=st.integers(1, 10_000))
-def test_the_backoff_doubles_up_to_its_bound(tries: int) -> None:
-    """The wait is a random part of a bound that doubles with each try."""
-    policy = attrs.evolve(NO_WAIT, tries=100_000, backoff=0.5, backoff_at_most=15.0)
-    delay = retry_delay(Operation.START, policy, tries, NOT_SENT)
-    assert delay is not None
-    assert 0 <= delay <= min(0.5 * 2 ** min(tries - 1, 10), 15.0)
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_after_a_failure_that_may_have_done_something_only_what_spends_nothing_is_tried_again(
+    operation: Operation, status: int
+) -> None:
+    """A start may have sent a code: for it only 503 says that nothing was done."""
+    error = TemporarilyUnavailable(status=status, error="temporarily_unavailable")
+    is_tried_again = retry_delay(operation, POLICY, 1, error) is not None
+    assert is_tried_again is (operation in {Operation.REVOKE, Operation.USERINFO})
 
 
-@pytest.mark.parametrize(
-    ("operation", "retry_after", "delay"),
-    [
-        (Operation.EXCHANGE, 5.0, 0.0),  # the gate pauses all requests
-        (Operation.EXCHANGE, None, 0.0),
-        (Operation.EXCHANGE, 61.0, 61.0),  # about one caller: only this call waits
-        (Operation.USERINFO, 5.0, 5.0),  # a limit of the user
-        (Operation.USERINFO, None, 0.0),
-    ],
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+def test_the_last_try_is_the_last(operation: Operation, kind: type[PasswordlessError]) -> None:
+    """After as many tries as the policy has, no error is followed by another."""
+    for tries in (3, 4, 1000):
+        assert retry_delay(operation, POLICY, tries, errors.made(kind, status=503)) is None
+
+
+@given(
+    tries=st.integers(1, 5000),
+    backoff=st.floats(0, 10),
+    at_most=st.floats(0, 20),
 )
-def test_a_429_is_waited_for_once(operation: Operation, retry_after: float | None, delay: float) -> None:
-    """The call itself waits only if the gate does not pause all requests for it."""
-    assert retry_delay(operation, NO_WAIT, 1, RateLimited(status=429, **SAID, retry_after=retry_after)) == delay
+def test_the_wait_doubles_up_to_its_bound(tries: int, backoff: float, at_most: float) -> None:
+    """It is a random part of the backoff, which doubles with each try."""
+    policy = attrs.evolve(POLICY, tries=10_000, backoff=backoff, backoff_at_most=at_most)
+    delay = retry_delay(Operation.REVOKE, policy, tries, errors.made(TemporarilyUnavailable, status=503))
+    assert delay is not None
+    assert 0 <= delay <= min(backoff * 2.0 ** min(tries - 1, 100), at_most)
+
+
+def test_the_wait_is_random() -> None:
+    """Calls that failed together are not tried again together; over many, the whole backoff is used."""
+    delays = [
+        retry_delay(Operation.REVOKE, POLICY, 2, errors.made(TemporarilyUnavailable, status=503)) for _ in range(500)
+    ]
+    known = [delay for delay in delays if delay is not None]
+    assert len(known) == 500
+    assert min(known) < 0.1
+    assert max(known) > 0.9
+    assert len(set(known)) > 400
+
+
+# After a 429 the seconds that it names decide, and whom it is about: the gate holds back what is about the tenant.
+TENANTS = {Operation.EXCHANGE, Operation.REFRESH, Operation.REVOKE, Operation.START}
+
+
+@pytest.mark.parametrize("operation", sorted(TENANTS))
+@pytest.mark.parametrize("seconds", [None, 0.0, 1.0, CALLER_LIMIT_SECONDS])
+def test_after_a_429_about_the_tenant_the_gate_decides_when(operation: Operation, seconds: float | None) -> None:
+    """The call queues again at once, so it goes in its turn when the pause is over."""
+    error = RateLimited(status=429, error="too_many_requests", retry_after=seconds)
+    assert retry_delay(operation, POLICY, 1, error) == 0.0
+
+
+@pytest.mark.parametrize("operation", sorted(TENANTS))
+def test_after_a_429_about_an_address_the_call_waits_itself(operation: Operation) -> None:
+    """More than a minute is no limit of the tenant's: nothing else is held back, and this call waits so long."""
+    error = RateLimited(status=429, error="too_many_requests", retry_after=CALLER_LIMIT_SECONDS + 1)
+    delay = retry_delay(operation, POLICY, 1, error)
+    assert delay is not None
+    assert 61.0 <= delay <= 61.5
+
+
+@pytest.mark.parametrize(("seconds", "least"), [(None, 0.0), (0.0, 0.0), (20.0, 20.0), (100.0, 100.0)])
+def test_after_a_429_about_a_user_the_call_waits_itself(seconds: float | None, least: float) -> None:
+    """Userinfo is limited per user: the wait is the seconds that the answer names, and the backoff."""
+    error = RateLimited(status=429, error="too_many_requests", retry_after=seconds)
+    delay = retry_delay(Operation.USERINFO, POLICY, 1, error)
+    assert delay is not None
+    assert least <= delay <= least + 0.5
+
+
+def test_a_second_factor_is_not_tried_again_after_a_429() -> None:
+    """The user's own limit: another try uses it up."""
+    error = RateLimited(status=429, error="too_many_requests", retry_after=0.0)
+    assert retry_delay(Operation.MFA, POLICY, 1, error) is None
+
+
+def test_the_backoff_of_every_profile_stays_finite() -> None:
+    """However often a call was tried."""
+    for policy in (INTERACTIVE.single, INTERACTIVE.many, BULK.single):
+        delay = retry_delay(
+            Operation.REVOKE, attrs.evolve(policy, tries=10**6), 10**5, errors.made(TemporarilyUnavailable, status=503)
+        )
+        assert delay is not None
+        assert math.isfinite(delay)
+        assert delay <= policy.backoff_at_most
+
+
+def test_what_expires_goes_first() -> None:
+    """Codes expire, so exchanges go before refreshes, and those before starts; the order is the gate's."""
+    by_priority = {priority: {op for op, its in PRIORITIES.items() if its is priority} for priority in Priority}
+    assert by_priority == {
+        Priority.AGAIN: set(),  # for the answers to challenges
+        Priority.EXCHANGE: {Operation.EXCHANGE, Operation.MFA},
+        Priority.REFRESH: {Operation.REFRESH, Operation.REVOKE, Operation.USERINFO},
+        Priority.START: {Operation.START},
+    }
+
+
+def test_whose_limits_an_answer_speaks_of() -> None:
+    """A start's window is an address's; a user's operations have windows and limits of the user's own."""
+    assert LIMITED_PER_USER == {Operation.MFA, Operation.USERINFO}
+    assert OTHER_WINDOWS == {Operation.MFA, Operation.USERINFO, Operation.START}
