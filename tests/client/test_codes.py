@@ -493,6 +493,7 @@ async def test_after_a_login_its_user_may_start_at_once(clock: Clock) -> None:
     await codes.accepted(claim)
     with pytest.raises(CodeSpent, match="presented before"):
         await present(codes, "123456")
+    assert [await present(codes, f"90000{number}") for number in range(3)] == [2, 1, 0]
     await start(codes, ADA)
     assert [await present(codes, f"00000{number}") for number in range(3)] == [2, 1, 0]
     assert clock.time == 1000.0

@@ -1,20 +1,335 @@
-"""One rule for a refresh token: one that may be spent is sent again through no door."""
+"""One rule for refresh tokens: one request for all callers, and one that may be spent is sent again through no door."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
-from passwordless_async import TESTING, Email, OutcomeUnknown, PasswordlessClient, TokenSet
-from passwordless_async.testing import Fault, LocalTenant
+from helpers import errors
+from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, until
+from passwordless_async import (
+    TESTING,
+    DPoPKey,
+    Email,
+    InvalidDPoPProof,
+    InvalidRefreshToken,
+    NotSent,
+    OAuthError,
+    Orphan,
+    OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
+    TokenSet,
+    UsageError,
+)
+from passwordless_async.client import refreshes
+from passwordless_async.client.refreshes import is_unspent, token_hash
+from passwordless_async.errors import ProtocolError
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     Door = Callable[[PasswordlessClient, TokenSet, str], Awaitable[object]]
 
-ADA = Email("ada@example.com")
+ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
+SCOPE = "openid email offline_access"
+NARROW = "openid offline_access"
+
+
+@asynccontextmanager
+async def opened(
+    settings: TenantSettings | None = None, *, on_orphan: Callable[[Orphan], None] | None = None, **changes: Any
+) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient, TokenSet]]:
+    """Run a tenant and a client, and log Ada in; changes are the profile's."""
+    async with (
+        LocalTenant(settings) as tenant,
+        PasswordlessClient(
+            tenant.url, tenant.public_client_id, profile=attrs.evolve(TESTING, **changes), on_orphan=on_orphan
+        ) as client,
+    ):
+        tokens = await logged_in(tenant, client, ADA)
+        tenant.requests.clear()
+        yield tenant, client, tokens
+        assert (tenant.stats.refresh_reuse_detected, tenant.disagreements) == (0, ())
+
+
+async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
+    await client.start(who)
+    return await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+
+
+# What a failed refresh says of its token
+
+UNSPENT = {"NotSent", "CircuitOpen", "QuotaExceeded", "CoolingDown", "UsageError", "KeyMissing", "KeyMismatch"}
+
+
+@pytest.mark.parametrize("kind", errors.classes(), ids=lambda kind: kind.__name__)
+def test_a_refresh_token_is_unspent_where_it_was_not_sent_or_was_refused(kind: type[PasswordlessError]) -> None:
+    """Every other error leaves that open, but for an unusable answer that keeps the refresh token."""
+    expected = kind.__name__ in UNSPENT or issubclass(kind, OAuthError)
+    assert is_unspent(errors.made(kind)) is expected
+    keeps = errors.made(kind, keeps_refresh_token=True)
+    assert is_unspent(keeps) is (expected or issubclass(kind, ProtocolError))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.DROP_BEFORE_READ,
+        Fault.DROP_AFTER_PROCESSING,
+        Fault.SERVICE_UNAVAILABLE,
+        Fault.GARBAGE_JSON,
+        Fault.BEARER_TOKEN,
+        Fault.ID_TOKEN_TAMPERED,
+        Fault.HUGE_BODY,
+    ],
+)
+async def test_a_refresh_token_that_may_be_spent_is_not_sent_again(fault: Fault) -> None:
+    """The next caller gets OutcomeUnknown at once, and other users' tokens are refreshed."""
+    async with opened() as (tenant, client, tokens):
+        others = await logged_in(tenant, client, BOB)
+        tenant.faults.add(fault, path=TOKEN, times=1)
+        with pytest.raises((OutcomeUnknown, ProtocolError)):
+            await client.refresh(tokens)
+        requests = arrived(tenant, TOKEN)
+        for scope in (None, NARROW):
+            with pytest.raises(OutcomeUnknown, match="was not sent again"):
+                await client.refresh(tokens, scope=scope)
+        with pytest.raises(OutcomeUnknown):
+            await client.refresh(attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None))
+        assert arrived(tenant, TOKEN) == requests
+        await client.refresh(others)
+
+
+@pytest.mark.parametrize("fault", [Fault.BEARER_TOKEN, Fault.ID_TOKEN_TAMPERED, Fault.ID_TOKEN_OF_OTHER_USER])
+async def test_after_an_unusable_answer_that_keeps_the_refresh_token_it_is_sent_again(fault: Fault) -> None:
+    """Without rotation the answer spends nothing."""
+    async with opened(TenantSettings(refresh_rotation=False)) as (tenant, client, tokens):
+        tenant.faults.add(fault, path=TOKEN, times=1)
+        with pytest.raises(ProtocolError):
+            await client.refresh(tokens)
+        assert (await client.refresh(tokens)).refresh_token == tokens.refresh_token
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault.RATE_LIMITED_SILENT,
+        Fault.ACCESS_DENIED,
+        Fault.UNAUTHORIZED_CLIENT,
+        Fault.USER_BLOCKED,
+        Fault.CHALLENGE_FOREVER,
+        Fault.REFUSAL,
+    ],
+)
+async def test_after_a_refusal_a_refresh_token_is_sent_again(fault: Fault) -> None:
+    """The service did not spend it."""
+    async with opened() as (tenant, client, tokens):
+        tenant.faults.add(fault, path=TOKEN, retry_after=0)
+        with pytest.raises(OAuthError):
+            await client.refresh(tokens)
+        tenant.faults.clear()
+        await until(lambda: client._dispatcher.gate._delay(1, asyncio.get_running_loop().time()) <= 0)  # type: ignore[arg-type] # any priority
+        assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+
+
+async def test_a_refresh_token_that_was_not_sent_is_sent_later() -> None:
+    """During an outage nothing leaves this machine."""
+    async with opened() as (tenant, client, tokens):
+        async with tenant.outage():
+            # A connection that was open before the outage serves one request more, or breaks.
+            with pytest.raises(PasswordlessError):
+                await client.exchange(BOB, "123456")
+            with pytest.raises(NotSent):
+                await client.refresh(tokens)
+        assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+
+
+async def test_a_refresh_that_is_cancelled_before_it_is_sent_spends_nothing() -> None:
+    """A caller that is cancelled while it waits for its turn leaves the token as it was."""
+    async with opened(max_in_flight=1) as (tenant, client, tokens):
+        await client.start(BOB)
+        ahead, answer = await kept_waiting(tenant, client.exchange(BOB, tenant.outbox.code_for(BOB)))
+        waiting = asyncio.create_task(client.refresh(tokens))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await cancelled(waiting)
+        answer.set()
+        await ahead
+        assert arrived(tenant, TOKEN) == 1
+        assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+
+
+async def test_tokens_without_a_refresh_token_are_refused() -> None:
+    """Nothing is sent."""
+    async with opened() as (tenant, client, tokens):
+        with pytest.raises(UsageError, match="offline_access"):
+            await client.refresh(attrs.evolve(tokens, refresh_token=None))
+        assert arrived(tenant, TOKEN) == 0
+        assert token_hash(attrs.evolve(tokens, refresh_token=None)) == b""
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the tokens whose outcome is unknown the one least recently used is forgotten first."""
+    monkeypatch.setattr(refreshes, "_REMEMBERED", 2)
+    async with opened() as (tenant, client, tokens):
+        lost = [tokens, *[await logged_in(tenant, client, Email(f"u{number}@example.com")) for number in range(2)]]
+        for stale in lost:
+            tenant.faults.add(Fault.DROP_BEFORE_READ, path=TOKEN, times=1)
+            with pytest.raises(OutcomeUnknown):
+                await client.refresh(stale)
+        tenant.requests.clear()
+        await client.refresh(lost[0])
+        for stale in lost[1:]:
+            with pytest.raises(OutcomeUnknown):
+                await client.refresh(stale)
+        assert arrived(tenant, TOKEN) == 1
+
+
+# One request for all callers
+
+
+async def test_concurrent_callers_share_one_request() -> None:
+    """Each gets the same tokens, though some are cancelled."""
+    async with opened() as (tenant, client, tokens):
+        first, answer = await kept_waiting(tenant, client.refresh(tokens))
+        others = [asyncio.create_task(client.refresh(attrs.evolve(tokens))) for _ in range(20)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await cancelled(first)
+        await cancelled(others[7])
+        answer.set()
+        results = await asyncio.gather(*others[:7], *others[8:])
+        assert len({str(result.access_token) for result in results}) == 1
+        assert arrived(tenant, TOKEN) == 1
+
+
+async def test_a_late_caller_receives_the_tokens_of_a_rotated_refresh_token() -> None:
+    """A second use would look like theft; after the time they are kept they are forgotten."""
+    async with opened() as (tenant, client, tokens):
+        renewed = await client.refresh(tokens)
+        assert await client.refresh(tokens) is renewed
+        assert arrived(tenant, TOKEN) == 1
+        client._refreshes._flights._keep = 0.01
+        assert (await client.refresh(renewed)).refresh_token != renewed.refresh_token
+        await until(lambda: len(client._refreshes._flights._flights) == 1)  # the first one, which is kept longer
+
+
+async def test_a_late_caller_refreshes_where_the_refresh_token_stays() -> None:
+    """Without rotation it is good for newer tokens, and nothing is kept."""
+    async with opened(TenantSettings(refresh_rotation=False)) as (tenant, client, tokens):
+        renewed = [await client.refresh(tokens) for _ in range(2)]
+        assert renewed[0].access_token != renewed[1].access_token
+        assert arrived(tenant, TOKEN) == 2
+        assert client._refreshes._flights._flights == {}
+
+
+@pytest.mark.parametrize("rotation", [True, False], ids=["rotating", "staying"])
+async def test_callers_with_two_scopes_at_once_each_get_theirs(*, rotation: bool) -> None:
+    """The caller with the other scope refreshes the result of the first; both end, and no token is spent twice."""
+    async with opened(TenantSettings(refresh_rotation=rotation)) as (tenant, client, tokens):
+        scopes = [None, NARROW, None, NARROW, None]
+        async with asyncio.timeout(20):
+            renewed = await asyncio.gather(*(client.refresh(tokens, scope=scope) for scope in scopes))
+        assert [result.scope for result in renewed] == [scope or SCOPE for scope in scopes]
+        assert arrived(tenant, TOKEN) == 2
+        assert (await client.refresh(renewed[1])).scope == SCOPE
+
+
+async def test_callers_with_many_scopes_without_rotation_come_to_an_end() -> None:
+    """However many find the flight of another scope that has just landed."""
+    async with opened(TenantSettings(refresh_rotation=False)) as (tenant, client, tokens):
+        scopes = [None, NARROW, "openid email", "openid"] * 5
+        async with asyncio.timeout(20):
+            renewed = await asyncio.gather(*(client.refresh(tokens, scope=scope) for scope in scopes))
+        assert [result.scope for result in renewed] == [scope or SCOPE for scope in scopes]
+        assert arrived(tenant, TOKEN) <= len(scopes)
+
+
+async def test_the_same_refresh_token_with_another_key_goes_to_the_wire() -> None:
+    """The refresh token alone gives no tokens: neither those under way nor those that are kept."""
+    async with opened() as (tenant, client, tokens):
+        stolen = attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None)
+        first, answer = await kept_waiting(tenant, client.refresh(tokens))
+        thief = asyncio.create_task(client.refresh(stolen))
+        with pytest.raises((InvalidDPoPProof, InvalidRefreshToken)):
+            await thief
+        answer.set()
+        renewed = await first
+        with pytest.raises((InvalidDPoPProof, InvalidRefreshToken)):
+            await client.refresh(stolen)
+        assert arrived(tenant, TOKEN) == 3
+        assert await client.refresh(tokens) is renewed
+
+
+async def test_two_sessions_of_one_login_share_a_refresh() -> None:
+    """One request, one handover, and both sessions have the new tokens."""
+    async with opened() as (tenant, client, tokens):
+        kept: list[TokenSet] = []
+        sessions = [client.session(tokens, origins=["https://api.example"], on_refresh=kept.append) for _ in range(2)]
+        renewed = await asyncio.gather(*(session.renew(tokens) for session in sessions))
+        assert arrived(tenant, TOKEN) == 1
+        assert kept == [renewed[0]]
+        assert [session.tokens for session in sessions] == kept * 2
+
+
+async def test_all_doors_share_a_refresh() -> None:
+    """A call, an API session and two stored sessions of one login at once: one request."""
+    async with opened() as (tenant, client, tokens):
+        identifiers = [await client.sessions.open(tokens) for _ in range(2)]
+        doors = [by_refresh(client, tokens, ""), by_api_calls(client, tokens, "")]
+        await asyncio.gather(*doors, *(by_stored_session(client, tokens, name) for name in identifiers))
+        assert arrived(tenant, TOKEN) == 1
+
+
+async def test_a_refresh_whose_caller_has_gone_is_an_orphan_and_stays_for_the_next() -> None:
+    """``on_orphan`` gets the new tokens and the ones they replace; a caller that asks in time gets them as well."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client, tokens):
+        refreshing, answer = await kept_waiting(tenant, client.refresh(tokens))
+        await cancelled(refreshing)
+        answer.set()
+        await until(lambda: orphans)
+        assert [(orphan.spent, orphan.error) for orphan in orphans] == [(tokens, None)]
+        assert await client.refresh(tokens) is orphans[0].tokens
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
+# Revocation
+
+
+async def test_tokens_that_were_revoked_during_their_refresh_are_kept_for_no_later_caller() -> None:
+    """The next caller asks the service, which refuses."""
+    async with opened() as (tenant, client, tokens):
+        refreshing, answer = await kept_waiting(tenant, client.refresh(tokens))
+        await client.revoke(tokens)
+        answer.set()
+        await refreshing
+        with pytest.raises(InvalidRefreshToken):
+            await client.refresh(tokens)
+        assert arrived(tenant, TOKEN) == 2
+
+
+@pytest.mark.parametrize("which", ["the spent ones", "the new ones"])
+async def test_tokens_that_were_revoked_are_kept_no_longer(which: str) -> None:
+    """Whether the tokens or their successors were revoked; other users' results stay."""
+    async with opened() as (tenant, client, tokens):
+        others = await logged_in(tenant, client, BOB)
+        renewed, renewed_others = await client.refresh(tokens), await client.refresh(others)
+        await client.revoke(tokens if which == "the spent ones" else renewed)
+        with pytest.raises(InvalidRefreshToken):
+            await client.refresh(tokens)
+        assert await client.refresh(others) is renewed_others
+        assert client._refreshes.is_revoked(token_hash(tokens), renewed)
+        assert not client._refreshes.is_revoked(token_hash(others), renewed_others)
+
+
+# Through every door
 
 
 async def by_refresh(client: PasswordlessClient, tokens: TokenSet, _identifier: str) -> object:
@@ -42,10 +357,9 @@ async def test_a_refresh_token_whose_answer_was_lost_is_not_sent_again(
 ) -> None:
     """The second call raises OutcomeUnknown and sends nothing, whichever call sent the token first."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
-        await client.start(ADA)
-        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
+        tokens = await logged_in(tenant, client, ADA)
         identifier = await client.sessions.open(tokens)
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path="/oauth/token", times=1)
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
         for door in (first, second):
             with pytest.raises(OutcomeUnknown):
                 await door(client, tokens, identifier)
