@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from passwordless_async import errors
 from passwordless_async.auth0.mfa.required import MfaRequired
 from passwordless_async.errors import PasswordlessError
 
@@ -13,14 +14,9 @@ _FACTS = {"status": 400, "error": "", "error_description": "", "retry_after": No
 
 
 def classes(root: type[PasswordlessError] = PasswordlessError) -> list[type[PasswordlessError]]:
-    """Return the classes of the tree that the library defines, the root included, sorted by name."""
-    assert issubclass(MfaRequired, PasswordlessError)  # defined elsewhere: it must be imported to be in the tree
-    found, left = {root}, [root]
-    while left:
-        children = {kind for kind in left.pop().__subclasses__() if kind.__module__.startswith("passwordless_async.")}
-        left += children - found
-        found |= children
-    return sorted(found, key=lambda kind: kind.__name__)
+    """Return the public classes of the tree below a root, the root included, sorted by name."""
+    public = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, root)]
+    return sorted({*public, MfaRequired} if issubclass(MfaRequired, root) else public, key=lambda kind: kind.__name__)
 
 
 def made(kind: type[E], **facts: object) -> E:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,11 +22,15 @@ from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.feedback import Feedback
-from passwordless_async.client.traffic.gate import Gate
+from passwordless_async.client.traffic.gate import Gate, Priority
 from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, TransportError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from conftest import Clock
+
+    Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 POST = HttpRequest("POST", URL("https://acme.example/oauth/token"), {})
 KEYS = HttpRequest("GET", URL("https://acme.example/.well-known/jwks.json"), {}, shareable=True)
@@ -226,3 +232,33 @@ async def test_the_window_of_keys_is_not_the_tenants(world: World, operation: Op
     """Public keys come from elsewhere: what their answer says of a limit is not about the API."""
     headers = {**LIMIT, "x-ratelimit-reset": str(int(NOW) + 30)}
     assert world.answer(operation, 200, headers, request=KEYS) == [("answered", 0.25, None)]
+
+
+@pytest.mark.parametrize(
+    ("operation", "retry_after", "exchange_waits", "start_waits"),
+    [
+        (Operation.EXCHANGE, "10", True, True),
+        (Operation.START, "10", False, True),  # it may be about starts alone
+        (Operation.USERINFO, "10", False, False),  # a limit of the user
+        (Operation.EXCHANGE, "61", False, False),  # as long only for one caller
+    ],
+)
+def test_a_429_pauses_the_requests_that_it_is_about(
+    in_virtual_time: Run, operation: Operation, retry_after: str, *, exchange_waits: bool, start_waits: bool
+) -> None:
+    """Through a real gate: the limit of a user or an address delays no other request."""
+
+    async def main() -> list[float]:
+        gate = RecordingGate()
+        world = World(Breaker(TESTING), gate, Feedback(Breaker(TESTING), gate))
+        world.answer(operation, 429, {"Retry-After": retry_after})
+
+        async def wait_of(priority: Priority) -> float:
+            seconds = await gate.enter(priority, math.inf)
+            gate.leave()
+            return seconds
+
+        return list(await asyncio.gather(wait_of(Priority.EXCHANGE), wait_of(Priority.START)))
+
+    waits = in_virtual_time(main())
+    assert [wait >= 10 - 1e-6 for wait in waits] == [exchange_waits, start_waits]
