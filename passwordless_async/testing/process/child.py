@@ -152,9 +152,14 @@ class ChildProcess:
             raise _ended(self._process)
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         stdin = _pipe(self._process.stdin)
-        with contextlib.suppress(ConnectionError):
+        try:
             stdin.write(_line(message))
             await stdin.drain()
+        except ConnectionError:
+            pass  # the reader sees the end of the child, and fails the answer
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
         return answer
 
     async def _read(self, process: Process) -> None:
