@@ -1,13 +1,19 @@
-"""The tests mirror the package: the tests of ``passwordless_async/a/b/c.py`` are in ``tests/a/b/test_c.py``."""
+"""The tests mirror the package: the tests of ``passwordless_async/a/b/c.py`` are in ``tests/a/b/test_c.py``.
+
+And the architecture, as it is documented, is the architecture as it is.
+"""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "passwordless_async"
+ARCHITECTURE = (TESTS.parent / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
 
 # Test modules that mirror no module, each with its reason.
 CROSS_CUTTING = {
@@ -67,3 +73,29 @@ def test_every_test_module_mirrors_a_module_or_cuts_across(test_module: Path) ->
 def test_the_list_of_cross_cutting_modules_is_up_to_date() -> None:
     """No module on the list is missing from the tree."""
     assert [name for name in CROSS_CUTTING if not (TESTS / name).exists()] == []
+
+
+def entries(directory: Path) -> set[str]:
+    """Return the modules and packages of a directory."""
+    packages = {f"{path.name}/" for path in directory.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    return packages | {path.name for path in directory.glob("*.py")}
+
+
+def test_the_documented_tree_is_the_tree() -> None:
+    """The architecture draws every entry of the package and of the client, and no other."""
+    drawn = re.search(r"```text\npasswordless_async/\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    assert drawn is not None
+    lines = drawn[1].splitlines()
+    root = {match[1] for line in lines if (match := re.match(r"[├└]── (\S+)", line))}
+    client = {match[1] for line in lines if (match := re.match(r"│   [├└]── (\S+)", line))}
+    assert root == entries(PACKAGE)
+    assert client == entries(PACKAGE / "client") - {"__init__.py"}
+
+
+def test_the_documented_layers_are_enforced() -> None:
+    """The architecture lists the layers that import-linter checks, in the same order."""
+    settings = tomllib.loads((TESTS.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    drawn = re.search(r"type-only imports included\.\n\n```text\n(.*?)```", ARCHITECTURE, re.DOTALL)
+    assert drawn is not None
+    assert drawn[1].replace("│", "|").splitlines() == layers
