@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import itertools
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import AuthSession, user
 from passwordless_async.client.events import Use
 from passwordless_async.errors import (
@@ -88,8 +90,8 @@ class StartTicket:
     """Leave to send a user a code.
 
     Attributes:
-        user: The user's pseudonym.
-        address: The pseudonym of the address that the start is made for; None: it names none.
+        user: What the store calls the user.
+        address: What the store calls the address that the start names; None: it names none.
         token: Names this start.
         seconds: For how long other starts of the user are kept back while this one is made.
     """
@@ -105,8 +107,8 @@ class Claim:
     """Leave to present a code.
 
     Attributes:
-        user: The user's pseudonym.
-        code: The code's pseudonym.
+        user: What the store calls the user.
+        code: What the store calls the code.
         token: Names this attempt.
     """
 
@@ -130,6 +132,8 @@ class Codes:
         self._own = MemoryCodes(_MAX_USERS)
         self._scope = f"{issuer} {client_id}"
         self._profile = profile
+        # A name for each start and each attempt, unlike those of all processes.
+        self._tokens = map(f"{_clock.unique_id()}{{}}".format, itertools.count())
 
     async def begin_start(self, who: Email | Phone, address: IpAddress | None, *, patience: float) -> StartTicket:
         """Ask for leave to send a user a code; the caller reports by :meth:`end_start` how the start ended.
@@ -164,7 +168,7 @@ class Codes:
         cool_down, longest = self._profile.cool_down, patience + self._profile.timeout
         # A start that has ended within the cool-down needs no second report: its cool-down counts from its beginning.
         seconds = cool_down if longest <= cool_down or not cool_down else min(longest, _MAX_START_SECONDS) + cool_down
-        return StartTicket(self._user(who), self._address(address), _clock.unique_id(), seconds)
+        return StartTicket(self._user(who), self._address(address), next(self._tokens), seconds)
 
     async def _begin_for_user(self, ticket: StartTicket) -> float:
         return await self._ask(
@@ -214,7 +218,7 @@ class Codes:
         """Return what an attempt at a user's code is known by."""
         name = self._user(who)
         handle = who.auth_session if isinstance(who, AuthSession) else ""
-        return Claim(name, self._availability.keys.pseudonym(f"code {name} {handle} {code}"), _clock.unique_id())
+        return Claim(name, self._name(f"code {name} {handle} {code}"), next(self._tokens))
 
     async def claim(self, claim: Claim) -> int:
         """Ask for leave to present a code, and count the attempt.
@@ -263,6 +267,8 @@ class Codes:
 
     async def _ask(self, question: Callable[[CodeStore], Awaitable[T]]) -> T:
         """Ask the store, and this process's own memory where it is unreachable."""
+        if self._availability.is_local:
+            return await question(self._availability.store)
         answer = await self._availability.ask(Use.CODES, partial(question, self._availability.store), _UNREACHABLE)
         return await question(self._own) if answer is _UNREACHABLE else answer
 
@@ -275,10 +281,15 @@ class Codes:
 
     def _user(self, who: Email | Phone | AuthSession) -> str:
         who = who.who if isinstance(who, AuthSession) else who
-        return self._availability.keys.pseudonym(f"user {self._scope} {who.realm} {who.username}")
+        return self._name(f"user {self._scope} {who.realm} {who.username}")
 
     def _address(self, address: IpAddress | None) -> str | None:
-        return None if address is None else self._availability.keys.pseudonym(f"address {self._scope} {address}")
+        return None if address is None else self._name(f"address {self._scope} {address}")
+
+    def _name(self, text: str) -> str:
+        """Return what a user, a code or an address is called in the store."""
+        # A pseudonym hides it from those who read a store. In this process it would cost a login more than the rest.
+        return Secret(text) if self._availability.is_local else self._availability.keys.pseudonym(text)
 
 
 def _is_before_the_code(error: PasswordlessError) -> bool:
