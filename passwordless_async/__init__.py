@@ -13,7 +13,7 @@ from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
-    from passwordless_async.auth0 import (
+    from passwordless_async.auth0.client_auth import (
         ClientAuth as ClientAuth,
         ClientSecretBasic as ClientSecretBasic,
         ClientSecretPost as ClientSecretPost,
@@ -123,7 +123,7 @@ if TYPE_CHECKING:
 
 # The public names, by the module that each is imported from.
 _NAMES = {
-    "auth0": "ClientAuth ClientSecretBasic ClientSecretPost NoClientAuth PrivateKeyJwt TlsClientAuth",
+    "auth0.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoClientAuth PrivateKeyJwt TlsClientAuth",
     "auth0.identity": "AuthSession Email Login Phone",
     "auth0.link": "PendingLink",
     "auth0.mfa.required": "MfaRequired",

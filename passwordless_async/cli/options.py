@@ -17,7 +17,8 @@ from joserfc.errors import JoseError
 from joserfc.jwk import import_key
 
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
-from passwordless_async.auth0 import (
+from passwordless_async.auth0.client_auth import (
+    AssertionAlgorithm,
     ClientAuth,
     ClientSecretBasic,
     ClientSecretPost,
@@ -25,7 +26,6 @@ from passwordless_async.auth0 import (
     PrivateKeyJwt,
     TlsClientAuth,
 )
-from passwordless_async.auth0.client_auth import AssertionAlgorithm
 from passwordless_async.cli.terminal.failure import renamed
 from passwordless_async.cli.terminal.questions import hidden, secret_from
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
 from passwordless_async._common.secret import always_printable, conceal, hide
-from passwordless_async.auth0 import Application, ClientAuth, NoClientAuth, TlsClientAuth, life_cycle, link
-from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
+from passwordless_async.auth0 import life_cycle, link
+from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS, Application
+from passwordless_async.auth0.client_auth import ClientAuth, NoClientAuth, TlsClientAuth
 from passwordless_async.auth0.database import start_database
 from passwordless_async.auth0.identity import Login, user
 from passwordless_async.auth0.link import PendingLink
@@ -45,9 +46,10 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
 
-    from passwordless_async.auth0 import IpAddress, Send
     from passwordless_async.auth0.database import DeliveryMethod
     from passwordless_async.auth0.identity import AuthSession, Email, Phone
+    from passwordless_async.auth0.requests import IpAddress
+    from passwordless_async.auth0.start import Send
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.client.api.handovers import OnRefresh
     from passwordless_async.client.events import OnEvent

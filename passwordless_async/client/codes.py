@@ -47,8 +47,8 @@ from passwordless_async.stores.memory.codes import MemoryCodes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from passwordless_async.auth0 import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.client.profile import Profile
     from passwordless_async.client.shared import Availability
     from passwordless_async.client.traffic.single_flight import Departure

@@ -27,9 +27,9 @@ from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0 import IpAddress
     from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
     from passwordless_async.auth0.link import PendingLink
+    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.codes import Codes

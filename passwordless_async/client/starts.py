@@ -14,8 +14,8 @@ from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import OutcomeUnknown, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0 import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.client.codes import Codes
     from passwordless_async.client.outcomes import Start

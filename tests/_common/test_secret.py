@@ -49,9 +49,9 @@ from passwordless_async._common.secret import (
     redacted,
     type_name,
 )
-from passwordless_async.auth0 import Application, SigningKeys
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.id_token import validate
-from passwordless_async.auth0.jwks import SigningKey
+from passwordless_async.auth0.jwks import SigningKey, SigningKeys
 from passwordless_async.auth0.otp import exchange, otp_request
 from passwordless_async.auth0.refusals import refusal
 from passwordless_async.auth0.requests import forwarded_for_header

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from passwordless_async import ClientSecretPost, NoClientAuth
 from passwordless_async._common.http import HttpResponse
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async import ClientSecretPost, NoClientAuth, UsageError
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 
 PUBLIC = NoClientAuth()
 NOT_A_HOST = "must be a host name, with a port at most: no path, query or credentials"

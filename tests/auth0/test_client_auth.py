@@ -23,7 +23,7 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0 import Credentials, ForwardedFor
+from passwordless_async.auth0.client_auth import Credentials, ForwardedFor
 
 ISSUER = "https://tenant.example/"
 

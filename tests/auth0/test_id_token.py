@@ -30,7 +30,7 @@ from passwordless_async import (
 )
 from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.id_token import Expected, Header, check_key, client_secret_key, read_header, validate
 from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.auth0.otp import exchange

@@ -11,14 +11,13 @@ from joserfc.jwk import ECKey, RSAKey
 
 from helpers.values import present
 from passwordless_async import MalformedAnswer
-from passwordless_async.auth0 import SigningKeys
-from passwordless_async.auth0.jwks import jwks_request, read_jwks
+from passwordless_async.auth0.jwks import SigningKeys, jwks_request, read_jwks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async._common.http import HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
 
 MALFORMED = "a key of the key set is malformed (status 200)"
 SIZE = "a key of the key set has not 2048 to 8192 bits (status 200)"

@@ -46,7 +46,7 @@ from passwordless_async import (
     WrongCode,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.otp import OTP_GRANT, exchange, otp_request
 from passwordless_async.auth0.requests import forwarded_for_header
 from passwordless_async.auth0.tenant import Tenant

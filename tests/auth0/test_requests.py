@@ -13,7 +13,7 @@ from joserfc.jwk import RSAKey
 
 from passwordless_async import PrivateKeyJwt, UsageError
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.requests import form_request, forwarded_for_header, json_request
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async._common.http import HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tenant import Tenant
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")

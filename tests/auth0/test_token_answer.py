@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
 LOGIN = Login(ADA, "123456")

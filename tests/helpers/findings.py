@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.auth0 import Application, ClientSecretPost, NoClientAuth, PrivateKeyJwt
+from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.client_auth import ClientSecretPost, NoClientAuth, PrivateKeyJwt
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0 import ClientAuth
+    from passwordless_async.auth0.client_auth import ClientAuth
     from passwordless_async.cli.doctor.findings import Finding
     from passwordless_async.testing import LocalTenant
 

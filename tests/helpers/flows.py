@@ -20,7 +20,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpResponse
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.tenant import Tenant
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Finding, Status, failed

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.http import HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
 
 REACHABLE, DISCOVERY, ISSUER, DPOP, KEYS = "reachable", "discovery", "issuer", "DPoP", "signing keys"
 WHERE_DOMAIN = "Take the domain from Applications > (your application) > Settings > Domain, or your custom domain."

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest
-from passwordless_async.auth0 import TlsClientAuth
+from passwordless_async.auth0.client_auth import TlsClientAuth
 from passwordless_async.auth0.jwks import jwks_request
 from passwordless_async.cli.doctor.clock import Timed, judge_clock
 from passwordless_async.cli.doctor.discovery import KEYS, judge_discovery, judge_keys
@@ -29,7 +29,7 @@ from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
     from passwordless_async.cli.doctor.findings import Finding
 
 _TIMEOUT = 10.0  # seconds for one transmission

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from passwordless_async import errors
-from passwordless_async.auth0 import ForwardedFor
+from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.auth0.grant import prove
 from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.otp import otp_request
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
 
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 

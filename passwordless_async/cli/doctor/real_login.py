@@ -10,7 +10,7 @@ from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0 import Application
+    from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import Email, Login, Phone
 
 CODE, LOGIN, POLICY = "code", "login", "API policy"

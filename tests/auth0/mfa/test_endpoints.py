@@ -21,7 +21,7 @@ from passwordless_async import (
     TemporarilyUnavailable,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0 import Application
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.mfa.endpoints import (
     MFA_OOB_GRANT,
     associate_request,

@@ -10,7 +10,8 @@ from multidict import CIMultiDict
 
 from helpers.findings import of, statuses
 from passwordless_async._common.http import HttpResponse
-from passwordless_async.auth0 import Application, NoClientAuth
+from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.client_auth import NoClientAuth
 from passwordless_async.cli.doctor.discovery import judge_discovery, judge_keys
 from passwordless_async.cli.doctor.findings import Status
 from passwordless_async.errors import MalformedAnswer, NotSent

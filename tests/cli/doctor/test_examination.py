@@ -9,7 +9,8 @@ import pytest
 
 from helpers.findings import application, of, statuses
 from passwordless_async import Email, Phone, UsageError
-from passwordless_async.auth0 import Application, NoClientAuth, TlsClientAuth
+from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.client_auth import NoClientAuth, TlsClientAuth
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Status, failed
 from passwordless_async.cli.doctor.probe import PROBE_ADDRESS
