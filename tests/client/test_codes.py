@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from conftest import Clock
-    from passwordless_async.auth0 import IpAddress
+    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.stores import Store
 
     Door = Callable[[PasswordlessClient, str], Awaitable[PasswordlessError | None]]
