@@ -161,8 +161,8 @@ async def test_500_users_while_nonces_rotate(previous: int, concurrency: int) ->
     assert previous or tenant.stats.nonce_challenges >= 10
 
 
-async def test_single_use_nonces() -> None:
-    """Where each nonce passes once, logins one after the other use the one that came with the last answer."""
+async def test_single_use_nonces_cost_no_challenge() -> None:
+    """Consecutive logins each use the nonce that came with the last response."""
     settings = TenantSettings(single_use_nonces=True)
     async with (
         LocalTenant(settings) as tenant,
@@ -222,7 +222,7 @@ async def test_an_expired_code() -> None:
 
 
 async def test_a_plain_bearer_token_is_refused(client: PasswordlessClient, tenant: LocalTenant) -> None:
-    """An API whose policy is None answers a proof with a Bearer token: it is thrown away."""
+    """A Bearer token from an API without DPoP is discarded."""
     with pytest.raises(NotSenderConstrained, match="token_type is not DPoP"):
         await log_in(client, tenant, audience=PLAIN_API)
 
@@ -312,8 +312,8 @@ async def test_a_fault_of_start(
 @pytest.mark.parametrize(
     ("settings", "error"), [({"allow_signup": False}, AccessDenied), ({"grant_enabled": False}, UnauthorizedClient)]
 )
-async def test_what_the_tenant_does_not_allow(settings: dict[str, Any], error: type[OAuthError]) -> None:
-    """Sign-ups that are off and a grant that is not enabled are told apart, by the words and by the code."""
+async def test_each_refused_permission_has_its_own_error(settings: dict[str, Any], error: type[OAuthError]) -> None:
+    """Disabled sign-ups and a grant that is not enabled raise different errors, by words and by code."""
     async with (
         LocalTenant(TenantSettings(**settings)) as tenant,
         PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
@@ -330,8 +330,8 @@ async def test_a_wrong_code_by_phone(client: PasswordlessClient, tenant: LocalTe
         await client.exchange(phone, "000000" if tenant.outbox.code_for(phone) != "000000" else "111111")
 
 
-async def test_retry_after_is_told(client: PasswordlessClient, tenant: LocalTenant) -> None:
-    """A 429 carries the seconds to wait."""
+async def test_a_429_carries_retry_after(client: PasswordlessClient, tenant: LocalTenant) -> None:
+    """``RateLimited.retry_after`` is the wait in seconds."""
     tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, retry_after=17)
     with pytest.raises(RateLimited) as caught:
         await client.start(ADA)
@@ -349,10 +349,10 @@ async def test_a_challenge_that_spends_the_code(client: PasswordlessClient, tena
 @pytest.mark.parametrize(
     "fault", [Fault.SERVICE_UNAVAILABLE, Fault.DROP_BEFORE_READ, Fault.GARBAGE_JSON, Fault.HUGE_BODY]
 )
-async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
+async def test_no_code_is_spent_without_signing_keys(
     client: PasswordlessClient, tenant: LocalTenant, fault: Fault
 ) -> None:
-    """Where the signing keys cannot be had, the code is kept for another try."""
+    """If the tenant's keys cannot be fetched, the code is not sent and stays valid."""
     tenant.faults.add(fault, path=JWKS)
     with pytest.raises(NotSent):
         await log_in(client, tenant, scope="openid")
@@ -361,8 +361,8 @@ async def test_no_code_is_sent_without_the_keys_to_check_the_answer(
     await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid")
 
 
-async def test_the_wrong_secret(tenant: LocalTenant) -> None:
-    """An application that does not know its secret is told apart from a user who does not know the code."""
+async def test_a_wrong_client_secret_is_not_a_wrong_code(tenant: LocalTenant) -> None:
+    """A wrong client secret raises ``InvalidClient``."""
     client_id, _ = tenant.confidential_client
     async with PasswordlessClient(
         tenant.url, client_id, client_auth=ClientSecretPost("wrong"), profile=TESTING
@@ -460,7 +460,7 @@ def test_an_option_of_another_kind_is_refused(argument: str, value: Any) -> None
 
 
 def test_on_event_must_not_be_a_coroutine_function() -> None:
-    """Nobody would wait for it."""
+    """A coroutine function is refused, because the client does not await it."""
 
     async def later(_event: Event) -> None:
         raise AssertionError

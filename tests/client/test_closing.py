@@ -21,8 +21,8 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_closing_finishes_what_has_left() -> None:
-    """Within the grace period it ends, and its caller gets the tokens; nothing is abandoned."""
+async def test_closing_waits_for_requests_on_the_wire() -> None:
+    """An exchange that ends within the grace period returns its tokens, and nothing is abandoned."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
         exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
@@ -33,8 +33,8 @@ async def test_closing_finishes_what_has_left() -> None:
         assert (await exchanging).token_type == "DPoP"
 
 
-async def test_closing_reports_what_it_abandons() -> None:
-    """What is not answered in time ends as an outcome that nobody knows; what had not left was not sent."""
+async def test_closing_reports_abandoned_exchanges() -> None:
+    """An exchange without response in time raises ``OutcomeUnknown``; one that was not sent raises ``NotSent``."""
     async with opened(grace=0.0, max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
         left, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
@@ -49,8 +49,8 @@ async def test_closing_reports_what_it_abandons() -> None:
         answer.set()
 
 
-async def test_closing_waits_for_starts_and_takes_no_more() -> None:
-    """What has left is given its time, be it a start; who comes after that is told that the client is closed."""
+async def test_a_closing_client_takes_no_new_calls() -> None:
+    """A start on the wire has its grace period; a new call raises ``UsageError``."""
     async with opened(grace=20.0) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         closing = asyncio.create_task(client.aclose())
@@ -63,8 +63,8 @@ async def test_closing_waits_for_starts_and_takes_no_more() -> None:
         assert (await closing).others == 0
 
 
-async def test_closing_cuts_what_takes_too_long() -> None:
-    """A start that is not answered in time is named, and its caller told that nobody knows."""
+async def test_closing_reports_abandoned_starts() -> None:
+    """A start without response in time is counted in the report and raises ``OutcomeUnknown``."""
     async with opened(grace=0.01) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         assert (await client.aclose()).others == 1
@@ -73,8 +73,8 @@ async def test_closing_cuts_what_takes_too_long() -> None:
         answer.set()
 
 
-async def test_closing_sends_away_who_waits() -> None:
-    """A pause or a full gate holds nobody in a client that is closed."""
+async def test_closing_refuses_waiting_calls() -> None:
+    """Calls that wait for a pause or at the gate raise ``NotSent``, or their refusal, at once."""
     async with opened(single=PATIENT, grace=20.0) as (tenant, client):
         await client.start(ADA)
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=9)
@@ -88,8 +88,8 @@ async def test_closing_sends_away_who_waits() -> None:
         assert all(isinstance(result, NotSent | RateLimited) for result in results), results
 
 
-async def test_closing_twice_is_one_closing() -> None:
-    """Both wait for the same end, and have the same report; one that is cancelled does not hurry the other."""
+async def test_concurrent_closings_share_one_report() -> None:
+    """All callers wait for the same end; one that is cancelled does not shorten it for the others."""
     async with opened(grace=20.0) as (tenant, client):
         await client.start(ADA)
         exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
@@ -102,7 +102,7 @@ async def test_closing_twice_is_one_closing() -> None:
 
 
 async def test_closing_waits_for_on_orphan() -> None:
-    """What is being handed over when the client closes is handed over to the end."""
+    """A handover that has begun is finished before the client is closed."""
     handed: list[Orphan] = []
     go_on = asyncio.Event()
 

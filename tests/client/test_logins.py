@@ -17,8 +17,8 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_one_code_asked_for_twice_at_once_is_presented_once() -> None:
-    """Both get the tokens of one request."""
+async def test_concurrent_exchanges_of_one_code_share_one_request() -> None:
+    """Both callers receive the same tokens."""
     async with opened() as (tenant, client):
         await client.start(ADA)
         code = tenant.outbox.code_for(ADA)
@@ -27,7 +27,7 @@ async def test_one_code_asked_for_twice_at_once_is_presented_once() -> None:
 
 
 async def test_one_code_with_other_parameters_is_refused() -> None:
-    """Whoever asks for something else with a code that is under way is told so; the first is not disturbed."""
+    """The second call raises ``UsageError``, and the first is not disturbed."""
     async with opened() as (tenant, client):
         await client.start(ADA)
         code = tenant.outbox.code_for(ADA)
@@ -39,8 +39,8 @@ async def test_one_code_with_other_parameters_is_refused() -> None:
         assert arrived(tenant, TOKEN) == 1
 
 
-async def test_two_codes_of_one_user_go_one_after_the_other() -> None:
-    """The second is sent when the first is answered; another user's does not wait."""
+async def test_codes_of_one_user_are_sent_in_order() -> None:
+    """The second code is sent after the first is answered; another user's code does not wait."""
     async with opened() as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
         first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))
@@ -53,8 +53,8 @@ async def test_two_codes_of_one_user_go_one_after_the_other() -> None:
             await second
 
 
-async def test_a_cancelled_second_code_does_not_let_a_third_overtake() -> None:
-    """Whoever comes after one that was cancelled in the queue still waits for the one in front."""
+async def test_a_cancelled_code_does_not_open_the_queue() -> None:
+    """A third code still waits for the first after the second was cancelled in the queue."""
     async with opened() as (tenant, client):
         await client.start(ADA)
         first, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA)))

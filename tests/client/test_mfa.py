@@ -138,8 +138,8 @@ async def finish(tenant: LocalTenant, client: PasswordlessClient, state: MfaStat
 @pytest.mark.parametrize("method", CLIENTS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("factor", ["otp", "sms", "voice", "email", "push", "recovery-code"])
-async def test_the_matrix(factor: str, shape: str, method: str, nonces: str) -> None:
-    """Each factor, told in each shape, by each client: the same key throughout, no proof and no assertion twice."""
+async def test_every_factor_finishes_a_login(factor: str, shape: str, method: str, nonces: str) -> None:
+    """For each factor, shape, client and nonce policy the key stays; no proof or assertion is sent twice."""
     async with opened(method, mfa_requirements=shape, **NONCES[nonces]) as (tenant, client):
         key = DPoPKey.generate()
         also = ["otp"] if factor == "recovery-code" else []
@@ -252,8 +252,8 @@ async def test_a_denied_message(word: str) -> None:
         assert (denied.value.error, tenant.stats.mfa_polls) == (word, 1)
 
 
-async def test_a_message_that_nobody_answers() -> None:
-    """The poll ends before the challenge does, at most twelve times a minute until then."""
+async def test_polling_ends_before_the_challenge_expires() -> None:
+    """Without an approval the polling ends in time, with at most twelve polls a minute."""
     async with opened(nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
@@ -413,8 +413,8 @@ async def test_a_recovery_code_survives_an_answer_that_is_refused(fault: Fault, 
         assert tenant.mfa.recovery_code_for(ADA) not in f"{refused.value!r} {vars(refused.value)!r}"
 
 
-async def test_a_cancelled_caller_loses_nothing() -> None:
-    """Whoever is cancelled asks again with the same code and gets what came: no factor goes twice."""
+async def test_a_cancelled_verification_is_shared_with_the_next_call() -> None:
+    """The same code asked for again returns the same tokens, and the factor is sent once."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp", "recovery-code")
         old = tenant.mfa.recovery_code_for(ADA)
@@ -433,8 +433,8 @@ async def test_a_cancelled_caller_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVICE_UNAVAILABLE, Fault.DROP_AFTER_PROCESSING])
-async def test_a_factor_is_not_sent_again(fault: Fault) -> None:
-    """Where the answer is lost or 5xx, nobody knows whether the factor is spent, and it goes once."""
+async def test_a_factor_that_may_be_spent_is_not_sent_again(fault: Fault) -> None:
+    """After a lost response or a 5xx the call raises ``OutcomeUnknown``, with one request."""
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "otp")
         tenant.faults.add(fault, path=TOKEN)

@@ -21,8 +21,8 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_an_exchange_that_has_left_goes_to_on_orphan() -> None:
-    """Its caller is cancelled: it ends all the same, and the application is given the tokens, once."""
+async def test_a_sent_exchange_without_caller_goes_to_on_orphan() -> None:
+    """Its caller is cancelled; the exchange ends, and ``on_orphan`` receives the tokens once."""
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (tenant, client):
         await client.start(ADA)
@@ -38,7 +38,7 @@ async def test_an_exchange_that_has_left_goes_to_on_orphan() -> None:
 
 
 async def test_without_on_orphan_the_tokens_are_revoked() -> None:
-    """Nobody keeps them: they must not live on at the service."""
+    """Tokens without a caller and without ``on_orphan`` do not stay valid at the service."""
     events: list[Event] = []
     async with opened(on_event=events.append) as (tenant, client):
         await client.start(ADA)
@@ -50,8 +50,8 @@ async def test_without_on_orphan_the_tokens_are_revoked() -> None:
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
-async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool) -> None:
-    """Its error is the event loop's to report, and the tokens are revoked as if it were not there."""
+async def test_a_failing_on_orphan_leaks_no_secret(*, is_coroutine: bool) -> None:
+    """Its exception is reported to the event loop without the code, and the tokens are revoked."""
     reported: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
 
@@ -72,8 +72,8 @@ async def test_an_on_orphan_that_fails_costs_no_secret(*, is_coroutine: bool) ->
     assert code not in str(reported)
 
 
-async def test_what_waits_for_its_turn_is_not_sent() -> None:
-    """Cancelled at the gate, an exchange leaves no trace: the code is as good as before."""
+async def test_an_exchange_cancelled_at_the_gate_is_not_sent() -> None:
+    """The code stays valid and can be exchanged later."""
     async with opened(max_in_flight=1) as (tenant, client):
         await asyncio.gather(client.start(ADA), client.start(BOB))
         first, answer = await kept_waiting(tenant, client.exchange(BOB, tenant.outbox.code_for(BOB)))
@@ -86,8 +86,8 @@ async def test_what_waits_for_its_turn_is_not_sent() -> None:
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
-async def test_leaving_many_early_loses_nothing() -> None:
-    """When the loop is left nothing is under way, and whoever got tokens meanwhile is told of to on_orphan."""
+async def test_a_closed_stream_loses_no_tokens() -> None:
+    """After ``aclose`` nothing is in flight, and tokens that were not taken went to ``on_orphan``."""
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(40)]

@@ -25,8 +25,8 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
-async def test_a_second_start_is_refused_here() -> None:
-    """A new code would kill the first: the error says how long, and nothing is sent."""
+async def test_a_second_start_within_the_cool_down_is_not_sent() -> None:
+    """It raises ``CoolingDown`` with the remaining seconds: a new code would invalidate the first."""
     async with opened(cool_down=30.0) as (tenant, client):
         await client.start(ADA)
         with pytest.raises(CoolingDown) as refused:
@@ -36,8 +36,8 @@ async def test_a_second_start_is_refused_here() -> None:
         await client.start(BOB)
 
 
-async def test_two_starts_at_once_are_one() -> None:
-    """The second is refused while the first is under way."""
+async def test_a_concurrent_start_is_refused() -> None:
+    """The second start raises ``CoolingDown`` while the first is on the wire."""
     async with opened(cool_down=30.0) as (tenant, client):
         results = await asyncio.gather(client.start(ADA), client.start(ADA), return_exceptions=True)
         assert [isinstance(result, CoolingDown) for result in results] == [False, True]
@@ -52,8 +52,10 @@ async def test_two_starts_at_once_are_one() -> None:
         (Fault.DROP_AFTER_PROCESSING, OutcomeUnknown, True),
     ],
 )
-async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cools: bool) -> None:
-    """Where no code was sent another start may come at once; where one may be on its way it may not."""
+async def test_a_failed_start_cools_down_only_if_a_code_may_be_sent(
+    fault: Fault, error: type[Exception], *, cools: bool
+) -> None:
+    """After a refusal another start may follow at once; after a lost response it may not."""
     async with opened(cool_down=30.0) as (tenant, client):
         tenant.faults.add(fault, path=START, times=1)
         with pytest.raises(error):
@@ -62,8 +64,8 @@ async def test_a_start_that_failed(fault: Fault, error: type[Exception], *, cool
         assert cools is isinstance(again[0], CoolingDown)
 
 
-async def test_a_code_that_is_of_no_more_use_cools_nothing() -> None:
-    """After a login, and where the code is too old, the user may ask for another at once."""
+async def test_a_used_or_expired_code_ends_the_cool_down() -> None:
+    """After a login, or ``CodeExpired``, the user may request another code at once."""
     async with opened(TenantSettings(nonce_replaces_iat=True), cool_down=30.0) as (tenant, client):
         await client.start(ADA)
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
@@ -74,8 +76,8 @@ async def test_a_code_that_is_of_no_more_use_cools_nothing() -> None:
         await client.start(ADA)
 
 
-async def test_a_start_that_never_left_cools_nothing() -> None:
-    """Cancelled while it waited for its turn, or refused here, a start leaves the user and the address as they were."""
+async def test_an_unsent_start_counts_for_nothing() -> None:
+    """A start that was cancelled in the queue, or refused, changes neither cool-down nor the share of the address."""
     home = ipaddress.ip_address("192.0.2.1")
     async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
         first, answer = await kept_waiting(tenant, client.start(BOB), START)
@@ -91,8 +93,8 @@ async def test_a_start_that_never_left_cools_nothing() -> None:
             await client.start(Email("c@example.com"), forwarded_for=home)
 
 
-async def test_an_address_has_its_own_budget() -> None:
-    """One forwarded address is used up, and others are not; what the service says of one stops nobody else."""
+async def test_each_address_has_its_own_share() -> None:
+    """When the share of one address is used up, starts for other addresses are sent."""
     home, office = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
     async with opened(confidential=True, starts_per_hour=2) as (tenant, client):
         await client.start(Email("a@example.com"), forwarded_for=home)
