@@ -528,14 +528,14 @@ def test_keys_are_fetched_once(tenant: Tenant) -> None:
     flow.send(flows.jwks("k1"))
     flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()}))
     flow = exchange(tenant, flows.login("openid"))
-    assert flows.TOKEN_URL == str(next(flow).url)
+    assert str(next(flow).url) == flows.TOKEN_URL
     assert flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()})).claims["sub"] == "ada"
 
 
 @pytest.mark.parametrize("scope", [None, "profile", "openids", "xopenid openid2"])
 def test_keys_are_not_fetched_for_nothing(tenant: Tenant, scope: str | None) -> None:
     """Where no ID token was asked for, the code goes at once."""
-    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login(scope))).url)
+    assert str(next(exchange(tenant, flows.login(scope))).url) == flows.TOKEN_URL
 
 
 @pytest.mark.usefixtures("clock")
@@ -545,7 +545,7 @@ def test_a_new_key_is_fetched(tenant: Tenant) -> None:
     flow = exchange(tenant, flows.login("openid"))
     next(flow)
     request = flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token("k2")}))
-    assert (flows.JWKS_URL, True) == (str(request.url), request.shareable)
+    assert (str(request.url), request.shareable) == (flows.JWKS_URL, True)
     assert flows.end(flow, flows.jwks("k1", "k2")).claims["sub"] == "ada"
 
 
@@ -588,7 +588,7 @@ def searching(tenant: Tenant, kid: str) -> Flow[TokenSet]:
     """Return a login whose ID token is by an unknown key, at the point where the key set is fetched."""
     flow = exchange(tenant, flows.login("openid"))
     next(flow)
-    assert flows.JWKS_URL == str(flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token(kid)})).url)
+    assert str(flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token(kid)})).url) == flows.JWKS_URL
     return flow
 
 
@@ -596,11 +596,11 @@ def test_keys_are_renewed_before_the_code_when_they_are_a_day_old(tenant: Tenant
     """A key that was withdrawn is trusted for a day at most, and the code waits for the new ones."""
     tenant.keys.learn(flows.jwks("k1"))
     clock.time += DAY - 1
-    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login("openid"))).url)
+    assert str(next(exchange(tenant, flows.login("openid"))).url) == flows.TOKEN_URL
     clock.time += 1
     flow = exchange(tenant, flows.login("openid"))
-    assert flows.JWKS_URL == str(next(flow).url)
-    assert flows.TOKEN_URL == str(flow.send(flows.jwks("k2")).url)
+    assert str(next(flow).url) == flows.JWKS_URL
+    assert str(flow.send(flows.jwks("k2")).url) == flows.TOKEN_URL
     assert (tenant.keys.get("k1"), tenant.keys.due) == (None, False)
 
 
@@ -616,9 +616,9 @@ def test_an_outage_is_survived_for_three_days(tenant: Tenant, clock: flows.Clock
         return flow.send(failure) if isinstance(failure, HttpResponse) else flow.throw(failure)
 
     flow = exchange(tenant, flows.login("openid"))
-    assert flows.JWKS_URL == str(next(flow).url)
-    assert flows.TOKEN_URL == str(next(exchange(tenant, flows.login("openid"))).url)
-    assert flows.TOKEN_URL == str(fail(flow).url)
+    assert str(next(flow).url) == flows.JWKS_URL
+    assert str(next(exchange(tenant, flows.login("openid"))).url) == flows.TOKEN_URL
+    assert str(fail(flow).url) == flows.TOKEN_URL
     signed = flows.id_token(exp=int(clock.time) + 60, iat=int(clock.time))
     assert flows.end(flow, flows.answer(200, flows.TOKENS | {"id_token": signed})).claims["sub"] == "ada"
     clock.time += 61

@@ -237,7 +237,7 @@ def test_start_is_one_request_without_a_proof(tenant: Tenant, clock: flows.Clock
     assert "DPoP" not in request.headers
     clock.time += 5
     receipt = flows.end(flow, flows.answer(200, {}))
-    assert (ADA, flows.NOW) == (receipt.who, receipt.sent_at)
+    assert (receipt.who, receipt.sent_at) == (ADA, flows.NOW)
 
 
 def test_start_leaves_nonces_alone(tenant: Tenant) -> None:

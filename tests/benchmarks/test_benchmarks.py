@@ -207,7 +207,7 @@ def test_cold_logins_are_challenged_once(found: dict[str, Any]) -> None:
     """The server counts one challenge for all that begin at once, and each nonce that changes costs something."""
     figures = {result["name"]: result["median"] for result in found["results"]}
     assert figures["cold: requests"] == 21
-    assert 1 <= figures["changing, the one before passes: requests for one"]
+    assert figures["changing, the one before passes: requests for one"] >= 1
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_interactive_fails_soon() -> None:
     """INTERACTIVE sends no second code within half a minute and does not wait for an outage to end."""
     single = INTERACTIVE.single
     assert (single.tries, single.patience, single.outlasts_outages) == (3, 5.0, False)
-    assert (30.0, 50, True) == (INTERACTIVE.cool_down, INTERACTIVE.starts_per_hour, INTERACTIVE.adaptive)
+    assert (INTERACTIVE.cool_down, INTERACTIVE.starts_per_hour, INTERACTIVE.adaptive) == (30.0, 50, True)
     assert INTERACTIVE.many.outlasts_outages
 
 
@@ -96,9 +96,9 @@ def test_bulk() -> None:
 def test_testing() -> None:
     """A test sees what goes wrong at once, may start as often as it likes, and is the same in every run."""
     assert TESTING.single == TESTING.many
-    assert (1, 0.0, False) == (TESTING.single.tries, TESTING.single.backoff, TESTING.single.outlasts_outages)
-    assert (0.0, None, False) == (TESTING.cool_down, TESTING.starts_per_hour, TESTING.adaptive)
-    assert 1_000_000 == TESTING.outage_after
+    assert (TESTING.single.tries, TESTING.single.backoff, TESTING.single.outlasts_outages) == (1, 0.0, False)
+    assert (TESTING.cool_down, TESTING.starts_per_hour, TESTING.adaptive) == (0.0, None, False)
+    assert TESTING.outage_after == 1_000_000
 
 
 def test_arguments_have_names() -> None:

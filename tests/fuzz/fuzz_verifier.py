@@ -14,7 +14,7 @@ import json
 import sys
 from typing import Any
 
-import atheris
+import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["passwordless_async.dpop"]):
     from passwordless_async.dpop import DPoPKey
@@ -136,7 +136,7 @@ def proof(data: atheris.FuzzedDataProvider) -> str:
     parts["header"] = {**HEADER, "jwk": parts["jwk"]}
     parts["claims"]["jti"] = str(sum(OUTCOMES.values()) // data.PickValueInList([1, 1, 2]))
     if mode == 0:
-        return data.ConsumeUnicode(data.remaining_bytes())
+        return str(data.ConsumeUnicode(data.remaining_bytes()))
     if mode in {1, 2}:
         raw = data.ConsumeBytes(data.remaining_bytes())
         return signed(key, *((raw, parts["claims"]) if mode == 1 else (parts["header"], raw)))
@@ -148,7 +148,7 @@ def proof(data: atheris.FuzzedDataProvider) -> str:
     text = signed(key, parts["header"], parts["claims"])
     if mode == 3:
         at = data.ConsumeIntInRange(0, len(text))
-        return text[:at] + data.ConsumeUnicode(4) + text[at + data.ConsumeIntInRange(0, 4) :]
+        return text[:at] + str(data.ConsumeUnicode(4)) + text[at + data.ConsumeIntInRange(0, 4) :]
     return text
 
 

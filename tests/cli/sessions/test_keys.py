@@ -25,7 +25,7 @@ def test_a_new_key_ring_is_private(tmp_path: Path, called: Callable[..., Shown])
     files = [tmp_path / "one.json", tmp_path / "two.json"]
     shown = [called(["sessions", "keys", str(file)]) for file in files]
     assert all(
-        (0, True, "") == (status, out.startswith(f"{file}: 1 key, the first is new\nNext: "), err)
+        (status, out.startswith(f"{file}: 1 key, the first is new\nNext: "), err) == (0, True, "")
         for file, (status, out, err) in zip(files, shown, strict=True)
     )
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
@@ -86,7 +86,7 @@ def test_steps_out_of_order_are_refused(
 ) -> None:
     """A step that would end sessions, or undo another, is refused, and the file stays what it was."""
     *right, wrong = [["sessions", "keys", f"--{step}", str(keys)] for step in steps]
-    assert all(0 == called(step)[0] for step in right)
+    assert all(called(step)[0] == 0 for step in right)
     before = keys.read_bytes()
     status, out, err = called(wrong)
     assert (status, out, keys.read_bytes(), list(keys.parent.iterdir())) == (1, "", before, [keys])
