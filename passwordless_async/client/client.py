@@ -1,4 +1,4 @@
-"""The client: the one object that an application keeps."""
+"""The client: the one object that an application keeps. Each method is one call down; the rules lie below."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
 class PasswordlessClient:
     """Logs users in at one tenant; lives as long as the application.
 
-    Use it as ``async with PasswordlessClient(...) as client``; it is safe to share between tasks of one event loop.
+    Use it as ``async with PasswordlessClient(...) as client``. Tasks of one event loop may share it.
 
     Args:
         domain: The tenant's domain (``acme.eu.auth0.com``) or its URL; plain http on loopback only.
@@ -71,24 +71,23 @@ class PasswordlessClient:
         client_auth: How the application authenticates itself: :class:`NoClientAuth` for a public client,
             :class:`ClientSecretPost`, :class:`ClientSecretBasic`, :class:`PrivateKeyJwt` or :class:`TlsClientAuth` for
             a confidential one.
-        session: A session whose connections are to be used; its cookies, default headers and middlewares are not,
-            and it is not closed. One is made and closed unless given.
+        session: An aiohttp session that lends its connections. Its cookies, default headers and middlewares are not
+            used, and it is not closed. The client makes its own unless given.
         profile: How to behave under load and in trouble: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
             them with other numbers.
-        on_event: Is told what happens, to make metrics of: see :mod:`passwordless_async.client.events`.
-        on_orphan: Is given, and awaited where it is a coroutine function, what became of a login or refresh that had
-            left when the last one who waited for it was cancelled. Without it the tokens of such a login are revoked.
-        nonces: The server's nonces, to share them or to say that they are bound to keys; of this client's own unless
+        on_event: Receives events, for metrics and traces: see :mod:`passwordless_async.events`.
+        on_orphan: Receives the result of a login or refresh that was sent and whose callers were cancelled; awaited if
+            it is a coroutine function. Without it the tokens of such a login are revoked.
+        nonces: The server's nonces, to share them or to say that they are bound to keys; the client's own unless
             given.
-        store: Where ``client.sessions`` are kept, and what all who have it share: a user's codes, the quota and the
-            nonces. In this process, and with nobody, unless given.
-        lifetimes: How long they last.
-        id_token_algorithms: What ID tokens may be signed with: some of RS256, PS256, ES256 and, for an application
-            that authenticates itself with a client secret alone, HS256. Name the one that the application is
-            registered with, and no other is taken.
+        store: Keeps ``client.sessions``, and what the machines of an application share: users' codes, the quota and
+            the nonces. A :class:`MemoryStore` of the client's own unless given.
+        lifetimes: How long stored sessions last.
+        id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
+            application with a client secret, HS256. Name the one that the application is registered with.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
     def __init__(  # noqa: PLR0913 - what a client is made of, each with its default
@@ -115,28 +114,28 @@ class PasswordlessClient:
         self._profile = profile
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
-        events, own_store = Emitter(on_event), MemoryStore() if store is None else store
-        self._shared = Shared.of(own_store, self._tenant, events, alone=store is None)
-        nonces_of_peers, quota = self._shared.nonces, self._shared.quota
+        events, shared_store = Emitter(on_event), MemoryStore() if store is None else store
+        self._shared = Shared.of(shared_store, self._tenant, events, alone=store is None)
         self._dispatcher = Dispatcher(
-            self._tenant, self._transport, profile, events, peers=nonces_of_peers, peer_quota=quota
+            self._tenant, self._transport, profile, events, peers=self._shared.nonces, peer_quota=self._shared.quota
         )
         orphans = Orphans(on_orphan, tenant=self._tenant, dispatcher=self._dispatcher, events=events)
-        codes = Codes(self._shared.availability, issuer=self.issuer, client_id=client_id, profile=profile)
-        self._starts = Starts(self._tenant, self._dispatcher, codes, profile)
-        self._logins = Logins(self._tenant, self._dispatcher, codes, orphans, profile, nonces=nonces_of_peers)
-        self._refreshes = Refreshes(self._tenant, self._dispatcher, orphans)
+        self._make_services(orphans, shared_store, lifetimes)
+        self._closing: asyncio.Task[ClosingReport] | None = None
+
+    def _make_services(self, orphans: Orphans, store: Store, lifetimes: Lifetimes) -> None:
+        """Make what the methods call: each service gets the objects below it, and none of them this client."""
+        tenant, dispatcher = self._tenant, self._dispatcher
+        codes = Codes(self._shared.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
+        self._starts = Starts(tenant, dispatcher, codes, self._profile)
+        self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, nonces=self._shared.nonces)
+        self._refreshes = Refreshes(tenant, dispatcher, orphans)
         self._handovers = Handovers(self._refreshes)
         self._sessions = Sessions(
-            self.issuer,
-            client_id,
-            store=own_store,
-            lifetimes=lifetimes,
-            refreshes=self._refreshes,
+            self.issuer, self.client_id, store=store, lifetimes=lifetimes, refreshes=self._refreshes
         )
-        self._mfa = MfaClient(self._tenant, self._dispatcher, orphans)
+        self._mfa = MfaClient(tenant, dispatcher, orphans)
         self._api_nonces = NonceCache()
-        self._closing: asyncio.Task[ClosingReport] | None = None
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -148,21 +147,21 @@ class PasswordlessClient:
         await self.aclose()
 
     async def aclose(self, *, grace: float | None = None) -> ClosingReport:
-        """Finish what has left, and close the connections; closing twice does nothing.
+        """Finish the requests on the wire, and close the connections. Closing twice does nothing.
 
-        What has not left ends at once: whoever waits for it gets :class:`NotSent`. What has left and is not answered
-        in time ends with :class:`OutcomeUnknown`.
+        Calls that were not sent end at once with :class:`NotSent`. Calls that were sent and get no answer in time end
+        with :class:`OutcomeUnknown`.
 
         Args:
-            grace: Seconds for what has left; the profile's unless given.
+            grace: Seconds for the requests on the wire; the profile's unless given.
 
         Returns:
-            What had to be abandoned.
+            What was abandoned.
         """
         grace = self._profile.grace if grace is None else _check.at_least_zero("grace", grace)
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(grace))
-        # Whoever closes at the same time, or again, waits for the same end.
+        # All callers, however late, wait for the same end.
         return await asyncio.shield(self._closing)
 
     async def _close(self, grace: float) -> ClosingReport:
@@ -196,12 +195,12 @@ class PasswordlessClient:
 
     @property
     def sessions(self) -> Sessions:
-        """Sessions that are kept in the store, and outlive this process where the store does."""
+        """Stored sessions. They outlive this process if the store does."""
         return self._sessions
 
     @property
     def mfa(self) -> MfaClient:
-        """What goes on with a login that needs a second factor."""
+        """Continues logins that need a second factor."""
         return self._mfa
 
     async def start(
@@ -214,25 +213,25 @@ class PasswordlessClient:
         captcha: str | None = None,
         auth_params: Mapping[str, str] | None = None,
     ) -> StartReceipt:
-        """Ask the service to send a one-time code. The newest code alone is valid: a second start kills the first.
+        """Ask the service to send a one-time code. Only the newest code is valid: a second start kills the first.
 
         Args:
             who: The user.
             send: ``code``, or ``link`` for an e-mail that carries a link instead.
             language: The language of the message, a BCP 47 tag.
-            forwarded_for: The end user's address, which the service's rate limits then count; for an application
-                that authenticates itself, with *Trust Token Endpoint IP Header* switched on.
+            forwarded_for: The end user's IP address, which the service's rate limits then count. Needs a confidential
+                application with *Trust Token Endpoint IP Header* switched on.
             captcha: The answer to the captcha, after :class:`VerificationRequired`.
-            auth_params: What a link carries: ``redirect_uri``, ``scope``, ``state`` and so on; :meth:`start_link`
-                makes them all. Any other name is refused.
+            auth_params: The parameters of a link: ``redirect_uri``, ``scope``, ``state`` and so on; :meth:`start_link`
+                makes them all. Other names are refused.
 
         Raises:
-            UsageError: An argument is not of its form; nothing was sent.
-            CoolingDown: The user was sent a code just now; nothing was sent.
-            QuotaExceeded: There is no room in the quota in time; nothing was sent.
+            UsageError: An argument is invalid; nothing was sent.
+            CoolingDown: The user was sent a code within the cool-down; nothing was sent.
+            QuotaExceeded: The quota has no room in time; nothing was sent.
             OAuthError: The service refused.
-            MalformedAnswer: The answer is not what the protocol allows.
-            NotSent: Nothing left this machine.
+            MalformedAnswer: The answer violates the protocol.
+            NotSent: Nothing was sent.
             OutcomeUnknown: No answer came; a code may be on its way.
         """
         captcha = conceal(captcha)
@@ -261,19 +260,19 @@ class PasswordlessClient:
         language: str | None = None,
         forwarded_for: IpAddress | None = None,
     ) -> PendingLink:
-        """Ask the service to send an e-mail with a link that ends at a callback of the application.
+        """Ask the service to send an e-mail with a link that leads to a callback of the application.
 
         Args:
             who: The user.
             redirect_uri: The callback, registered for the application.
             scope: As for :meth:`exchange`.
             audience: As for :meth:`exchange`.
-            key: As for :meth:`exchange`; the link's code is of use with this key alone (RFC 9449 §10).
+            key: As for :meth:`exchange`; the link's code works only with this key (RFC 9449 §10).
             language: As for :meth:`start`.
             forwarded_for: As for :meth:`start`.
 
         Returns:
-            What :meth:`exchange_link` needs; keep it with the browser's session, closed to others.
+            What :meth:`exchange_link` needs. Keep it with the browser's session and away from others.
 
         Raises:
             As :meth:`start`.
@@ -297,12 +296,12 @@ class PasswordlessClient:
         """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
 
         Args:
-            pending: What :meth:`start_link` gave.
+            pending: What :meth:`start_link` returned.
             callback_url: The whole URL that the browser was sent to.
 
         Raises:
-            UsageError: An argument is not of its form; nothing was sent.
-            InvalidCallback: The callback is not this login's, or has no code; nothing was sent.
+            UsageError: An argument is invalid; nothing was sent.
+            InvalidCallback: The callback belongs to another login, or has no code; nothing was sent.
             OAuthError: The callback says that the login failed, or the service refused the code.
             As :meth:`exchange` for the rest.
         """
@@ -325,12 +324,12 @@ class PasswordlessClient:
         Args:
             who: The user.
             connection: The name of the connection.
-            allow_signup: Whether a user whom the connection does not know is signed up.
+            allow_signup: Whether a user that the connection does not know is signed up.
             delivery_method: ``text`` or, for a phone, ``voice``.
             forwarded_for: As for :meth:`start`.
 
         Returns:
-            What to give to :meth:`exchange` in the place of the user.
+            The handle that :meth:`exchange` takes in place of the user.
 
         Raises:
             As :meth:`start`.
@@ -387,34 +386,35 @@ class PasswordlessClient:
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
 
-        Where the same code of the same user is exchanged twice at once, it is presented once and both get the tokens;
-        two codes of one user go one after the other. An exchange that has left when its caller is cancelled ends all
-        the same, and its tokens go to ``on_orphan``.
+        A code is presented once. Concurrent calls with the same code share one request and get the same tokens; two
+        codes of one user go one after the other. An exchange that was sent is finished even if its caller is
+        cancelled, and its tokens go to ``on_orphan``.
 
         Args:
-            who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` gave.
-            otp: The code that the user typed; it is spent once it is sent.
+            who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` returned.
+            otp: The code that the user typed. It is spent once it is sent.
             scope: The scope: ``openid`` for an ID token, ``offline_access`` for a refresh token.
             audience: The identifier of the API that the access token is for.
-            resource: The API in place of ``audience``, where the tenant's compatibility profile says so (RFC 8707).
-            redirect_uri: A callback URL of the application, for tenants that insist on one.
-            max_age: The ID token must say, by ``auth_time``, that the user logged in at most so many seconds ago. The
-                grant has no parameter to ask the service for ``auth_time``: this is for a tenant that always gives it.
-            key: The key to bind the tokens to; one is made for this login unless given.
+            resource: The API, instead of ``audience``, if the tenant's compatibility profile wants it (RFC 8707).
+            redirect_uri: A callback URL of the application, for tenants that require one.
+            max_age: Seconds. The ID token's ``auth_time`` must not be older. The grant cannot ask for ``auth_time``:
+                use it with a tenant that always sends it.
+            key: The key to bind the tokens to; the login makes its own unless given.
             forwarded_for: As for :meth:`start`.
 
         Returns:
-            The tokens, their ID token validated.
+            The tokens. Their ID token was validated.
 
         Raises:
-            UsageError: An argument is not of its form; nothing was sent.
+            UsageError: An argument is invalid; nothing was sent.
             OAuthError: The service refused: :class:`WrongCode`, :class:`CodeExpired`, :class:`MfaRequired` and so on.
-            NotSenderConstrained: The tokens that came back are not bound to the key; they were thrown away.
-            InvalidIdToken: The ID token failed a check; the tokens were thrown away.
-            MalformedAnswer: The answer is not what the protocol allows.
-            QuotaExceeded: There is no room in the quota in time; nothing was sent.
-            NotSent: Nothing of the login left this machine.
-            OutcomeUnknown: The code left and no usable answer came: it may be spent.
+            NotSenderConstrained: The tokens are not bound to the key; they were discarded and revoked.
+            InvalidIdToken: The ID token failed a check; the tokens were discarded and revoked.
+            CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
+            MalformedAnswer: The answer violates the protocol.
+            QuotaExceeded: The quota has no room in time; nothing was sent.
+            NotSent: Nothing was sent.
+            OutcomeUnknown: The code was sent and no usable answer came: it may be spent.
         """
         otp, key = conceal(otp), hide(key)
         login = Login(
@@ -436,20 +436,20 @@ class PasswordlessClient:
         concurrency: int = 256,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
-        """Exchange many codes at once, as patiently as the profile says for ``many``.
+        """Exchange many codes at once, as patiently as the profile's ``many``.
 
         Args:
             logins: The logins, read lazily.
-            concurrency: How many may be in flight at once, or finished and not yet taken.
-            progress: Is told how far it has come, after each outcome that was taken.
+            concurrency: How many may be in flight at once, or finished and not yet consumed.
+            progress: Called with the progress after each consumed outcome.
 
         Returns:
-            An outcome for each login, in order of completion. A login that fails is an outcome with an error.
-            Leave the loop early with ``contextlib.aclosing``, and everything in flight has ended when it is left: what
-            had not left is not sent, and what had ends, its tokens given to ``on_orphan``.
+            An outcome for each login, in order of completion. A failed login is an outcome with an ``error``; it does
+            not raise. To leave the loop early, use ``contextlib.aclosing``: requests that were not sent are dropped,
+            those on the wire are finished, and their tokens go to ``on_orphan``.
 
         Raises:
-            UsageError: ``concurrency`` is below 1, or ``logins`` holds something else than logins.
+            UsageError: ``concurrency`` is below 1, or an item of ``logins`` is not a :class:`Login`.
         """
         concurrency = _check.positive("concurrency", concurrency)
         batch = Batch("logins", Login, self._logins.outcome, lambda outcome: outcome.error, self._logins.untaken)
@@ -458,33 +458,34 @@ class PasswordlessClient:
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
 
-        All who ask at once with the same refresh token, and those who come with it up to half a minute later, get the
-        tokens of one request; a caller that is cancelled disturbs neither the request nor the others.
+        Concurrent callers with the same refresh token share one request, and so do callers that come up to half a
+        minute later. A cancelled caller disturbs neither the request nor the others.
 
         Args:
-            tokens: The tokens; keep what comes back in their place, for their refresh token may be spent.
+            tokens: The tokens. Replace them with the result: their refresh token may be spent.
             scope: A narrower scope; the granted one unless given.
 
         Raises:
-            UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
-            KeyMissing: Their key was stripped; nothing was sent.
-            KeyMismatch: Their key is not the one they are bound to; nothing was sent.
-            InvalidRefreshToken: The refresh token is unknown, expired, revoked or was used before: log in again.
+            UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
+            KeyMissing: They have no key; nothing was sent.
+            KeyMismatch: They are bound to another key; nothing was sent.
+            InvalidRefreshToken: The refresh token is unknown, expired, revoked or used: the user logs in again.
             OAuthError: The service refused for another reason.
             ProtocolError: The answer must not be trusted.
-            NotSent: Nothing left this machine.
-            OutcomeUnknown: The refresh token left and no usable answer came: it may be spent.
+            NotSent: Nothing was sent.
+            OutcomeUnknown: The refresh token was sent, by this or an earlier call, and no usable answer came. It may be
+                spent, and is not sent again.
         """
         return await self._refreshes.refresh(tokens, scope=scope)
 
     async def revoke(self, tokens: TokenSet) -> None:
-        """Revoke the refresh token and, at the service, the session that it stands for: the logout (RFC 7009).
+        """Revoke the refresh token, and with it the session at the service: the logout (RFC 7009).
 
         Raises:
-            UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
+            UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
             OAuthError: The service refused.
-            MalformedAnswer: The answer is not what the protocol allows.
-            NotSent: Nothing left this machine.
+            MalformedAnswer: The answer violates the protocol.
+            NotSent: Nothing was sent.
             OutcomeUnknown: No answer came.
         """
         await self._refreshes.revoke(tokens)
@@ -493,32 +494,32 @@ class PasswordlessClient:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
 
         Raises:
-            UsageError: The tokens are another tenant's or application's; nothing was sent.
-            KeyMissing: Their key was stripped; nothing was sent.
-            KeyMismatch: Their key is not the one they are bound to; nothing was sent.
+            UsageError: The tokens belong to another tenant or application; nothing was sent.
+            KeyMissing: They have no key; nothing was sent.
+            KeyMismatch: They are bound to another key; nothing was sent.
             InvalidToken: The access token is expired or revoked.
             OAuthError: The service refused for another reason.
             MalformedAnswer: The answer is not what the protocol allows, or is about another user.
-            NotSent: Nothing left this machine.
+            NotSent: Nothing was sent.
             OutcomeUnknown: No answer came.
         """
         call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=True)
         return await self._dispatcher.run(call)
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
-        """Make a session that calls APIs for one user and refreshes the tokens on its own.
+        """Return an object that calls APIs for one user and refreshes the tokens by itself.
 
         Args:
             tokens: The user's tokens.
             origins: The origins that the access token is for, for example ``["https://api.example"]``.
-            on_refresh: Called, and awaited where it is a coroutine function, with each new token set exactly once.
-                Without it nothing is refreshed: nobody would keep the new refresh token.
+            on_refresh: Called with each new token set exactly once, and awaited if it is a coroutine function.
+                Without it nothing is refreshed: the new refresh token would be lost.
 
         Raises:
-            UsageError: The tokens are another tenant's or application's or not bound, an origin is not one, or the
-                client is not open.
-            KeyMissing: Their key was stripped.
-            KeyMismatch: Their key is not the one they are bound to.
+            UsageError: The tokens belong to another tenant or application or are not bound, an origin is invalid, or
+                the client is not open.
+            KeyMissing: The tokens have no key.
+            KeyMismatch: The tokens are bound to another key.
         """
         own_key(self._tenant, tokens)
         return UserSession(
@@ -541,7 +542,7 @@ class PasswordlessClient:
     ) -> AbstractAsyncContextManager[ClientResponse]:
         """Call an API once: ``async with client.request(tokens, "GET", "https://api.example/me") as response``.
 
-        The URL's origin is the one that the token is sent to; it does not follow a redirect to another.
+        The token is sent to the URL's origin only; it does not follow a redirect to another one.
 
         Args:
             tokens: The user's tokens.
@@ -552,7 +553,7 @@ class PasswordlessClient:
 
         Raises:
             UsageError: The URL is not absolute, or as for :meth:`session`.
-            PasswordlessError: The tokens could not be refreshed, or a nonce challenge not be answered.
+            PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
             aiohttp.ClientError: The call itself failed.
         """
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
@@ -578,7 +579,7 @@ def _require_hooks(**hooks: object) -> None:
         if hook is not None and not callable(hook):
             raise UsageError(name, f"must be a function, not {type(hook).__name__}")
     if inspect.iscoroutinefunction(hooks["on_event"]):
-        raise UsageError("on_event", "must be a plain function: nobody waits for it")
+        raise UsageError("on_event", "must be a plain function: it is not awaited")
 
 
 async def _nothing_to_keep(_outcome: StartOutcome) -> None:

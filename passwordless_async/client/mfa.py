@@ -213,11 +213,9 @@ class MfaClient:
         flow.own_state(self._tenant, state)
         if not isinstance(phone, Phone | None) or not isinstance(email, Email | None):
             raise UsageError("phone", "phone must be a Phone and email an Email")
-        is_oob = not (phone is None and email is None and channels is None)
+        is_oob = any(given is not None for given in (phone, email, channels))
         kinds = _each_of("types", types or (("oob",) if is_oob else ("otp",)), ChallengeType)
-        if channels is None and "oob" in kinds:
-            channels = _default_channels(phone, email)
-        given = () if channels is None else _each_of("channels", channels, OobChannel)
+        given = _channels(kinds, channels, phone, email)
         call = Call(
             Operation.MFA,
             lambda: flow.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
@@ -275,7 +273,14 @@ def _types_of(state: MfaState, authenticator: Authenticator | str | None) -> Seq
     return state.requirements.challenge_types if authenticator is None else ("otp", "oob")
 
 
-def _default_channels(phone: Phone | None, email: Email | None) -> tuple[OobChannel, ...]:
+def _channels(
+    kinds: Sequence[ChallengeType], channels: Sequence[OobChannel] | None, phone: Phone | None, email: Email | None
+) -> tuple[OobChannel, ...]:
+    """Return the channels of a new factor: those that are given, or the ones that the other arguments imply."""
+    if channels is not None:
+        return _each_of("channels", channels, OobChannel)
+    if "oob" not in kinds:
+        return ()
     if phone is not None:
         return ("sms",)
     return ("email",) if email is not None else ("auth0",)

@@ -154,19 +154,16 @@ class SingleFlight(Generic[K, T]):
 
     async def _wait(self, key: K, flight: _Flight[T], *, finish: bool) -> T | PasswordlessError:
         """Wait for a flight and leave it, with its result or error."""
-        caller = asyncio.current_task()
-        cancelling = 0 if caller is None else caller.cancelling()
+        cancellations = _cancellations()
         try:
             result = await asyncio.shield(flight.task)
             flight.is_delivered = True
         except asyncio.CancelledError:
-            if flight.task.cancelled() and (caller is None or caller.cancelling() <= cancelling):
-                result = _ended(flight)
-            else:
-                self._abandon(key, flight)
-                if finish and not flight.task.done():
-                    await asyncio.wait([flight.task])
+            if not flight.task.cancelled() or _cancellations() > cancellations:
+                await self._abandon(key, flight, finish=finish)
                 raise
+            # The flight was ended by closing; its waiter was not cancelled.
+            result = _ended(flight)
         except Exception:
             # Not an error of ours but, for example, of an application's hook: every waiter raises it.
             self._leave(key, flight)
@@ -215,17 +212,17 @@ class SingleFlight(Generic[K, T]):
         if last is not None and ahead is None:
             del self._last_in_queue[landed.queue]
 
-    def _abandon(self, key: K, flight: _Flight[T]) -> None:
-        """Let a cancelled caller go."""
+    async def _abandon(self, key: K, flight: _Flight[T], *, finish: bool) -> None:
+        """Let a cancelled caller go; with ``finish``, only when the flight has landed."""
         flight.leave()
-        if flight.waiters:
-            return
-        if flight.task.done():
+        if not flight.waiters and flight.task.done():
             # It landed, and its last waiter was cancelled before it could take the result.
             self._settle_orphan(key, flight)
-        elif not flight.departure.on_wire:
+        elif not flight.waiters and not flight.departure.on_wire:
             self._drop(key, flight)
             flight.task.cancel()
+        if finish and not flight.task.done():
+            await asyncio.wait([flight.task])
 
     def _settle_orphan(self, key: K, flight: _Flight[T]) -> None:
         if flight.waiters:
@@ -304,6 +301,12 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     waited = set(tasks)
     if waited and seconds:
         await asyncio.wait(waited, timeout=seconds)
+
+
+def _cancellations() -> int:
+    """Return how often the current task was cancelled."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
 
 
 def _ended(flight: _Flight[Any]) -> PasswordlessError:
