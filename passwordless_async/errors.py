@@ -83,7 +83,7 @@ class PasswordlessError(Exception):
             if value is not None:  # inherited otherwise
                 setattr(cls, name, value)
 
-    def with_facts(self, **facts: Any) -> Self:  # noqa: ANN401 - attributes of the class
+    def with_facts(self, **facts: object) -> Self:
         """Return a copy with other facts, for the layer that knows them."""
         return _restore(type(self), self.args, {**self.__dict__, **facts})
 

@@ -138,3 +138,9 @@ with ThreadPoolExecutor(16) as pool:
 print(all(answer == answers[0] for answer in answers))
 """
     assert _fresh(code) == "True"
+
+
+def test_the_protocols_package_imports_none_of_its_modules() -> None:
+    """A thread importing a module waits for its package: a package that imports the module would deadlock with it."""
+    loaded = "print([name for name in sys.modules if name.startswith('passwordless_async.auth0.')])"
+    assert _fresh(f"import sys, passwordless_async.auth0; {loaded}") == "[]"

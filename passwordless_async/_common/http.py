@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 from multidict import CIMultiDict
@@ -86,12 +86,13 @@ class HttpResponse:
         return f"<HttpResponse {self.status}, {len(self.body)} bytes>"
 
 
-def read_json(data: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(data: str | bytes) -> object:
     """Return what JSON text holds; None if it is not JSON."""
     try:
-        return json.loads(data)
+        value: object = json.loads(data)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _is_json(content_type: str) -> bool:

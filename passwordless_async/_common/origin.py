@@ -34,8 +34,8 @@ def parse_origin(argument: str, value: object) -> URL:
     match = _ORIGIN.fullmatch(value)
     if match is None:
         raise UsageError(argument, "must be a host name, with a port at most: no path, query or credentials")
-    url = _url(value if match["scheme"] else f"https://{value}")
-    if url is None or not _is_ipv6(match["ipv6"] or "::"):
+    url = _url(value if match["scheme"] else f"https://{value}") if _is_ipv6(match["ipv6"]) else None
+    if url is None:
         raise UsageError(argument, "is not a valid host and port")
     if url.scheme != "https" and not _is_loopback(url.host or ""):
         raise UsageError(argument, "must be https: plain http carries secrets in the clear, except on loopback")
@@ -51,10 +51,11 @@ def _url(text: str) -> URL | None:
         return None
 
 
-def _is_ipv6(literal: str) -> bool:
+def _is_ipv6(literal: str | None) -> bool:
+    """Return whether an IP literal, if there is one, is an IPv6 address."""
     # yarl accepts [1:2] as an address and writes it as host 1, port 2.
     try:
-        ipaddress.IPv6Address(literal)
+        ipaddress.IPv6Address(literal or "::")
     except ValueError:
         return False
     return True

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import enum
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args, runtime_checkable
 from urllib.parse import quote_plus
 
 import attrs
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, RSAKey
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
@@ -16,8 +19,6 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     import ssl
-
-    from joserfc.jwk import ECKey, RSAKey
 
 BodyKind = Literal["form", "json"]
 AssertionAlgorithm = Literal["RS256", "RS384", "PS256", "ES256"]
@@ -175,8 +176,6 @@ class PrivateKeyJwt:
         Raises:
             UsageError: The assertion is longer than the service accepts.
         """
-        from joserfc import jwt  # noqa: PLC0415 - loaded with the key
-
         now = int(_clock.now())
         claims = {
             "iss": client_id,
@@ -210,11 +209,11 @@ class TlsClientAuth:
     context: ssl.SSLContext = attrs.field(repr=lambda _context: "<ssl.SSLContext>")
 
     @context.validator
-    def _check_context(self, _attribute: object, value: Any) -> None:  # noqa: ANN401 - checked here
+    def _check_context(self, _attribute: object, value: object) -> None:
         # Not isinstance: this layer does no I/O and does not import ssl.
         if not hasattr(value, "load_cert_chain") or not hasattr(value, "check_hostname"):
             raise UsageError("context", f"must be an ssl.SSLContext, not {type(value).__name__}")
-        if not value.check_hostname or not value.verify_mode:
+        if not value.check_hostname or not getattr(value, "verify_mode", None):
             raise UsageError("context", "must check the tenant's certificate and host name")
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
@@ -227,12 +226,6 @@ def _client_secret(secret: object) -> Secret:
 
 
 def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:
-    # Not at the top: only applications that sign assertions pay for the import. jwt too, so that the first assertion
-    # does not block an event loop.
-    from joserfc import jwt  # noqa: F401, PLC0415
-    from joserfc.errors import JoseError  # noqa: PLC0415
-    from joserfc.jwk import ECKey, RSAKey  # noqa: PLC0415
-
     kind = ECKey if algorithm == "ES256" else RSAKey
     try:
         key: RSAKey | ECKey | None = kind.import_key(pem)

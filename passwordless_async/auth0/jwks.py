@@ -185,15 +185,18 @@ def _algorithms(jwk: object) -> tuple[str, ...]:
     if jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk):
         # Anyone can sign with a published secret: the tenant no longer controls this key set.
         raise MalformedAnswer("the key set has a symmetric or a private key", status=HTTPStatus.OK)
-    if not (_is_for_signatures(jwk) and isinstance(jwk.get("kid"), str) and jwk["kid"]):
+    if not _is_for_signatures(jwk):
         return ()
     kind = str(jwk.get("kty")), str(jwk.get("crv")) if jwk.get("kty") == "EC" else None
     return tuple(alg for alg in _ALGORITHMS.get(kind, ()) if jwk.get("alg") in (None, alg))
 
 
 def _is_for_signatures(jwk: dict[str, Any]) -> bool:
-    operations = jwk.get("key_ops", ["verify"])
-    return jwk.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
+    """Return whether a key has a name and is for checking signatures."""
+    operations, kid = jwk.get("key_ops", ["verify"]), jwk.get("kid")
+    if not isinstance(kid, str) or not isinstance(operations, list):
+        return False
+    return bool(kid) and jwk.get("use", "sig") == "sig" and "verify" in operations
 
 
 def _import(jwk: dict[str, Any]) -> RSAKey | ECKey:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,6})?")
 # ``Auth0-RateLimit: client;q=10;t=1;r=0``: quota, seconds until there is room, remaining requests.
 _QUOTA, _ROOM_IN, _REMAINING = (re.compile(rf";\s*{name}=([0-9]{{1,10}})") for name in "qtr")
+_X_RATELIMIT = "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _MAX_SECONDS = 86_400.0  # a server that says more than a day is not believed
 
@@ -49,15 +50,13 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
     said = headers.get("Auth0-RateLimit")
     if said is not None:
         found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
-        values = ["" if match is None else match[1] for match in found]
+        values, since = ["" if match is None else match[1] for match in found], 0.0  # t is a duration
     else:
-        values = [headers.get(f"x-ratelimit-{name}", "").strip() for name in ("limit", "remaining", "reset")]
+        values, since = [headers.get(name, "").strip() for name in _X_RATELIMIT], now  # a point in time
     if not all(map(_WHOLE.fullmatch, values)):
         return None
     limit, remaining, reset = map(int, values)
-    # x-ratelimit-reset is a point in time, t a duration.
-    seconds = reset - now if said is None else float(reset)
-    return Allowance(limit, remaining, _bounded(seconds)) if limit else None
+    return Allowance(limit, remaining, _bounded(reset - since)) if limit else None
 
 
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:

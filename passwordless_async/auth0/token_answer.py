@@ -62,13 +62,12 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
     access_token = _token(body, "access_token")
     if access_token is None:
         raise MalformedAnswer("access_token is missing", status=HTTPStatus.OK)
-    scope = _text(body, "scope")
     return TokenAnswer(
         access_token=access_token,
-        token_type=_text(body, "token_type") or "",
+        token_type=_text(body, "token_type"),
         expires_in=_lifetime(body),
         # RFC 6749 §5.1: no scope in the answer means the requested one.
-        scope=(requested_scope or "") if scope is None else scope,
+        scope=_text(body, "scope", default=requested_scope),
         refresh_token=_token(body, "refresh_token", _REFRESH_TOKEN),
         id_token=_token(body, "id_token"),
     )
@@ -124,9 +123,11 @@ def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secre
     return value
 
 
-def _text(body: SecretDict, name: str) -> str | None:
+def _text(body: SecretDict, name: str, *, default: str | None = None) -> str:
     value = body.get(name)
-    if value is not None and (not isinstance(value, str) or len(value) > _MAX_TOKEN or not value.isprintable()):
+    if value is None:
+        return default or ""
+    if not isinstance(value, str) or len(value) > _MAX_TOKEN or not value.isprintable():
         raise MalformedAnswer(f"{name} is not a text", status=HTTPStatus.OK)
     return value
 
