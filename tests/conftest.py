@@ -24,6 +24,7 @@ from helpers.redis_fixtures import (  # noqa: F401 - fixtures are had by their n
     shared_sentinel,
     start_redis,
 )
+from helpers.store_fixtures import store, stores  # noqa: F401 - as above
 from passwordless_async._common import clock as _clock
 from passwordless_async.testing import LocalTenant
 

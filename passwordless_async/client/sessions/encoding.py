@@ -70,7 +70,7 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
             tokens[name], at = _token(view, at, sizes.get(name))
         claims = members.pop("claims", None) or _claims(tokens["id_token"])
         decoded = TokenSet(
-            **{name: members.pop(name, None) or known.get(name) for name in _PLAIN},  # type: ignore[arg-type] # ours
+            **{name: members.pop(name, known.get(name)) for name in _PLAIN},
             **tokens,
             key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR_BYTES]), point=bytes(key[_SCALAR_BYTES:])),
             claims=None if claims is None else MappingProxyType(claims),

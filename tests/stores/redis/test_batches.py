@@ -1,4 +1,4 @@
-"""Commands that go together: each answer to whoever asked, in time, whatever becomes of the server or of the askers."""
+"""Batches: each answer to its caller, in time, whatever becomes of the server or of other callers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from helpers.leaks import lines_with
-from passwordless_async import KeyRing, StoreUnavailable, UsageError
+from passwordless_async import KeyRing, StoreUnavailable
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.stores.redis.batches import Batches
@@ -18,7 +18,10 @@ from passwordless_async.stores.redis.batches import Batches
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+
 RING = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
+
+
 PATIENCE = 30.0  # seconds; nothing waits as long unless it is broken
 
 
@@ -33,7 +36,7 @@ async def put(store: Any, number: int) -> None:
     await store.put_nonce(f"origin{number}", f"nonce{number}", seconds=600)
 
 
-async def own(store: Any, number: int) -> bool:
+async def own(store: Any, number: int) -> Any:
     """Tell whether an asker has the answer that is theirs."""
     return await store.nonce(f"origin{number}") == f"nonce{number}"
 
@@ -47,16 +50,17 @@ async def regained(store: Any) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_first_come_first_served(redis_server: Any):
-    """What one process asks goes in its order, over many batches."""
+async def test_commands_run_in_the_order_in_which_they_were_asked(redis_server: Any) -> None:
+    """Over many batches."""
     async with Redis.from_url(redis_server.url) as client:
         batches = Batches(client, timeout=PATIENCE)
         lengths = await asyncio.gather(*(batches.ask("RPUSH", "list", number) for number in range(1000)))
         assert list(range(1, 1001)) == lengths
-        assert [b"%d" % number for number in range(1000)] == redis_server.ask("LRANGE", "list", 0, -1)
+        assert redis_server.ask("LRANGE", "list", 0, -1) == [b"%d" % number for number in range(1000)]
 
 
-async def test_each_has_their_own_of_ten_thousand_answers(redis_url: str):
+@pytest.mark.slow
+async def test_each_of_ten_thousand_concurrent_callers_gets_its_own_answer(redis_url: str) -> None:
     """However many ask at once."""
     async with RedisStore(redis_url, keys=RING, timeout=PATIENCE) as store:
         await asyncio.gather(*(put(store, number) for number in range(10_000)))
@@ -64,8 +68,8 @@ async def test_each_has_their_own_of_ten_thousand_answers(redis_url: str):
 
 
 @pytest.mark.parametrize("turns", range(0, 12, 2))
-async def test_who_stops_waiting_disturbs_nobody(store: RedisStore, turns: int):
-    """Whenever half of them are cancelled the others have their own answers, and those who come later as well."""
+async def test_a_cancelled_caller_affects_no_other(store: RedisStore, turns: int) -> None:
+    """Whenever half of them are cancelled, the others and later callers get their own answers."""
     await asyncio.gather(*(put(store, number) for number in range(600)))
     asks = [asyncio.create_task(own(store, number)) for number in range(600)]
     for _ in range(turns):
@@ -82,22 +86,23 @@ async def after(tasks: list[asyncio.Task[Any]]) -> list[asyncio.Task[Any]]:
     return tasks
 
 
-async def test_a_server_that_hangs(store: RedisStore, redis_server: Any):
-    """All have an error within the time of one batch, those behind it too; afterwards answers are their askers'."""
+async def test_all_callers_of_a_hanging_server_fail_in_time(store: RedisStore, redis_server: Any) -> None:
+    """Also those behind the first batch; afterwards each caller gets its own answer."""
     await asyncio.gather(*(put(store, number) for number in range(600)))
     redis_server.pause()
     loop = asyncio.get_running_loop()
     began = loop.time()
     outcomes = await asyncio.gather(*(own(store, number) for number in range(600)), return_exceptions=True)
-    assert {StoreUnavailable} == set(map(type, outcomes))
+    assert set(map(type, outcomes)) == {StoreUnavailable}
     assert 0.4 < loop.time() - began < 0.5 + 0.4
     redis_server.resume()
     await regained(store)
     assert all(await asyncio.gather(*(own(store, number) for number in range(600))))
 
 
-async def test_who_comes_while_a_server_hangs(store: RedisStore, redis_server: Any):
-    """Whoever asks at whatever moment has an error within the store's time."""
+@pytest.mark.slow
+async def test_a_caller_that_comes_while_the_server_hangs_fails_in_time(store: RedisStore, redis_server: Any) -> None:
+    """At whatever moment it comes."""
     await put(store, 0)
     redis_server.pause()
     loop = asyncio.get_running_loop()
@@ -112,33 +117,33 @@ async def test_who_comes_while_a_server_hangs(store: RedisStore, redis_server: A
     assert max(await asyncio.gather(*(ask(number / 50) for number in range(60)))) < 0.5 + 0.4
 
 
-async def test_a_server_that_was_killed(store: RedisStore, redis_server: Any):
-    """Askers have errors, at once, until it runs again; then it is found without a restart of anything else."""
+async def test_a_killed_server_is_found_again(store: RedisStore, redis_server: Any) -> None:
+    """Callers fail at once until it runs again; nothing else needs a restart."""
     await put(store, 1)
     redis_server.kill()
     outcomes = await asyncio.gather(*(own(store, 1) for _ in range(600)), return_exceptions=True)
-    assert {StoreUnavailable} == set(map(type, outcomes))
+    assert set(map(type, outcomes)) == {StoreUnavailable}
     await asyncio.to_thread(redis_server.restart)
     await regained(store)
     await put(store, 1)
     assert all(await asyncio.gather(*(own(store, 1) for _ in range(600))))
 
 
-async def test_an_error_is_its_askers_alone(store: RedisStore, redis_server: Any):
-    """Where something else lies under one name those who ask for that have an error, and nobody else."""
+async def test_an_error_goes_to_its_own_caller(store: RedisStore, redis_server: Any) -> None:
+    """A key that holds another type fails one caller, and no other."""
     await asyncio.gather(*(put(store, number) for number in range(100)))
     (name,) = redis_server.ask("KEYS", "*:nonce:origin50")
     redis_server.ask("DEL", name)
     redis_server.ask("RPUSH", name, "secret-item")
     outcomes = await asyncio.gather(*(own(store, number) for number in range(100)), return_exceptions=True)
-    assert [True] * 50 + [True] * 49 == outcomes[:50] + outcomes[51:]
+    assert outcomes[:50] + outcomes[51:] == [True] * 50 + [True] * 49
     assert isinstance(outcomes[50], StoreUnavailable)
-    assert [] == lines_with(["secret-item", "origin50"], str(outcomes[50]) + repr(outcomes[50]))
+    assert lines_with(["secret-item", "origin50"], str(outcomes[50]) + repr(outcomes[50])) == []
 
 
 @pytest.mark.parametrize("harm", ["pause", "kill", "fill"])
-async def test_errors_tell_no_secret(redis_server: Any, harm: str):
-    """Neither what was asked nor the server's own words are in an error, or in a traceback with locals of it."""
+async def test_errors_hold_no_secret(redis_server: Any, harm: str) -> None:
+    """Neither the command nor the server's message is in an error, or in its traceback with locals."""
     async with RedisStore(redis_server.url, keys=RING, timeout=0.2) as store:
         await store.nonce("origin")
         if harm == "fill":
@@ -151,34 +156,35 @@ async def test_errors_tell_no_secret(redis_server: Any, harm: str):
         finally:
             if harm == "fill":
                 redis_server.ask("CONFIG", "SET", "maxmemory", "0")
-        assert [] == lines_with(["sealed-text", "EVAL", "redis.call"], str(refused.value) + repr(refused.value))
-        assert None is refused.value.__cause__
+        assert lines_with(["sealed-text", "EVAL", "redis.call"], str(refused.value) + repr(refused.value)) == []
+        assert refused.value.__cause__ is None
 
 
-async def test_what_is_ended_answers_all(redis_server: Any):
-    """Where the loop's end takes the batch that is under way, those behind it hear so and wait no more."""
+async def test_a_cancelled_batch_answers_all_callers(redis_server: Any) -> None:
+    """If the end of the loop cancels the batch, the callers behind it get an error and wait no longer."""
     async with Redis.from_url(redis_server.url) as client:
         batches = Batches(client, timeout=PATIENCE)
         redis_server.pause()
         asks = [batches.ask("PING") for _ in range(600)]
         await asyncio.sleep(0.01)
+        assert batches._task is not None
         batches._task.cancel()
         async with asyncio.timeout(PATIENCE / 3):
             outcomes = await asyncio.gather(*asks, return_exceptions=True)
-        assert {"the store was closed"} == {str(outcome) for outcome in outcomes}
+        assert {str(outcome) for outcome in outcomes} == {"the store was closed"}
         redis_server.resume()
         assert await batches.ask("PING")
 
 
-async def test_closing_waits_for_answers(redis_url: str):
-    """What was asked before is answered; the application's own client is left open; closing twice does nothing."""
+async def test_closing_waits_for_answers(redis_url: str) -> None:
+    """Earlier commands are answered; the application's own client stays open; closing twice does nothing."""
     async with Redis.from_url(redis_url) as client:
         store = RedisStore(client, keys=RING)
         asks = [asyncio.create_task(put(store, number)) for number in range(600)]
         await asyncio.sleep(0)
         await store.aclose()
         await store.aclose()
-        assert [None] * 600 == await asyncio.gather(*asks)
+        assert await asyncio.gather(*asks) == [None] * 600
         assert await client.ping()
 
 
@@ -187,19 +193,21 @@ def by_sentinels(sentinel: Any, **options: Any) -> RedisStore:
     return RedisStore(f"redis+sentinel://{hosts}/{sentinel.name}", keys=RING, **options)
 
 
-async def test_what_counts_survives_a_fail_over(redis_sentinel: Any):
-    """Of two hundred sessions at once that were acknowledged none is lost, however soon the primary is."""
+@pytest.mark.slow
+async def test_acknowledged_sessions_survive_a_fail_over(redis_sentinel: Any) -> None:
+    """None of two hundred concurrent sessions is lost, however soon the primary is."""
     async with by_sentinels(redis_sentinel, timeout=5.0, replicas=1) as store:
         places = [Place(f"shard{number}", f"session{number}", f"user{number}") for number in range(200)]
         opens = [store.open(place, place.session, seconds=600, user_seconds=600) for place in places]
         await asyncio.gather(*opens)
         after = await asyncio.to_thread(redis_sentinel.fail_over)
         kept = after.dump()
-        assert [] == [place for place in places if place.session.encode() not in kept]
+        assert [place for place in places if place.session.encode() not in kept] == []
 
 
-async def test_what_no_replica_has_does_not_count(redis_sentinel: Any):
-    """Without its replica a session is refused, in time; what need not be kept goes on at once."""
+@pytest.mark.slow
+async def test_without_its_replica_a_session_is_refused_in_time(redis_sentinel: Any) -> None:
+    """What needs no replica goes on at once."""
     async with by_sentinels(redis_sentinel, timeout=1.0, replicas=1) as store:
         place = Place("shard", "session", "user")
         await store.open(place, "sealed", seconds=600, user_seconds=600)
@@ -208,15 +216,16 @@ async def test_what_no_replica_has_does_not_count(redis_sentinel: Any):
         began = loop.time()
         opening = asyncio.create_task(store.open(place, "sealed", seconds=600, user_seconds=600))
         await asyncio.sleep(0)
-        assert "sealed" == await store.read(place, seconds=600)
-        assert 0.0 == await store.reserve("quota", requests=1, interval=1.0)
+        assert await store.read(place, seconds=600) == "sealed"
+        assert await store.reserve("quota", requests=1, interval=1.0) == 0.0
         assert not opening.done()
         with pytest.raises(StoreUnavailable, match="replicas"):
             await opening
         assert loop.time() - began < 1.0 + 0.5
 
 
-async def test_a_proof_that_a_replica_knows_is_used(redis_sentinel: Any):
+@pytest.mark.slow
+async def test_a_used_proof_survives_a_fail_over(redis_sentinel: Any) -> None:
     """It is refused after a fail-over too."""
     hosts = ",".join(f"{host}:{port}" for host, port in redis_sentinel.addresses)
     url, keys = f"redis+sentinel://{hosts}/{redis_sentinel.name}", [f"key{number}" for number in range(200)]
@@ -227,8 +236,8 @@ async def test_a_proof_that_a_replica_knows_is_used(redis_sentinel: Any):
         assert not any(await asyncio.gather(*(store.add(key, 2e9) for key in keys)))
 
 
-async def test_a_closed_store_opens_no_connection(redis_server: Any):
-    """It says that it was closed, in whatever way it is asked."""
+async def test_a_closed_store_opens_no_connection(redis_server: Any) -> None:
+    """Each call says that the store was closed."""
     store = RedisStore(redis_server.url, keys=RING)
     await put(store, 0)
     await store.aclose()
@@ -242,23 +251,17 @@ async def test_a_closed_store_opens_no_connection(redis_server: Any):
             await ask
 
 
-async def test_a_server_that_refuses_to_be_asked(redis_server: Any):
-    """A wrong password is told from a server that does not answer."""
+async def test_a_wrong_password_is_told_from_no_answer(redis_server: Any) -> None:
+    """The error names the refusal."""
     redis_server.ask("ACL", "SETUSER", "guest", "on", ">right", "~*", "+@all")
     async with RedisStore(redis_server.url.replace("redis://", "redis://guest:wrong@"), keys=RING) as store:
         with pytest.raises(StoreUnavailable, match=r"refuses \(AuthenticationError\)"):
             await store.nonce("origin")
 
 
-@pytest.mark.parametrize("replicas", [-1, True, 1.5, None])
-def test_what_is_no_number_of_replicas(replicas: Any):
-    """It is refused."""
-    with pytest.raises(UsageError, match="whole number, 0 or more"):
-        RedisStore("redis://localhost", keys=RING, replicas=replicas)
-
-
-async def test_a_node_that_is_away_is_missed_by_its_users_alone(redis_cluster: Any):
-    """What lies on the other nodes of a cluster is had as fast as ever, by those who ask at the same moment too."""
+@pytest.mark.slow
+async def test_an_unreachable_node_affects_its_own_keys_only(redis_cluster: Any) -> None:
+    """Keys on the other nodes of a cluster are read as fast as ever."""
     async with RedisStore(redis_cluster.url.replace("redis://", "redis+cluster://"), keys=RING, timeout=2.0) as store:
         origins = [f"origin{number}" for number in range(60)]
         for origin in origins:
@@ -270,5 +273,5 @@ async def test_a_node_that_is_away_is_missed_by_its_users_alone(redis_cluster: A
             zip(origins, await asyncio.gather(*map(store.nonce, origins), return_exceptions=True), strict=True)
         )
         lost.resume()
-        assert {"nonce"} == {answer for origin, answer in answers.items() if origin not in away}
-        assert {StoreUnavailable} == {type(answers[origin]) for origin in away}
+        assert {answer for origin, answer in answers.items() if origin not in away} == {"nonce"}
+        assert {type(answers[origin]) for origin in away} == {StoreUnavailable}

@@ -1,4 +1,4 @@
-"""Proofs that were used: remembered for all machines, and refused where nobody can tell."""
+"""Used proofs: remembered for all machines, and refused if the server is unreachable."""
 
 from __future__ import annotations
 
@@ -34,29 +34,33 @@ async def stores(request: pytest.FixtureRequest) -> Any:
             await store.aclose()
 
 
-async def test_one_of_many_at_once_is_the_first(stores: Any):
-    """A hundred adds of one key on four machines: one is new, and another key is as well."""
+async def test_one_of_many_concurrent_adds_is_the_first(stores: Any) -> None:
+    """Of a hundred adds of one key on four machines one is new; another key is new as well."""
     until = time.time() + 60
     added = await asyncio.gather(*(stores[n % 4].add("key", until) for n in range(100)))
-    assert 1 == sum(added)
+    assert sum(added) == 1
     assert await stores[0].add("another", until)
 
 
-async def test_a_proof_is_good_on_one_machine(stores: Any):
-    """What one has accepted another refuses."""
+async def test_a_proof_is_accepted_by_one_machine(stores: Any) -> None:
+    """All others refuse it."""
     verifiers = [DPoPVerifier(replay=store, base_url="https://api.example") for store in stores]
     key = DPoPKey.generate()
     for first in range(4):
         proof = ProofGenerator(key).proof("GET", URL, access_token="token")
-        checked = {"headers": {"DPoP": proof}, "confirmation": {"jkt": key.thumbprint}, "access_token": "token"}
+        checked: dict[str, Any] = {
+            "headers": {"DPoP": proof},
+            "confirmation": {"jkt": key.thumbprint},
+            "access_token": "token",
+        }
         await verifiers[first].verify("GET", URL, **checked)
         for verifier in verifiers:
             with pytest.raises(InvalidDPoPProof):
                 await verifier.verify("GET", URL, **checked)
 
 
-async def test_what_has_expired_is_forgotten(redis_server: Any):
-    """The server keeps a key as long as it was asked to, and about a second more."""
+async def test_a_used_proof_is_kept_until_it_expires(redis_server: Any) -> None:
+    """And about a second more."""
     async with RedisReplayStore(redis_server.url) as store:
         assert await store.add("key", time.time() + 60)
         (name,) = redis_server.ask("KEYS", "pa:replay:*")
@@ -64,14 +68,18 @@ async def test_what_has_expired_is_forgotten(redis_server: Any):
         assert b"key" not in name
 
 
-async def test_where_nobody_can_tell_a_proof_is_refused(redis_server: Any):
-    """A store that is away lets no request through, and the next one when it is back."""
+async def test_without_the_server_every_proof_is_refused(redis_server: Any) -> None:
+    """No request passes, until the server is back."""
     key = DPoPKey.generate()
     async with RedisReplayStore(redis_server.url, timeout=0.3) as store:
         verifier = DPoPVerifier(replay=store, base_url="https://api.example")
         redis_server.kill()
         proof = ProofGenerator(key).proof("GET", URL, access_token="token")
-        checked = {"headers": {"DPoP": proof}, "confirmation": {"jkt": key.thumbprint}, "access_token": "token"}
+        checked: dict[str, Any] = {
+            "headers": {"DPoP": proof},
+            "confirmation": {"jkt": key.thumbprint},
+            "access_token": "token",
+        }
         with pytest.raises(InvalidDPoPProof, match="cannot be remembered"):
             await verifier.verify("GET", URL, **checked)
         with pytest.raises(StoreUnavailable):

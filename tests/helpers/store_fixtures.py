@@ -1,4 +1,4 @@
-"""Stores of each kind, for tests of what they promise alike."""
+"""Stores of each kind, for what they promise alike."""
 
 from __future__ import annotations
 
@@ -9,18 +9,41 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.asyncio import RedisCluster
 
-from passwordless_async import KeyRing, MemoryStore
+from passwordless_async import (
+    KeyRing,
+    MemoryStore,
+)
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-RING = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
+
+OLD, NEW, USERS = (secrets.token_bytes(32) for _ in range(3))
 
 
-@pytest.fixture(params=["memory", "redis", "cluster"])
+RING = KeyRing(OLD, users=USERS)
+
+
+STORES = ["memory", "redis", pytest.param("cluster", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(params=STORES)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """Make each kind of store, empty."""
+    if request.param == "memory":
+        yield MemoryStore(keys=RING)
+    elif request.param == "redis":
+        async with RedisStore(request.getfixturevalue("redis_url"), keys=RING) as kept:
+            yield kept
+    else:
+        async with RedisCluster.from_url(request.getfixturevalue("redis_cluster").url) as cluster:
+            yield RedisStore(cluster, keys=RING)
+
+
+@pytest.fixture(params=STORES)
 async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Any]]:
-    """Return what gives each machine its way to one store, of each kind."""
+    """Return what gives each machine its own connection to one store, of each kind."""
     if request.param == "memory":
         kept = MemoryStore(keys=RING)
         yield lambda: kept

@@ -1,0 +1,150 @@
+"""Sessions as the store has them: what they are bound to, how keys rotate, and when they end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from helpers.session_clients import (
+    ADA,
+    BOB,
+    SCOPE,
+    log_in,
+    names_of,
+    opened,
+    user_of,
+)
+from helpers.store_fixtures import NEW, OLD, RING, USERS
+from passwordless_async import (
+    BrokenSeal,
+    InvalidSession,
+    KeyRing,
+    Lifetimes,
+    PasswordlessClient,
+)
+from passwordless_async._common import clock as _clock
+from passwordless_async.stores.redis import RedisStore
+
+
+async def test_another_application_or_tenant_cannot_unseal_a_session(store: Any) -> None:
+    """The identifier and the store alone are not enough."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        for domain, client_id in ((tenant.url, "another"), ("other.example", tenant.public_client_id)):
+            stranger = PasswordlessClient(domain, client_id, store=store)
+            with pytest.raises(BrokenSeal) as refused:
+                await stranger.sessions.get(identifier)
+            assert refused.value.failed == "place"
+
+
+async def test_keys_rotate_without_a_stop(store: Any) -> None:
+    """A ring that has the old key unseals, and seals again with the newest: then the old key is not needed."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        rotated, newest = KeyRing(NEW, OLD, users=USERS), KeyRing(NEW, users=USERS)
+        client.sessions._records.keys = newest
+        with pytest.raises(BrokenSeal) as refused:
+            await client.sessions.get(identifier)
+        assert refused.value.failed == "key"
+        client.sessions._records.keys = rotated
+        await client.sessions.get(identifier)
+        client.sessions._records.keys = newest
+        await client.sessions.get(identifier)
+
+
+async def test_a_value_that_was_moved_cannot_be_unsealed(redis_url: str) -> None:
+    """A writer of the database cannot give one user another user's session."""
+    async with RedisStore(redis_url, keys=RING) as store, opened(store) as (tenant, (client,)):
+        mine, his = [await client.sessions.open(await log_in(tenant, client, who)) for who in (ADA, BOB)]
+        raw: Any = store._batches._redis
+        names = sorted([name async for name in raw.scan_iter("pa:*:session:*")])
+        second = await raw.get(names[1])
+        await raw.set(names[0], second)
+        await raw.set(names[1], second[:-8] + b"AAAAAAAA")
+        failures = []
+        for identifier in (mine, his):
+            with pytest.raises(BrokenSeal) as refused:
+                await client.sessions.get(identifier)
+            failures.append(refused.value.failed)
+        assert set(failures) == {"place", "seal"}
+
+
+async def test_the_database_holds_no_secret_in_the_clear(redis_server: Any) -> None:
+    """No code, token, key, address or identifier is in it, in any usable spelling."""
+    async with RedisStore(redis_server.url, keys=RING) as store, opened(store) as (tenant, (client,)):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        tokens = await client.exchange(ADA, code, scope=SCOPE)
+        identifier = await client.sessions.open(tokens)
+        renewed = (await client.sessions.refresh(identifier)).tokens
+        kept = bytes(redis_server.written())
+        assert b"pa:{" in kept
+        words = [code, ADA.address, identifier, identifier[:43], user_of(tokens), tokens.key.to_bytes().hex()]
+        for each in (tokens, renewed):
+            words += [str(each.access_token), str(each.refresh_token), str(each.id_token)]
+        assert [word for word in words if word.encode() in kept] == []
+        assert tokens.key.to_bytes() not in kept
+
+
+async def test_a_list_says_when_sessions_end(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening, idle end and end are told, the oldest first; to look is no use, and the end bounds the idle end."""
+    async with opened(store, lifetimes=Lifetimes(idle=50, absolute=100)) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        start = _clock.now()
+        await client.sessions.open(tokens)
+        monkeypatch.setattr(_clock, "now", lambda: start + 60)
+        await client.sessions.open(tokens)
+        first, second = await client.sessions.list(user_of(tokens))
+        assert tuple(await names_of(client, user_of(tokens))) == (first.name, second.name)
+        assert [first.opened_at, second.opened_at] == [pytest.approx(start, abs=1), start + 60]
+        assert [first.ends_at, second.ends_at] == [pytest.approx(start + 100, abs=1), start + 160]
+        assert [first.idle_ends_at, second.idle_ends_at] == [first.ends_at, pytest.approx(start + 110, abs=2)]
+        await asyncio.sleep(0.05)
+        assert (await client.sessions.list(user_of(tokens)))[1].idle_ends_at < second.idle_ends_at
+
+
+async def test_ended_sessions_are_not_listed(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle sessions and old sessions are missing from the list, and soon from the store's."""
+    async with opened(store, clients=2) as (tenant, (client, other)):
+        tokens = await log_in(tenant, client)
+        user, now = user_of(tokens), _clock.now()
+        other.sessions._records._lifetimes = Lifetimes(idle=0.05)
+        await other.sessions.open(tokens)
+        client.sessions._records._lifetimes = Lifetimes(absolute=50)
+        await client.sessions.open(tokens)
+        await asyncio.sleep(0.1)
+        assert len(await client.sessions.list(user)) == 1
+        (place,) = await client.sessions._records.places(user)
+        monkeypatch.setattr(_clock, "now", lambda: now + 60)
+        assert await client.sessions.list(user) == ()
+        assert await store.sessions_of(place.user) == ()
+
+
+async def test_a_session_that_cannot_be_unsealed_is_listed_by_name(store: Any) -> None:
+    """Operators see that it exists and can close it; they do not see what is sealed in it."""
+    async with opened(store, clients=2) as (tenant, (client, operator)):
+        tokens = await log_in(tenant, client)
+        user = user_of(tokens)
+        client.sessions._records.keys = KeyRing(NEW, users=USERS)
+        await client.sessions.open(tokens)
+        opens = await operator.sessions.open(tokens)
+        first, second = await operator.sessions.list(user)
+        assert (second.opened_at, second.ends_at) == (None, None)
+        assert second.idle_ends_at > (first.opened_at or 0)
+        assert await operator.sessions.close_named(user, second.name)
+        assert await names_of(operator, user) == [first.name]
+        assert await operator.sessions.get(opens)
+
+
+async def test_a_longer_lifetime_counts_for_new_sessions_only(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's list of sessions was made to last as long as the lifetime at the opening."""
+    async with opened(store, clients=2) as (tenant, (client, changed)):
+        client.sessions._records._lifetimes = Lifetimes(idle=3600, absolute=7200)
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        changed.sessions._records._lifetimes = Lifetimes(idle=3600, absolute=9999)
+        now = _clock.now()
+        monkeypatch.setattr(_clock, "now", lambda: now + 7201)
+        with pytest.raises(InvalidSession):
+            await changed.sessions.get(identifier)

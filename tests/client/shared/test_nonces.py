@@ -1,0 +1,94 @@
+"""Nonces that several machines share."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from helpers.machines import ADA, BOB, TOKEN, machines
+from passwordless_async import (
+    Email,
+    Login,
+    NonceCache,
+    PasswordlessError,
+)
+from passwordless_async.client.events import Challenged
+from passwordless_async.testing import Fault, TenantSettings
+
+
+@pytest.mark.slow
+async def test_one_machine_fetches_the_first_nonce(stores: Any) -> None:
+    """Four cold machines with a hundred concurrent logins are challenged once."""
+    async with machines(stores, 4) as (tenant, clients, events):
+        crowd = [Email(f"user{number}@example.com") for number in range(100)]
+        await asyncio.gather(*(clients[0].start(who) for who in crowd))
+        logins = [Login(who, tenant.outbox.code_for(who)) for who in crowd]
+        tokens = await asyncio.gather(
+            *(clients[n % 4].exchange(login.who, login.otp) for n, login in enumerate(logins))
+        )
+        assert len(tokens) == 100
+        assert sum(isinstance(event, Challenged) for event in events) == 1
+        assert tenant.stats.token_requests == 101
+
+
+async def test_a_failed_first_request_passes_the_turn_on(stores: Any) -> None:
+    """The next machine sends at once."""
+    async with machines(stores) as (tenant, (here, there), events):
+        await asyncio.gather(here.start(ADA), there.start(BOB))
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=TOKEN, times=1)
+        with pytest.raises(PasswordlessError):
+            await here.exchange(ADA, tenant.outbox.code_for(ADA))
+        began = asyncio.get_running_loop().time()
+        await there.exchange(BOB, tenant.outbox.code_for(BOB))
+        assert asyncio.get_running_loop().time() - began < 1.5
+        assert sum(isinstance(event, Challenged) for event in events) == 1
+
+
+async def test_a_nonce_that_one_machine_learned_serves_the_others(stores: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rotation one machine is challenged, and no other."""
+    async with machines(stores, 4) as (tenant, clients, events):
+        for client in clients:
+            monkeypatch.setattr(client._shared.nonces, "_poll_seconds", 0.0)
+        for turn, client in enumerate([*clients, *clients]):
+            await client.start(ADA)
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+            if turn == 3:
+                tenant.clock.advance(tenant.settings.nonce_lifetime * 2)
+        assert sum(isinstance(event, Challenged) for event in events) == 2
+
+
+async def test_a_server_without_nonces_holds_no_machine_back(stores: Any) -> None:
+    """That no nonce is demanded is learned once, and shared."""
+    async with machines(stores, 3, settings=TenantSettings(public_nonce_required=False, nonce_in_answers="never")) as (
+        tenant,
+        clients,
+        events,
+    ):
+        crowd = [Email(f"user{number}@example.com") for number in range(30)]
+        await asyncio.gather(*(clients[0].start(who) for who in crowd))
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(clients[n % 3].exchange(w, tenant.outbox.code_for(w)) for n, w in enumerate(crowd)))
+        assert asyncio.get_running_loop().time() - began < 2.5
+        assert [event for event in events if isinstance(event, Challenged)] == []
+
+
+async def test_nonces_bound_to_keys_are_not_shared(stores: Any) -> None:
+    """Other machines have other keys."""
+    cache = NonceCache(per_key=True)
+    async with machines(stores, 1, nonces=cache) as (tenant, (client,), _):
+        await client.start(ADA)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert client._shared.nonces is None
+
+
+async def test_an_invalid_nonce_in_the_store_is_not_sent(stores: Any) -> None:
+    """The server demands a nonce by a challenge."""
+    async with machines(stores, 1) as (tenant, (client,), events):
+        shared = client._shared.nonces
+        assert shared is not None
+        await shared._availability.store.put_nonce(shared._name, 'no "nonce"\r\n', seconds=60)
+        await client.start(ADA)
+        assert await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert sum(isinstance(event, Challenged) for event in events) == 1

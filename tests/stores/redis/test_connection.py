@@ -1,0 +1,57 @@
+"""The arguments of a store on a server, and its closing."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+
+from helpers.leaks import lines_with, shown
+from passwordless_async import (
+    KeyRing,
+    UsageError,
+)
+from passwordless_async.stores.redis import RedisReplayStore, RedisStore
+
+PASSWORD = "pass-word-of-nobody-else"
+RING = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        (("redis://127.0.0.1:1", {}), "keys"),
+        (("http://127.0.0.1", {"keys": RING}), "redis"),
+        ((5, {"keys": RING}), "redis"),
+        (("redis://127.0.0.1:1", {"keys": RING, "timeout": 0}), "timeout"),
+        (("redis://127.0.0.1:1", {"keys": RING, "prefix": "a b"}), "prefix"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: Any, argument: str) -> None:
+    """Without keys nothing is kept, and the wrong argument is named."""
+    with pytest.raises(UsageError) as refused:
+        RedisStore(arguments[0], **{"keys": None, **arguments[1]})
+    assert argument == refused.value.argument
+
+
+@pytest.mark.parametrize("wrong", [{"prefix": "two words"}, {"prefix": ""}, {"timeout": 0}, {"replicas": -1}])
+def test_other_arguments_are_checked(wrong: dict[str, Any]) -> None:
+    """They are named, and the URL is not quoted."""
+    with pytest.raises(UsageError) as refused:
+        RedisReplayStore(f"redis://:{PASSWORD}@host", **wrong)
+    assert next(iter(wrong)) == refused.value.argument
+    assert lines_with([PASSWORD], shown(refused.value)) == []
+
+
+def test_a_cluster_takes_no_replicas() -> None:
+    """The server's own settings say how many each node waits for."""
+    with pytest.raises(UsageError, match="min-replicas-to-write"):
+        RedisStore(f"redis+cluster://:{PASSWORD}@a:1", keys=RING, replicas=1)
+
+
+@pytest.mark.parametrize("replicas", [-1, True, 1.5, None])
+def test_a_wrong_number_of_replicas_is_refused(replicas: Any) -> None:
+    """It must be a whole number, 0 or more."""
+    with pytest.raises(UsageError, match="whole number, 0 or more"):
+        RedisStore("redis://localhost", keys=RING, replicas=replicas)

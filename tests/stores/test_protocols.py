@@ -1,0 +1,358 @@
+"""What every store promises: the same in memory, on a server and on a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Stores = Callable[[], Any]
+
+
+HOUR = 3600.0
+USER, ADDRESS = "user-of-43-characters", "address-of-43-characters"
+ORIGIN = "origin-of-43-characters"
+
+
+def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
+    return store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+
+
+def attempt(store: Any, code: str, token: str, *, at_most: int = 3, different: int = 10) -> Any:
+    return store.begin_attempt(USER, code, token=token, max_attempts=at_most, max_codes=different, remember=HOUR)
+
+
+def count(store: Any, token: str, *, at_most: int | None = 3, window: float = HOUR) -> Any:
+    return store.begin_address_start(ADDRESS, token=token, max_starts=at_most, window=window)
+
+
+async def test_one_of_many_concurrent_starts_is_allowed(stores: Stores) -> None:
+    """Of a hundred on four machines one may send a code; the others get the seconds until they may."""
+    made = [stores() for _ in range(4)]
+    left = await asyncio.gather(*(begin(made[n % 4], f"token{n}") for n in range(100)))
+    assert left.count(0.0) == 1
+    assert all(55 < seconds <= 60 for seconds in left if seconds)
+
+
+async def test_a_repeated_start_gets_the_same_answer(stores: Stores) -> None:
+    """A caller that lost the answer is still allowed; another caller is not."""
+    store, other = stores(), stores()
+    assert [await begin(store, "mine"), await begin(store, "mine")] == [0.0, 0.0]
+    assert 0 < await begin(other, "theirs")
+
+
+async def test_without_a_cool_down_every_start_is_allowed(stores: Stores) -> None:
+    """Seconds of 0 hold no start back."""
+    store = stores()
+    assert [await begin(store, "one", seconds=0), await begin(store, "two", seconds=0)] == [0.0, 0.0]
+
+
+async def test_a_start_is_ended_by_its_own_token(stores: Stores) -> None:
+    """Another token changes nothing; its own sets or ends the cool-down."""
+    store, other = stores(), stores()
+    await begin(store, "mine")
+    for seconds in (0.0, 1000.0):
+        await other.end_start(USER, token="theirs", seconds=seconds)
+        assert 55 < await begin(other, "theirs") <= 60
+    await store.end_start(USER, token="mine", seconds=500)
+    assert 495 < await begin(other, "theirs") <= 500
+    await store.end_start(USER, token="mine", seconds=0)
+    assert await begin(other, "theirs") == 0.0
+
+
+async def test_a_late_report_does_not_end_a_newer_start(stores: Stores) -> None:
+    """A start whose time is over has no say about the one that began since."""
+    store, other = stores(), stores()
+    await begin(store, "mine", seconds=0.02)
+    async with asyncio.timeout(10):
+        while await begin(other, "theirs"):  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+    await store.end_start(USER, token="mine", seconds=0)
+    assert 55 < await begin(store, "mine")
+
+
+async def test_a_code_is_presented_once(stores: Stores) -> None:
+    """The first caller may, also if it lost the answer; all others get None."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    assert [await attempt(store, "code", "mine"), await attempt(store, "code", "mine")] == [1, 1]
+    assert await attempt(other, "code", "theirs") is None
+    assert await attempt(other, "another", "theirs") == 2
+
+
+async def test_one_of_many_concurrent_attempts_at_a_code_is_allowed(stores: Stores) -> None:
+    """Of a hundred on four machines."""
+    made = [stores() for _ in range(4)]
+    told = await asyncio.gather(*(attempt(made[n % 4], "code", f"token{n}") for n in range(100)))
+    assert Counter(told) == {1: 1, None: 99}
+
+
+async def test_attempts_at_a_started_code_are_limited(stores: Stores) -> None:
+    """Three of a hundred concurrent codes are allowed, and none afterwards until another code is started."""
+    made = [stores() for _ in range(4)]
+    await begin(made[0], "start")
+    told = await asyncio.gather(*(attempt(made[n % 4], f"code{n}", f"token{n}") for n in range(100)))
+    assert Counter(told) == {0: 97, 1: 1, 2: 1, 3: 1}
+    await made[1].end_start(USER, token="start", seconds=0)
+    await begin(made[1], "again")
+    assert await attempt(made[2], "code0", "anew") == 1
+
+
+async def test_distinct_codes_are_limited_without_a_start(stores: Stores) -> None:
+    """The attempts at a code started elsewhere are unknown, but that many distinct codes are a guess."""
+    store = stores()
+    assert [await attempt(store, f"code{n}", f"{n}", different=5) for n in range(5)] == [1, 2, 3, 4, 5]
+    assert await attempt(store, "code6", "6", different=5) == 0
+    assert await attempt(store, "code1", "other", different=5) is None
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("started", [True, False])
+async def test_the_limit_counts_distinct_codes_only(stores: Stores, started: bool, right: bool) -> None:  # noqa: FBT001 - a parameter
+    """Whatever else is known of the user's code."""
+    store = stores()
+    if started:
+        await begin(store, "start")
+    for number in range(4):
+        assert await attempt(store, f"code{number}", f"{number}", at_most=100, different=5)
+    await store.retire_code(USER, "code3", token="3", correct=right)
+    for number in range(4, 8 if right else 5):
+        assert await attempt(store, f"code{number}", f"{number}", at_most=100, different=5)
+    assert await attempt(store, "one more", "last", at_most=100, different=5) == 0
+
+
+async def test_an_undone_attempt_gives_code_and_attempt_back(stores: Stores) -> None:
+    """Only its own token undoes it, and only once."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    assert [await attempt(store, "code", "mine"), await attempt(store, "tried", "mine")] == [1, 2]
+    await other.undo_attempt(USER, "code", token="theirs")
+    assert await attempt(other, "code", "theirs") is None
+    for _ in range(3):
+        await store.undo_attempt(USER, "code", token="mine")
+    assert await attempt(other, "code", "theirs") == 2
+    await other.undo_attempt("nobody", "code", token="theirs")
+
+
+async def test_a_start_forgets_attempts_at_the_code_before(stores: Stores) -> None:
+    """A late undo of the old code takes nothing from the new one."""
+    store = stores()
+    await begin(store, "start", seconds=0)
+    assert [await attempt(store, "old", "mine"), await attempt(store, "older", "mine")] == [1, 2]
+    await begin(store, "again", seconds=0)
+    await store.undo_attempt(USER, "older", token="mine")
+    assert await attempt(store, "old", "theirs") == 1
+
+
+async def test_a_correct_code_ends_the_cool_down_and_its_attempts(stores: Stores) -> None:
+    """The user may be sent another code at once; the same code is not presented again."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    for number in range(3):
+        await attempt(store, f"code{number}", "mine")
+    await other.retire_code(USER, "code2", token="mine", correct=True)
+    assert await attempt(other, "code2", "theirs") is None
+    assert await attempt(other, "code3", "theirs") == 1
+    assert await begin(other, "again") == 0.0
+
+
+async def test_right_codes_are_no_guesses(stores: Stores) -> None:
+    """A user whose codes are started elsewhere logs in any number of times; the newest code is still presented once."""
+    store, other = stores(), stores()
+    for number in range(30):
+        assert await attempt(store, f"code{number}", "mine") == 1
+        await store.retire_code(USER, f"code{number}", token="mine", correct=True)
+    assert await attempt(other, "code29", "theirs") is None
+
+
+async def test_an_expired_code_ends_the_cool_down_and_keeps_its_attempts(stores: Stores) -> None:
+    """The user may be sent another code at once; the attempts stay used until then."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    for number in range(3):
+        await attempt(store, f"code{number}", "mine")
+    await other.retire_code(USER, "code2", token="mine", correct=False)
+    assert await attempt(other, "code3", "theirs") == 0
+    assert await begin(other, "again") == 0.0
+    assert await attempt(other, "code3", "theirs") == 1
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_a_late_report_about_the_code_before_changes_nothing(stores: Stores, right: bool) -> None:  # noqa: FBT001 - a parameter
+    """The newer code is not killed, and has its own attempts."""
+    store, other = stores(), stores()
+    await begin(store, "start")
+    assert await attempt(store, "old", "mine") == 1
+    await store.end_start(USER, token="start", seconds=0)
+    assert await begin(other, "again") == 0.0
+    await store.retire_code(USER, "old", token="mine", correct=right)
+    assert 0.0 < await begin(store, "third")
+    assert [await attempt(store, f"new{n}", "mine") for n in range(4)] == [1, 2, 3, 0]
+
+
+async def test_the_starts_of_an_address_are_limited(stores: Stores) -> None:
+    """Of a hundred concurrent starts three are allowed; the others get the seconds until there is room."""
+    made = [stores() for _ in range(4)]
+    left = await asyncio.gather(*(count(made[n % 4], f"token{n}") for n in range(100)))
+    assert left.count(0.0) == 3
+    assert all(HOUR - 5 < seconds <= HOUR for seconds in left if seconds)
+
+
+async def test_an_undone_start_of_an_address_makes_room(stores: Stores) -> None:
+    """A repeated start is counted once, and undone once."""
+    store, other = stores(), stores()
+    assert [await count(store, token) for token in ("one", "two", "two", "three")] == [0.0] * 4
+    await other.end_address_start(ADDRESS, token="nobody", blocked=0)
+    assert 0 < await count(other, "four")
+    assert await count(store, "two") == 0.0
+    for _ in range(2):
+        await other.end_address_start(ADDRESS, token="two", blocked=0)
+    assert await count(other, "four") == 0.0
+    assert 0 < await count(other, "five")
+
+
+async def test_the_window_of_an_address_slides(stores: Stores) -> None:
+    """When the first start leaves the window there is room for one, and no more."""
+    store = stores()
+    assert await count(store, "one", at_most=2, window=0.3) == 0.0
+    await asyncio.sleep(0.15)
+    assert await count(store, "two", at_most=2, window=0.3) == 0.0
+    left = await count(store, "three", at_most=2, window=0.3)
+    assert 0 < left <= 0.16
+    await asyncio.sleep(left + 0.005)
+    assert await count(store, "three", at_most=2, window=0.3) == 0.0
+    assert 0 < await count(store, "four", at_most=2, window=0.3)
+
+
+async def test_a_blocked_address_has_no_starts(stores: Stores) -> None:
+    """Counted or not, for the longest block that was set; other addresses have theirs."""
+    store, other = stores(), stores()
+    await store.end_address_start(ADDRESS, token=None, blocked=500)
+    await store.end_address_start(ADDRESS, token=None, blocked=5)
+    for at_most in (3, None):
+        assert 495 < await count(other, "one", at_most=at_most) <= 500
+    assert await other.begin_address_start("another", token="one", max_starts=1, window=HOUR) == 0.0
+    await store.end_address_start(ADDRESS, token=None, blocked=1000)
+    assert 995 < await count(other, "one") <= 1000
+
+
+async def test_without_a_limit_no_start_is_counted(stores: Stores) -> None:
+    """None of them takes from what a later limit allows."""
+    store = stores()
+    for number in range(10):
+        assert await count(store, f"{number}", at_most=None) == 0.0
+    assert await count(store, "more", at_most=1) == 0.0
+
+
+async def test_places_of_all_machines_are_spaced(stores: Stores) -> None:
+    """Each reservation begins where the one before ends; another quota has its own queue."""
+    store, other = stores(), stores()
+    waits = [await each.reserve("quota", requests=2, interval=100.0) for each in (store, other, store)]
+    assert waits[0] == 0.0
+    assert pytest.approx(waits[1:], abs=2.0) == [200, 400]
+    assert await other.reserve("another", requests=1, interval=1.0) == 0.0
+
+
+async def test_concurrent_reservations_have_their_own_places(stores: Stores) -> None:
+    """A hundred on four machines form one queue without gaps; the last waits for all before it."""
+    made = [stores() for _ in range(4)]
+    takes = [made[n % 4].reserve("quota", requests=1 + n % 3, interval=1000.0) for n in range(100)]
+    waits = await asyncio.gather(*takes)
+    lengths = {wait: 1000.0 * (1 + n % 3) for n, wait in enumerate(waits)}
+    line = sorted(lengths)
+    assert len(line) == 100
+    # What passes between two takes is real time; it is nothing beside the places.
+    ends = [wait + lengths[wait] for wait in line]
+    assert line[1:] == pytest.approx(ends[:-1], abs=30.0)
+    assert 1000.0 * (100 + 99) - 30.0 - lengths[line[-1]] <= line[-1] <= 1000.0 * (100 + 99) - lengths[line[-1]]
+
+
+async def test_idle_time_is_not_saved_up(stores: Stores) -> None:
+    """After a while without requests one place is free at once, and the next an interval later."""
+    store = stores()
+    await store.reserve("quota", requests=1, interval=0.01)
+    await asyncio.sleep(0.05)
+    assert await store.reserve("quota", requests=1, interval=10.0) == 0.0
+    assert 8.0 < await store.reserve("quota", requests=1, interval=10.0) <= 10.0
+
+
+async def test_a_pause_stops_all_machines(stores: Stores) -> None:
+    """No place comes before its end, and afterwards places are spaced; a shorter pause ends no longer one."""
+    store, other = stores(), stores()
+    await store.pause("quota", 500)
+    await other.pause("quota", 5)
+    assert 495 < await other.reserve("quota", requests=1, interval=100.0) <= 500
+    assert 595 < await store.reserve("quota", requests=1, interval=100.0) <= 600
+    await store.pause("quota", 5)
+    assert 695 < await store.reserve("quota", requests=1, interval=100.0) <= 700
+
+
+async def test_a_high_quota_is_not_exceeded(stores: Stores) -> None:
+    """Fractions of a microsecond count: a million places of 7.5 µs take no less than that."""
+    store = stores()
+    await store.pause("quota", 1000)
+    first = await store.reserve("quota", requests=1_000_000, interval=0.0000075)
+    assert pytest.approx(await store.reserve("quota", requests=1, interval=1.0) - first, abs=0.4) == 7.5
+
+
+async def test_a_nonce_is_known_once_it_was_put(stores: Stores) -> None:
+    """Other machines get it, for that origin alone."""
+    store, other = stores(), stores()
+    assert await store.nonce(ORIGIN) is None
+    await store.put_nonce(ORIGIN, "first", seconds=60)
+    await store.put_nonce(ORIGIN, "second", seconds=60)
+    assert [
+        await other.nonce(ORIGIN),
+        await other.nonce_or_turn(ORIGIN, seconds=60),
+        await other.nonce("another"),
+    ] == ["second", "second", None]
+
+
+async def test_one_of_many_concurrent_callers_gets_the_turn(stores: Stores) -> None:
+    """Of a hundred on four machines one fetches the first nonce."""
+    made = [stores() for _ in range(4)]
+    answers = await asyncio.gather(*(made[n % 4].nonce_or_turn(ORIGIN, seconds=60) for n in range(100)))
+    assert Counter(answers) == {True: 1, False: 99}
+    assert [await made[0].nonce_or_turn("another", seconds=60), await made[1].nonce(ORIGIN)] == [True, None]
+
+
+async def test_a_nonce_ends_the_turn(stores: Stores) -> None:
+    """Whichever process put it. When it expires the next caller gets the turn, and not the one before."""
+    store, other = stores(), stores()
+    assert await store.nonce_or_turn(ORIGIN, seconds=60)
+    await other.put_nonce(ORIGIN, "nonce", seconds=0.03)
+    assert await store.nonce_or_turn(ORIGIN, seconds=60) == "nonce"
+    async with asyncio.timeout(10):
+        while await store.nonce(ORIGIN) is not None:  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)] == [True, False]
+
+
+async def test_an_empty_nonce_is_an_answer(stores: Stores) -> None:
+    """No caller gets the turn: the origin demands no nonce."""
+    store, other = stores(), stores()
+    await store.put_nonce(ORIGIN, "", seconds=60)
+    assert [await other.nonce(ORIGIN), await other.nonce_or_turn(ORIGIN, seconds=60)] == ["", ""]
+
+
+async def test_a_released_turn_passes_on_at_once(stores: Stores) -> None:
+    """The next caller fetches the nonce."""
+    store, other = stores(), stores()
+    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (store, other)] == [True, False]
+    await store.release_turn(ORIGIN)
+    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)] == [True, False]
+
+
+async def test_a_turn_expires(stores: Stores) -> None:
+    """Another caller gets it if the process that had it has died."""
+    store, other = stores(), stores()
+    assert await store.nonce_or_turn(ORIGIN, seconds=0.03)
+    async with asyncio.timeout(10):
+        while not await other.nonce_or_turn(ORIGIN, seconds=60):  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+    assert not await store.nonce_or_turn(ORIGIN, seconds=60)
