@@ -70,7 +70,8 @@ def bounded(argument: str, value: object, *, at_most: int) -> str:
 def printable(argument: str, value: object, *, at_most: int) -> str:
     """Return a non-empty text without spaces, control characters or lone surrogates, in any script."""
     value = bounded(argument, value, at_most=at_most)
-    if not value.isprintable() or any(character.isspace() for character in value):
+    # Of all white space, isprintable lets the ASCII space pass alone.
+    if not value.isprintable() or " " in value:
         raise UsageError(argument, "must not contain spaces or control characters")
     return value
 
