@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
     from types import TracebackType
 
-    from passwordless_async.testing.state.refresh_families import RefreshFamily
+    from passwordless_async.testing.state.tokens import RefreshFamily
     from passwordless_async.testing.state.users import HasUsername
 
 _SHUTDOWN_SECONDS = 0.2  # that requests in flight are given when the tenant closes

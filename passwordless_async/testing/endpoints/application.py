@@ -16,9 +16,8 @@ from passwordless_async.testing.endpoints.discovery import key_set, openid_confi
 from passwordless_async.testing.endpoints.link import LINK_PATH, follow
 from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
-from passwordless_async.testing.endpoints.revoke import revoke
 from passwordless_async.testing.endpoints.start import start
-from passwordless_async.testing.endpoints.token import token
+from passwordless_async.testing.endpoints.token import revoke, token
 from passwordless_async.testing.endpoints.userinfo import userinfo
 from passwordless_async.testing.faults.faults import FaultOptions
 from passwordless_async.testing.faults.table import FAULTS, PlannedFault

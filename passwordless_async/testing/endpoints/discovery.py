@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async.testing.checks.clients import METHODS
 from passwordless_async.testing.endpoints.body import json_response
-from passwordless_async.testing.endpoints.token import GRANTS
+from passwordless_async.testing.grants import GRANTS
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from passwordless_async.testing.state.mfa_logins import MfaLogin
+    from passwordless_async.testing.state.mfa import MfaLogin
     from passwordless_async.testing.state.tenant_state import TenantRequest
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": PUSH}

@@ -1,6 +1,6 @@
-"""``POST /oauth/token``.
+"""``/oauth/``: tokens, and their revocation.
 
-Invariants:
+Invariants of ``POST /oauth/token``:
 
 - The order of checks is the application, the parameters and the API, then the proof with its nonce, then the grant.
 - A request that is refused before its grant leaves the code and its attempts, or the refresh token, untouched.
@@ -11,37 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import attrs
+from aiohttp import web
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import authenticate
-from passwordless_async.testing.endpoints.body import json_response, token_parameters
+from passwordless_async.testing.endpoints.body import NO_STORE, json_response, token_parameters
 from passwordless_async.testing.endpoints.nonce_challenges import check_proof
-from passwordless_async.testing.grants import code as code_grant
-from passwordless_async.testing.grants import mfa as mfa_grants
-from passwordless_async.testing.grants import otp as otp_grant
-from passwordless_async.testing.grants import refresh as refresh_grant
-from passwordless_async.testing.grants.base import TokenRequest
+from passwordless_async.testing.grants import GRANTS, TokenRequest
 from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
 from passwordless_async.testing.settings import ApiPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aiohttp import web
-
     from passwordless_async.testing.checks.clients import AuthenticatedClient
-    from passwordless_async.testing.grants.base import Prepared
+    from passwordless_async.testing.grants import Prepared
     from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
     from passwordless_async.testing.state.tokens import Grant
-
-GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
-    otp_grant.OTP_GRANT: otp_grant.prepare,
-    code_grant.CODE_GRANT: code_grant.prepare,
-    refresh_grant.REFRESH_GRANT: refresh_grant.prepare,
-    mfa_grants.MFA_OTP_GRANT: mfa_grants.prepare_otp,
-    mfa_grants.MFA_OOB_GRANT: mfa_grants.prepare_oob,
-    mfa_grants.MFA_RECOVERY_GRANT: mfa_grants.prepare_recovery,
-}
 
 
 def token(request: TenantRequest) -> web.Response:
@@ -56,15 +42,7 @@ def token(request: TenantRequest) -> web.Response:
 
 
 def redeem(request: TenantRequest, *, nonce_waived: bool = False) -> Grant:
-    """Check a request and spend its grant.
-
-    Args:
-        request: The request.
-        nonce_waived: Whether a proof without a nonce passes, for every application.
-
-    Raises:
-        RequestRefused: A check failed.
-    """
+    """Check a request and spend its grant, or refuse; ``nonce_waived`` lets a proof without a nonce pass."""
     parameters = token_parameters(request.content_type, request.body)
     prepare = _grant_type(parameters)
     application = authenticate(request, parameters, basic_allowed=True)
@@ -97,3 +75,19 @@ def _policy(state: TenantState, audience: str | None) -> ApiPolicy:
 def _needs_nonce(state: TenantState, application: AuthenticatedClient) -> bool:
     settings = state.settings
     return settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
+
+
+def revoke(request: TenantRequest) -> web.Response:
+    """Revoke a refresh token's whole family (RFC 7009).
+
+    An unknown token and another application's get the same response (RFC 7009 §2.2).
+    """
+    parameters = token_parameters(request.content_type, request.body)
+    application = authenticate(request, parameters, basic_allowed=True)
+    token = parameters.get("token")
+    if not token:
+        raise invalid_request("Missing required parameter: token")
+    family = request.state.refresh.find(token, application.client_id)
+    if family is not None:
+        request.state.refresh.revoke(family)
+    return web.Response(status=200, headers=NO_STORE)

@@ -1,16 +1,20 @@
-"""The second factor: when it is required, when it passes, and what the user does with it."""
+"""The second factor: when it is required, the login that waits for it, when it passes, and what the user does."""
 
 from __future__ import annotations
 
+import hmac
+import secrets
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common.secret import redacted
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
-from passwordless_async.testing.state.factors import OTP, RECOVERY, Factor, step_at
+from passwordless_async.testing.state.codes import random_digits
+from passwordless_async.testing.state.factors import BY_CODE, OTP, RECOVERY, Factor, step_at
 from passwordless_async.testing.state.limits import FixedWindows
-from passwordless_async.testing.state.mfa_logins import FactorChallenge, MfaLogin, MfaLogins
 from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:
@@ -23,6 +27,89 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.users import HasUsername, Users
 
 _MINUTE = 60.0
+_MAX_LOGINS = 100_000  # in memory; the oldest go first
+_BINDING_DIGITS = 6
+
+
+@attrs.define(eq=False)
+class FactorChallenge:
+    """A code or push message that was sent out of band."""
+
+    oob_code: str = attrs.field(repr=redacted)
+    factor: Factor
+    binding_code: str | None = attrs.field(repr=redacted)  # that the user types; None: the user approves a push message
+    expires_at: float
+    approved: bool | None = None  # the user's decision; None: none yet
+
+
+@attrs.define(eq=False)
+class MfaLogin:
+    """A login that waits for its second factor."""
+
+    mfa_token: str = attrs.field(repr=redacted)
+    grant: Grant  # that it finishes with
+    round: int  # the number of the factor that it waits for, from 1
+    expires_at: float
+    challenges: dict[str, FactorChallenge] = attrs.field(factory=dict, repr=False)  # by oob_code, newest last
+    failures: int = 0
+
+
+@attrs.define
+class MfaLogins:
+    """The logins that wait for a factor."""
+
+    _settings: TenantSettings
+    _clock: TenantClock
+    # Not Bounded: reading one would make it the newest.
+    _logins: OrderedDict[str, MfaLogin] = attrs.field(factory=OrderedDict, init=False, repr=False)
+
+    def open(self, grant: Grant, number: int) -> MfaLogin:
+        """Return a new login that waits for a factor."""
+        token = f"Fe26.2*local-tenant*{secrets.token_urlsafe(48)}"
+        login = MfaLogin(token, grant, number, self._clock.now() + self._settings.mfa_token_lifetime)
+        self._logins[token] = login
+        if len(self._logins) > _MAX_LOGINS:
+            self._logins.popitem(last=False)
+        return login
+
+    def find(self, mfa_token: object, client_id: str | None = None) -> MfaLogin:
+        """Return the login of an ``mfa_token``, or refuse an unknown or expired one, or another application's."""
+        login = self._logins.get(mfa_token) if isinstance(mfa_token, str) else None
+        if login is None:
+            raise RequestRefused(refusals.MFA_MALFORMED)
+        if self._clock.now() >= login.expires_at:
+            raise RequestRefused(refusals.MFA_EXPIRED)
+        if client_id not in (None, login.grant.client_id):
+            raise invalid_request("mfa_token not issued to this client")
+        return login
+
+    def close(self, login: MfaLogin) -> None:
+        """Forget a login: its factor passed, or it may try no more."""
+        self._logins.pop(login.mfa_token, None)
+
+    def challenge_factor(self, login: MfaLogin, factor: Factor) -> FactorChallenge:
+        """Send a code or a push message to a factor."""
+        code = random_digits(_BINDING_DIGITS) if factor.kind in BY_CODE else None
+        expires_at = self._clock.now() + self._settings.mfa_code_lifetime
+        challenge = FactorChallenge(f"Fe26.2*oob*{secrets.token_urlsafe(24)}", factor, code, expires_at)
+        login.challenges[challenge.oob_code] = challenge
+        return challenge
+
+    def factor_challenge(self, login: MfaLogin, oob_code: str) -> FactorChallenge:
+        """Return the factor challenge of an ``oob_code``, or refuse an unknown or expired one."""
+        challenge = login.challenges.get(oob_code)
+        if challenge is None:
+            raise RequestRefused(attrs.evolve(refusals.MFA_MALFORMED, description="Invalid oob_code."))
+        if self._clock.now() >= challenge.expires_at:
+            raise RequestRefused(refusals.OOB_EXPIRED)
+        return challenge
+
+    def newest(self, user: User) -> FactorChallenge | None:
+        """Return the newest factor challenge of a user's newest login that has one."""
+        for login in reversed(self._logins.values()):
+            if login.grant.user == user and login.challenges:
+                return list(login.challenges.values())[-1]
+        return None
 
 
 @attrs.define
@@ -93,28 +180,23 @@ class Mfa:
         more = {"mfa_token": login.mfa_token, "mfa_requirements": self._requirements(grant.user)}
         raise RequestRefused(attrs.evolve(refusals.MFA_REQUIRED, status=settings.mfa_status, more=more))
 
-    def passed(self, login: MfaLogin, key: str | None, *, more: Mapping[str, Any] | None = None) -> Grant:
-        """Continue a login after its factor passed.
+    def passed(self, login: MfaLogin, key: str | None, *, more: Mapping[str, str]) -> Grant:
+        """Continue a login after its factor passed, or refuse it if it needs another one.
 
-        Args:
-            login: The login.
-            key: The thumbprint of the proof's key.
-            more: Further members of the token response.
-
-        Raises:
-            RequestRefused: It needs another factor.
+        ``key`` is the thumbprint of the proof's key, ``more`` holds further members of the token response.
         """
         self.logins.close(login)
-        grant = attrs.evolve(login.grant, key=key, more={**login.grant.more, **(more or {})})
+        grant = attrs.evolve(login.grant, key=key, more={**login.grant.more, **more})
         return self.demand(grant, number=login.round + 1)
 
-    def confirm(self, login: MfaLogin, factor: Factor) -> None:
+    def _confirm(self, login: MfaLogin, factor: Factor) -> Mapping[str, str]:
         """Activate a factor that was just associated, and the recovery code that came with it."""
         if not factor.active:
             for other in self._users.account(login.grant.user).factors:
                 other.active = other.active or other is factor or other.kind == RECOVERY
+        return {}
 
-    def failed(self, login: MfaLogin, what: str) -> RequestRefused:
+    def _failed(self, login: MfaLogin, what: str) -> RequestRefused:
         """Count a wrong factor and return the refusal."""
         login.failures += 1
         if login.failures >= self._settings.mfa_max_attempts:
@@ -122,23 +204,30 @@ class Mfa:
             return RequestRefused(refusals.ACCOUNT_BLOCKED)
         return RequestRefused(attrs.evolve(refusals.MFA_MALFORMED, description=f"Invalid {what}."))
 
-    def take_otp(self, login: MfaLogin, otp: str) -> None:
+    def take_otp(self, login: MfaLogin, otp: str) -> Mapping[str, str]:
         """Accept an authenticator app's code, or refuse a wrong or used one."""
         step = step_at(self._clock.now())
         for factor in self._users.account(login.grant.user).factors:
             if factor.kind == OTP and factor.takes_otp(otp, step):
-                return self.confirm(login, factor)
-        raise self.failed(login, "otp_code")
+                return self._confirm(login, factor)
+        raise self._failed(login, "otp_code")
 
-    def take_oob(self, login: MfaLogin, challenge: FactorChallenge, binding_code: str | None) -> None:
+    def take_oob(self, login: MfaLogin, challenge: FactorChallenge, binding_code: str | None) -> Mapping[str, str]:
         """Accept an answered factor challenge; refuse a missing or wrong code, and a pending or denied message."""
         if challenge.binding_code is None:
             self._poll(login, challenge)
         elif binding_code is None:
             raise invalid_request("binding_code is required")
-        elif not challenge.bound_by(binding_code):
-            raise self.failed(login, "binding_code")
-        self.confirm(login, challenge.factor)
+        elif not hmac.compare_digest(challenge.binding_code.encode(), binding_code.encode()):
+            raise self._failed(login, "binding_code")
+        return self._confirm(login, challenge.factor)
+
+    def take_recovery(self, login: MfaLogin, code: str) -> Mapping[str, str]:
+        """Accept a recovery code and return its successor for the response, or refuse a wrong one."""
+        for factor in self._users.account(login.grant.user).active:
+            if factor.kind == RECOVERY and (successor := factor.takes_recovery(code)) is not None:
+                return {"recovery_code": successor}
+        raise self._failed(login, "recovery_code")
 
     def _poll(self, login: MfaLogin, challenge: FactorChallenge) -> None:
         self._stats.mfa_polls += 1

@@ -14,9 +14,8 @@ from passwordless_async.testing.state.codes import AuthSessions, TenantCodes
 from passwordless_async.testing.state.limits import RateLimits
 from passwordless_async.testing.state.links import SingleUseCodes
 from passwordless_async.testing.state.nonces import Nonces
-from passwordless_async.testing.state.refresh_families import RefreshTokens
 from passwordless_async.testing.state.signing import TenantSigningKeys
-from passwordless_async.testing.state.tokens import Grant, TokenIssuer
+from passwordless_async.testing.state.tokens import Grant, RefreshTokens, TokenIssuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,15 +1,19 @@
-"""The tokens of a login: access tokens, ID tokens and refresh tokens."""
+"""The tokens of a login: access tokens, ID tokens and refresh tokens.
+
+Refresh tokens form families that begin with a login, with rotation, leeway and reuse detection (RFC 9700 §4.14.2).
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async.testing.state.refresh_families import RefreshFamily
+from passwordless_async.testing.refusals import INVALID_REFRESH_TOKEN, RequestRefused
 from passwordless_async.testing.state.signing import HS256, RS256, Forgery
 
 if TYPE_CHECKING:
@@ -17,55 +21,144 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
-    from passwordless_async.testing.state.refresh_families import RefreshTokens
     from passwordless_async.testing.state.signing import TenantSigningKeys
+    from passwordless_async.testing.state.stats import TenantStats
     from passwordless_async.testing.state.users import User
 
 _MAX_ACCESS_TOKENS = 20_000  # that userinfo knows
+_MAX_TOKENS = 200_000  # refresh tokens, replaced ones included
+_MAX_FAMILIES = 100_000
 
 
-@attrs.frozen(kw_only=True)
-class Grant:
-    """What was granted.
+@attrs.define(kw_only=True, eq=False)
+class RefreshFamily:
+    """A login's refresh tokens, from the first one on.
 
-    Args:
+    Attributes:
         user: The user.
         client_id: The application.
-        scope: The scope tokens.
+        scope: The scope tokens that were granted.
         audience: The API; None: userinfo only.
-        key: The thumbprint of the proof's key; None: there was no proof.
-        thumbprint: The thumbprint of the key that the access token is bound to; None: it is not bound.
+        thumbprint: The thumbprint of the key that they are bound to; None: they are not bound.
         database: Whether the login was by a database connection.
-        auth_time: When the user logged in, in seconds since the UNIX epoch; None: now.
-        auth_time_requested: Whether the ID token must have ``auth_time`` (``max_age``).
-        nonce: The nonce of the authorization request, which the ID token repeats (OpenID Connect Core §3.1.2.1).
-        family: The family of refresh tokens; None: ``offline_access`` begins a new one.
-        refresh_token: The next refresh token of that family.
-        more: Further members of the response.
-        id_token_alter: A fault's change of the ID token's claims.
-        id_token_forgery: A fault's way to sign the ID token.
+        auth_time: When the user logged in, in seconds since the UNIX epoch (:meth:`TenantClock.wall`).
+        started_at: When the family began, by :meth:`TenantClock.now`.
+        used_at: When it was last used, by :meth:`TenantClock.now`.
+        rotations: How many tokens have been replaced.
+        reuse_detected: Whether a replaced token was used again outside the leeway.
+        revoked: Whether the family has ended.
     """
 
     user: User
     client_id: str
     scope: tuple[str, ...]
     audience: str | None
-    key: str | None = None
-    thumbprint: str | None = None
-    database: bool = False
-    auth_time: float | None = None
-    auth_time_requested: bool = False
-    nonce: str | None = None
-    family: RefreshFamily | None = None
-    refresh_token: str | None = attrs.field(default=None, repr=False)
-    more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
-    id_token_alter: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    id_token_forgery: Forgery | None = None
+    thumbprint: str | None
+    database: bool
+    auth_time: float
+    started_at: float
+    used_at: float
+    rotations: int = 0
+    reuse_detected: bool = False
+    revoked: bool = False
+
+
+@attrs.frozen
+class Grant:
+    """What was granted."""
+
+    user: User
+    client_id: str
+    scope: tuple[str, ...]
+    audience: str | None  # the API; None: userinfo only
+    key: str | None = None  # the thumbprint of the proof's key; None: there was no proof
+    thumbprint: str | None = None  # of the key that the access token is bound to; None: it is not bound
+    database: bool = False  # whether the login was by a database connection
+    auth_time: float | None = None  # when the user logged in, in seconds since the UNIX epoch; None: now
+    auth_time_requested: bool = False  # whether the ID token must have auth_time (max_age)
+    nonce: str | None = None  # of the authorization request; the ID token repeats it (OpenID Connect Core §3.1.2.1)
+    family: RefreshFamily | None = None  # None: offline_access begins a new one
+    refresh_token: str | None = attrs.field(default=None, repr=False)  # the next one of that family
+    more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # further members of the response
+    id_token_alter: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # a fault's change of the claims
+    id_token_forgery: Forgery | None = None  # a fault's way to sign the ID token
 
     @property
     def subject(self) -> str:
         """The ``sub`` claim."""
         return f"auth0|{self.user.id}" if self.database else self.user.subject
+
+
+@attrs.define
+class _RefreshToken:
+    family: RefreshFamily
+    replaced_at: float | None = None
+
+
+@attrs.define
+class RefreshTokens:
+    """The families, and their tokens by hash."""
+
+    _settings: TenantSettings
+    _clock: TenantClock
+    _stats: TenantStats
+    _tokens: Bounded[bytes, _RefreshToken] = attrs.field(factory=lambda: Bounded(_MAX_TOKENS), init=False, repr=False)
+    _families: deque[RefreshFamily] = attrs.field(factory=lambda: deque(maxlen=_MAX_FAMILIES), init=False, repr=False)
+
+    @property
+    def families(self) -> tuple[RefreshFamily, ...]:
+        """The newest families, oldest first."""
+        return tuple(self._families)
+
+    def open(self, family: RefreshFamily) -> str:
+        """Begin a family and return its first token."""
+        self._families.append(family)
+        return self._issue(family)
+
+    def find(self, refresh_token: str, client_id: str) -> RefreshFamily | None:
+        """Return the family of an application's token, revoked or not; the token is not spent."""
+        token = self._tokens.get(_hash(refresh_token))
+        return token.family if token is not None and token.family.client_id == client_id else None
+
+    def spend(self, refresh_token: str) -> str | None:
+        """Spend a token and return its successor; None: tokens do not rotate.
+
+        Raises:
+            RequestRefused: It is unknown, revoked or expired, or is a reuse, which revokes its family.
+        """
+        token = self._tokens.get(_hash(refresh_token))
+        if token is None or token.family.revoked or self._expired(token.family):
+            raise RequestRefused(INVALID_REFRESH_TOKEN)
+        now, family = self._clock.now(), token.family
+        if token.replaced_at is not None and now >= token.replaced_at + self._settings.refresh_leeway:
+            family.reuse_detected = True
+            self._stats.refresh_reuse_detected += 1
+            self.revoke(family)
+            raise RequestRefused(INVALID_REFRESH_TOKEN)
+        family.used_at = now
+        if not self._settings.refresh_rotation:
+            return None
+        token.replaced_at = now if token.replaced_at is None else token.replaced_at
+        family.rotations += 1
+        self._stats.refresh_rotations += 1
+        return self._issue(family)
+
+    def revoke(self, family: RefreshFamily) -> None:
+        """Revoke a family."""
+        if not family.revoked:
+            family.revoked = True
+            self._stats.families_revoked += 1
+
+    def _expired(self, family: RefreshFamily) -> bool:
+        now, idle, lifetime = self._clock.now(), self._settings.refresh_idle_lifetime, self._settings.refresh_lifetime
+        return (lifetime is not None and now >= family.started_at + lifetime) or (
+            idle is not None and now >= family.used_at + idle
+        )
+
+    def _issue(self, family: RefreshFamily) -> str:
+        refresh_token = secrets.token_urlsafe(32)
+        self._tokens[_hash(refresh_token)] = _RefreshToken(family)
+        return refresh_token
 
 
 @attrs.frozen
@@ -188,5 +281,5 @@ class TokenIssuer:
         return {"iss": self._issuer, "iat": now, "exp": now + lifetime}
 
 
-def _hash(access_token: str) -> bytes:
-    return hashlib.sha256(access_token.encode()).digest()
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

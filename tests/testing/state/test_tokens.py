@@ -1,7 +1,8 @@
-"""The tokens of a login, and what becomes of access tokens."""
+"""Access tokens and ID tokens, and the rotation, reuse, leeway and lifetimes of refresh tokens."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -59,3 +60,96 @@ async def test_a_login_without_scope_and_audience_yields_an_opaque_token(wire: W
 
     assert answer.json.keys() == {"access_token", "expires_in", "token_type"}
     assert "." not in answer.json["access_token"]
+
+
+async def test_each_rotation_brings_another_token(wire: Wire) -> None:
+    """Each refresh returns the next token, and the family counts them."""
+    token = (await log_in_offline(wire))["refresh_token"]
+    for _ in range(3):
+        token = (await wire.refresh(token)).json["refresh_token"]
+
+    (family,) = wire.tenant.refresh_families
+    assert (family.rotations, family.revoked, family.reuse_detected) == (3, False, False)
+    assert family.thumbprint == wire.thumbprint
+    assert family.user.username == ADA.address
+    assert wire.tenant.stats.refresh_rotations == 3
+
+
+UNKNOWN = (403, "invalid_grant", "Unknown or invalid refresh token.")
+
+
+async def test_reuse_ends_the_family(wire: Wire) -> None:
+    """A token that was replaced is refused, and so is its successor; access tokens die at userinfo."""
+    old = (await log_in_offline(wire))["refresh_token"]
+    new = (await wire.refresh(old)).json
+
+    assert (await wire.refresh(old)).words == UNKNOWN
+    assert (await wire.refresh(new["refresh_token"])).words == UNKNOWN
+    assert (await wire.userinfo(new["access_token"])).json["error"] == "invalid_token"
+    (family,) = wire.tenant.refresh_families
+    assert family.reuse_detected
+    assert family.revoked
+    assert (wire.tenant.stats.refresh_reuse_detected, wire.tenant.stats.families_revoked) == (1, 1)
+
+
+async def test_concurrent_refreshes_are_a_reuse(wire: Wire) -> None:
+    """Concurrent refreshes of one token are a reuse: a client that is not single-flight loses the login."""
+    token = (await log_in_offline(wire))["refresh_token"]
+
+    answers = await asyncio.gather(*(wire.refresh(token) for _ in range(10)))
+
+    assert sorted(answer.status for answer in answers) == [200] + [403] * 9
+    assert wire.tenant.refresh_families[0].revoked
+
+
+async def test_reuse_in_the_leeway(wire_for: Opener) -> None:
+    """In the leeway a replaced token yields another one; after it the family ends."""
+    wire = await wire_for(refresh_leeway=10)
+    old = (await log_in_offline(wire))["refresh_token"]
+    first, second = await wire.refresh(old), await wire.refresh(old)
+
+    assert (first.status, second.status) == (200, 200)
+    assert first.json["refresh_token"] != second.json["refresh_token"]
+    for answer in (first, second):
+        assert (await wire.refresh(answer.json["refresh_token"])).status == 200
+    wire.tenant.clock.advance(6)
+    assert (await wire.refresh(old)).status == 200
+    wire.tenant.clock.advance(6)  # the leeway counts from the first time
+    assert (await wire.refresh(old)).words == UNKNOWN
+    assert wire.tenant.refresh_families[0].reuse_detected
+
+
+async def test_without_rotation(wire_for: Opener) -> None:
+    """Without rotation the response has no refresh token, and the same one works again."""
+    wire = await wire_for(refresh_rotation=False)
+    token = (await log_in_offline(wire))["refresh_token"]
+
+    for _ in range(3):
+        answer = await wire.refresh(token)
+        assert answer.status == 200
+        assert "refresh_token" not in answer.json
+    assert wire.tenant.refresh_families[0].rotations == 0
+
+
+async def test_lifetimes(wire_for: Opener) -> None:
+    """Without use the family ends after the idle lifetime, with use after the absolute one."""
+    wire = await wire_for(refresh_lifetime=1000, refresh_idle_lifetime=400, nonce_lifetime=1e9)
+    idle = (await log_in_offline(wire))["refresh_token"]
+    wire.tenant.clock.advance(401)
+    assert (await wire.refresh(idle)).words == UNKNOWN
+
+    used = (await log_in_offline(wire))["refresh_token"]
+    for _ in range(3):
+        wire.tenant.clock.advance(300)
+        used = (await wire.refresh(used)).json["refresh_token"]
+    wire.tenant.clock.advance(101)
+    assert (await wire.refresh(used)).words == UNKNOWN
+
+
+async def test_lifetimes_that_do_not_end(wire_for: Opener) -> None:
+    """None means no limit."""
+    wire = await wire_for(refresh_lifetime=None, refresh_idle_lifetime=None, nonce_lifetime=1e12)
+    token = (await log_in_offline(wire))["refresh_token"]
+
+    wire.tenant.clock.advance(1e9)
+    assert (await wire.refresh(token)).status == 200

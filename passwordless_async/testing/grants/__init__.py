@@ -1,1 +1,0 @@
-"""The grant types of the token endpoint, one module each."""
