@@ -1,7 +1,10 @@
 """Sessions that outlive a process: opened on one machine, read and refreshed on any, closed everywhere.
 
-The promises: the identifier alone opens a session, and the store holds nothing that does; a session is refreshed by one
-process at a time, and a refresh token whose fate nobody knows is not sent again; what was acknowledged is in the store.
+Invariants:
+
+- The identifier alone opens a session, and the store holds nothing that does.
+- A session is refreshed by one process at a time. A refresh token with an unknown outcome is not sent again.
+- What was acknowledged is in the store.
 """
 
 from passwordless_async.client.sessions.sessions import Sessions

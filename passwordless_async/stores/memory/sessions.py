@@ -26,7 +26,7 @@ class _Session:
         sealed: Its text.
         expires: When it ends, by the monotonic clock.
         user: Its user.
-        spends: Names the refresh token of the last lease whose end was not reported.
+        spends: Names the refresh token of the last lease, until its end is reported.
         holder: The token of that lease.
         lease_expires: When that lease expires.
     """

@@ -6,8 +6,8 @@ says which refresh token that process was to spend, and stays as long as the ses
 Invariants of the scripts:
 
 - A mark without a lock means: the refresh token may be spent. It is never spent again.
-- A lease is granted only to a caller whose text of the session is the one that is kept. A caller that read the session
-  before another process refreshed it would spend the old refresh token again.
+- A lease is granted only to a caller that has read the text that is kept. One that read the session before another
+  process refreshed it would spend the old refresh token again.
 - Only the process named in the mark ends the lease. A report that comes after another process got the lease is void.
 - A call that is repeated with the same token gets the same answer.
 """

@@ -51,6 +51,19 @@ async def test_a_session_that_is_used_survives_the_sweep(clock: Any) -> None:
     }
 
 
+async def test_living_sessions_do_not_shield_ended_ones(clock: Any) -> None:
+    """The sweep goes on behind the oldest sessions, however long these live."""
+    store = MemoryStore()
+    for number in range(10):
+        await store.open(place(number), "sealed", seconds=1000.0, user_seconds=1000.0)
+    for number in range(10, 20):
+        await store.open(place(number), "sealed", seconds=60.0, user_seconds=60.0)
+    clock.time += 60.0
+    for number in range(20, 40):
+        await store.open(place(number), "sealed", seconds=60.0, user_seconds=60.0)
+    assert len(store._sessions) == 30
+
+
 async def test_a_lease_is_granted_again_to_its_own_token(clock: Any) -> None:
     """A caller that lost the answer gets the same; another gets BUSY, and DOUBTFUL once the lease has expired."""
     store = MemoryStore()
