@@ -45,6 +45,9 @@ class OnRedis:
     def _ask(self, *command: str | bytes | float) -> Awaitable[Any]:
         return self._batches.ask(*command)
 
+    def _ask_directly(self, *command: str | bytes | float) -> Awaitable[Any]:
+        return self._batches.ask_directly(*command)
+
     # Scripts go as a whole, not by their digest. A server that does not know a digest would have to be asked again, and
     # the script would then run after commands that were asked later.
     def _run(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
@@ -55,6 +58,9 @@ class OnRedis:
 
     def _run_durably(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
         return self._durable.ask("EVAL", script, len(keys), *keys, *arguments)
+
+    def _run_durably_directly(self, script: str, keys: Sequence[str], *arguments: str | float) -> Awaitable[Any]:
+        return self._durable.ask_directly("EVAL", script, len(keys), *keys, *arguments)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._key.prefix}>"

@@ -94,11 +94,11 @@ class RedisSessions(OnRedis):
         """Keep a new session."""
         keys = [self._key.session(place), self._key.sessions(place.shard, place.user)]
         arguments = sealed, milliseconds(seconds), place.session, milliseconds(user_seconds)
-        await self._run_durably(_OPEN, keys, *arguments)
+        await self._run_durably_directly(_OPEN, keys, *arguments)
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
         """Return a session's text and keep it for ``seconds`` from now."""
-        sealed = await self._ask("GETEX", self._key.session(place), "PX", milliseconds(seconds))
+        sealed = await self._ask_directly("GETEX", self._key.session(place), "PX", milliseconds(seconds))
         return None if sealed is None else text(sealed)
 
     async def peek(self, place: Place) -> tuple[str, float] | None:
