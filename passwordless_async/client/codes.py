@@ -16,7 +16,7 @@ import enum
 import itertools
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
@@ -45,7 +45,7 @@ from passwordless_async.errors import (
 from passwordless_async.stores.memory.codes import MemoryCodes
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.auth0.requests import IpAddress
@@ -196,6 +196,9 @@ class Codes:
             sent: Whether a code was sent, or may have been: the user's cool-down begins.
             counted: Whether the service saw the request, and so counts it for the address.
         """
+        await self._finish(self._end_start(ticket, sent=sent, counted=counted))
+
+    async def _end_start(self, ticket: StartTicket, *, sent: bool, counted: bool) -> None:
         address, cool_down = ticket.address, self._profile.cool_down if sent else 0.0
         if ticket.seconds and cool_down != ticket.seconds:
             await self._ask(lambda store: store.end_start(ticket.user, token=ticket.token, seconds=cool_down))
@@ -204,7 +207,7 @@ class Codes:
 
     def end_start_in_background(self, ticket: StartTicket, *, sent: bool, counted: bool) -> None:
         """Report as :meth:`end_start`, without waiting for the store."""
-        self._availability.in_background(self.end_start(ticket, sent=sent, counted=counted))
+        self._availability.in_background(self._end_start(ticket, sent=sent, counted=counted))
 
     async def block(self, address: IpAddress | None, seconds: float) -> None:
         """Allow no start for an address for so many seconds; None: for this machine's own, here alone."""
@@ -252,7 +255,7 @@ class Codes:
     async def refused(self, claim: Claim, error: PasswordlessError, departure: Departure) -> None:
         """Report how an attempt failed. One that the service did not look at is undone; an ended code is retired."""
         if not departure.was_sent or _is_before_the_code(error):
-            await self._ask(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
+            await self._finish(self._undo(claim))
         elif isinstance(error, CodeExpired | TooManyAttempts):
             await self._report(
                 lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=False)
@@ -261,9 +264,17 @@ class Codes:
     def cancelled(self, claim: Claim, departure: Departure) -> None:
         """Report that an attempt was cancelled."""
         if not departure.was_sent:
-            self._availability.in_background(
-                self._ask(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
-            )
+            self._availability.in_background(self._undo(claim))
+
+    async def _undo(self, claim: Claim) -> None:
+        await self._ask(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
+
+    async def _finish(self, report: Coroutine[Any, Any, None]) -> None:
+        """Make a report to its end, even if the caller is cancelled: what it undoes would stay for an hour."""
+        if self._availability.is_local:
+            await report  # never suspends
+        else:
+            await asyncio.shield(self._availability.in_background(report))
 
     async def _ask(self, question: Callable[[CodeStore], Awaitable[T]]) -> T:
         """Ask the store, and this process's own memory where it is unreachable."""

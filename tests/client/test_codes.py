@@ -199,6 +199,24 @@ async def test_a_cancelled_start_is_undone(clock: Clock) -> None:
     assert clock.time == 1000.0
 
 
+async def test_a_start_that_is_cancelled_while_it_reports_its_end_has_ended(clock: Clock) -> None:
+    """The store hears of it all the same: the user is not held back, and the address has its share."""
+    store = RemoteStore()
+    codes = codes_of(store, per_hour=1)
+    ticket = await codes.begin_start(ADA, HERE, patience=5.0)
+    arrives = store.hold("end_start")
+    ending = asyncio.create_task(codes.end_start(ticket, sent=False, counted=False))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    assert ending.cancelled()
+    arrives.set()
+    await codes._availability.aclose(grace=5.0)
+    await start(codes, ADA, HERE)
+    assert clock.time == 1000.0
+
+
 # Starts: the address
 
 

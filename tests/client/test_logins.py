@@ -1,17 +1,31 @@
-"""One user's codes: each is sent once, and they go in order."""
+"""Logins: a code is presented once, the codes of a user go in order, and the store knows how each attempt ended."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, opened
+from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, opened, until
+from helpers.remote_store import RemoteStore
+from helpers.values import present
 from passwordless_async import (
+    TESTING,
+    CodeSpent,
     Email,
+    Login,
+    PasswordlessClient,
+    RateLimited,
+    TooManyAttempts,
     UsageError,
     WrongCode,
 )
+from passwordless_async.testing import Fault, LocalTenant
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
@@ -35,7 +49,7 @@ async def test_one_code_with_other_parameters_is_refused() -> None:
         with pytest.raises(UsageError, match="otp: is being exchanged already"):
             await client.exchange(ADA, code, scope="openid")
         answer.set()
-        assert (await first).claims["email"] == "ada@example.com"
+        assert present((await first).claims)["email"] == "ada@example.com"
         assert arrived(tenant, TOKEN) == 1
 
 
@@ -70,3 +84,116 @@ async def test_a_cancelled_code_does_not_open_the_queue() -> None:
         await first
         with pytest.raises(WrongCode):
             await third
+
+
+@asynccontextmanager
+async def with_remote_store() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient, RemoteStore]]:
+    """Run a tenant, and a client whose store is elsewhere; Ada has a code."""
+    store = RemoteStore()
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(
+            tenant.url,
+            tenant.public_client_id,
+            profile=TESTING,
+            store=store,  # type: ignore[arg-type] # it has all methods, by __getattr__
+        ) as client,
+    ):
+        await client.start(ADA)
+        tenant.requests.clear()
+        yield tenant, client, store
+
+
+async def test_the_errors_of_wrong_codes_count_down() -> None:
+    """After three failures the code is dead: nothing more is sent."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        for number, left in enumerate([2, 1]):
+            with pytest.raises(WrongCode) as refused:
+                await client.exchange(ADA, f"00000{number}")
+            assert refused.value.attempts_left == left
+        with pytest.raises(TooManyAttempts):
+            await client.exchange(ADA, "000002")
+        with pytest.raises(CodeSpent):
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert arrived(tenant, TOKEN) == 3
+
+
+async def test_a_code_that_was_refused_before_it_was_looked_at_is_presented_again() -> None:
+    """A 429 spends neither the code nor an attempt."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=0)
+        with pytest.raises(RateLimited):
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert arrived(tenant, TOKEN) == 2
+
+
+async def test_a_failed_login_of_many_is_an_outcome() -> None:
+    """It has an error and the login with its tag; it does not raise."""
+    async with opened() as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        logins = [Login(ADA, "wrong", tag="a"), Login(BOB, tenant.outbox.code_for(BOB), tag="b")]
+        outcomes = {outcome.login.tag: outcome async for outcome in client.exchange_many(logins)}
+        assert isinstance(outcomes["a"].error, WrongCode)
+        assert (outcomes["a"].tokens, outcomes["a"].error.attempts_left) == (None, 2)
+        assert (present(outcomes["b"].tokens).token_type, outcomes["b"].error) == ("DPoP", None)
+
+
+async def test_a_login_asks_the_store_for_leave_and_nonces_in_one_round_trip() -> None:
+    """Both questions leave before either is answered, and nothing is sent before that."""
+    async with with_remote_store() as (tenant, client, store):
+        store.asked.clear()
+        store.answers.clear()
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: len(store.asked) == 2)
+        assert sorted(store.asked) == ["begin_attempt", "nonce"]
+        assert arrived(tenant, TOKEN) == 0
+        store.answers.set()
+        await exchanging
+
+
+@pytest.mark.parametrize("where", ["on its way", "on its way back"])
+async def test_a_login_that_is_cancelled_while_it_asks_for_leave_is_undone(where: str) -> None:
+    """Wherever the question is: the code is as good as before."""
+    async with with_remote_store() as (tenant, client, store):
+        arrives = store.hold("begin_attempt")
+        store.answers.clear()
+        if where == "on its way back":
+            arrives.set()
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: "begin_attempt" in store.asked)
+        await asyncio.sleep(0.001)
+        await cancelled(exchanging)
+        assert arrived(tenant, TOKEN) == 0
+        arrives.set()
+        store.answers.set()
+        await until(lambda: "undo_attempt" in store.asked)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_a_login_that_is_cancelled_while_it_reports_that_nothing_was_sent_is_undone() -> None:
+    """The store hears of it all the same: the code is as good as before."""
+    async with with_remote_store() as (tenant, client, store):
+        arrives = store.hold("undo_attempt")
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=0)
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: "undo_attempt" in store.asked)
+        await cancelled(exchanging)
+        arrives.set()
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+async def test_a_login_does_not_wait_for_its_report_to_a_remote_store() -> None:
+    """The tokens are there before the store knows that the code was right."""
+    async with with_remote_store() as (tenant, client, store):
+        code = tenant.outbox.code_for(ADA)
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, code))
+        store.answers.clear()
+        answer.set()
+        async with asyncio.timeout(10):
+            await exchanging
+        store.answers.set()
+        with pytest.raises(CodeSpent):
+            await client.exchange(ADA, code)

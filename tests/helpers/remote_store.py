@@ -27,7 +27,12 @@ class RemoteStore:
         self.is_unreachable = False
         self.answers = asyncio.Event()
         self.answers.set()
+        self._held: dict[str, asyncio.Event] = {}
         self.asked: list[str] = []
+
+    def hold(self, name: str) -> asyncio.Event:
+        """Let calls of a method wait on their way, and take effect when the event is set."""
+        return self._held.setdefault(name, asyncio.Event())
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         method = getattr(self.inner, name)
@@ -35,6 +40,8 @@ class RemoteStore:
         async def ask(*args: Any, **parameters: Any) -> Any:
             self.asked.append(name)
             await asyncio.sleep(0)
+            if name in self._held:
+                await self._held[name].wait()
             if self.is_unreachable:
                 raise StoreUnavailable("unreachable")
             answer = await method(*args, **parameters)
