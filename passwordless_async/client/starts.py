@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async.auth0.start import start
@@ -11,7 +12,7 @@ from passwordless_async.client.outcomes import StartOutcome
 from passwordless_async.client.traffic.call import Call
 from passwordless_async.client.traffic.retries import CALLER_LIMIT_SECONDS
 from passwordless_async.client.traffic.single_flight import Departure
-from passwordless_async.errors import OutcomeUnknown, PasswordlessError, RateLimited
+from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.identity import Email, Phone
@@ -68,8 +69,7 @@ class Starts:
         else:
             await self._codes.end_start(ticket, sent=True, counted=True)
             return started
-        # Without an answer a code may be on its way.
-        await self._codes.end_start(ticket, sent=isinstance(failure, OutcomeUnknown), counted=departure.was_sent)
+        await self._codes.end_start(ticket, sent=_may_have_sent(failure), counted=departure.was_sent)
         if isinstance(failure, RateLimited) and (failure.retry_after or 0.0) > CALLER_LIMIT_SECONDS:
             await self._codes.block(address, failure.retry_after or 0.0)
         raise failure
@@ -86,3 +86,10 @@ class Starts:
         except PasswordlessError as error:
             return StartOutcome(start_, error=error)
         return StartOutcome(start_, receipt=receipt)
+
+
+def _may_have_sent(failure: PasswordlessError) -> bool:
+    """Return whether a code may be on its way: there was no answer, or a success that cannot be used."""
+    if isinstance(failure, MalformedAnswer):
+        return failure.status < HTTPStatus.MULTIPLE_CHOICES
+    return isinstance(failure, OutcomeUnknown)

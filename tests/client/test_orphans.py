@@ -11,14 +11,21 @@ import pytest
 from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.values import present
 from passwordless_async import (
+    DPoPKey,
     Email,
     Login,
     Orphan,
+    TokenSet,
+    WrongCode,
 )
+from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Event, Operation, Orphaned
+from passwordless_async.client.orphans import orphan_of
+from passwordless_async.testing import Fault
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
+REVOKE = "/oauth/revoke"
 
 
 async def test_a_sent_exchange_without_caller_goes_to_on_orphan() -> None:
@@ -100,3 +107,90 @@ async def test_a_closed_stream_loses_no_tokens() -> None:
         assert client._dispatcher.gate.in_flight == 0
         kept = [outcome.login.who for outcome in taken] + [orphan.who for orphan in orphans]
         assert len(set(kept)) == len(kept) == tenant.stats.tokens_issued - issued
+
+
+async def test_a_hook_whose_own_awaitable_was_cancelled_has_taken_nothing() -> None:
+    """The handover goes on: the tokens are revoked."""
+    events: list[Event] = []
+
+    async def take(_orphan: Orphan) -> None:
+        gone = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        await gone
+
+    async with opened(on_orphan=take, on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE))
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
+        assert [family.revoked for family in tenant.refresh_families] == [True]
+
+
+async def test_an_orphan_without_a_refresh_token_is_not_revoked() -> None:
+    """There is nothing to revoke it by; its access token expires."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        exchanging, answer = await kept_waiting(
+            tenant, client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid")
+        )
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
+        assert arrived(tenant, REVOKE) == 0
+
+
+async def test_a_revocation_that_fails_is_in_the_event() -> None:
+    """The event names why the tokens live on."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE))
+        tenant.faults.add(Fault.ACCESS_DENIED, path=REVOKE)
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: any(isinstance(event, Orphaned) for event in events))
+        assert Orphaned(Operation.EXCHANGE, "access_denied") in events
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
+async def test_an_error_whose_caller_has_gone_is_an_orphan() -> None:
+    """The application hears how the login ended, and nothing is revoked."""
+    orphans: list[Orphan] = []
+    events: list[Event] = []
+    async with opened(on_orphan=orphans.append, on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, "000000"))
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: orphans)
+        (orphan,) = orphans
+        assert (orphan.who, orphan.tokens, type(orphan.error)) == (ADA, None, WrongCode)
+        await until(lambda: Orphaned(Operation.EXCHANGE, "wrong_code") in events)
+        assert arrived(tenant, REVOKE) == 0
+
+
+async def test_tokens_of_a_refresh_are_not_revoked() -> None:
+    """A caller that asks again in time receives them, so they stay without a hook."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        tenant.requests.clear()
+        refreshing, answer = await kept_waiting(tenant, client.refresh(tokens))
+        await cancelled(refreshing)
+        answer.set()
+        await until(lambda: Orphaned(Operation.REFRESH, None) in events)
+        await client.refresh(tokens)
+        assert (arrived(tenant, TOKEN), arrived(tenant, REVOKE)) == (1, 0)
+
+
+def test_an_orphan_of_a_result() -> None:
+    """It has the tokens or the error, and what is known of the caller."""
+    error = WrongCode(status=403, error="invalid_grant")
+    orphan = orphan_of(error, who=ADA, tag="tag")
+    assert (orphan.who, orphan.tokens, orphan.error, orphan.tag, orphan.spent) == (ADA, None, error, "tag", None)
+    tokens = TokenSet(Secret("access"), "DPoP", None, "", Secret("refresh"), None, None, DPoPKey.generate())
+    orphan = orphan_of(tokens, spent=tokens)
+    assert (orphan.who, orphan.tokens, orphan.error, orphan.tag, orphan.spent) == (None, tokens, None, None, tokens)

@@ -13,9 +13,12 @@ from passwordless_async import (
     CodeExpired,
     CoolingDown,
     Email,
+    MalformedAnswer,
+    OAuthError,
     OutcomeUnknown,
     QuotaExceeded,
     RateLimited,
+    Start,
     TemporarilyUnavailable,
     UsageError,
 )
@@ -109,3 +112,68 @@ async def test_each_address_has_its_own_share() -> None:
             await client.start(Email("e@example.com"), forwarded_for=office)
         await client.start(Email("f@example.com"))
         assert arrived(tenant, START) == 4
+
+
+async def test_a_start_that_the_service_refused_counts_for_its_address() -> None:
+    """The service saw the request, so the address has one start less; the user is not held back."""
+    home, office = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("192.0.2.2")
+    async with opened(confidential=True, cool_down=30.0, starts_per_hour=1) as (tenant, client):
+        tenant.faults.add(Fault.SMS_PROVIDER_ERROR, path=START, times=1)
+        with pytest.raises(OAuthError, match="sms_provider_error"):
+            await client.start(ADA, forwarded_for=home)
+        with pytest.raises(QuotaExceeded):
+            await client.start(BOB, forwarded_for=home)
+        await client.start(ADA, forwarded_for=office)
+
+
+async def test_a_start_that_was_cancelled_on_the_wire_cools_its_user() -> None:
+    """A code may be on its way, and the service has counted the start."""
+    home = ipaddress.ip_address("192.0.2.1")
+    async with opened(confidential=True, cool_down=30.0, starts_per_hour=1) as (tenant, client):
+        starting, answer = await kept_waiting(tenant, client.start(ADA, forwarded_for=home), START)
+        await cancelled(starting)
+        answer.set()
+        with pytest.raises(CoolingDown):
+            await client.start(ADA)
+        with pytest.raises(QuotaExceeded):
+            await client.start(BOB, forwarded_for=home)
+        assert arrived(tenant, START) == 1
+
+
+async def test_a_start_with_an_unusable_answer_may_have_sent_a_code() -> None:
+    """A body that is too large says nothing against the 200 before it, but a redirect was not followed."""
+    async with opened(cool_down=30.0) as (tenant, client):
+        tenant.faults.add(Fault.HUGE_BODY, path=START, times=1, size=300_000)
+        with pytest.raises(MalformedAnswer):
+            await client.start(ADA)
+        with pytest.raises(CoolingDown):
+            await client.start(ADA)
+        tenant.faults.add(Fault.REDIRECT, path=START, times=1)
+        with pytest.raises(MalformedAnswer):
+            await client.start(BOB)
+        await client.start(BOB)
+
+
+async def test_a_long_429_blocks_the_address_that_it_is_about() -> None:
+    """Without forwarded_for that is this machine's own address; starts for other addresses go on."""
+    async with opened(confidential=True) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1800)
+        with pytest.raises(RateLimited):
+            await client.start(ADA)
+        with pytest.raises(QuotaExceeded, match="forwarded_for") as refused:
+            await client.start(BOB)
+        assert 1700 < present(refused.value.retry_after) <= 1800
+        await client.start(BOB, forwarded_for=ipaddress.ip_address("192.0.2.1"))
+        assert arrived(tenant, START) == 2
+
+
+async def test_a_failed_start_of_many_is_an_outcome() -> None:
+    """It has an error and the start with its tag; it does not raise."""
+    async with opened(cool_down=30.0) as (tenant, client):
+        await client.start(ADA)
+        starts = [Start(ADA, tag="a"), Start(BOB, tag="b")]
+        outcomes = {outcome.start.tag: outcome async for outcome in client.start_many(starts)}
+        assert isinstance(outcomes["a"].error, CoolingDown)
+        assert outcomes["a"].receipt is None
+        assert (present(outcomes["b"].receipt).who, outcomes["b"].error) == (BOB, None)
+        assert arrived(tenant, START) == 2
