@@ -254,6 +254,7 @@ async def test_revoked_tokens_are_not_handed_over(when: str) -> None:
         with pytest.raises(InvalidRefreshToken):
             await world.renew(application)
         assert (application.kept, application.adopted) == ([], [])
+        assert len(world.handovers._not_kept) == 0
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
