@@ -41,7 +41,7 @@ class AdaptiveLimit(FixedLimit):
     - A 429, a failure, or a mean latency far above the usual one takes three tenths. Signs that arrive within one
       latency count once: the requests were sent at the old limit.
     - Latency is no sign while this process is short of CPU: the delay is its own. Without this rule, 10,000 logins at
-      2,000 in flight took 28 % longer (answers after 1 s).
+      2,000 in flight took 20 to 30 % longer (answers after 1 s).
 
     Args:
         limit: How many calls may be in flight at most.
