@@ -280,7 +280,7 @@ def documented_tree() -> dict[str, str]:
 @pytest.mark.parametrize(("error", "message", "code", "retryable", "advice"), TABLE)
 def test_words(error: PasswordlessError, message: str, code: str, advice: str, *, retryable: bool) -> None:
     """Message, stable code, whether trying again can help, and advice: to the letter."""
-    assert (message, code, retryable, advice) == (str(error), error.code, error.retryable, error.advice)
+    assert (str(error), error.code, error.retryable, error.advice) == (message, code, retryable, advice)
 
 
 def test_the_table_has_every_class() -> None:

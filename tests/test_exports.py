@@ -42,7 +42,7 @@ def test_the_lists_agree() -> None:
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(vars(passwordless_async)["__all__"]) == sorted(passwordless_async._MODULE_OF)
     for package in (passwordless_async, dpop):
-        assert package._MODULE_OF == _shown_to_type_checkers(package)
+        assert package._MODULE_OF == _shown_to_type_checkers(package)  # noqa: SIM300 - the constant is what is tested
         assert set(vars(package)["__all__"]) >= set(package._MODULE_OF)
         assert all(getattr(package, name) is not None for name in vars(package)["__all__"])
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_none() -> None:
         AttributeError, match=r"^module 'passwordless_async' has no attribute 'PasswordlessCleint'$"
     ) as e:
         passwordless_async.PasswordlessCleint  # type: ignore[attr-defined] # noqa: B018 - the look-up is the test
-    assert ("PasswordlessCleint", passwordless_async) == (e.value.name, e.value.obj)
+    assert (e.value.name, e.value.obj) == ("PasswordlessCleint", passwordless_async)
     with pytest.raises(ImportError, match=r"^cannot import name 'PasswordlessCleint' from 'passwordless_async'"):
         exec("from passwordless_async import PasswordlessCleint")  # noqa: S102 - a type checker would refuse it
     assert not hasattr(passwordless_async, "__wrapped__")

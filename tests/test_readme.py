@@ -17,6 +17,7 @@ DOCUMENTS = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / ".github" / "CON
 EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_an_example_prints_the_output_below_it(code: str, output: str) -> None:
     """Each example runs as it is, in an interpreter of its own."""

@@ -217,10 +217,10 @@ def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
 def test_what_hides_itself_is_left_alone() -> None:
     """None says nothing, and an object of ours keeps its own secrets."""
     assert [conceal(None), hide(KEY), conceal(ADA)] == [None, KEY, ADA]
-    assert (Secret, "x") == (type(conceal("x")), conceal("x"))
+    assert (type(conceal("x")), conceal("x")) == (Secret, "x")
     assert (repr(hide("x")), type_name(hide("x"))) == (REDACTED, "str")
-    assert (SecretBytes, b"x", None) == (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None))
-    assert (Secret, REDACTED) == (type(conceal_bytes("x")), repr(conceal_bytes(5)))
+    assert (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None)) == (SecretBytes, b"x", None)
+    assert (type(conceal_bytes("x")), repr(conceal_bytes(5))) == (Secret, REDACTED)
 
 
 def test_a_field_tells_missing_from_hidden() -> None:

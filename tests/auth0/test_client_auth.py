@@ -41,14 +41,14 @@ RSA_PEM, EC_PEM = pem(RSA_KEY), pem(EC_KEY)
 def test_a_public_client_sends_nothing() -> None:
     """RFC 6749 §2.1: a public client has no secret to send."""
     auth = NoClientAuth()
-    assert (False, Credentials()) == (auth.confidential, auth.credentials("client", ISSUER, "form"))
+    assert (auth.confidential, auth.credentials("client", ISSUER, "form")) == (False, Credentials())
 
 
 def test_a_secret_goes_in_the_body() -> None:
     """RFC 6749 §2.3.1: client_secret_post sends the secret as a parameter, and it prints redacted."""
     auth = ClientSecretPost("s3cret~!")
     for body in ("form", "json"):
-        assert Credentials({"client_secret": Secret("s3cret~!")}) == auth.credentials("client", ISSUER, body)
+        assert auth.credentials("client", ISSUER, body) == Credentials({"client_secret": Secret("s3cret~!")})
     assert repr(auth) == "ClientSecretPost(secret=<redacted>)"
     assert isinstance(auth.credentials("client", ISSUER, "form").parameters["client_secret"], Secret)
 
@@ -64,7 +64,7 @@ def test_a_secret_goes_by_basic() -> None:
 
 def test_basic_at_endpoints_with_json() -> None:
     """It is not documented there: the secret goes in the body, unless the caller knows better."""
-    assert Credentials({"client_secret": Secret("s")}) == ClientSecretBasic("s").credentials("client", ISSUER, "json")
+    assert ClientSecretBasic("s").credentials("client", ISSUER, "json") == Credentials({"client_secret": Secret("s")})
     known = ClientSecretBasic("s", json_endpoints=True)
     assert list(known.credentials("client", ISSUER, "json").headers) == ["Authorization"]
 
@@ -125,7 +125,7 @@ def test_an_assertion_that_is_too_long() -> None:
 def test_a_certificate_speaks_for_itself() -> None:
     """RFC 8705 §2: nothing is added to the request; the context must check the other side."""
     auth = TlsClientAuth(ssl.create_default_context())
-    assert Credentials() == auth.credentials("client", ISSUER, "form")
+    assert auth.credentials("client", ISSUER, "form") == Credentials()
     unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     unchecked.check_hostname = False
     for context in ("context", None, unchecked):

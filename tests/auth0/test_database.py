@@ -87,7 +87,7 @@ async def test_what_is_not_about_the_code(description: str, otp: str) -> None:
         tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description=description, times=1)
         with pytest.raises(OAuthError) as refused:
             await client.exchange(session, otp)
-        assert (OAuthError, "invalid_request") == (type(refused.value), refused.value.error)
+        assert (type(refused.value), refused.value.error) == (OAuthError, "invalid_request")
         tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description="Invalid code", times=1)
         with pytest.raises(WrongCode) as wrong:
             await client.exchange(session, otp)

@@ -93,7 +93,7 @@ def test_expiry_counts_from_before_the_request(tenant: Tenant, clock: Clock) -> 
     flow.send(answer(400, CHALLENGE, nonce="n1"))
     clock.time += 30
     tokens = end(flow, answer(200, TOKENS))
-    assert (int(NOW) + 86400, int) == (tokens.expires_at, type(tokens.expires_at))
+    assert (tokens.expires_at, type(tokens.expires_at)) == (int(NOW) + 86400, int)
 
 
 def test_no_lifetime_means_no_expiry(tenant: Tenant) -> None:
@@ -363,7 +363,7 @@ def test_a_bound_token_is_kept(tenant: Tenant, token: str, token_type: str) -> N
     flow = exchange(tenant, login())
     next(flow)
     tokens = end(flow, answer(200, {**TOKENS, "access_token": token, "token_type": token_type}))
-    assert (token, token_type) == (tokens.access_token, tokens.token_type)
+    assert (tokens.access_token, tokens.token_type) == (token, token_type)
 
 
 def test_an_unbound_token_is_refused_before_keys_are_fetched(tenant: Tenant) -> None:

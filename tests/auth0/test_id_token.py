@@ -115,7 +115,7 @@ def test_good_ones(public: Application, signing_key: RSAKey, changes: dict[str, 
     """OpenID Connect Core §3.1.3.7: a token that is right comes back as its claims, with a minute's leeway."""
     claims = claims_with(**changes)
     token = sign(signing_key, claims)
-    assert Header("RS256", "k1") == read_header(token, public)
+    assert read_header(token, public) == Header("RS256", "k1")
     assert claims == dict(check(token, signing_key, public))
 
 
@@ -349,7 +349,7 @@ def test_hs256_is_signed_with_the_client_secret(auth: Any, signing_key: RSAKey) 
     assert repr(key) == "SigningKey(key=<redacted>, algorithms=('HS256',))"
     for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "k1"}):
         token = Secret(jwt.encode(header, CLAIMS, OctKey.import_key(SECRET), algorithms=["HS256"]))
-        assert Header("HS256", "") == read_header(token, application)
+        assert read_header(token, application) == Header("HS256", "")
         assert dict(validate(token, key, application, NOW)) == CLAIMS
         assert refusal(check, token, signing_key, application) == NOT_SIGNED
     forged = unsigned("HS256")

@@ -34,7 +34,7 @@ NOT_E164 = "must be E.164: a plus, the country code, two to fifteen digits in al
 def test_addresses_accepted(address: str) -> None:
     """An address is kept exactly as given: no folding of case, no trimming."""
     who = Email(address)
-    assert ("email", address, address) == (who.realm, who.address, who.username)
+    assert (who.realm, who.address, who.username) == ("email", address, address)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_addresses_refused(address: Any, problem: str) -> None:
 def test_numbers_accepted(number: str) -> None:
     """A number is kept exactly as given."""
     who = Phone(number)
-    assert ("sms", number, number) == (who.realm, who.number, who.username)
+    assert (who.realm, who.number, who.username) == ("sms", number, number)
 
 
 @pytest.mark.parametrize(

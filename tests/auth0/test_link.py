@@ -150,19 +150,19 @@ async def refused_by(**query: str) -> OAuthError:
 async def test_a_callback_that_says_no(error: str, description: str, meaning: type[OAuthError]) -> None:
     """A refusal that comes by the callback means what it means on the wire, in the service's own words."""
     refused = await refused_by(error=error, error_description=description)
-    assert (meaning, 302, error, description) == (
+    assert (
         type(refused),
         refused.status,
         refused.error,
         refused.error_description,
-    )
+    ) == (meaning, 302, error, description)
 
 
 async def test_a_callback_says_no_and_no_more() -> None:
     """What stands elsewhere in an answer on the wire is absent: no token for a second factor, no nonce."""
     mfa, nonce = await refused_by(error="mfa_required", mfa_token="forged"), await refused_by(error="use_dpop_nonce")
-    assert (MfaRequired, None, {}, None) == (type(mfa), mfa.mfa_token, mfa.mfa_requirements, mfa.state)  # type: ignore[attr-defined]
-    assert (UseDPoPNonce, None) == (type(nonce), nonce.nonce)  # type: ignore[attr-defined]
+    assert (type(mfa), mfa.mfa_token, mfa.mfa_requirements, mfa.state) == (MfaRequired, None, {}, None)  # type: ignore[attr-defined]
+    assert (type(nonce), nonce.nonce) == (UseDPoPNonce, None)  # type: ignore[attr-defined]
 
 
 async def test_the_words_of_a_callback_are_bounded_and_printable() -> None:

@@ -89,16 +89,16 @@ def test_bodies_of_every_sort(
 ) -> None:
     """The first member that is a text counts; what no row knows stays general, with the server's words."""
     read = refusal_of(REQUEST, answer(status, body))
-    assert (meaning, status, error, description) == (type(read), read.status, read.error, read.error_description)
+    assert (type(read), read.status, read.error, read.error_description) == (meaning, status, error, description)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
 def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes) -> None:
     """A proxy's page is no refusal of the service's; 429 is one without a body too."""
     read = refusal_of(REQUEST, answer(403, body))
-    assert (MalformedAnswer, "a refusal that is not a JSON object (status 403)") == (type(read), str(read))
+    assert (type(read), str(read)) == (MalformedAnswer, "a refusal that is not a JSON object (status 403)")
     limited = refusal_of(REQUEST, answer(429, body, Retry_After="7"))
-    assert (RateLimited, "too_many_requests", 7.0) == (type(limited), limited.error, limited.retry_after)
+    assert (type(limited), limited.error, limited.retry_after) == (RateLimited, "too_many_requests", 7.0)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_mfa_has_its_facts(
 ) -> None:
     """The MFA token, hidden in a repr, and the requirements are in attributes, where they are of their types."""
     read = refusal_of(REQUEST, answer(403, {"error": "mfa_required", **body}))
-    assert (token, requirements) == (read.mfa_token, read.mfa_requirements)
+    assert (read.mfa_token, read.mfa_requirements) == (token, requirements)
     assert "secret-token" not in repr(vars(read))
 
 
@@ -164,7 +164,7 @@ def test_what_the_user_typed_does_not_change_the_meaning(answer: Callable[..., H
     """A code that is a word of the server's own is taken out of its words, and they mean what they meant."""
     body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}
     read = refusal_of(request_with(otp), answer(403, body))
-    assert (WrongCode, "invalid_grant") == (type(read), read.error)
+    assert (type(read), read.error) == (WrongCode, "invalid_grant")
     assert otp not in read.error_description.replace("<redacted>", "")
 
 

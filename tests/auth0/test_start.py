@@ -186,11 +186,11 @@ def test_a_failure_of_the_service(answer: Callable[..., HttpResponse], public: A
     """5xx means to try later, whatever the body: no code of the user's is at stake yet."""
     with pytest.raises(TemporarilyUnavailable) as refused:
         read_start(start_request(public, ADA), answer(status, {"error": "bad.email"}), ADA, SENT_AT)
-    assert (status, "temporarily_unavailable", "") == (
+    assert (
         refused.value.status,
         refused.value.error,
         refused.value.error_description,
-    )
+    ) == (status, "temporarily_unavailable", "")
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 307, 308])

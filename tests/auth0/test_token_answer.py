@@ -109,7 +109,7 @@ def test_lifetimes_read(
 ) -> None:
     """A lifetime is a number of seconds, up to ten years."""
     read = read_token(request_, answer(200, GOOD | {"expires_in": given_}), None).expires_in
-    assert (expected, int) == (read, type(read))
+    assert (read, type(read)) == (expected, int)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_answers_refused(
     """A member of another type or form is a malformed answer, and the message does not repeat it."""
     with pytest.raises(MalformedAnswer) as refused:
         read_token(request_, answer(200, GOOD | {member: value}), None)
-    assert (problem, 200) == (str(refused.value), refused.value.status)
+    assert (str(refused.value), refused.value.status) == (problem, 200)
 
 
 @pytest.mark.parametrize("number", [b"1e999", b"-1e999", b"NaN"])
@@ -160,7 +160,7 @@ def test_tokens_accepted(request_: HttpRequest, answer: Callable[..., HttpRespon
     """RFC 6750 §2.1: every b64token is a token, up to a length."""
     body = {"access_token": token, "refresh_token": token, "id_token": token, "token_type": "DPoP"}
     read = read_token(request_, answer(200, body), None)
-    assert {token} == {read.access_token, read.refresh_token, read.id_token}
+    assert {read.access_token, read.refresh_token, read.id_token} == {token}
 
 
 @pytest.mark.parametrize("body", [b"", b"null", b"[]", b"<html>", b"{", b'"token"'])
@@ -232,7 +232,7 @@ def test_no_answer_raises_anything_else(
         read = read_token(otp_request(public, LOGIN, None), answer(status, body), None)
     except (OAuthError, MalformedAnswer, OutcomeUnknown):
         return
-    assert (200, str) == (status, type(str(read.access_token)))
+    assert (status, type(str(read.access_token))) == (200, str)
 
 
 @pytest.mark.parametrize("token_type", ["DPoP", "dpop", "DPOP", "dPoP"])

@@ -143,7 +143,7 @@ async def test_logins_go_on_when_the_key_rotates(tenant: LocalTenant, revoke: bo
         assert fetches(tenant) == 2
 
 
-@pytest.mark.parametrize("fault", [None, *UNREACHABLE])
+@pytest.mark.parametrize("fault", [None, *(pytest.param(fault, marks=pytest.mark.slow) for fault in UNREACHABLE)])
 async def test_a_flood_of_unknown_keys_costs_one_fetch(
     tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, fault: Fault | None
 ) -> None:

@@ -64,12 +64,12 @@ def test_a_proof_that_was_touched_does_not_verify(name: str) -> None:
 
 def test_the_thumbprint_of_rfc_9449() -> None:
     """RFC 9449 §6.1: the jkt of the example's key, by joserfc and by our own canonical form."""
-    assert RFC9449["thumbprint"] == ECKey.import_key(RFC9449["jwk"]).thumbprint()
+    assert ECKey.import_key(RFC9449["jwk"]).thumbprint() == RFC9449["thumbprint"]
     key = DPoPKey.generate()
     x, y = (base64.urlsafe_b64decode(RFC9449["jwk"][name] + "=") for name in "xy")
     key._point = b"\x04" + x + y
-    assert RFC9449["jwk"] == key.to_jwk()
-    assert RFC9449["thumbprint"] == key.thumbprint
+    assert key.to_jwk() == RFC9449["jwk"]
+    assert key.thumbprint == RFC9449["thumbprint"]
 
 
 def test_the_ath_of_rfc_9449() -> None:

@@ -43,7 +43,7 @@ async def test_a_repeated_start_gets_the_same_answer(stores: Stores) -> None:
     """A caller that lost the answer is still allowed; another caller is not."""
     store, other = stores(), stores()
     assert [await begin(store, "mine"), await begin(store, "mine")] == [0.0, 0.0]
-    assert 0 < await begin(other, "theirs")
+    assert await begin(other, "theirs") > 0
 
 
 async def test_without_a_cool_down_every_start_is_allowed(stores: Stores) -> None:
@@ -73,7 +73,7 @@ async def test_a_late_report_does_not_end_a_newer_start(stores: Stores) -> None:
         while await begin(other, "theirs"):  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0.005)
     await store.end_start(USER, token="mine", seconds=0)
-    assert 55 < await begin(store, "mine")
+    assert await begin(store, "mine") > 55
 
 
 async def test_a_code_is_presented_once(stores: Stores) -> None:
@@ -191,7 +191,7 @@ async def test_a_late_report_about_the_code_before_changes_nothing(stores: Store
     await store.end_start(USER, token="start", seconds=0)
     assert await begin(other, "again") == 0.0
     await store.retire_code(USER, "old", token="mine", correct=right)
-    assert 0.0 < await begin(store, "third")
+    assert await begin(store, "third") > 0.0
     assert [await attempt(store, f"new{n}", "mine") for n in range(4)] == [1, 2, 3, 0]
 
 
@@ -208,12 +208,12 @@ async def test_an_undone_start_of_an_address_makes_room(stores: Stores) -> None:
     store, other = stores(), stores()
     assert [await count(store, token) for token in ("one", "two", "two", "three")] == [0.0] * 4
     await other.end_address_start(ADDRESS, token="nobody", blocked=0)
-    assert 0 < await count(other, "four")
+    assert await count(other, "four") > 0
     assert await count(store, "two") == 0.0
     for _ in range(2):
         await other.end_address_start(ADDRESS, token="two", blocked=0)
     assert await count(other, "four") == 0.0
-    assert 0 < await count(other, "five")
+    assert await count(other, "five") > 0
 
 
 async def test_the_window_of_an_address_slides(stores: Stores) -> None:
@@ -226,7 +226,7 @@ async def test_the_window_of_an_address_slides(stores: Stores) -> None:
     assert 0 < left <= 0.16
     await asyncio.sleep(left + 0.005)
     assert await count(store, "three", at_most=2, window=0.3) == 0.0
-    assert 0 < await count(store, "four", at_most=2, window=0.3)
+    assert await count(store, "four", at_most=2, window=0.3) > 0
 
 
 async def test_a_blocked_address_has_no_starts(stores: Stores) -> None:

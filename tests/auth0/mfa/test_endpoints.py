@@ -151,11 +151,11 @@ def test_authenticators(public: Application, answer: Callable[..., HttpResponse]
         {"id": "x", "authenticator_type": "recovery-code", "name": 5, "oob_channel": None},
     ]
     read = listed(public, answer(200, rows))
-    assert (
+    assert read == (
         Authenticator("totp|dev_1", "otp", active=True),
         Authenticator("sms|dev_2", "oob", active=False, oob_channel="sms", name="XXXX1820"),
         Authenticator("x", "recovery-code", active=True),
-    ) == read
+    )
     assert "1820" not in repr(read)
     assert listed(public, answer(200, [])) == ()
 
@@ -234,7 +234,7 @@ def test_challenges(
 ) -> None:
     """A challenge is good for five minutes from when it was asked for; its handle does not show."""
     read = challenged(public, answer(200, body))
-    assert (expected, prompts) == (read, read.prompts)
+    assert (read, read.prompts) == (expected, prompts)
     assert "oob-code" not in repr(read)
 
 
@@ -268,21 +268,21 @@ def test_associations(public: Application, answer: Callable[..., HttpResponse]) 
     """An app has its secret, an out-of-band factor its challenge; the recovery codes are told once, and not printed."""
     request = new_factor(public)
     app = read_association(request, answer(200, ASSOCIATION), sent_at=1000)
-    assert (ASSOCIATION["secret"], ASSOCIATION["barcode_uri"], ("N3BGPZZWJ85JLCNPZBDW6QXC",)) == (
+    assert (
         app.secret,
         app.barcode_uri,
         app.recovery_codes,
-    )
+    ) == (ASSOCIATION["secret"], ASSOCIATION["barcode_uri"], ("N3BGPZZWJ85JLCNPZBDW6QXC",))
     assert "JBSWY3DPEHPK3PXP" not in repr(app)
     assert "N3BG" not in repr(app)
     body = {"authenticator_type": "oob", "oob_channel": "sms", "oob_code": "o", "binding_method": "prompt"}
     sms = read_association(request, answer(201, body), sent_at=1000)
-    assert ((), "sms", "o", MfaChallenge("oob", Secret("o"), "prompt", 1300)) == (
+    assert (
         sms.recovery_codes,
         sms.oob_channel,
         sms.oob_code,
         sms.challenge,
-    )
+    ) == ((), "sms", "o", MfaChallenge("oob", Secret("o"), "prompt", 1300))
 
 
 @pytest.mark.parametrize(

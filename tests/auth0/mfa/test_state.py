@@ -103,14 +103,14 @@ def test_what_the_seal_shows() -> None:
     header, encrypted_key, *_ = STATE.seal(KEY).split(".")
     shown = json.loads(base64.urlsafe_b64decode(header + "=="))
     kid = shown.pop("kid")
-    assert {
+    assert shown == {
         "alg": "dir",
         "enc": "A256GCM",
         "typ": "mfa-state+jwe",
         "iss": "https://tenant.example/",
         "client_id": "client",
         "jkt": DPOP_KEY.thumbprint,
-    } == shown
+    }
     assert encrypted_key == ""
     assert STATE.seal(KEY) != STATE.seal(KEY)
     other = json.loads(base64.urlsafe_b64decode(STATE.seal(bytes(32)).split(".")[0] + "=="))
@@ -192,7 +192,7 @@ def test_each_failure_has_its_name(
     """Wrong key, foreign tenant, foreign application, expired, another DPoP key: told apart."""
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(text, key, client=client)
-    assert (failed, message) == (refused.value.failed, str(refused.value))
+    assert (refused.value.failed, str(refused.value)) == (failed, message)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_no_code_is_typed(
         arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
         assert run(arguments) == 1
         out, err = capsys.readouterr()
-        assert f"A code was sent to {ADA.address}. Code: \n" == err
+        assert err == f"A code was sent to {ADA.address}. Code: \n"
         assert all(name in out for name in ("signing keys", "IP header trust", "API policy"))
     found = _checks(out)
     assert tuple(found[name]["status"] for name in ("code", "login", "API policy")) == ("ok", "failed", "not checked")

@@ -65,7 +65,7 @@ def test_a_rotation_in_three_steps(store: Store, called: Callable[..., Shown]) -
         assert all(store.is_open(identifier) for identifier in sealed)
         rings.append(ring_of(store.keys))
     (new, still) = secrets_of(store.keys)
-    assert (users, True) == (still, new not in (old, users))
+    assert (still, new not in (old, users)) == (users, True)
     assert stat.S_IMODE(store.keys.stat().st_mode) == 0o640
     assert [store.keys] == list(store.keys.parent.iterdir())
 

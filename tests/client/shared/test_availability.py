@@ -203,7 +203,7 @@ async def test_without_the_store_each_process_goes_on_alone(start_redis: Any, mo
             for _ in range(3):
                 await log_in()
             lost = [event.use for event in events if isinstance(event, StoreLost)]
-            assert set(Use) == set(lost)
+            assert set(lost) == set(Use)
             assert len(lost) == len(set(lost))
             server.restart()
             async with asyncio.timeout(30):

@@ -55,7 +55,7 @@ async def test_commands_run_in_the_order_in_which_they_were_asked(redis_server: 
     async with Redis.from_url(redis_server.url) as client:
         batches = Batches(client, timeout=PATIENCE)
         lengths = await asyncio.gather(*(batches.ask("RPUSH", "list", number) for number in range(1000)))
-        assert list(range(1, 1001)) == lengths
+        assert lengths == list(range(1, 1001))
         assert redis_server.ask("LRANGE", "list", 0, -1) == [b"%d" % number for number in range(1000)]
 
 
