@@ -28,8 +28,11 @@ if TYPE_CHECKING:
         Phone as Phone,
     )
     from passwordless_async.auth0.link import PendingLink as PendingLink
-    from passwordless_async.auth0.mfa.required import MfaRequired as MfaRequired
-    from passwordless_async.auth0.mfa.state import MfaState as MfaState, MfaTokenSet as MfaTokenSet
+    from passwordless_async.auth0.mfa.state import (
+        MfaRequired as MfaRequired,
+        MfaState as MfaState,
+        MfaTokenSet as MfaTokenSet,
+    )
     from passwordless_async.auth0.mfa.values import (
         Association as Association,
         Authenticator as Authenticator,
@@ -126,8 +129,7 @@ _NAMES = {
     "auth0.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoClientAuth PrivateKeyJwt TlsClientAuth",
     "auth0.identity": "AuthSession Email Login Phone",
     "auth0.link": "PendingLink",
-    "auth0.mfa.required": "MfaRequired",
-    "auth0.mfa.state": "MfaState MfaTokenSet",
+    "auth0.mfa.state": "MfaRequired MfaState MfaTokenSet",
     "auth0.mfa.values": "Association Authenticator MfaChallenge MfaRequirements",
     "auth0.tokens": "StartReceipt TokenSet",
     "client": "events",

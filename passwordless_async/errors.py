@@ -457,7 +457,7 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name != "MfaRequired":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
-        return import_module("passwordless_async.auth0.mfa.required").MfaRequired
+        return import_module("passwordless_async.auth0.mfa.state").MfaRequired
 
     def __dir__() -> list[str]:
         return sorted({*globals(), "MfaRequired"})

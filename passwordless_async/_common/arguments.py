@@ -29,14 +29,7 @@ MAX_CAPTCHA = 8192  # characters
 
 
 def instance(argument: str, value: object, kind: type[T], *, named: str) -> T:
-    """Return a value of a class.
-
-    Args:
-        argument: The name of the argument.
-        value: The value.
-        kind: The class.
-        named: The class with its article, for the message: ``an MfaState``.
-    """
+    """Return a value of a class; ``named`` is the class with its article, for the message: ``an MfaState``."""
     if not isinstance(value, kind):
         raise UsageError(argument, f"must be {named}, not {type_name(value)}")
     return value

@@ -20,13 +20,9 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False, eq=False)
 class HttpRequest:
-    """One transmission.
+    """One transmission; the method is in the case to send, the URL absolute, the body encoded.
 
     Args:
-        method: The method, in the case to send.
-        url: The absolute URL.
-        headers: The header fields; names are case-insensitive.
-        body: The body, encoded.
         secrets: The secrets in it; they are removed from error texts in which the server echoes them.
         shareable: Whether two equal requests in flight may share one response (a plain GET of public data).
     """
@@ -49,13 +45,7 @@ class HttpRequest:
 
 @attrs.frozen(repr=False, eq=False)
 class HttpResponse:
-    """One response, read to its end.
-
-    Args:
-        status: The status.
-        headers: The header fields; names are case-insensitive.
-        body: The body; the transport bounds its size.
-    """
+    """One response, read to its end; the names of header fields are case-insensitive, the transport bounds the body."""
 
     status: int
     headers: MultiMapping[str] = attrs.field(factory=CIMultiDict, repr=redacted)

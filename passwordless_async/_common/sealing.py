@@ -45,19 +45,12 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 @attrs.frozen
 class Sealed:
-    """A sealed text, parsed. Its header proves nothing before the content is unsealed.
+    """A sealed text, parsed. Its header proves nothing before the content is unsealed."""
 
-    Attributes:
-        header: The members of the header, which are readable without the key.
-        protected: The header's bytes as they are authenticated.
-        vector: The initialization vector.
-        content: The encrypted content, with its tag.
-    """
-
-    header: dict[str, str]
-    protected: bytes
+    header: dict[str, str]  # readable without the key
+    protected: bytes  # the header as it is authenticated
     vector: bytes
-    content: bytes = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)  # encrypted, with its tag
 
 
 def concealed_keys(keys: T) -> T:

@@ -71,22 +71,8 @@ _Attributes: TypeAlias = "dict[str, str | int]"
 _NAME = "passwordless_async"
 _SCHEMA = "https://opentelemetry.io/schemas/1.23.1"
 _NANOSECONDS_PER_SECOND = 1_000_000_000
-_REQUEST_BUCKETS = (
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.075,
-    0.1,
-    0.25,
-    0.5,
-    0.75,
-    1,
-    2.5,
-    5,
-    7.5,
-    10,
-)  # seconds, as in the conventions
+# Seconds, as in the conventions.
+_REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _OPERATION_BUCKETS = (*_REQUEST_BUCKETS, 30, 60, 120, 300)  # a bulk operation may wait for minutes
 _COUNT_BUCKETS = (0, 1, 2, 3, 4, 5, 10)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -40,6 +40,10 @@ def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     return algorithms
 
 
+def _at(path: str) -> Any:  # noqa: ANN401 - a default, as attrs types it
+    return attrs.Factory(lambda application: application.base / path, takes_self=True)
+
+
 @always_printable
 @attrs.frozen
 class Application:
@@ -60,15 +64,15 @@ class Application:
     client_auth: ClientAuth = attrs.field()
     id_token_algorithms: tuple[str, ...] = attrs.field(default=ID_TOKEN_ALGORITHMS, converter=_algorithms)
     origin: str = attrs.field(init=False)
-    start_url: URL = attrs.field(init=False)
-    token_url: URL = attrs.field(init=False)
-    otp_challenge_url: URL = attrs.field(init=False)
-    revoke_url: URL = attrs.field(init=False)
-    userinfo_url: URL = attrs.field(init=False)
-    jwks_url: URL = attrs.field(init=False)
-    mfa_authenticators_url: URL = attrs.field(init=False)
-    mfa_challenge_url: URL = attrs.field(init=False)
-    mfa_associate_url: URL = attrs.field(init=False)
+    start_url: URL = attrs.field(init=False, default=_at("passwordless/start"))
+    token_url: URL = attrs.field(init=False, default=_at("oauth/token"))
+    otp_challenge_url: URL = attrs.field(init=False, default=_at("otp/challenge"))
+    revoke_url: URL = attrs.field(init=False, default=_at("oauth/revoke"))
+    userinfo_url: URL = attrs.field(init=False, default=_at("userinfo"))
+    jwks_url: URL = attrs.field(init=False, default=_at(".well-known/jwks.json"))
+    mfa_authenticators_url: URL = attrs.field(init=False, default=_at("mfa/authenticators"))
+    mfa_challenge_url: URL = attrs.field(init=False, default=_at("mfa/challenge"))
+    mfa_associate_url: URL = attrs.field(init=False, default=_at("mfa/associate"))
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:
@@ -90,42 +94,6 @@ class Application:
     @origin.default
     def _origin(self) -> str:
         return str(self.base.origin())
-
-    @start_url.default
-    def _start_url(self) -> URL:
-        return self.base / "passwordless/start"
-
-    @token_url.default
-    def _token_url(self) -> URL:
-        return self.base / "oauth/token"
-
-    @otp_challenge_url.default
-    def _otp_challenge_url(self) -> URL:
-        return self.base / "otp/challenge"
-
-    @revoke_url.default
-    def _revoke_url(self) -> URL:
-        return self.base / "oauth/revoke"
-
-    @userinfo_url.default
-    def _userinfo_url(self) -> URL:
-        return self.base / "userinfo"
-
-    @jwks_url.default
-    def _jwks_url(self) -> URL:
-        return self.base / ".well-known/jwks.json"
-
-    @mfa_authenticators_url.default
-    def _mfa_authenticators_url(self) -> URL:
-        return self.base / "mfa/authenticators"
-
-    @mfa_challenge_url.default
-    def _mfa_challenge_url(self) -> URL:
-        return self.base / "mfa/challenge"
-
-    @mfa_associate_url.default
-    def _mfa_associate_url(self) -> URL:
-        return self.base / "mfa/associate"
 
     @property
     def id_token_secret(self) -> Secret:

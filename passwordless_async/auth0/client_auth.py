@@ -38,12 +38,7 @@ class ForwardedFor(enum.Enum):
 
 @attrs.frozen
 class Credentials:
-    """The credentials of one transmission.
-
-    Attributes:
-        parameters: Parameters of the body.
-        headers: Header fields.
-    """
+    """The credentials of one transmission: in the body and in header fields."""
 
     parameters: dict[str, Secret] = attrs.field(factory=dict, repr=redacted)
     headers: dict[str, Secret] = attrs.field(factory=dict, repr=redacted)

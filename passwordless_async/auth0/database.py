@@ -86,9 +86,7 @@ def start_database(tenant: Tenant, who: User, **parameters: Any) -> Flow[AuthSes
 def refuses_code(error: OAuthError, otp: Secret) -> bool:
     """Return whether the grant was refused because the code is wrong, expired or used: the service does not say which.
 
-    Args:
-        error: The refusal.
-        otp: The code that was sent; it is redacted in the refusal's description.
+    The code that was sent is redacted in the refusal's description.
     """
     if (error.status, error.error) != _CODE_REFUSED:
         return False

@@ -17,8 +17,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.id_token import Expected, UncheckedIdToken, claims_of, fetch_keys_before
-from passwordless_async.auth0.mfa.required import MfaRequired
-from passwordless_async.auth0.mfa.state import LIFETIME, MfaState, usable_token
+from passwordless_async.auth0.mfa.state import LIFETIME, MfaRequired, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
 from passwordless_async.auth0.token_answer import keeps_refresh_token, read_token, refresh_token_of, require_bound
@@ -39,36 +38,21 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class GrantRequest:
-    """What a grant asks for, and what its ID token must show.
-
-    Attributes:
-        scope: The requested scope.
-        audience: The requested API.
-        who: The user; None if the grant does not name one.
-        expected: What the ID token must show besides.
-        id_token_optional: Whether an ID token is dropped if its key cannot be fetched, instead of all tokens.
-    """
+    """What a grant asks for, and what its ID token must show."""
 
     scope: str | None
     audience: str | None
-    who: Recipient | None = None
+    who: Recipient | None = None  # None if the grant does not name a user
     expected: Expected = attrs.field(factory=Expected)
-    id_token_optional: bool = False
+    id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
 
 
 def prove(
     tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], *, access_token: Secret | None = None
 ) -> Flow[tuple[HttpRequest, HttpResponse]]:
-    """Send a request with a DPoP proof and answer a nonce challenge (RFC 9449 §8).
+    """Send a request with a DPoP proof, answer a nonce challenge (RFC 9449 §8), and return the last exchange.
 
-    Args:
-        tenant: The tenant.
-        proofs: Makes the proofs.
-        build: Builds the request, anew for each transmission.
-        access_token: The token that the request carries; the proof then has its hash, ``ath``.
-
-    Returns:
-        The last transmission and its response.
+    ``build`` is called anew for each transmission. With an access token the proof has its hash, ``ath``.
     """
 
     def proven(nonce: str | None) -> HttpRequest:
@@ -82,13 +66,7 @@ def prove(
 def grant(
     tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], requested: GrantRequest
 ) -> Flow[TokenSet]:
-    """Run a grant.
-
-    Args:
-        tenant: The tenant.
-        proofs: Makes the proofs, by the key to bind the tokens to.
-        build: Builds the request, anew for each transmission.
-        requested: What the grant asks for.
+    """Run a grant; its tokens are bound to the key of the proofs.
 
     Raises:
         MfaRequired: A second factor is required; its ``state`` continues with the same key.
@@ -106,21 +84,11 @@ def grant(
 
 
 def accept(
-    tenant: Tenant,
-    key: DPoPKey,
-    exchanged: tuple[HttpRequest, HttpResponse],
-    requested: GrantRequest,
-    *,
-    sent_at: int,
+    tenant: Tenant, key: DPoPKey, exchanged: tuple[HttpRequest, HttpResponse], requested: GrantRequest, *, sent_at: int
 ) -> Flow[TokenSet]:
-    """Continue :func:`grant` from the response: check it and return the tokens.
+    """Continue :func:`grant` from the last exchange: check the response and return the tokens.
 
-    Args:
-        tenant: The tenant.
-        key: The key that the tokens must be bound to.
-        exchanged: The last transmission and its response.
-        requested: What the grant asks for.
-        sent_at: When the request was sent: seconds since the UNIX epoch.
+    ``sent_at`` is when the request was sent: seconds since the UNIX epoch.
     """
     failure: PasswordlessError
     try:
@@ -157,14 +125,13 @@ def _checked(
     tenant: Tenant, answer: TokenAnswer, requested: GrantRequest
 ) -> Flow[tuple[Mapping[str, Any] | None, Secret | None]]:
     """Check the ID token; return its claims and the token."""
+    token, expected = answer.id_token, requested.expected
     try:
-        claims = yield from claims_of(
-            tenant, answer.id_token, access_token=answer.access_token, expected=requested.expected
-        )
+        claims = yield from claims_of(tenant, token, access_token=answer.access_token, expected=expected)
     except UncheckedIdToken as error:
         problem = str(error)
     else:
-        return claims, answer.id_token
+        return claims, token
     if requested.id_token_optional:
         return None, None
     raise OutcomeUnknown(problem)

@@ -43,15 +43,10 @@ _MAX_HEADER = 1024  # characters
 
 @attrs.frozen
 class Header:
-    """The header parameters that choose the key.
+    """The header parameters that choose the key."""
 
-    Attributes:
-        alg: The algorithm, one that the application accepts.
-        kid: The key's identifier; empty for HS256, whose key is the client secret.
-    """
-
-    alg: str
-    kid: str
+    alg: str  # one that the application accepts
+    kid: str  # empty for HS256, whose key is the client secret
 
 
 @attrs.frozen
@@ -67,15 +62,6 @@ class Expected:
     nonce: str | None = None
     max_age: int | None = None
     subject: str | None = None
-
-    def require_subject(self, claims: Mapping[str, Any]) -> None:
-        """Check the token's ``sub``.
-
-        Raises:
-            InvalidIdToken: It is another user's.
-        """
-        if self.subject not in {None, claims["sub"]}:
-            raise InvalidIdToken("sub", "is another user than before the refresh")
 
     def require_no_token(self) -> None:
         """Check that no claim is required: leaving out the ID token must not skip a check.
@@ -95,36 +81,26 @@ def read_header(id_token: Secret, application: Application) -> Header:
         InvalidIdToken: It is not readable, is another kind of token's, has no ``kid``, or has an algorithm that the
             application does not accept.
     """
-    header, claim, problem = _read_header(
-        id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms
-    )
-    if header is None:
-        raise InvalidIdToken(claim, problem)
-    return header
+    return _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms)
 
 
-@lru_cache(maxsize=64)
-def _read_header(segment: str, algorithms: tuple[str, ...]) -> tuple[Header | None, str, str]:
-    """Return the header, or the parameter that is refused and why.
-
-    Cached: a tenant's thousands of tokens have the same few headers, one for each signing key.
-    """
+@lru_cache(maxsize=64)  # a tenant's thousands of tokens have the same few headers, one for each signing key
+def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
     header = _decoded(segment)
     if header is None:
-        return None, "header", "is not readable"
+        raise InvalidIdToken("header", "is not readable")
+    kid = header.get("kid")
     for name, refused, problem in (
         ("alg", header.get("alg") not in algorithms, f"is not one of {', '.join(algorithms)}"),
         # RFC 7515 §4.1.11: critical parameters must be understood, and an empty list must not be there.
         ("crit", "crit" in header, "is not understood"),
         # RFC 8725 §3.11: an access token (at+jwt) or a logout token (logout+jwt) of the same key is no ID token.
         ("typ", str(header.get("typ", "JWT")).upper() != "JWT", "is another kind of token"),
+        ("kid", header.get("alg") != HS256 and not (isinstance(kid, str) and kid), "is missing"),
     ):
         if refused:
-            return None, name, problem
-    if header["alg"] == HS256:
-        return Header(HS256, ""), "", ""
-    kid = header.get("kid")
-    return (Header(header["alg"], kid), "", "") if isinstance(kid, str) and kid else (None, "kid", "is missing")
+            raise InvalidIdToken(name, problem)
+    return Header(header["alg"], "" if header["alg"] == HS256 else header["kid"])
 
 
 def _decoded(segment: str) -> dict[str, Any] | None:
@@ -159,8 +135,7 @@ def validate(
     now: float,
     *,
     access_token: Secret | None = None,
-    nonce: str | None = None,
-    max_age: int | None = None,
+    expected: Expected = Expected(),
 ) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
@@ -170,13 +145,12 @@ def validate(
         application: The application that the token must be for, at the tenant that must have issued it.
         now: Seconds since the UNIX epoch.
         access_token: The access token of the same answer; compared with ``at_hash``, if the token has it.
-        nonce: The ``nonce`` that was sent.
-        max_age: How many seconds ago the user may have logged in, by ``auth_time``.
+        expected: What the token must show besides.
 
     Raises:
         InvalidIdToken: A check failed; its ``claim`` names it.
     """
-    claims = _verified_claims(id_token, key, application.id_token_algorithms)
+    claims = _verified_claims(id_token, key, application)
     if claims.get("iss") != application.issuer:
         raise InvalidIdToken("iss", f"is not {application.issuer}")
     _check_audience(claims, application.client_id)
@@ -186,18 +160,19 @@ def validate(
         raise InvalidIdToken("iat", "is missing or in the future")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
-    _check_login(claims, now, max_age)
-    _check_ties(claims, access_token, nonce)
+    _check_login(claims, now, expected.max_age)
+    _check_ties(claims, access_token, expected)
     return MappingProxyType(dict(claims))
 
 
-def _verified_claims(id_token: Secret, key: SigningKey, algorithms: tuple[str, ...]) -> SecretDict:
-    if not set(key.algorithms).intersection(algorithms):
+def _verified_claims(id_token: Secret, key: SigningKey, application: Application) -> SecretDict:
+    if not set(key.algorithms).intersection(application.id_token_algorithms):
         raise InvalidIdToken("alg", "is not one that the key is for")
-    header, _, _ = _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], algorithms)
-    payload = None
-    if header is not None and header.alg in key.algorithms:
-        payload = signed_payload(id_token, header.alg, key.key)
+    try:
+        alg = read_header(id_token, application).alg
+    except InvalidIdToken:
+        alg = ""
+    payload = signed_payload(id_token, alg, key.key) if alg in key.algorithms else None
     claims = read_json(payload or b"")
     if not isinstance(claims, dict):
         raise InvalidIdToken("signature", "is not that of the tenant's key")
@@ -227,9 +202,11 @@ def _check_login(claims: Mapping[str, Any], now: float, max_age: int | None) -> 
         raise InvalidIdToken("auth_time", "is longer ago than max_age")
 
 
-def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, nonce: str | None) -> None:
-    if nonce is not None and claims.get("nonce") != nonce:
+def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, expected: Expected) -> None:
+    if expected.nonce is not None and claims.get("nonce") != expected.nonce:
         raise InvalidIdToken("nonce", "is not the one that was sent")
+    if expected.subject not in {None, claims["sub"]}:
+        raise InvalidIdToken("sub", "is another user than before the refresh")
     if access_token is not None and "at_hash" in claims and claims["at_hash"] != _half_hash(access_token):
         raise InvalidIdToken("at_hash", "is not that of the access token")
 
@@ -272,22 +249,12 @@ def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None
 
 
 def claims_of(
-    tenant: Tenant,
-    id_token: Secret | None,
-    *,
-    access_token: Secret | None = None,
-    expected: Expected = Expected(),
+    tenant: Tenant, id_token: Secret | None, *, access_token: Secret, expected: Expected
 ) -> Flow[Mapping[str, Any] | None]:
     """Validate an ID token; fetch the key set again if it names an unknown key.
 
-    Args:
-        tenant: The tenant.
-        id_token: The token; None if the answer has none.
-        access_token: The access token of the same answer.
-        expected: What the token must show besides.
-
     Raises:
-        InvalidIdToken: It failed a check.
+        InvalidIdToken: It failed a check, or it is missing and a claim is expected.
         UncheckedIdToken: Its key could not be fetched.
     """
     if id_token is None:
@@ -300,17 +267,7 @@ def claims_of(
     else:
         key = tenant.keys.get(header.kid) or (yield from _search(tenant, header.kid))
     check_key(header, key)
-    claims = validate(
-        id_token,
-        key,
-        application,
-        _clock.now(),
-        access_token=access_token,
-        nonce=expected.nonce,
-        max_age=expected.max_age,
-    )
-    expected.require_subject(claims)
-    return claims
+    return validate(id_token, key, application, _clock.now(), access_token=access_token, expected=expected)
 
 
 def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:

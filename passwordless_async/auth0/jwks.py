@@ -39,15 +39,10 @@ _MAX_STALE_SECONDS = 259_200.0
 
 @attrs.frozen(eq=False)
 class SigningKey:
-    """A key that signs ID tokens.
-
-    Attributes:
-        key: The key.
-        algorithms: The algorithms it may be used with; one if the key set names it.
-    """
+    """A key that signs ID tokens."""
 
     key: RSAKey | ECKey | OctKey = attrs.field(repr=redacted)
-    algorithms: tuple[str, ...]
+    algorithms: tuple[str, ...]  # that it may be used with; one if the key set names it
 
 
 @attrs.define

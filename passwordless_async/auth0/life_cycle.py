@@ -45,10 +45,7 @@ def userinfo_request(application: Application, access_token: Secret) -> HttpRequ
 def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | None) -> Mapping[str, Any]:
     """Read the claims; the mapping is read-only.
 
-    Args:
-        request: The request.
-        response: Its response.
-        subject: The ``sub`` of the ID token, which the response must have too (OpenID Connect Core §5.3.2).
+    ``subject`` is the ``sub`` of the ID token, which the response must have too (OpenID Connect Core §5.3.2).
 
     Raises:
         OAuthError: The service refused.
@@ -73,18 +70,17 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         OAuthError: The service refused.
     """
     proofs = ProofGenerator(own_key(tenant, tokens))
+    application, audience = tenant.application, tokens.audience
     refresh_token, scope = own_refresh_token(tokens), _check.scope(scope)
+    requested = GrantRequest(
+        scope=tokens.scope if scope is None else scope,
+        audience=audience,
+        expected=Expected(subject=_subject(tokens)),
+        # Throwing the tokens away would end the login, and the user is known from the ID token before.
+        id_token_optional=True,
+    )
     renewed = yield from grant(
-        tenant,
-        proofs,
-        lambda: refresh_request(tenant.application, refresh_token, scope=scope, audience=tokens.audience),
-        GrantRequest(
-            scope=tokens.scope if scope is None else scope,
-            audience=tokens.audience,
-            expected=Expected(subject=None if tokens.claims is None else tokens.claims.get("sub")),
-            # Throwing the tokens away would end the login, and the user is known from the ID token before.
-            id_token_optional=True,
-        ),
+        tenant, proofs, lambda: refresh_request(application, refresh_token, scope=scope, audience=audience), requested
     )
     if renewed.refresh_token is None:
         # RFC 6749 §6: without a new refresh token the old one stays valid.
@@ -96,13 +92,14 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
 
 def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
     """Fetch the user's claims."""
-    proofs = ProofGenerator(own_key(tenant, tokens))
+    proofs, token = ProofGenerator(own_key(tenant, tokens)), tokens.access_token
     request, response = yield from prove(
-        tenant,
-        proofs,
-        lambda: userinfo_request(tenant.application, tokens.access_token),
-        access_token=tokens.access_token,
+        tenant, proofs, lambda: userinfo_request(tenant.application, token), access_token=token
     )
     if rejects_token(response):
         raise InvalidToken(status=response.status, error="invalid_token")
-    return read_userinfo(request, response, None if tokens.claims is None else tokens.claims.get("sub"))
+    return read_userinfo(request, response, _subject(tokens))
+
+
+def _subject(tokens: TokenSet) -> str | None:
+    return None if tokens.claims is None else tokens.claims.get("sub")

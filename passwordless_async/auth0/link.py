@@ -162,20 +162,10 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
     """Exchange the code of a callback for tokens, with the key of the link (RFC 9449 §10)."""
     _check.instance("pending", pending, PendingLink, named="a PendingLink")
     code = read_callback(callback_url, pending, tenant.application.issuer)
-    wants_id_token = "openid" in (pending.scope or "").split()
-    return (
-        yield from grant(
-            tenant,
-            ProofGenerator(pending.key),
-            lambda: code_request(tenant.application, pending, code),
-            GrantRequest(
-                scope=pending.scope,
-                audience=pending.audience,
-                who=pending.who,
-                expected=Expected(nonce=pending.nonce) if wants_id_token else Expected(),
-            ),
-        )
-    )
+    expected = Expected(nonce=pending.nonce) if "openid" in (pending.scope or "").split() else Expected()
+    requested = GrantRequest(scope=pending.scope, audience=pending.audience, who=pending.who, expected=expected)
+    proofs = ProofGenerator(pending.key)
+    return (yield from grant(tenant, proofs, lambda: code_request(tenant.application, pending, code), requested))
 
 
 def _query(callback_url: object) -> dict[str, Secret]:

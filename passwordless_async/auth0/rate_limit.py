@@ -27,26 +27,15 @@ _MAX_SECONDS = 86_400.0  # a server that says more than a day is not believed
 
 @attrs.frozen
 class Allowance:
-    """What the server says of a window of its rate limit.
+    """What the server says of a window of its rate limit."""
 
-    Attributes:
-        limit: Requests in the window.
-        remaining: Requests that remain.
-        reset: Seconds until the window ends, from 0 to a day.
-    """
-
-    limit: int
-    remaining: int
-    reset: float
+    limit: int  # requests in the window
+    remaining: int  # requests
+    reset: float  # seconds until the window ends, from 0 to a day
 
 
 def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
-    """Return what a response says of the rate limit; None if it does not say all of it.
-
-    Args:
-        headers: The header fields of the response.
-        now: Seconds since the UNIX epoch.
-    """
+    """Return what a response says of the rate limit at a time (UNIX epoch); None if it does not say all of it."""
     said = headers.get("Auth0-RateLimit")
     if said is not None:
         found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
@@ -60,12 +49,7 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
 
 
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds to wait, from 0 to a day; None if no header says.
-
-    Args:
-        headers: The header fields of the response.
-        now: Seconds since the UNIX epoch.
-    """
+    """Return how many seconds to wait from a time (UNIX epoch), from 0 to a day; None if no header says."""
     for name, read in _STYLES:
         seconds = read(headers.get(name, "").strip(), now)
         if seconds is not None:

@@ -12,12 +12,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
-import attrs
-
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
-from passwordless_async.auth0.mfa.required import MfaRequired
+from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
@@ -29,53 +27,43 @@ if TYPE_CHECKING:
 _MAX_TEXT = 500  # characters of the server's words
 
 
-@attrs.frozen
-class _Row:
-    """An error code (empty: any), the beginning of its description (empty: any) and their meaning."""
-
-    error: str
-    description: str
-    meaning: type[OAuthError]
-
-
-_TABLE = (
-    _Row("invalid_grant", "Wrong email or verification code", errors.WrongCode),
-    _Row("invalid_grant", "Wrong phone number or verification code", errors.WrongCode),
-    _Row("invalid_grant", "You've reached the maximum number of attempts", errors.TooManyAttempts),
-    _Row("invalid_grant", "The verification code has expired", errors.CodeExpired),
-    _Row("invalid_grant", "Unknown or invalid refresh token", errors.InvalidRefreshToken),
-    _Row("invalid_grant", "Invalid otp_code", errors.WrongCode),
-    _Row("invalid_grant", "Invalid binding_code", errors.WrongCode),
-    _Row("invalid_grant", "Invalid recovery", errors.WrongCode),
-    _Row("invalid_grant", "MFA Authorization rejected", errors.AccessDenied),
-    _Row("mfa_required", "", MfaRequired),
-    _Row("authorization_pending", "", errors.AuthorizationPending),
-    _Row("slow_down", "", errors.SlowDown),
-    _Row("expired_token", "oob_code is expired", errors.CodeExpired),
-    _Row("expired_token", "", errors.MfaTokenExpired),
-    _Row("too_many_attempts", "", errors.TooManyAttempts),
-    _Row("unauthorized_client", "", errors.UnauthorizedClient),
-    _Row("invalid_client", "", errors.InvalidClient),
-    _Row("access_denied", "", errors.AccessDenied),
-    _Row("unauthorized", "user is blocked", errors.AccessDenied),
-    _Row("requires_verification", "", errors.VerificationRequired),
-    _Row("invalid_dpop_proof", "", errors.InvalidDPoPProof),
-    _Row("use_dpop_nonce", "", errors.UseDPoPNonce),
-    _Row("temporarily_unavailable", "", errors.TemporarilyUnavailable),
-    _Row("", "Public signup is disabled", errors.AccessDenied),
+# An error code (empty: any), the beginning of its description (empty: any) and their meaning.
+_TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
+    ("invalid_grant", "Wrong email or verification code", errors.WrongCode),
+    ("invalid_grant", "Wrong phone number or verification code", errors.WrongCode),
+    ("invalid_grant", "You've reached the maximum number of attempts", errors.TooManyAttempts),
+    ("invalid_grant", "The verification code has expired", errors.CodeExpired),
+    ("invalid_grant", "Unknown or invalid refresh token", errors.InvalidRefreshToken),
+    ("invalid_grant", "Invalid otp_code", errors.WrongCode),
+    ("invalid_grant", "Invalid binding_code", errors.WrongCode),
+    ("invalid_grant", "Invalid recovery", errors.WrongCode),
+    ("invalid_grant", "MFA Authorization rejected", errors.AccessDenied),
+    ("mfa_required", "", MfaRequired),
+    ("authorization_pending", "", errors.AuthorizationPending),
+    ("slow_down", "", errors.SlowDown),
+    ("expired_token", "oob_code is expired", errors.CodeExpired),
+    ("expired_token", "", errors.MfaTokenExpired),
+    ("too_many_attempts", "", errors.TooManyAttempts),
+    ("unauthorized_client", "", errors.UnauthorizedClient),
+    ("invalid_client", "", errors.InvalidClient),
+    ("access_denied", "", errors.AccessDenied),
+    ("unauthorized", "user is blocked", errors.AccessDenied),
+    ("requires_verification", "", errors.VerificationRequired),
+    ("invalid_dpop_proof", "", errors.InvalidDPoPProof),
+    ("use_dpop_nonce", "", errors.UseDPoPNonce),
+    ("temporarily_unavailable", "", errors.TemporarilyUnavailable),
+    ("", "Public signup is disabled", errors.AccessDenied),
 )
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
-_KNOWN = frozenset({row.error for row in _TABLE} | {"invalid_request"})
+_KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
 def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
     """Return the error of a response that is not a success, to raise.
 
-    Args:
-        request: The request; its secrets are redacted in the server's words.
-        response: The response.
+    The request's secrets are redacted in the server's words.
     """
     body = response.json_object()
     if body is None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -102,12 +90,12 @@ def meant(
     secrets: tuple[Secret, ...],
     **facts: Any,  # noqa: ANN401 - of the class that is meant
 ) -> OAuthError:
-    """Return the error that a code and a description mean, to raise.
+    """Return the error that a code and a description mean, to raise; each may be empty.
 
     Args:
         status: The HTTP status that they came with.
-        error: The error code; may be empty.
-        description: The server's words; may be empty.
+        error: The error code.
+        description: The server's words.
         secrets: The secrets to redact in both.
         **facts: Facts that the class has besides.
     """
@@ -144,9 +132,9 @@ def blocks_user(response: HttpResponse) -> bool:
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
-    for row in _TABLE:
-        if row.error in {"", error} and description.startswith(row.description):
-            return row.meaning
+    for code, beginning, meaning in _TABLE:
+        if code in {"", error} and description.startswith(beginning):
+            return meaning
     return RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else OAuthError
 
 

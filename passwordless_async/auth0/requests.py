@@ -25,10 +25,7 @@ IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 def form_request(
-    application: Application,
-    url: URL,
-    fields: Mapping[str, str | None],
-    headers: Mapping[str, str] | None = None,
+    application: Application, url: URL, fields: Mapping[str, str | None], headers: Mapping[str, str] | None = None
 ) -> HttpRequest:
     """Build a request with a form, for the OAuth endpoints; fields that are None are left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "form")
@@ -44,10 +41,7 @@ def form_request(
 
 
 def json_request(
-    application: Application,
-    url: URL,
-    members: Mapping[str, Any],
-    headers: Mapping[str, str] | None = None,
+    application: Application, url: URL, members: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> HttpRequest:
     """Build a request with JSON, for Auth0's own endpoints; members that are None are left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "json")

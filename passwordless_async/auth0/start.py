@@ -24,19 +24,8 @@ if TYPE_CHECKING:
 Send = Literal["code", "link"]
 
 # Any other parameter is a mistake, or would change what the flow promises.
-AUTH_PARAMS = frozenset(
-    {
-        "audience",
-        "code_challenge",
-        "code_challenge_method",
-        "dpop_jkt",
-        "nonce",
-        "redirect_uri",
-        "response_type",
-        "scope",
-        "state",
-    }
-)
+_PKCE = ("code_challenge", "code_challenge_method")
+AUTH_PARAMS = frozenset({"audience", "dpop_jkt", "nonce", "redirect_uri", "response_type", "scope", "state", *_PKCE})
 
 
 def start_request(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.jwks import SigningKeys
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey, NonceCache
@@ -26,13 +27,7 @@ Flow: TypeAlias = "Generator[HttpRequest, HttpResponse, T]"
 
 @attrs.frozen
 class Tenant:
-    """An application's tenant and what all its flows share; lives as long as its client.
-
-    Attributes:
-        application: The application.
-        nonces: The server's DPoP nonces.
-        keys: The keys that sign ID tokens.
-    """
+    """An application's tenant and what all its flows share; lives as long as its client."""
 
     application: Application
     nonces: NonceCache = attrs.field(factory=NonceCache)
@@ -45,9 +40,8 @@ def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
     Raises:
         UsageError: They are not.
     """
-    if not isinstance(tokens, TokenSet):
-        raise UsageError("tokens", f"must be a TokenSet, not {type(tokens).__name__}")
     application = tenant.application
+    _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
     if tokens.issuer not in {None, application.issuer}:
         raise UsageError("tokens", "are another tenant's")
     if tokens.client_id not in {None, application.client_id}:

@@ -29,10 +29,7 @@ if TYPE_CHECKING:
         refusal_body as refusal_body,
         refusal_headers as refusal_headers,
     )
-    from passwordless_async.dpop.server.replay import (
-        MemoryReplayStore as MemoryReplayStore,
-        ReplayStore as ReplayStore,
-    )
+    from passwordless_async.dpop.server.replay import MemoryReplayStore as MemoryReplayStore, ReplayStore as ReplayStore
     from passwordless_async.dpop.server.verifier import DPoPVerifier as DPoPVerifier
 
 # The public names, by the module that each is imported from.

@@ -57,16 +57,12 @@ class DPoPKey:
         private_key = conceal_bytes(private_key)
         if not _is_scalar(private_key) and not _is_p256(private_key):
             raise UsageError("private_key", "must be a P-256 private key")
-        self._live: ec.EllipticCurvePrivateKey | None = None
-        self._scalar: SecretBytes | None = None
+        self._live: ec.EllipticCurvePrivateKey | None = None if isinstance(private_key, bytes) else private_key
+        self._scalar: SecretBytes | None = SecretBytes(private_key) if isinstance(private_key, bytes) else None
         self._point: bytes | None = None
         self._header: str | None = None
         self._prefix: bytes | None = None
         self._thumbprint: str | None = None
-        if isinstance(private_key, bytes):
-            self._scalar = SecretBytes(private_key)
-        else:
-            self._live = private_key
 
     @classmethod
     def generate(cls) -> Self:
@@ -119,10 +115,6 @@ class DPoPKey:
     @property
     def point(self) -> bytes:
         """The public point: 04, x and y (SEC 1 §2.3.3), 65 bytes."""
-        return self._public
-
-    @property
-    def _public(self) -> bytes:
         if self._point is None:
             # Not kept live: comparing or printing a compact key must not expand it.
             self._point = (
@@ -182,12 +174,7 @@ class DPoPKey:
 
     def to_jwk(self, *, private: bool = False) -> dict[str, str]:
         """Export as a JWK: the four public members, and ``d`` if ``private`` is True."""
-        jwk = {
-            "crv": "P-256",
-            "kty": "EC",
-            "x": encode_text(self._public[1:33]),
-            "y": encode_text(self._public[33:]),
-        }
+        jwk = {"crv": "P-256", "kty": "EC", "x": encode_text(self.point[1:33]), "y": encode_text(self.point[33:])}
         if private:
             jwk["d"] = Secret(encode_text(self.to_bytes()))
         return jwk
@@ -228,7 +215,7 @@ class DPoPKey:
 
     def _canonical(self) -> str:
         """Return the public members in lexicographic order, without white space (RFC 7638 §3); none needs escapes."""
-        point = self._public
+        point = self.point
         return f'{{"crv":"P-256","kty":"EC","x":"{encode_text(point[1:33])}","y":"{encode_text(point[33:])}"}}'
 
     def sign_jwt(self, claims: bytes) -> str:
@@ -244,10 +231,10 @@ class DPoPKey:
         return raw_from_der(private_key.sign(hashlib.sha256(message).digest(), _ES256))
 
     def __eq__(self, other: object) -> bool:
-        return self._public == other._public if isinstance(other, DPoPKey) else NotImplemented
+        return self.point == other.point if isinstance(other, DPoPKey) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._public)
+        return hash(self.point)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

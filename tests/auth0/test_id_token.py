@@ -84,7 +84,9 @@ def claims_with(**changes: Any) -> dict[str, Any]:
 
 def check(token: Secret, key: RSAKey, application: Application, **asked: Any) -> Any:
     """Validate with the tenant's key as it is published without an algorithm."""
-    return validate(token, SigningKey(key, ("RS256", "PS256")), application, NOW, **asked)
+    access_token, expected = asked.pop("access_token", None), Expected(**asked)
+    signing_key = SigningKey(key, ("RS256", "PS256"))
+    return validate(token, signing_key, application, NOW, access_token=access_token, expected=expected)
 
 
 def refusal(call: Any, *arguments: Any, **named: Any) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from passwordless_async import errors
-from passwordless_async.auth0.mfa.required import MfaRequired
+from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.errors import PasswordlessError
 
 E = TypeVar("E", bound=PasswordlessError)

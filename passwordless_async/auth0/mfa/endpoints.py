@@ -1,10 +1,13 @@
-"""``/mfa/…`` and the grants of a second factor: each request builder beside its reader."""
+"""``/mfa/…`` and the grants of a second factor: each request builder beside its reader.
+
+Readers raise the ``OAuthError`` of a refusal, and ``MalformedAnswer`` if the response is not what the protocol allows.
+"""
 
 from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
@@ -40,21 +43,14 @@ _RECOVERY_CODE = re.compile(r"[\x21-\x7E]{1,256}")
 
 def authenticators_request(application: Application, mfa_token: Secret) -> HttpRequest:
     """Build the request for the user's factors, with the ``mfa_token`` as its bearer token."""
+    authorization = Secret(f"Bearer {mfa_token}")
     return HttpRequest(
-        "GET",
-        application.mfa_authenticators_url,
-        {"Authorization": Secret(f"Bearer {mfa_token}")},
-        secrets=(mfa_token,),
+        "GET", application.mfa_authenticators_url, {"Authorization": authorization}, secrets=(mfa_token,)
     )
 
 
 def read_authenticators(request: HttpRequest, response: HttpResponse) -> tuple[Authenticator, ...]:
-    """Read the user's factors, in the service's order.
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows.
-    """
+    """Read the user's factors, in the service's order."""
     if response.status != HTTPStatus.OK:
         raise failure(request, response)
     listed = _json_array(response)
@@ -67,23 +63,14 @@ def challenge_request(
     application: Application, mfa_token: Secret, *, types: Sequence[str], authenticator_id: str | None
 ) -> HttpRequest:
     """Build the request that challenges a factor."""
-    members = {
-        "mfa_token": mfa_token,
-        "challenge_type": " ".join(types),
-        "authenticator_id": authenticator_id,
-    }
+    members = {"mfa_token": mfa_token, "challenge_type": " ".join(types), "authenticator_id": authenticator_id}
     return json_request(application, application.mfa_challenge_url, members)
 
 
 def read_challenge(
     request: HttpRequest, response: HttpResponse, *, types: Sequence[str], sent_at: float
 ) -> MfaChallenge:
-    """Read the factor challenge.
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The response is not what the protocol allows, or of a type that was not requested.
-    """
+    """Read the factor challenge; one of a type that was not requested is malformed."""
     if response.status != HTTPStatus.OK:
         raise failure(request, response)
     body = response.require_json_object()
@@ -118,12 +105,7 @@ def associate_request(
 
 
 def read_association(request: HttpRequest, response: HttpResponse, *, sent_at: float) -> Association:
-    """Read a new factor.
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows.
-    """
+    """Read a new factor."""
     if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
         raise failure(request, response)
     body = response.require_json_object()
@@ -150,7 +132,7 @@ def factor_request(application: Application, grant_type: str, fields: Mapping[st
 def read_recovery_code(response: HttpResponse) -> Secret | None:
     """Return the recovery code that replaces the one used, whatever else the response says."""
     code = conceal((response.json_object() or SecretDict()).get("recovery_code"))
-    return code if isinstance(code, Secret) and _RECOVERY_CODE.fullmatch(code) else None
+    return code if _is_recovery_code(code) else None
 
 
 def _authenticator(entry: object) -> Authenticator:
@@ -183,19 +165,15 @@ def _challenge(kind: str, body: SecretDict, sent_at: float) -> MfaChallenge:
 
 
 def _recovery_codes(body: SecretDict) -> tuple[Secret, ...]:
-    given = _secrets(body.get("recovery_codes"))
-    if given is None or len(given) > _MAX_CODES or not all(_RECOVERY_CODE.fullmatch(code) for code in given):
+    given = body.get("recovery_codes")
+    codes = tuple(map(conceal, given)) if isinstance(given, list) else () if given is None else None
+    if codes is None or len(codes) > _MAX_CODES or not all(map(_is_recovery_code, codes)):
         raise MalformedAnswer("recovery_codes are not texts", status=HTTPStatus.OK)
-    return given
+    return codes
 
 
-def _secrets(given: object) -> tuple[Secret, ...] | None:
-    """Return a list of texts as secrets, an empty tuple for None, and None for anything else."""
-    if given is None:
-        return ()
-    if not isinstance(given, list) or not all(isinstance(entry, str) for entry in given):
-        return None
-    return tuple(Secret(entry) for entry in given)
+def _is_recovery_code(code: object) -> TypeGuard[Secret]:
+    return isinstance(code, Secret) and _RECOVERY_CODE.fullmatch(code) is not None
 
 
 def _member(body: SecretDict, name: str, form: re.Pattern[str]) -> str | None:

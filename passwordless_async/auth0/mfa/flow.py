@@ -10,19 +10,8 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.grant import GrantRequest, accept, prove
 from passwordless_async.auth0.id_token import fetch_keys_before
-from passwordless_async.auth0.mfa.endpoints import (
-    MFA_RECOVERY_GRANT,
-    associate_request,
-    authenticators_request,
-    challenge_request,
-    factor_request,
-    read_association,
-    read_authenticators,
-    read_challenge,
-    read_recovery_code,
-)
-from passwordless_async.auth0.mfa.required import MfaRequired
-from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
+from passwordless_async.auth0.mfa import endpoints
+from passwordless_async.auth0.mfa.state import MfaRequired, MfaState, MfaTokenSet
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import ProofGenerator
 from passwordless_async.errors import AccessDenied, OutcomeUnknown, PasswordlessError, ProtocolError, WrongCode
@@ -48,9 +37,9 @@ def own_state(tenant: Tenant, state: MfaState) -> None:
 def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator, ...]]:
     """List the user's factors."""
     own_state(tenant, state)
-    request = authenticators_request(tenant.application, state.mfa_token)
+    request = endpoints.authenticators_request(tenant.application, state.mfa_token)
     response = yield request
-    return read_authenticators(request, response)
+    return endpoints.read_authenticators(request, response)
 
 
 def challenge_factor(
@@ -58,10 +47,12 @@ def challenge_factor(
 ) -> Flow[MfaChallenge]:
     """Have the service send something to a factor."""
     own_state(tenant, state)
-    request = challenge_request(tenant.application, state.mfa_token, types=types, authenticator_id=authenticator_id)
+    request = endpoints.challenge_request(
+        tenant.application, state.mfa_token, types=types, authenticator_id=authenticator_id
+    )
     sent_at = _clock.now()
     response = yield request
-    return read_challenge(request, response, types=types, sent_at=sent_at)
+    return endpoints.read_challenge(request, response, types=types, sent_at=sent_at)
 
 
 def associate(
@@ -75,12 +66,12 @@ def associate(
 ) -> Flow[Association]:
     """Associate a new factor with the user."""
     own_state(tenant, state)
-    request = associate_request(
+    request = endpoints.associate_request(
         tenant.application, state.mfa_token, types=types, channels=channels, phone=phone, email=email
     )
     sent_at = _clock.now()
     response = yield request
-    return read_association(request, response, sent_at=sent_at)
+    return endpoints.read_association(request, response, sent_at=sent_at)
 
 
 def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str, str | None]) -> Flow[MfaTokenSet]:
@@ -94,9 +85,11 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
     yield from fetch_keys_before(tenant, state.scope)
     sent_at = int(_clock.now())
     exchanged = yield from prove(
-        tenant, proofs, lambda: factor_request(tenant.application, grant_type, {"mfa_token": state.mfa_token, **fields})
+        tenant,
+        proofs,
+        lambda: endpoints.factor_request(tenant.application, grant_type, {"mfa_token": state.mfa_token, **fields}),
     )
-    recovery_code = read_recovery_code(exchanged[1])
+    recovery_code = endpoints.read_recovery_code(exchanged[1])
     try:
         requested = GrantRequest(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
         tokens = yield from accept(tenant, state.key, exchanged, requested, sent_at=sent_at)
@@ -110,7 +103,11 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
 
 def _refusal(error: PasswordlessError, grant_type: str, recovery_code: str | None) -> PasswordlessError:
     """Return what a refusal means for this factor."""
-    if grant_type == MFA_RECOVERY_GRANT and isinstance(error, AccessDenied) and error.error == "invalid_grant":
+    if (
+        grant_type == endpoints.MFA_RECOVERY_GRANT
+        and isinstance(error, AccessDenied)
+        and error.error == "invalid_grant"
+    ):
         # The service uses the same words if the user rejects a push message and if a recovery code is wrong.
         return WrongCode(status=error.status, error=error.error, error_description=error.error_description)
     if recovery_code is not None and isinstance(error, ProtocolError | OutcomeUnknown | MfaRequired):

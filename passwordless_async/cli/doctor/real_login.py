@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.auth0.mfa.required import MfaRequired
+from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.cli.doctor.findings import Finding, Status, advice, not_checked, shortened
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError

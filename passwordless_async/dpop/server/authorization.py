@@ -29,12 +29,7 @@ _CREDENTIALS = re.compile(r"(dpop|bearer) +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECA
 
 @attrs.frozen
 class PresentedToken:
-    """The access token of a request and the scheme that it came under.
-
-    Attributes:
-        scheme: The scheme, in lower case.
-        access_token: The access token, not validated.
-    """
+    """The access token of a request, not validated, and the scheme that it came under, in lower case."""
 
     scheme: Literal["dpop", "bearer"]
     access_token: Secret = attrs.field(repr=redacted)

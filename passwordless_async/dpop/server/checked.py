@@ -1,4 +1,4 @@
-"""A checked proof and its binding to the access token."""
+"""The result of a check, a checked proof or a failed check, and the proof's binding to the access token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,20 @@ from typing import Any
 import attrs
 
 from passwordless_async._common.base64url import encode_text
-from passwordless_async.dpop.server.failed_check import FailedCheck
+
+
+class FailedCheck(Exception):
+    """A check of a proof failed. The verifier adds the status and raises an error of the public tree instead.
+
+    Args:
+        description: The reason, as it may stand in ``error_description`` (RFC 6750 §3): fixed text, never the client's.
+        error: The error code (RFC 9449 §7.1, RFC 6750 §3.1).
+    """
+
+    def __init__(self, description: str, error: str = "invalid_dpop_proof") -> None:
+        super().__init__(description)
+        self.description = description
+        self.error = error
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from passwordless_async.dpop.server.failed_check import FailedCheck
+from passwordless_async.dpop.server.checked import FailedCheck
 from passwordless_async.errors import UsageError
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]

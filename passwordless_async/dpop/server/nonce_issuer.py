@@ -32,15 +32,10 @@ _NONCE_BYTES = 24  # of the 32 of the HMAC: 192 bits, 32 characters
 
 @attrs.frozen
 class AcceptedNonce:
-    """A nonce that this service issued and still accepts.
+    """A nonce that this service issued and still accepts."""
 
-    Attributes:
-        valid_until: The end of its acceptance: seconds since the UNIX epoch.
-        successor: The nonce to offer the client for its next request; None if the client has the newest.
-    """
-
-    valid_until: float
-    successor: str | None
+    valid_until: float  # seconds since the UNIX epoch
+    successor: str | None  # the nonce to offer the client for its next request; None if it has the newest
 
 
 class NonceIssuer:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from passwordless_async._common.base64url import decode, encode_text
-from passwordless_async.dpop.server.failed_check import FailedCheck
+from passwordless_async.dpop.server.checked import FailedCheck
 from passwordless_async.dpop.signature import der_from_raw
 
 if TYPE_CHECKING:

@@ -47,11 +47,7 @@ def nonce_headers(proof: CheckedProof | None) -> dict[str, str]:
     """
     if proof is None or proof.next_nonce is None:
         return {}
-    return {
-        "DPoP-Nonce": proof.next_nonce,
-        "Cache-Control": "no-store",
-        "Access-Control-Expose-Headers": EXPOSED,
-    }
+    return {"DPoP-Nonce": proof.next_nonce, "Cache-Control": "no-store", "Access-Control-Expose-Headers": EXPOSED}
 
 
 def _challenge(error: OAuthError) -> str:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from yarl import URL
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server import reader, uri
-from passwordless_async.dpop.server.checked import CheckedProof, check_binding
-from passwordless_async.dpop.server.failed_check import FailedCheck
+from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
 from passwordless_async.dpop.server.fields import proof_of
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
@@ -82,8 +82,8 @@ class DPoPVerifier:
         self._nonces = nonces
         self._require_nonce = require_nonce
         self._nonce_time = nonce_time
-        self._max_age = _seconds("max_age", max_age)
-        self._skew = _seconds("skew", skew)
+        self._max_age = _check.at_least_zero("max_age", max_age)
+        self._skew = _check.at_least_zero("skew", skew)
         self._clock = clock
         # A client's next proof has the same header, byte for byte.
         self._keys: Bounded[str, reader.PublicKey] = Bounded(_MAX_CACHED_KEYS)
@@ -227,9 +227,3 @@ def _base(base_url: str | URL) -> str:
     if normal is None or "?" in str(base_url) or "#" in str(base_url):
         raise UsageError("base_url", "must be an http or https URL without user information, query and fragment")
     return normal.rstrip("/")
-
-
-def _seconds(argument: str, value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not (math.isfinite(value) and value >= 0):
-        raise UsageError(argument, "must be a number of seconds, zero or more")
-    return value

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from joserfc import jwe
 from joserfc.jwk import OctKey
 
+import passwordless_async
 from helpers.values import present
 from passwordless_async import (
     TESTING,
@@ -28,6 +29,7 @@ from passwordless_async import (
     PasswordlessClient,
     Phone,
     UsageError,
+    errors,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
@@ -306,3 +308,44 @@ def test_nothing_shows() -> None:
     text = f"{state!r} {state} {state.challenge!r}"
     for secret in (TOKEN, "an-oob-code", DPOP_KEY.to_jwk(private=True)["d"], "ada@example.com"):
         assert str(secret) not in text
+
+
+def required() -> MfaRequired:
+    """Return an error with all its facts."""
+    return MfaRequired(
+        status=403, error="mfa_required", mfa_token="handle", mfa_requirements={"challenge": []}, state=STATE
+    )
+
+
+def test_mfa_required_is_one_class_wherever_it_is_imported_from() -> None:
+    """The package and ``errors`` export this class."""
+    assert passwordless_async.MfaRequired is MfaRequired is errors.MfaRequired
+    assert "MfaRequired" in dir(errors)
+
+
+def test_facts_of_mfa_required_are_complete_when_it_is_made() -> None:
+    """Token, requirements and state are arguments; requirements default to none."""
+    error = required()
+    assert (error.mfa_token, error.mfa_requirements, error.state) == ("handle", {"challenge": []}, STATE)
+    assert MfaRequired(status=403, error="mfa_required").mfa_requirements == {}
+    assert error.recovery_code is None
+
+
+def test_other_facts_make_another_mfa_required() -> None:
+    """The error itself is not changed."""
+    error = required()
+    changed = error.with_facts(recovery_code="NEW")
+    assert (changed.recovery_code, changed.state, changed.args) == ("NEW", STATE, error.args)
+    assert error.recovery_code is None
+
+
+def test_a_copy_of_mfa_required_keeps_the_state() -> None:
+    """A copy stays in this process, so it keeps the private key."""
+    assert copy.copy(required()).state is STATE
+    assert copy.deepcopy(required()).state is STATE
+
+
+def test_a_pickle_of_mfa_required_leaves_the_state_out() -> None:
+    """The state holds a private key, which a pickle must not spill; ``MfaState.seal`` is for that."""
+    read = pickle.loads(pickle.dumps(required()))  # noqa: S301 - our own
+    assert (type(read), read.state, read.mfa_token) == (MfaRequired, None, "handle")

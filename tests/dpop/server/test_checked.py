@@ -1,4 +1,4 @@
-"""A checked proof, and what it is bound to."""
+"""A checked proof, what it is bound to, and a failed check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 import pytest
 
-from passwordless_async.errors import InvalidDPoPProof
+from passwordless_async.dpop.server.checked import FailedCheck
+from passwordless_async.errors import InvalidDPoPProof, PasswordlessError
 
 
 async def test_returns_what_it_checked(server: Any) -> None:
@@ -51,3 +52,19 @@ async def test_key_is_the_tokens(server: Any) -> None:
         with pytest.raises(InvalidDPoPProof) as caught:
             await server.get(server.proof(), confirmation={"jkt": jkt})
         assert caught.value.error == "invalid_token"
+
+
+def test_failed_check_names_the_error_of_rfc_9449_by_default() -> None:
+    """Most checks concern the proof, and so does the code (RFC 9449 §7.1)."""
+    failed = FailedCheck("typ is not dpop+jwt")
+    assert (str(failed), failed.description, failed.error) == (
+        "typ is not dpop+jwt",
+        "typ is not dpop+jwt",
+        "invalid_dpop_proof",
+    )
+    assert FailedCheck("the access token is not ASCII", "invalid_token").error == "invalid_token"
+
+
+def test_failed_check_is_no_error_of_the_public_tree() -> None:
+    """A handler of PasswordlessError never sees it: the verifier turns it into an error with a status."""
+    assert not issubclass(FailedCheck, PasswordlessError)
