@@ -18,8 +18,8 @@ two differ.
 """
 
 from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
-from passwordless_async.testing.checks.ready_clients import ReadyClient
-from passwordless_async.testing.faults.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
+from passwordless_async.testing.checks.clients import ReadyClient
+from passwordless_async.testing.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
 from passwordless_async.testing.process.tenant_process import TenantProcess
 from passwordless_async.testing.settings import (
     BOUND_API,

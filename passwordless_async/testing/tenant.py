@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from passwordless_async.testing.checks.ready_clients import ReadyClient, ready_client
+from passwordless_async.testing.checks.clients import ReadyClient, ready_client
 from passwordless_async.testing.endpoints.application import TenantApplication
-from passwordless_async.testing.faults.faults import Faults
-from passwordless_async.testing.process.address import TenantAddress
+from passwordless_async.testing.faults import Faults
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.clock import TenantClock
 from passwordless_async.testing.state.mfa import Mfa
@@ -24,12 +23,49 @@ from passwordless_async.testing.state.users import User, Users
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from ssl import SSLContext
-    from types import TracebackType
 
     from passwordless_async.testing.state.tokens import RefreshFamily
     from passwordless_async.testing.state.users import HasUsername
 
 _SHUTDOWN_SECONDS = 0.2  # that requests in flight are given when the tenant closes
+
+
+class TenantAddress:
+    """Where a tenant listens, and the applications that it knows.
+
+    Attributes:
+        settings: How the tenant behaves.
+    """
+
+    def __init__(self, settings: TenantSettings) -> None:
+        self.settings = settings
+        self._url: str | None = None
+
+    @property
+    def url(self) -> str:
+        """Its URL without a trailing slash, for example ``http://127.0.0.1:49152``; https with TLS.
+
+        Raises:
+            RuntimeError: The tenant does not listen yet.
+        """
+        if self._url is None:
+            raise RuntimeError("the tenant has no URL before it is entered with async with")
+        return self._url
+
+    @property
+    def issuer(self) -> str:
+        """The issuer: the URL with a trailing slash."""
+        return f"{self.url}/"
+
+    @property
+    def public_client_id(self) -> str:
+        """The ``client_id`` of the application without a secret."""
+        return self.settings.public_client_id
+
+    @property
+    def confidential_client(self) -> tuple[str, str]:
+        """The application with a secret: ``client_id`` and ``client_secret``."""
+        return self.settings.confidential_client_id, self.settings.confidential_client_secret
 
 
 class LocalTenant(TenantAddress):
@@ -160,9 +196,7 @@ class LocalTenant(TenantAddress):
                 self._site = self._new_site(self._runner)
                 await self._site.start()
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

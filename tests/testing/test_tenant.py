@@ -1,4 +1,4 @@
-"""The tenant as a server: outages and closing."""
+"""The tenant: its address, its life, its outages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from passwordless_async.testing import (
     Fault,
     LocalTenant,
+    TenantSettings,
 )
+from passwordless_async.testing.tenant import TenantAddress
 
 if TYPE_CHECKING:
     from helpers.tenant_wire import Wire
@@ -62,3 +64,20 @@ async def test_a_tenant_that_is_closed_in_an_outage_stays_closed() -> None:
     async with LocalTenant() as tenant:
         async with tenant.outage():
             await tenant.aclose()
+
+
+def test_applications_are_known_before_the_url() -> None:
+    """The client identifiers come from the settings; the URL exists once the tenant listens."""
+    address = TenantAddress(TenantSettings(public_client_id="public", confidential_client_secret="hush"))
+
+    assert address.public_client_id == "public"
+    assert address.confidential_client == ("confidential-client", "hush")
+    with pytest.raises(RuntimeError, match="async with"):
+        address.url  # noqa: B018 - the property raises
+
+
+async def test_the_issuer_has_a_trailing_slash() -> None:
+    """The URL has none, as in Auth0's ``iss``."""
+    async with LocalTenant() as tenant:
+        assert tenant.issuer == f"{tenant.url}/"
+        assert not tenant.url.endswith("/")

@@ -1,4 +1,4 @@
-"""Client authentication at the tenant: which application sent a request (RFC 6749 §2.3, RFC 7523, RFC 8705)."""
+"""The applications that a tenant knows, and which of them sent a request (RFC 6749 §2.3, RFC 7523, RFC 8705)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from urllib.parse import unquote_plus
 
 import attrs
 
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
 from passwordless_async.testing.certificates import subject_of, thumbprint_of
+from passwordless_async.testing.checks.assertions import ready_key
 from passwordless_async.testing.refusals import INVALID_CLIENT, RequestRefused
 
 if TYPE_CHECKING:
@@ -30,12 +32,7 @@ _BY_CERTIFICATE = (TLS, SELF_SIGNED)
 
 @attrs.frozen
 class AuthenticatedClient:
-    """An application that has authenticated itself.
-
-    Args:
-        client_id: Its identifier.
-        method: Its method; ``none`` for a public one.
-    """
+    """An application that has authenticated itself, by ``none`` if it is public."""
 
     client_id: str
     method: str
@@ -62,12 +59,61 @@ def methods_by_client(settings: TenantSettings) -> Mapping[str, tuple[str, ...]]
     }
 
 
-def authenticate(request: TenantRequest, parameters: Mapping[str, Any], *, basic_allowed: bool) -> AuthenticatedClient:
-    """Return the application that sent a request.
+@attrs.frozen(kw_only=True)
+class ReadyClient:
+    """An application, ready for use.
+
+    Attributes:
+        method: Its method, as in ``token_endpoint_auth_methods_supported``.
+        client_id: Its identifier.
+        secret: Its secret; None without one.
+        private_jwk: The private key that signs its assertions, as a JWK with a ``kid``; None without one.
+        private_pem: The same key as PKCS #8 PEM, not encrypted.
+        alg: The algorithm to sign with.
+    """
+
+    method: str
+    client_id: str
+    secret: Secret | None = attrs.field(default=None, converter=attrs.converters.optional(Secret), repr=redacted)
+    private_jwk: dict[str, Any] | None = attrs.field(default=None, repr=redacted)
+    private_pem: bytes | None = attrs.field(default=None, repr=redacted)
+    alg: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a JSON object, the key included."""
+        pem = None if self.private_pem is None else bytes(self.private_pem).decode()
+        return {**attrs.asdict(self), "private_pem": pem}
+
+    @classmethod
+    def from_json(cls, members: dict[str, Any]) -> ReadyClient:
+        """Return what :meth:`to_json` wrote."""
+        pem = members["private_pem"]
+        return cls(**{**members, "private_pem": None if pem is None else SecretBytes(pem.encode())})
+
+
+def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> ReadyClient:
+    """Return the application of an authentication method; ``alg`` is that of its assertions.
 
     Raises:
-        RequestRefused: It is unknown, does not authenticate itself as it must, or does so in two ways.
+        ValueError: There is no such method.
     """
+    by_method = {name: client for client, names in methods_by_client(settings).items() for name in names}
+    if method not in by_method:
+        raise ValueError(f"there is no client authentication {method!r}; there are {', '.join(METHODS)}")
+    client = ReadyClient(method=method, client_id=by_method[method])
+    if method in (POST, BASIC):
+        return attrs.evolve(client, secret=settings.confidential_client_secret)
+    if method != ASSERTION:
+        return client
+    if settings.private_key_jwt_keys is not None:  # the test registered its own keys, and has the private ones
+        return attrs.evolve(client, alg=alg)
+    key = ready_key(alg)
+    jwk, pem = SecretDict(key.as_dict(private=True)), SecretBytes(key.as_pem(private=True))
+    return attrs.evolve(client, private_jwk=jwk, private_pem=pem, alg=alg)
+
+
+def authenticate(request: TenantRequest, parameters: Mapping[str, Any], *, basic_allowed: bool) -> AuthenticatedClient:
+    """Return the application that sent a request; refuse an unknown one, and wrong or twofold credentials."""
     client_id, method = _claimed(request, parameters, basic_allowed=basic_allowed)
     allowed = methods_by_client(request.state.settings).get(client_id, ())
     if method == NONE and set(allowed) & set(_BY_CERTIFICATE):

@@ -11,16 +11,13 @@ from aiohttp import web
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.endpoints.body import refusal_response
-from passwordless_async.testing.endpoints.database import start_database
 from passwordless_async.testing.endpoints.discovery import key_set, openid_configuration
-from passwordless_async.testing.endpoints.link import LINK_PATH, follow
 from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
-from passwordless_async.testing.endpoints.start import start
+from passwordless_async.testing.endpoints.start import LINK_PATH, follow, start, start_database
 from passwordless_async.testing.endpoints.token import revoke, token
 from passwordless_async.testing.endpoints.userinfo import userinfo
-from passwordless_async.testing.faults.faults import FaultOptions
-from passwordless_async.testing.faults.table import FAULTS, PlannedFault
+from passwordless_async.testing.faults import FAULTS, FaultOptions, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
 from passwordless_async.testing.state.request_log import RecordedRequest
 from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.testing.faults.faults import Faults
+    from passwordless_async.testing.faults import Faults
 
     Endpoint = Callable[[TenantRequest], web.Response]
 

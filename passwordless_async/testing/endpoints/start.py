@@ -1,4 +1,4 @@
-"""``POST /passwordless/start``: send a code or a link.
+"""The start of a login: send a code or a link, and follow the link.
 
 Unknown members are refused. Without ``send`` the message holds a link and no code. A DPoP header has no meaning here.
 """
@@ -8,16 +8,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+import attrs
+from aiohttp import web
 
 from passwordless_async.testing.checks.clients import ASSERTION, authenticate, methods_by_client
-from passwordless_async.testing.endpoints.body import json_response, start_parameters
-from passwordless_async.testing.endpoints.link import new_link
+from passwordless_async.testing.endpoints.body import NO_STORE, json_parameters, json_response, start_parameters
 from passwordless_async.testing.refusals import (
+    CODE_EXPIRED,
     SIGNUP_DISABLED,
     UNAUTHORIZED_CLIENT,
+    USER_BLOCKED,
     VERIFICATION_REQUIRED,
     RequestRefused,
     bad_start,
+    invalid_request,
 )
 from passwordless_async.testing.state.links import read_authorization
 from passwordless_async.testing.state.outbox import Message
@@ -26,20 +32,21 @@ from passwordless_async.testing.state.users import User
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiohttp import web
-
     from passwordless_async.testing.checks.clients import AuthenticatedClient
-    from passwordless_async.testing.state.tenant_state import TenantRequest
+    from passwordless_async.testing.state.links import Authorization
+    from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
-CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
-_MEMBERS = CLIENT_MEMBERS | {"connection", "email", "phone_number", "send", "authParams", "captcha"}
-EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
+_MEMBERS = _CLIENT_MEMBERS | {"connection", "email", "phone_number", "send", "authParams", "captcha"}
+_DATABASE_MEMBERS = _CLIENT_MEMBERS | {"connection", "email", "phone_number", "allow_signup", "delivery_method"}
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+LINK_PATH = "/passwordless/verify_redirect"
 PHONE = re.compile(r"\+[0-9]{1,15}")  # Auth0's own check, wider than E.164
 _MAX_CHARACTERS = 254  # of an address (RFC 5321 §4.5.3.1.3, without the brackets)
 
 
 def start(request: TenantRequest) -> web.Response:
-    """Send a code or a link to the user of the request."""
+    """Send a code or a link to the user of the request (``POST /passwordless/start``)."""
     state = request.state
     parameters = start_parameters(request.body)
     application = _application(request, parameters)
@@ -48,13 +55,13 @@ def start(request: TenantRequest) -> web.Response:
     auth_params = {} if holds_code else _auth_params(parameters)
     authorization = read_authorization(state.settings, user, application.client_id, auth_params)
     _check_captcha(request, parameters)
-    ip = forwarded_ip(request, application)
+    ip = _forwarded_ip(request, application)
     state.limits.take_start(ip)
     if not state.settings.allow_signup and user not in state.users:
         raise RequestRefused(SIGNUP_DISABLED)
     language = request.headers.get("x-request-language")
     code = state.codes.issue(user) if holds_code else None
-    link = None if holds_code else new_link(state, authorization)
+    link = None if holds_code else _new_link(state, authorization)
     state.stats.codes_sent += holds_code
     state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now(), link))
     return _response(request, user, language)
@@ -79,14 +86,14 @@ def _user(parameters: Mapping[str, Any]) -> User:
     realm = parameters.get("connection")
     if realm not in ("email", "sms"):
         raise bad_start("connection", "the connection is missing or does not exist")
-    name, form = ("email", EMAIL) if realm == "email" else ("phone_number", PHONE)
-    username = matching(parameters.get(name), form)
+    name, form = ("email", _EMAIL) if realm == "email" else ("phone_number", PHONE)
+    username = _matching(parameters.get(name), form)
     if username is None:
         raise bad_start(name, f"{name} is missing or malformed")
     return User(realm, username)
 
 
-def matching(value: object, form: re.Pattern[str]) -> str | None:
+def _matching(value: object, form: re.Pattern[str]) -> str | None:
     """Return a value that is a printable text of a form, otherwise None."""
     fits = isinstance(value, str) and len(value) <= _MAX_CHARACTERS and value.isprintable() and form.fullmatch(value)
     return str(value) if fits else None
@@ -115,7 +122,7 @@ def _check_captcha(request: TenantRequest, parameters: Mapping[str, Any]) -> Non
         raise RequestRefused(VERIFICATION_REQUIRED)
 
 
-def forwarded_ip(request: TenantRequest, application: AuthenticatedClient) -> str:
+def _forwarded_ip(request: TenantRequest, application: AuthenticatedClient) -> str:
     """Return the IP address that a start is charged to."""
     # The header counts "only for a confidential application that authenticates with its secret"; else it is ignored.
     settings = request.state.settings
@@ -141,3 +148,85 @@ def _response(request: TenantRequest, user: User, language: str | None) -> web.R
         return json_response({"_id": user.id, "email": user.username, "email_verified": known})
     body = {"_id": user.id, "phone_number": user.username, "phone_verified": known}
     return json_response(body if language is None else {**body, "request_language": language})
+
+
+def _new_link(state: TenantState, authorization: Authorization) -> str:
+    """Return a link that passes once; the user's earlier links are dead."""
+    state.tickets.revoke(authorization.user)
+    return f"{state.url}{LINK_PATH}?{urlencode({'ticket': state.tickets.issue(authorization)})}"
+
+
+def follow(request: TenantRequest) -> web.Response:
+    """Redirect the browser from the link in a message to the application, with an authorization code or an error."""
+    state, ticket = request.state, request.query.get("ticket", "")
+    authorization, alive = state.tickets.find(ticket)
+    if authorization is None:
+        raise invalid_request("The link is unknown or was used before")
+    state.tickets.spend(ticket)
+    account = state.users.account(authorization.user)
+    if not alive or account.blocked:
+        refusal = USER_BLOCKED if alive else CODE_EXPIRED
+        return _redirect(authorization, {"error": "unauthorized", "error_description": refusal.description})
+    state.users.add(authorization.user)
+    code = state.authorization_codes.issue(attrs.evolve(authorization, auth_time=state.clock.wall()))
+    return _redirect(authorization, {"code": code})
+
+
+def _redirect(authorization: Authorization, result: dict[str, str]) -> web.Response:
+    if "state" in authorization.parameters:
+        result["state"] = authorization.parameters["state"]
+    parts = urlsplit(authorization.redirect_uri)
+    query = "&".join(filter(None, (parts.query, urlencode(result))))
+    return web.Response(status=302, headers={**NO_STORE, "Location": urlunsplit(parts._replace(query=query))})
+
+
+def start_database(request: TenantRequest) -> web.Response:
+    """Send a code to a user of a database connection if the user exists, or may sign up (``POST /otp/challenge``).
+
+    The response is the same whether a code was sent or not: it must not reveal who has an account.
+    """
+    state, parameters = request.state, _database_parameters(request)
+    application = authenticate(request, parameters, basic_allowed=state.settings.basic_auth_at_start)
+    if not state.settings.grant_enabled:
+        raise RequestRefused(UNAUTHORIZED_CLIENT)
+    user, delivery = _database_user(request, parameters), _delivery(parameters)
+    state.limits.take_database_start(user.subject)
+    known = state.users.account(user).database
+    signup = parameters.get("allow_signup", False)
+    session, code = state.auth_sessions.open(user, application.client_id, send=known or signup)
+    if code is not None:
+        state.stats.codes_sent += 1
+        language, ip = request.headers.get("x-request-language"), _forwarded_ip(request, application)
+        message = Message(user.realm, user.username, code, language, ip, state.clock.now(), delivery=delivery)
+        state.outbox.send(message)
+    return json_response({"auth_session": session})
+
+
+def _database_parameters(request: TenantRequest) -> Mapping[str, Any]:
+    members = json_parameters(request.body)
+    unknown = members.keys() - _DATABASE_MEMBERS
+    if unknown:
+        raise invalid_request(f"The body has {len(unknown)} unknown member(s)")
+    return members
+
+
+def _database_user(request: TenantRequest, parameters: Mapping[str, Any]) -> User:
+    if parameters.get("connection") not in request.state.settings.database_connections:
+        raise invalid_request("The connection is missing or does not exist")
+    if ("email" in parameters) == ("phone_number" in parameters):
+        raise invalid_request("Either email or phone_number must be given")
+    if not isinstance(parameters.get("allow_signup", False), bool):
+        raise invalid_request("allow_signup must be a boolean")
+    email, phone = _matching(parameters.get("email"), _EMAIL), _matching(parameters.get("phone_number"), PHONE)
+    if email is not None:
+        return User("email", email)
+    if phone is not None:
+        return User("sms", phone)
+    raise invalid_request("The email or phone_number is malformed")
+
+
+def _delivery(parameters: Mapping[str, Any]) -> str:
+    delivery = parameters.get("delivery_method", "text")
+    if delivery not in ("text", "voice"):
+        raise invalid_request("delivery_method must be text or voice")
+    return str(delivery)

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     Calls = Mapping[str, Callable[..., Any]]
     OpenCalls = Callable[[Any], AbstractAsyncContextManager[Calls]]
@@ -100,9 +99,7 @@ class ChildProcess:
             raise
         return self
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     async def call(self, name: str, **arguments: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,21 +1,25 @@
-"""A tenant in a process of its own: for measurements, where client and server must not share one interpreter."""
+"""A tenant in a process of its own: for measurements, where client and server must not share one interpreter.
+
+Both ends are here: :class:`TenantProcess` calls, and in the child :func:`open_tenant` answers.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from passwordless_async.errors import TransportError
-from passwordless_async.testing.checks.ready_clients import ReadyClient
-from passwordless_async.testing.process.address import TenantAddress
+from passwordless_async.testing.checks.clients import ReadyClient
 from passwordless_async.testing.process.child import CallFailed, ChildProcess
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.users import User
+from passwordless_async.testing.tenant import LocalTenant, TenantAddress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import TracebackType
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from passwordless_async.testing.faults.faults import AnyFault
+    from passwordless_async.testing.faults import AnyFault
     from passwordless_async.testing.state.users import HasUsername
 
 
@@ -125,11 +129,46 @@ class TenantProcess(TenantAddress):
             raise
         return self
 
-    async def __aexit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
         """End the child and wait until it is gone; a second call does nothing."""
         await self._child.aclose()
+
+
+@asynccontextmanager
+async def open_tenant(setup: Mapping[str, Any]) -> AsyncIterator[Mapping[str, Callable[..., Any]]]:
+    """Be the child: run a tenant with ``settings``, ``host`` and ``port``, and yield what may be called."""
+    settings = TenantSettings(**setup["settings"])
+    async with LocalTenant(settings, host=setup["host"], port=setup["port"]) as tenant:
+        yield calls_of(tenant)
+
+
+def calls_of(tenant: LocalTenant) -> Mapping[str, Callable[..., Any]]:
+    """Return a tenant's calls by name, in values that JSON holds."""
+
+    def add_user(realm: str, username: str, options: dict[str, Any]) -> None:
+        tenant.users.add(User(realm, username), **options)
+
+    def mfa(what: str, realm: str, username: str) -> str | None:
+        calls: dict[str, Callable[[User], str | None]] = {
+            "otp": tenant.mfa.otp_for,
+            "code": tenant.mfa.code_for,
+            "recovery_code": tenant.mfa.recovery_code_for,
+            "approve": tenant.mfa.approve,
+            "deny": tenant.mfa.deny,
+        }
+        return calls[what](User(realm, username))
+
+    return {
+        "url": lambda: tenant.url,
+        "codes": lambda users: [tenant.outbox.code_for(User(realm, username)) for realm, username in users],
+        "stats": tenant.stats.to_json,
+        "add_fault": tenant.faults.add,
+        "clear_faults": tenant.faults.clear,
+        "advance": tenant.clock.advance,
+        "client_for": lambda method, alg: tenant.client_for(method, alg).to_json(),
+        "add_user": add_user,
+        "mfa": mfa,
+    }

@@ -1,4 +1,4 @@
-"""``POST /passwordless/start``."""
+"""The start of a login: codes, links, database connections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from helpers.tenant_wire import ABSENT, ADA, Opener, Wire
+from helpers.tenant_wire import (
+    ABSENT,
+    ADA,
+    Opener,
+    Wire,
+    ask_and_follow,
+    exchange_database,
+    follow_link,
+    redeem_code,
+    start_database,
+)
 from passwordless_async.auth0.identity import Phone
 
 
@@ -189,3 +199,139 @@ async def test_a_forwarded_address_that_is_none(wire: Wire) -> None:
     await wire.start(client_id=client_id, client_secret=secret, headers={"auth0-forwarded-for": "192.0.2.7, 10.0.0.1"})
 
     assert wire.tenant.outbox.messages[0].ip == "127.0.0.1"
+
+
+CALLBACK = "https://app.example/callback"
+
+
+async def test_a_link_without_parameters(warm: Wire) -> None:
+    """It leads to the first callback URL, without a state; the code needs no redirect_uri."""
+    await warm.start(send="link")
+
+    where, result = await follow_link(warm)
+
+    assert (where, list(result)) == (CALLBACK, ["code"])
+    answer = await redeem_code(warm, result["code"])
+    assert answer.json.keys() == {"access_token", "expires_in", "token_type"}
+
+
+async def test_a_callback_with_a_query(wire_for: Opener) -> None:
+    """The callback's own query stays."""
+    wire = await wire_for(callback_urls=["https://app.example/?page=1"])
+
+    assert (await ask_and_follow(wire)).keys() == {"page", "code"}
+
+
+async def test_links_pass_once_and_the_newest_alone(warm: Wire) -> None:
+    """A used link and one before the newest are refused."""
+    await warm.start(send="link")
+    first = warm.tenant.outbox.link_for(ADA)
+    await warm.start(send="link")
+    await follow_link(warm)
+
+    for link in (first, warm.tenant.outbox.link_for(ADA), f"{warm.tenant.url}/passwordless/verify_redirect"):
+        answer = await warm.send("GET", link.removeprefix(warm.tenant.url))
+        assert answer.words[:2] == (400, "invalid_request")
+
+
+async def test_a_link_expires(wire: Wire) -> None:
+    """After three minutes the callback gets an error: the link has expired."""
+    await wire.start(send="link", authParams={"state": "s"})
+    wire.tenant.clock.advance(180)
+
+    _, result = await follow_link(wire)
+
+    assert (result["error"], result["state"]) == ("unauthorized", "s")
+    assert "expired" in result["error_description"]
+
+
+async def test_a_blocked_user_follows_a_link(wire: Wire) -> None:
+    """The callback gets an error for a blocked user, and so does a code from before the block."""
+    code = (await ask_and_follow(wire))["code"]
+    wire.tenant.users.block(ADA)
+
+    assert (await ask_and_follow(wire))["error_description"] == "user is blocked"
+    assert (await redeem_code(wire, code)).words[1] == "use_dpop_nonce"
+    assert (await redeem_code(wire, code)).words == (401, "unauthorized", "user is blocked")
+
+
+async def test_a_login_by_phone(warm: Wire) -> None:
+    """A phone's code goes out as text or by voice."""
+    phone = Phone("+4930901820")
+    warm.tenant.users.add(phone, database=True)
+
+    body = {"email": ABSENT, "phone_number": phone.number, "delivery_method": "voice"}
+    session = (await start_database(warm, **body)).json["auth_session"]
+
+    assert warm.tenant.outbox.messages[-1].delivery == "voice"
+    assert (await exchange_database(warm, session, otp=warm.tenant.outbox.code_for(phone))).status == 200
+
+
+WRONG = (400, "invalid_request", "Wrong or expired verification code.")
+
+
+async def test_the_response_does_not_reveal_who_has_an_account(wire: Wire) -> None:
+    """An unknown user gets the same response; nothing is sent unless sign-up is allowed."""
+    silent = await start_database(wire)
+    assert not wire.tenant.outbox.messages
+    signup = await start_database(wire, allow_signup=True)
+
+    assert silent.json.keys() == signup.json.keys() == {"auth_session"}
+    assert (silent.status, signup.status) == (200, 200)
+    assert wire.tenant.outbox.code_for(ADA)
+    assert wire.tenant.stats.codes_sent == 1
+    await exchange_database(wire, signup.json["auth_session"])
+    assert (await exchange_database(wire, silent.json["auth_session"])).words == WRONG
+    assert (await exchange_database(wire, signup.json["auth_session"])).status == 200
+    await start_database(wire)
+    assert wire.tenant.stats.codes_sent == 2
+
+
+async def test_a_passwordless_account_is_unknown_to_the_database(wire: Wire) -> None:
+    """A user of the email connection is unknown to the database connection."""
+    wire.tenant.users.add(ADA)
+
+    assert (await start_database(wire)).status == 200
+    assert not wire.tenant.outbox.messages
+
+
+MALFORMED = [
+    ({"connection": "email"}, 400, "invalid_request"),
+    ({"connection": ABSENT}, 400, "invalid_request"),
+    ({"connection": []}, 400, "invalid_request"),
+    ({"email": ABSENT}, 400, "invalid_request"),
+    ({"email": "ada"}, 400, "invalid_request"),
+    ({"email": 7}, 400, "invalid_request"),
+    ({"phone_number": "+4930901820"}, 400, "invalid_request"),
+    ({"email": ABSENT, "phone_number": "0"}, 400, "invalid_request"),
+    ({"allow_signup": "yes"}, 400, "invalid_request"),
+    ({"delivery_method": "pigeon"}, 400, "invalid_request"),
+    ({"delivery_method": ["text"]}, 400, "invalid_request"),
+    ({"otp": "1"}, 400, "invalid_request"),
+    ({"client_id": "unknown-client"}, 401, "invalid_client"),
+    ({"client_id": ABSENT}, 401, "invalid_client"),
+    ({"client_id": "confidential-client"}, 401, "invalid_client"),
+]
+
+
+@pytest.mark.parametrize(("members", "status", "error"), MALFORMED)
+async def test_malformed_requests_are_refused(wire: Wire, members: dict[str, Any], status: int, error: str) -> None:
+    """Each refusal has its status and code, and nothing is sent."""
+    wire.tenant.users.add(ADA, database=True)
+
+    assert (await start_database(wire, **members)).words[:2] == (status, error)
+    assert not wire.tenant.outbox.messages
+
+
+async def test_an_assertion_passes_at_the_database_start(wire: Wire) -> None:
+    """A confidential application authenticates itself there too."""
+    wire.tenant.users.add(ADA, database=True)
+
+    assert (await start_database(wire, **wire.asserting())).status == 200
+
+
+async def test_disabled_grant_for_a_database_user(wire_for: Opener) -> None:
+    """An application without the grant is refused with 403."""
+    wire = await wire_for(grant_enabled=False)
+
+    assert (await start_database(wire)).words[:2] == (403, "unauthorized_client")

@@ -1,8 +1,9 @@
-"""The tenant as a process of its own."""
+"""The tenant as a process of its own, and its calls without a process."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,7 +15,8 @@ import pytest
 
 from passwordless_async.auth0.identity import Email
 from passwordless_async.errors import TransportError
-from passwordless_async.testing import Fault, TenantProcess, TenantSettings
+from passwordless_async.testing import Fault, LocalTenant, TenantProcess, TenantSettings
+from passwordless_async.testing.process.tenant_process import calls_of, open_tenant
 
 ADA = Email("ada@example.com")
 UNSENT: tuple[Literal["code", "approve", "deny"], ...] = ("code", "approve", "deny")
@@ -152,3 +154,39 @@ async def _listens(port: int) -> bool:
         return False
     writer.close()
     return True
+
+
+async def test_a_tenant_is_made_from_json() -> None:
+    """Settings, host and port arrive as JSON, and the calls reach the tenant that listens."""
+    setup = {"settings": TenantSettings(captcha="solved").to_json(), "host": "127.0.0.1", "port": 0}
+
+    async with open_tenant(json.loads(json.dumps(setup))) as calls:
+        url = calls["url"]()
+
+    assert url.startswith("http://127.0.0.1:")
+
+
+def test_every_answer_is_json() -> None:
+    """Each call's answer can be written as JSON, keys included."""
+    calls = calls_of(LocalTenant())
+    calls["add_user"](realm=ADA.realm, username=ADA.username, options={"mfa": ["otp"]})
+
+    answers = [
+        calls["stats"](),
+        calls["client_for"](method="private_key_jwt", alg="ES256"),
+        calls["mfa"](what="otp", realm=ADA.realm, username=ADA.username),
+        calls["codes"](users=[]),
+        calls["add_fault"](fault="slow", times=1),
+        calls["clear_faults"](),
+        calls["advance"](seconds=1),
+    ]
+
+    assert json.loads(json.dumps(answers)) == answers
+
+
+def test_an_unknown_user_has_no_code() -> None:
+    """A code for a user who was sent none raises ``LookupError``."""
+    calls = calls_of(LocalTenant())
+
+    with pytest.raises(LookupError, match="no message was sent"):
+        calls["codes"](users=[[ADA.realm, ADA.username]])

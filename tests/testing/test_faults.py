@@ -1,4 +1,4 @@
-"""What each fault does."""
+"""Which request meets which fault, and what each does."""
 
 from __future__ import annotations
 
@@ -19,13 +19,36 @@ from passwordless_async.testing import (
     Fault,
     KeySetFault,
 )
-from passwordless_async.testing.faults.table import FAULTS
+from passwordless_async.testing.faults import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from helpers.tenant_wire import Wire
     from passwordless_async.testing import LocalTenant
-    from passwordless_async.testing.faults.faults import AnyFault
+    from passwordless_async.testing.faults import AnyFault
+
+
+@pytest.mark.parametrize("members", ["ab", [], ["code"], ["code", "code"], ["a", "b", "c"]])
+async def test_a_refusal_has_two_members(warm: Wire, members: object) -> None:
+    """One for the code and another one for the text."""
+    with pytest.raises(ValueError, match="members must be two names"):
+        warm.tenant.faults.add(Fault.REFUSAL, members=members)
+
+
+TOKEN = "/oauth/token"
+
+
+async def test_faults_are_counted_out_in_order(warm: Wire) -> None:
+    """``after`` requests pass, ``times`` meet the first fault, then comes the next; other paths meet none."""
+    warm.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=TOKEN, times=2, after=1)
+    warm.tenant.faults.add("access_denied", path=TOKEN)
+
+    assert (await warm.start()).status == 200
+    assert [(await warm.exchange(otp="x")).status for _ in range(4)] == [403, 503, 503, 403]
+    warm.tenant.faults.clear()
+    assert (await warm.exchange()).status == 200
+    assert warm.tenant.stats.faults_played == 4
 
 
 def test_every_fault_is_in_the_table() -> None:
@@ -93,9 +116,6 @@ async def test_any_refusal(warm: Wire) -> None:
 
     assert (named.status, named.json) == (418, {"code": "teapot", "message": "short and stout"})
     assert (usual.status, usual.json) == (418, {"error": "teapot", "error_description": "short and stout"})
-
-
-TOKEN = "/oauth/token"
 
 
 async def test_endless_nonce_challenges(warm: Wire) -> None:
@@ -203,8 +223,6 @@ CLAIMS: dict[AnyFault, Callable[[Any, LocalTenant], bool]] = {
     Fault.ID_TOKEN_EXP_IS_TEXT: lambda claims, _: isinstance(claims["exp"], str),
     ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: lambda claims, _: claims["auth_time"] < time.time() - 86_000,
 }
-
-
 FORGED: dict[AnyFault, str] = {
     Fault.ID_TOKEN_TAMPERED: "RS256",
     Fault.ID_TOKEN_UNSIGNED: "none",

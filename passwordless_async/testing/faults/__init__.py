@@ -1,1 +1,0 @@
-"""The faults that a test can switch on."""
