@@ -35,13 +35,9 @@ for command in (demo, tenant, login, doctor, keygen, proof, sessions):
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run a command.
+    """Run a command with the arguments after the program's name; those of this process unless given.
 
-    Args:
-        arguments: The arguments after the program's name; those of this process unless given.
-
-    Returns:
-        The exit status: 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
+    Returns 0, 1 for a failure, 2 for wrong usage, 130 for Ctrl-C.
     """
     try:
         status = app.main(arguments, prog_name="passwordless-async", standalone_mode=False)

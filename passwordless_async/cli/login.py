@@ -20,9 +20,8 @@ from passwordless_async.cli.terminal.questions import ask
 from passwordless_async.client.client import PasswordlessClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
 
 
@@ -104,14 +103,8 @@ def _expiry(expires_at: int | None) -> str:
 
 
 def _print_secrets(tokens: TokenSet) -> None:
-    for name, value in _secrets(tokens):
-        # On a line of its own, to be copied: a table would wrap it.
-        click.echo(f"{name}: {value}")
-
-
-def _secrets(tokens: TokenSet) -> Iterator[tuple[str, Secret]]:
-    yield "access_token", tokens.access_token
-    if tokens.refresh_token is not None:
-        yield "refresh_token", tokens.refresh_token
-    if tokens.id_token is not None:
-        yield "id_token", tokens.id_token
+    for name in ("access_token", "refresh_token", "id_token"):
+        secret = getattr(tokens, name)
+        if secret is not None:
+            # On a line of its own, to be copied: a table would wrap it.
+            click.echo(f"{name}: {secret}")

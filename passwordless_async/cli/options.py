@@ -41,23 +41,13 @@ _JWT, _TLS = "private_key_jwt", "tls_client_auth"
 
 @attrs.frozen
 class ClientAuthOptions:
-    """The options that say how the application authenticates itself.
+    """The options that say how the application authenticates itself."""
 
-    Attributes:
-        client_auth: The method; None: ``client_secret_post`` if a secret is given, else ``none``.
-        client_secret_from: Where the secret is kept.
-        client_key_from: Where the key that signs assertions is kept.
-        client_key_alg: The algorithm of the signature.
-        client_key_id: The ``kid`` of that key.
-        client_certificate: The certificate's file.
-        client_certificate_key: The file of the certificate's key.
-    """
-
-    client_auth: str | None
+    client_auth: str | None  # the method; None: client_secret_post if a secret is given, else none
     client_secret_from: str | None
-    client_key_from: str | None
+    client_key_from: str | None  # where the key that signs assertions is kept
     client_key_alg: AssertionAlgorithm | None
-    client_key_id: str | None
+    client_key_id: str | None  # the kid of that key
     client_certificate: Path | None
     client_certificate_key: Path | None
 

@@ -37,19 +37,12 @@ class CheckFailed(Exception):
 
 @attrs.frozen
 class Evidence:
-    """What the checks examine.
-
-    Attributes:
-        logins: The crowd's logins.
-        tenant: The tenant.
-        client: The client that made the logins.
-        http: A session of aiohttp without DPoP, for requests made by hand.
-    """
+    """What the checks examine."""
 
     logins: CrowdLogins
     tenant: TenantProcess
-    client: PasswordlessClient
-    http: aiohttp.ClientSession
+    client: PasswordlessClient  # that made the logins
+    http: aiohttp.ClientSession  # without DPoP, for requests made by hand
 
     def tokens(self) -> Iterator[tuple[Email, TokenSet]]:
         """Yield the users that logged in, and their tokens."""
@@ -178,17 +171,11 @@ def _claims(tokens: TokenSet) -> dict[str, Any]:
 
 @attrs.frozen
 class Check:
-    """A row of the table.
+    """A row of the table."""
 
-    Attributes:
-        name: Its name in the JSON output.
-        claim: The sentence that it proves.
-        run: Examines the evidence; raises :class:`CheckFailed`.
-    """
-
-    name: str
-    claim: str
-    run: Callable[[Evidence], Awaitable[None]]
+    name: str  # in the JSON output
+    claim: str  # the sentence that it proves
+    run: Callable[[Evidence], Awaitable[None]]  # raises CheckFailed
 
 
 CHECKS = (

@@ -34,21 +34,13 @@ _CODES_AT_ONCE = 10_000  # codes that are read from the tenant in one call
 
 @attrs.frozen
 class CrowdLogins:
-    """The logins of a crowd.
-
-    Attributes:
-        people: The users.
-        outcomes: The outcome of each, in order of completion.
-        seconds: The time it took.
-        latencies: Seconds of each login that succeeded, ascending.
-        stats: The tenant's counts so far, including the starts.
-    """
+    """The logins of a crowd."""
 
     people: Sequence[Email]
-    outcomes: Sequence[Outcome]
-    seconds: float
-    latencies: Sequence[float]
-    stats: TenantStats
+    outcomes: Sequence[Outcome]  # in order of completion
+    seconds: float  # that all took
+    latencies: Sequence[float]  # seconds of each login that succeeded, ascending
+    stats: TenantStats  # the tenant's counts so far, including the starts
 
     @property
     def logins(self) -> int:
@@ -85,11 +77,7 @@ def _percentile(ascending: Sequence[float], percent: int) -> float | None:
 async def send_codes(
     client: PasswordlessClient, people: Iterable[Email], *, concurrency: int, tick: Callable[[], None]
 ) -> None:
-    """Send each user a code.
-
-    Raises:
-        PasswordlessError: The first refusal; it ends the others.
-    """
+    """Send each user a code; the first refusal ends the others and is raised."""
     waiting = iter(people)
 
     async def work() -> None:
@@ -123,9 +111,8 @@ async def log_in(
 ) -> tuple[list[Outcome], list[float], float]:
     """Exchange each user's code.
 
-    Returns:
-        The outcomes in order of completion; the latencies of those that succeeded, in seconds, ascending; the seconds
-        that all took.
+    Returns the outcomes in order of completion, the latencies of those that succeeded, ascending, and the seconds that
+    all took.
     """
 
     def logins() -> Iterator[Login]:

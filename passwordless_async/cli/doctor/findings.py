@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.errors import PasswordlessError
 
+WHERE_DOMAIN = "Take the domain from Applications > (your application) > Settings > Domain, or your custom domain."
 _MAX_TENANT_TEXT = 200  # characters of the tenant's that are repeated
 
 
@@ -28,19 +29,12 @@ class Status(enum.StrEnum):
 
 @attrs.frozen
 class Finding:
-    """What a check found.
-
-    Attributes:
-        name: The check.
-        status: Its result.
-        detail: The evidence.
-        advice: What to do, and where; empty if there is nothing to do.
-    """
+    """What a check found."""
 
     name: str
     status: Status
-    detail: str
-    advice: str = ""
+    detail: str  # the evidence
+    advice: str = ""  # what to do, and where; empty if there is nothing to do
 
     def to_json(self) -> dict[str, str]:
         """Return it as a JSON object."""

@@ -18,8 +18,7 @@ from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.otp import otp_request
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import read_token
-from passwordless_async.cli.doctor.discovery import WHERE_DOMAIN
-from passwordless_async.cli.doctor.findings import Finding, Status, advice, not_checked
+from passwordless_async.cli.doctor.findings import WHERE_DOMAIN, Finding, Status, advice, not_checked
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import OAuthError, PasswordlessError
 
@@ -66,11 +65,7 @@ async def probe(application: Application, login: Login, send: Send) -> Passwordl
 
 
 def probe_login(code: str, audience: str | None) -> Login:
-    """Return the login of the probe.
-
-    Raises:
-        UsageError: The audience is not of its form.
-    """
+    """Return the login of the probe."""
     return Login(Email(PROBE_ADDRESS), code, audience=audience)
 
 
@@ -94,21 +89,13 @@ async def _drive(flow: Generator[HttpRequest, HttpResponse, T], send: Send) -> T
 
 @attrs.frozen
 class _Refusal:
-    """What a refusal of the probe shows.
-
-    Attributes:
-        matches: Whether an error is this refusal.
-        client: The status of client authentication.
-        grant: The status of the grant.
-        proof: The status of the proof.
-        where: Where to change what failed; the error's own advice unless given.
-    """
+    """What a refusal of the probe shows: the status of client authentication, of the grant and of the proof."""
 
     matches: Callable[[OAuthError], bool]
     client: Status
     grant: Status
     proof: Status
-    where: str | None = None
+    where: str | None = None  # where to change what failed; the error's own advice unless given
 
     def findings(self, error: OAuthError) -> tuple[Finding, ...]:
         statuses = {CLIENT: self.client, GRANT: self.grant, PROOF: self.proof}

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 import click
 
-from passwordless_async._common.secret import Secret, redacted
+from passwordless_async._common.secret import Secret, conceal, redacted
 from passwordless_async.cli.sessions.keys import make_keys, read
-from passwordless_async.cli.sessions.store import STORE, redis_store
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, renamed
 from passwordless_async.cli.terminal.questions import confirmed
@@ -28,9 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async.client.sessions import SessionInfo, Sessions
+    from passwordless_async.stores.redis import RedisStore
 
 T = TypeVar("T")
 
+STORE = "PASSWORDLESS_ASYNC_STORE"  # environment variable: a URL with a password does not belong on a command line
 _SCHEMES = (
     "redis://, rediss:// or unix://; redis+sentinel://HOST:PORT,HOST:PORT/NAME for the primary that sentinels know;"
     " redis+cluster://HOST:PORT,HOST:PORT for a cluster"
@@ -42,6 +43,19 @@ _MAX_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year
 @click.group()
 def sessions() -> None:
     """List and close users' sessions in a store, and make the key ring that seals them."""
+
+
+def redis_store(url: str, *, keys: KeyRing, prefix: str) -> RedisStore:
+    """Return a store, or say that the Redis client, an extra of its own, is not installed."""
+    url = conceal(url)
+    try:
+        from passwordless_async.stores.redis import RedisStore  # noqa: PLC0415 - only this command needs the extra
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "redis":
+            raise
+    else:
+        return RedisStore(url, keys=keys, prefix=prefix)
+    raise click.ClickException("The store needs its library: pip install 'passwordless-async[redis]'.")
 
 
 @attrs.frozen

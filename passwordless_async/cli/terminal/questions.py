@@ -26,16 +26,9 @@ _SOURCE = re.compile(r"(?:(?P<kind>env|file):(?P<place>.+))|(?P<prompt>prompt)",
 
 
 def secret_from(name: str, source: str, *, kinds: Sequence[str], what: str) -> Secret:
-    """Return a secret from where it is kept; it never stands on the command line.
+    """Return a secret from where it is kept, such as ``env:NAME``; it never stands on the command line.
 
-    Args:
-        name: The name of the option that names the source.
-        source: The option's value, for example ``env:NAME``.
-        kinds: The sources that are allowed: ``env``, ``file`` and ``prompt``.
-        what: What the secret is, for messages.
-
-    Raises:
-        click.ClickException: The source is not of an allowed form, or the secret cannot be read.
+    Messages call the secret ``what``, and the option that names its source ``name``; ``kinds`` are the allowed sources.
     """
     match = _SOURCE.fullmatch(source)
     kind = match and (match["kind"] or match["prompt"])
@@ -54,11 +47,7 @@ def hidden(question: str) -> Secret:
 
 
 def file_secret(path: str, what: str) -> Secret:
-    """Return a secret from a text file, without the line break that editors put at the end.
-
-    Raises:
-        click.ClickException: The file cannot be read.
-    """
+    """Return a secret from a text file, without the line break that editors put at the end."""
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_FILE_BYTES + 1)
@@ -77,11 +66,7 @@ def _from_environment(name: str) -> Secret:
 
 
 def ask(question: str) -> Secret:
-    """Ask for the code that was sent.
-
-    Raises:
-        click.ClickException: What was typed is not text, or nothing was typed.
-    """
+    """Ask for the code that was sent; refuse an empty one, and what is not text."""
     answer = _answer(question)
     if answer is None:
         raise click.ClickException("What was typed is not text.")

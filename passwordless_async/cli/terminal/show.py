@@ -18,7 +18,6 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
 
     from rich.progress import Task
 
@@ -32,13 +31,7 @@ def plain(value: object) -> str:
 
 
 def table(title: str, rows: Iterable[tuple[str, object]], *, numbers: bool = False) -> None:
-    """Print names and values.
-
-    Args:
-        title: The title above the table.
-        rows: The names and the values.
-        numbers: Whether the values are numbers, to align right.
-    """
+    """Print names and values, under a title; numbers are aligned right."""
     grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_header=False)
     grid.add_column(overflow="fold")
     grid.add_column(justify="right" if numbers else "left", overflow="fold")
@@ -62,16 +55,7 @@ class Bar:
         )
 
     def phase(self, description: str, total: int, unit: str) -> Callable[[], None]:
-        """Begin a phase.
-
-        Args:
-            description: The phase's name.
-            total: The number of steps.
-            unit: The plural noun of a step.
-
-        Returns:
-            A function to call after each step.
-        """
+        """Begin a phase of so many steps, whose plural noun is ``unit``; return a function to call after each."""
         return partial(self._progress.advance, self._progress.add_task(description, total=total, unit=unit))
 
     def __enter__(self) -> Self:
@@ -79,9 +63,7 @@ class Bar:
             self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         if self._shown:
             self._progress.stop()
 

@@ -1,31 +1,34 @@
-"""The findings for each state that an operator may leave a tenant in, and what is never sent."""
+"""The checks of a tenant, of what it publishes and of the clocks."""
 
 from __future__ import annotations
 
+import json
 import socket
+from email.utils import formatdate
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict
 
 from helpers.findings import application, of, statuses
 from passwordless_async import Email, Phone, UsageError
+from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.client_auth import NoClientAuth, TlsClientAuth
-from passwordless_async.cli.doctor.examination import examine
+from passwordless_async.cli.doctor.examination import Timed, examine, judge_clock, judge_discovery, judge_keys
 from passwordless_async.cli.doctor.findings import Status, failed
 from passwordless_async.cli.doctor.probe import PROBE_ADDRESS
 from passwordless_async.cli.doctor.real_login import send_code
+from passwordless_async.errors import MalformedAnswer, NotSent
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings, ThrowAwayCa
 
 DESCRIPTION = "/.well-known/openid-configuration"
 ADA = Email("ada@example.com")
 GRACE = Phone("+4930901820")
-
 OK = Status.OK.value
 WARNING = Status.WARNING.value
 FAILED = Status.FAILED.value
 UNSEEN = Status.NOT_CHECKED.value
-
 HEALTHY = {
     "reachable": OK,
     "discovery": OK,
@@ -182,3 +185,72 @@ async def test_a_certificate_is_used() -> None:
         # A server with an untrusted certificate is not reached.
         found = await examine(Application(tenant.url, tenant.public_client_id, NoClientAuth()))
         assert statuses(found)["reachable"] == FAILED
+
+
+APPLICATION = Application("tenant.example", "app", NoClientAuth())
+DOCUMENT = {"issuer": "https://tenant.example/", "dpop_signing_alg_values_supported": ["ES256"]}
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, CIMultiDict({"Content-Type": "application/json"}), json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        ({**DOCUMENT, "issuer": "https://other.example/"}, "issuer"),
+        ({"issuer": DOCUMENT["issuer"]}, "DPoP"),
+    ],
+)
+def test_one_member_is_one_failure(document: dict[str, Any], name: str) -> None:
+    """A wrong member of the document fails its own check and no other."""
+    found = judge_discovery(APPLICATION, answer(document))
+    assert [finding.name for finding in found if finding.status is Status.FAILED] == [name]
+    assert of(found, name).advice
+
+
+@pytest.mark.parametrize("other", [answer([]), answer(DOCUMENT, 404), MalformedAnswer("not JSON", status=200)])
+def test_no_document_is_no_tenant(other: Any) -> None:
+    """Without a JSON object there is nothing to check the issuer by."""
+    found = statuses(judge_discovery(APPLICATION, other))
+    assert found == {"reachable": "ok", "discovery": "failed", "issuer": "not checked", "DPoP": "not checked"}
+
+
+def test_an_unreachable_tenant_is_not_described() -> None:
+    """An error of the transport fails the first check alone."""
+    found = statuses(judge_discovery(APPLICATION, NotSent("no route")))
+    assert found == {"reachable": "failed", "discovery": "not checked", "issuer": "not checked", "DPoP": "not checked"}
+
+
+def test_keys_that_cannot_be_read_are_a_failure() -> None:
+    """A key set is JSON; an error is repeated with the advice."""
+    found = judge_keys(answer([]))
+    assert found.status is Status.FAILED
+    assert "Signing Keys" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("headers", "at", "status"),
+    [
+        ({}, 0.0, Status.NOT_CHECKED),
+        ({"Date": "yesterday"}, 0.0, Status.NOT_CHECKED),
+        ({"Date": formatdate(1000, usegmt=True)}, 1000.0, Status.OK),
+        ({"Date": formatdate(1000)}, 1000.0, Status.OK),
+        ({"Date": formatdate(1000, usegmt=True)}, 1010.4, Status.OK),
+        ({"Date": formatdate(1000, usegmt=True)}, 1010.6, Status.WARNING),
+        ({"Date": formatdate(1000, usegmt=True)}, 1060.4, Status.WARNING),
+        ({"Date": formatdate(1000, usegmt=True)}, 1060.6, Status.FAILED),
+        ({"Date": formatdate(1000, usegmt=True)}, 939.0, Status.FAILED),
+        ({"Date": formatdate(1000, usegmt=True), "Age": "600"}, 1600.0, Status.OK),
+        ({"Date": formatdate(1000, usegmt=True), "Age": "9" * 5000}, 1000.0, Status.OK),
+    ],
+)
+def test_skew_is_judged_by_the_date(headers: dict[str, str], at: float, status: Status) -> None:
+    """The skew is judged by ``Date``, to the second, plus the ``Age`` in a cache; without a date nothing is judged."""
+    answer = Timed(HttpResponse(200, CIMultiDict(headers)), at)
+    assert judge_clock(answer).status is status
+
+
+def test_without_an_answer_the_clock_is_not_checked() -> None:
+    """No response, no finding about the clock."""
+    assert judge_clock(None).status is Status.NOT_CHECKED

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from helpers.leaks import lines_with
+from helpers.stored_sessions import ADA, BOB, CLIENT, PASSWORD, TENANT, Shown, Store, ring_of, secrets_of, tokens
 from passwordless_async import PasswordlessClient
 from passwordless_async._common import clock as _clock
 from passwordless_async.cli.app import app
@@ -20,8 +21,6 @@ from passwordless_async.stores.redis import RedisStore
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-from helpers.stored_sessions import ADA, BOB, CLIENT, PASSWORD, TENANT, Shown, Store, ring_of, secrets_of, tokens
 
 
 def test_a_list_shows_the_names(store: Store, called: Callable[..., Shown]) -> None:
@@ -307,3 +306,30 @@ def test_no_secret_is_printed(store: Store, called: Callable[..., Shown]) -> Non
     assert "AuthenticationError" in shown
     assert lines_with(kept, shown) == []
     assert lines_with([identifier[:43] for identifier in identifiers], shown) == []
+
+
+def test_the_url_comes_from_the_environment(store: Store, program: Callable[..., Any]) -> None:
+    """The URL comes from the environment if no option gives it; process lists do not show it there."""
+    store.open(ADA)
+    arguments = store.arguments("list", ADA, "--json")
+    del arguments[2:4]
+    ended = program(*arguments, PASSWORDLESS_ASYNC_STORE=store.url)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert store.names(ADA) == [info["name"] for info in json.loads(ended.stdout)["sessions"]]
+
+
+def test_an_unreachable_store_is_one_line(store: Store, called: Callable[..., Shown]) -> None:
+    """An unreachable store is one line and status 1."""
+    store.server.kill()
+    status, out, err = called(store.arguments("close", ADA, "--yes"))
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("Error: the store does not answer")
+
+
+def test_a_missing_library_is_a_hint(store: Store, program: Callable[..., Any]) -> None:
+    """Without the library for Redis there is a hint, and the other commands work."""
+    script = "import sys; sys.modules['redis'] = None; from passwordless_async.cli import main; sys.exit(main())"
+    ended = program(*store.arguments("list"), script=script)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "Error: The store needs its library: pip install 'passwordless-async[redis]'.\n"
+    assert program("sessions", "keys", str(store.keys.with_name("more.json")), script=script).returncode == 0
