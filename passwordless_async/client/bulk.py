@@ -12,20 +12,15 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.outcomes import Progress
-from passwordless_async.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from passwordless_async.errors import PasswordlessError
+from passwordless_async.errors import PasswordlessError, UsageError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
@@ -12,20 +12,20 @@ from passwordless_async._common.secret import always_printable, conceal, hide
 from passwordless_async.auth0 import life_cycle, link
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS, Application
 from passwordless_async.auth0.client_auth import ClientAuth, NoClientAuth, TlsClientAuth
-from passwordless_async.auth0.database import start_database
-from passwordless_async.auth0.identity import Login, user
+from passwordless_async.auth0.database import DeliveryMethod, start_database
+from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, user
 from passwordless_async.auth0.link import PendingLink
-from passwordless_async.auth0.start import start
+from passwordless_async.auth0.start import Send, start
 from passwordless_async.auth0.tenant import Tenant, own_key
-from passwordless_async.client.api.handovers import Handovers
+from passwordless_async.client.api.handovers import Handovers, OnRefresh
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.codes import Codes
-from passwordless_async.client.events import Emitter, Operation
+from passwordless_async.client.events import Emitter, OnEvent, Operation
 from passwordless_async.client.logins import Logins
 from passwordless_async.client.mfa import MfaClient
-from passwordless_async.client.orphans import Orphans
-from passwordless_async.client.outcomes import ClosingReport, Outcome, Start, StartOutcome
+from passwordless_async.client.orphans import OnOrphan, Orphans
+from passwordless_async.client.outcomes import ClosingReport, Outcome, Progress, Start, StartOutcome
 from passwordless_async.client.profile import INTERACTIVE, Profile
 from passwordless_async.client.refreshes import Refreshes
 from passwordless_async.client.sessions import Lifetimes, Sessions
@@ -34,29 +34,19 @@ from passwordless_async.client.starts import Starts
 from passwordless_async.client.traffic.call import Call
 from passwordless_async.client.traffic.dispatcher import Dispatcher
 from passwordless_async.client.traffic.transport import Transport
-from passwordless_async.dpop import NonceCache
+from passwordless_async.dpop import DPoPKey, NonceCache
 from passwordless_async.errors import UsageError
-from passwordless_async.stores import KeyRing, MemoryStore
+from passwordless_async.stores import KeyRing, MemoryStore, Store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
     from types import TracebackType
-    from typing import Any, Self
 
     from aiohttp import ClientResponse, ClientSession
 
-    from passwordless_async.auth0.database import DeliveryMethod
-    from passwordless_async.auth0.identity import AuthSession, Email, Phone
     from passwordless_async.auth0.requests import IpAddress
-    from passwordless_async.auth0.start import Send
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
-    from passwordless_async.client.api.handovers import OnRefresh
-    from passwordless_async.client.events import OnEvent
-    from passwordless_async.client.orphans import OnOrphan
-    from passwordless_async.client.outcomes import Progress
-    from passwordless_async.dpop import DPoPKey
-    from passwordless_async.stores import Store
 
 
 @always_printable

@@ -22,7 +22,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.identity import AuthSession, user
+from passwordless_async.auth0.identity import AuthSession, Email, Phone, user
 from passwordless_async.client.events import Use
 from passwordless_async.errors import (
     CodeExpired,
@@ -47,7 +47,6 @@ from passwordless_async.stores.memory.codes import MemoryCodes
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.client.profile import Profile
     from passwordless_async.client.shared import Availability

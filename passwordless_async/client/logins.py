@@ -16,28 +16,24 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.link import exchange_link
+from passwordless_async.auth0.link import PendingLink, exchange_link
 from passwordless_async.auth0.otp import exchange
-from passwordless_async.client.codes import with_attempts_left
+from passwordless_async.client.codes import Codes, with_attempts_left
 from passwordless_async.client.events import Operation
-from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.outcomes import Outcome
 from passwordless_async.client.traffic.call import Call
-from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
-    from passwordless_async.auth0.link import PendingLink
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.codes import Codes
-    from passwordless_async.client.orphans import Orphans
     from passwordless_async.client.profile import Policy, Profile
     from passwordless_async.client.shared import SharedNonces
     from passwordless_async.client.traffic.dispatcher import Dispatcher
-    from passwordless_async.client.traffic.single_flight import Departure
 
     _Key: TypeAlias = "tuple[Email | Phone | AuthSession, Secret]"
 

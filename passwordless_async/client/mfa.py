@@ -16,27 +16,23 @@ from typing import TYPE_CHECKING, Any, get_args
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, conceal, hide
-from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.auth0.identity import AuthSession, Email, Phone
 from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
-from passwordless_async.auth0.mfa.values import Authenticator, ChallengeType, MfaChallenge, OobChannel
+from passwordless_async.auth0.mfa.values import Association, Authenticator, ChallengeType, MfaChallenge, OobChannel
 from passwordless_async.client.events import Operation
-from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.polling import MIN_INTERVAL, Poll, PollTimes
 from passwordless_async.client.traffic.call import Call
 from passwordless_async.client.traffic.single_flight import SingleFlight
-from passwordless_async.errors import UsageError
+from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from passwordless_async.auth0.identity import AuthSession
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
-    from passwordless_async.auth0.mfa.values import Association
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.client.orphans import Orphans
     from passwordless_async.client.traffic.dispatcher import Dispatcher
-    from passwordless_async.errors import PasswordlessError
 
 _KEEP_SECONDS = 30.0  # for which a spent factor still gives what it brought
 _MAX_RECOVERY_CODE = 256  # characters; the service's have 24

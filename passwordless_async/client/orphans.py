@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.client.events import Emitter, Operation, Orphaned
 from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic.call import Call
 from passwordless_async.errors import PasswordlessError
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.client.events import Emitter
     from passwordless_async.client.traffic.dispatcher import Dispatcher
 
-    OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
+OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
 
 
 class Orphans:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async.auth0.identity import user
+from passwordless_async.auth0.identity import Login, Recipient, User, user
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0.identity import Login, Recipient, User
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.errors import PasswordlessError

@@ -5,7 +5,7 @@ Take the profile that fits and change what must differ: ``attrs.evolve(INTERACTI
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 from attrs.validators import optional
@@ -15,7 +15,6 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
 
     _Validator: TypeAlias = Callable[[object, attrs.Attribute[Any], object], None]
 

@@ -20,11 +20,11 @@ import attrs
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.auth0.life_cycle import refresh
 from passwordless_async.auth0.revocation import revoke
-from passwordless_async.auth0.tenant import own_key, own_refresh_token, own_tokens
+from passwordless_async.auth0.tenant import Tenant, own_key, own_refresh_token, own_tokens
 from passwordless_async.client.events import Operation
-from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.traffic.call import Call
-from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import (
     KeyMismatch,
     KeyMissing,
@@ -38,11 +38,8 @@ from passwordless_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.orphans import Orphans
     from passwordless_async.client.traffic.dispatcher import Dispatcher
-    from passwordless_async.client.traffic.single_flight import Departure
 
     _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async.auth0.start import start
 from passwordless_async.client.events import Operation
-from passwordless_async.client.outcomes import StartOutcome
+from passwordless_async.client.outcomes import Start, StartOutcome
 from passwordless_async.client.traffic.call import Call
 from passwordless_async.client.traffic.retries import CALLER_LIMIT_SECONDS
 from passwordless_async.client.traffic.single_flight import Departure
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.client.codes import Codes
-    from passwordless_async.client.outcomes import Start
     from passwordless_async.client.profile import Profile
     from passwordless_async.client.traffic.dispatcher import Dispatcher
 

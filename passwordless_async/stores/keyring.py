@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -23,7 +23,6 @@ from passwordless_async.stores.key_file import KeyFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Self
 
 _SHARD_CHARACTERS = 8  # of a pseudonym: 48 bits, enough to spread users over nodes
 

@@ -14,20 +14,18 @@ import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async.client.refreshes import token_hash
-from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.client.refreshes import Refreshes, token_hash
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidRefreshToken, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.refreshes import Refreshes
-    from passwordless_async.client.traffic.single_flight import Departure
 
-    OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
-    Adopt: TypeAlias = "Callable[[TokenSet], None]"
-    _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
+OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
+Adopt: TypeAlias = "Callable[[TokenSet], None]"
+_Key: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key
 
 _REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
 

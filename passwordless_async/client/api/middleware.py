@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import attrs
-from aiohttp import ClientError
+from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse
 
 from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.origin import parse_origin
@@ -24,7 +24,6 @@ from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
     from yarl import URL
 
 _MAX_DRAINED_BYTES = 16_384  # of a challenge's body, to reuse its connection; with a longer body it is closed

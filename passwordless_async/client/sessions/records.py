@@ -20,14 +20,12 @@ from passwordless_async._common import base64url as _base64url
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretDict, redacted
 from passwordless_async.client.sessions.encoding import decode, encode
-from passwordless_async.client.sessions.values import SessionInfo, StoredSession
+from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
 from passwordless_async.errors import BrokenSeal, InvalidSession
-from passwordless_async.stores import Place
+from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.sessions.values import Lifetimes
-    from passwordless_async.stores import SessionStore
 
 _TYPE = "session+jwe"
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows

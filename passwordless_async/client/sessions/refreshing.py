@@ -19,22 +19,18 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.refreshes import is_unspent
-from passwordless_async.client.sessions.records import hashed, unknown_session
-from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.client.refreshes import Refreshes, is_unspent
+from passwordless_async.client.sessions.records import Record, SessionRecords, hashed, unknown_session
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidSession, OutcomeUnknown, PasswordlessError, StoreUnavailable
-from passwordless_async.stores import RefreshLease
+from passwordless_async.stores import Place, RefreshLease
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.refreshes import Refreshes
-    from passwordless_async.client.sessions.records import Record, SessionRecords
     from passwordless_async.client.sessions.values import StoredSession
-    from passwordless_async.client.traffic.single_flight import Departure
-    from passwordless_async.stores import Place
 
 T = TypeVar("T")
 

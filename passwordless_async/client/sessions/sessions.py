@@ -11,7 +11,7 @@ from passwordless_async._common.secret import Secret, conceal
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.records import SessionRecords, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
-from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from passwordless_async.client.refreshes import Refreshes
     from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
-    from passwordless_async.client.traffic.single_flight import Departure
     from passwordless_async.stores import SessionStore
 
 T = TypeVar("T")

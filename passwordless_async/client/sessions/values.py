@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import always_printable, redacted
+from passwordless_async._common.secret import Secret, always_printable, redacted
 
 if TYPE_CHECKING:
-    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
 
 

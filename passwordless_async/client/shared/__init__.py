@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
@@ -11,8 +11,6 @@ from passwordless_async.client.shared.nonces import SharedNonces
 from passwordless_async.client.shared.quota import SharedQuota
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.client.events import Emitter
     from passwordless_async.stores import Store

@@ -13,15 +13,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.events import StoreLost, StoreRegained
+from passwordless_async.client.events import Emitter, StoreLost, StoreRegained, Use
 from passwordless_async.errors import StoreUnavailable
-from passwordless_async.stores import MemoryStore
+from passwordless_async.stores import MemoryStore, Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from passwordless_async.client.events import Emitter, Use
-    from passwordless_async.stores import Store
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.events import CANCELLED, Challenged, Done, Operation, Paced, Retried, Sent
+from passwordless_async.client.events import CANCELLED, Challenged, Done, Emitter, Operation, Paced, Retried, Sent
 from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 from passwordless_async.client.traffic.feedback import Feedback
-from passwordless_async.client.traffic.first_nonce import FirstNonce
+from passwordless_async.client.traffic.first_nonce import FirstNonce, PeerNonces
 from passwordless_async.client.traffic.gate import Gate
 from passwordless_async.client.traffic.retries import PRIORITIES, retry_delay
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
@@ -35,10 +35,8 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow, Tenant
-    from passwordless_async.client.events import Emitter
     from passwordless_async.client.profile import Policy, Profile
     from passwordless_async.client.traffic.call import Call
-    from passwordless_async.client.traffic.first_nonce import PeerNonces
     from passwordless_async.client.traffic.shared_pace import PeerQuota
     from passwordless_async.client.traffic.transport import Transport
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.auth0.rate_limit import allowance, retry_after
+from passwordless_async.auth0.rate_limit import Allowance, allowance, retry_after
 from passwordless_async.auth0.refusals import blocks_user
 from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.retries import (
@@ -19,7 +19,6 @@ from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.auth0.rate_limit import Allowance
     from passwordless_async.client.traffic.circuit import Breaker
     from passwordless_async.client.traffic.gate import Gate
 

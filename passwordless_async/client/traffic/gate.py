@@ -21,13 +21,12 @@ import math
 from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async.client.traffic.pace import Pace
-from passwordless_async.client.traffic.shared_pace import Reservations
+from passwordless_async.client.traffic.shared_pace import PeerQuota, Reservations
 from passwordless_async.errors import NotSent, QuotaExceeded
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
     from passwordless_async.client.traffic.concurrency import FixedLimit
-    from passwordless_async.client.traffic.shared_pace import PeerQuota
 
 _COMPACT_ABOVE = 64  # entries in the queue; a shorter one is not worth compacting
 _Entry: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"  # the future: True: admitted, False: expired

@@ -14,12 +14,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from aiohttp.payload import BytesPayload
 
-from passwordless_async._common.http import HttpResponse
+from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
@@ -27,12 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
     from ssl import SSLContext
     from types import TracebackType
-    from typing import Self
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
 
-    from passwordless_async._common.http import HttpRequest
 
 MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certificates, has about ten thousand
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits

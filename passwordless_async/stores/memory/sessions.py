@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.protocols import RefreshLease
-
-if TYPE_CHECKING:
-    from passwordless_async.stores.protocols import Place
+from passwordless_async.stores.protocols import Place, RefreshLease
 
 _CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have ended
 

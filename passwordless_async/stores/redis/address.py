@@ -17,13 +17,12 @@ from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.sentinel import Sentinel
 
-from passwordless_async._common.secret import conceal
+from passwordless_async._common.secret import Secret, conceal
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passwordless_async._common.secret import Secret
 
 _FORM = "must be redis://, rediss://, unix://, redis+sentinel://hosts/name or redis+cluster://hosts"
 _SENTINEL_SECONDS = 1.0  # for a sentinel to answer, before the next is asked

@@ -15,16 +15,13 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
-from redis.asyncio import RedisCluster
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import AuthenticationError, ResponseError
 
 from passwordless_async.errors import StoreUnavailable
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 _Command: TypeAlias = "tuple[str | bytes | float, ...]"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from redis.asyncio import Redis, RedisCluster
 
@@ -15,7 +15,6 @@ from passwordless_async.stores.redis.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
-    from typing import Self
 
 _MAX_PREFIX = 64  # characters
 

@@ -14,14 +14,9 @@ Invariants of the scripts:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.protocols import RefreshLease
+from passwordless_async.stores.protocols import Place, RefreshLease
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
-
-if TYPE_CHECKING:
-    from passwordless_async.stores.protocols import Place
 
 # From a long list some sessions that have ended are removed each time: more than one opening adds.
 _OPEN = """
