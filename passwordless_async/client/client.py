@@ -29,10 +29,9 @@ from passwordless_async.client.outcomes import ClosingReport, Outcome, Progress,
 from passwordless_async.client.profile import INTERACTIVE, Profile
 from passwordless_async.client.refreshes import Refreshes
 from passwordless_async.client.sessions import Lifetimes, Sessions
-from passwordless_async.client.shared import Shared
+from passwordless_async.client.shared.peers import Peers
 from passwordless_async.client.starts import Starts
-from passwordless_async.client.traffic.call import Call
-from passwordless_async.client.traffic.dispatcher import Dispatcher
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.transport import Transport
 from passwordless_async.dpop import DPoPKey, NonceCache
 from passwordless_async.errors import UsageError
@@ -105,9 +104,9 @@ class PasswordlessClient:
         context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
         self._transport = Transport(session, timeout=profile.timeout, ssl=context)
         events, shared_store = Emitter(on_event), MemoryStore() if store is None else store
-        self._shared = Shared.of(shared_store, self._tenant, events, alone=store is None)
+        self._peers = Peers.of(shared_store, self._tenant, events, alone=store is None)
         self._dispatcher = Dispatcher(
-            self._tenant, self._transport, profile, events, peers=self._shared.nonces, peer_quota=self._shared.quota
+            self._tenant, self._transport, profile, events, peers=self._peers.nonces, peer_quota=self._peers.quota
         )
         orphans = Orphans(on_orphan, tenant=self._tenant, dispatcher=self._dispatcher, events=events)
         self._make_services(orphans, shared_store, lifetimes)
@@ -116,9 +115,9 @@ class PasswordlessClient:
     def _make_services(self, orphans: Orphans, store: Store, lifetimes: Lifetimes) -> None:
         """Make what the methods call: each service gets the objects below it, and none of them this client."""
         tenant, dispatcher = self._tenant, self._dispatcher
-        codes = Codes(self._shared.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
+        codes = Codes(self._peers.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
         self._starts = Starts(tenant, dispatcher, codes, self._profile)
-        self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, nonces=self._shared.nonces)
+        self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, nonces=self._peers.nonces)
         self._refreshes = Refreshes(tenant, dispatcher, orphans)
         self._handovers = Handovers(self._refreshes)
         self._sessions = Sessions(
@@ -163,7 +162,7 @@ class PasswordlessClient:
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
         await self._dispatcher.aclose()
-        await self._shared.aclose(grace=grace)
+        await self._peers.aclose(grace=grace)
         await self._transport.aclose()
         known = len(logins.result()) + refreshes.result() + factors.result()
         return ClosingReport(

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.client.profile import Profile
-    from passwordless_async.client.shared import Availability
+    from passwordless_async.client.shared.availability import Availability
     from passwordless_async.client.traffic.single_flight import Departure
     from passwordless_async.stores import CodeStore
 
@@ -60,7 +60,6 @@ _MAX_DISTINCT_CODES = 10  # of one user that are remembered: a caller that tries
 _REMEMBERED_SECONDS = 3600.0  # longer than codes live
 _ADDRESS_WINDOW_SECONDS = 3600.0  # in which Auth0 counts the starts of an address
 _MAX_START_SECONDS = 60.0  # that a start which has not ended keeps others back: its process may have died
-_MAX_USERS = 100_000  # that this process remembers while the store is unreachable
 _OWN_ADDRESS = "own address"  # under which this process's own address is blocked; no pseudonym looks like it
 # The request was not sent, or the server refuses it before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
 _BEFORE_THE_CODE = (
@@ -128,7 +127,7 @@ class Codes:
 
     def __init__(self, availability: Availability, *, issuer: str, client_id: str, profile: Profile) -> None:
         self._availability = availability
-        self._own = MemoryCodes(_MAX_USERS)
+        self._own = MemoryCodes()
         self._scope = f"{issuer} {client_id}"
         self._profile = profile
         # A name for each start and each attempt, unlike those of all processes.

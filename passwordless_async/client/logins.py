@@ -22,7 +22,7 @@ from passwordless_async.client.codes import Codes, with_attempts_left
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.outcomes import Outcome
-from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Policy, Profile
-    from passwordless_async.client.shared import SharedNonces
-    from passwordless_async.client.traffic.dispatcher import Dispatcher
+    from passwordless_async.client.shared.peers import SharedNonces
 
     _Key: TypeAlias = "tuple[Email | Phone | AuthSession, Secret]"
 

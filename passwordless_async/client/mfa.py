@@ -23,7 +23,7 @@ from passwordless_async.auth0.mfa.values import Association, Authenticator, Chal
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.polling import MIN_INTERVAL, Poll, PollTimes
-from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.client.traffic.dispatcher import Dispatcher
 
 _KEEP_SECONDS = 30.0  # for which a spent factor still gives what it brought
 _MAX_RECOVERY_CODE = 256  # characters; the service's have 24

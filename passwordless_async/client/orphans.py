@@ -17,14 +17,13 @@ from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.events import Emitter, Operation, Orphaned
 from passwordless_async.client.outcomes import Orphan
-from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.client.traffic.dispatcher import Dispatcher
 
 OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
 

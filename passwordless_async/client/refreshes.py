@@ -23,7 +23,7 @@ from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tenant import Tenant, own_key, own_refresh_token, own_tokens
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
-from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import (
     KeyMismatch,
@@ -39,7 +39,6 @@ from passwordless_async.errors import (
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.traffic.dispatcher import Dispatcher
 
     _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from passwordless_async.auth0.start import start
 from passwordless_async.client.events import Operation
 from passwordless_async.client.outcomes import Start, StartOutcome
-from passwordless_async.client.traffic.call import Call
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.retries import CALLER_LIMIT_SECONDS
 from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.client.codes import Codes
     from passwordless_async.client.profile import Profile
-    from passwordless_async.client.traffic.dispatcher import Dispatcher
 
 T = TypeVar("T")
 

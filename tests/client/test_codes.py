@@ -32,7 +32,7 @@ from passwordless_async import (
 )
 from passwordless_async.client.codes import Codes, with_attempts_left
 from passwordless_async.client.events import Emitter, Event, StoreLost, StoreRegained, Use
-from passwordless_async.client.shared import Availability
+from passwordless_async.client.shared.availability import Availability
 from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import CodeExpired, NotSent, OAuthError, TooManyAttempts
 from passwordless_async.testing import Fault, LocalTenant

@@ -104,7 +104,7 @@ async def test_a_start_cancelled_before_it_was_sent_starts_no_cool_down(
         waiting.cancel()
         blocking.cancel()
         await asyncio.gather(waiting, blocking, return_exceptions=True)
-        await asyncio.gather(*here._shared.availability._background)
+        await asyncio.gather(*here._peers.availability._background)
         await there.start(ADA)
         with pytest.raises(CoolingDown):
             await there.start(BOB)

@@ -17,7 +17,7 @@ from passwordless_async._common.origin import parse_origin
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.api.connection_slots import ConnectionSlots
-from passwordless_async.client.traffic import FirstNonce
+from passwordless_async.client.traffic.first_nonce import FirstNonce
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
 from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 

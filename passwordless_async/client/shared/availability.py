@@ -82,6 +82,10 @@ class Availability:
             self._lost.add(use)
             self._events.emit(StoreLost(use))
 
+    def report(self, use: Use, question: Callable[[], Awaitable[None]]) -> None:
+        """Tell the store what no caller waits for."""
+        self.in_background(self.ask(use, question, None))
+
     def in_background(self, report: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a report to the store that no caller waits for."""
         task = asyncio.create_task(report)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.client.profile import Policy, Profile
-    from passwordless_async.client.traffic.call import Call
     from passwordless_async.client.traffic.shared_pace import PeerQuota
     from passwordless_async.client.traffic.transport import Transport
 
@@ -46,31 +45,40 @@ _REPORTED_WAIT_SECONDS = 0.001  # a shorter wait is the event loop's own
 _CHALLENGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
-@attrs.define(eq=False)
-class _Journey:
-    """One call on its way.
+@attrs.frozen(repr=False)
+class Call(Generic[T]):
+    """One call of the client.
 
     Attributes:
-        call: The call.
-        policy: How long to go on trying.
-        departure: What would be lost if it were ended now.
-        began: When it began, by the monotonic clock.
-        tries: How often it passed the gate.
-        waited: Seconds that it has waited.
-        transmissions: How many requests were sent.
-        paid: How many transmissions the gate has counted.
-        was_sent_before: Whether anything was sent before the present transmission.
+        operation: What it is for.
+        flow: Makes the flow, anew for each try.
+        is_proven: Whether its requests carry DPoP proofs: then it waits for a first nonce that another call fetches.
+        policy: How long to go on trying; the profile's policy for single calls unless given.
     """
+
+    operation: Operation
+    flow: Callable[[], Flow[T]]
+    is_proven: bool = attrs.field(default=False, kw_only=True)
+    policy: Policy | None = attrs.field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        # The flow's closure holds codes and tokens.
+        return f"<Call {self.operation}>"
+
+
+@attrs.define(eq=False)
+class _Journey:
+    """One call on its way."""
 
     call: Call[Any]
     policy: Policy
     departure: Departure
-    began: float
-    tries: int = 0
-    waited: float = 0.0
+    began: float = attrs.field(factory=_clock.monotonic)
+    tries: int = 0  # how often it passed the gate
+    waited: float = 0.0  # seconds
     transmissions: int = 0
-    paid: int = 0
-    was_sent_before: bool = False
+    paid: int = 0  # transmissions that the gate has counted
+    was_sent_before: bool = False  # before the present transmission
 
     @property
     def operation(self) -> Operation:
@@ -101,13 +109,7 @@ class _Journey:
 class Dispatcher:
     """Runs the flows of a client's calls; lives as long as the client.
 
-    Args:
-        tenant: The tenant.
-        transport: What sends.
-        profile: How to behave under load and in trouble.
-        events: Receives what happens.
-        peers: The tenant's nonces as other processes know them; None: this process is alone.
-        peer_quota: The queue of all processes that share the quota; None: this process is alone.
+    Without ``peers``, the tenant's nonces as other processes know them, and ``peer_quota`` this process is alone.
     """
 
     def __init__(
@@ -138,15 +140,13 @@ class Dispatcher:
     async def run(self, call: Call[T], departure: Departure | None = None) -> T:
         """Run a call's flow to its end, and a new one where another try is safe and of use.
 
-        Args:
-            call: The call.
-            departure: Is kept up to date with what would be lost if the call were ended.
+        ``departure`` is kept up to date with what would be lost if the call were ended.
 
         Raises:
             PasswordlessError: What the flow raises; ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
         """
         policy = call.policy or self._profile.single
-        journey = _Journey(call, policy, departure or Departure(), _clock.monotonic())
+        journey = _Journey(call, policy, departure or Departure())
         try:
             result = await self._try(call, journey)
         except PasswordlessError as error:

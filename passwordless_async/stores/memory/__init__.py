@@ -7,17 +7,15 @@ import secrets
 from passwordless_async._common import arguments as _check
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory.codes import MemoryCodes
-from passwordless_async.stores.memory.nonces import MemoryNonces
-from passwordless_async.stores.memory.quota import MemoryQuota
+from passwordless_async.stores.memory.servers import MemoryServers
 from passwordless_async.stores.memory.sessions import MemorySessions
 
 __all__ = ["MemoryStore"]
 
-_MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes room. About 500 bytes each
 _MAX_SERVERS = 1000  # tenants and their origins
 
 
-class MemoryStore(MemorySessions, MemoryCodes, MemoryQuota, MemoryNonces):
+class MemoryStore(MemorySessions, MemoryCodes, MemoryServers):
     """Keeps shared state in memory; lives as long as the process, and forgets with it.
 
     Args:
@@ -31,9 +29,8 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryQuota, MemoryNonces):
     def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
         self.keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
-        MemoryCodes.__init__(self, _MAX_USERS)
-        MemoryQuota.__init__(self, _MAX_SERVERS)
-        MemoryNonces.__init__(self, _MAX_SERVERS)
+        MemoryCodes.__init__(self)
+        MemoryServers.__init__(self, _MAX_SERVERS)
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._sessions)} sessions>"

@@ -10,19 +10,16 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async.stores.memory.expiring import Expiring
 
+_MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes room. About 500 bytes each
+
 
 @attrs.define(eq=False)
 class _Code:
-    """A user's newest code.
+    """A user's newest code."""
 
-    Attributes:
-        started: Whether a start was made here, so that the attempts are those at its code.
-        attempts: How many attempts count.
-        presented: Names of codes and tokens of callers in turn. A dict for each of 100,000 users would take 18 MB more.
-    """
-
-    started: bool
+    started: bool  # whether a start was made here, so that the attempts are those at its code
     attempts: int = 0
+    # Names of codes and tokens of callers in turn. A dict for each of 100,000 users would take 18 MB more.
     presented: tuple[str, ...] = ()
 
     def token_of(self, code: str) -> str | None:
@@ -38,7 +35,7 @@ class MemoryCodes:
         size: How many users, and how many addresses, are remembered.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int = _MAX_USERS) -> None:
         self._cooling: Expiring[str] = Expiring(size)
         self._codes: Expiring[_Code] = Expiring(size)
         self._starts: Expiring[dict[str, float]] = Expiring(size)

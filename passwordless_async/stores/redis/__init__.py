@@ -15,9 +15,8 @@ from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.redis.codes import RedisCodes
-from passwordless_async.stores.redis.nonces import RedisNonces
-from passwordless_async.stores.redis.quota import RedisQuota
 from passwordless_async.stores.redis.replay import RedisReplayStore
+from passwordless_async.stores.redis.servers import RedisServers
 from passwordless_async.stores.redis.sessions import RedisSessions
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 
 
 @always_printable
-class RedisStore(RedisSessions, RedisCodes, RedisQuota, RedisNonces):
+class RedisStore(RedisSessions, RedisCodes, RedisServers):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
     Use it as ``async with`` around the clients, or call :meth:`aclose` after they are closed. Every call raises

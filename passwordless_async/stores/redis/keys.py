@@ -23,7 +23,7 @@ key                                       type    value                         
 ========================================  ======  =======================================  ===========================
 
 USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION and PROOF are SHA-256 hashes. The scripts
-in ``sessions`` use the first four keys, those in ``codes`` the next four, ``quota`` and ``nonces`` what is named so.
+in ``sessions`` use the first four keys, those in ``codes`` the next four, ``servers`` the quota and what follows it.
 """
 
 from __future__ import annotations

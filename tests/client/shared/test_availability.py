@@ -190,8 +190,8 @@ async def test_without_the_store_each_process_goes_on_alone(start_redis: Any, mo
     profile = attrs.evolve(INTERACTIVE, requests_per_second=1000, cool_down=0.0)
     async with RedisStore(server.url, keys=KeyRing(b"k" * 32, users=b"u" * 32), timeout=0.5) as store:
         async with machines(lambda: store, 1, profile=profile) as (tenant, (client,), events):
-            monkeypatch.setattr(client._shared.availability, "_retry_seconds", 0.05)
-            monkeypatch.setattr(client._shared.nonces, "_poll_seconds", 0.0)
+            monkeypatch.setattr(client._peers.availability, "_retry_seconds", 0.05)
+            monkeypatch.setattr(client._peers.nonces, "_poll_seconds", 0.0)
 
             async def log_in() -> None:
                 await client.start(ADA)

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from passwordless_async import INTERACTIVE, CircuitOpen
-from passwordless_async.client.traffic import Breaker
+from passwordless_async.client.traffic.circuit import Breaker
 
 PROFILE = attrs.evolve(INTERACTIVE, outage_after=3, outage_rest=1.0, outage_rest_at_most=5.0)
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.traffic import AdaptiveLimit, FixedLimit
+from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 
 # The clock stands still and only ever goes on: one for all examples will do.
 SHARED_CLOCK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

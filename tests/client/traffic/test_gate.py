@@ -14,7 +14,8 @@ from helpers.values import present
 from helpers.virtual_time import VirtualTimeLoop
 from passwordless_async import QuotaExceeded
 from passwordless_async.auth0.rate_limit import Allowance
-from passwordless_async.client.traffic import FixedLimit, Gate, Priority
+from passwordless_async.client.traffic.concurrency import FixedLimit
+from passwordless_async.client.traffic.gate import Gate, Priority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.values import present
-from passwordless_async.client.traffic import FixedLimit, Gate, Priority
+from passwordless_async.client.traffic.concurrency import FixedLimit
+from passwordless_async.client.traffic.gate import Gate, Priority
 from passwordless_async.client.traffic.shared_pace import Reservations
 
 if TYPE_CHECKING:

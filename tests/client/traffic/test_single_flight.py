@@ -10,7 +10,7 @@ from yarl import URL
 
 from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async.client.traffic import Departure, SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import NotSent, OutcomeUnknown
 
 ORIGIN = "https://acme.example"

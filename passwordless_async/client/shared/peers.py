@@ -1,25 +1,30 @@
-"""A server's nonces, shared by the processes of an application.
+"""What the processes of an application share: a server's nonces, and a tenant's quota.
 
 Invariants:
 
 - What one process learns serves the others. While requests go, each process polls the store once a second.
 - One process fetches the first nonce. If it fails, its turn passes to another at once; if it dies, after 3 seconds.
 - A nonce that this process has had before is not taken back from the store: it is old.
+- The requests of all processes wait in one queue; where the store is unreachable each process has the quota alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.events import Use
+from passwordless_async.client.events import Emitter, Use
+from passwordless_async.client.shared.availability import Availability
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async.client.shared.availability import Availability
+    from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.dpop import NonceCache
+    from passwordless_async.stores import Store
 
 POLL_SECONDS = 1.0  # between two polls of what others have learned
 _KEPT_SECONDS = 600.0  # for which the store keeps a nonce; one that is too old costs a challenge
@@ -88,9 +93,7 @@ class SharedNonces:
         """Pass the turn on, if this process has it: the origin has not answered."""
         if self._has_turn:
             self._has_turn = False
-            self._availability.in_background(
-                self._availability.ask(Use.NONCES, lambda: self._store.release_turn(self._name), None)
-            )
+            self._availability.report(Use.NONCES, lambda: self._store.release_turn(self._name))
 
     def _learned(self, origin: str, nonce: str, thumbprint: str | None) -> None:
         if origin == self._origin and thumbprint is None:
@@ -100,10 +103,8 @@ class SharedNonces:
         if nonce != self._newest:
             self._newest = nonce
             self._recent.append(nonce)
-            self._availability.in_background(
-                self._availability.ask(
-                    Use.NONCES, lambda: self._store.put_nonce(self._name, nonce, seconds=_KEPT_SECONDS), None
-                )
+            self._availability.report(
+                Use.NONCES, lambda: self._store.put_nonce(self._name, nonce, seconds=_KEPT_SECONDS)
             )
 
     def _take(self, nonce: str | None) -> None:
@@ -120,3 +121,56 @@ class SharedNonces:
     def aclose(self) -> None:
         """Stop listening to the cache."""
         self._stop_listening()
+
+
+class SharedQuota:
+    """A tenant's quota; lives as long as its client."""
+
+    def __init__(self, availability: Availability, issuer: str) -> None:
+        self._availability = availability
+        self._store = availability.store
+        self._name = availability.keys.pseudonym(f"quota {issuer}")
+
+    async def reserve(self, requests: int, interval: float) -> float | None:
+        """Reserve places, ``interval`` seconds apart.
+
+        Returns:
+            The seconds until the first; None if the store is unreachable.
+        """
+        return await self._availability.ask(
+            Use.QUOTA, lambda: self._store.reserve(self._name, requests=requests, interval=interval), None
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Give no process a place for so many seconds."""
+        self._availability.report(Use.QUOTA, lambda: self._store.pause(self._name, seconds))
+
+
+@attrs.frozen(eq=False, repr=False)
+class Peers:
+    """What a client shares with other processes.
+
+    Attributes:
+        availability: The store.
+        nonces: The tenant's nonces; None where no other process has any, or where nonces are bound to keys.
+        quota: The tenant's quota; None where this client has it alone.
+    """
+
+    availability: Availability
+    nonces: SharedNonces | None = None
+    quota: SharedQuota | None = None
+
+    @classmethod
+    def of(cls, store: Store, tenant: Tenant, events: Emitter, *, alone: bool) -> Self:
+        """Return what a client shares by a store; ``alone``: the store is the client's own."""
+        availability, application = Availability(store, events), tenant.application
+        if alone:
+            return cls(availability)
+        nonces = None if tenant.nonces.per_key else SharedNonces(availability, tenant.nonces, str(application.origin))
+        return cls(availability, nonces, SharedQuota(availability, application.issuer))
+
+    async def aclose(self, *, grace: float) -> None:
+        """Give reports to the store that are under way ``grace`` seconds."""
+        if self.nonces is not None:
+            self.nonces.aclose()
+        await self.availability.aclose(grace=grace)

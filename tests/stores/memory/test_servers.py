@@ -1,4 +1,4 @@
-"""A quota in memory: its queue has neither overlaps nor gaps."""
+"""Nonces and quotas in memory: nonces and turns expire; the queue of a quota has neither overlaps nor gaps."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Stores = Callable[[], Any]
+
+
+ORIGIN = "origin-of-43-characters"
+
+
+async def test_nonces_and_turns_expire(clock: Any) -> None:
+    """They end when they were said to, by a stopped clock."""
+    store = MemoryStore()
+    await store.put_nonce(ORIGIN, "nonce", seconds=60)
+    clock.time += 59.5
+    assert await store.nonce(ORIGIN) == "nonce"
+    clock.time += 0.5
+    assert [
+        await store.nonce(ORIGIN),
+        await store.nonce_or_turn(ORIGIN, seconds=3),
+        await store.nonce_or_turn(ORIGIN, seconds=3),
+    ] == [None, True, False]
+    clock.time += 3
+    assert await store.nonce_or_turn(ORIGIN, seconds=3) is True
 
 
 TAKES = st.lists(st.tuples(st.integers(1, 50), st.floats(0.001, 10.0), st.floats(0.0, 30.0)), min_size=1, max_size=30)

@@ -1,0 +1,57 @@
+"""What is known of servers, in this process: a tenant's quota, and the nonces of origins."""
+
+from __future__ import annotations
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.stores.memory.expiring import Expiring
+
+
+class MemoryServers:
+    """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` in memory.
+
+    Args:
+        size: How many quotas, and how many origins, are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._next_places: Expiring[float] = Expiring(size)
+        self._nonces: Expiring[str] = Expiring(size)
+        self._turns: Expiring[bool] = Expiring(size)
+
+    async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
+        """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
+        now = _clock.monotonic()
+        first = max(self._next_places.get(quota) or now, now)
+        self._keep_place(quota, first + requests * interval, now)
+        return first - now
+
+    async def pause(self, quota: str, seconds: float) -> None:
+        """Give no caller a place for so many seconds."""
+        now = _clock.monotonic()
+        self._keep_place(quota, max(self._next_places.get(quota) or now, now + seconds), now)
+
+    def _keep_place(self, quota: str, next_place: float, now: float) -> None:
+        self._next_places.put(quota, next_place, next_place - now + 1.0)
+
+    async def nonce(self, origin: str) -> str | None:
+        """Return the newest nonce of an origin."""
+        return self._nonces.get(origin)
+
+    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
+        nonce = self._nonces.get(origin)
+        if nonce is not None:
+            return nonce
+        if self._turns.get(origin):
+            return False
+        self._turns.put(origin, value=True, seconds=seconds)
+        return True
+
+    async def release_turn(self, origin: str) -> None:
+        """Pass the turn on."""
+        self._turns.discard(origin)
+
+    async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
+        """Keep a nonce, and end the turn."""
+        self._nonces.put(origin, nonce, seconds)
+        self._turns.discard(origin)

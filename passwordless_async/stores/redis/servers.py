@@ -1,0 +1,72 @@
+"""What is known of servers, on Redis: a tenant's quota, and the nonces of origins."""
+
+from __future__ import annotations
+
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
+
+# By the server's own clock, in microseconds: those of the processes need not agree.
+_RESERVE = """
+local quota, duration = KEYS[1], tonumber(ARGV[1])
+local t = redis.call('TIME')
+local now = t[1] * 1000000 + t[2]
+local first = math.max(tonumber(redis.call('GET', quota) or '0'), now)
+local after = first + duration
+redis.call('SET', quota, string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
+return first - now
+"""
+_PAUSE = """
+local quota, time = KEYS[1], tonumber(ARGV[1])
+local t = redis.call('TIME')
+local after = t[1] * 1000000 + t[2] + time * 1000
+if tonumber(redis.call('GET', quota) or '0') < after then
+  redis.call('SET', quota, string.format('%.0f', after), 'PX', time + 1000)
+end
+"""
+_NONCE_OR_TURN = """
+local nonce, turn, time = KEYS[1], KEYS[2], ARGV[1]
+local known = redis.call('GET', nonce)
+if known then return known end
+if redis.call('SET', turn, '', 'NX', 'PX', time) then return 1 end
+return 0
+"""
+_PUT = """
+local nonce, turn, value, time = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
+redis.call('SET', nonce, value, 'PX', time)
+redis.call('DEL', turn)
+"""
+_MICROSECONDS = 1_000_000  # in a second
+
+
+class RedisServers(OnRedis):
+    """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` on a server."""
+
+    async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
+        """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
+        # Rounded once: a part of a microsecond lost for each request would make a high quota too fast.
+        wait = await self._run(_RESERVE, [self._key.named("quota", quota)], round(requests * interval * _MICROSECONDS))
+        return int(wait) / _MICROSECONDS
+
+    async def pause(self, quota: str, seconds: float) -> None:
+        """Give no process a place for so many seconds."""
+        await self._run(_PAUSE, [self._key.named("quota", quota)], milliseconds(seconds))
+
+    async def nonce(self, origin: str) -> str | None:
+        """Return the newest nonce of an origin."""
+        nonce = await self._ask("GET", self._key.named("nonce", origin))
+        return None if nonce is None else text(nonce)
+
+    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
+        answer = await self._run(_NONCE_OR_TURN, self._origin(origin), milliseconds(seconds))
+        return bool(answer) if isinstance(answer, int) else text(answer)
+
+    async def release_turn(self, origin: str) -> None:
+        """Pass the turn on."""
+        await self._ask("DEL", self._key.named("turn", origin))
+
+    async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
+        """Keep a nonce, and end the turn."""
+        await self._run(_PUT, self._origin(origin), nonce, milliseconds(seconds))
+
+    def _origin(self, origin: str) -> list[str]:
+        return [self._key.named("nonce", origin), self._key.named("turn", origin)]
