@@ -28,19 +28,11 @@ Result = TypeVar("Result")
 
 @attrs.frozen
 class Batch(Generic[Item, Result]):
-    """What is done to each of many items.
+    """What is done to each of many items."""
 
-    Attributes:
-        argument: The name of the argument that holds the items.
-        kind: The type of an item.
-        run: Processes one item; a failure is part of the result.
-        error_of: Returns the error of a result; None: the item succeeded.
-        keep_untaken: Receives the results that the caller did not take.
-    """
-
-    argument: str
+    argument: str  # the name of the one that holds the items
     kind: type[Item]
-    run: Callable[[Item], Awaitable[Result]]
+    run: Callable[[Item], Awaitable[Result]]  # a failure is part of the result
     error_of: Callable[[Result], PasswordlessError | None]
     keep_untaken: Callable[[Result], Awaitable[None]]
 

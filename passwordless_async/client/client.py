@@ -108,7 +108,7 @@ class PasswordlessClient:
         self._dispatcher = Dispatcher(
             self._tenant, self._transport, profile, events, peers=self._peers.nonces, peer_quota=self._peers.quota
         )
-        orphans = Orphans(on_orphan, tenant=self._tenant, dispatcher=self._dispatcher, events=events)
+        orphans = Orphans(on_orphan, self._tenant, self._dispatcher, events)
         self._make_services(orphans, shared_store, lifetimes)
         self._closing: asyncio.Task[ClosingReport] | None = None
 
@@ -117,7 +117,7 @@ class PasswordlessClient:
         tenant, dispatcher = self._tenant, self._dispatcher
         codes = Codes(self._peers.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
         self._starts = Starts(tenant, dispatcher, codes, self._profile)
-        self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, nonces=self._peers.nonces)
+        self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, self._peers.nonces)
         self._refreshes = Refreshes(tenant, dispatcher, orphans)
         self._handovers = Handovers(self._refreshes)
         self._sessions = Sessions(

@@ -20,28 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
+from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.identity import AuthSession, Email, Phone, user
+from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient, user
 from passwordless_async.client.events import Use
-from passwordless_async.errors import (
-    CodeExpired,
-    CodeSpent,
-    CoolingDown,
-    InvalidClient,
-    InvalidDPoPProof,
-    NonceChallengeRepeated,
-    NotSent,
-    OAuthError,
-    PasswordlessError,
-    QuotaExceeded,
-    RateLimited,
-    TooManyAttempts,
-    UnauthorizedClient,
-    UsageError,
-    UseDPoPNonce,
-    WrongCode,
-)
 from passwordless_async.stores.memory.codes import MemoryCodes
 
 if TYPE_CHECKING:
@@ -63,14 +46,14 @@ _MAX_START_SECONDS = 60.0  # that a start which has not ended keeps others back:
 _OWN_ADDRESS = "own address"  # under which this process's own address is blocked; no pseudonym looks like it
 # The request was not sent, or the server refuses it before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
 _BEFORE_THE_CODE = (
-    NotSent,
-    QuotaExceeded,
-    RateLimited,
-    InvalidClient,
-    UnauthorizedClient,
-    InvalidDPoPProof,
-    UseDPoPNonce,
-    NonceChallengeRepeated,
+    errors.NotSent,
+    errors.QuotaExceeded,
+    errors.RateLimited,
+    errors.InvalidClient,
+    errors.UnauthorizedClient,
+    errors.InvalidDPoPProof,
+    errors.UseDPoPNonce,
+    errors.NonceChallengeRepeated,
 )
 # Likewise these codes of RFC 6749 §5.2, unless their description says more: they are about the request's form.
 _ABOUT_THE_FORM = frozenset({"invalid_request", "invalid_scope", "unsupported_grant_type"})
@@ -85,45 +68,25 @@ _UNREACHABLE: Final = _Unreachable.UNREACHABLE
 
 @attrs.frozen
 class StartTicket:
-    """Leave to send a user a code.
-
-    Attributes:
-        user: What the store calls the user.
-        address: What the store calls the address that the start names; None: it names none.
-        token: Names this start.
-        seconds: For how long other starts of the user are kept back while this one is made.
-    """
+    """Leave to send a user a code, in the store's names."""
 
     user: str
-    address: str | None
-    token: str
-    seconds: float
+    address: str | None  # None: the start names none
+    token: str  # names this start
+    seconds: float  # for which other starts of the user are kept back while this one is made
 
 
 @attrs.frozen
 class Claim:
-    """Leave to present a code.
-
-    Attributes:
-        user: What the store calls the user.
-        code: What the store calls the code.
-        token: Names this attempt.
-    """
+    """Leave to present a code, in the store's names."""
 
     user: str
     code: str
-    token: str
+    token: str  # names this attempt
 
 
 class Codes:
-    """The codes of a client's users; lives as long as the client.
-
-    Args:
-        availability: The store.
-        issuer: The tenant.
-        client_id: The application.
-        profile: How long a user cools down, and how many starts an address has.
-    """
+    """The codes of a client's users; lives as long as the client."""
 
     def __init__(self, availability: Availability, *, issuer: str, client_id: str, profile: Profile) -> None:
         self._availability = availability
@@ -136,10 +99,7 @@ class Codes:
     async def begin_start(self, who: Email | Phone, address: IpAddress | None, *, patience: float) -> StartTicket:
         """Ask for leave to send a user a code; the caller reports by :meth:`end_start` how the start ended.
 
-        Args:
-            who: The user.
-            address: The end user's address, where the start names one.
-            patience: Seconds that the start may wait for its turn.
+        The start may wait ``patience`` seconds for its turn.
 
         Raises:
             UsageError: ``address`` is not an IP address.
@@ -148,7 +108,7 @@ class Codes:
         """
         user("who", who)
         if type(address) not in {type(None), IPv4Address, IPv6Address}:
-            raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...)")
+            raise errors.UsageError("forwarded_for", "must be one ipaddress.ip_address(...)")
         ticket = self._ticket(who, address, patience)
         try:
             cooling, used_up = await asyncio.gather(self._begin_for_user(ticket), self._begin_for_address(ticket))
@@ -159,8 +119,8 @@ class Codes:
             return ticket
         await self.end_start(ticket, sent=False, counted=False)
         if cooling:
-            raise CoolingDown(retry_after=cooling)
-        raise QuotaExceeded(_used_up(address), retry_after=used_up)
+            raise errors.CoolingDown(retry_after=cooling)
+        raise errors.QuotaExceeded(_used_up(address), retry_after=used_up)
 
     def _ticket(self, who: Email | Phone, address: IpAddress | None, patience: float) -> StartTicket:
         cool_down, longest = self._profile.cool_down, patience + self._profile.timeout
@@ -189,10 +149,8 @@ class Codes:
     async def end_start(self, ticket: StartTicket, *, sent: bool, counted: bool) -> None:
         """Report how a start ended.
 
-        Args:
-            ticket: Which one.
-            sent: Whether a code was sent, or may have been: the user's cool-down begins.
-            counted: Whether the service saw the request, and so counts it for the address.
+        If a code was ``sent``, or may have been, the user's cool-down begins. A start is ``counted`` for its address if
+        the service saw the request.
         """
         await self._finish(self._end_start(ticket, sent=sent, counted=counted))
 
@@ -215,7 +173,7 @@ class Codes:
         else:
             await self._report(lambda store: store.end_address_start(name, token=None, blocked=seconds))
 
-    def name(self, who: Email | Phone | AuthSession, code: str) -> Claim:
+    def name(self, who: Recipient, code: str) -> Claim:
         """Return what an attempt at a user's code is known by."""
         name = self._user(who)
         handle = who.auth_session if isinstance(who, AuthSession) else ""
@@ -241,20 +199,20 @@ class Codes:
             )
         )
         if attempts is None:
-            raise CodeSpent("the code was presented before, and is not presented again")
+            raise errors.CodeSpent("the code was presented before, and is not presented again")
         if attempts == 0:
-            raise CodeSpent("the code has no attempts left")
+            raise errors.CodeSpent("the code has no attempts left")
         return max(_MAX_ATTEMPTS - attempts, 0)
 
     async def accepted(self, claim: Claim) -> None:
         """Report that a code was right: its user may be sent another at once."""
         await self._report(lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=True))
 
-    async def refused(self, claim: Claim, error: PasswordlessError, departure: Departure) -> None:
+    async def refused(self, claim: Claim, error: errors.PasswordlessError, departure: Departure) -> None:
         """Report how an attempt failed. One that the service did not look at is undone; an ended code is retired."""
         if not departure.was_sent or _is_before_the_code(error):
             await self._finish(self._undo(claim))
-        elif isinstance(error, CodeExpired | TooManyAttempts):
+        elif isinstance(error, errors.CodeExpired | errors.TooManyAttempts):
             await self._report(
                 lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=False)
             )
@@ -288,7 +246,7 @@ class Codes:
         else:
             self._availability.in_background(self._ask(question))
 
-    def _user(self, who: Email | Phone | AuthSession) -> str:
+    def _user(self, who: Recipient) -> str:
         who = who.who if isinstance(who, AuthSession) else who
         return self._name(f"user {self._scope} {who.realm} {who.username}")
 
@@ -296,21 +254,20 @@ class Codes:
         return None if address is None else self._name(f"address {self._scope} {address}")
 
     def _name(self, text: str) -> str:
-        """Return what a user, a code or an address is called in the store."""
         # A pseudonym hides it from those who read a store. In this process it would cost a login more than the rest.
         return Secret(text) if self._availability.is_local else self._availability.keys.pseudonym(text)
 
 
-def _is_before_the_code(error: PasswordlessError) -> bool:
+def _is_before_the_code(error: errors.PasswordlessError) -> bool:
     """Return whether the service refused a request before it looked at the code."""
-    if type(error) is OAuthError:
+    if type(error) is errors.OAuthError:
         return error.error in _ABOUT_THE_FORM
     return isinstance(error, _BEFORE_THE_CODE)
 
 
-def with_attempts_left(error: PasswordlessError, attempts_left: int) -> PasswordlessError:
+def with_attempts_left(error: errors.PasswordlessError, attempts_left: int) -> errors.PasswordlessError:
     """Return an error that says how many failures the code survives, where the error is about a wrong code."""
-    if not isinstance(error, WrongCode):
+    if not isinstance(error, errors.WrongCode):
         return error
     return error.with_facts(attempts_left=attempts_left)
 

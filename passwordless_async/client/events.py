@@ -144,11 +144,7 @@ OnEvent: TypeAlias = "Callable[[Event], None]"
 
 
 class Emitter:
-    """Gives events to the application's ``on_event``; lives as long as its client.
-
-    Args:
-        on_event: The application's; None: no events are wanted.
-    """
+    """Gives events to the application's ``on_event``, if it has one; lives as long as its client."""
 
     def __init__(self, on_event: OnEvent | None) -> None:
         self._on_event = on_event
@@ -159,11 +155,16 @@ class Emitter:
         return self._on_event is not None
 
     def emit(self, event: Event) -> None:
-        """Give an event to the application. An exception of its callback is reported to the loop, not to the call."""
+        """Give an event to the application."""
         if self._on_event is None:
             return
         try:
             self._on_event(event)
         except Exception as error:  # noqa: BLE001 - a callback of the application's
-            context = {"message": "on_event of a PasswordlessClient has failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            report_failure("on_event of a PasswordlessClient", error)
+
+
+def report_failure(what: str, error: Exception) -> None:
+    """Report to the loop what the application's own code has raised: no call of the client fails for it."""
+    context = {"message": f"{what} has failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

@@ -11,7 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -27,62 +27,38 @@ from passwordless_async.client.traffic.single_flight import Departure, SingleFli
 from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
+    from passwordless_async.auth0.identity import Login, Recipient
     from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Policy, Profile
     from passwordless_async.client.shared.peers import SharedNonces
 
-    _Key: TypeAlias = "tuple[Email | Phone | AuthSession, Secret]"
-
 
 @attrs.frozen
 class _Code:
-    """A code that is exchanged.
+    """A code that is exchanged."""
 
-    Attributes:
-        who: The user.
-        code: The code.
-        parameters: What else is asked for with it: concurrent callers must agree on it.
-        tag: The caller's own, for an orphan.
-    """
-
-    who: Email | Phone | AuthSession
+    who: Recipient
     code: Secret
-    parameters: Any
-    tag: Any = attrs.field(eq=False, default=None)
+    parameters: Any  # what else is asked for with it: concurrent callers must agree on it
+    tag: Any = attrs.field(eq=False, default=None)  # the caller's own, for an orphan
 
 
+@attrs.define(eq=False, repr=False)
 class Logins:
-    """The logins of a client; lives as long as the client.
+    """The logins of a client; lives as long as the client."""
 
-    Args:
-        tenant: The tenant.
-        dispatcher: What sends.
-        codes: Decides whether a code may be presented.
-        orphans: Takes results whose callers have gone.
-        profile: How patient one of many logins is.
-        nonces: The nonces that other processes have learned; None: there are none.
-    """
+    _tenant: Tenant
+    _dispatcher: Dispatcher
+    _codes: Codes
+    _orphans: Orphans
+    _profile: Profile
+    _nonces: SharedNonces | None  # that other processes have learned
+    _flights: SingleFlight[tuple[Recipient, Secret], TokenSet] = attrs.field(init=False)
 
-    def __init__(
-        self,
-        tenant: Tenant,
-        dispatcher: Dispatcher,
-        codes: Codes,
-        orphans: Orphans,
-        profile: Profile,
-        *,
-        nonces: SharedNonces | None = None,
-    ) -> None:
-        self._profile = profile
-        self._tenant = tenant
-        self._dispatcher = dispatcher
-        self._codes = codes
-        self._orphans = orphans
-        self._nonces = nonces
-        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(orphaned=self._orphaned)
+    def __attrs_post_init__(self) -> None:
+        self._flights = SingleFlight(orphaned=self._orphaned)
 
     async def exchange(
         self,
@@ -131,8 +107,7 @@ class Logins:
     async def untaken(self, outcome: Outcome) -> None:
         """Take an outcome whose consumer left before it was yielded."""
         if outcome.tokens is not None:
-            login = outcome.login
-            orphan = orphan_of(outcome.tokens, who=login.who, tag=login.tag)
+            orphan = orphan_of(outcome.tokens, who=outcome.login.who, tag=outcome.login.tag)
             await self._orphans.take(Operation.EXCHANGE, orphan)
 
     async def _share(self, code: _Code, call: Call[TokenSet], *, finish: bool = False) -> TokenSet:
@@ -140,11 +115,7 @@ class Logins:
         if self._flights.detail(key) not in {None, code}:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
         return await self._flights.run(
-            key,
-            lambda departure: self._present(code, call, departure),
-            detail=code,
-            queue=code.who,
-            finish=finish,
+            key, lambda departure: self._present(code, call, departure), detail=code, queue=code.who, finish=finish
         )
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
@@ -172,7 +143,7 @@ class Logins:
     async def _orphaned(self, code: _Code, result: TokenSet | PasswordlessError) -> None:
         await self._orphans.take(Operation.EXCHANGE, orphan_of(result, who=code.who, tag=code.tag))
 
-    async def aclose(self, *, grace: float) -> tuple[Email | Phone | AuthSession, ...]:
+    async def aclose(self, *, grace: float) -> tuple[Recipient, ...]:
         """End exchanges that are not on the wire, and the rest after ``grace`` seconds.
 
         Returns:

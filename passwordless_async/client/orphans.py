@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import attrs
 
 from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.events import Emitter, Operation, Orphaned
+from passwordless_async.client.events import Emitter, Operation, Orphaned, report_failure
 from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
+from passwordless_async.client.traffic.single_flight import cancellations
 from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
@@ -25,24 +28,18 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.tenant import Tenant
 
+T = TypeVar("T")
 OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
 
 
+@attrs.define(eq=False, repr=False)
 class Orphans:
-    """The orphans of a client; lives as long as the client.
+    """The orphans of a client; lives as long as the client."""
 
-    Args:
-        on_orphan: The application's hook; None: it wants none.
-        tenant: The tenant, at which tokens are revoked.
-        dispatcher: What sends the revocation.
-        events: Receives an event for each orphan.
-    """
-
-    def __init__(self, on_orphan: OnOrphan | None, *, tenant: Tenant, dispatcher: Dispatcher, events: Emitter) -> None:
-        self._on_orphan = on_orphan
-        self._tenant = tenant
-        self._dispatcher = dispatcher
-        self._events = events
+    _on_orphan: OnOrphan | None
+    _tenant: Tenant
+    _dispatcher: Dispatcher
+    _events: Emitter
 
     async def take(self, operation: Operation, orphan: Orphan) -> None:
         """Hand an orphan to the application, and revoke its tokens where that failed. Raises nothing of ours."""
@@ -52,7 +49,7 @@ class Orphans:
         self._events.emit(Orphaned(operation, None if error is None else error.code))
 
     async def _revoke(self, tokens: TokenSet | None) -> PasswordlessError | None:
-        """Revoke tokens; return why that failed."""
+        """Revoke tokens, if there are any; return why that failed."""
         if tokens is None or tokens.refresh_token is None:
             return None
         try:
@@ -66,28 +63,27 @@ class Orphans:
         if self._on_orphan is None:
             return False
         try:
-            taken = self._on_orphan(orphan)
-            if inspect.isawaitable(taken):
-                await taken
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise
-            # The hook waited for something that was cancelled; this task was not.
-            return False
+            return await is_done_by(self._on_orphan, orphan)
         except Exception as error:  # noqa: BLE001 - a callback of the application's
-            context = {"message": "on_orphan of a PasswordlessClient has failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            report_failure("on_orphan of a PasswordlessClient", error)
             return False
-        return True
+
+
+async def is_done_by(hook: Callable[[T], Awaitable[None] | None], value: T) -> bool:
+    """Call an application's hook and await it; False: what it waited for was cancelled, while this task was not."""
+    try:
+        done = hook(value)
+        if inspect.isawaitable(done):
+            await done
+    except asyncio.CancelledError:
+        if cancellations():
+            raise
+        return False
+    return True
 
 
 def orphan_of(
-    result: TokenSet | PasswordlessError,
-    *,
-    who: object = None,
-    tag: object = None,
-    spent: TokenSet | None = None,
+    result: TokenSet | PasswordlessError, *, who: object = None, tag: object = None, spent: TokenSet | None = None
 ) -> Orphan:
     """Return the orphan of a result or an error."""
     tokens = result if isinstance(result, TokenSet) else None

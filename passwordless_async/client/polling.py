@@ -15,16 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from passwordless_async import errors
 from passwordless_async._common.bounded import Bounded
-from passwordless_async.errors import (
-    AuthorizationPending,
-    CodeExpired,
-    PasswordlessError,
-    RateLimited,
-    SlowDown,
-    TransportError,
-    UsageError,
-)
+from passwordless_async.errors import PasswordlessError, RateLimited, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -40,11 +33,7 @@ _MAX_LOGINS = 10_000
 
 
 class PollTimes:
-    """When each login was, or will be, polled last; lives as long as its client.
-
-    Args:
-        max_logins: How many logins are remembered; the least recently polled is forgotten first.
-    """
+    """When each login was, or will be, polled last; the least recently polled is forgotten first."""
 
     def __init__(self, max_logins: int = _MAX_LOGINS) -> None:
         self._last: Bounded[Secret, float] = Bounded(max_logins)
@@ -61,38 +50,23 @@ class PollTimes:
 
 @attrs.frozen
 class Poll:
-    """How one login is polled.
-
-    Attributes:
-        times: When each login is polled.
-        login: The login: its MFA token.
-        deadline: When the message to the user expires: seconds since the UNIX epoch.
-        clock: Returns the time: seconds since the UNIX epoch.
-        sleep: Sleeps for so many seconds.
-    """
+    """How one login is polled. Times are seconds since the UNIX epoch."""
 
     times: PollTimes
-    login: Secret
-    deadline: float
+    login: Secret  # its MFA token
+    deadline: float  # when the message to the user expires
     clock: Callable[[], float]
     sleep: Callable[[float], Awaitable[object]]
 
     async def run(self, send: Callable[[], Awaitable[T]], *, interval: float) -> T:
-        """Poll until the user has answered.
-
-        Args:
-            send: Sends one poll.
-            interval: Seconds between polls; five at least.
-
-        Returns:
-            What ``send`` returned.
+        """Poll by ``send``, every ``interval`` seconds but five at least, until the user has answered.
 
         Raises:
             UsageError: The message has expired already; nothing was sent.
             CodeExpired: The user has not answered in time.
             PasswordlessError: As ``send``: a refusal that is final, or the last failure before the deadline.
         """
-        last: PasswordlessError = UsageError("challenge", "is expired: ask for a new one; nothing was sent")
+        last: PasswordlessError = errors.UsageError("challenge", "is expired: ask for a new one; nothing was sent")
         interval = max(interval, MIN_INTERVAL)
         while True:
             now = self.clock()
@@ -101,13 +75,13 @@ class Poll:
             await self.sleep(self.times.reserve(self.login, interval, now))
             try:
                 return await send()
-            except (AuthorizationPending, RateLimited, TransportError) as error:
+            except (errors.AuthorizationPending, RateLimited, TransportError) as error:
                 last = error.with_traceback(None)
             interval = _next_interval(interval, last)
 
 
 def _next_interval(interval: float, error: PasswordlessError) -> float:
-    if isinstance(error, SlowDown):
+    if isinstance(error, errors.SlowDown):
         return interval + _SLOW_DOWN
     if isinstance(error, TransportError):
         # RFC 8628 §3.5: "doubling the polling interval on each such connection timeout, is RECOMMENDED".
@@ -118,8 +92,8 @@ def _next_interval(interval: float, error: PasswordlessError) -> float:
 
 
 def _expired(last: PasswordlessError) -> PasswordlessError:
-    if isinstance(last, AuthorizationPending):
-        return CodeExpired(
+    if isinstance(last, errors.AuthorizationPending):
+        return errors.CodeExpired(
             status=last.status, error="expired_token", error_description="the user has not answered in time"
         )
     return last

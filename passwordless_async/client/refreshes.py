@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from passwordless_async import errors
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.auth0.life_cycle import refresh
 from passwordless_async.auth0.revocation import revoke
@@ -25,27 +26,24 @@ from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
-from passwordless_async.errors import (
-    KeyMismatch,
-    KeyMissing,
-    NotSent,
-    OAuthError,
-    OutcomeUnknown,
-    PasswordlessError,
-    ProtocolError,
-    QuotaExceeded,
-    UsageError,
-)
+from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
 
-    _Key: TypeAlias = "tuple[bytes, str]"  # the hash of a refresh token, and the thumbprint of its key
+RefreshKey: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key
 
 _KEEP_SECONDS = 30.0  # for which a spent refresh token still gives the tokens that replaced it
 _REMEMBERED = 10_000  # refresh tokens whose outcome is unknown, and as many that were revoked
 # The refresh token was not sent, or the service refused it.
-_UNSPENT = (NotSent, QuotaExceeded, UsageError, KeyMissing, KeyMismatch, OAuthError)
+_UNSPENT = (
+    errors.NotSent,
+    errors.QuotaExceeded,
+    errors.UsageError,
+    errors.KeyMissing,
+    errors.KeyMismatch,
+    errors.OAuthError,
+)
 
 
 def token_hash(tokens: TokenSet) -> bytes:
@@ -59,36 +57,25 @@ def is_unspent(error: PasswordlessError) -> bool:
     Every other error leaves that open. So does an answer that cannot be used: the service spent the token for it,
     unless the answer names the same token again.
     """
-    return isinstance(error, _UNSPENT) or (isinstance(error, ProtocolError) and error.keeps_refresh_token)
+    return isinstance(error, _UNSPENT) or (isinstance(error, errors.ProtocolError) and error.keeps_refresh_token)
 
 
 @attrs.frozen
 class _Request:
-    """A refresh that is asked for.
-
-    Attributes:
-        tokens: The tokens that are refreshed.
-        scope: The scope that is asked for; None: the granted one.
-    """
+    """A refresh that is asked for."""
 
     tokens: TokenSet
-    scope: str | None
+    scope: str | None  # None: the granted one
 
 
 class Refreshes:
-    """The refreshes of a client; lives as long as the client.
-
-    Args:
-        tenant: The tenant.
-        dispatcher: What sends.
-        orphans: Takes results whose callers have gone.
-    """
+    """The refreshes of a client; lives as long as the client."""
 
     def __init__(self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans) -> None:
         self._tenant = tenant
         self._dispatcher = dispatcher
         self._orphans = orphans
-        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight(
+        self._flights: SingleFlight[RefreshKey, TokenSet] = SingleFlight(
             keep=_KEEP_SECONDS, keeps=self._keeps, orphaned=self._orphaned
         )
         self._doubtful: Bounded[bytes, None] = Bounded(_REMEMBERED)
@@ -109,13 +96,13 @@ class Refreshes:
             tokens = renewed
             await asyncio.sleep(0)
 
-    async def _share(self, key: _Key, request: _Request) -> TokenSet:
+    async def _share(self, key: RefreshKey, request: _Request) -> TokenSet:
         return await self._flights.run(key, lambda departure: self._send(key, request, departure), detail=request)
 
-    async def _send(self, key: _Key, request: _Request, departure: Departure) -> TokenSet:
+    async def _send(self, key: RefreshKey, request: _Request, departure: Departure) -> TokenSet:
         spent = key[0]
         if spent in self._doubtful:
-            raise OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
+            raise errors.OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
         try:
             return await self._refresh(request, departure)
         except PasswordlessError as error:
@@ -129,13 +116,11 @@ class Refreshes:
 
     async def _refresh(self, request: _Request, departure: Departure) -> TokenSet:
         call = Call(
-            Operation.REFRESH,
-            lambda: refresh(self._tenant, request.tokens, scope=request.scope),
-            is_proven=True,
+            Operation.REFRESH, lambda: refresh(self._tenant, request.tokens, scope=request.scope), is_proven=True
         )
         return await self._dispatcher.run(call, departure)
 
-    def _keeps(self, key: _Key, renewed: TokenSet) -> bool:
+    def _keeps(self, key: RefreshKey, renewed: TokenSet) -> bool:
         # Without rotation the same refresh token is good again, and a later caller wants newer tokens.
         return token_hash(renewed) != key[0] and not self.is_revoked(key[0], renewed)
 

@@ -6,6 +6,8 @@ import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+import attrs
+
 from passwordless_async.auth0.start import start
 from passwordless_async.client.events import Operation
 from passwordless_async.client.outcomes import Start, StartOutcome
@@ -24,36 +26,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+@attrs.define(eq=False, repr=False)
 class Starts:
-    """The starts of a client; lives as long as the client.
+    """The starts of a client; lives as long as the client."""
 
-    Args:
-        tenant: The tenant.
-        dispatcher: What sends.
-        codes: Decides whether a user may be sent a code.
-        profile: How patient a start is.
-    """
-
-    def __init__(self, tenant: Tenant, dispatcher: Dispatcher, codes: Codes, profile: Profile) -> None:
-        self._tenant = tenant
-        self._dispatcher = dispatcher
-        self._codes = codes
-        self._profile = profile
+    _tenant: Tenant
+    _dispatcher: Dispatcher
+    _codes: Codes
+    _profile: Profile
 
     async def run(self, who: Email | Phone, address: IpAddress | None, call: Call[T]) -> T:
-        """Make a start.
-
-        Args:
-            who: The user.
-            address: The end user's address, where the start names one.
-            call: The request, and how patiently it is tried.
-
-        Raises:
-            UsageError: ``address`` is not an IP address.
-            CoolingDown: The user was sent a code within the cool-down, or is being sent one.
-            QuotaExceeded: The address has used up its starts.
-            PasswordlessError: What the call raises.
-        """
+        """Make a start. Raises what :meth:`Codes.begin_start <.codes.Codes.begin_start>` and the call raise."""
         policy = call.policy or self._profile.single
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()

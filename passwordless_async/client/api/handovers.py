@@ -9,12 +9,11 @@ Invariants:
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from typing import TYPE_CHECKING, TypeAlias
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async.client.refreshes import Refreshes, token_hash
+from passwordless_async.client.orphans import is_done_by
+from passwordless_async.client.refreshes import Refreshes, RefreshKey, token_hash
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidRefreshToken, StoreError
 
@@ -25,32 +24,25 @@ if TYPE_CHECKING:
 
 OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
 Adopt: TypeAlias = "Callable[[TokenSet], None]"
-_Key: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key
 
 _REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
 
 
 class Handovers:
-    """The handovers of a client; lives as long as the client.
-
-    Args:
-        refreshes: What refreshes.
-    """
+    """The handovers of a client; lives as long as the client."""
 
     def __init__(self, refreshes: Refreshes) -> None:
         self._refreshes = refreshes
-        self._flights: SingleFlight[_Key, TokenSet] = SingleFlight()
-        self._not_kept: Bounded[_Key, TokenSet] = Bounded(_REMEMBERED)
+        self._flights: SingleFlight[RefreshKey, TokenSet] = SingleFlight()
+        self._not_kept: Bounded[RefreshKey, TokenSet] = Bounded(_REMEMBERED)
         # By the hashes of the old and the new refresh token: within a leeway the service replaces one token twice.
         self._done: Bounded[tuple[bytes, bytes], None] = Bounded(_REMEMBERED)
 
     async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
         """Refresh and hand over, or share the handover that is under way.
 
-        Args:
-            stale: The tokens to refresh.
-            on_refresh: Keeps the new tokens.
-            adopt: Takes the new tokens once they are kept, even if this caller is cancelled; raises nothing.
+        ``adopt`` takes the new tokens once ``on_refresh`` has kept them, even if this caller is cancelled. It raises
+        nothing.
 
         Raises:
             InvalidRefreshToken: The tokens were revoked while they were refreshed.
@@ -64,13 +56,11 @@ class Handovers:
         adopters: list[Adopt] = self._flights.detail(key) or []
         adopters.append(adopt)
         return await self._flights.run(
-            key,
-            lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure),
-            detail=adopters,
+            key, lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure), detail=adopters
         )
 
     async def _hand_over(
-        self, key: _Key, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
+        self, key: RefreshKey, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
     ) -> TokenSet:
         # Never cancelled with its callers: tokens that came must be kept.
         departure.on_wire = True
@@ -83,7 +73,10 @@ class Handovers:
             )
         if step not in self._done:
             self._not_kept[key] = renewed
-            await _keep(on_refresh, renewed)
+            if not await is_done_by(on_refresh, renewed):
+                raise StoreError(
+                    "on_refresh was cancelled: the new tokens are kept, and handed over with the next call"
+                )
             self._not_kept.pop(key, None)
             if step[0] != step[1]:  # without rotation each refresh has something new to hand over
                 self._done[step] = None
@@ -94,18 +87,3 @@ class Handovers:
     async def aclose(self, *, grace: float) -> None:
         """End the handovers that are under way after ``grace`` seconds."""
         await self._flights.aclose(grace=grace)
-
-
-async def _keep(on_refresh: OnRefresh, renewed: TokenSet) -> None:
-    """Hand tokens over. A hook whose own awaitable was cancelled is an error; a cancelled task is cancelled."""
-    try:
-        kept = on_refresh(renewed)
-        if inspect.isawaitable(kept):
-            await kept
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-    else:
-        return
-    raise StoreError("on_refresh was cancelled: the new tokens are kept, and handed over with the next call")

@@ -30,12 +30,8 @@ def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> Sec
     """Return tokens and some more members as bytes.
 
     Claims are not kept where the ID token has them: it was validated when it came, and they are read from it again.
-    After a refresh that brought no ID token they are kept.
-
-    Args:
-        tokens: The tokens.
-        known: What the reader knows, by its names in a token set. It is not kept.
-        **members: The other members.
+    After a refresh that brought no ID token they are kept. What the reader knows is not: ``known`` has it, by its names
+    in a token set.
     """
     plain = {name: getattr(tokens, name) for name in _PLAIN}
     kept = {name: value for name, value in plain.items() if value is not None and known.get(name) != value}

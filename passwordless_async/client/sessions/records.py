@@ -35,19 +35,12 @@ _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: store
 
 @attrs.frozen
 class Record:
-    """A session as it was read.
-
-    Attributes:
-        session: The session.
-        place: Where it is kept.
-        sealed: Its text in the store.
-        members: What is sealed beside the tokens: ``user``, ``opened_at`` and ``ends_at``.
-    """
+    """A session as it was read."""
 
     session: StoredSession
     place: Place
-    sealed: str = attrs.field(repr=redacted)
-    members: SecretDict
+    sealed: str = attrs.field(repr=redacted)  # its text in the store
+    members: SecretDict  # what is sealed beside the tokens: user, opened_at and ends_at
 
     def is_refreshed(self, before: Record) -> bool:
         """Return whether it has other tokens than before."""
@@ -65,14 +58,7 @@ class _Unsealed:
 
 
 class SessionRecords:
-    """The sessions of one application at one tenant.
-
-    Args:
-        issuer: The tenant.
-        client_id: The application.
-        store: Where sessions are kept.
-        lifetimes: How long they last.
-    """
+    """The sessions of one application at one tenant."""
 
     def __init__(self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes) -> None:
         self._bound_to = {"typ": _TYPE, "iss": issuer, "client_id": client_id}

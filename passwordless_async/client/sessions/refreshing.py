@@ -41,12 +41,7 @@ _CLOSING_SECONDS = 1.0  # for reports to the store when the client is closed
 
 
 class SessionRefreshes:
-    """The refreshes of a client's stored sessions; lives as long as the client.
-
-    Args:
-        records: The sessions in the store.
-        refreshes: Sends and revokes refresh tokens.
-    """
+    """The refreshes of a client's stored sessions; lives as long as the client."""
 
     def __init__(self, records: SessionRecords, refreshes: Refreshes) -> None:
         self._records = records
@@ -145,9 +140,7 @@ class SessionRefreshes:
 
     async def _undo_patiently(self, place: Place, token: str) -> None:
         with suppress(StoreUnavailable):
-            await _patiently(
-                lambda: self._store.end_refresh(place, token=token, sealed=None, seconds=_LEASE_SECONDS),
-            )
+            await _patiently(lambda: self._store.end_refresh(place, token=token, sealed=None, seconds=_LEASE_SECONDS))
 
     async def aclose(self, *, grace: float) -> None:
         """End refreshes after ``grace`` seconds."""

@@ -28,13 +28,6 @@ class Sessions:
     """The stored sessions of a client; a client has one, as ``client.sessions``.
 
     Every method raises ``StoreUnavailable`` if the store is unreachable.
-
-    Args:
-        issuer: The tenant.
-        client_id: The application.
-        store: Where sessions are kept.
-        lifetimes: How long they last.
-        refreshes: Sends and revokes refresh tokens.
     """
 
     def __init__(
@@ -103,12 +96,10 @@ class Sessions:
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
-        identifier = _concealed(identifier)
-        await self._close_once(identifier, revoke=revoke)
-
-    async def _close_once(self, identifier: Secret, *, revoke: bool) -> None:
-        key = (identifier, revoke)
-        await self._closings.run(key, lambda departure: self._close(identifier, departure, revoke=revoke))
+        identifier = concealed = _concealed(identifier)
+        await self._closings.run(
+            (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
+        )
 
     async def _close(self, identifier: Secret, departure: Departure, *, revoke: bool) -> bool:
         """End a session. Returns True: a flight takes None for no result."""
@@ -133,14 +124,9 @@ class Sessions:
         return sum(await _all(self._store.close(place) for place in await self._records.places(user)))
 
     async def close_named(self, user: str, name: str) -> bool:
-        """End one session of a user by its public name, without revoking its tokens at the service.
+        """End one session of a user by its public name, as :meth:`list` returns it; False if there is none.
 
-        Args:
-            user: The user.
-            name: The name, as :meth:`list` returns it.
-
-        Returns:
-            Whether there was one.
+        Its tokens are not revoked at the service.
         """
         # Only from the user's own list: a name from outside must not end another user's session.
         places = {place.session: place for place in await self._records.places(user)}

@@ -28,13 +28,7 @@ RETRY_SECONDS = 1.0  # for which a store that did not answer is not asked again
 
 
 class Availability:
-    """A store, as far as it can be reached; lives as long as its client.
-
-    Args:
-        store: The store; one in this process is always reachable.
-        events: Receives ``StoreLost`` and ``StoreRegained``.
-        retry_seconds: For how long a store that did not answer is not asked again.
-    """
+    """A store, as far as it can be reached; lives as long as its client. A store in this process always can."""
 
     def __init__(self, store: Store, events: Emitter, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.store = store
@@ -49,13 +43,7 @@ class Availability:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def ask(self, use: Use, question: Callable[[], Awaitable[T]], fallback: U) -> T | U:
-        """Ask the store, and return ``fallback`` if it is unreachable, or was a moment ago.
-
-        Args:
-            use: What the answer is for.
-            question: Asks the store.
-            fallback: What holds without the store.
-        """
+        """Ask the store, and return ``fallback`` if it is unreachable, or was a moment ago."""
         if self._is_probing or _clock.monotonic() < self._retry_at:
             self._lose(use)
             return fallback

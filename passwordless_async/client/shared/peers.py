@@ -34,14 +34,7 @@ _MAX_RECENT = 8  # nonces that this process has had
 
 
 class SharedNonces:
-    """The nonces of one origin; lives as long as its client.
-
-    Args:
-        availability: The store.
-        cache: This process's own nonces.
-        origin: The origin.
-        poll_seconds: The time between two polls.
-    """
+    """The nonces of one origin, shared with this process's own cache; lives as long as its client."""
 
     def __init__(
         self, availability: Availability, cache: NonceCache, origin: str, *, poll_seconds: float = POLL_SECONDS

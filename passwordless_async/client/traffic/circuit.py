@@ -24,11 +24,7 @@ _RETRY_WHILE_PROBING = 0.1  # seconds that other callers are told to wait while 
 
 
 class Breaker:
-    """Refuses calls to a server that has failed several times in a row; lives as long as its client.
-
-    Args:
-        profile: After how many failures it opens, and for how long.
-    """
+    """Refuses calls to a server that has failed several times in a row; lives as long as its client."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -50,10 +46,7 @@ class Breaker:
         return _RETRY_WHILE_PROBING if self._probing else None
 
     def check(self) -> bool:
-        """Let a call through, or refuse it. Report afterwards how it ended.
-
-        Returns:
-            Whether this call probes the server.
+        """Let a call through, and return whether it probes the server. Report afterwards how it ended.
 
         Raises:
             CircuitOpen: The circuit is open; nothing was sent.
@@ -73,8 +66,7 @@ class Breaker:
     def failed(self, *, probed: bool = True) -> None:
         """Record that a call had no connection, no response, or a failure of the server (5xx).
 
-        Args:
-            probed: Whether the call probed the server, as :meth:`check` returned.
+        ``probed`` is what :meth:`check` returned for it.
         """
         self._failures += 1
         if self._rest and not (self._probing and probed):

@@ -16,11 +16,7 @@ _CPU_BUSY = 0.4  # of one CPU; above it responses wait for this process, not for
 
 
 class FixedLimit:
-    """A limit that stays.
-
-    Args:
-        limit: How many calls may be in flight.
-    """
+    """A limit that stays."""
 
     def __init__(self, limit: int) -> None:
         self.value = limit
@@ -42,9 +38,6 @@ class AdaptiveLimit(FixedLimit):
       latency count once: the requests were sent at the old limit.
     - Latency is no sign while this process is short of CPU: the delay is its own. Without this rule, 10,000 logins at
       2,000 in flight took 20 to 30 % longer (answers after 1 s).
-
-    Args:
-        limit: How many calls may be in flight at most.
     """
 
     def __init__(self, limit: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import attrs
+
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.rate_limit import Allowance, allowance, retry_after
 from passwordless_async.auth0.refusals import blocks_user
@@ -23,17 +25,12 @@ if TYPE_CHECKING:
     from passwordless_async.client.traffic.gate import Gate
 
 
+@attrs.define(eq=False, repr=False)
 class Feedback:
-    """Passes on to the circuit and the gate what each transmission showed; lives as long as its client.
+    """Passes on to the circuit and the gate what each transmission showed; lives as long as its client."""
 
-    Args:
-        circuit: Learns whether the server is up.
-        gate: Learns how fast requests may go.
-    """
-
-    def __init__(self, circuit: Breaker, gate: Gate) -> None:
-        self._circuit = circuit
-        self._gate = gate
+    _circuit: Breaker  # learns whether the server is up
+    _gate: Gate  # learns how fast requests may go
 
     def failed(self, error: PasswordlessError, *, probing: bool) -> None:
         """Learn from a transmission without a usable answer; an answer that cannot be believed is an answer."""

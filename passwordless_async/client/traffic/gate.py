@@ -81,12 +81,8 @@ class Gate:
     async def enter(self, priority: Priority, patience: float) -> float:
         """Wait until a call may send its first request; the caller calls :meth:`leave` when the call has ended.
 
-        Args:
-            priority: The place in the queue.
-            patience: How long to wait at most, in seconds.
-
         Returns:
-            The seconds it waited.
+            The seconds it waited: ``patience`` at most.
 
         Raises:
             QuotaExceeded: There is no room in time; nothing was sent.

@@ -31,11 +31,7 @@ _FORGET_RATE_AFTER = 60.0  # seconds after the pause of the last 429
 
 
 class Pace:
-    """The spacing of one client's requests; lives as long as it.
-
-    Args:
-        per_second: The tenant's quota; None: not known.
-    """
+    """The spacing of one client's requests; lives as long as it. The tenant's quota may not be known."""
 
     def __init__(self, per_second: float | None) -> None:
         self._quota = None if per_second is None else per_second * SHARE

@@ -15,13 +15,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.gate import Priority
-from passwordless_async.errors import (
-    NotSent,
-    OutcomeUnknown,
-    PasswordlessError,
-    RateLimited,
-    TemporarilyUnavailable,
-)
+from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, RateLimited, TemporarilyUnavailable
 
 if TYPE_CHECKING:
     from passwordless_async.client.profile import Policy
@@ -57,11 +51,7 @@ LIMITED_PER_USER = frozenset({Operation.MFA, Operation.USERINFO})
 def retry_delay(operation: Operation, policy: Policy, tries: int, error: PasswordlessError) -> float | None:
     """Return how many seconds to wait before the next try; None: the call is not tried again.
 
-    Args:
-        operation: What the call is for.
-        policy: How often and how patiently it is tried.
-        tries: How often it has been tried.
-        error: What the last try ended with.
+    ``tries`` is how often it was tried, and ``error`` what the last try ended with.
     """
     if tries >= policy.tries or not _is_retryable(operation, error):
         return None

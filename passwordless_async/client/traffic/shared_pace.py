@@ -15,6 +15,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from passwordless_async.client.events import report_failure
 from passwordless_async.client.traffic.pace import CATCH_UP, LONGEST_PAUSE, SHARE
 
 if TYPE_CHECKING:
@@ -37,12 +38,8 @@ class PeerQuota(Protocol):
 class Reservations:
     """The places of one client; lives as long as its gate.
 
-    Args:
-        peers: The queue that the processes share the quota in.
-        per_second: The quota, in requests per second.
-        waiting: Returns how many requests wait. It is called when the reservation is sent, not before: all requests
-            that arrive in one turn of the event loop are reserved together.
-        on_ready: Called when there are places, or when it is certain that there are none.
+    ``waiting`` is asked how many requests wait when the reservation is sent, not before: all that arrive in one turn of
+    the event loop are reserved together. ``on_ready`` is called when there are places, or certainly none.
     """
 
     def __init__(
@@ -93,8 +90,7 @@ class Reservations:
                 self._places.extend(now + wait + place * self._interval for place in range(owed, number))
         except Exception as error:  # noqa: BLE001 - an application's queue may raise anything; no request may hang on it
             self._alone_until = asyncio.get_running_loop().time() + _ALONE
-            context = {"message": "the queue of a shared quota has failed", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+            report_failure("the queue of a shared quota", error)
         finally:
             self._asking = None
         self._on_ready()

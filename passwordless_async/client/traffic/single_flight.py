@@ -45,26 +45,15 @@ class Departure:
 
 @attrs.define(eq=False, repr=False)
 class _Flight(Generic[T]):
-    """One call and its waiters.
+    """One call and its waiters."""
 
-    Attributes:
-        detail: What the starter said of it; read by ``detail()`` and by ``orphaned``.
-        queue: The flights that it takes turns with; None: it runs at once.
-        departure: What would be lost if it were ended now.
-        waiters: How many callers wait for it.
-        keeps_result: Whether the result is still given to callers that come later.
-        is_delivered: Whether a waiter, or ``orphaned``, has received the result.
-        before: The flight ahead of it in its queue.
-        task: The call.
-    """
-
-    detail: Any
-    queue: Hashable
+    detail: Any  # what the starter said of it
+    queue: Hashable  # the flights that it takes turns with; None: it runs at once
     departure: Departure = attrs.field(factory=Departure)
     waiters: int = 0
-    keeps_result: bool = False
-    is_delivered: bool = False
-    before: _Flight[T] | None = None
+    keeps_result: bool = False  # for callers that come later
+    is_delivered: bool = False  # to a waiter, or to ``orphaned``
+    before: _Flight[T] | None = None  # in its queue
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
@@ -118,12 +107,6 @@ class SingleFlight(Generic[K, T]):
         flight = self._flights.get(key)
         return None if flight is None or flight.has_failed else flight.detail
 
-    def kept(self, key: K) -> T | None:
-        """Return the result that is kept under a key; None where there is none."""
-        flight = self._flights.get(key)
-        result = None if flight is None else flight.result
-        return None if isinstance(result, PasswordlessError) else result
-
     async def run(
         self,
         key: K,
@@ -154,12 +137,12 @@ class SingleFlight(Generic[K, T]):
 
     async def _wait(self, key: K, flight: _Flight[T], *, finish: bool) -> T | PasswordlessError:
         """Wait for a flight and leave it, with its result or error."""
-        cancellations = _cancellations()
+        before = cancellations()
         try:
             result = await asyncio.shield(flight.task)
             flight.is_delivered = True
         except asyncio.CancelledError:
-            if not flight.task.cancelled() or _cancellations() > cancellations:
+            if not flight.task.cancelled() or cancellations() > before:
                 await self._abandon(key, flight, finish=finish)
                 raise
             # The flight was ended by closing; its waiter was not cancelled.
@@ -303,14 +286,13 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
         await asyncio.wait(waited, timeout=seconds)
 
 
-def _cancellations() -> int:
+def cancellations() -> int:
     """Return how often the current task was cancelled."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()
 
 
 def _ended(flight: _Flight[Any]) -> PasswordlessError:
-    """Return what the waiters of a flight are told that was ended by closing."""
     if flight.departure.on_wire:
         return OutcomeUnknown("the request was ended while it was on the wire: the client was closed")
     return NotSent("nothing was sent: the client was closed")
