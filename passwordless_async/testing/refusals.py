@@ -15,23 +15,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Refusal:
-    """A row: what a refusal looks like.
-
-    Args:
-        status: The HTTP status.
-        error: The error code.
-        description: The server's text.
-        more: Further members of the body.
-        headers: Further headers.
-        members: The names of the members for code and text; None: the endpoint's own.
-    """
+    """A row: what a refusal looks like."""
 
     status: int
     error: str
     description: str
-    more: Mapping[str, Any] = attrs.field(factory=dict)
+    more: Mapping[str, Any] = attrs.field(factory=dict)  # further members of the body
     headers: Mapping[str, str] = attrs.field(factory=dict)
-    members: tuple[str, str] | None = None
+    members: tuple[str, str] | None = None  # the names of the members for code and text; None: the endpoint's own
 
     def because(self, reason: str) -> Refusal:
         """Return the row with a reason behind its text."""
@@ -39,11 +30,7 @@ class Refusal:
 
 
 class RequestRefused(Exception):
-    """The request is refused.
-
-    Attributes:
-        refusal: The row.
-    """
+    """The request is refused by a row."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.error)

@@ -31,16 +31,14 @@ _EC = "ES256"
 
 
 @functools.cache
-def ready_key(alg: str) -> ECKey | RSAKey:
-    """Return the ready application's key for an algorithm; it is made on first use and shared by the process."""
-    key = ECKey.generate_key("P-256", auto_kid=True) if alg == _EC else _ready_rsa_key()
-    key.ensure_kid()
-    return key
+def _ready_rsa_key() -> RSAKey:
+    return RSAKey.generate_key(2048, auto_kid=True)
 
 
 @functools.cache
-def _ready_rsa_key() -> RSAKey:
-    return RSAKey.generate_key(2048, auto_kid=True)
+def ready_key(alg: str) -> ECKey | RSAKey:
+    """Return the ready application's key for an algorithm; it is made on first use and shared by the process."""
+    return ECKey.generate_key("P-256", auto_kid=True) if alg == _EC else _ready_rsa_key()
 
 
 @attrs.define
@@ -54,11 +52,7 @@ class Assertions:
     _seen: SeenJtis = attrs.field(factory=SeenJtis, init=False)
 
     def verify(self, assertion: object, assertion_type: object) -> str:
-        """Return the ``client_id`` of an assertion, and spend the assertion.
-
-        Raises:
-            RequestRefused: A check failed.
-        """
+        """Return the ``client_id`` of an assertion, and spend the assertion; refuse it if a check fails."""
         if assertion_type != JWT_BEARER:
             _refuse("client_assertion_type is missing or unknown")
         if not isinstance(assertion, str) or not _COMPACT.fullmatch(assertion):

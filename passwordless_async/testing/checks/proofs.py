@@ -61,14 +61,9 @@ class NonceNeeded(Exception):
 
 @attrs.frozen
 class CheckedProof:
-    """A proof that passed.
+    """A proof that passed."""
 
-    Attributes:
-        thumbprint: The RFC 7638 thumbprint of its key (``jkt``).
-        nonce: Its nonce, or None.
-    """
-
-    thumbprint: str
+    thumbprint: str  # of its key (RFC 7638, ``jkt``)
     nonce: str | None
 
 
@@ -103,12 +98,7 @@ class ProofChecker:
     _keys: set[str] = attrs.field(factory=set, init=False, repr=False)
 
     def check(self, headers: CIMultiDictProxy[str], target: ProofTarget) -> CheckedProof | None:
-        """Return the proof of a request, or None without one.
-
-        Raises:
-            ProofRefused: A check failed.
-            NonceNeeded: The nonce is missing or does not pass.
-        """
+        """Return the proof of a request, or None without one; or raise ``ProofRefused`` or ``NonceNeeded``."""
         if "DPoP" not in headers:
             return None
         try:

@@ -27,18 +27,10 @@ _MAX_DISAGREEMENTS = 100  # the first one is already too many
 
 
 class SecondOpinion:
-    """Compares the two checks; lives as long as its tenant.
-
-    Args:
-        settings: The tenant's settings.
-        clock: The tenant's clock.
-        base_url: The tenant's URL.
-
-    Attributes:
-        disagreements: Where the two differed: the tenant's result, the verifier's, the method and the URL.
-    """
+    """Compares the two checks; lives as long as its tenant."""
 
     def __init__(self, settings: TenantSettings, clock: TenantClock, base_url: str) -> None:
+        # Each names the tenant's result, the verifier's, the method and the URL.
         self.disagreements: deque[str] = deque(maxlen=_MAX_DISAGREEMENTS)
         # A nonce that replaces iat is the tenant's own, which the verifier does not know.
         self._enabled = not settings.nonce_replaces_iat

@@ -28,11 +28,7 @@ _MAX_FIELDS = 100
 
 
 def token_parameters(content_type: str, body: bytes) -> Mapping[str, str]:
-    """Return the parameters of a token request, sent as a form or as JSON.
-
-    Raises:
-        RequestRefused: It is neither, a parameter occurs twice (RFC 6749 §3.2), or a value is not a string.
-    """
+    """Return the parameters of a token request, sent as a form or as JSON of strings, none twice (RFC 6749 §3.2)."""
     readers = {"application/json": _json_parameters, "application/x-www-form-urlencoded": _form_parameters}
     if content_type not in readers:
         raise invalid_request("The body must be a form or JSON")

@@ -18,11 +18,7 @@ USERINFO_PATH = "/userinfo"
 def check_proof(
     request: TenantRequest, *, nonce_required: bool, access_token: str | None = None
 ) -> CheckedProof | None:
-    """Return the proof of a request, or None without one.
-
-    Raises:
-        RequestRefused: A check failed, or the nonce is missing or stale, in the form of the request's endpoint.
-    """
+    """Return the proof of a request, or None without one; refuse a bad one in the form of the request's endpoint."""
     state = request.state
     try:
         proof = state.proofs.check(
@@ -40,11 +36,8 @@ def check_proof(
 def nonce_challenge(state: TenantState, path: str, nonce: str | None, *, error: str = "use_dpop_nonce") -> Refusal:
     """Return a challenge in the form of an endpoint, and count it.
 
-    Args:
-        state: The tenant's state.
-        path: The endpoint's path, which decides the form.
-        nonce: The nonce to use next; None leaves the header out, which no correct server does.
-        error: The error code at a resource; the token endpoint has one only.
+    Without a nonce the header is left out, which no correct server does. The error code is that of a resource: the
+    token endpoint has one only.
     """
     state.stats.nonce_challenges += 1
     headers = {} if nonce is None else {"DPoP-Nonce": nonce}

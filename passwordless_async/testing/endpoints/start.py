@@ -13,18 +13,10 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 import attrs
 from aiohttp import web
 
+from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import ASSERTION, authenticate, methods_by_client
 from passwordless_async.testing.endpoints.body import NO_STORE, json_parameters, json_response, start_parameters
-from passwordless_async.testing.refusals import (
-    CODE_EXPIRED,
-    SIGNUP_DISABLED,
-    UNAUTHORIZED_CLIENT,
-    USER_BLOCKED,
-    VERIFICATION_REQUIRED,
-    RequestRefused,
-    bad_start,
-    invalid_request,
-)
+from passwordless_async.testing.refusals import RequestRefused, bad_start, invalid_request
 from passwordless_async.testing.state.links import read_authorization
 from passwordless_async.testing.state.outbox import Message
 from passwordless_async.testing.state.users import User
@@ -58,7 +50,7 @@ def start(request: TenantRequest) -> web.Response:
     ip = _forwarded_ip(request, application)
     state.limits.take_start(ip)
     if not state.settings.allow_signup and user not in state.users:
-        raise RequestRefused(SIGNUP_DISABLED)
+        raise RequestRefused(refusals.SIGNUP_DISABLED)
     language = request.headers.get("x-request-language")
     code = state.codes.issue(user) if holds_code else None
     link = None if holds_code else _new_link(state, authorization)
@@ -78,7 +70,7 @@ def _application(request: TenantRequest, parameters: Mapping[str, Any]) -> Authe
         raise bad_start("client_id", "client_id is missing or unknown")
     application = authenticate(request, parameters, basic_allowed=basic)
     if not settings.grant_enabled:
-        raise RequestRefused(UNAUTHORIZED_CLIENT)
+        raise RequestRefused(refusals.UNAUTHORIZED_CLIENT)
     return application
 
 
@@ -119,7 +111,7 @@ def _check_captcha(request: TenantRequest, parameters: Mapping[str, Any]) -> Non
     if not isinstance(captcha, str):
         raise bad_start("request", "captcha must be a string")
     if request.state.settings.captcha not in (None, captcha):
-        raise RequestRefused(VERIFICATION_REQUIRED)
+        raise RequestRefused(refusals.VERIFICATION_REQUIRED)
 
 
 def _forwarded_ip(request: TenantRequest, application: AuthenticatedClient) -> str:
@@ -165,7 +157,7 @@ def follow(request: TenantRequest) -> web.Response:
     state.tickets.spend(ticket)
     account = state.users.account(authorization.user)
     if not alive or account.blocked:
-        refusal = USER_BLOCKED if alive else CODE_EXPIRED
+        refusal = refusals.USER_BLOCKED if alive else refusals.CODE_EXPIRED
         return _redirect(authorization, {"error": "unauthorized", "error_description": refusal.description})
     state.users.add(authorization.user)
     code = state.authorization_codes.issue(attrs.evolve(authorization, auth_time=state.clock.wall()))
@@ -188,7 +180,7 @@ def start_database(request: TenantRequest) -> web.Response:
     state, parameters = request.state, _database_parameters(request)
     application = authenticate(request, parameters, basic_allowed=state.settings.basic_auth_at_start)
     if not state.settings.grant_enabled:
-        raise RequestRefused(UNAUTHORIZED_CLIENT)
+        raise RequestRefused(refusals.UNAUTHORIZED_CLIENT)
     user, delivery = _database_user(request, parameters), _delivery(parameters)
     state.limits.take_database_start(user.subject)
     known = state.users.account(user).database

@@ -34,17 +34,11 @@ def recovery_code() -> str:
 
 @attrs.define(eq=False)
 class Factor:
-    """A factor of a user.
-
-    Attributes:
-        kind: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or ``recovery-code``.
-        name: Its address or number, masked; None where it has none.
-        active: Whether it has been confirmed.
-    """
+    """A factor of a user: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or ``recovery-code``."""
 
     kind: str
-    name: str | None = None
-    active: bool = True
+    name: str | None = None  # its address or number, masked
+    active: bool = True  # whether it has been confirmed
     id: str = attrs.field(init=False)
     _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(_SECRET_BYTES), init=False, repr=redacted)
     _recovery: str = attrs.field(factory=recovery_code, init=False, repr=redacted)

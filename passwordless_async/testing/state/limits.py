@@ -22,13 +22,7 @@ _MAX_WINDOWS = 10_000  # names in memory; when full, expired windows go first
 
 @attrs.frozen
 class Remaining:
-    """What remains of a limit.
-
-    Args:
-        limit: Requests per window.
-        remaining: Requests that remain.
-        wait: Seconds until the window ends.
-    """
+    """What remains of a limit: the requests per window, those that remain, the seconds until the window ends."""
 
     limit: int
     remaining: int

@@ -30,23 +30,14 @@ _DIGESTS = ("code_challenge", "dpop_jkt")
 
 @attrs.frozen(kw_only=True)
 class Authorization:
-    """What a link was requested with.
+    """What a link was requested with."""
 
-    Args:
-        user: The user who may follow it.
-        client_id: The application that requested it.
-        redirect_uri: The callback.
-        redirect_uri_given: Whether the request named it; then the token request must repeat it (RFC 6749 §4.1.3).
-        parameters: ``authParams``.
-        auth_time: When the link was followed, in seconds since the UNIX epoch.
-    """
-
-    user: User
+    user: User  # who may follow it
     client_id: str
     redirect_uri: str
-    redirect_uri_given: bool
-    parameters: Mapping[str, Any] = attrs.field(repr=False)
-    auth_time: float = 0.0
+    redirect_uri_given: bool  # by the request; then the token request must repeat it (RFC 6749 §4.1.3)
+    parameters: Mapping[str, Any] = attrs.field(repr=False)  # authParams
+    auth_time: float = 0.0  # when the link was followed, in seconds since the UNIX epoch
 
 
 def read_authorization(settings: TenantSettings, user: User, client_id: str, given: Mapping[str, Any]) -> Authorization:

@@ -49,21 +49,14 @@ class TenantSigningKeys:
 
     Making an RSA key takes a tenth of a second, so the tenants of one process share the keys of a generation. Rotate a
     tenant if its tokens must not pass at another one.
-
-    Args:
-        id_token_alg: The algorithm of ID tokens; access tokens are signed with RS256.
     """
 
-    _id_token_alg: str
+    _id_token_alg: str  # access tokens are signed with RS256
     _generation: int = attrs.field(default=0, init=False)
     _published_from: int = attrs.field(default=0, init=False)
 
     def rotate(self, *, revoke: bool = False) -> None:
-        """Sign with another key from now on.
-
-        Args:
-            revoke: Remove the earlier keys from the key set; otherwise the newest of them stay.
-        """
+        """Sign with another key from now on; the newest of the earlier keys stay in the key set unless revoked."""
         self._generation += 1
         self._published_from = (
             self._generation if revoke else max(self._published_from, self._generation - _OLD_GENERATIONS)

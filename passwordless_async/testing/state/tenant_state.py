@@ -32,18 +32,7 @@ if TYPE_CHECKING:
 
 
 class TenantState:
-    """A tenant's state.
-
-    Args:
-        url: Where it listens, without a trailing slash.
-        settings: How it behaves.
-        clock: Its clock.
-        outbox: The messages that it sent.
-        stats: Its counters.
-        requests: The requests that arrived.
-        users: The accounts.
-        mfa: Their second factors.
-    """
+    """A tenant's state; ``url`` is where it listens, without a trailing slash."""
 
     def __init__(
         self,
@@ -91,19 +80,6 @@ class TenantRequest:
 
     Endpoints are plain functions of it: with no ``await`` in them, no other request comes between checking a code and
     spending it.
-
-    Attributes:
-        state: The tenant's state.
-        method: The method as sent.
-        path: The endpoint's path.
-        query: The parameters of its query.
-        headers: The request's headers.
-        content_type: The media type of the body, in lower case, without parameters.
-        body: The body.
-        peer: The IP address of the connection.
-        certificate: The client's certificate in DER; None: it sent none.
-        alter: A fault's change of the grant.
-        proof_nonce: The nonce of the proof, once it passed.
     """
 
     state: TenantState
@@ -111,12 +87,12 @@ class TenantRequest:
     path: str
     query: Mapping[str, str]
     headers: CIMultiDictProxy[str]
-    content_type: str
+    content_type: str  # the media type of the body, in lower case, without parameters
     body: bytes
-    peer: str
-    certificate: bytes | None = None
-    alter: Callable[[Grant], Grant] | None = None
-    proof_nonce: str | None = None
+    peer: str  # the IP address of the connection
+    certificate: bytes | None = None  # the client's, in DER
+    alter: Callable[[Grant], Grant] | None = None  # a fault's change of the grant
+    proof_nonce: str | None = None  # of the proof, once it passed
 
     @property
     def url(self) -> str:

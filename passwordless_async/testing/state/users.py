@@ -65,17 +65,11 @@ class User:
 
 @attrs.define(eq=False)
 class Account:
-    """What the tenant knows about a user.
-
-    Attributes:
-        factors: The second factors.
-        blocked: Whether an administrator blocked the user.
-        database: Whether the database connections know the user too.
-    """
+    """What the tenant knows about a user."""
 
     factors: list[Factor] = attrs.field(factory=list)
-    blocked: bool = False
-    database: bool = False
+    blocked: bool = False  # by an administrator
+    database: bool = False  # whether the database connections know the user too
 
     @property
     def active(self) -> list[Factor]:
