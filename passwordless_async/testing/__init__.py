@@ -30,9 +30,7 @@ from passwordless_async.testing.settings import (
     TenantSettings,
 )
 from passwordless_async.testing.state.clock import TenantClock
-from passwordless_async.testing.state.outbox import Message, Outbox
-from passwordless_async.testing.state.request_log import RecordedRequest, RequestLog
-from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.records import Message, Outbox, RecordedRequest, RequestLog, TenantStats
 from passwordless_async.testing.state.tokens import RefreshFamily
 from passwordless_async.testing.state.users import User
 from passwordless_async.testing.tenant import LocalTenant

@@ -25,6 +25,7 @@ from passwordless_async.testing.endpoints.token import redeem
 from passwordless_async.testing.refusals import Refusal
 from passwordless_async.testing.settings import RateLimitStyle
 from passwordless_async.testing.state.limits import Remaining
+from passwordless_async.testing.state.nonces import Nonces
 from passwordless_async.testing.state.signing import Forgery
 from passwordless_async.testing.state.users import User
 
@@ -151,11 +152,7 @@ AnyFault = Fault | ClaimFault | KeySetFault
 
 
 def fault_named(name: str) -> AnyFault:
-    """Return a fault by its name.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """Return a fault by its name, or raise ``ValueError``."""
     for kind in (ClaimFault, KeySetFault):
         if name in tuple(kind):
             return kind(name)
@@ -286,16 +283,10 @@ def _redirect(_request: TenantRequest, options: FaultOptions) -> Refusal:
     return Refusal(302, "found", "moved", headers={"Location": options.location})
 
 
-def _challenge_fresh(request: TenantRequest, _options: FaultOptions) -> Refusal:
-    return nonce_challenge(request.state, request.path, request.state.nonces.fresh())
-
-
-def _challenge_same(request: TenantRequest, _options: FaultOptions) -> Refusal:
-    return nonce_challenge(request.state, request.path, request.state.nonces.fixed())
-
-
-def _challenge_bare(request: TenantRequest, _options: FaultOptions) -> Refusal:
-    return nonce_challenge(request.state, request.path, None)
+def _challenge(nonce: Callable[[Nonces], str | None]) -> PlannedFault:
+    return PlannedFault(
+        instead=lambda request, _: nonce_challenge(request.state, request.path, nonce(request.state.nonces))
+    )
 
 
 def _challenge_and_spend(request: TenantRequest, _options: FaultOptions) -> Refusal:
@@ -398,9 +389,9 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.GARBAGE_JSON: PlannedFault(after=_garbage),
     Fault.WRONG_CONTENT_TYPE: PlannedFault(after=_as_html),
     Fault.HUGE_BODY: PlannedFault(after=_huge),
-    Fault.CHALLENGE_FOREVER: PlannedFault(instead=_challenge_fresh),
-    Fault.CHALLENGE_FOREVER_SAME_NONCE: PlannedFault(instead=_challenge_same),
-    Fault.CHALLENGE_WITHOUT_HEADER: PlannedFault(instead=_challenge_bare),
+    Fault.CHALLENGE_FOREVER: _challenge(Nonces.fresh),
+    Fault.CHALLENGE_FOREVER_SAME_NONCE: _challenge(Nonces.fixed),
+    Fault.CHALLENGE_WITHOUT_HEADER: _challenge(lambda _nonces: None),
     Fault.CHALLENGE_SPENDS_CODE: PlannedFault(instead=_challenge_and_spend),
     Fault.BEARER_TOKEN: _bound_to(None),
     Fault.TOKEN_OF_OTHER_KEY: _bound_to(_OTHER_THUMBPRINT),

@@ -6,6 +6,9 @@ and the second factor.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,7 +16,6 @@ import attrs
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
 from passwordless_async.testing.state.codes import Verdict
-from passwordless_async.testing.state.links import verifies
 from passwordless_async.testing.state.tokens import Grant
 from passwordless_async.testing.state.users import User
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from passwordless_async.testing.checks.clients import AuthenticatedClient
-    from passwordless_async.testing.state.links import Authorization
+    from passwordless_async.testing.state.codes import Authorization
     from passwordless_async.testing.state.mfa import MfaLogin
     from passwordless_async.testing.state.tenant_state import TenantState
     from passwordless_async.testing.state.tokens import RefreshFamily
@@ -180,6 +182,14 @@ def _authorization_code(request: TokenRequest) -> Prepared:
         )
 
     return Prepared(audience, redeem)
+
+
+def verifies(code_verifier: str | None, code_challenge: str | None) -> bool:
+    """Return whether a verifier matches a ``code_challenge`` (RFC 7636 §4.6); one without the other does not."""
+    if code_verifier is None or code_challenge is None:
+        return code_verifier is code_challenge
+    digest = base64.urlsafe_b64encode(hashlib.sha256(code_verifier.encode()).digest()).rstrip(b"=")
+    return hmac.compare_digest(digest, code_challenge.encode())
 
 
 def _check_authorization(request: TokenRequest, authorization: Authorization) -> None:

@@ -77,9 +77,7 @@ TOO_LARGE = Refusal(413, "invalid_request", "Payload too large")
 SIGNUP_DISABLED = Refusal(400, "bad.connection", "Public signup is disabled")
 
 DPOP_REQUIRED = Refusal(
-    400,
-    "invalid_request",
-    "Resource server requires the use of DPoP to issue sender-constrained access tokens",
+    400, "invalid_request", "Resource server requires the use of DPoP to issue sender-constrained access tokens"
 )
 NONCE_NEEDED = "Authorization server requires nonce in DPoP proof"
 
@@ -100,9 +98,7 @@ AUTHORIZATION_PENDING = Refusal(
     400, "authorization_pending", "Authorization pending: please repeat the request in a few seconds."
 )
 SLOW_DOWN = Refusal(
-    400,
-    "slow_down",
-    "You are polling faster than allowed. Please slow down and repeat the request in some time.",
+    400, "slow_down", "You are polling faster than allowed. Please slow down and repeat the request in some time."
 )
 UNSUPPORTED_FACTOR = Refusal(
     401, "unsupported_challenge_type", "The user does not support any of the requested challenge types"

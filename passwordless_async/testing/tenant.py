@@ -14,9 +14,7 @@ from passwordless_async.testing.faults import Faults
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.clock import TenantClock
 from passwordless_async.testing.state.mfa import Mfa
-from passwordless_async.testing.state.outbox import Outbox
-from passwordless_async.testing.state.request_log import RequestLog
-from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.records import Outbox, RequestLog, TenantStats
 from passwordless_async.testing.state.tenant_state import TenantState
 from passwordless_async.testing.state.users import User, Users
 

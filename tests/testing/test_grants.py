@@ -34,6 +34,7 @@ from passwordless_async.testing import (
     STRICT_API,
     Fault,
 )
+from passwordless_async.testing.grants import verifies
 
 BLOCKED = (401, "unauthorized", "user is blocked")
 
@@ -609,3 +610,12 @@ async def test_malformed_mfa_grants(wire: Wire, grant: str, members: dict[str, A
 
     assert answer.words[:2] == (status, error)
     assert (await wire.mfa("otp", token, otp=wire.tenant.mfa.otp_for(ADA))).status == 200
+
+
+def test_the_vector_of_pkce_passes() -> None:
+    """RFC 7636 appendix B: the verifier matches its challenge; another one, and one without the other, do not."""
+    assert verifies(VERIFIER, CHALLENGE)
+    assert not verifies("x" * 43, CHALLENGE)
+    assert not verifies(None, CHALLENGE)
+    assert not verifies(VERIFIER, None)
+    assert verifies(None, None)

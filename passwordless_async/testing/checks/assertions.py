@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
-    from passwordless_async.testing.state.stats import TenantStats
+    from passwordless_async.testing.state.records import TenantStats
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _MAX_ASSERTION_BYTES = 2048

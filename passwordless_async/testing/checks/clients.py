@@ -92,11 +92,7 @@ class ReadyClient:
 
 
 def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> ReadyClient:
-    """Return the application of an authentication method; ``alg`` is that of its assertions.
-
-    Raises:
-        ValueError: There is no such method.
-    """
+    """Return the application of a method, or raise ``ValueError``; ``alg`` is that of its assertions."""
     by_method = {name: client for client, names in methods_by_client(settings).items() for name in names}
     if method not in by_method:
         raise ValueError(f"there is no client authentication {method!r}; there are {', '.join(METHODS)}")

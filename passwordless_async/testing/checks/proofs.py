@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.nonces import Nonces
-    from passwordless_async.testing.state.stats import TenantStats
+    from passwordless_async.testing.state.records import TenantStats
 
 _MAX_PROOF_BYTES = 4096
 _MAX_JTI_CHARACTERS = 256

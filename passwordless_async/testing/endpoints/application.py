@@ -19,7 +19,7 @@ from passwordless_async.testing.endpoints.token import revoke, token
 from passwordless_async.testing.endpoints.userinfo import userinfo
 from passwordless_async.testing.faults import FAULTS, FaultOptions, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
-from passwordless_async.testing.state.request_log import RecordedRequest
+from passwordless_async.testing.state.records import RecordedRequest
 from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from passwordless_async.testing.checks.clients import METHODS
 from passwordless_async.testing.endpoints.body import json_response
@@ -11,22 +11,16 @@ from passwordless_async.testing.grants import GRANTS
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.tenant_state import TenantRequest
 
 
-_ID_TOKEN_ALGS = ["RS256", "PS256", "ES256", "HS256"]
 _CLAIMS = ["aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "nonce", "phone_number", "sid", "sub"]
 
 
 def openid_configuration(request: TenantRequest) -> web.Response:
     """Describe the tenant (OpenID Connect Discovery §4.2)."""
-    document = _document(request.state.issuer, request.state.settings)
-    return json_response({name: value for name, value in document.items() if value is not None})
-
-
-def _document(issuer: str, settings: TenantSettings) -> dict[str, Any]:
-    return {
+    issuer, settings = request.state.issuer, request.state.settings
+    document = {
         "issuer": issuer,
         "token_endpoint": f"{issuer}oauth/token",
         "revocation_endpoint": f"{issuer}oauth/revoke",
@@ -37,7 +31,7 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, Any]:
         "response_types_supported": ["code"],
         "scopes_supported": ["openid", "profile", "email", "phone", "offline_access"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": _ID_TOKEN_ALGS,
+        "id_token_signing_alg_values_supported": ["RS256", "PS256", "ES256", "HS256"],
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
         "claims_supported": _CLAIMS,
@@ -50,6 +44,7 @@ def _document(issuer: str, settings: TenantSettings) -> dict[str, Any]:
         "dpop_signing_alg_values_supported": ["ES256"],
         **settings.discovery,
     }
+    return json_response({name: value for name, value in document.items() if value is not None})
 
 
 def key_set(request: TenantRequest) -> web.Response:

@@ -17,15 +17,15 @@ from passwordless_async.testing import refusals
 from passwordless_async.testing.checks.clients import ASSERTION, authenticate, methods_by_client
 from passwordless_async.testing.endpoints.body import NO_STORE, json_parameters, json_response, start_parameters
 from passwordless_async.testing.refusals import RequestRefused, bad_start, invalid_request
-from passwordless_async.testing.state.links import read_authorization
-from passwordless_async.testing.state.outbox import Message
+from passwordless_async.testing.state.codes import Authorization
+from passwordless_async.testing.state.records import Message
 from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async.testing.checks.clients import AuthenticatedClient
-    from passwordless_async.testing.state.links import Authorization
+    from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
 _CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
@@ -34,6 +34,9 @@ _DATABASE_MEMBERS = _CLIENT_MEMBERS | {"connection", "email", "phone_number", "a
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 LINK_PATH = "/passwordless/verify_redirect"
 PHONE = re.compile(r"\+[0-9]{1,15}")  # Auth0's own check, wider than E.164
+_DIGEST = re.compile(r"[A-Za-z0-9_-]{43}")  # 32 bytes in base64url: code_challenge and dpop_jkt
+_TEXTS = ("scope", "state", "audience", "nonce", "response_type", "redirect_uri", "code_challenge", "dpop_jkt")
+_DIGESTS = ("code_challenge", "dpop_jkt")
 _MAX_CHARACTERS = 254  # of an address (RFC 5321 §4.5.3.1.3, without the brackets)
 
 
@@ -43,9 +46,9 @@ def start(request: TenantRequest) -> web.Response:
     parameters = start_parameters(request.body)
     application = _application(request, parameters)
     user = _user(parameters)
+    auth_params = _auth_params(parameters)
     holds_code = _holds_code(parameters, user)
-    auth_params = {} if holds_code else _auth_params(parameters)
-    authorization = read_authorization(state.settings, user, application.client_id, auth_params)
+    authorization = _read_authorization(state.settings, user, application.client_id, {} if holds_code else auth_params)
     _check_captcha(request, parameters)
     ip = _forwarded_ip(request, application)
     state.limits.take_start(ip)
@@ -92,7 +95,6 @@ def _matching(value: object, form: re.Pattern[str]) -> str | None:
 
 
 def _holds_code(parameters: Mapping[str, Any], user: User) -> bool:
-    _auth_params(parameters)
     send = parameters.get("send", "link" if user.realm == "email" else "code")
     if send not in ("code", "link") or (send == "link" and user.realm != "email"):
         raise bad_start("send", "send must be code, or link for the email connection")
@@ -104,6 +106,41 @@ def _auth_params(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(given, dict):
         raise bad_start("authParams", "authParams must be an object")
     return given
+
+
+def _read_authorization(
+    settings: TenantSettings, user: User, client_id: str, given: Mapping[str, Any]
+) -> Authorization:
+    """Read ``authParams``; refuse a wrong type, and what the tenant does not support."""
+    _check_auth_params(given)
+    redirect_uri = given.get("redirect_uri", settings.callback_urls[0])
+    if given.get("response_type", "code") != "code":
+        raise _bad_auth_param("response_type must be code")
+    if redirect_uri not in settings.callback_urls:
+        raise _bad_auth_param("redirect_uri is not a callback URL of the application")
+    # RFC 7636 §4.3: without a method it is plain, which shows the verifier to any reader of the request.
+    if "code_challenge" in given and given.get("code_challenge_method") != "S256":
+        raise _bad_auth_param("code_challenge_method must be S256")
+    return Authorization(
+        user=user,
+        client_id=client_id,
+        redirect_uri=redirect_uri,
+        redirect_uri_given="redirect_uri" in given,
+        parameters=dict(given),
+    )
+
+
+def _check_auth_params(given: Mapping[str, Any]) -> None:
+    for name in _TEXTS:
+        if not isinstance(given.get(name, ""), str):
+            raise _bad_auth_param(f"{name} must be a string")
+    for name in _DIGESTS:
+        if name in given and not _DIGEST.fullmatch(given[name]):
+            raise _bad_auth_param(f"{name} must be a SHA-256 digest in base64url")
+
+
+def _bad_auth_param(description: str) -> RequestRefused:
+    return bad_start("authParams", f"authParams.{description}")
 
 
 def _check_captcha(request: TenantRequest, parameters: Mapping[str, Any]) -> None:

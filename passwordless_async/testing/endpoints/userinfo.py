@@ -14,17 +14,16 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.tenant_state import TenantRequest
     from passwordless_async.testing.state.tokens import Grant
 
-_NO_TOKEN = Refusal(401, "unauthorized", "No access token", headers={"WWW-Authenticate": 'Bearer, DPoP algs="ES256"'})
+
+def _refusal(status: int, error: str, description: str, authenticate: str) -> Refusal:
+    return Refusal(status, error, description, headers={"WWW-Authenticate": authenticate})
+
+
+_NO_TOKEN = _refusal(401, "unauthorized", "No access token", 'Bearer, DPoP algs="ES256"')
 _TWO_TOKENS = Refusal(400, "invalid_request", "More than one Authorization header")
-_BAD_BEARER = Refusal(
-    401, "invalid_token", "The access token is not valid", headers={"WWW-Authenticate": 'Bearer error="invalid_token"'}
-)
-_NO_OPENID = Refusal(
-    403,
-    "insufficient_scope",
-    "The access token has no openid scope",
-    headers={"WWW-Authenticate": 'DPoP error="insufficient_scope", scope="openid", algs="ES256"'},
-)
+_BAD_BEARER = _refusal(401, "invalid_token", "The access token is not valid", 'Bearer error="invalid_token"')
+_NEEDS_OPENID = 'DPoP error="insufficient_scope", scope="openid", algs="ES256"'
+_NO_OPENID = _refusal(403, "insufficient_scope", "The access token has no openid scope", _NEEDS_OPENID)
 
 
 def userinfo(request: TenantRequest) -> web.Response:

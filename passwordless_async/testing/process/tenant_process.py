@@ -12,7 +12,7 @@ from passwordless_async.errors import TransportError
 from passwordless_async.testing.checks.clients import ReadyClient
 from passwordless_async.testing.process.child import CallFailed, ChildProcess
 from passwordless_async.testing.settings import TenantSettings
-from passwordless_async.testing.state.stats import TenantStats
+from passwordless_async.testing.state.records import TenantStats
 from passwordless_async.testing.state.users import User
 from passwordless_async.testing.tenant import LocalTenant, TenantAddress
 

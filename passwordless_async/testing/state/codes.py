@@ -1,6 +1,6 @@
-"""One-time codes: of a user, and of an ``auth_session`` of a database connection.
+"""What a user is sent: one-time codes, codes of an ``auth_session`` of a database connection, and links.
 
-Invariants (the numbers are settings):
+Invariants of one-time codes (the numbers are settings):
 
 - Only the newest code of a user is valid: a resend kills the code before it.
 - A code of an ``auth_session`` belongs to it, not to the user: a later one leaves it valid.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import hmac
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -23,6 +23,8 @@ from passwordless_async._common.secret import redacted
 from passwordless_async.testing.refusals import DATABASE_CODE, RequestRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.users import User
@@ -47,9 +49,20 @@ class Verdict(enum.Enum):
 
 @attrs.define
 class _IssuedCode:
-    digits: str = attrs.field(repr=redacted)
+    digits: str | None = attrs.field(repr=redacted)  # None: no code was sent, and none passes
     expires_at: float
     failures: int = 0
+
+    def present(self, otp: str, *, now: float, max_attempts: int) -> Verdict:
+        """Check a code, and count a wrong one as a failure."""
+        if self.failures >= max_attempts:
+            return Verdict.TOO_MANY_ATTEMPTS
+        if now >= self.expires_at:
+            return Verdict.EXPIRED
+        if self.digits is not None and hmac.compare_digest(self.digits.encode(), otp.encode()):
+            return Verdict.RIGHT
+        self.failures += 1
+        return Verdict.TOO_MANY_ATTEMPTS if self.failures >= max_attempts else Verdict.WRONG
 
 
 @attrs.define
@@ -71,24 +84,17 @@ class TenantCodes:
         code = self._codes.get(user)
         if code is None:
             return Verdict.WRONG
-        if code.failures >= self._settings.max_attempts:
-            return Verdict.TOO_MANY_ATTEMPTS
-        if self._clock.now() >= code.expires_at:
-            return Verdict.EXPIRED
-        if hmac.compare_digest(code.digits.encode(), otp.encode()):
+        verdict = code.present(otp, now=self._clock.now(), max_attempts=self._settings.max_attempts)
+        if verdict is Verdict.RIGHT:
             del self._codes[user]
-            return Verdict.RIGHT
-        code.failures += 1
-        return Verdict.TOO_MANY_ATTEMPTS if code.failures >= self._settings.max_attempts else Verdict.WRONG
+        return verdict
 
 
 @attrs.define
 class _AuthSession:
     user: User
     client_id: str
-    digits: str | None = attrs.field(repr=redacted)
-    expires_at: float
-    failures: int = 0
+    code: _IssuedCode
 
 
 @attrs.define
@@ -103,7 +109,8 @@ class AuthSessions:
         """Return a new ``auth_session`` and its code; None: no code was sent, and none will pass."""
         digits = random_digits(self._settings.code_length) if send else None
         name = secrets.token_urlsafe(48)
-        self._sessions[name] = _AuthSession(user, client_id, digits, self._clock.now() + self._settings.code_lifetime)
+        code = _IssuedCode(digits, self._clock.now() + self._settings.code_lifetime)
+        self._sessions[name] = _AuthSession(user, client_id, code)
         return name, digits
 
     def user_of(self, name: str) -> User | None:
@@ -113,11 +120,56 @@ class AuthSessions:
 
     def spend(self, name: str, client_id: str, otp: str) -> None:
         """Spend an ``auth_session`` by its code, or refuse: wrong, expired, used and exhausted look the same."""
-        session = self._sessions.get(name)
-        if session is None or session.client_id != client_id or self._clock.now() >= session.expires_at:
+        session, now, max_attempts = self._sessions.get(name), self._clock.now(), self._settings.max_attempts
+        if session is None or session.client_id != client_id:
             raise RequestRefused(DATABASE_CODE)
-        right = session.digits is not None and hmac.compare_digest(session.digits.encode(), otp.encode())
-        if not right or session.failures >= self._settings.max_attempts:
-            session.failures += 1
+        if session.code.present(otp, now=now, max_attempts=max_attempts) is not Verdict.RIGHT:
             raise RequestRefused(DATABASE_CODE)
         del self._sessions[name]
+
+
+@attrs.frozen(kw_only=True)
+class Authorization:
+    """What a link was requested with."""
+
+    user: User  # who may follow it
+    client_id: str
+    redirect_uri: str
+    redirect_uri_given: bool  # by the request; then the token request must repeat it (RFC 6749 §4.1.3)
+    parameters: Mapping[str, Any] = attrs.field(repr=False)  # authParams
+    auth_time: float = 0.0  # when the link was followed, in seconds since the UNIX epoch
+
+
+@attrs.define
+class _SingleUseCode:
+    authorization: Authorization
+    expires_at: float
+
+
+@attrs.define
+class SingleUseCodes:
+    """Codes that redeem an authorization once, for a time: the tickets of links, and authorization codes."""
+
+    _clock: TenantClock
+    _lifetime: float
+    _codes: Bounded[str, _SingleUseCode] = attrs.field(factory=lambda: Bounded(_MAX_CODES), init=False, repr=False)
+
+    def issue(self, authorization: Authorization) -> str:
+        """Return a new code."""
+        code = secrets.token_urlsafe(32)
+        self._codes[code] = _SingleUseCode(authorization, self._clock.now() + self._lifetime)
+        return code
+
+    def find(self, code: str) -> tuple[Authorization | None, bool]:
+        """Return a code's authorization and whether the code is still valid; it is not spent."""
+        found = self._codes.get(code)
+        return (None, False) if found is None else (found.authorization, self._clock.now() < found.expires_at)
+
+    def spend(self, code: str) -> None:
+        """Make a code invalid."""
+        self._codes.pop(code, None)
+
+    def revoke(self, user: User) -> None:
+        """Make a user's codes invalid: only the newest message counts."""
+        for code in [code for code, found in self._codes.items() if found.authorization.user == user]:
+            del self._codes[code]

@@ -78,22 +78,16 @@ class TokenBuckets:
         return 0.0
 
 
-@attrs.define
 class RateLimits:
     """The limits: requests of the tenant, starts of an address, database starts and userinfo requests of a user."""
 
-    _clock: TenantClock
-    _settings: TenantSettings
-    _requests: FixedWindows = attrs.field(init=False)
-    _starts: FixedWindows = attrs.field(init=False)
-    _database_starts: FixedWindows = attrs.field(init=False)
-    _userinfo: TokenBuckets = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._requests = FixedWindows(self._clock, _SECOND)
-        self._starts = FixedWindows(self._clock, _HOUR)
-        self._database_starts = FixedWindows(self._clock, _HOUR)
-        self._userinfo = TokenBuckets(self._clock)
+    def __init__(self, clock: TenantClock, settings: TenantSettings) -> None:
+        self._clock = clock
+        self._settings = settings
+        self._requests = FixedWindows(clock, _SECOND)
+        self._starts = FixedWindows(clock, _HOUR)
+        self._database_starts = FixedWindows(clock, _HOUR)
+        self._userinfo = TokenBuckets(clock)
 
     def take_request(self) -> dict[str, str]:
         """Count a request and return its response's headers, or refuse it over the tenant's limit."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
-    from passwordless_async.testing.state.stats import TenantStats
+    from passwordless_async.testing.state.records import TenantStats
     from passwordless_async.testing.state.tokens import Grant
     from passwordless_async.testing.state.users import HasUsername, Users
 
@@ -112,20 +112,16 @@ class MfaLogins:
         return None
 
 
-@attrs.define
 class Mfa:
     """The tenant's second factors; ``otp_for``, ``code_for``, ``approve`` and the like act as the user."""
 
-    _settings: TenantSettings
-    _clock: TenantClock
-    _users: Users
-    _stats: TenantStats
-    logins: MfaLogins = attrs.field(init=False, repr=False)
-    _polls: FixedWindows = attrs.field(init=False, repr=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.logins = MfaLogins(self._settings, self._clock)
-        self._polls = FixedWindows(self._clock, _MINUTE)
+    def __init__(self, settings: TenantSettings, clock: TenantClock, users: Users, stats: TenantStats) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._users = users
+        self._stats = stats
+        self.logins = MfaLogins(settings, clock)
+        self._polls = FixedWindows(clock, _MINUTE)
 
     def otp_for(self, who: HasUsername) -> str:
         """Return the code of a user's authenticator app; the next one, where that was used already.

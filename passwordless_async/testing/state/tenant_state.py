@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async.testing.checks.assertions import Assertions
-from passwordless_async.testing.checks.presentations import Presentations
 from passwordless_async.testing.checks.proofs import ProofChecker
 from passwordless_async.testing.checks.second_opinion import SecondOpinion
-from passwordless_async.testing.state.codes import AuthSessions, TenantCodes
+from passwordless_async.testing.state.codes import AuthSessions, SingleUseCodes, TenantCodes
 from passwordless_async.testing.state.limits import RateLimits
-from passwordless_async.testing.state.links import SingleUseCodes
 from passwordless_async.testing.state.nonces import Nonces
+from passwordless_async.testing.state.records import Presentations
 from passwordless_async.testing.state.signing import TenantSigningKeys
 from passwordless_async.testing.state.tokens import Grant, RefreshTokens, TokenIssuer
 
@@ -25,41 +24,32 @@ if TYPE_CHECKING:
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.mfa import Mfa
-    from passwordless_async.testing.state.outbox import Outbox
-    from passwordless_async.testing.state.request_log import RequestLog
-    from passwordless_async.testing.state.stats import TenantStats
+    from passwordless_async.testing.state.records import Outbox, RequestLog, TenantStats
     from passwordless_async.testing.state.users import Users
 
 
+@attrs.define(slots=False, eq=False, repr=False)
 class TenantState:
-    """A tenant's state; ``url`` is where it listens, without a trailing slash."""
+    """A tenant's state."""
 
-    def __init__(
-        self,
-        url: str,
-        settings: TenantSettings,
-        clock: TenantClock,
-        outbox: Outbox,
-        stats: TenantStats,
-        requests: RequestLog,
-        users: Users,
-        mfa: Mfa,
-    ) -> None:
-        self.url = url
-        self.settings = settings
-        self.clock = clock
-        self.outbox = outbox
-        self.stats = stats
-        self.requests = requests
-        self.users = users
-        self.mfa = mfa
+    url: str  # where it listens, without a trailing slash
+    settings: TenantSettings
+    clock: TenantClock
+    outbox: Outbox
+    stats: TenantStats
+    requests: RequestLog
+    users: Users
+    mfa: Mfa
+
+    def __attrs_post_init__(self) -> None:
+        settings, clock, stats = self.settings, self.clock, self.stats
         self.assertions = Assertions(self.issuer, settings, clock, stats)
         self.auth_sessions = AuthSessions(settings, clock)
         self.tickets = SingleUseCodes(clock, settings.code_lifetime)
         self.authorization_codes = SingleUseCodes(clock, settings.authorization_code_lifetime)
         self.codes = TenantCodes(settings, clock)
         self.nonces = Nonces(settings, clock)
-        self.second_opinion = SecondOpinion(settings, clock, url)
+        self.second_opinion = SecondOpinion(settings, clock, self.url)
         self.proofs = ProofChecker(settings, clock, self.nonces, stats, self.second_opinion)
         self.keys = TenantSigningKeys(settings.id_token_alg)
         self.refresh = RefreshTokens(settings, clock, stats)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
+    from passwordless_async.testing.state.records import TenantStats
     from passwordless_async.testing.state.signing import TenantSigningKeys
-    from passwordless_async.testing.state.stats import TenantStats
     from passwordless_async.testing.state.users import User
 
 _MAX_ACCESS_TOKENS = 20_000  # that userinfo knows
@@ -183,7 +183,8 @@ class TokenIssuer:
         if "offline_access" in grant.scope and grant.family is None:
             grant = self._with_family(grant)
         access_token = self._access_token(grant)
-        self._remember(access_token, grant)
+        expires_at = self._clock.now() + self._settings.access_token_lifetime
+        self._issued[_hash(access_token)] = _Issued(grant, expires_at)
         body: dict[str, Any] = {
             "access_token": access_token,
             "expires_in": self._settings.access_token_lifetime,
@@ -228,10 +229,6 @@ class TokenIssuer:
             used_at=now,
         )
         return attrs.evolve(grant, family=family, refresh_token=self._refresh.open(family))
-
-    def _remember(self, access_token: str, grant: Grant) -> None:
-        expires_at = self._clock.now() + self._settings.access_token_lifetime
-        self._issued[_hash(access_token)] = _Issued(grant, expires_at)
 
     def _access_token(self, grant: Grant) -> str:
         if grant.audience is None:

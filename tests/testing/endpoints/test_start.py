@@ -335,3 +335,25 @@ async def test_disabled_grant_for_a_database_user(wire_for: Opener) -> None:
     wire = await wire_for(grant_enabled=False)
 
     assert (await start_database(wire)).words[:2] == (403, "unauthorized_client")
+
+
+CHALLENGE = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+MALFORMED_PARAMETERS = [
+    {"scope": 7},
+    {"state": ["s"]},
+    {"response_type": "token"},
+    {"redirect_uri": "https://other.example/"},
+    {"redirect_uri": None},
+    {"code_challenge": CHALLENGE},
+    {"code_challenge": CHALLENGE, "code_challenge_method": "plain"},
+    {"code_challenge": "short", "code_challenge_method": "S256"},
+    {"dpop_jkt": "short"},
+    {"dpop_jkt": {}},
+]
+
+
+@pytest.mark.parametrize("params", MALFORMED_PARAMETERS)
+async def test_malformed_parameters(wire: Wire, params: dict[str, Any]) -> None:
+    """A parameter that the tenant does not support, or cannot read, is refused at the start."""
+    assert (await wire.start(send="link", authParams=params)).words[:2] == (400, "bad.authParams")
+    assert (await wire.start(authParams=params)).status == 200

@@ -1,0 +1,288 @@
+"""What a tenant records for its tests: counters, the messages that it "sent", the requests as it read them."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, overload
+from urllib.parse import parse_qsl
+
+import attrs
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async._common.secret import redacted
+from passwordless_async.testing.state.users import HasUsername, User
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from multidict import CIMultiDictProxy
+
+_SECRETS = ("otp", "code", "refresh_token", "recovery_code")  # what a grant spends
+_USERS = ("username", "auth_session", "mfa_token")  # the user that it belongs to
+_MAX_GRANTS = 200_000
+
+
+@attrs.define(kw_only=True)
+class TenantStats:
+    """Counters since the tenant started.
+
+    Attributes:
+        wire_requests: Requests of every kind, refused and dropped ones included.
+        start_requests: Of these, to ``/passwordless/start``.
+        token_requests: Of these, to ``/oauth/token``.
+        userinfo_requests: Of these, to ``/userinfo``.
+        revoke_requests: Of these, to ``/oauth/revoke``.
+        codes_sent: Codes that went to the outbox.
+        codes_presented: Codes that were checked: spent, or counted as an attempt.
+        codes_refused: Of these, the wrong, expired and exhausted ones.
+        presented_again: Codes, and other secrets that a grant spends, that came again although the response before was
+            neither a nonce challenge nor a 429, or was lost. A second use of a refresh token that does not rotate
+            counts as well.
+        nonce_challenges: Nonce challenges sent, those of faults included.
+        proofs_accepted: Proofs that passed every check; each has another ``jti``.
+        proofs_refused: Proofs that failed one, challenges not counted.
+        replays_refused: Of these, the ones that were seen before.
+        distinct_keys: Keys that signed an accepted proof.
+        tokens_issued: Access tokens issued.
+        tokens_bound: Of these, the ones bound to a key.
+        refresh_rotations: Refresh tokens that were replaced.
+        refresh_reuse_detected: Replaced refresh tokens that were used again outside the leeway.
+        families_revoked: Families of refresh tokens that ended by reuse or by a revocation.
+        mfa_required: Logins that were refused with ``mfa_required``.
+        mfa_challenges: Factor challenges requested at ``/mfa/challenge``.
+        mfa_polls: Token requests that polled for the user's approval.
+        faults_played: Requests that met a fault.
+        assertions_accepted: Client assertions that passed every check; each has another ``jti``.
+        assertions_replayed: Client assertions that were refused because their ``jti`` was used before.
+    """
+
+    wire_requests: int = 0
+    start_requests: int = 0
+    token_requests: int = 0
+    userinfo_requests: int = 0
+    revoke_requests: int = 0
+    codes_sent: int = 0
+    codes_presented: int = 0
+    codes_refused: int = 0
+    presented_again: int = 0
+    nonce_challenges: int = 0
+    proofs_accepted: int = 0
+    proofs_refused: int = 0
+    replays_refused: int = 0
+    distinct_keys: int = 0
+    tokens_issued: int = 0
+    tokens_bound: int = 0
+    refresh_rotations: int = 0
+    refresh_reuse_detected: int = 0
+    families_revoked: int = 0
+    mfa_required: int = 0
+    mfa_challenges: int = 0
+    mfa_polls: int = 0
+    faults_played: int = 0
+    assertions_accepted: int = 0
+    assertions_replayed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the counters as a JSON object."""
+        return attrs.asdict(self)
+
+
+@attrs.frozen
+class Message:
+    """One message.
+
+    Attributes:
+        realm: ``email`` or ``sms``.
+        username: The recipient's address or number.
+        code: The code; None in a message with a link.
+        language: The request's ``x-request-language``, or None.
+        ip: The address that the start was charged to: the peer's, or a trusted ``auth0-forwarded-for``.
+        at: When it was sent, in seconds since the UNIX epoch by the tenant's clock.
+        link: The link; None in a message with a code.
+        delivery: How a code reaches a phone: ``text`` or ``voice``.
+    """
+
+    realm: str
+    username: str
+    code: str | None = attrs.field(repr=redacted)
+    language: str | None
+    ip: str
+    at: float
+    link: str | None = attrs.field(default=None, repr=redacted)
+    delivery: str = "text"
+
+
+@attrs.define
+class Outbox:
+    """The messages, newest last; old ones are dropped.
+
+    Attributes:
+        on_send: Called with each message as it is sent; None: not called.
+    """
+
+    _max_messages: int
+    on_send: Callable[[Message], None] | None = None
+    _messages: deque[Message] = attrs.field(init=False, repr=False)
+    _newest: Bounded[User, Message] = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._messages = deque(maxlen=self._max_messages)
+        self._newest = Bounded(self._max_messages)
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The newest messages, oldest first."""
+        return tuple(self._messages)
+
+    def code_for(self, who: HasUsername) -> str:
+        """Return the newest code that was sent to a user.
+
+        Raises:
+            LookupError: No message was sent to them, or the newest one holds a link.
+        """
+        message = self._newest_to(who)
+        if message.code is None:
+            raise LookupError(f"the newest message to {who!r} holds a link, not a code: start with send=code")
+        return message.code
+
+    def link_for(self, who: HasUsername) -> str:
+        """Return the newest link that was sent to a user; following it redirects to the application.
+
+        Raises:
+            LookupError: No message was sent to them, or the newest one holds a code.
+        """
+        message = self._newest_to(who)
+        if message.link is None:
+            raise LookupError(f"the newest message to {who!r} holds a code, not a link: start with send=link")
+        return message.link
+
+    def _newest_to(self, who: HasUsername) -> Message:
+        message = self._newest.get(User.of(who))
+        if message is None:
+            raise LookupError(f"no message was sent to {who!r}")
+        return message
+
+    def send(self, message: Message) -> None:
+        """Store a message and call ``on_send``."""
+        self._messages.append(message)
+        self._newest[User(message.realm, message.username)] = message
+        if self.on_send is not None:
+            self.on_send(message)
+
+
+@attrs.frozen(repr=False)
+class RecordedRequest:
+    """One request; its repr shows method, path and status only.
+
+    Attributes:
+        method: The method as sent.
+        path: The path, percent-encoded as sent, without the query.
+        headers: The headers; a name may occur more than once, in any case.
+        body: The body; empty where a fault dropped the connection before it was read.
+        at: When it arrived, in seconds since the UNIX epoch.
+        status: The response's status; None while it is pending, and where the connection was dropped.
+    """
+
+    method: str
+    path: str
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    at: float
+    status: int | None = None
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The body as a form."""
+        return dict(parse_qsl(self.body.decode(), keep_blank_values=True))
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - any JSON value
+        """The body as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def proof(self) -> str | None:
+        """The DPoP proof, or None."""
+        return self.headers.get("DPoP")
+
+    def __repr__(self) -> str:
+        return f"<RecordedRequest {self.method} {self.path} {self.status or 'unanswered'}>"
+
+
+class RequestLog(Sequence[RecordedRequest]):
+    """The newest requests in the order of their arrival."""
+
+    def __init__(self, max_requests: int) -> None:
+        self._max_requests = max_requests
+        self._added = 0
+        self._requests: OrderedDict[int, RecordedRequest] = OrderedDict()
+
+    def to(self, path: str) -> list[RecordedRequest]:
+        """Return the requests to a path."""
+        return [request for request in self._requests.values() if request.path == path]
+
+    def clear(self) -> None:
+        """Forget the requests so far."""
+        self._requests.clear()
+
+    def add(self, request: RecordedRequest) -> int:
+        """Store a request and return its number for :meth:`note`."""
+        self._added += 1
+        self._requests[self._added] = request
+        if len(self._requests) > self._max_requests:
+            self._requests.popitem(last=False)
+        return self._added
+
+    def note(self, number: int, **changes: object) -> None:
+        """Change attributes of a request, if it is still stored."""
+        request = self._requests.get(number)
+        if request is not None:
+            self._requests[number] = attrs.evolve(request, **changes)  # type: ignore[arg-type] # attributes by name
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    @overload
+    def __getitem__(self, index: int) -> RecordedRequest: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordedRequest]: ...
+    def __getitem__(self, index: int | slice) -> RecordedRequest | list[RecordedRequest]:
+        """Return a stored request by its index, or several."""
+        return list(self._requests.values())[index]
+
+    def __repr__(self) -> str:
+        return f"<RequestLog of {len(self)}>"
+
+
+@attrs.define
+class Presentations:
+    """Secrets that were presented at the token endpoint again without need, which a client must never do.
+
+    A secret may be presented again after a nonce challenge and after a 429: both are sent before the secret is checked.
+    After every other response, and after a lost one, it may be spent.
+    """
+
+    _stats: TenantStats
+    _may_be_spent: dict[tuple[str, ...], bool] = attrs.field(factory=dict, init=False, repr=False)
+
+    def note_request(self, body: bytes) -> tuple[str, ...] | None:
+        """Note a request and return what it presents; None: it presents no secret."""
+        parameters = dict(parse_qsl(body.decode("ascii", "replace")))
+        secret = next((parameters[name] for name in _SECRETS if name in parameters), None)
+        if secret is None:
+            return None
+        user = next((parameters[name] for name in _USERS if parameters.get(name)), "")
+        grant = (parameters.get("grant_type", ""), user, secret)
+        if self._may_be_spent.get(grant):
+            self._stats.presented_again += 1
+        if len(self._may_be_spent) < _MAX_GRANTS:
+            self._may_be_spent[grant] = True
+        return grant
+
+    def note_response(self, grant: tuple[str, ...] | None, status: int, *, challenged: bool) -> None:
+        """Note the response: a nonce challenge and a 429 leave the secret unspent."""
+        if grant is not None and (status == HTTPStatus.TOO_MANY_REQUESTS or challenged):
+            self._may_be_spent[grant] = False
