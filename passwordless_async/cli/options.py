@@ -30,7 +30,7 @@ from passwordless_async.cli.terminal.failure import renamed
 from passwordless_async.cli.terminal.questions import hidden, secret_from
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _SECRET_SOURCES = ("env", "file", "prompt")
@@ -52,12 +52,7 @@ class ClientAuthOptions:
     client_certificate_key: Path | None
 
     def read(self) -> ClientAuth:
-        """Read the secret, key or certificate, and return the authentication.
-
-        Raises:
-            click.ClickException: The options do not go together, or a file cannot be read.
-            UsageError: A secret or key is not of its form.
-        """
+        """Read the secret, key or certificate, and return the authentication; options that clash are refused."""
         name = self.client_auth or (_NONE if self.client_secret_from is None else _POST)
         method = _METHODS[name]
         self._refuse_others(name, method)
@@ -83,10 +78,14 @@ def client_auth_options(command: Callable[..., None]) -> Callable[..., None]:
         )
         command(**given, credentials=credentials)
 
-    decorated: Callable[..., None] = called
-    for option in reversed(_OPTIONS):  # the last to be added is the first in the help
-        decorated = option(decorated)
-    return decorated
+    return with_options(called, _OPTIONS)
+
+
+def with_options(command: Callable[..., None], options: Sequence[Callable[..., Any]]) -> Callable[..., None]:
+    """Add options and arguments to a command, in the order of its help."""
+    for option in reversed(options):  # the last to be added is the first in the help
+        command = option(command)
+    return command
 
 
 @attrs.frozen

@@ -275,14 +275,6 @@ def _rate_limited(style: RateLimitStyle) -> PlannedFault:
     return PlannedFault(instead=respond)
 
 
-def _refusal(_request: TenantRequest, options: FaultOptions) -> Refusal:
-    return Refusal(options.status, options.error, options.description, members=options.members)
-
-
-def _redirect(_request: TenantRequest, options: FaultOptions) -> Refusal:
-    return Refusal(302, "found", "moved", headers={"Location": options.location})
-
-
 def _challenge(nonce: Callable[[Nonces], str | None]) -> PlannedFault:
     return PlannedFault(
         instead=lambda request, _: nonce_challenge(request.state, request.path, nonce(request.state.nonces))
@@ -382,7 +374,9 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.RATE_LIMITED_AUTH0: _rate_limited(RateLimitStyle.AUTH0),
     Fault.RATE_LIMITED_RETRY_AFTER: _rate_limited(RateLimitStyle.RETRY_AFTER),
     Fault.RATE_LIMITED_SILENT: _rate_limited(RateLimitStyle.SILENT),
-    Fault.REDIRECT: PlannedFault(instead=_redirect),
+    Fault.REDIRECT: PlannedFault(
+        instead=lambda _, options: Refusal(302, "found", "moved", headers={"Location": options.location})
+    ),
     Fault.DROP_BEFORE_READ: PlannedFault(unread=True),
     Fault.DROP_AFTER_PROCESSING: PlannedFault(after=_drop),
     Fault.SLOW: PlannedFault(after=_slow),
@@ -425,5 +419,7 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.ENDPOINT_DISABLED: _refuse(refusals.ENDPOINT_DISABLED),
     Fault.VERIFICATION_REQUIRED: _refuse(refusals.VERIFICATION_REQUIRED),
     Fault.SMS_PROVIDER_ERROR: _refuse(refusals.SMS_PROVIDER_ERROR),
-    Fault.REFUSAL: PlannedFault(instead=_refusal),
+    Fault.REFUSAL: PlannedFault(
+        instead=lambda _, options: Refusal(options.status, options.error, options.description, members=options.members)
+    ),
 }

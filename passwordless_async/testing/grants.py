@@ -81,10 +81,8 @@ def _check_blocked(state: TenantState, user: User) -> None:
         raise RequestRefused(refusals.USER_BLOCKED)
 
 
-# The passwordless OTP grant, and the same grant for database connections
-
-
 def _otp(request: TokenRequest) -> Prepared:
+    """The passwordless OTP grant, and the same grant for database connections."""
     if not request.state.settings.grant_enabled:
         raise RequestRefused(refusals.UNAUTHORIZED_CLIENT)
     return _database(request) if "auth_session" in request.parameters else _passwordless(request)
@@ -153,10 +151,8 @@ def _spend(state: TenantState, user: User, otp: str) -> None:
         raise RequestRefused(refusal[verdict])
 
 
-# The authorization code grant (RFC 6749 §4.1.3), with PKCE (RFC 7636) and a bound code (RFC 9449 §10)
-
-
 def _authorization_code(request: TokenRequest) -> Prepared:
+    """RFC 6749 §4.1.3, with PKCE (RFC 7636) and a code that may be bound to a key (RFC 9449 §10)."""
     state, code = request.state, request.required("code")
     authorization, alive = state.authorization_codes.find(code)
     if authorization is not None and authorization.client_id != request.client.client_id:
@@ -200,10 +196,8 @@ def _check_authorization(request: TokenRequest, authorization: Authorization) ->
         raise RequestRefused(Refusal(403, "invalid_grant", "Failed to verify code verifier"))
 
 
-# The refresh token grant (RFC 6749 §6): by the same key, for the same scope or less of it
-
-
 def _refresh(request: TokenRequest) -> Prepared:
+    """RFC 6749 §6: by the same key, for the same scope or less of it."""
     state = request.state
     refresh_token = request.required("refresh_token")
     family = state.refresh.find(refresh_token, request.client.client_id)
@@ -239,15 +233,13 @@ def _narrowed(state: TenantState, family: RefreshFamily, asked: tuple[str, ...])
     return granted or family.scope
 
 
-# The MFA grants: by authenticator app, out of band (with the code that was sent, or as a poll), by recovery code
-
-
 def _mfa_otp(request: TokenRequest) -> Prepared:
     login, otp, mfa = _login(request), request.required("otp"), request.state.mfa
     return _by_factor(request, login, lambda: mfa.take_otp(login, otp))
 
 
 def _mfa_oob(request: TokenRequest) -> Prepared:
+    """Out of band: with the code that was sent, or as a poll."""
     login, mfa = _login(request), request.state.mfa
     challenge = mfa.logins.factor_challenge(login, request.required("oob_code"))
     return _by_factor(request, login, lambda: mfa.take_oob(login, challenge, request.parameters.get("binding_code")))

@@ -43,7 +43,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
-from passwordless_async.testing.state.factors import step_at, totp
+from passwordless_async.testing.state.users import step_at, totp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine

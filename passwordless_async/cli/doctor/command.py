@@ -1,4 +1,7 @@
-"""``doctor``: checks a tenant, and says what is wrong and where to change it."""
+"""``doctor``: checks a tenant, and says what is wrong and where to change it.
+
+Only a real login, with ``--send-to``, shows whether the API's access tokens are bound.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,30 @@ from rich.text import Text
 
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.identity import Email, Login, Phone
+from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.cli.doctor.examination import examine
-from passwordless_async.cli.doctor.findings import Finding, Status, failed
-from passwordless_async.cli.doctor.real_login import log_in, login_not_tried, policy_not_checked, send_code
+from passwordless_async.cli.doctor.findings import Finding, Status, advice, failed, not_checked, shortened
 from passwordless_async.cli.options import ClientAuthOptions, client_auth_options
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
 from passwordless_async.cli.terminal.questions import ask
 from passwordless_async.cli.terminal.show import plain
-from passwordless_async.errors import UsageError
+from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.errors import NotSenderConstrained, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
+CODE, LOGIN, POLICY = "code", "login", "API policy"
+
+_WHERE_CONNECTION = (
+    "Check Authentication > Passwordless: the connection has to be on, and enabled for the application in its"
+    " Applications tab."
+)
+_WHERE_POLICY = (
+    "Set the API's policy: Applications > APIs > (your API) > Settings > Token Sender-Constraining, method DPoP."
+)
 _SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
 
 
@@ -78,12 +91,12 @@ def _by_login(
     application: Application, who: Email | Phone | None, audience: str | None, found: tuple[Finding, ...]
 ) -> tuple[Finding, ...]:
     if who is None:
-        return (policy_not_checked("only a login shows it", "Give --send-to, and --audience for your API."),)
+        return (_policy_not_checked("only a login shows it", "Give --send-to, and --audience for your API."),)
     if failed(found):
-        return (policy_not_checked("no code is sent while a check fails", "Correct what failed, then try again."),)
+        return (_policy_not_checked("no code is sent while a check fails", "Correct what failed, then try again."),)
     sent = interrupt.run(send_code(application, who))
     if failed((sent,)):
-        return sent, policy_not_checked("no code was sent", "")
+        return sent, _policy_not_checked("no code was sent", "")
     try:
         login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
     except click.ClickException as error:
@@ -91,6 +104,54 @@ def _by_login(
     except UsageError as error:
         return sent, *login_not_tried(f"not a code: {problem_of(error)}")
     return sent, *interrupt.run(log_in(application, login))
+
+
+async def send_code(application: Application, who: Email | Phone) -> Finding:
+    """Send a user a code."""
+    async with _client(application) as client:
+        try:
+            await client.start(who)
+        except PasswordlessError as error:
+            return Finding(CODE, Status.FAILED, str(error), f"{advice(error)} {_WHERE_CONNECTION}")
+    return Finding(CODE, Status.OK, "sent")
+
+
+async def log_in(application: Application, login: Login) -> tuple[Finding, ...]:
+    """Log a user in with a code, and discard the tokens."""
+    async with _client(application) as client:
+        try:
+            await client.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
+        except PasswordlessError as error:
+            return _judge_failure(error, _api(login))
+    bound = f"the access token of {_api(login)} is bound to the key"
+    return Finding(LOGIN, Status.OK, "tokens were given"), Finding(POLICY, Status.OK, bound)
+
+
+def login_not_tried(reason: str) -> tuple[Finding, ...]:
+    """Return the findings for a code that was sent and not typed."""
+    where = "Run it again and type the code that was sent; a newer one replaces it."
+    return Finding(LOGIN, Status.FAILED, reason, where), *not_checked(POLICY)
+
+
+def _policy_not_checked(reason: str, advice: str) -> Finding:
+    return Finding(POLICY, Status.NOT_CHECKED, reason, advice)
+
+
+def _judge_failure(error: PasswordlessError, api: str) -> tuple[Finding, ...]:
+    if isinstance(error, NotSenderConstrained):
+        detail = f"the access token of {api} is not bound: {error}"
+        return Finding(LOGIN, Status.OK, "tokens were given"), Finding(POLICY, Status.FAILED, detail, _WHERE_POLICY)
+    # A second factor is no defect.
+    status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
+    return Finding(LOGIN, status, str(error), advice(error)), *not_checked(POLICY)
+
+
+def _api(login: Login) -> str:
+    return "the default API" if login.audience is None else shortened(login.audience)
+
+
+def _client(application: Application) -> PasswordlessClient:
+    return PasswordlessClient(str(application.base), application.client_id, client_auth=application.client_auth)
 
 
 def _print(found: Iterable[Finding], *, as_json: bool) -> None:

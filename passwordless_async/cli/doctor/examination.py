@@ -15,6 +15,7 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest
 from passwordless_async.auth0.client_auth import TlsClientAuth
+from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.jwks import jwks_request, read_jwks
 from passwordless_async.cli.doctor import probe
 from passwordless_async.cli.doctor.findings import WHERE_DOMAIN, Finding, Status, failed, not_checked, shortened
@@ -42,7 +43,7 @@ async def examine(
 
     The application's credentials are sent only after the discovery document has named the right issuer.
     """
-    login = probe.probe_login(probe_code, audience)
+    login = Login(Email(probe.PROBE_ADDRESS), probe_code, audience=audience)
     client_auth = application.client_auth
     context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
     async with Transport(None, timeout=_TIMEOUT, ssl=context) as transport:

@@ -14,7 +14,6 @@ import attrs
 from passwordless_async import errors
 from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.auth0.grant import prove
-from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.otp import otp_request
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import read_token
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.identity import Login
 
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
@@ -62,11 +62,6 @@ async def probe(application: Application, login: Login, send: Send) -> Passwordl
     except PasswordlessError as error:
         return error
     return None
-
-
-def probe_login(code: str, audience: str | None) -> Login:
-    """Return the login of the probe."""
-    return Login(Email(PROBE_ADDRESS), code, audience=audience)
 
 
 async def _drive(flow: Generator[HttpRequest, HttpResponse, T], send: Send) -> T:

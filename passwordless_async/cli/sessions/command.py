@@ -16,6 +16,7 @@ import attrs
 import click
 
 from passwordless_async._common.secret import Secret, conceal, redacted
+from passwordless_async.cli.options import with_options
 from passwordless_async.cli.sessions.keys import make_keys, read
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, renamed
@@ -131,10 +132,7 @@ def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
             ring = KeyRing(*file.keys, users=file.users)
             command(of=_UserSessions(Secret(store), prefix, ring, tenant, client_id, user), **more)
 
-    decorated: Callable[..., None] = called
-    for option in reversed(_OPTIONS):  # the last to be put on is the first in the help
-        decorated = option(decorated)
-    return decorated
+    return with_options(called, _OPTIONS)
 
 
 # click would print a superfluous argument, which may be the URL with its password.
@@ -172,11 +170,8 @@ def _shown(time: float | None) -> str:
 
 def _as_json(info: SessionInfo) -> dict[str, str | None]:
     times = {name: value for name, value in attrs.asdict(info).items() if name != "name"}
-    return {"name": info.name, **{name: None if time is None else _iso(time) for name, time in times.items()}}
-
-
-def _iso(time: float) -> str:
-    return f"{_date(time):%Y-%m-%dT%H:%M:%S}Z"
+    iso = {name: None if time is None else f"{_date(time):%Y-%m-%dT%H:%M:%S}Z" for name, time in times.items()}
+    return {"name": info.name, **iso}
 
 
 def _date(time: float) -> datetime:

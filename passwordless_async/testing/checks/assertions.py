@@ -12,7 +12,7 @@ from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from passwordless_async.testing.checks.replays import SeenJtis
+from passwordless_async.testing.checks.proofs import SeenJtis
 from passwordless_async.testing.refusals import INVALID_CLIENT, RequestRefused
 
 if TYPE_CHECKING:

@@ -18,14 +18,12 @@ import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 import attrs
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
-
-from passwordless_async.testing.checks.replays import SeenJtis
-from passwordless_async.testing.checks.urls import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +41,11 @@ _MAX_JTI_CHARACTERS = 256
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # A coordinate of P-256 is 32 octets (RFC 7518 §6.2.1.2), 43 characters; a padded one would change the thumbprint.
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
+_MAX_URL_CHARACTERS = 2048
+_MAX_JTIS = 200_000
 _PUBLIC = ("crv", "kty", "x", "y")
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
@@ -83,6 +86,32 @@ class _Registry(jws.JWSRegistry):
 
 
 _JWS = _Registry(algorithms=["ES256"], strict_check_header=False)
+
+
+@attrs.define
+class SeenJtis:
+    """The JWTs that passed, while they could pass again (RFC 9449 §11.1); two issuers may choose the same ``jti``.
+
+    The issuer of a proof is its key's thumbprint, that of an assertion its ``sub``. A hash of the whole JWT would not
+    do: for a signature (r, s) the pair (r, n-s) verifies too.
+    """
+
+    _capacity: int = _MAX_JTIS
+    _seen: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False, repr=False)
+
+    def add(self, issuer: str, jti: str, *, until: float, now: float) -> bool:
+        """Remember a JWT until a time; return False where it is known, or where the memory is full.
+
+        A full memory refuses a new JWT rather than forget an old one: forgetting would let a replay pass.
+        """
+        if self._seen.get((issuer, jti), now) > now:
+            return False
+        if len(self._seen) >= self._capacity:
+            self._seen = {key: end for key, end in self._seen.items() if end > now}
+            if len(self._seen) >= self._capacity:
+                return False
+        self._seen[issuer, jti] = until
+        return True
 
 
 @attrs.define
@@ -253,3 +282,38 @@ def _check_ath(ath: str | None, access_token: str) -> None:
     right = base64.urlsafe_b64encode(digest).rstrip(b"=")
     if ath is None or not hmac.compare_digest(ath.encode(), right):
         _refuse("ath is not the token's")
+
+
+def normalised(url: str) -> str:
+    """Return a URL in its normal form, without query and fragment; raise ``ValueError`` where ``htu`` cannot be one.
+
+    RFC 9449 §4.3: "Servers SHOULD employ syntax-based normalization (Section 6.2.2 of [RFC3986]) and scheme-based
+    normalization (Section 6.2.3 of [RFC3986]) before comparing", "ignoring any query and fragment parts". Path case and
+    a trailing slash count; ``%2F`` is not a slash. A URL must be http or https, absolute, and without user information.
+    """
+    if len(url) > _MAX_URL_CHARACTERS or not re.fullmatch(r"[!-~]*", url):
+        raise ValueError("not a URL")
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), parts.hostname
+    if scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+        raise ValueError("not an absolute http or https URL")
+    port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{_path(parts.path)}"
+
+
+def _path(path: str) -> str:
+    segments: list[str] = []
+    parts = _ESCAPE.sub(_unescape, path).split("/")[1:]
+    for segment in parts:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    if parts and parts[-1] in (".", ".."):
+        segments.append("")
+    return "/" + "/".join(segments)
+
+
+def _unescape(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else match[0].upper()

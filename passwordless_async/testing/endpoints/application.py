@@ -11,12 +11,11 @@ from aiohttp import web
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.endpoints.body import refusal_response
-from passwordless_async.testing.endpoints.discovery import key_set, openid_configuration
 from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
+from passwordless_async.testing.endpoints.openid import key_set, openid_configuration, userinfo
 from passwordless_async.testing.endpoints.start import LINK_PATH, follow, start, start_database
 from passwordless_async.testing.endpoints.token import revoke, token
-from passwordless_async.testing.endpoints.userinfo import userinfo
 from passwordless_async.testing.faults import FAULTS, FaultOptions, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
 from passwordless_async.testing.state.records import RecordedRequest

@@ -9,7 +9,7 @@ from passwordless_async.testing.checks.clients import authenticate
 from passwordless_async.testing.endpoints.body import json_parameters, json_response
 from passwordless_async.testing.endpoints.start import PHONE
 from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
-from passwordless_async.testing.state.factors import BY_CODE, EMAIL, OTP, PUSH, RECOVERY, Factor, masked
+from passwordless_async.testing.state.users import BY_CODE, EMAIL, OTP, PUSH, RECOVERY, Factor, masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,12 +87,8 @@ def _chosen(factors: list[Factor], parameters: Mapping[str, Any]) -> Factor:
         if identifier not in usable:
             raise invalid_request("authenticator_id is unknown")
         candidates = [usable[identifier]]
-    return _first_of_types(candidates, types.split())
-
-
-def _first_of_types(factors: list[Factor], types: list[str]) -> Factor:
-    for factor in factors:
-        if factor.challenge_type in types:
+    for factor in candidates:
+        if factor.challenge_type in types.split():
             return factor
     raise RequestRefused(refusals.UNSUPPORTED_FACTOR)
 

@@ -24,7 +24,6 @@ from passwordless_async.testing.settings import ApiPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.testing.checks.clients import AuthenticatedClient
     from passwordless_async.testing.grants import Prepared
     from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
     from passwordless_async.testing.state.tokens import Grant
@@ -48,7 +47,9 @@ def redeem(request: TenantRequest, *, nonce_waived: bool = False) -> Grant:
     application = authenticate(request, parameters, basic_allowed=True)
     prepared = prepare(TokenRequest(request.state, application, parameters))
     policy = _policy(request.state, prepared.audience)
-    proof = check_proof(request, nonce_required=not nonce_waived and _needs_nonce(request.state, application))
+    settings = request.state.settings
+    needed = settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
+    proof = check_proof(request, nonce_required=needed and not nonce_waived)
     if proof is None and policy is ApiPolicy.REQUIRED:
         raise RequestRefused(refusals.DPOP_REQUIRED)
     grant = prepared.redeem(None if proof is None else proof.thumbprint)
@@ -70,11 +71,6 @@ def _policy(state: TenantState, audience: str | None) -> ApiPolicy:
     if audience not in state.settings.apis:
         raise RequestRefused(Refusal(403, "access_denied", f"Service not found: {audience}"))
     return state.settings.apis[audience]
-
-
-def _needs_nonce(state: TenantState, application: AuthenticatedClient) -> bool:
-    settings = state.settings
-    return settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
 
 
 def revoke(request: TenantRequest) -> web.Response:

@@ -42,7 +42,8 @@ class FixedWindows:
         now = self._clock.now()
         end, count = self._counts.get(name, (0.0, 0))
         if now >= end:
-            self._forget(now)
+            if len(self._counts) >= _MAX_WINDOWS:
+                self._counts = {name: window for name, window in self._counts.items() if window[0] > now}
             end, count = now + self._length, 0
         if count >= limit:
             return None
@@ -52,10 +53,6 @@ class FixedWindows:
     def wait(self, name: str) -> float:
         """Return the seconds until a name's window ends."""
         return max(self._counts[name][0] - self._clock.now(), 0.0)
-
-    def _forget(self, now: float) -> None:
-        if len(self._counts) >= _MAX_WINDOWS:
-            self._counts = {name: window for name, window in self._counts.items() if window[0] > now}
 
 
 @attrs.define

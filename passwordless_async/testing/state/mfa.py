@@ -13,9 +13,8 @@ from passwordless_async._common.secret import redacted
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
 from passwordless_async.testing.state.codes import random_digits
-from passwordless_async.testing.state.factors import BY_CODE, OTP, RECOVERY, Factor, step_at
 from passwordless_async.testing.state.limits import FixedWindows
-from passwordless_async.testing.state.users import User
+from passwordless_async.testing.state.users import BY_CODE, OTP, RECOVERY, Factor, User, step_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

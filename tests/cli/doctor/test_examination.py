@@ -15,10 +15,10 @@ from passwordless_async import Email, Phone, UsageError
 from passwordless_async._common.http import HttpResponse
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.client_auth import NoClientAuth, TlsClientAuth
+from passwordless_async.cli.doctor.command import send_code
 from passwordless_async.cli.doctor.examination import Timed, examine, judge_clock, judge_discovery, judge_keys
 from passwordless_async.cli.doctor.findings import Status, failed
 from passwordless_async.cli.doctor.probe import PROBE_ADDRESS
-from passwordless_async.cli.doctor.real_login import send_code
 from passwordless_async.errors import MalformedAnswer, NotSent
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings, ThrowAwayCa
 

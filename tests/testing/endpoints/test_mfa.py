@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.tenant_wire import ADA, Opener, Wire, associate_factor, challenge_factor, list_factors, stop_at_mfa
-from passwordless_async.testing.state.factors import KINDS, step_at, totp
+from passwordless_async.testing.state.users import KINDS, step_at, totp
 
 CHALLENGES = [
     ({"mfa_token": "guess"}, 403, "invalid_grant"),

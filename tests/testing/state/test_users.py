@@ -1,13 +1,14 @@
-"""The accounts."""
+"""The tenant's users and their factors."""
 
 from __future__ import annotations
 
 import pytest
 
-from helpers.tenant_wire import ADA
+from helpers.tenant_wire import ADA, Wire, stop_at_mfa
 from passwordless_async.testing import (
     LocalTenant,
 )
+from passwordless_async.testing.state.users import step_at, totp
 
 
 def test_factors_that_do_not_exist() -> None:
@@ -19,3 +20,30 @@ def test_factors_that_do_not_exist() -> None:
         tenant.mfa.otp_for(ADA)
     tenant.users.add(ADA, mfa=["otp"])
     assert tenant.mfa.otp_for(ADA).isdecimal()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "right"),
+    [
+        (59, "287082"),
+        (1111111109, "081804"),
+        (1111111111, "050471"),
+        (1234567890, "005924"),
+        (2000000000, "279037"),
+        (20000000000, "353130"),
+    ],
+)
+def test_vectors(seconds: int, right: str) -> None:
+    """RFC 6238 appendix B, its last six digits."""
+    assert totp(b"12345678901234567890", step_at(seconds)) == right
+
+
+async def test_an_authenticator_apps_code_passes_once(wire: Wire) -> None:
+    """RFC 6238 §5.2: the second use of a code is refused, and the next one shown passes."""
+    codes: list[str] = []
+    for _ in range(2):
+        token = (await stop_at_mfa(wire, *([] if codes else ["otp"])))["mfa_token"]
+        for used in codes:
+            assert (await wire.mfa("otp", token, otp=used)).words == (403, "invalid_grant", "Invalid otp_code.")
+        codes.append(wire.tenant.mfa.otp_for(ADA))
+        assert (await wire.mfa("otp", token, otp=codes[-1])).status == 200
