@@ -155,9 +155,7 @@ UNSEEN = Status.NOT_CHECKED.value
     ("audience", "policy"), [(None, Status.OK), (BOUND_API, Status.OK), (PLAIN_API, Status.FAILED)]
 )
 @pytest.mark.parametrize("who", [ADA, GRACE])
-async def test_a_real_login(
-    audience: str | None, policy: Status, who: Email | Phone, tenant: LocalTenant
-) -> None:
+async def test_a_real_login(audience: str | None, policy: Status, who: Email | Phone, tenant: LocalTenant) -> None:
     """A real login shows an API whose policy is None, and says where to set it."""
     subject = application(tenant)
     assert (await send_code(subject, who)).status is Status.OK
