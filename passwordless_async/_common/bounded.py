@@ -24,9 +24,8 @@ class Bounded(OrderedDict[K, V]):
         self._size = size
 
     def __getitem__(self, key: K) -> V:
-        value = super().__getitem__(key)
-        self.move_to_end(key)
-        return value
+        self.move_to_end(key)  # raises KeyError
+        return dict.__getitem__(self, key)
 
     @overload
     def get(self, key: K, default: None = None, /) -> V | None: ...
@@ -35,9 +34,10 @@ class Bounded(OrderedDict[K, V]):
     def get(self, key: K, default: object = None, /) -> object:
         """Return the value of a key, which counts as use, or the default."""
         try:
-            return self[key]
+            self.move_to_end(key)
         except KeyError:
             return default
+        return dict.__getitem__(self, key)
 
     def __setitem__(self, key: K, value: V) -> None:
         super().__setitem__(key, value)

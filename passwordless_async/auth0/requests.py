@@ -30,7 +30,7 @@ def form_request(
     """Build a request with a form, for the OAuth endpoints; fields that are None are left out."""
     credentials = application.client_auth.credentials(application.client_id, application.issuer, "form")
     parameters = {"client_id": application.client_id, **fields, **credentials.parameters}
-    pairs = [f"{name}={_encoded(value)}" for name, value in parameters.items() if value is not None]
+    pairs = [f"{name}={_encoded(name, value)}" for name, value in parameters.items() if value is not None]
     return HttpRequest(
         "POST",
         url,
@@ -82,20 +82,16 @@ def forwarded_for_header(application: Application, address: IpAddress | None) ->
     return {"auth0-forwarded-for": str(address)}
 
 
-def _encoded(value: str) -> Secret:
+def _encoded(name: str, value: str) -> Secret:
     """Encode a value for a form; the names need no encoding."""
-    # Most values need no encoding or are constants. Only those are cached: a cache would keep secrets and addresses.
     if value.isalnum() and value.isascii():
         return Secret(value)
-    return Secret(_encoded_constant(value) if value in _CONSTANTS else quote_plus(value))
+    return Secret(_encoded_again(value) if name in _REPEATED else quote_plus(value))
 
 
-# The names of the grants.
-_CONSTANTS = frozenset(
-    f"http://auth0.com/oauth/grant-type/{name}"
-    for name in ("passwordless/otp", "mfa-otp", "mfa-oob", "mfa-recovery-code")
-)
-_encoded_constant = lru_cache(maxsize=len(_CONSTANTS))(quote_plus)
+# An application sends the same few values of these. No others are cached: a cache would keep secrets and addresses.
+_REPEATED = frozenset({"grant_type", "scope", "audience"})
+_encoded_again = lru_cache(maxsize=64)(quote_plus)
 
 
 def _secrets(*parts: Mapping[str, Any]) -> tuple[Secret, ...]:

@@ -12,7 +12,7 @@ import attrs
 from passwordless_async._common.http import read_json
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusals import error_code, refusal
-from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown
+from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown, PasswordlessError
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
@@ -50,14 +50,8 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
         OutcomeUnknown: The service failed (5xx): the code may be spent.
         MalformedAnswer: The response is not what the protocol allows.
     """
-    if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _refuses_grant_type(response):
-        raise OutcomeUnknown(
-            f"the service failed ({response.status}) and may have spent the code", status=response.status
-        )
-    if response.status >= HTTPStatus.BAD_REQUEST:
-        raise refusal(request, response)
     if response.status != HTTPStatus.OK:
-        raise MalformedAnswer("neither tokens nor a refusal", status=response.status)
+        raise _failure(request, response)
     body = response.require_json_object()
     access_token = _token(body, "access_token")
     if access_token is None:
@@ -90,6 +84,15 @@ def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:
         return refresh_token in request.secrets
     body = SecretDict((response.json_object() if response.status == HTTPStatus.OK else None) or {})
     return "access_token" in body and "refresh_token" not in body
+
+
+def _failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
+    status = response.status
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _refuses_grant_type(response):
+        return OutcomeUnknown(f"the service failed ({status}) and may have spent the code", status=status)
+    if status >= HTTPStatus.BAD_REQUEST:
+        return refusal(request, response)
+    return MalformedAnswer("neither tokens nor a refusal", status=status)
 
 
 def _refuses_grant_type(response: HttpResponse) -> bool:

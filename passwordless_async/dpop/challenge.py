@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from passwordless_async._common.http import HttpResponse
 
@@ -76,14 +76,26 @@ def _skip(pattern: re.Pattern[str], value: str, position: int) -> int:
 
 def dpop_errors(response: HttpResponse) -> frozenset[str]:
     """Return the ``error`` values that concern the proof: of a 400's JSON or a 401's challenges (RFC 9449 §8, §9)."""
-    if response.status == HTTPStatus.BAD_REQUEST:
-        body = response.json_object()
-        error = None if body is None else body.get("error")
-        return frozenset({error} if isinstance(error, str) else ())
-    if response.status == HTTPStatus.UNAUTHORIZED:
-        challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
-        return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == "dpop")
-    return frozenset()
+    read = _ERRORS.get(response.status)
+    return frozenset() if read is None else read(response)
+
+
+def _errors_of_body(response: HttpResponse) -> frozenset[str]:
+    body = response.json_object()
+    error = None if body is None else body.get("error")
+    return frozenset({error} if isinstance(error, str) else ())
+
+
+def _errors_of_header(response: HttpResponse) -> frozenset[str]:
+    challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
+    return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == "dpop")
+
+
+# A table: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.
+_ERRORS: dict[int, Callable[[HttpResponse], frozenset[str]]] = {
+    HTTPStatus.BAD_REQUEST: _errors_of_body,
+    HTTPStatus.UNAUTHORIZED: _errors_of_header,
+}
 
 
 def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
@@ -95,9 +107,9 @@ def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
             some servers answer a nonce that is too old with it.
     """
     errors = dpop_errors(response)
-    return bool(errors & _NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
+    return not errors.isdisjoint(_NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
 
 
 def rejects_token(response: HttpResponse) -> bool:
     """Return whether a resource server refuses the access token (RFC 9449 §7.1, RFC 6750 §3.1)."""
-    return response.status == HTTPStatus.UNAUTHORIZED and "invalid_token" in dpop_errors(response)
+    return "invalid_token" in dpop_errors(response) and response.status == HTTPStatus.UNAUTHORIZED

@@ -192,7 +192,7 @@ class NonceModel(RuleBasedStateMachine):
     def same_contents(self) -> None:
         """Cache and model hold the same nonces in the same order of use."""
         expected = [(origin, nonce) for origin, _, nonce in self.known]
-        assert [(origin, nonce) for (origin, _), (_, nonce) in self.cache._entries.items()] == expected
+        assert [(origin, newest.nonce) for (origin, _), newest in self.cache._entries.items()] == expected
 
 
 NonceModel.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
