@@ -40,8 +40,11 @@ def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     return algorithms
 
 
-def _at(path: str) -> Any:  # noqa: ANN401 - a default, as attrs types it
-    return attrs.Factory(lambda application: application.base / path, takes_self=True)
+def _at(path: str) -> URL:
+    def url(application: Application) -> URL:
+        return application.base / path
+
+    return attrs.Factory(url, takes_self=True)  # typed as what it makes
 
 
 @always_printable

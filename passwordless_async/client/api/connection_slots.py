@@ -34,12 +34,16 @@ class ConnectionSlots:
         if connector is None:
             return Lease(set())
         # On the pool itself, which the middlewares share: a dictionary of all pools would be global state.
-        slots: ConnectionSlots = vars(connector).setdefault(_ATTRIBUTE, cls())
+        slots: ConnectionSlots | None = vars(connector).get(_ATTRIBUTE)
+        if slots is None:
+            slots = vars(connector)[_ATTRIBUTE] = cls()
         lease = Lease(slots._leases)
         try:
             for name, limit in ((origin, connector.limit_per_host), (_POOL, connector.limit)):
                 if limit:
-                    await lease.add(slots._semaphores.setdefault(name, asyncio.Semaphore(limit)))
+                    if name not in slots._semaphores:
+                        slots._semaphores[name] = asyncio.Semaphore(limit)
+                    await lease.add(slots._semaphores[name])
         except BaseException:
             lease.release()
             raise

@@ -141,10 +141,11 @@ class FirstNonce:
                 return
 
     def _note_answer(self, status: int) -> None:
-        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS and not self.over:
-            self._end()
-            if self._peers is not None:
-                self._peers.answered()
+        if self.over or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+            return
+        self._end()
+        if self._peers is not None:
+            self._peers.answered()
 
     def _note_failure(self, seconds: float) -> None:
         if self.pending:
