@@ -20,11 +20,7 @@ def encode_text(data: bytes) -> str:
 
 
 def decode(segment: str) -> bytes:
-    """Decode the canonical form only: no padding, no white space, unused bits zero.
-
-    Returns:
-        The bytes; empty if the segment is empty or not canonical.
-    """
+    """Decode the canonical form: no padding, no white space, unused bits zero. Any other segment gives no bytes."""
     try:
         standard = segment.encode("ascii").translate(_FROM_URL)
         decoded = a2b_base64(standard + b"==")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING, NoReturn
 
 import attrs
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
 from passwordless_async.errors import MalformedAnswer
@@ -14,7 +15,6 @@ from passwordless_async.errors import MalformedAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multidict import MultiMapping
     from yarl import URL
 
 
@@ -62,11 +62,7 @@ class HttpResponse:
         return SecretDict(value) if isinstance(value, dict) else None
 
     def require_json_object(self) -> SecretDict:
-        """Return the body as a JSON object.
-
-        Raises:
-            MalformedAnswer: The body is not a JSON object.
-        """
+        """Return the body as a JSON object; any other body raises :class:`MalformedAnswer`."""
         value = self.json_object()
         if value is None:
             raise MalformedAnswer("the answer is not a JSON object", status=self.status)
@@ -83,6 +79,14 @@ def read_json(data: str | bytes) -> object:
     except (ValueError, RecursionError):
         return None
     return value
+
+
+def read_segment(segment: str) -> object:
+    """Return what a segment of a JWT holds, whatever its padding; None if it is not JSON in base64url."""
+    try:
+        return read_json(urlsafe_b64decode(segment + "=="))
+    except ValueError:
+        return None
 
 
 def _is_json(content_type: str) -> bool:

@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 
 def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and the ``__dir__`` of a package.
+    """Return the ``__getattr__`` and the ``__dir__`` of a package that is being imported.
 
-    Args:
-        package: Its ``__name__``; it is being imported.
-        module_of: The module of each name; a name may be a submodule.
+    ``module_of`` has the module of each name; a name may be a submodule.
     """
     module = sys.modules[package]
 

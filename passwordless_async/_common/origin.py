@@ -34,7 +34,10 @@ def parse_origin(argument: str, value: object) -> URL:
     match = _ORIGIN.fullmatch(value)
     if match is None:
         raise UsageError(argument, "must be a host name, with a port at most: no path, query or credentials")
-    url = _url(value if match["scheme"] else f"https://{value}") if _is_ipv6(match["ipv6"]) else None
+    # yarl accepts [1:2] as an address and writes it as host 1, port 2.
+    if match["ipv6"] is not None and not isinstance(_address(match["ipv6"]), ipaddress.IPv6Address):
+        raise UsageError(argument, "is not a valid host and port")
+    url = _url(value if match["scheme"] else f"https://{value}")
     if url is None:
         raise UsageError(argument, "is not a valid host and port")
     if url.scheme != "https" and not _is_loopback(url.host or ""):
@@ -51,21 +54,16 @@ def _url(text: str) -> URL | None:
         return None
 
 
-def _is_ipv6(literal: str | None) -> bool:
-    """Return whether an IP literal, if there is one, is an IPv6 address."""
-    # yarl accepts [1:2] as an address and writes it as host 1, port 2.
-    try:
-        ipaddress.IPv6Address(literal or "::")
-    except ValueError:
-        return False
-    return True
-
-
 def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(text)
     except ValueError:
-        return host == "localhost"
+        return None
 
 
 def origin_of(url: object) -> str:

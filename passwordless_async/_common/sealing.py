@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -26,9 +26,6 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import decode, encode, encode_text
 from passwordless_async._common.secret import SecretBytes, conceal_bytes
 from passwordless_async.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -64,22 +61,14 @@ def concealed_keys(keys: T) -> T:
 
 
 def sealing_key(key: object) -> SecretBytes:
-    """Return a key to seal with.
-
-    Raises:
-        UsageError: It is not 32 bytes.
-    """
+    """Return a key to seal with; one that is not 32 bytes raises :class:`UsageError`."""
     if not isinstance(key, bytes) or len(key) != _KEY_BYTES:
         raise UsageError("key", f"must be {_KEY_BYTES} random bytes")
     return SecretBytes(key)
 
 
 def sealing_keys(keys: object) -> dict[str, SecretBytes]:
-    """Return a key, or several, by their identifiers.
-
-    Raises:
-        UsageError: One is not 32 bytes, or there is none.
-    """
+    """Return a key, or several, by their identifiers; one that is not 32 bytes, or none, raises :class:`UsageError`."""
     each = [sealing_key(key) for key in (keys if isinstance(keys, tuple) and keys else (keys,))]
     return {key_id(key): key for key in each}
 
@@ -91,13 +80,9 @@ def key_id(key: SecretBytes) -> str:
 
 
 def seal(content: SecretBytes, key: SecretBytes, header: Mapping[str, str], *, kid: str | None = None) -> str:
-    """Seal some content.
+    """Seal some content, which only holders of the key can read.
 
-    Args:
-        content: What only holders of the key may read.
-        key: The key, from :func:`sealing_key`.
-        header: What anyone may read and only holders of the key may set.
-        kid: The identifier of the key, where the caller knows it.
+    Anyone can read the header, and only holders of the key can set it. ``kid`` is the key's identifier, if it is known.
     """
     members = {**_ALGORITHMS, "kid": kid or key_id(key), **header}
     protected = encode(_to_json(members).encode())

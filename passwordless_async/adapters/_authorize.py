@@ -23,15 +23,10 @@ TokenInfo = Callable[[str], Mapping[str, Any] | Awaitable[Mapping[str, Any] | No
 
 @attrs.frozen
 class Authorized:
-    """A request with a valid token and the proof that belongs to it.
+    """A request with a valid token and the proof that belongs to it."""
 
-    Attributes:
-        token: The claims that ``token_info`` returned.
-        proof: The checked proof; None for an allowed bearer token.
-    """
-
-    token: Mapping[str, Any] = attrs.field(repr=False)
-    proof: CheckedProof | None
+    token: Mapping[str, Any] = attrs.field(repr=False)  # the claims that token_info returned
+    proof: CheckedProof | None  # None for an allowed bearer token
 
 
 @attrs.frozen
@@ -43,12 +38,7 @@ class Authorizer:
     allow_bearer: bool = attrs.field(kw_only=True)
 
     async def authorize(self, method: str, target: str, headers: Headers) -> Authorized:
-        """Check a request.
-
-        Args:
-            method: The method, in its original case.
-            target: The path and query as they came, not decoded.
-            headers: The header fields, names in any case.
+        """Check a request: its method in the original case, its path and query as they came, not decoded.
 
         Raises:
             InvalidDPoPProof: The request is refused.

@@ -13,7 +13,7 @@ the access token, as ``token_info`` returned them. Both keys are typed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -24,8 +24,6 @@ from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, 
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiohttp.typedefs import Handler, Middleware
 
     from passwordless_async.dpop.server.verifier import DPoPVerifier

@@ -54,15 +54,14 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import attrs
 from opentelemetry import metrics, trace
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
 from yarl import URL
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import Challenged, Done, Orphaned, Paced, Retried, Sent, StoreLost, StoreRegained
 
 if TYPE_CHECKING:
-    from opentelemetry.metrics import Histogram, Meter, MeterProvider
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.metrics import MeterProvider
 
     from passwordless_async.client.events import Event, Operation
 
@@ -75,6 +74,12 @@ _NANOSECONDS_PER_SECOND = 1_000_000_000
 _REQUEST_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 _OPERATION_BUCKETS = (*_REQUEST_BUCKETS, 30, 60, 120, 300)  # a bulk operation may wait for minutes
 _COUNT_BUCKETS = (0, 1, 2, 3, 4, 5, 10)
+_HISTOGRAMS = (
+    ("http.client.request.duration", "s", "Duration of HTTP client requests.", _REQUEST_BUCKETS),
+    ("passwordless.operation.duration", "s", "Duration of operations, waits and tries included.", _OPERATION_BUCKETS),
+    ("passwordless.paced.duration", "s", "How long operations waited for their turn.", _OPERATION_BUCKETS),
+    ("passwordless.operation.requests", "{request}", "Requests that operations took.", _COUNT_BUCKETS),
+)
 
 
 @attrs.frozen
@@ -102,24 +107,15 @@ class OpenTelemetry:
     ) -> None:
         self._tracer = trace.get_tracer(_NAME, tracer_provider=tracer_provider, schema_url=_SCHEMA)
         meter = metrics.get_meter(_NAME, meter_provider=meter_provider, schema_url=_SCHEMA)
-        self._requests = _seconds(
-            meter, "http.client.request.duration", "Duration of HTTP client requests.", _REQUEST_BUCKETS
-        )
-        self._operations = _seconds(
-            meter, "passwordless.operation.duration", "Duration of operations, waits and tries included."
-        )
-        self._paced = _seconds(meter, "passwordless.paced.duration", "How long operations waited for their turn.")
-        self._transmissions = meter.create_histogram(
-            "passwordless.operation.requests",
-            "{request}",
-            "Requests that operations took.",
-            explicit_bucket_boundaries_advisory=_COUNT_BUCKETS,
-        )
-        self._challenges = meter.create_counter(
-            "passwordless.nonce.challenges", "{challenge}", "Nonce challenges of the server."
-        )
-        self._retries = meter.create_counter("passwordless.retries", "{retry}", "Failed tries that were repeated.")
-        self._orphans = meter.create_counter(
+        counter = meter.create_counter
+        histograms = [
+            meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
+            for name, unit, description, buckets in _HISTOGRAMS
+        ]
+        self._requests, self._operations, self._paced, self._transmissions = histograms
+        self._challenges = counter("passwordless.nonce.challenges", "{challenge}", "Nonce challenges of the server.")
+        self._retries = counter("passwordless.retries", "{retry}", "Failed tries that were repeated.")
+        self._orphans = counter(
             "passwordless.orphans", "{orphan}", "Operations that ended after their caller had gone."
         )
         self._lost = meter.create_up_down_counter(
@@ -152,14 +148,9 @@ class OpenTelemetry:
         self._transmissions.record(done.transmissions, attributes)
 
     def _store(self, event: StoreLost | StoreRegained) -> None:
-        match event:
-            case StoreLost():
-                change = 1
-            case StoreRegained():
-                change = -1
-            case _:
-                assert_never(event)
-        self._lost.add(change, {"passwordless.store.use": event.use.value})
+        if not isinstance(event, StoreLost | StoreRegained):
+            assert_never(event)
+        self._lost.add(1 if isinstance(event, StoreLost) else -1, {"passwordless.store.use": event.use.value})
 
     def _sent(self, sent: Sent) -> None:
         url = URL(sent.origin).with_path(sent.path)
@@ -183,19 +174,11 @@ class OpenTelemetry:
     def _resends(self, sent: Sent) -> int:
         # Not the number of the transmission: an operation may also fetch a key set or revoke a token, and a code that
         # was sent once must not look as if it had been sent twice.
-        last = self._last.get()
-        again = (
-            last is not None and sent.transmission > 1 and (last.operation, last.path) == (sent.operation, sent.path)
-        )
-        resends = last.resends + 1 if last is not None and again else 0
+        last, resends = self._last.get(), 0
+        if last is not None and sent.transmission > 1 and (last.operation, last.path) == (sent.operation, sent.path):
+            resends = last.resends + 1
         self._last.set(_Transmission(sent.operation, sent.path, resends))
         return resends
-
-
-def _seconds(
-    meter: Meter, name: str, description: str, boundaries: tuple[float, ...] = _OPERATION_BUCKETS
-) -> Histogram:
-    return meter.create_histogram(name, "s", description, explicit_bucket_boundaries_advisory=boundaries)
 
 
 def _request(sent: Sent, url: URL) -> _Attributes:

@@ -9,14 +9,13 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
-from passwordless_async._common.secret import always_printable
+from passwordless_async._common.secret import Secret, always_printable
 from passwordless_async.auth0.client_auth import ClientAuth, ClientSecretBasic, ClientSecretPost, TlsClientAuth
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from yarl import URL
 
-    from passwordless_async._common.secret import Secret
 
 ID_TOKEN_ALGORITHMS = ("RS256", "PS256", "ES256")
 HS256 = "HS256"
@@ -100,11 +99,7 @@ class Application:
 
     @property
     def id_token_secret(self) -> Secret:
-        """The key of HS256.
-
-        Raises:
-            UsageError: The application has no client secret.
-        """
+        """The key of HS256; without a client secret it raises :class:`UsageError`."""
         if not isinstance(self.client_auth, ClientSecretPost | ClientSecretBasic):
             raise UsageError("client_auth", "has no client secret")
         return self.client_auth.secret

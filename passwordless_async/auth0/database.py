@@ -6,18 +6,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
-from passwordless_async.auth0.identity import AuthSession
+from passwordless_async.auth0.identity import AuthSession, User
 from passwordless_async.auth0.refusals import failure, printable
 from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
-from passwordless_async.errors import MalformedAnswer, UsageError
+from passwordless_async.errors import MalformedAnswer, OAuthError, UsageError
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import User
     from passwordless_async.auth0.tenant import Flow, Tenant
-    from passwordless_async.errors import OAuthError
 
 DeliveryMethod = Literal["text", "voice"]
 
@@ -42,11 +40,7 @@ def database_request(
     delivery_method: DeliveryMethod = "text",
     forwarded_for: IpAddress | None = None,
 ) -> HttpRequest:
-    """Build the request.
-
-    Raises:
-        UsageError: An argument is invalid.
-    """
+    """Build the request; an invalid argument raises :class:`UsageError`."""
     if delivery_method not in get_args(DeliveryMethod):
         raise UsageError("delivery_method", "must be 'text' or 'voice'")
     if who.realm == "email" and delivery_method != "text":
@@ -62,12 +56,7 @@ def database_request(
 
 
 def read_database(request: HttpRequest, response: HttpResponse, who: User) -> AuthSession:
-    """Read the response, which is the same whether the user exists or not.
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows.
-    """
+    """Read the response, which is the same whether the user exists or not; a refusal raises :func:`failure`'s error."""
     if response.status != HTTPStatus.OK:
         raise failure(request, response)
     try:

@@ -22,7 +22,7 @@ from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
 from passwordless_async.auth0.token_answer import keeps_refresh_token, read_token, refresh_token_of, require_bound
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.dpop import negotiate
+from passwordless_async.dpop import DPoPKey, ProofGenerator, negotiate
 from passwordless_async.errors import OutcomeUnknown, PasswordlessError, ProtocolError
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import Recipient
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.token_answer import TokenAnswer
-    from passwordless_async.dpop import DPoPKey, ProofGenerator
 
 
 @attrs.frozen(kw_only=True)

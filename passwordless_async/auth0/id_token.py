@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from functools import lru_cache
 from types import MappingProxyType
@@ -20,9 +19,9 @@ from joserfc.jwk import OctKey
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.http import read_json
-from passwordless_async._common.secret import SecretDict
-from passwordless_async.auth0.application import HS256
+from passwordless_async._common.http import read_json, read_segment
+from passwordless_async._common.secret import Secret, SecretDict
+from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload
 from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
@@ -30,8 +29,6 @@ from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, P
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async._common.secret import Secret
-    from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tenant import Flow, Tenant
 
 # Seconds that the tenant's clock and ours may differ. Synchronised machines are within one; a minute forgives the
@@ -51,24 +48,14 @@ class Header:
 
 @attrs.frozen
 class Expected:
-    """What the ID token must show.
+    """What the ID token must show."""
 
-    Attributes:
-        nonce: The ``nonce`` that was sent.
-        max_age: How many seconds ago the user may have logged in, by ``auth_time``.
-        subject: The ``sub`` before a refresh (OpenID Connect Core §12.2). After a refresh the ID token is optional.
-    """
-
-    nonce: str | None = None
-    max_age: int | None = None
-    subject: str | None = None
+    nonce: str | None = None  # the one that was sent
+    max_age: int | None = None  # seconds ago that the user may have logged in, by auth_time
+    subject: str | None = None  # sub before a refresh (OpenID Connect Core §12.2); after it the ID token is optional
 
     def require_no_token(self) -> None:
-        """Check that no claim is required: leaving out the ID token must not skip a check.
-
-        Raises:
-            InvalidIdToken: A claim is required.
-        """
+        """Raise :class:`InvalidIdToken` if a claim is required: leaving out the ID token must not skip a check."""
         for claim, value in (("nonce", self.nonce), ("auth_time", self.max_age)):
             if value is not None:
                 raise InvalidIdToken(claim, "is missing: there is no ID token")
@@ -86,8 +73,8 @@ def read_header(id_token: Secret, application: Application) -> Header:
 
 @lru_cache(maxsize=64)  # a tenant's thousands of tokens have the same few headers, one for each signing key
 def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
-    header = _decoded(segment)
-    if header is None:
+    header = read_segment(segment) if len(segment) <= _MAX_HEADER else None
+    if not isinstance(header, dict):
         raise InvalidIdToken("header", "is not readable")
     kid = header.get("kid")
     for name, refused, problem in (
@@ -103,22 +90,8 @@ def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
     return Header(header["alg"], "" if header["alg"] == HS256 else header["kid"])
 
 
-def _decoded(segment: str) -> dict[str, Any] | None:
-    if len(segment) > _MAX_HEADER:
-        return None
-    try:
-        header = read_json(base64.urlsafe_b64decode(segment + "=="))
-    except ValueError:
-        return None
-    return header if isinstance(header, dict) else None
-
-
 def check_key(header: Header, key: SigningKey) -> None:
-    """Check that a key is for the header's algorithm (RFC 7517 §4.4).
-
-    Raises:
-        InvalidIdToken: It is not.
-    """
+    """Raise :class:`InvalidIdToken` unless a key is for the header's algorithm (RFC 7517 §4.4)."""
     if header.alg not in key.algorithms:
         raise InvalidIdToken("alg", "is not one that the key is for")
 
@@ -139,13 +112,8 @@ def validate(
 ) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
-    Args:
-        id_token: The token.
-        key: The key that its header names.
-        application: The application that the token must be for, at the tenant that must have issued it.
-        now: Seconds since the UNIX epoch.
-        access_token: The access token of the same answer; compared with ``at_hash``, if the token has it.
-        expected: What the token must show besides.
+    ``key`` is the one that its header names, ``now`` in seconds since the UNIX epoch. The access token of the same
+    answer is compared with ``at_hash``, if the token has it.
 
     Raises:
         InvalidIdToken: A check failed; its ``claim`` names it.
@@ -237,15 +205,19 @@ def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None
     if not keys.due or "openid" not in (scope or "").split() or not tenant.application.needs_key_set:
         return
     keys.renewal_begins()
+    problem = yield from _fetch_keys(tenant)
+    if problem and keys.empty:
+        raise NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
+
+
+def _fetch_keys(tenant: Tenant) -> Flow[str]:
+    """Fetch the key set; return the problem, or an empty text."""
     try:
         response = yield jwks_request(tenant.application)
-        keys.learn(response)
+        tenant.keys.learn(response)
     except (TransportError, ProtocolError) as error:
-        problem = str(error)
-    else:
-        return
-    if keys.empty:
-        raise NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
+        return str(error)
+    return ""
 
 
 def claims_of(
@@ -278,15 +250,10 @@ def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
     keys = tenant.keys
     problem = "a moment ago" if keys.search_failed else ""
     if keys.may_search:
-        problem = ""
         keys.search_begins()
-        try:
-            response = yield jwks_request(tenant.application)
-            keys.search_ended()
-            keys.learn(response)
-        except (TransportError, ProtocolError) as error:
-            problem = str(error)
-            keys.search_ended()
+        problem = yield from _fetch_keys(tenant)
+        keys.search_ended()
+        if problem:
             keys.search_has_failed()
     if problem:
         raise UncheckedIdToken(f"tokens came, and the keys to check their ID token could not be fetched: {problem}")

@@ -101,10 +101,8 @@ class AuthSession:
 
     def __init__(self, auth_session: str, who: User) -> None:
         auth_session = conceal(auth_session)
-        self.__attrs_init__(
-            auth_session=_check.secret("auth_session", auth_session, at_most=_check.MAX_SECRET),
-            who=user("who", who),
-        )
+        handle = _check.secret("auth_session", auth_session, at_most=_check.MAX_SECRET)
+        self.__attrs_init__(auth_session=handle, who=user("who", who))
 
 
 # The user as the code was sent to them: what an exchange names.
@@ -167,7 +165,7 @@ class Login:
             resource=_check.optional("resource", resource),
             redirect_uri=_check.optional("redirect_uri", redirect_uri),
             max_age=_max_age(max_age, scope),
-            key=_key(key),
+            key=None if key is None else _check.instance("key", key, DPoPKey, named="a DPoPKey"),
             tag=tag,
         )
 
@@ -180,16 +178,8 @@ def _max_age(value: object, scope: str | None) -> int | None:
     return _check.positive("max_age", value)
 
 
-def _key(value: object) -> DPoPKey | None:
-    return None if value is None else _check.instance("key", value, DPoPKey, named="a DPoPKey")
-
-
 def user(argument: str, value: object) -> User:
-    """Return a user.
-
-    Raises:
-        UsageError: It is not one.
-    """
+    """Return a user; anything else raises :class:`UsageError`."""
     if not isinstance(value, User):
         raise UsageError(argument, f"must be an Email or a Phone, not {type(value).__name__}")
     return value

@@ -12,12 +12,11 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import redacted
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:
-    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
 
 _MAX_KEYS = 32  # a tenant has two or three: the current, the next and previous ones
@@ -65,9 +64,6 @@ class SigningKeys:
 
     Args:
         retry_seconds: How long after a failed fetch for an unknown ``kid`` the next one may begin.
-
-    Attributes:
-        search_failed: Whether the last fetch for an unknown ``kid`` had no usable response.
     """
 
     _retry_seconds: float = attrs.field(default=1.0, kw_only=True)
@@ -77,7 +73,7 @@ class SigningKeys:
     _renewal: _CoolDown = attrs.field(factory=_CoolDown, init=False)
     _search: _CoolDown = attrs.field(factory=_CoolDown, init=False)
     _searching: bool = attrs.field(default=False, init=False)
-    search_failed: bool = attrs.field(default=False, init=False)
+    search_failed: bool = attrs.field(default=False, init=False)  # the last fetch for an unknown kid
 
     def get(self, kid: str) -> SigningKey | None:
         """Return the key of a ``kid``; None if it is unknown or the keys are too old."""

@@ -25,10 +25,7 @@ _ALGORITHMS = JWSRegistry(algorithms=("RS256", "PS256", "ES256", "HS256"))
 def signed_payload(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> SecretBytes | None:
     """Return the payload of a token with a valid signature; None otherwise.
 
-    Args:
-        token: The token; its header has been checked.
-        alg: The algorithm that the header names, and that the key is for.
-        key: The public key, or the secret for HS256.
+    The token's header has been checked: it names ``alg``, which the key is for. The key of HS256 is the secret.
     """
     if len(token) > _MAX_TOKEN:
         return None

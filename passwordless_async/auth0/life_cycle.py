@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.http import HttpRequest
+from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.grant import GrantRequest, grant, prove
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
-from passwordless_async.auth0.tenant import own_key, own_refresh_token
+from passwordless_async.auth0.tenant import Flow, Tenant, own_key, own_refresh_token
 from passwordless_async.dpop import ProofGenerator, rejects_token
 from passwordless_async.errors import InvalidToken, MalformedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.tokens import TokenSet
 
 

@@ -118,11 +118,7 @@ def code_request(application: Application, pending: PendingLink, code: Secret) -
 
 
 def checked_redirect_uri(value: object) -> str:
-    """Return a callback URL.
-
-    Raises:
-        UsageError: It is not absolute, or has a fragment (RFC 6749 §3.1.2).
-    """
+    """Return a callback URL; one that is relative or has a fragment raises :class:`UsageError` (RFC 6749 §3.1.2)."""
     text = _check.printable("redirect_uri", value, at_most=_check.MAX_AUDIENCE)
     try:
         url = URL(text)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from passwordless_async.auth0.database import refuses_code
 from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
-from passwordless_async.auth0.identity import AuthSession
-from passwordless_async.auth0.requests import form_request, forwarded_for_header
+from passwordless_async.auth0.identity import AuthSession, Login
+from passwordless_async.auth0.requests import IpAddress, form_request, forwarded_for_header
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import OAuthError, WrongCode
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest
     from passwordless_async.auth0.application import Application
-    from passwordless_async.auth0.identity import Login
-    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.tokens import TokenSet
 

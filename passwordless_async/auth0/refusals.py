@@ -92,12 +92,7 @@ def meant(
 ) -> OAuthError:
     """Return the error that a code and a description mean, to raise; each may be empty.
 
-    Args:
-        status: The HTTP status that they came with.
-        error: The error code.
-        description: The server's words.
-        secrets: The secrets to redact in both.
-        **facts: Facts that the class has besides.
+    The secrets are redacted in both. ``facts`` are those that the class has besides.
     """
     error = error or ("too_many_requests" if status == HTTPStatus.TOO_MANY_REQUESTS else "unknown_error")
     # By the words before secrets are redacted: a user who types "code" for a code must not change their meaning.

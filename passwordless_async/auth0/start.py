@@ -38,11 +38,7 @@ def start_request(
     captcha: str | None = None,
     auth_params: Mapping[str, Any] | None = None,
 ) -> HttpRequest:
-    """Build the request.
-
-    Raises:
-        UsageError: An argument is invalid.
-    """
+    """Build the request; an invalid argument raises :class:`UsageError`."""
     parameters = checked_auth_params(auth_params)
     if parameters is not None and send != "link":
         raise UsageError("auth_params", "are for a link: send='link'")
@@ -63,12 +59,7 @@ def start_request(
 
 
 def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at: float) -> StartReceipt:
-    """Read the response. The body is not read: 200 with ``{}``, 201 and 204 occur.
-
-    Raises:
-        OAuthError: The service refused.
-        MalformedAnswer: The answer is not what the protocol allows.
-    """
+    """Read the response, and not its body: 200 with ``{}``, 201 and 204 occur. Others raise :func:`failure`'s error."""
     if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
         return StartReceipt(who, sent_at)
     raise failure(request, response)
@@ -83,11 +74,7 @@ def start(tenant: Tenant, who: User, **parameters: Any) -> Flow[StartReceipt]:  
 
 
 def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the parameters for a link.
-
-    Raises:
-        UsageError: A parameter is unknown, or not a text.
-    """
+    """Return the parameters for a link; one that is unknown or not a text raises :class:`UsageError`."""
     if value is None:
         return None
     try:

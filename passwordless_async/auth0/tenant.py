@@ -35,11 +35,7 @@ class Tenant:
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
-    """Check that tokens are this tenant's and this application's.
-
-    Raises:
-        UsageError: They are not.
-    """
+    """Raise :class:`UsageError` unless tokens are this tenant's and this application's."""
     application = tenant.application
     _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
     if tokens.issuer not in {None, application.issuer}:
@@ -65,11 +61,7 @@ def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey:
 
 
 def own_refresh_token(tokens: TokenSet) -> Secret:
-    """Return the refresh token.
-
-    Raises:
-        UsageError: The tokens have none.
-    """
+    """Return the refresh token; tokens without one raise :class:`UsageError`."""
     if tokens.refresh_token is None:
         raise UsageError("tokens", "have no refresh token: ask for the scope offline_access")
     return tokens.refresh_token

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
-from passwordless_async._common.http import read_json
+from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusals import error_code, refusal
 from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown, PasswordlessError
-
-if TYPE_CHECKING:
-    from passwordless_async._common.http import HttpRequest, HttpResponse
 
 _MAX_TOKEN = 65_536  # characters
 _MAX_LIFETIME = 10 * 366 * 86_400  # seconds
@@ -28,15 +24,11 @@ _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
 
 @attrs.frozen
 class TokenAnswer:
-    """A success of the token endpoint (RFC 6749 §5.1): its types are checked, its tokens not yet.
-
-    Attributes:
-        expires_in: Seconds; None if the server did not say.
-    """
+    """A success of the token endpoint (RFC 6749 §5.1): its types are checked, its tokens not yet."""
 
     access_token: Secret = attrs.field(repr=redacted)
     token_type: str
-    expires_in: int | None
+    expires_in: int | None  # seconds; None if the server did not say
     scope: str
     refresh_token: Secret | None = attrs.field(repr=redacted)
     id_token: Secret | None = attrs.field(repr=redacted)
@@ -102,11 +94,7 @@ def _refuses_grant_type(response: HttpResponse) -> bool:
 
 
 def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
-    """Check that the tokens are bound to the key that was proven (RFC 9449 §5, §6.1).
-
-    Raises:
-        NotSenderConstrained: They are not bound, or bound to another key.
-    """
+    """Raise :class:`NotSenderConstrained` unless the tokens are bound to the proven key (RFC 9449 §5, §6.1)."""
     if answer.token_type.lower() != "dpop":
         raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
     claims = _jwt_claims(answer.access_token)
@@ -152,8 +140,5 @@ def _jwt_claims(access_token: Secret) -> dict[str, Any] | None:
     segments = access_token.split(".")
     if len(segments) != _JWS_SEGMENTS:
         return None
-    try:
-        claims = read_json(base64.urlsafe_b64decode(segments[1] + "=="))
-    except ValueError:
-        return None
+    claims = read_segment(segments[1])
     return SecretDict(claims) if isinstance(claims, dict) else None

@@ -62,7 +62,7 @@ class NonceCache:
     """
 
     _size: int = attrs.field(default=256, validator=lambda _self, _field, value: _check.positive("size", value))
-    _per_key: bool = attrs.field(default=False, kw_only=True)
+    per_key: bool = attrs.field(default=False, kw_only=True, on_setattr=attrs.setters.frozen)
     _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: Bounded[tuple[str, str | None], _Newest] = attrs.field(init=False)
@@ -71,11 +71,6 @@ class NonceCache:
 
     def __attrs_post_init__(self) -> None:
         self._entries = Bounded(self._size)
-
-    @property
-    def per_key(self) -> bool:
-        """Whether a nonce serves only the key that got it."""
-        return self._per_key
 
     def get(self, origin: str, key: DPoPKey | None = None) -> str | None:
         """Return the nonce for the next request to an origin (``scheme://host:port``) by a key, or None."""
@@ -95,7 +90,7 @@ class NonceCache:
         """
         if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
             raise UsageError("nonce", "must be visible ASCII characters without quote and backslash")
-        self._keep((origin, thumbprint if self._per_key else None), self.ticket(), nonce)
+        self._keep((origin, thumbprint if self.per_key else None), self.ticket(), nonce)
 
     def listen(self, on_learned: Callable[[str, str, str | None], None]) -> Callable[[], None]:
         """Call one more function like ``on_learned``; return the function that removes it."""
@@ -149,7 +144,7 @@ class NonceCache:
             _log.warning("on_learned failed for %s: %s", place[0], type(error).__name__)
 
     def _place(self, origin: str, key: DPoPKey | None) -> tuple[str, str | None]:
-        return origin, key.thumbprint if self._per_key and key is not None else None
+        return origin, key.thumbprint if self.per_key and key is not None else None
 
     def _keep(self, place: tuple[str, str | None], ticket: int, nonce: str) -> bool:
         """Keep a nonce unless a later request brought one; return whether it changed."""

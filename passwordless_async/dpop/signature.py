@@ -11,13 +11,10 @@ _SIGN = 0x80  # the bit that makes an ASN.1 integer negative
 
 
 def raw_from_der(der: bytes) -> bytes:
-    """Return r and s in 32 bytes each, leading zeros kept (RFC 7518 §3.4).
-
-    Args:
-        der: A signature that this process made: its form is not checked.
-    """
+    """Return r and s of a signature that this process made, in 32 bytes each, leading zeros kept (RFC 7518 §3.4)."""
     # X.690 §8.9, §8.3: a sequence of two integers, each after its tag and its length. Lengths are one byte: nothing
     # here is longer than 70. An integer has 32 bytes, plus a zero that makes it positive, or minus its leading zeros.
+    # The form is not checked.
     end_of_r = 4 + der[3]
     r, s = der[4:end_of_r], der[end_of_r + 2 :]
     return r[-_INTEGER:].rjust(_INTEGER, b"\0") + s[-_INTEGER:].rjust(_INTEGER, b"\0")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
-from passwordless_async._common.http import HttpRequest, read_json
+from passwordless_async._common.http import HttpRequest, HttpResponse, read_json
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
 from passwordless_async.auth0.client_auth import ClientSecretBasic
 from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
@@ -22,7 +22,6 @@ from passwordless_async.errors import MalformedAnswer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import Email, Phone
 

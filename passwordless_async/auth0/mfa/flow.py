@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
 
 def own_state(tenant: Tenant, state: MfaState) -> None:
-    """Check that a state is this tenant's and this application's, has its key and has not expired.
-
-    Raises:
-        UsageError: It is not an ``MfaState``.
-        InvalidMfaState: A check failed; nothing was sent.
-    """
+    """Raise :class:`InvalidMfaState` unless a state is this tenant's and application's, has its key and is in time."""
     _check.instance("state", state, MfaState, named="an MfaState").require_usable(tenant.application)
 
 

@@ -28,7 +28,7 @@ from passwordless_async._common.secret import (
     redacted,
 )
 from passwordless_async.auth0.id_token import Expected
-from passwordless_async.auth0.identity import AuthSession, Email, Phone
+from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient
 from passwordless_async.auth0.mfa.values import MfaChallenge, MfaRequirements
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-    from passwordless_async.auth0.identity import Recipient
 
 LIFETIME = 600  # seconds that an mfa_token is valid
 _MAX_MFA_TOKEN = 16_384  # characters

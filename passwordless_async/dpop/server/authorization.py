@@ -12,16 +12,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import attrs
 
 from passwordless_async._common.secret import Secret, redacted
-from passwordless_async.dpop.server.fields import values_of
+from passwordless_async.dpop.server.fields import Headers, values_of
 from passwordless_async.errors import InvalidDPoPProof
-
-if TYPE_CHECKING:
-    from passwordless_async.dpop.server.fields import Headers
 
 # RFC 9449 §7.1, RFC 6750 §2.1: the scheme, spaces, token68. The scheme's case does not count (RFC 9110 §11.1).
 _CREDENTIALS = re.compile(r"(dpop|bearer) +([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
@@ -37,9 +34,6 @@ class PresentedToken:
 
 def read_authorization(headers: Headers) -> PresentedToken:
     """Read the access token of a resource request.
-
-    Args:
-        headers: The request's header fields, names in any case: a multi-value mapping or pairs.
 
     Raises:
         InvalidDPoPProof: There is no token, or it can be read in more than one way.
@@ -59,18 +53,10 @@ def read_authorization(headers: Headers) -> PresentedToken:
 
 
 def confirmation_of(token_info: Mapping[str, Any] | None, presented: PresentedToken) -> Mapping[str, Any] | None:
-    """Return the confirmation to check the proof against.
+    """Return the ``cnf`` claim, with its ``jkt``, to check the proof against; None for a bearer token, which has none.
 
-    Args:
-        token_info: The claims of the validated token, or its introspection response (RFC 7662); None if the token is
-            not valid.
-        presented: The token as the request presented it.
-
-    Returns:
-        The ``cnf`` claim, with its ``jkt``; None for a bearer token, which has none.
-
-    Raises:
-        InvalidDPoPProof: The token is not valid, or came under the wrong scheme.
+    ``token_info`` is the claims of the validated token, or its introspection response (RFC 7662); None if the token is
+    not valid. That, or a token under the wrong scheme, raises :class:`InvalidDPoPProof`.
     """
     if token_info is None:
         raise _refusal("the access token is not valid")

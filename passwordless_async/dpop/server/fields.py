@@ -17,8 +17,7 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 def values_of(headers: Headers, name: str) -> list[str]:
     """Return all values of a field in order; its name matches in any case (RFC 9110 §5.1).
 
-    Raises:
-        UsageError: ``headers`` is neither a mapping nor an iterable of pairs.
+    ``headers`` that are neither a mapping nor an iterable of pairs raise :class:`UsageError`.
     """
     if isinstance(headers, (CIMultiDict, CIMultiDictProxy)):
         return list(headers.getall(name, ()))
@@ -27,12 +26,7 @@ def values_of(headers: Headers, name: str) -> list[str]:
 
 
 def proof_of(headers: Headers) -> str:
-    """Return the proof of a request.
-
-    Raises:
-        FailedCheck: The request has no proof, or more than one.
-        UsageError: ``headers`` is neither a mapping nor an iterable of pairs.
-    """
+    """Return the proof of a request; none, or more than one, raises :class:`FailedCheck`."""
     values = values_of(headers, "DPoP")
     if not values:
         raise FailedCheck("the request has no DPoP header")

@@ -8,11 +8,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from passwordless_async.errors import UseDPoPNonce
+from passwordless_async.errors import OAuthError, UseDPoPNonce
 
 if TYPE_CHECKING:
     from passwordless_async.dpop.server.checked import CheckedProof
-    from passwordless_async.errors import OAuthError
 
 EXPOSED = "DPoP-Nonce, WWW-Authenticate"
 

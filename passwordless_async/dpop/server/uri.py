@@ -20,8 +20,7 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 def normalize(url: str) -> str | None:
     """Return the normal form of an absolute http or https URL, without query and fragment.
 
-    Returns:
-        The URL; None if it is not one, has user information, or breaks the grammar.
+    None if it is not one, has user information, or breaks the grammar.
     """
     match = _URI.match(url)
     if match is None:
@@ -45,13 +44,9 @@ def normalize_path(path: str) -> str | None:
 
 
 def path_of(target: str) -> str | None:
-    """Return the path of a request target (RFC 9112 §3.2), without query and fragment.
+    """Return the path of a request target as it was sent (RFC 9112 §3.2), without query and fragment.
 
-    Args:
-        target: The path and query, an absolute URL, or ``*``.
-
-    Returns:
-        The path as it was sent; None if the target has another form.
+    A target is the path and query, an absolute URL, or ``*``; for one of another form the result is None.
     """
     if target.startswith("/"):
         return target.partition("#")[0].partition("?")[0]

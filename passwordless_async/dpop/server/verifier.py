@@ -24,13 +24,12 @@ from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
-from passwordless_async.dpop.server.fields import proof_of
+from passwordless_async.dpop.server.fields import Headers, proof_of
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from passwordless_async.dpop.server.fields import Headers
     from passwordless_async.dpop.server.nonce_issuer import AcceptedNonce, NonceIssuer
     from passwordless_async.dpop.server.replay import ReplayStore
 
