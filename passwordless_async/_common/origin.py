@@ -34,10 +34,7 @@ def parse_origin(argument: str, value: object) -> URL:
     match = _ORIGIN.fullmatch(value)
     if match is None:
         raise UsageError(argument, "must be a host name, with a port at most: no path, query or credentials")
-    # yarl accepts [1:2] as an address and writes it as host 1, port 2.
-    if match["ipv6"] is not None and not isinstance(_address(match["ipv6"]), ipaddress.IPv6Address):
-        raise UsageError(argument, "is not a valid host and port")
-    url = _url(value if match["scheme"] else f"https://{value}")
+    url = _url(value if match["scheme"] else f"https://{value}", match["ipv6"])
     if url is None:
         raise UsageError(argument, "is not a valid host and port")
     if url.scheme != "https" and not _is_loopback(url.host or ""):
@@ -45,7 +42,10 @@ def parse_origin(argument: str, value: object) -> URL:
     return url.origin()
 
 
-def _url(text: str) -> URL | None:
+def _url(text: str, ipv6: str | None) -> URL | None:
+    # yarl accepts [1:2] as an address and writes it as host 1, port 2.
+    if ipv6 is not None and not isinstance(_address(ipv6), ipaddress.IPv6Address):
+        return None
     try:
         url = URL(text)
         # Decoding the host fails for an invalid A-label, encoding it for one that is too long.
