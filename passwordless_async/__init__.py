@@ -60,10 +60,10 @@ if TYPE_CHECKING:
         Policy as Policy,
         Profile as Profile,
     )
-    from passwordless_async.client.sessions import (
+    from passwordless_async.client.sessions.sessions import Sessions as Sessions
+    from passwordless_async.client.sessions.values import (
         Lifetimes as Lifetimes,
         SessionInfo as SessionInfo,
-        Sessions as Sessions,
         StoredSession as StoredSession,
     )
     from passwordless_async.dpop import (
@@ -139,7 +139,8 @@ _NAMES = {
     "client.mfa": "MfaClient",
     "client.outcomes": "ClosingReport Orphan Outcome Progress Start StartOutcome",
     "client.profile": "BULK INTERACTIVE Policy Profile TESTING",
-    "client.sessions": "Lifetimes SessionInfo Sessions StoredSession",
+    "client.sessions.sessions": "Sessions",
+    "client.sessions.values": "Lifetimes SessionInfo StoredSession",
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
         "AccessDenied AuthorizationPending BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "

@@ -140,7 +140,11 @@ print(all(answer == answers[0] for answer in answers))
     assert _fresh(code) == "True"
 
 
-def test_the_protocols_package_imports_none_of_its_modules() -> None:
+CLIENT = ("client", "client.api", "client.sessions", "client.shared", "client.traffic")
+
+
+@pytest.mark.parametrize("package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "stores"])
+def test_a_package_imports_none_of_its_modules(package: str) -> None:
     """A thread importing a module waits for its package: a package that imports the module would deadlock with it."""
-    loaded = "print([name for name in sys.modules if name.startswith('passwordless_async.auth0.')])"
-    assert _fresh(f"import sys, passwordless_async.auth0; {loaded}") == "[]"
+    loaded = f"print([name for name in sys.modules if name.startswith('passwordless_async.{package}.')])"
+    assert _fresh(f"import sys, passwordless_async.{package}; {loaded}") == "[]"

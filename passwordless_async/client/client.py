@@ -28,7 +28,8 @@ from passwordless_async.client.orphans import OnOrphan, Orphans
 from passwordless_async.client.outcomes import ClosingReport, Outcome, Progress, Start, StartOutcome
 from passwordless_async.client.profile import INTERACTIVE, Profile
 from passwordless_async.client.refreshes import Refreshes
-from passwordless_async.client.sessions import Lifetimes, Sessions
+from passwordless_async.client.sessions.sessions import Sessions
+from passwordless_async.client.sessions.values import Lifetimes
 from passwordless_async.client.shared.peers import Peers
 from passwordless_async.client.starts import Starts
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher

@@ -1,16 +1,27 @@
-"""Where users' shared state is kept: in this process, or sealed on Redis or Valkey (``stores.redis``)."""
+"""Where users' shared state is kept: in this process, or sealed on Redis or Valkey (``stores.redis``).
 
-from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.memory import MemoryStore
-from passwordless_async.stores.protocols import (
-    CodeStore,
-    NonceStore,
-    Place,
-    QuotaStore,
-    RefreshLease,
-    SessionStore,
-    Store,
-)
+Each name is imported when it is first used (PEP 562): threads that import the package and one of its modules at once
+would deadlock on their locks if the package imported the module.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.lazy import lazy
+
+if TYPE_CHECKING:
+    from passwordless_async.stores.keyring import KeyRing
+    from passwordless_async.stores.memory import MemoryStore
+    from passwordless_async.stores.protocols import (
+        CodeStore,
+        NonceStore,
+        Place,
+        QuotaStore,
+        RefreshLease,
+        SessionStore,
+        Store,
+    )
 
 __all__ = [
     "CodeStore",
@@ -23,3 +34,7 @@ __all__ = [
     "SessionStore",
     "Store",
 ]
+
+if not TYPE_CHECKING:
+    _ELSEWHERE = {"KeyRing": f"{__name__}.keyring", "MemoryStore": f"{__name__}.memory"}
+    __getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, f"{__name__}.protocols") | _ELSEWHERE)

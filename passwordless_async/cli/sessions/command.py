@@ -27,7 +27,8 @@ from passwordless_async.stores import KeyRing
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from passwordless_async.client.sessions import SessionInfo, Sessions
+    from passwordless_async.client.sessions.sessions import Sessions
+    from passwordless_async.client.sessions.values import SessionInfo
     from passwordless_async.stores.redis import RedisStore
 
 T = TypeVar("T")

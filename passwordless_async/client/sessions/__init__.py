@@ -6,8 +6,3 @@ Invariants:
 - A session is refreshed by one process at a time. A refresh token with an unknown outcome is not sent again.
 - What was acknowledged is in the store.
 """
-
-from passwordless_async.client.sessions.sessions import Sessions
-from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
-
-__all__ = ["Lifetimes", "SessionInfo", "Sessions", "StoredSession"]
