@@ -126,11 +126,8 @@ async def outcomes(
 ) -> AsyncGenerator[Result, None]:
     """Process each item and yield the results as they complete.
 
-    Args:
-        batch: What is done to each item.
-        items: The items. If reading them raises, the items in flight are finished before the error is raised here.
-        concurrency: How many items may be in flight, or finished and not yet taken.
-        progress: Called each time a result was taken; an exception from it is raised here.
+    At most ``concurrency`` items are in flight, or finished and not yet taken. If reading the items raises, those in
+    flight are finished before the error is raised here; so is an exception of ``progress``.
 
     Raises:
         UsageError: ``items`` is not iterable, or holds values of another type.

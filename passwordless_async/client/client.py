@@ -41,7 +41,6 @@ from passwordless_async.stores import KeyRing, MemoryStore, Store
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
-    from types import TracebackType
 
     from aiohttp import ClientResponse, ClientSession
 
@@ -54,6 +53,15 @@ class PasswordlessClient:
     """Logs users in at one tenant; lives as long as the application.
 
     Use it as ``async with PasswordlessClient(...) as client``. Tasks of one event loop may share it.
+
+    Besides what is named there, each method that asks the service raises:
+
+    - ``UsageError``: an argument is invalid, or the client is not open; nothing was sent
+    - ``OAuthError``: the service refused
+    - ``MalformedAnswer``: the answer violates the protocol
+    - ``QuotaExceeded``: the quota has no room in time; nothing was sent
+    - ``NotSent``: nothing was sent
+    - ``OutcomeUnknown``: the request was sent and no usable answer came
 
     Args:
         domain: The tenant's domain (``acme.eu.auth0.com``) or its URL; plain http on loopback only.
@@ -98,7 +106,9 @@ class PasswordlessClient:
         domain, client_auth = conceal(domain), hide(client_auth)
         nonces = NonceCache() if nonces is None else nonces
         self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
-        _require(profile=(profile, Profile), nonces=(nonces, NonceCache), lifetimes=(lifetimes, Lifetimes))
+        _check.instance("profile", profile, Profile, named="a Profile")
+        _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
+        _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
         _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
         self._profile = profile
@@ -131,9 +141,7 @@ class PasswordlessClient:
         await self._transport.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self, *, grace: float | None = None) -> ClosingReport:
@@ -216,12 +224,7 @@ class PasswordlessClient:
                 makes them all. Other names are refused.
 
         Raises:
-            UsageError: An argument is invalid; nothing was sent.
             CoolingDown: The user was sent a code within the cool-down; nothing was sent.
-            QuotaExceeded: The quota has no room in time; nothing was sent.
-            OAuthError: The service refused.
-            MalformedAnswer: The answer violates the protocol.
-            NotSent: Nothing was sent.
             OutcomeUnknown: No answer came; a code may be on its way.
         """
         captcha = conceal(captcha)
@@ -252,6 +255,8 @@ class PasswordlessClient:
     ) -> PendingLink:
         """Ask the service to send an e-mail with a link that leads to a callback of the application.
 
+        Raises as :meth:`start`.
+
         Args:
             who: The user.
             redirect_uri: The callback, registered for the application.
@@ -263,9 +268,6 @@ class PasswordlessClient:
 
         Returns:
             What :meth:`exchange_link` needs. Keep it with the browser's session and away from others.
-
-        Raises:
-            As :meth:`start`.
         """
         call = Call(
             Operation.START,
@@ -290,14 +292,12 @@ class PasswordlessClient:
             callback_url: The whole URL that the browser was sent to.
 
         Raises:
-            UsageError: An argument is invalid; nothing was sent.
             InvalidCallback: The callback belongs to another login, or has no code; nothing was sent.
             OAuthError: The callback says that the login failed, or the service refused the code.
             As :meth:`exchange` for the rest.
         """
         callback_url = conceal(callback_url)
-        if not isinstance(pending, PendingLink):
-            raise UsageError("pending", f"must be a PendingLink, not {type(pending).__name__}")
+        _check.instance("pending", pending, PendingLink, named="a PendingLink")
         return await self._logins.exchange_link(pending, callback_url)
 
     async def start_database(
@@ -309,7 +309,7 @@ class PasswordlessClient:
         delivery_method: DeliveryMethod = "text",
         forwarded_for: IpAddress | None = None,
     ) -> AuthSession:
-        """Ask for a code for a user of a database connection (early access at Auth0).
+        """Ask for a code for a user of a database connection (early access at Auth0). Raises as :meth:`start`.
 
         Args:
             who: The user.
@@ -320,9 +320,6 @@ class PasswordlessClient:
 
         Returns:
             The handle that :meth:`exchange` takes in place of the user.
-
-        Raises:
-            As :meth:`start`.
         """
         call = Call(
             Operation.START,
@@ -344,19 +341,7 @@ class PasswordlessClient:
         concurrency: int = 64,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[StartOutcome, None]:
-        """Ask for codes for many users.
-
-        Args:
-            starts: The users, read lazily.
-            concurrency: As for :meth:`exchange_many`.
-            progress: As for :meth:`exchange_many`.
-
-        Returns:
-            As :meth:`exchange_many`, with the outcome of each start.
-
-        Raises:
-            As :meth:`exchange_many`.
-        """
+        """Ask for codes for many users. All is as for :meth:`exchange_many`, with the outcome of each start."""
         concurrency = _check.positive("concurrency", concurrency)
         batch = Batch("starts", Start, self._starts.outcome, lambda outcome: outcome.error, _nothing_to_keep)
         return outcomes(batch, starts, concurrency=concurrency, progress=progress)
@@ -396,14 +381,10 @@ class PasswordlessClient:
             The tokens. Their ID token was validated.
 
         Raises:
-            UsageError: An argument is invalid; nothing was sent.
             OAuthError: The service refused: :class:`WrongCode`, :class:`CodeExpired`, :class:`MfaRequired` and so on.
             NotSenderConstrained: The tokens are not bound to the key; they were discarded and revoked.
             InvalidIdToken: The ID token failed a check; the tokens were discarded and revoked.
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
-            MalformedAnswer: The answer violates the protocol.
-            QuotaExceeded: The quota has no room in time; nothing was sent.
-            NotSent: Nothing was sent.
             OutcomeUnknown: The code was sent and no usable answer came: it may be spent.
         """
         otp, key = conceal(otp), hide(key)
@@ -460,9 +441,7 @@ class PasswordlessClient:
             KeyMissing: They have no key; nothing was sent.
             KeyMismatch: They are bound to another key; nothing was sent.
             InvalidRefreshToken: The refresh token is unknown, expired, revoked or used: the user logs in again.
-            OAuthError: The service refused for another reason.
             ProtocolError: The answer must not be trusted.
-            NotSent: Nothing was sent.
             OutcomeUnknown: The refresh token was sent, by this or an earlier call, and no usable answer came. It may be
                 spent, and is not sent again.
         """
@@ -473,10 +452,6 @@ class PasswordlessClient:
 
         Raises:
             UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
-            OAuthError: The service refused.
-            MalformedAnswer: The answer violates the protocol.
-            NotSent: Nothing was sent.
-            OutcomeUnknown: No answer came.
         """
         await self._refreshes.revoke(tokens)
 
@@ -488,10 +463,7 @@ class PasswordlessClient:
             KeyMissing: They have no key; nothing was sent.
             KeyMismatch: They are bound to another key; nothing was sent.
             InvalidToken: The access token is expired or revoked.
-            OAuthError: The service refused for another reason.
-            MalformedAnswer: The answer is not what the protocol allows, or is about another user.
-            NotSent: Nothing was sent.
-            OutcomeUnknown: No answer came.
+            MalformedAnswer: The answer violates the protocol, or is about another user.
         """
         call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=True)
         return await self._dispatcher.run(call)
@@ -551,12 +523,6 @@ class PasswordlessClient:
     def __repr__(self) -> str:
         application = self._tenant.application
         return f"<PasswordlessClient {application.client_id} at {application.origin}>"
-
-
-def _require(**arguments: tuple[object, type]) -> None:
-    for name, (value, kind) in arguments.items():
-        if not isinstance(value, kind):
-            raise UsageError(name, f"must be a {kind.__name__}, not {type(value).__name__}")
 
 
 def _require_store(store: object) -> None:

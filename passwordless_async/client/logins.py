@@ -144,9 +144,5 @@ class Logins:
         await self._orphans.take(Operation.EXCHANGE, orphan_of(result, who=code.who, tag=code.tag))
 
     async def aclose(self, *, grace: float) -> tuple[Recipient, ...]:
-        """End exchanges that are not on the wire, and the rest after ``grace`` seconds.
-
-        Returns:
-            The users whose exchanges were ended on the wire.
-        """
+        """Give exchanges on the wire ``grace`` seconds, end all others; return the users of those ended on the wire."""
         return tuple(who for who, _ in await self._flights.aclose(grace=grace))

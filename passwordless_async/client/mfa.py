@@ -233,11 +233,7 @@ class MfaClient:
         await self._orphans.take(Operation.MFA, orphan_of(result, who=who))
 
     async def aclose(self, *, grace: float = 0.0) -> int:
-        """End what is not on the wire, and the rest after ``grace`` seconds; forget what is kept.
-
-        Returns:
-            How many factors were ended on the wire.
-        """
+        """Give factors on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
         return len(await self._verifications.aclose(grace=grace)) + len(await self._associations.aclose(grace=grace))
 
     def __repr__(self) -> str:
@@ -245,14 +241,12 @@ class MfaClient:
 
 
 def _code(argument: str, value: str, at_most: int) -> Secret:
-    """Return a code that a user typed: visible ASCII."""
     return Secret(_check.text(argument, value, at_most=at_most))
 
 
 def _oob_code(challenge: MfaChallenge) -> Secret:
     """Return the handle of an out-of-band factor challenge."""
-    if not isinstance(challenge, MfaChallenge):
-        raise UsageError("challenge", f"must be an MfaChallenge, not {type(challenge).__name__}")
+    _check.instance("challenge", challenge, MfaChallenge, named="an MfaChallenge")
     if challenge.oob_code is None:
         raise UsageError("challenge", "is not out of band: use verify_otp")
     return challenge.oob_code

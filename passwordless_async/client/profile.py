@@ -11,7 +11,6 @@ import attrs
 from attrs.validators import optional
 
 from passwordless_async._common import arguments as _check
-from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +28,7 @@ def _checked_by(check: Callable[[str, object], object]) -> _Validator:
 
 
 def _require(kind: type) -> _Validator:
-    def check(argument: str, value: object) -> None:
-        if not isinstance(value, kind):
-            raise UsageError(argument, f"must be a {kind.__name__}, not {type(value).__name__}")
-
-    return _checked_by(check)
+    return _checked_by(lambda argument, value: _check.instance(argument, value, kind, named=f"a {kind.__name__}"))
 
 
 _whole = _checked_by(_check.positive)

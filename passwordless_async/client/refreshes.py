@@ -140,9 +140,5 @@ class Refreshes:
         await self._orphans.take(Operation.REFRESH, orphan_of(result, spent=request.tokens))
 
     async def aclose(self, *, grace: float) -> int:
-        """End refreshes that are not on the wire, and the rest after ``grace`` seconds.
-
-        Returns:
-            How many were ended on the wire.
-        """
+        """Give refreshes on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
         return len(await self._flights.aclose(grace=grace))

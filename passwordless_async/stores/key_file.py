@@ -24,17 +24,11 @@ _REQUIRED, _KNOWN = ("keys", "users"), {"keys", "users", "added"}
 
 @attrs.frozen
 class KeyFile:
-    """The keys in a file.
+    """The keys in a file."""
 
-    Attributes:
-        keys: The keys of a :class:`~passwordless_async.KeyRing`, in its order: the first seals, all unseal.
-        users: What users' pseudonyms are made with.
-        added: Whether the second key was added and not promoted yet.
-    """
-
-    keys: tuple[SecretBytes, ...] = attrs.field(repr=redacted)
-    users: SecretBytes = attrs.field(repr=redacted)
-    added: bool = False
+    keys: tuple[SecretBytes, ...] = attrs.field(repr=redacted)  # of a KeyRing, in its order: the first seals
+    users: SecretBytes = attrs.field(repr=redacted)  # what users' pseudonyms are made with
+    added: bool = False  # whether the second key was added and not promoted yet
 
     @classmethod
     def random(cls) -> Self:
@@ -43,11 +37,7 @@ class KeyFile:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read the text of a file.
-
-        Raises:
-            UsageError: It is not the text of a key ring. The message quotes nothing of it.
-        """
+        """Read the text of a file. The ``UsageError`` for another text quotes nothing of it."""
         text = conceal(text)
         members = _members(text)
         keys = _keys(members["keys"])
@@ -64,32 +54,20 @@ class KeyFile:
         return Secret(f'{{\n  "keys": [{encoded}],\n  "users": "{users}"{added}\n}}\n')
 
     def add(self) -> Self:
-        """Add a new key in the second place.
-
-        Raises:
-            UsageError: The key that was added before has not been promoted.
-        """
+        """Add a new key in the second place; refused while the key that was added before is not promoted."""
         if self.added:
             raise UsageError("keys", "a key was added and does not seal yet: promote it first")
         return attrs.evolve(self, keys=(self.keys[0], _random_key(), *self.keys[1:]), added=True)
 
     def promote(self) -> Self:
-        """Move the added key to the first place.
-
-        Raises:
-            UsageError: No key was added.
-        """
+        """Move the added key to the first place; refused if no key was added."""
         if not self.added:
             raise UsageError("keys", "there is no key to promote: add one first")
         first, second, *others = self.keys
         return attrs.evolve(self, keys=(second, first, *others), added=False)
 
     def drop(self) -> Self:
-        """Drop the oldest key.
-
-        Raises:
-            UsageError: It is the only one, or the added key has not been promoted.
-        """
+        """Drop the oldest key; refused if it is the only one, or while the added key is not promoted."""
         if self.added:
             raise UsageError("keys", "a key was added and does not seal yet: promote it first")
         if len(self.keys) == 1:

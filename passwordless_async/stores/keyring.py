@@ -29,17 +29,11 @@ _SHARD_CHARACTERS = 8  # of a pseudonym: 48 bits, enough to spread users over no
 
 @attrs.frozen
 class Unsealed:
-    """A value that was sealed.
-
-    Attributes:
-        content: The content.
-        header: The authenticated header, with all that the value was bound to.
-        is_stale: Whether it was sealed with another key than the newest. Seal it again.
-    """
+    """A value that was sealed."""
 
     content: SecretBytes = attrs.field(repr=False)
-    header: Mapping[str, str]
-    is_stale: bool
+    header: Mapping[str, str]  # authenticated, with all that the value was bound to
+    is_stale: bool  # whether it was sealed with another key than the newest: seal it again
 
 
 @always_printable

@@ -61,15 +61,9 @@ class SessionStore(Protocol):
     keys: KeyRing
 
     async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
-        """Keep a new session.
+        """Keep a new session's text for ``seconds``, and the user's list of sessions for ``user_seconds`` at least.
 
-        Sessions that have ended do not pile up in the user's list, even if a user opens many and closes none.
-
-        Args:
-            place: Where.
-            sealed: The session's text.
-            seconds: How long the session is kept.
-            user_seconds: How long the user's list of sessions is kept, at least.
+        Sessions that have ended do not pile up in the list, even if a user opens many and closes none.
         """
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
@@ -105,13 +99,9 @@ class SessionStore(Protocol):
         """End the lease with the outcome unknown: from now on others get ``DOUBTFUL``, not ``BUSY``."""
 
     async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """Report how a refresh ended.
+        """Report how a refresh ended, by the token of :meth:`begin_refresh`.
 
-        Args:
-            place: The session.
-            token: The caller, as in :meth:`begin_refresh`.
-            sealed: The session's new text; None: nothing was spent.
-            seconds: How long to keep it.
+        The session's new text is kept for ``seconds``; None: nothing was spent.
 
         Returns:
             Whether the report counts. False if the lease has passed to another process, or the session was closed.
@@ -124,59 +114,38 @@ class CodeStore(Protocol):
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
         """Ask whether a user may be sent a code. If so, forget what was known of the code before.
 
-        Args:
-            user: The user.
-            token: Names the caller. The end is reported by the same token.
-            seconds: How long all other starts of the user are refused; 0: they are not.
-            remember: How long to know that the user has a code.
+        The end is reported by the same ``token``. Until then, but no longer than ``seconds``, all other starts of the
+        user are refused; 0: they are not. The user is known to have a code for ``remember`` seconds.
 
         Returns:
             0.0 if the code may be sent, else the seconds until it may.
         """
 
     async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """Set how long the user is sent no other code.
+        """Set how long the user is sent no other code; 0: another may be sent at once.
 
-        Args:
-            user: The user.
-            token: Who began the start. A start that another caller has begun since is left alone.
-            seconds: How long; 0: the user may be sent another code at once.
+        A start that was begun since by another caller, with another ``token``, is left alone.
         """
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """Ask whether a code may be sent on behalf of an address, and count it.
+        """Ask whether a code may be sent on behalf of an address, and count it; it is undone by the same ``token``.
 
-        Args:
-            address: The address.
-            token: Names the start. It is undone by the same token.
-            max_starts: How many starts a window has; None: any number.
-            window: The length of the window.
+        ``max_starts`` is how many starts a window has; None: any number.
 
         Returns:
             0.0 if there is room, else the seconds until there is.
         """
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """Undo the count of a start, or block an address.
-
-        Args:
-            address: The address.
-            token: The start to undo; None: all stay counted.
-            blocked: How long no code is sent on behalf of the address.
-        """
+        """Undo the count of the start ``token``, unless it is None, and send no code for ``blocked`` seconds."""
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
-        """Ask whether a code may be presented, and count the attempt.
+        """Ask whether a code may be presented, and remember the attempt for so many seconds.
 
-        Args:
-            user: The user.
-            code: The code.
-            token: Names the caller.
-            max_attempts: How many attempts there are at a code that :meth:`begin_start` made room for.
-            max_codes: How many distinct codes of a user are remembered. More are refused.
-            remember: How long to remember the attempt.
+        A code that :meth:`begin_start` made room for has ``max_attempts``. Of one user ``max_codes`` distinct codes are
+        remembered; more are refused.
 
         Returns:
             How many attempts were made, this one included; 0 if there are none left; None if this code was
@@ -189,11 +158,8 @@ class CodeStore(Protocol):
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Report that a code is spent or has expired: the user may be sent another one at once.
 
-        Args:
-            user: The user.
-            code: The code. Nothing changes if the user was sent another one since.
-            token: Who presented it.
-            correct: Whether it was correct. If so, its attempts no longer count, and the codes before it are forgotten.
+        Nothing changes if the user was sent another one since, or if another ``token`` presented it. If it was
+        ``correct``, its attempts no longer count, and the codes before it are forgotten.
         """
 
 
@@ -201,13 +167,7 @@ class QuotaStore(Protocol):
     """Shares a tenant's quota among processes: one queue of evenly spaced requests."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve the next places in the queue, and return the seconds until the first of them.
-
-        Args:
-            quota: Which queue.
-            requests: How many places.
-            interval: Seconds from one place to the next.
-        """
+        """Reserve a place for each request, ``interval`` seconds apart, and return the seconds until the first."""
 
     async def pause(self, quota: str, seconds: float) -> None:
         """Give no process a place for so many seconds."""
@@ -220,11 +180,7 @@ class NonceStore(Protocol):
         """Return the newest nonce of an origin; empty if the origin demands none, None if it is not known."""
 
     async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
-        """Return the newest nonce, or ask for the turn to fetch it.
-
-        Args:
-            origin: The origin.
-            seconds: When the turn expires.
+        """Return the newest nonce, or ask for the turn to fetch it, which expires after ``seconds``.
 
         Returns:
             The nonce, as :meth:`nonce`; True if it is the caller's turn; False if another process has the turn.

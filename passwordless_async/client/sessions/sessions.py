@@ -174,8 +174,7 @@ def _concealed(identifier: object) -> Secret:
 
 
 def _user_of(tokens: TokenSet, user: str | None) -> str:
-    if not isinstance(tokens, TokenSet):
-        raise UsageError("tokens", f"must be a TokenSet, not {type(tokens).__name__}")
+    _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
     if user is None and tokens.claims is not None:
         user = tokens.claims.get("sub")
     if user is None:

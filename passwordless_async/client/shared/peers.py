@@ -141,17 +141,11 @@ class SharedQuota:
 
 @attrs.frozen(eq=False, repr=False)
 class Peers:
-    """What a client shares with other processes.
-
-    Attributes:
-        availability: The store.
-        nonces: The tenant's nonces; None where no other process has any, or where nonces are bound to keys.
-        quota: The tenant's quota; None where this client has it alone.
-    """
+    """What a client shares with other processes."""
 
     availability: Availability
-    nonces: SharedNonces | None = None
-    quota: SharedQuota | None = None
+    nonces: SharedNonces | None = None  # None where no other process has any, or where nonces are bound to keys
+    quota: SharedQuota | None = None  # None where this client has it alone
 
     @classmethod
     def of(cls, store: Store, tenant: Tenant, events: Emitter, *, alone: bool) -> Self:

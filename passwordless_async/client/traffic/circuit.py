@@ -61,7 +61,7 @@ class Breaker:
         """Record that the server served a call."""
         self._failures = 0
         self._rest = 0.0
-        self._end_probe()
+        self.end_probe()
 
     def failed(self, *, probed: bool = True) -> None:
         """Record that a call had no connection, no response, or a failure of the server (5xx).
@@ -75,18 +75,15 @@ class Breaker:
             rest = self._rest * 2 if self._rest else self._profile.outage_rest
             self._rest = min(rest, self._profile.outage_rest_at_most)
             self._rests_until = _clock.monotonic() + self._rest
-        self._end_probe()
-
-    def gave_up(self) -> None:
-        """Record that the probing call was cancelled before its response: another call probes."""
-        self._end_probe()
+        self.end_probe()
 
     def give_up(self) -> None:
         """Release all callers of :meth:`news`, now and from now on."""
         self._given_up = True
-        self._end_probe()
+        self.end_probe()
 
-    def _end_probe(self) -> None:
+    def end_probe(self) -> None:
+        """Let another call probe: the probing call has ended, or was cancelled before its response."""
         self._probing = False
         if self._change is not None and not self._change.done():
             self._change.set_result(None)

@@ -47,19 +47,13 @@ _CHALLENGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED
 
 @attrs.frozen(repr=False)
 class Call(Generic[T]):
-    """One call of the client.
-
-    Attributes:
-        operation: What it is for.
-        flow: Makes the flow, anew for each try.
-        is_proven: Whether its requests carry DPoP proofs: then it waits for a first nonce that another call fetches.
-        policy: How long to go on trying; the profile's policy for single calls unless given.
-    """
+    """One call of the client."""
 
     operation: Operation
-    flow: Callable[[], Flow[T]]
+    flow: Callable[[], Flow[T]]  # makes the flow, anew for each try
+    # Whether its requests carry DPoP proofs: then it waits for a first nonce that another call fetches.
     is_proven: bool = attrs.field(default=False, kw_only=True)
-    policy: Policy | None = attrs.field(default=None, kw_only=True)
+    policy: Policy | None = attrs.field(default=None, kw_only=True)  # None: the profile's for single calls
 
     def __repr__(self) -> str:
         # The flow's closure holds codes and tokens.
@@ -296,7 +290,7 @@ class Dispatcher:
             failure = error.with_traceback(None)
         except asyncio.CancelledError:
             if is_probe:
-                self._circuit.gave_up()
+                self._circuit.end_probe()
             self._emit_sent(request, journey, None, CANCELLED, began)
             raise
         else:
@@ -328,11 +322,7 @@ class Dispatcher:
         )
 
     async def drain(self, grace: float) -> int:
-        """Refuse new calls but revocations, end those that wait, and give the rest ``grace`` seconds.
-
-        Returns:
-            How many calls are still in flight.
-        """
+        """Refuse new calls but revocations, end those that wait, and return how many outlast ``grace`` seconds."""
         self._is_closing = True
         self._circuit.give_up()
         return await self.gate.drain(grace)

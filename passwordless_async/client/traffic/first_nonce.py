@@ -66,12 +66,12 @@ class _ColdStart:
 
 
 class FirstNonce:
-    """Lets one request go first while an origin's nonce is unknown.
+    """Lets one request go first while an origin's nonce is unknown; with ``peers``, one of all processes.
 
     Args:
         nonces: The cache that the first response fills.
         origin: The origin: ``https://api.example``.
-        peers: The other processes, one of which goes first for all of them; None: this process is alone.
+        peers: The other processes; None: this process is alone.
         patience: Seconds that a request waits for the one in front; then a challenge of its own costs less.
         slow_after: Seconds after which a failed first request counts as an outage.
     """
@@ -99,11 +99,6 @@ class FirstNonce:
     def pending(self) -> bool:
         """Whether a request has gone first and is not answered yet."""
         return self._state.first is not None
-
-    @property
-    def failures(self) -> int:
-        """How many first requests have failed."""
-        return self._state.failures
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[Callable[[int], None]]:

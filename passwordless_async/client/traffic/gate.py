@@ -42,13 +42,7 @@ class Priority(enum.IntEnum):
 
 
 class Gate:
-    """Admits requests; lives as long as its client.
-
-    Args:
-        limit: How many calls may be in flight.
-        per_second: The tenant's quota in requests per second; None: not known.
-        peers: The queue of all processes that share the quota; None: there are none.
-    """
+    """Admits requests; lives as long as its client. The quota is ``per_second``, and ``peers`` share it, if known."""
 
     def __init__(self, limit: FixedLimit, *, per_second: float | None, peers: PeerQuota | None = None) -> None:
         self.limit = limit
@@ -57,7 +51,7 @@ class Gate:
             self._reservations = Reservations(peers, per_second, waiting=lambda: self.waiting, on_ready=self._admit)
         self._pace = Pace(per_second)
         self._starts_resume_at = 0.0
-        self._in_flight = 0
+        self.in_flight = 0  # calls that have entered and not left
         self._queue: list[_Entry] = []
         self._ended = 0  # entries in the queue that expired or were cancelled: when to compact it
         self._arrivals = itertools.count()
@@ -66,17 +60,12 @@ class Gate:
         self._closing = False
 
     @property
-    def in_flight(self) -> int:
-        """How many calls have entered and not left."""
-        return self._in_flight
-
-    @property
     def waiting(self) -> int:
         """How many requests wait in the queue."""
         return sum(not waiter.done() for _, _, waiter in self._queue)
 
     def __repr__(self) -> str:
-        return f"<Gate with {self._in_flight} in flight and {self.waiting} waiting>"
+        return f"<Gate with {self.in_flight} in flight and {self.waiting} waiting>"
 
     async def enter(self, priority: Priority, patience: float) -> float:
         """Wait until a call may send its first request; the caller calls :meth:`leave` when the call has ended.
@@ -89,9 +78,9 @@ class Gate:
             NotSent: The client was closed.
         """
         now = asyncio.get_running_loop().time()
-        if not self._queue and self._in_flight < self.limit.value and self._delay(priority, now) <= 0:
+        if not self._queue and self.in_flight < self.limit.value and self._delay(priority, now) <= 0:
             self._count(now)
-            self._in_flight += 1
+            self.in_flight += 1
             return 0.0
         return await self._wait(priority, patience)
 
@@ -153,14 +142,14 @@ class Gate:
         while self._queue:
             priority, _, waiter = self._queue[0]
             if not waiter.done():
-                if priority != Priority.AGAIN and self._in_flight >= self.limit.value:
+                if priority != Priority.AGAIN and self.in_flight >= self.limit.value:
                     return
                 now = asyncio.get_running_loop().time()
                 if (delay := self._delay(priority, now)) > 0:
                     self._wake_at(now + delay)
                     return
                 self._count(now)
-                self._in_flight += priority != Priority.AGAIN
+                self.in_flight += priority != Priority.AGAIN
                 waiter.set_result(True)
             elif self._ended:
                 self._ended -= 1
@@ -194,8 +183,8 @@ class Gate:
 
     def leave(self) -> None:
         """Free the slot of a call that has ended."""
-        self._in_flight -= 1
-        if not self._in_flight and self._idle is not None and not self._idle.done():
+        self.in_flight -= 1
+        if not self.in_flight and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         self._admit()
 
@@ -221,18 +210,14 @@ class Gate:
         self.limit.overloaded()
 
     async def drain(self, grace: float) -> int:
-        """Refuse all waiters, and wait up to ``grace`` seconds for the calls in flight.
-
-        Returns:
-            How many calls are still in flight.
-        """
+        """Refuse all waiters, and return how many of the calls in flight outlast ``grace`` seconds."""
         self._closing = True
         for _, _, waiter in self._queue:
             _expire(waiter)
-        if self._in_flight and grace:
+        if self.in_flight and grace:
             self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._idle], timeout=grace)
-        return self._in_flight
+        return self.in_flight
 
     def aclose(self) -> None:
         """Cancel the alarm and the reservations."""

@@ -30,17 +30,11 @@ _HANDOVER_SECONDS = 1.0  # that handing over an orphaned result is given, even i
 
 @attrs.define(eq=False)
 class Departure:
-    """What would be lost if a call were ended now. The call writes it while it sends; the flight reads it.
+    """What would be lost if a call were ended now. The call writes it while it sends; the flight reads it."""
 
-    Attributes:
-        on_wire: Something is on the wire whose answer matters: the call must not be cancelled.
-        was_sent: Something was sent at least once, even if the server refused it.
-        is_abandoned: All callers have gone: the call need not try again. Written by the flight.
-    """
-
-    on_wire: bool = False
-    was_sent: bool = False
-    is_abandoned: bool = False
+    on_wire: bool = False  # something is on the wire whose answer matters: the call must not be cancelled
+    was_sent: bool = False  # something was sent at least once, even if the server refused it
+    is_abandoned: bool = False  # all callers have gone: the call need not try again; written by the flight
 
 
 @attrs.define(eq=False, repr=False)
@@ -98,9 +92,6 @@ class SingleFlight(Generic[K, T]):
         self._flights: dict[K, _Flight[T]] = {}
         self._last_in_queue: dict[Hashable, _Flight[T]] = {}
         self._handovers: dict[asyncio.Task[None], K] = {}
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._flights
 
     def detail(self, key: K) -> Any:  # noqa: ANN401 - the caller's own
         """Return the detail of the flight that a call of ``run`` would join; None where it would start one."""

@@ -26,7 +26,6 @@ from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from ssl import SSLContext
-    from types import TracebackType
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
@@ -43,12 +42,9 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-A
 class Transport:
     """Sends requests through a pool of connections; lives as long as its client.
 
-    Args:
-        session: The caller's session. Its connections and trace configurations are used. Its cookies, default headers
-            and middlewares are not: the service must not see them, and a middleware that retries would send a code
-            twice.
-        timeout: Seconds for one transmission, from the connection to the end of the response.
-        ssl: The TLS context of an application that authenticates by certificate; None: aiohttp's default.
+    Of the caller's session, connections and trace configurations are used. Cookies, default headers and middlewares are
+    not: the service must not see them, and a middleware that retries would send a code twice. ``timeout`` is seconds
+    for one transmission; ``ssl`` the TLS context of an application that authenticates by certificate.
     """
 
     def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float, ssl: SSLContext | None = None) -> None:
@@ -69,7 +65,10 @@ class Transport:
             raise UsageError("client", "is open already, or was: make another")
         if callers is not None and callers.connector is None:
             raise UsageError("session", "is closed")
-        connector = callers.connector if callers is not None else _connector()
+        connector = None if callers is None else callers.connector
+        if connector is None:
+            # The gate bounds the connections: a second bound here would let proofs age in a queue.
+            connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
         self._session = aiohttp.ClientSession(
             connector=connector,
             connector_owner=callers is None,
@@ -105,9 +104,7 @@ class Transport:
             raise UsageError("client", "is not open: use it inside async with")
         return self._api
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -190,11 +187,6 @@ class Transport:
             raise error
 
 
-def _connector() -> aiohttp.TCPConnector:
-    # The gate bounds the connections: a second bound here would let proofs age in a queue.
-    return aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
-
-
 class _StaleConnection(aiohttp.ServerDisconnectedError):
     """A pooled connection holds a response that belongs to no request: the next request would take it for its own."""
 
@@ -238,15 +230,10 @@ _ONCE = (_once,)
 
 
 class _Body(BytesPayload):
-    """A body that records how far it was sent.
+    """A body that records how far it was sent."""
 
-    Attributes:
-        reached: Whether the request has a connection.
-        left: Whether sending the body has begun; before that the server cannot have acted on the request.
-    """
-
-    reached = False
-    left = False
+    reached = False  # whether the request has a connection
+    left = False  # whether sending the body has begun; before that the server cannot have acted on the request
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         self.left = True

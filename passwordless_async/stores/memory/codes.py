@@ -29,11 +29,7 @@ class _Code:
 
 
 class MemoryCodes:
-    """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory.
-
-    Args:
-        size: How many users, and how many addresses, are remembered.
-    """
+    """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory: of ``size`` users, and addresses."""
 
     def __init__(self, size: int = _MAX_USERS) -> None:
         self._cooling: Expiring[str] = Expiring(size)

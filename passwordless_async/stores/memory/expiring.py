@@ -14,11 +14,8 @@ T = TypeVar("T")
 class Expiring(Generic[T]):
     """Values by name, each until it expires.
 
-    A write drops up to two expired values, the longest unchanged first. So the mapping shrinks as time passes, and no
-    single call pays for all of them.
-
-    Args:
-        size: How many values are kept; the one longest unchanged makes room for a new one.
+    Of ``size`` values the one longest unchanged makes room for a new one. A write drops up to two expired values, the
+    longest unchanged first. So the mapping shrinks as time passes, and no single call pays for all of them.
     """
 
     def __init__(self, size: int) -> None:

@@ -7,11 +7,7 @@ from passwordless_async.stores.memory.expiring import Expiring
 
 
 class MemoryServers:
-    """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` in memory.
-
-    Args:
-        size: How many quotas, and how many origins, are kept.
-    """
+    """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` in memory, of ``size`` each."""
 
     def __init__(self, size: int) -> None:
         self._next_places: Expiring[float] = Expiring(size)

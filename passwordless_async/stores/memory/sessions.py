@@ -16,31 +16,18 @@ _CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have
 
 @attrs.define(eq=False)
 class _Session:
-    """A session.
-
-    Attributes:
-        sealed: Its text.
-        expires: When it ends, by the monotonic clock.
-        user: Its user.
-        spends: Names the refresh token of the last lease, until its end is reported.
-        holder: The token of that lease.
-        lease_expires: When that lease expires.
-    """
+    """A session. Times are those of the monotonic clock."""
 
     sealed: str
     expires: float
     user: str
-    spends: str | None = None
-    holder: str | None = None
+    spends: str | None = None  # names the refresh token of the last lease, until its end is reported
+    holder: str | None = None  # the token of that lease
     lease_expires: float = 0.0
 
 
 class MemorySessions:
-    """The :class:`SessionStore <passwordless_async.stores.SessionStore>` in memory.
-
-    Args:
-        size: How many sessions are kept.
-    """
+    """The :class:`SessionStore <passwordless_async.stores.SessionStore>` in memory, of ``size`` sessions at most."""
 
     def __init__(self, size: int) -> None:
         self._max_sessions = size

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 from redis.asyncio import Redis, RedisCluster
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_Addresses: TypeAlias = list[tuple[str, int]]
+
 _FORM = "must be redis://, rediss://, unix://, redis+sentinel://hosts/name or redis+cluster://hosts"
 _SENTINEL_SECONDS = 1.0  # for a sentinel to answer, before the next is asked
 _MAX_PORT = 65535
@@ -32,11 +34,7 @@ _DATABASE = re.compile("[0-9]{0,9}")
 
 
 def connect(url: Secret) -> tuple[Redis | RedisCluster, Sequence[Any]]:
-    """Return a client for a URL, and all that must be closed in the end.
-
-    Raises:
-        UsageError: The URL has none of the forms above.
-    """
+    """Return a client for a URL of one of the forms above, and all that must be closed in the end."""
     scheme, rest = _split(url, "://")
     server, kind = _split(scheme, "+")
     if server not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
@@ -76,18 +74,14 @@ def _one(url: Secret) -> tuple[Redis, Sequence[Any]]:
     return client, [client]
 
 
-def _cluster(
-    addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]
-) -> tuple[RedisCluster, Sequence[Any]]:
+def _cluster(addresses: _Addresses, path: Secret, options: dict[str, Any]) -> tuple[RedisCluster, Sequence[Any]]:
     if path:
         raise UsageError("redis", "a cluster has no databases: nothing may follow its hosts")
     client = RedisCluster(startup_nodes=[ClusterNode(*address) for address in addresses], **options)
     return client, [client]
 
 
-def _by_sentinels(
-    addresses: list[tuple[str, int]], path: Secret, options: dict[str, Any]
-) -> tuple[Redis, Sequence[Any]]:
+def _by_sentinels(addresses: _Addresses, path: Secret, options: dict[str, Any]) -> tuple[Redis, Sequence[Any]]:
     name, database = _split(path, "/")
     if not name or "?" in name or not _DATABASE.fullmatch(database):
         raise UsageError("redis", _FORM)

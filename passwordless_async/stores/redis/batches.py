@@ -41,23 +41,17 @@ class _Request:
             self.answer.set_exception(StoreUnavailable(problem))
 
 
+@attrs.define(eq=False, repr=False)
 class Batches:
-    """Sends commands; lives as long as its store.
+    """Sends commands; lives as long as its store."""
 
-    Args:
-        redis: The client.
-        timeout: Seconds for one batch.
-        replicas: How many replicas must have what was written before it counts.
-    """
-
-    def __init__(self, redis: Redis | RedisCluster, *, timeout: float, replicas: int = 0) -> None:
-        self._redis = redis
-        self._timeout = timeout
-        self._replicas = replicas
-        self._waiting: list[_Request] = []
-        self._task: asyncio.Task[None] | None = None
-        self._is_direct = False
-        self._closed = False
+    _redis: Redis | RedisCluster
+    _timeout: float = attrs.field(kw_only=True)  # seconds for one batch
+    _replicas: int = attrs.field(default=0, kw_only=True)  # that must have what was written before it counts
+    _waiting: list[_Request] = attrs.field(factory=list, init=False)
+    _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
+    _is_direct: bool = attrs.field(default=False, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command with what else is asked at this moment.
@@ -163,19 +157,14 @@ class Batches:
             await asyncio.wait([self._task])
 
 
+@attrs.define(eq=False, repr=False)
 class ClusterBatches:
-    """Sends commands to a cluster, each node's on its own: a node that is unreachable delays no other node's callers.
+    """Sends commands to a cluster, each node's on its own: an unreachable node delays no other node's callers."""
 
-    Args:
-        redis: The client.
-        timeout: Seconds for one batch.
-    """
-
-    def __init__(self, redis: RedisCluster, *, timeout: float) -> None:
-        self._redis = redis
-        self._timeout = timeout
-        self._nodes: dict[str, Batches] = {}
-        self._closed = False
+    _redis: RedisCluster
+    _timeout: float = attrs.field(kw_only=True)  # seconds for one batch
+    _nodes: dict[str, Batches] = attrs.field(factory=dict, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
 
     async def ask(self, *command: str | bytes | float) -> object:
         """Send a command as :meth:`Batches.ask`."""

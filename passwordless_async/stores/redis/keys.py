@@ -40,11 +40,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Keys:
-    """The keys of one store.
-
-    Args:
-        prefix: What all of them begin with.
-    """
+    """The keys of one store."""
 
     prefix: str
 

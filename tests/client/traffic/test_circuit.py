@@ -94,7 +94,7 @@ def test_a_cancelled_probe_lets_another_call_probe(opened: Breaker, clock: Any) 
     """If the probing call is cancelled, the next call probes at once."""
     clock.time += 1
     assert opened.check() is True
-    opened.gave_up()
+    opened.end_probe()
     assert opened.check() is True
     assert refusal(opened) == 0.1
 

@@ -98,7 +98,7 @@ async def test_a_refused_argument_costs_nothing() -> None:
         for _ in range(5):
             with pytest.raises(UsageError):
                 await client.exchange(ADA, "123456", forwarded_for=address)
-        assert client._dispatcher._first_nonce.failures == 0
+        assert client._dispatcher._first_nonce._state.failures == 0
         await client.start(ADA)
 
 

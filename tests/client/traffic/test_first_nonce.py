@@ -183,7 +183,7 @@ async def test_refused_request_is_no_failure(nonces: NonceCache) -> None:
     with pytest.raises(UsageError):
         async with first_nonce.turn():
             raise UsageError("otp", "is empty")
-    assert (first_nonce.failures, first_nonce.pending, first_nonce.over) == (0, False, False)
+    assert (first_nonce._state.failures, first_nonce.pending, first_nonce.over) == (0, False, False)
 
 
 def test_abandoned_event_loop_delays_no_request(nonces: NonceCache) -> None:

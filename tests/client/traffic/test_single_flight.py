@@ -113,7 +113,7 @@ async def test_a_flight_without_waiters_is_cancelled_before_it_is_sent(wire: Wir
     asking = asyncio.create_task(fetch(flights, wire))
     await wire.reach(1)
     await cancelled(asking)
-    assert GET.url not in flights
+    assert GET.url not in flights._flights
     again = asyncio.create_task(fetch(flights, wire))
     await wire.reach(2)
     wire.answer(1, HttpResponse(204))
@@ -129,12 +129,12 @@ async def test_a_sent_flight_without_waiters_ends_as_an_orphan(wire: Wire, resul
     asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire), detail="what"))
     await wire.reach(1)
     await cancelled(asking)
-    assert "key" in flights
+    assert "key" in flights._flights
     wire.answer(0, result)
     for _ in range(20):
         await asyncio.sleep(0)
     assert [("what", result)] == taken.results
-    assert "key" not in flights
+    assert "key" not in flights._flights
 
 
 async def test_a_delivered_result_is_no_orphan(wire: Wire) -> None:
