@@ -6,6 +6,7 @@ No secret is printed without ``--show-tokens``.
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -51,10 +52,7 @@ def login(
         # A login with a placeholder code: wrong options are refused before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
         client_auth = credentials.read()
-
-        def client() -> PasswordlessClient:
-            return PasswordlessClient(domain, client_id, client_auth=client_auth)
-
+        client = functools.partial(PasswordlessClient, domain, client_id, client_auth=client_auth)
         # Two event loops with the prompt between them: inside one, Ctrl-C would wait until the code is typed.
         interrupt.run(_start(client, who))
         otp = ask(f"A code was sent to {show.plain(who.username)}. Code: ")

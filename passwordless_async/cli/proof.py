@@ -51,9 +51,9 @@ def proof(*, key_file: str, method: str, url: str, access_token_file: str | None
     """Make a proof for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""
     with one_line():
         proofs = ProofGenerator(_key(key_file))
-        token = None
-        if access_token_file is not None:
-            token = Secret(_read(access_token_file).decode("ascii", "replace").strip())
+        token = (
+            None if access_token_file is None else Secret(_read(access_token_file).decode("ascii", "replace").strip())
+        )
         signed = proofs.proof(method, url, nonce=nonce, access_token=token)
     click.echo(signed)
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LIFETIME = dt.timedelta(days=1)
 _BACKDATED = dt.timedelta(hours=1)  # the clocks of two machines differ
+_ENCRYPTING = ("key_encipherment", "data_encipherment", "key_agreement", "encipher_only", "decipher_only")
+_DENIED_USES = ("content_commitment", *_ENCRYPTING)
 _HOSTS = [
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     x509.IPAddress(ipaddress.ip_address("::1")),
@@ -156,14 +158,5 @@ def _certificate(
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=authority,
-        crl_sign=authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
+    denied = dict.fromkeys(_DENIED_USES, False)
+    return x509.KeyUsage(digital_signature=True, key_cert_sign=authority, crl_sign=authority, **denied)

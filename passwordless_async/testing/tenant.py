@@ -29,11 +29,7 @@ _SHUTDOWN_SECONDS = 0.2  # that requests in flight are given when the tenant clo
 
 
 class TenantAddress:
-    """Where a tenant listens, and the applications that it knows.
-
-    Attributes:
-        settings: How the tenant behaves.
-    """
+    """Where a tenant listens, and the applications that it knows."""
 
     def __init__(self, settings: TenantSettings) -> None:
         self.settings = settings

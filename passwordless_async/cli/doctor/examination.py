@@ -77,11 +77,8 @@ class _Observer:
             return error
 
 
-# What the tenant publishes: its discovery document (OpenID Connect Discovery §4) and its signing keys
-
-
 def judge_discovery(application: Application, answer: HttpResponse | PasswordlessError) -> tuple[Finding, ...]:
-    """Judge the answer to the request for the discovery document."""
+    """Judge the answer to the request for the discovery document (OpenID Connect Discovery §4)."""
     if isinstance(answer, TransportError):
         where = f"Check the network and the domain. {WHERE_DOMAIN}"
         return (Finding(REACHABLE, Status.FAILED, str(answer), where), *not_checked(DISCOVERY, ISSUER, DPOP))

@@ -110,10 +110,6 @@ def _is_client_refused(error: OAuthError) -> bool:
     return refused or isinstance(error, errors.InvalidClient)
 
 
-def _is_code_refused(error: OAuthError) -> bool:
-    return error.error in {"invalid_grant", "mfa_required", "too_many_attempts"}
-
-
 _OK, _FAILED, _UNSEEN = Status.OK, Status.FAILED, Status.NOT_CHECKED
 _REFUSALS = (  # the first row that matches counts
     _Refusal(_is_client_refused, _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
@@ -124,7 +120,8 @@ _REFUSALS = (  # the first row that matches counts
         _UNSEEN,
         _FAILED,
     ),
-    _Refusal(_is_code_refused, _OK, _OK, _OK),
+    # The code was looked at, so the login got past all three.
+    _Refusal(lambda error: error.error in {"invalid_grant", "mfa_required", "too_many_attempts"}, _OK, _OK, _OK),
     _Refusal(
         lambda error: error.error_description.startswith("Service not found"), _OK, _FAILED, _UNSEEN, _WHERE_AUDIENCE
     ),

@@ -93,11 +93,8 @@ class TenantApplication:
 
     def _due_fault(self, path: str) -> tuple[PlannedFault, FaultOptions]:
         due = self._faults.next(path)
-        if due is None:
-            return _NO_FAULT
-        self._state.stats.faults_played += 1
-        fault, options = due
-        return FAULTS[fault], options
+        self._state.stats.faults_played += due is not None
+        return _NO_FAULT if due is None else (FAULTS[due[0]], due[1])
 
     def _record(self, request: web.Request) -> int:
         state = self._state

@@ -25,7 +25,8 @@ _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": PUSH}
 def authenticators(request: TenantRequest) -> web.Response:
     """List the factors of the login that the bearer token names."""
     login = request.state.mfa.logins.find(_bearer(request))
-    return json_response([factor.authenticator() for factor in _factors(request, login)])
+    factors = request.state.users.account(login.grant.user).factors
+    return json_response([factor.authenticator() for factor in factors])
 
 
 def challenge_factor(request: TenantRequest) -> web.Response:
@@ -33,7 +34,7 @@ def challenge_factor(request: TenantRequest) -> web.Response:
     parameters = json_parameters(request.body)
     application = authenticate(request, parameters, basic_allowed=request.state.settings.basic_auth_at_mfa)
     login = request.state.mfa.logins.find(parameters.get("mfa_token"), application.client_id)
-    factor = _chosen(_factors(request, login), parameters)
+    factor = _chosen(request.state.users.account(login.grant.user).active, parameters)
     request.state.stats.mfa_challenges += 1
     if factor.kind == OTP:
         return json_response({"challenge_type": OTP})
@@ -71,24 +72,22 @@ def _bearer(request: TenantRequest) -> str:
     return token.strip()
 
 
-def _factors(request: TenantRequest, login: MfaLogin) -> list[Factor]:
-    return request.state.users.account(login.grant.user).factors
-
-
-def _chosen(factors: list[Factor], parameters: Mapping[str, Any]) -> Factor:
-    usable = {factor.id: factor for factor in factors if factor.active and factor.kind != RECOVERY}
+def _chosen(active: list[Factor], parameters: Mapping[str, Any]) -> Factor:
+    usable = [factor for factor in active if factor.kind != RECOVERY]
     if not usable:
         raise RequestRefused(refusals.ASSOCIATION_REQUIRED)
     types, identifier = parameters.get("challenge_type", "otp oob"), parameters.get("authenticator_id")
     if not isinstance(types, str) or not isinstance(identifier, str | None):
         raise invalid_request("challenge_type and authenticator_id must be strings")
-    candidates = list(usable.values())
-    if identifier is not None:
-        if identifier not in usable:
-            raise invalid_request("authenticator_id is unknown")
-        candidates = [usable[identifier]]
-    for factor in candidates:
-        if factor.challenge_type in types.split():
+    candidates = usable if identifier is None else [factor for factor in usable if factor.id == identifier]
+    if not candidates:
+        raise invalid_request("authenticator_id is unknown")
+    return _first_of_types(candidates, types.split())
+
+
+def _first_of_types(factors: list[Factor], types: list[str]) -> Factor:
+    for factor in factors:
+        if factor.challenge_type in types:
             return factor
     raise RequestRefused(refusals.UNSUPPORTED_FACTOR)
 

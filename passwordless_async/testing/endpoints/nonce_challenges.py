@@ -20,15 +20,17 @@ def check_proof(
 ) -> CheckedProof | None:
     """Return the proof of a request, or None without one; refuse a bad one in the form of the request's endpoint."""
     state = request.state
+    target = ProofTarget(request.method, request.url, nonce_required, access_token)
     try:
-        proof = state.proofs.check(
-            request.headers, ProofTarget(request.method, request.url, nonce_required, access_token)
-        )
+        proof = state.proofs.check(request.headers, target)
     except NonceNeeded as needed:
         error = state.settings.stale_nonce_error if needed.stale else "use_dpop_nonce"
         raise RequestRefused(nonce_challenge(state, request.path, state.nonces.current(), error=error)) from None
     except ProofRefused as reason:
-        raise RequestRefused(proof_refusal(request.path, f"Invalid DPoP proof: {reason}")) from None
+        refusal = Refusal(400, "invalid_dpop_proof", f"Invalid DPoP proof: {reason}")
+        if request.path == USERINFO_PATH:
+            refusal = dpop_refusal(refusal.error, refusal.description)
+        raise RequestRefused(refusal) from None
     request.proof_nonce = None if proof is None else proof.nonce
     return proof
 
@@ -44,13 +46,6 @@ def nonce_challenge(state: TenantState, path: str, nonce: str | None, *, error: 
     if path != USERINFO_PATH:
         return Refusal(400, "use_dpop_nonce", NONCE_NEEDED, headers=headers)
     return dpop_refusal(error, "Resource server requires nonce in DPoP proof", headers)
-
-
-def proof_refusal(path: str, description: str) -> Refusal:
-    """Return the refusal of a proof in the form of an endpoint."""
-    if path != USERINFO_PATH:
-        return Refusal(400, "invalid_dpop_proof", description)
-    return dpop_refusal("invalid_dpop_proof", description)
 
 
 def dpop_refusal(error: str, description: str, headers: dict[str, str] | None = None) -> Refusal:

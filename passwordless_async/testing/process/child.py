@@ -206,9 +206,8 @@ def run(open_calls: OpenCalls) -> None:
 
 async def _until_signalled(open_calls: OpenCalls) -> None:
     task = asyncio.create_task(_serve(open_calls))
-    stop: Callable[[], object] = task.cancel
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     with contextlib.suppress(asyncio.CancelledError):
         await task
 

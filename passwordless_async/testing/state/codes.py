@@ -141,29 +141,26 @@ class Authorization:
 
 
 @attrs.define
-class _SingleUseCode:
-    authorization: Authorization
-    expires_at: float
-
-
-@attrs.define
 class SingleUseCodes:
     """Codes that redeem an authorization once, for a time: the tickets of links, and authorization codes."""
 
     _clock: TenantClock
     _lifetime: float
-    _codes: Bounded[str, _SingleUseCode] = attrs.field(factory=lambda: Bounded(_MAX_CODES), init=False, repr=False)
+    # Each with the time at which it expires.
+    _codes: Bounded[str, tuple[Authorization, float]] = attrs.field(
+        factory=lambda: Bounded(_MAX_CODES), init=False, repr=False
+    )
 
     def issue(self, authorization: Authorization) -> str:
         """Return a new code."""
         code = secrets.token_urlsafe(32)
-        self._codes[code] = _SingleUseCode(authorization, self._clock.now() + self._lifetime)
+        self._codes[code] = authorization, self._clock.now() + self._lifetime
         return code
 
     def find(self, code: str) -> tuple[Authorization | None, bool]:
         """Return a code's authorization and whether the code is still valid; it is not spent."""
-        found = self._codes.get(code)
-        return (None, False) if found is None else (found.authorization, self._clock.now() < found.expires_at)
+        authorization, expires_at = self._codes.get(code, (None, 0.0))
+        return authorization, self._clock.now() < expires_at
 
     def spend(self, code: str) -> None:
         """Make a code invalid."""
@@ -171,5 +168,5 @@ class SingleUseCodes:
 
     def revoke(self, user: User) -> None:
         """Make a user's codes invalid: only the newest message counts."""
-        for code in [code for code, found in self._codes.items() if found.authorization.user == user]:
+        for code in [code for code, (found, _) in self._codes.items() if found.user == user]:
             del self._codes[code]

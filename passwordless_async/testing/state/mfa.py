@@ -112,7 +112,10 @@ class MfaLogins:
 
 
 class Mfa:
-    """The tenant's second factors; ``otp_for``, ``code_for``, ``approve`` and the like act as the user."""
+    """The tenant's second factors; ``otp_for``, ``code_for``, ``approve`` and the like act as the user.
+
+    These raise ``LookupError`` where the user has no such factor, or was sent no message.
+    """
 
     def __init__(self, settings: TenantSettings, clock: TenantClock, users: Users, stats: TenantStats) -> None:
         self._settings = settings
@@ -123,46 +126,26 @@ class Mfa:
         self._polls = FixedWindows(clock, _MINUTE)
 
     def otp_for(self, who: HasUsername) -> str:
-        """Return the code of a user's authenticator app; the next one, where that was used already.
-
-        Raises:
-            LookupError: The user has no such app.
-        """
+        """Return the code of a user's authenticator app; the next one, where that was used already."""
         return self._factor_of(who, OTP).otp_at(step_at(self._clock.now()))
 
     def recovery_code_for(self, who: HasUsername) -> str:
-        """Return a user's recovery code.
-
-        Raises:
-            LookupError: The user has none.
-        """
+        """Return a user's recovery code."""
         return self._factor_of(who, RECOVERY).recovery
 
     def code_for(self, who: HasUsername) -> str:
-        """Return the newest code that a user was sent as a second factor (the ``binding_code``).
-
-        Raises:
-            LookupError: The user was sent none.
-        """
+        """Return the newest code that a user was sent as a second factor (the ``binding_code``)."""
         challenge = self.logins.newest(User.of(who))
         if challenge is None or challenge.binding_code is None:
             raise LookupError(f"no second factor was sent to {who!r}")
         return challenge.binding_code
 
     def approve(self, who: HasUsername) -> None:
-        """Approve a user's newest push message.
-
-        Raises:
-            LookupError: The user was sent none.
-        """
+        """Approve a user's newest push message."""
         self._newest_push(who).approved = True
 
     def deny(self, who: HasUsername) -> None:
-        """Deny a user's newest push message.
-
-        Raises:
-            LookupError: The user was sent none.
-        """
+        """Deny a user's newest push message."""
         self._newest_push(who).approved = False
 
     def demand(self, grant: Grant, *, number: int = 1) -> Grant:

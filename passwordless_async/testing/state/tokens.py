@@ -161,12 +161,6 @@ class RefreshTokens:
         return refresh_token
 
 
-@attrs.frozen
-class _Issued:
-    grant: Grant
-    expires_at: float
-
-
 @attrs.define
 class TokenIssuer:
     """Issues tokens and remembers the access tokens by their hash."""
@@ -176,7 +170,10 @@ class TokenIssuer:
     _clock: TenantClock
     _keys: TenantSigningKeys
     _refresh: RefreshTokens
-    _issued: Bounded[bytes, _Issued] = attrs.field(factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False)
+    # The grant of each access token, with the time at which it expires.
+    _issued: Bounded[bytes, tuple[Grant, float]] = attrs.field(
+        factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False
+    )
 
     def respond(self, grant: Grant) -> dict[str, Any]:
         """Return the body of a token response (RFC 6749 §5.1)."""
@@ -184,7 +181,7 @@ class TokenIssuer:
             grant = self._with_family(grant)
         access_token = self._access_token(grant)
         expires_at = self._clock.now() + self._settings.access_token_lifetime
-        self._issued[_hash(access_token)] = _Issued(grant, expires_at)
+        self._issued[_hash(access_token)] = grant, expires_at
         body: dict[str, Any] = {
             "access_token": access_token,
             "expires_in": self._settings.access_token_lifetime,
@@ -201,18 +198,16 @@ class TokenIssuer:
 
     def grant_of(self, access_token: str) -> Grant | None:
         """Return the grant of an access token, or None where it is unknown, expired or revoked."""
-        issued = self._issued.get(_hash(access_token))
-        if issued is None or self._clock.now() >= issued.expires_at:
+        grant, expires_at = self._issued.get(_hash(access_token), (None, 0.0))
+        if grant is None or self._clock.now() >= expires_at:
             return None
-        family = issued.grant.family
-        if family is not None and family.revoked and self._settings.revocation_ends_access_tokens:
-            return None
-        return issued.grant
+        revoked = grant.family is not None and grant.family.revoked
+        return None if revoked and self._settings.revocation_ends_access_tokens else grant
 
     def revoke_access_tokens(self, user: User | None) -> None:
         """Forget the access tokens of a user, or all of them."""
-        for token, issued in list(self._issued.items()):
-            if user in (None, issued.grant.user):
+        for token, (grant, _) in list(self._issued.items()):
+            if user in (None, grant.user):
                 del self._issued[token]
 
     def _with_family(self, grant: Grant) -> Grant:
