@@ -154,8 +154,7 @@ class LocalTenant(TenantAddress):
         application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
-        self._site = self._new_site(self._runner)
-        await self._site.start()
+        await self._accept(self._runner)
         return self
 
     def _bind(self) -> str:
@@ -164,8 +163,9 @@ class LocalTenant(TenantAddress):
         self._port = self._listener.getsockname()[1]
         return f"{'http' if self._ssl is None else 'https'}://{self._host}:{self._port}"
 
-    def _new_site(self, runner: web.AppRunner) -> web.BaseSite:
-        return web.SockSite(runner, self._listener, ssl_context=self._ssl)
+    async def _accept(self, runner: web.AppRunner) -> None:
+        self._site = web.SockSite(runner, self._listener, ssl_context=self._ssl)
+        await self._site.start()
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
@@ -187,8 +187,7 @@ class LocalTenant(TenantAddress):
             self._state.draining = False
             if self._runner is not None:
                 self._bind()
-                self._site = self._new_site(self._runner)
-                await self._site.start()
+                await self._accept(self._runner)
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()

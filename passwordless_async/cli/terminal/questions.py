@@ -28,7 +28,8 @@ _SOURCE = re.compile(r"(?:(?P<kind>env|file):(?P<place>.+))|(?P<prompt>prompt)",
 def secret_from(name: str, source: str, *, kinds: Sequence[str], what: str) -> Secret:
     """Return a secret from where it is kept, such as ``env:NAME``; it never stands on the command line.
 
-    Messages call the secret ``what``, and the option that names its source ``name``; ``kinds`` are the allowed sources.
+    Messages call the secret ``what``, and the option that names its source ``name``; other sources than ``kinds`` are
+    refused.
     """
     match = _SOURCE.fullmatch(source)
     kind = match and (match["kind"] or match["prompt"])

@@ -6,7 +6,7 @@ import json
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import parse_qsl
 
 import attrs
@@ -143,10 +143,7 @@ class Outbox:
         Raises:
             LookupError: No message was sent to them, or the newest one holds a link.
         """
-        message = self._newest_to(who)
-        if message.code is None:
-            raise LookupError(f"the newest message to {who!r} holds a link, not a code: start with send=code")
-        return message.code
+        return self._newest_content(who, "code")
 
     def link_for(self, who: HasUsername) -> str:
         """Return the newest link that was sent to a user; following it redirects to the application.
@@ -154,16 +151,16 @@ class Outbox:
         Raises:
             LookupError: No message was sent to them, or the newest one holds a code.
         """
-        message = self._newest_to(who)
-        if message.link is None:
-            raise LookupError(f"the newest message to {who!r} holds a code, not a link: start with send=link")
-        return message.link
+        return self._newest_content(who, "link")
 
-    def _newest_to(self, who: HasUsername) -> Message:
+    def _newest_content(self, who: HasUsername, kind: Literal["code", "link"]) -> str:
         message = self._newest.get(User.of(who))
         if message is None:
             raise LookupError(f"no message was sent to {who!r}")
-        return message
+        content, other = (message.code, "link") if kind == "code" else (message.link, "code")
+        if content is None:
+            raise LookupError(f"the newest message to {who!r} holds a {other}, not a {kind}: start with send={kind}")
+        return content
 
     def send(self, message: Message) -> None:
         """Store a message and call ``on_send``."""

@@ -44,7 +44,7 @@ class Factor:
     active: bool = True  # whether it has been confirmed
     id: str = attrs.field(init=False)
     _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(_SECRET_BYTES), init=False, repr=redacted)
-    _recovery: str = attrs.field(factory=recovery_code, init=False, repr=redacted)
+    recovery: str = attrs.field(factory=recovery_code, init=False, repr=redacted)
     _last_step: int = attrs.field(default=-1, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -64,11 +64,6 @@ class Factor:
     def channel(self) -> str | None:
         """Its ``oob_channel``."""
         return _CHANNELS.get(self.kind, self.kind) if self.challenge_type == "oob" else None
-
-    @property
-    def recovery(self) -> str:
-        """The recovery code."""
-        return self._recovery
 
     @property
     def shared_secret(self) -> str:
@@ -103,10 +98,10 @@ class Factor:
 
     def takes_recovery(self, code: str) -> str | None:
         """Return the successor of the right recovery code, or None for a wrong one."""
-        if not hmac.compare_digest(self._recovery.encode(), code.encode()):
+        if not hmac.compare_digest(self.recovery.encode(), code.encode()):
             return None
-        self._recovery = recovery_code()
-        return self._recovery
+        self.recovery = recovery_code()
+        return self.recovery
 
 
 def totp(secret: bytes, step: int) -> str:
