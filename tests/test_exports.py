@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import passwordless_async
-from passwordless_async import dpop
+from passwordless_async import dpop, stores
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -41,7 +41,7 @@ def _fresh(code: str) -> str:
 def test_the_lists_agree() -> None:
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(vars(passwordless_async)["__all__"]) == sorted(passwordless_async._MODULE_OF)
-    for package in (passwordless_async, dpop):
+    for package in (passwordless_async, dpop, stores):
         assert package._MODULE_OF == _shown_to_type_checkers(package)  # noqa: SIM300 - the constant is what is tested
         assert set(vars(package)["__all__"]) >= set(package._MODULE_OF)
         assert all(getattr(package, name) is not None for name in vars(package)["__all__"])
@@ -143,7 +143,9 @@ print(all(answer == answers[0] for answer in answers))
 CLIENT = ("client", "client.api", "client.sessions", "client.shared", "client.traffic")
 
 
-@pytest.mark.parametrize("package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "stores"])
+@pytest.mark.parametrize(
+    "package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "stores", "testing"]
+)
 def test_a_package_imports_none_of_its_modules(package: str) -> None:
     """A thread importing a module waits for its package: a package that imports the module would deadlock with it."""
     loaded = f"print([name for name in sys.modules if name.startswith('passwordless_async.{package}.')])"

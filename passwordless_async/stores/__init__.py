@@ -35,6 +35,8 @@ __all__ = [
     "Store",
 ]
 
+_ELSEWHERE = {"KeyRing": f"{__name__}.keyring", "MemoryStore": f"{__name__}.memory"}
+_MODULE_OF = dict.fromkeys(__all__, f"{__name__}.protocols") | _ELSEWHERE
+
 if not TYPE_CHECKING:
-    _ELSEWHERE = {"KeyRing": f"{__name__}.keyring", "MemoryStore": f"{__name__}.memory"}
-    __getattr__, __dir__ = lazy(__name__, dict.fromkeys(__all__, f"{__name__}.protocols") | _ELSEWHERE)
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)
