@@ -24,7 +24,7 @@ from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.outcomes import Outcome
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
-from passwordless_async.errors import PasswordlessError, UsageError
+from passwordless_async.errors import CodeSpent, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.identity import Login, Recipient
@@ -129,11 +129,13 @@ class Logins:
             if polled is not None:
                 await asyncio.wait([polled])
             tokens = await self._dispatcher.run(call, departure)
-        except asyncio.CancelledError:
-            self._codes.cancelled(claim, departure)
-            raise
+        except CodeSpent:
+            raise  # there was no leave, and nothing to report
         except PasswordlessError as error:
             failure = error.with_traceback(None)
+        except BaseException:
+            self._codes.cancelled(claim, departure)
+            raise
         else:
             await self._codes.accepted(claim)
             return tokens

@@ -6,7 +6,7 @@ Invariants:
 - Concurrent callers with the same refresh token share one request. So do callers that come up to half a minute later
   with a token that was rotated: the service takes a second use for theft and ends the login.
 - A refresh token whose outcome is unknown is not sent again: the next caller gets ``OutcomeUnknown`` at once.
-- Tokens that were revoked meanwhile are kept for no later caller.
+- Tokens whose revocation was sent meanwhile are kept for no later caller.
 """
 
 from __future__ import annotations
@@ -127,10 +127,22 @@ class Refreshes:
     async def revoke(self, tokens: TokenSet) -> None:
         """Revoke tokens; what was refreshed from them is kept for no later caller. Raises as ``client.revoke``."""
         own_tokens(self._tenant, tokens)
-        if tokens.refresh_token is not None:
-            self._revoked[token_hash(tokens)] = None
+        own_refresh_token(tokens)
+        revoked, departure = token_hash(tokens), Departure()
+        is_first = revoked not in self._revoked
+        # From now on, so that a refresh under way is kept for no later caller.
+        self._revoked[revoked] = None
+        try:
+            await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)), departure)
+        except BaseException:
+            if is_first and not departure.was_sent:
+                # The tokens are as good as before.
+                self._revoked.pop(revoked, None)
+            raise
+        else:
+            self._revoked[revoked] = None
+        finally:
             self._flights.forget_kept(lambda key, renewed: self.is_revoked(key[0], renewed))
-        await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)))
 
     def is_revoked(self, spent: bytes, renewed: TokenSet) -> bool:
         """Return whether new tokens, or the ones they were refreshed from (known by their hash), were revoked here."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
@@ -42,11 +41,11 @@ class Starts:
         departure = Departure()
         try:
             started = await self._dispatcher.run(call, departure)
-        except asyncio.CancelledError:
-            self._codes.end_start_in_background(ticket, sent=departure.on_wire, counted=departure.was_sent)
-            raise
         except PasswordlessError as error:
             failure = error.with_traceback(None)
+        except BaseException:
+            self._codes.end_start_in_background(ticket, sent=departure.on_wire, counted=departure.was_sent)
+            raise
         else:
             await self._codes.end_start(ticket, sent=True, counted=True)
             return started

@@ -64,15 +64,17 @@ class Handovers:
     ) -> TokenSet:
         # Never cancelled with its callers: tokens that came must be kept.
         departure.on_wire = True
-        renewed = self._not_kept.get(key) or await self._refreshes.refresh(stale)
+        renewed = self._not_kept.pop(key, None)
+        if renewed is not None:
+            self._require_unrevoked(key, renewed)
+        else:
+            self._require_unrevoked(key, stale)
+            renewed = await self._refreshes.refresh(stale)
         step = (key[0], token_hash(renewed))
-        if self._refreshes.is_revoked(step[0], renewed):
-            self._not_kept.pop(key, None)
-            raise InvalidRefreshToken(
-                status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
-            )
         if step not in self._done:
             self._not_kept[key] = renewed
+            # Revoked meanwhile, they stay for one more call: if the revocation is not sent after all, they are good.
+            self._require_unrevoked(key, renewed)
             if not await is_done_by(on_refresh, renewed):
                 raise StoreError(
                     "on_refresh was cancelled: the new tokens are kept, and handed over with the next call"
@@ -83,6 +85,12 @@ class Handovers:
         for adopt in adopters:
             adopt(renewed)
         return renewed
+
+    def _require_unrevoked(self, key: RefreshKey, tokens: TokenSet) -> None:
+        if self._refreshes.is_revoked(key[0], tokens):
+            raise InvalidRefreshToken(
+                status=403, error="invalid_grant", error_description="the tokens were revoked while they were refreshed"
+            )
 
     async def aclose(self, *, grace: float) -> None:
         """End the handovers that are under way after ``grace`` seconds."""

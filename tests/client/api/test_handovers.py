@@ -16,6 +16,7 @@ from passwordless_async import (
     Email,
     InvalidDPoPProof,
     InvalidRefreshToken,
+    NotSent,
     OutcomeUnknown,
     PasswordlessClient,
     StoreError,
@@ -27,6 +28,8 @@ from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from passwordless_async._common.http import HttpResponse
 
 ADA = Email("ada@example.com")
 SCOPE = "openid offline_access"
@@ -255,6 +258,27 @@ async def test_revoked_tokens_are_not_handed_over(when: str) -> None:
             await world.renew(application)
         assert (application.kept, application.adopted) == ([], [])
         assert len(world.handovers._not_kept) == 0
+
+
+@pytest.mark.parametrize("end", ["not sent", "cancelled"])
+async def test_a_revocation_that_was_not_sent_costs_no_tokens(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """The tokens are renewed and handed over as if it had not been tried."""
+
+    async def send(_request: object) -> HttpResponse:
+        if end == "cancelled":
+            raise asyncio.CancelledError
+        raise NotSent("there is no connection")
+
+    application = Application()
+    async with opened() as world:
+        with monkeypatch.context() as offline:
+            offline.setattr(world.client._transport, "send", send)
+            if end == "cancelled":
+                offline.setattr(world.client._dispatcher.gate, "enter", send)
+            with pytest.raises((NotSent, asyncio.CancelledError)):
+                await world.client.revoke(world.tokens)
+        renewed = await world.renew(application)
+        assert application.kept == [renewed]
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
