@@ -137,7 +137,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 # All but one are left out of the edit loop: each starts processes.
-PARAMETERS = [name if name == "proof" else pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
+PARAMETERS = [pytest.param(name, marks=pytest.mark.slow) for name in SMALL]
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)

@@ -134,6 +134,7 @@ async def refusal(call: Awaitable[Any]) -> str:
     return str(refused.value)
 
 
+@pytest.mark.slow
 async def test_a_gateway_ends_with_its_parent(redis_url: str) -> None:
     """When its standard input ends a gateway ends in time, though a call in flight would go on being tried."""
     settings = GatewaySettings(

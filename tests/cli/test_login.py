@@ -96,8 +96,16 @@ def test_a_wrong_code(login: Login) -> None:
 @pytest.mark.parametrize(
     ("fault", "line"),
     [
-        (Fault.RATE_LIMITED_RETRY_AFTER, r"too_many_requests \(429\): .*\. Wait 1 s, then try again\."),
-        (Fault.RATE_LIMITED_SILENT, r"too_many_requests \(429\): .*\. Wait a while, then try again\."),
+        pytest.param(
+            Fault.RATE_LIMITED_RETRY_AFTER,
+            r"too_many_requests \(429\): .*\. Wait 1 s, then try again\.",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            Fault.RATE_LIMITED_SILENT,
+            r"too_many_requests \(429\): .*\. Wait a while, then try again\.",
+            marks=pytest.mark.slow,
+        ),
         (Fault.VERIFICATION_REQUIRED, r"requires_verification \(401\).*\. Show the tenant's captcha .*\."),
         (Fault.GARBAGE_JSON, None),
         (Fault.DROP_BEFORE_READ, r".+ \(.+\)\. .+\."),

@@ -36,6 +36,10 @@ CODE = "91827364-a-code"
 SEALING_KEY = b"M4rk3rOfASealingKeyOf32BytesLong"
 ADA = Email("ada@example.com")
 FAULTS = sorted(set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER})
+# One of four is for the edit loop.
+FAULT_PARAMETERS = [
+    pytest.param(fault, marks=pytest.mark.slow if number % 4 else ()) for number, fault in enumerate(FAULTS)
+]
 
 
 def secrets_of(state: MfaState, tenant: LocalTenant | None = None) -> set[str]:
@@ -70,7 +74,7 @@ def state() -> MfaState:
     )
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", FAULT_PARAMETERS)
 async def test_no_fault_leaks(fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever the server does to whichever call, neither code, token, proof nor key shows."""
     caplog.set_level(logging.DEBUG)

@@ -293,6 +293,7 @@ async def test_cancelling_leaks_nothing(resource: Any, tokens: TokenSet) -> None
                     assert response.status == 200
 
 
+@pytest.mark.slow
 async def test_dropped_response_releases_its_slot(resource: Any, tokens: TokenSet) -> None:
     """An application that drops a response unread loses its connection but no slot."""
     async with session(resource, tokens, limit=1) as calls:

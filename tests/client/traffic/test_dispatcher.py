@@ -44,6 +44,7 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
 
 
+@pytest.mark.slow
 async def test_a_429_pauses_all_exchanges_and_fails_none() -> None:
     """All exchanges wait for the time that the 429 names, and the refused code is sent again."""
     events: list[Event] = []

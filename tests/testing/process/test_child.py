@@ -102,6 +102,7 @@ async def test_closing_ends_a_child_with_calls_in_flight() -> None:
         await child.call("setup")
 
 
+@pytest.mark.slow
 async def test_a_child_that_does_not_end_is_killed() -> None:
     """A child that outlives ``stop_seconds`` is killed and reaped."""
     child = ChildProcess(CHILD, None, stop_seconds=0.05)
