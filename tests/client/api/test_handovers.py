@@ -264,7 +264,7 @@ async def test_revoked_tokens_are_not_handed_over(when: str) -> None:
 async def test_a_revocation_that_was_not_sent_costs_no_tokens(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     """The tokens are renewed and handed over as if it had not been tried."""
 
-    async def send(_request: object) -> HttpResponse:
+    async def send(*_: object) -> HttpResponse:
         if end == "cancelled":
             raise asyncio.CancelledError
         raise NotSent("there is no connection")
