@@ -42,13 +42,18 @@ def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> Sec
     for name in _TOKENS:
         token = getattr(tokens, name)
         if token is not None:
-            segments = [SecretBytes(_base64url.decode(segment)) for segment in token.split(".")]
-            # A token that is not base64url is kept as its text, with one size in the place of a list.
-            is_text = not all(segments)
-            segments = [SecretBytes(token.encode())] if is_text else segments
-            sizes[name] = len(segments[0]) if is_text else list(map(len, segments))
+            segments, sizes[name] = _segments(token)
             parts += segments
     return SecretBytes(b"".join((_to_json({**kept, **members, "sizes": sizes}).encode(), b"\0", *parts)))
+
+
+def _segments(token: Secret) -> tuple[list[SecretBytes], int | list[int]]:
+    """Return a token as bytes with their sizes: a list, or one size for a token that is not base64url, kept as text."""
+    segments = [SecretBytes(_base64url.decode(segment)) for segment in token.split(".")]
+    if all(segments):
+        return segments, list(map(len, segments))
+    text = SecretBytes(token.encode())
+    return [text], len(text)
 
 
 def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, SecretDict] | None:

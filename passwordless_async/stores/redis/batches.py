@@ -40,6 +40,14 @@ class _Request:
         if not self.answer.done():
             self.answer.set_exception(StoreUnavailable(problem))
 
+    def settle(self, answer: object, *, is_replicated: bool) -> None:
+        if isinstance(answer, Exception):
+            self.fail(f"the store refuses ({type(answer).__name__})")
+        elif not is_replicated:
+            self.fail("the store's replicas do not have it in time")
+        elif not self.answer.done():
+            self.answer.set_result(answer)
+
 
 @attrs.define(eq=False, repr=False)
 class Batches:
@@ -142,12 +150,7 @@ class Batches:
             answers = await _by_connection(self._redis, commands)
         replicated = not self._replicas or _is_enough(answers.pop(), self._replicas)
         for request, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Exception):
-                request.fail(f"the store refuses ({type(answer).__name__})")
-            elif not replicated:
-                request.fail("the store's replicas do not have it in time")
-            elif not request.answer.done():
-                request.answer.set_result(answer)
+            request.settle(answer, is_replicated=replicated)
 
     async def drain(self) -> None:
         """Take no more commands, and wait for the answers to all that were asked."""
