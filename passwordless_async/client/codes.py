@@ -267,9 +267,7 @@ def _is_before_the_code(error: errors.PasswordlessError) -> bool:
 
 def with_attempts_left(error: errors.PasswordlessError, attempts_left: int) -> errors.PasswordlessError:
     """Return an error that says how many failures the code survives, where the error is about a wrong code."""
-    if not isinstance(error, errors.WrongCode):
-        return error
-    return error.with_facts(attempts_left=attempts_left)
+    return error.with_facts(attempts_left=attempts_left) if isinstance(error, errors.WrongCode) else error
 
 
 def _used_up(address: IpAddress | None) -> str:

@@ -84,15 +84,10 @@ class SessionStore(Protocol):
     async def begin_refresh(
         self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
     ) -> RefreshLease:
-        """Ask for the lease to refresh a session.
+        """Ask for the lease to refresh a session, for ``seconds``; the end is reported by the same ``token``.
 
-        Args:
-            place: The session.
-            sealed: The session's text as the caller has read it. It must be what the store still has.
-            spends: Names the refresh token that will be spent.
-            token: Names the caller. The end is reported by the same token.
-            seconds: When the lease expires.
-            remember: How long the store knows that the refresh token may be spent, unless the end is reported.
+        ``sealed`` is the session's text as the caller has read it; it must be what the store still has. ``spends`` names
+        the refresh token: for ``remember`` seconds the store knows that it may be spent, unless the end is reported.
         """
 
     async def abandon_refresh(self, place: Place, *, token: str) -> None:

@@ -160,11 +160,7 @@ class SessionRecords:
 
 
 def place_of(identifier: Secret) -> Place:
-    """Return where a session is, by its identifier. Who its user is, the identifier does not tell.
-
-    Raises:
-        InvalidSession: It is no identifier.
-    """
+    """Return where a session is, by its identifier, which does not tell who its user is."""
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
     return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")

@@ -125,11 +125,7 @@ class SharedQuota:
         self._name = availability.keys.pseudonym(f"quota {issuer}")
 
     async def reserve(self, requests: int, interval: float) -> float | None:
-        """Reserve places, ``interval`` seconds apart.
-
-        Returns:
-            The seconds until the first; None if the store is unreachable.
-        """
+        """Reserve places, ``interval`` seconds apart; return the seconds until the first, None: unreachable."""
         return await self._availability.ask(
             Use.QUOTA, lambda: self._store.reserve(self._name, requests=requests, interval=interval), None
         )

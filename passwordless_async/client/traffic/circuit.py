@@ -46,11 +46,7 @@ class Breaker:
         return _RETRY_WHILE_PROBING if self._probing else None
 
     def check(self) -> bool:
-        """Let a call through, and return whether it probes the server. Report afterwards how it ended.
-
-        Raises:
-            CircuitOpen: The circuit is open; nothing was sent.
-        """
+        """Let a call through, or raise ``CircuitOpen``; return whether it probes the server. Report how it ended."""
         left = self.retry_after
         if left is not None:
             raise CircuitOpen(retry_after=left)

@@ -68,12 +68,8 @@ class _ColdStart:
 class FirstNonce:
     """Lets one request go first while an origin's nonce is unknown; with ``peers``, one of all processes.
 
-    Args:
-        nonces: The cache that the first response fills.
-        origin: The origin: ``https://api.example``.
-        peers: The other processes; None: this process is alone.
-        patience: Seconds that a request waits for the one in front; then a challenge of its own costs less.
-        slow_after: Seconds after which a failed first request counts as an outage.
+    A request waits ``patience`` seconds for the one in front; then a challenge of its own costs less. A first request
+    that fails after more than ``slow_after`` seconds counts as an outage.
     """
 
     def __init__(
