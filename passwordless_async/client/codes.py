@@ -180,10 +180,7 @@ class Codes:
         return Claim(name, self._name(f"code {name} {handle} {code}"), next(self._tokens))
 
     async def claim(self, claim: Claim) -> int:
-        """Ask for leave to present a code, and count the attempt.
-
-        Returns:
-            How many failures the code survives after this one.
+        """Ask for leave to present a code, count the attempt, and return how many failures the code survives after it.
 
         Raises:
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.

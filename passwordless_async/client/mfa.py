@@ -106,7 +106,7 @@ class MfaClient:
             NotSenderConstrained, InvalidIdToken: As for ``exchange``.
         """
         state, otp = hide(state), conceal(otp)
-        return await self._verify(state, MFA_OTP_GRANT, otp=_code("otp", otp, _check.MAX_CODE))
+        return await self._verify(state, MFA_OTP_GRANT, otp=_check.secret("otp", otp, at_most=_check.MAX_CODE))
 
     async def verify_oob(
         self, state: MfaState, challenge: MfaChallenge, *, binding_code: str | None = None
@@ -128,7 +128,7 @@ class MfaClient:
         handle = _oob_code(challenge)
         if challenge.prompts and binding_code is None:
             raise UsageError("binding_code", "is needed: the challenge prompts the user for one")
-        typed = None if binding_code is None else _code("binding_code", binding_code, _check.MAX_CODE)
+        typed = None if binding_code is None else _check.secret("binding_code", binding_code, at_most=_check.MAX_CODE)
         return await self._verify(state, MFA_OOB_GRANT, oob_code=handle, binding_code=typed)
 
     async def poll_oob(
@@ -177,7 +177,7 @@ class MfaClient:
             WrongCode, TooManyAttempts, MfaRequired: As for :meth:`verify_otp`.
         """
         state, recovery_code = hide(state), conceal(recovery_code)
-        typed = _code("recovery_code", recovery_code, _MAX_RECOVERY_CODE)
+        typed = _check.secret("recovery_code", recovery_code, at_most=_MAX_RECOVERY_CODE)
         tokens = await self._verify(state, MFA_RECOVERY_GRANT, recovery_code=typed)
         return tokens, tokens.recovery_code
 
@@ -238,10 +238,6 @@ class MfaClient:
 
     def __repr__(self) -> str:
         return f"<MfaClient {self._tenant.application.client_id} at {self._tenant.application.origin}>"
-
-
-def _code(argument: str, value: str, at_most: int) -> Secret:
-    return Secret(_check.text(argument, value, at_most=at_most))
 
 
 def _oob_code(challenge: MfaChallenge) -> Secret:

@@ -61,10 +61,8 @@ class Poll:
     async def run(self, send: Callable[[], Awaitable[T]], *, interval: float) -> T:
         """Poll by ``send``, every ``interval`` seconds but five at least, until the user has answered.
 
-        Raises:
-            UsageError: The message has expired already; nothing was sent.
-            CodeExpired: The user has not answered in time.
-            PasswordlessError: As ``send``: a refusal that is final, or the last failure before the deadline.
+        Raises ``UsageError`` if the message has expired already, ``CodeExpired`` if the user has not answered in time,
+        and otherwise as ``send``: a refusal that is final, or the last failure before the deadline.
         """
         last: PasswordlessError = errors.UsageError("challenge", "is expired: ask for a new one; nothing was sent")
         interval = max(interval, MIN_INTERVAL)

@@ -86,8 +86,9 @@ class SessionStore(Protocol):
     ) -> RefreshLease:
         """Ask for the lease to refresh a session, for ``seconds``; the end is reported by the same ``token``.
 
-        ``sealed`` is the session's text as the caller has read it; it must be what the store still has. ``spends`` names
-        the refresh token: for ``remember`` seconds the store knows that it may be spent, unless the end is reported.
+        ``sealed`` is the session's text as the caller has read it: it must be what the store still has. ``spends``
+        names the refresh token: unless the end is reported, the store knows for ``remember`` seconds that it may be
+        spent.
         """
 
     async def abandon_refresh(self, place: Place, *, token: str) -> None:

@@ -81,12 +81,7 @@ class SessionRecords:
         return identifier
 
     async def find(self, identifier: Secret) -> Record:
-        """Return a session, and restart its idle time.
-
-        Raises:
-            InvalidSession: It is unknown, has ended or was closed.
-            BrokenSeal: It cannot be unsealed.
-        """
+        """Return a session, and restart its idle time. Raises as ``client.sessions.get``."""
         place = place_of(identifier)
         sealed = await self.store.read(place, seconds=self._lifetimes.idle)
         if sealed is None:

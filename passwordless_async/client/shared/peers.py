@@ -45,9 +45,8 @@ class SharedNonces:
         self._origin = origin
         self._poll_seconds = poll_seconds
         self._name = availability.keys.pseudonym(f"nonce {origin}")
-        self._recent: deque[str] = deque(maxlen=_MAX_RECENT)
+        self._recent: deque[str] = deque(maxlen=_MAX_RECENT)  # the newest last
         self._polled_at = float("-inf")
-        self._newest: str | None = None
         self._has_turn = False
         self._stop_listening = cache.listen(self._learned)
 
@@ -93,8 +92,7 @@ class SharedNonces:
             self._share(nonce)
 
     def _share(self, nonce: str) -> None:
-        if nonce != self._newest:
-            self._newest = nonce
+        if not self._recent or nonce != self._recent[-1]:
             self._recent.append(nonce)
             self._availability.report(
                 Use.NONCES, lambda: self._store.put_nonce(self._name, nonce, seconds=_KEPT_SECONDS)
@@ -108,7 +106,6 @@ class SharedNonces:
         except UsageError:
             # The store holds no valid nonce: the server will demand one by a challenge.
             return
-        self._newest = nonce
         self._recent.append(nonce)
 
     def aclose(self) -> None:

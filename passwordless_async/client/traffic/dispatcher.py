@@ -95,10 +95,6 @@ class _Journey:
             return
         self.departure.on_wire, self.departure.was_sent = False, self.was_sent_before
 
-    def settled(self) -> None:
-        """Note that the try has ended and its outcome is known."""
-        self.departure.on_wire = False
-
 
 class Dispatcher:
     """Runs the flows of a client's calls; lives as long as the client.
@@ -134,10 +130,8 @@ class Dispatcher:
     async def run(self, call: Call[T], departure: Departure | None = None) -> T:
         """Run a call's flow to its end, and a new one where another try is safe and of use.
 
-        ``departure`` is kept up to date with what would be lost if the call were ended.
-
-        Raises:
-            PasswordlessError: What the flow raises; ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
+        ``departure`` is kept up to date with what would be lost if the call were ended. Raises what the flow raises;
+        ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
         """
         policy = call.policy or self._profile.single
         journey = _Journey(call, policy, departure or Departure())
@@ -168,7 +162,7 @@ class Dispatcher:
                 break
             except PasswordlessError as error:
                 failure = error.with_traceback(None)
-            journey.settled()
+            journey.departure.on_wire = False  # the outcome of the try is known
             if not await self._may_try_again(journey, failure):
                 break
         raise failure

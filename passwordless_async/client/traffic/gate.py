@@ -70,12 +70,8 @@ class Gate:
     async def enter(self, priority: Priority, patience: float) -> float:
         """Wait until a call may send its first request; the caller calls :meth:`leave` when the call has ended.
 
-        Returns:
-            The seconds it waited: ``patience`` at most.
-
-        Raises:
-            QuotaExceeded: There is no room in time; nothing was sent.
-            NotSent: The client was closed.
+        Returns the seconds it waited, ``patience`` at most. Raises ``QuotaExceeded`` if there is no room in time, and
+        ``NotSent`` if the client was closed.
         """
         now = asyncio.get_running_loop().time()
         if not self._queue and self.in_flight < self.limit.value and self._delay(priority, now) <= 0:
