@@ -112,7 +112,8 @@ class Logins:
 
     async def _share(self, code: _Code, call: Call[TokenSet], *, finish: bool = False) -> TokenSet:
         key = (code.who, code.code)
-        if self._flights.detail(key) not in {None, code}:
+        shared: _Code | None = self._flights.detail(key)
+        if shared is not None and shared != code:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
         return await self._flights.run(
             key, lambda departure: self._present(code, call, departure), detail=code, queue=code.who, finish=finish

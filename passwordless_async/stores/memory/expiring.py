@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from itertools import islice
 from typing import Generic, TypeVar
 
 from passwordless_async._common import clock as _clock
@@ -39,10 +38,13 @@ class Expiring(Generic[T]):
     def put(self, name: str, value: T, seconds: float) -> None:
         """Keep a value for so many seconds."""
         now = _clock.monotonic()
+        is_known = name in self._entries
         self._entries[name] = (value, now + seconds)
-        self._entries.move_to_end(name)
-        for oldest in list(islice(self._entries, 2)):
-            if len(self._entries) <= self._size and self._entries[oldest][1] > now:
+        if is_known:
+            self._entries.move_to_end(name)
+        for _ in range(2):
+            oldest, (_, expires) = next(iter(self._entries.items()))
+            if len(self._entries) <= self._size and expires > now:
                 break
             del self._entries[oldest]
 
