@@ -42,11 +42,15 @@ class Expiring(Generic[T]):
         self._entries[name] = (value, now + seconds)
         if is_known:
             self._entries.move_to_end(name)
-        for _ in range(2):
-            oldest, (_, expires) = next(iter(self._entries.items()))
-            if len(self._entries) <= self._size and expires > now:
-                break
-            del self._entries[oldest]
+        self._drop_oldest(now)
+        self._drop_oldest(now)
+
+    def _drop_oldest(self, now: float) -> None:
+        """Drop the longest unchanged value if it has expired, or if there are too many."""
+        for oldest, (_, expires) in self._entries.items():
+            if len(self._entries) > self._size or expires <= now:
+                del self._entries[oldest]
+            return
 
     def discard(self, name: str) -> None:
         """Delete a value, if there is one."""
