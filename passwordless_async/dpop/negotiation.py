@@ -6,7 +6,9 @@ Invariants:
 - The nonce is harvested from every response, before the generator returns or raises.
 - A challenge is compared with the nonce **in the proof that was sent**, never with the cache: another task may have
   renewed it.
-- A challenge is answered once, with the nonce that came with it.
+- A challenge is answered with the nonce that came with it, if no proof of this call had that nonce before: a server that
+  renews its nonces between two answers challenges more than once. A nonce that comes again is not answered.
+- A call answers three challenges at most.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 Sent = TypeVar("Sent")
 
+_MAX_ANSWERS = 3  # challenges that one call answers; a server that renews its nonces that often accepts none
+
 
 def negotiate(
     nonces: NonceCache, origin: str, key: DPoPKey, make: Callable[[str | None], Sent]
@@ -40,23 +44,25 @@ def negotiate(
 
     Raises:
         MalformedAnswer: The server demands a nonce and gives no valid one; nothing is sent again.
-        NonceChallengeRepeated: The server challenges again after its own nonce was used, in two transmissions.
+        NonceChallengeRepeated: The server challenges again with a nonce that was used, or a fourth time.
     """
     nonce = nonces.get(origin, key)
-    for last in (False, True):
+    used: list[str | None] = []
+    while True:
+        used.append(nonce)
         sent = make(nonce)
         ticket = nonces.ticket()
         response = yield sent
         offered = nonces.harvest(origin, response, ticket, key)
-        # If the proof had the server's own nonce, it was refused for another reason.
-        fresh = offered is not None and offered != nonce and not last
+        # A proof with the server's own nonce was refused for another reason: that is no challenge.
+        fresh = offered is not None and offered not in used and len(used) == 1
         if not demands_nonce(response, fresh=fresh):
             return sent, response
         if offered is None:
             raise MalformedAnswer(
                 "a nonce is demanded and none, or none that is valid, is given", status=response.status
             )
-        if last or offered == nonce:
+        if offered in used or len(used) > _MAX_ANSWERS:
             break
         nonce = offered
     raise NonceChallengeRepeated(

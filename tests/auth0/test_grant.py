@@ -178,16 +178,26 @@ def test_the_answer_to_the_retry_teaches_too(tenant: Tenant) -> None:
     assert tenant.nonces.get("https://tenant.example") == "n2"
 
 
-def test_a_second_challenge_is_an_error(tenant: Tenant) -> None:
-    """Rule 12: exactly two requests; a second challenge, though its nonce be new, is not answered."""
+def test_a_fourth_challenge_is_an_error(tenant: Tenant) -> None:
+    """Three challenges are answered while their nonces are new: exactly four requests."""
+    flow = exchange(tenant, login())
+    next(flow)
+    for nonce in ("n1", "n2", "n3"):
+        flow.send(answer(400, CHALLENGE, nonce=nonce))
+    with pytest.raises(NonceChallengeRepeated) as refused:
+        flow.send(answer(400, CHALLENGE, nonce="n4"))
+    expected = "use_dpop_nonce (400): the server challenged again after its own nonce was used"
+    assert str(refused.value) == expected
+    assert tenant.nonces.get("https://tenant.example") == "n4"
+
+
+def test_a_second_challenge_with_a_new_nonce_is_answered(tenant: Tenant) -> None:
+    """A server that renewed its nonce meanwhile costs no login."""
     flow = exchange(tenant, login())
     next(flow)
     flow.send(answer(400, CHALLENGE, nonce="n1"))
-    with pytest.raises(NonceChallengeRepeated) as refused:
-        flow.send(answer(400, CHALLENGE, nonce="n2"))
-    expected = "use_dpop_nonce (400): the server challenged again after its own nonce was used"
-    assert str(refused.value) == expected
-    assert tenant.nonces.get("https://tenant.example") == "n2"
+    flow.send(answer(400, CHALLENGE, nonce="n2"))
+    assert end(flow, answer(200, TOKENS)).token_type == "DPoP"
 
 
 def test_the_same_nonce_again_is_an_error(tenant: Tenant) -> None:

@@ -259,8 +259,8 @@ async def test_a_fault_of_the_token_endpoint(
     tenant.faults.add(fault, path=TOKEN)
     with pytest.raises(error):
         await log_in(client, tenant)
-    challenged = fault in {Fault.CHALLENGE_FOREVER, Fault.CHALLENGE_FOREVER_SAME_NONCE}
-    assert tenant.stats.token_requests - requests == (2 if challenged else 1)
+    answered = {Fault.CHALLENGE_FOREVER: 3, Fault.CHALLENGE_FOREVER_SAME_NONCE: 1}  # while the nonce is new
+    assert tenant.stats.token_requests - requests == 1 + answered.get(fault, 0)
 
 
 @pytest.mark.parametrize(

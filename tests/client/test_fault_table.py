@@ -101,13 +101,16 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.GARBAGE_JSON: unbelieved(MalformedAnswer),
     Fault.WRONG_CONTENT_TYPE: unbelieved(MalformedAnswer),
     Fault.HUGE_BODY: (Row(MalformedAnswer), Row(MalformedAnswer), Row(MalformedAnswer)),
-    **dict.fromkeys(
-        (Fault.CHALLENGE_FOREVER, Fault.CHALLENGE_FOREVER_SAME_NONCE),
-        (
-            Row(UseDPoPNonce, spent=0),
-            Row(NonceChallengeRepeated, requests=2, spent=0),
-            Row(NonceChallengeRepeated, requests=2, spent=0),
-        ),
+    # Three challenges are answered, each with a nonce that is new.
+    Fault.CHALLENGE_FOREVER: (
+        Row(UseDPoPNonce, spent=0),
+        Row(NonceChallengeRepeated, requests=4, spent=0),
+        Row(NonceChallengeRepeated, requests=4, spent=0),
+    ),
+    Fault.CHALLENGE_FOREVER_SAME_NONCE: (
+        Row(UseDPoPNonce, spent=0),
+        Row(NonceChallengeRepeated, requests=2, spent=0),
+        Row(NonceChallengeRepeated, requests=2, spent=0),
     ),
     Fault.CHALLENGE_WITHOUT_HEADER: refused(MalformedAnswer, start=UseDPoPNonce),
     Fault.BEARER_TOKEN: unbelieved(NotSenderConstrained),

@@ -1,4 +1,4 @@
-"""Nonce challenges are answered once, with the nonce that came with them."""
+"""Nonce challenges are answered with the nonce that came with them, while it is new."""
 
 from __future__ import annotations
 
@@ -90,12 +90,42 @@ def test_refused_proof_with_the_servers_nonce_is_no_challenge() -> None:
     assert run(NonceCache(), challenge("n1"), refused) == (["proof with None", "proof with n1"], refused)
 
 
-@pytest.mark.parametrize("second", ["n1", "n2"])
-def test_second_challenge_is_an_error(second: str) -> None:
-    """The server challenges after its own nonce was used: nothing is sent a third time."""
+def test_challenges_with_new_nonces_are_answered() -> None:
+    """A server that renews its nonces meanwhile, or machines that do not share them: up to three challenges."""
+    sent, response = run(NonceCache(), challenge("n1"), challenge("n2"), challenge("n3"), OK)
+    assert sent == ["proof with None", "proof with n1", "proof with n2", "proof with n3"]
+    assert response is OK
+
+
+@pytest.mark.parametrize(
+    "nonces", [["n1", "n1"], ["n1", "n2", "n2"], ["n1", "n2", "n1"], ["n1", "n2", "n3", "n3"], ["n1", "n2", "n3", "n4"]]
+)
+def test_a_nonce_that_comes_again_is_not_answered(nonces: list[str]) -> None:
+    """Neither is a fourth challenge: nothing more is sent."""
+    made: list[str | None] = []
+    negotiation = negotiate(NonceCache(), ORIGIN, KEY, made.append)
+    next(negotiation)
+    for nonce in nonces[:-1]:
+        negotiation.send(challenge(nonce))
     with pytest.raises(NonceChallengeRepeated) as caught:
-        run(NonceCache(), challenge("n1"), challenge(second))
+        negotiation.send(challenge(nonces[-1]))
     assert (caught.value.status, caught.value.error) == (400, "use_dpop_nonce")
+    assert made == [None, *nonces[:-1]]
+
+
+def test_the_first_nonce_is_among_those_that_were_used() -> None:
+    """A challenge with the nonce that the first proof had is not answered, however late it comes."""
+    nonces = NonceCache()
+    nonces.put(ORIGIN, "known")
+    with pytest.raises(NonceChallengeRepeated):
+        run(nonces, challenge("n1"), challenge("known"))
+
+
+def test_a_refused_proof_is_sent_again_once() -> None:
+    """``invalid_dpop_proof`` may have another reason, such as a wrong clock: new nonces do not help against it."""
+    refused = challenge("n2", "invalid_dpop_proof")
+    sent, response = run(NonceCache(), challenge("n1", "invalid_dpop_proof"), refused)
+    assert (sent, response) == (["proof with None", "proof with n1"], refused)
 
 
 @pytest.mark.parametrize("nonce", [None, "white space"])

@@ -66,8 +66,8 @@ class _Fixed:
 class DPoPMiddleware:
     """Sends an access token with a proof: ``ClientSession(middlewares=[DPoPMiddleware(...)])``.
 
-    Requests and redirects to other origins carry neither token nor proof. A nonce challenge is answered once. A 401
-    ``invalid_token`` is answered once with renewed tokens if they can be renewed.
+    Requests and redirects to other origins carry neither token nor proof. A nonce challenge is answered if its nonce is
+    new, up to three in one call. A 401 ``invalid_token`` is answered once with renewed tokens if they can be renewed.
 
     Args:
         tokens: The tokens with their key, or their source.
@@ -98,7 +98,7 @@ class DPoPMiddleware:
         Raises:
             UseDPoPNonce: The server demands another nonce and the body, a stream, is used up. The nonce is kept: send
                 the request again with a new body.
-            NonceChallengeRepeated: The server challenges again after its own nonce was used.
+            NonceChallengeRepeated: The server challenges again with a nonce that was used, or a fourth time.
             MalformedAnswer: The server demands a nonce and gives none.
         """
         if isinstance(request.headers.get("DPoP"), _Proof):
