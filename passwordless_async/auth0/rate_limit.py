@@ -1,6 +1,7 @@
 """The service's rate limit: what a response says of it, and when to come back.
 
-The service has three styles. Each may be absent or malformed; reading one never raises.
+The service has three styles. Each may be absent or malformed; reading one never raises. A point in time is read against
+the ``Date`` of the same response (RFC 9110 §6.6.1): the clocks of two machines differ.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -35,13 +37,16 @@ class Allowance:
 
 
 def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
-    """Return what a response says of the rate limit at a time (UNIX epoch); None if it does not say all of it."""
+    """Return what a response says of the rate limit; None if it does not say all of it.
+
+    ``now`` (UNIX epoch) is when it came by this machine's clock: for a response that has no ``Date``.
+    """
     said = headers.get("Auth0-RateLimit")
     if said is not None:
         found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
         values, since = ["" if match is None else match[1] for match in found], 0.0  # t is a duration
     else:
-        values, since = [headers.get(name, "").strip() for name in _X_RATELIMIT], now  # a point in time
+        values, since = [headers.get(name, "").strip() for name in _X_RATELIMIT], _sent_at(headers, now)
     if not all(map(_WHOLE.fullmatch, values)):
         return None
     limit, remaining, reset = map(int, values)
@@ -49,12 +54,30 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
 
 
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds to wait from a time (UNIX epoch), from 0 to a day; None if no header says."""
+    """Return how many seconds to wait, from 0 to a day; None if no header says. ``now`` is as for :func:`allowance`."""
+    now = _sent_at(headers, now)
     for name, read in _STYLES:
         seconds = read(headers.get(name, "").strip(), now)
         if seconds is not None:
             return _bounded(seconds)
     return None
+
+
+def _sent_at(headers: MultiMapping[str], now: float) -> float:
+    """Return when a response was sent, by the clock of its sender; ``now`` if it does not say."""
+    date = _timestamp(headers.get("Date", "").strip())
+    return now if date is None else date
+
+
+@lru_cache(maxsize=16)  # each second's responses have the same date
+def _timestamp(value: str) -> float | None:
+    """Return the seconds since the UNIX epoch of an HTTP date; None if it is none."""
+    try:
+        date = parsedate_to_datetime(value)
+        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
 
 
 def _bounded(seconds: float) -> float:
@@ -65,12 +88,8 @@ def _retry_after(value: str, now: float) -> float | None:
     """Read ``Retry-After``: seconds, or an HTTP date (RFC 9110 §10.2.3)."""
     if _SECONDS.fullmatch(value):
         return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
-    except (ValueError, OverflowError, TypeError):
-        return None
+    date = _timestamp(value)
+    return None if date is None else date - now
 
 
 def _reset_at(value: str, now: float) -> float | None:

@@ -6,8 +6,8 @@ Invariants:
 - The nonce is harvested from every response, before the generator returns or raises.
 - A challenge is compared with the nonce **in the proof that was sent**, never with the cache: another task may have
   renewed it.
-- A challenge is answered with the nonce that came with it, if no proof of this call had that nonce before: a server that
-  renews its nonces between two answers challenges more than once. A nonce that comes again is not answered.
+- A challenge is answered with the nonce that came with it, if no proof of this call had that nonce before. A server
+  that renews its nonces between two answers challenges more than once; a nonce that comes again is not answered.
 - A call answers three challenges at most.
 """
 

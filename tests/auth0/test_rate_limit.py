@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from passwordless_async.auth0.rate_limit import Allowance, allowance, retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NOW = 1_445_412_480.0  # Wed, 21 Oct 2015 07:28:00 GMT
 DAY = 86_400.0
@@ -101,10 +105,40 @@ def test_dates_do_not_depend_on_the_local_zone(monkeypatch: pytest.MonkeyPatch, 
         time.tzset()
 
 
+@pytest.mark.parametrize("ahead", [-86_400.0, -40.0, 0.0, 5.0, 3600.0])
+@pytest.mark.parametrize(
+    ("name", "wait"),
+    [
+        ("Retry-After", lambda theirs: formatdate(theirs + 20, usegmt=True)),
+        ("x-ratelimit-reset", lambda theirs: str(int(theirs) + 20)),
+        ("Retry-After", lambda _theirs: "20"),
+        ("Auth0-RateLimit", lambda _theirs: "client;q=10;t=20;r=3"),
+    ],
+)
+def test_a_time_is_read_against_the_date_of_the_same_response(
+    ahead: float, name: str, wait: Callable[[float], str]
+) -> None:
+    """Whatever this machine's clock says: the service's may differ by a day."""
+    theirs = NOW + ahead
+    headers = CIMultiDict({"Date": formatdate(theirs, usegmt=True), name: wait(theirs)})
+    assert retry_after(headers, NOW) == 20.0
+    if name != "Retry-After":
+        headers.update({"x-ratelimit-limit": "10", "x-ratelimit-remaining": "3"})
+        assert allowance(headers, NOW) == Allowance(10, 3, 20.0)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Wed, 99 Oct 2015 07:28:00 GMT", "1445412480"])
+def test_without_a_date_this_machines_clock_counts(date: str) -> None:
+    """A ``Date`` that is none says nothing."""
+    headers = CIMultiDict({"Date": date, **GOOD})
+    assert retry_after(headers, NOW) == 10.0
+    assert allowance(headers, NOW) == Allowance(10, 3, 10.0)
+
+
 @settings(max_examples=500, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(WAITS),
+        st.sampled_from([*WAITS, "Date"]),
         st.text(max_size=40)
         | st.text("0123456789;=tqr., :+-GMTWedOct", max_size=40)
         | st.floats(0, 2**40).map(lambda seconds: formatdate(min(seconds, 2**37), usegmt=True))
@@ -170,7 +204,7 @@ def test_no_allowance_is_read(headers: dict[str, str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from([*NAMES, "Auth0-RateLimit"]),
+        st.sampled_from([*NAMES, "Auth0-RateLimit", "Date"]),
         st.text(max_size=40) | st.text("0123456789;=tqr., -", max_size=40) | st.integers().map(str),
     ),
     st.floats(0, 1e11),
