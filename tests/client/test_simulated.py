@@ -31,8 +31,9 @@ class SimulatedTenant(LocalTenant):
     def _bind(self) -> str:
         return f"http://{HOST}:{PORT}"
 
-    def _new_site(self, runner: web.AppRunner) -> web.BaseSite:
-        return web.TCPSite(runner, port=PORT)
+    async def _accept(self, runner: web.AppRunner) -> None:
+        self._site = web.TCPSite(runner, port=PORT)
+        await self._site.start()
 
 
 class SimulatedWorld(programs.World):
