@@ -426,7 +426,7 @@ ANSWERS: dict[str, Callable[[], object]] = {
         answer(200, {**GOOD, "access_token": jwt_of({"cnf": {}})}), NotSent("no route")
     ),
     "flow: a challenge without a nonce": lambda: drive(answer(400, CHALLENGE)),
-    "flow: a challenge for ever": lambda: drive(answer(400, CHALLENGE, "n1"), answer(400, CHALLENGE, "n2")),
+    "flow: a challenge for ever": lambda: drive(*(answer(400, CHALLENGE, f"n{number}") for number in range(4))),
     "flow: nothing sent": lambda: drive(NotSent("no route")),
     "flow: no answer": lambda: drive(OutcomeUnknown("time-out")),
     "flow: no answer to the retry": lambda: drive(answer(400, CHALLENGE, "n1"), OutcomeUnknown("time-out")),
