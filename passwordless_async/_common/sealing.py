@@ -5,6 +5,7 @@ Invariants:
 - Without the key the content can be neither read nor changed. The header can be read, and not changed.
 - There is one spelling of each sealed text: no padding, and base64url with unused bits other than zero is refused.
 - There is one algorithm: no ``zip``, no ``crit``, no wrapped key, and no member that is not a text.
+- What is too large to be unsealed is not sealed.
 - An initialization vector is used once: 96 random bits for each seal (RFC 7518 §5.3).
 
 By cryptography itself, not by joserfc, which the tests use as the oracle: with joserfc opening a session in memory
@@ -33,7 +34,7 @@ _KEY_BYTES = 32
 _KEY_ID_CHARACTERS = 16
 _ALGORITHMS = {"alg": "dir", "enc": "A256GCM"}
 _REFUSED = ("zip", "crit")  # members of RFC 7516 that change what the others mean
-_MAX_CHARACTERS = 65_536
+_MAX_CHARACTERS = 524_288  # of a sealed text: twice the largest response, which is what tokens can come to
 _MAX_HEADER_BYTES = 2048
 _PARTS = 5  # RFC 7516 §3.1
 _VECTOR_BYTES, _TAG_BYTES = 12, 16  # RFC 7518 §5.3
@@ -83,13 +84,20 @@ def seal(content: SecretBytes, key: SecretBytes, header: Mapping[str, str], *, k
     """Seal some content, which only holders of the key can read.
 
     Anyone can read the header, and only holders of the key can set it. ``kid`` is the key's identifier, if it is known.
+
+    Raises:
+        UsageError: The sealed text would be too large to be unsealed.
     """
     members = {**_ALGORITHMS, "kid": kid or key_id(key), **header}
-    protected = encode(_to_json(members).encode())
+    plain = _to_json(members).encode()
+    protected = encode(plain)
     vector = _clock.random_bytes(_VECTOR_BYTES)
     sealed = AESGCM(key).encrypt(vector, content, protected)
     parts = protected, b"", encode(vector), encode(sealed[:-_TAG_BYTES]), encode(sealed[-_TAG_BYTES:])
-    return b".".join(parts).decode()
+    text = b".".join(parts).decode()
+    if len(text) > _MAX_CHARACTERS or len(plain) > _MAX_HEADER_BYTES:
+        raise UsageError("content", f"is too large: sealed it has {len(text)} characters, {_MAX_CHARACTERS} at most")
+    return text
 
 
 def parse(text: object) -> Sealed | None:

@@ -131,3 +131,14 @@ def test_keys_are_known_by_an_identifier_that_reveals_nothing() -> None:
     assert list(keys) == [sealing.key_id(KEY), sealing.key_id(SecretBytes(bytes(32)))]
     assert {len(name) for name in keys} == {16}
     assert repr(sealing.concealed_keys([bytes(KEY)])) == "(<redacted>,)"
+
+
+def test_what_is_too_large_to_be_unsealed_is_not_sealed() -> None:
+    """Content at the bound comes back; one byte more, and a header over its own bound, are refused."""
+    overhead = len(sealing.seal(SecretBytes(b""), KEY, HEADER))
+    largest = SecretBytes(b"x" * ((sealing._MAX_CHARACTERS - overhead) * 3 // 4))
+    assert content_of(sealing.seal(largest, KEY, HEADER)) == largest
+    with pytest.raises(UsageError, match="too large"):
+        sealing.seal(SecretBytes(largest + b"xxx"), KEY, HEADER)
+    with pytest.raises(UsageError, match="too large"):
+        sealing.seal(SecretBytes(b"x"), KEY, {**HEADER, "sid": "s" * 2048})

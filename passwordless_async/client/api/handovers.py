@@ -5,12 +5,19 @@ Invariants:
 - Each new token set is handed over once, whichever sessions asked for it.
 - Tokens that ``on_refresh`` failed to keep are kept here, and handed over with the next call.
 - Every session that waited for new tokens gets them, even if its caller was cancelled.
+- While ``on_refresh`` runs, calls use the new tokens and wait for nothing: ``on_refresh`` may call APIs itself.
+- Tokens that were just renewed are not renewed again: neither an API that refuses every token nor a tenant whose tokens
+  live for seconds costs a refresh per call.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
+import attrs
+
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.client.orphans import is_done_by
 from passwordless_async.client.refreshes import Refreshes, RefreshKey, token_hash
@@ -26,6 +33,17 @@ OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
 Adopt: TypeAlias = "Callable[[TokenSet], None]"
 
 _REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
+_REFUSED_AGAIN_SECONDS = 60.0  # after a renewal, for which a refusal does not renew again
+_USED_SHARE = 0.75  # of a short lifetime, after which tokens are renewed before their end
+_LEAST_SECONDS = 1.0  # between two renewals, even if the tokens have expired when they come
+
+
+@attrs.frozen
+class _Renewal:
+    """When tokens were renewed, by the monotonic clock, and for how many seconds they were good then."""
+
+    at: float
+    lifetime: float
 
 
 class Handovers:
@@ -37,6 +55,28 @@ class Handovers:
         self._not_kept: Bounded[RefreshKey, TokenSet] = Bounded(_REMEMBERED)
         # By the hashes of the old and the new refresh token: within a leeway the service replaces one token twice.
         self._done: Bounded[tuple[bytes, bytes], None] = Bounded(_REMEMBERED)
+        self._in_hook: dict[RefreshKey, TokenSet] = {}  # new tokens that on_refresh is keeping at this moment
+        self._renewals: Bounded[bytes, _Renewal] = Bounded(_REMEMBERED)  # by the hash of the new refresh token
+
+    def newest(self, tokens: TokenSet) -> TokenSet:
+        """Return what replaces these tokens while ``on_refresh`` is keeping it; otherwise these."""
+        return self._in_hook.get(_key_of(tokens), tokens) if self._in_hook else tokens
+
+    def is_due(self, tokens: TokenSet, *, early: float) -> bool:
+        """Return whether tokens expire within ``early`` seconds and were not renewed just now."""
+        if tokens.expires_at is None or tokens.expires_at - _clock.now() > early:
+            return False
+        renewal = self._renewals.get(token_hash(tokens))
+        wait = 0.0 if renewal is None else max(renewal.lifetime * _USED_SHARE, _LEAST_SECONDS)
+        return renewal is None or _clock.monotonic() - renewal.at >= wait
+
+    def is_fresh(self, tokens: TokenSet) -> bool:
+        """Return whether tokens were renewed just now: an API that refuses them would refuse newer ones as well."""
+        renewal = self._renewals.get(token_hash(tokens))
+        if renewal is None:
+            return False
+        lifetime = max(renewal.lifetime, _LEAST_SECONDS)
+        return _clock.monotonic() - renewal.at < min(lifetime, _REFUSED_AGAIN_SECONDS)
 
     async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
         """Refresh and hand over, or share the handover that is under way.
@@ -51,10 +91,13 @@ class Handovers:
         """
         if stale.refresh_token is None:
             return stale
-        # By the key too: the refresh token alone gives no tokens.
-        key = (token_hash(stale), stale.key.thumbprint)
+        key = _key_of(stale)
         adopters: list[Adopt] = self._flights.detail(key) or []
         adopters.append(adopt)
+        in_hook = self._in_hook.get(key)
+        if in_hook is not None:
+            # To wait for on_refresh here could be to wait for this very call.
+            return in_hook
         return await self._flights.run(
             key, lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure), detail=adopters
         )
@@ -70,12 +113,13 @@ class Handovers:
         else:
             self._require_unrevoked(key, stale)
             renewed = await self._refreshes.refresh(stale)
+            self._note_renewal(renewed)
         step = (key[0], token_hash(renewed))
         if step not in self._done:
             self._not_kept[key] = renewed
             # Revoked meanwhile, they stay for one more call: if the revocation is not sent after all, they are good.
             self._require_unrevoked(key, renewed)
-            if not await is_done_by(on_refresh, renewed):
+            if not await self._is_kept_by(on_refresh, key, renewed):
                 raise StoreError(
                     "on_refresh was cancelled: the new tokens are kept, and handed over with the next call"
                 )
@@ -86,6 +130,17 @@ class Handovers:
             adopt(renewed)
         return renewed
 
+    async def _is_kept_by(self, on_refresh: OnRefresh, key: RefreshKey, renewed: TokenSet) -> bool:
+        self._in_hook[key] = renewed
+        try:
+            return await is_done_by(on_refresh, renewed)
+        finally:
+            del self._in_hook[key]
+
+    def _note_renewal(self, renewed: TokenSet) -> None:
+        lifetime = math.inf if renewed.expires_at is None else renewed.expires_at - _clock.now()
+        self._renewals[token_hash(renewed)] = _Renewal(_clock.monotonic(), lifetime)
+
     def _require_unrevoked(self, key: RefreshKey, tokens: TokenSet) -> None:
         if self._refreshes.is_revoked(key[0], tokens):
             raise InvalidRefreshToken(
@@ -95,3 +150,8 @@ class Handovers:
     async def aclose(self, *, grace: float) -> None:
         """End the handovers that are under way after ``grace`` seconds."""
         await self._flights.aclose(grace=grace)
+
+
+def _key_of(tokens: TokenSet) -> RefreshKey:
+    # By the key too: the refresh token alone gives no tokens.
+    return token_hash(tokens), tokens.key.thumbprint

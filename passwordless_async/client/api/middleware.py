@@ -7,7 +7,7 @@ request. A proof is good for one transmission, so a middleware is the right plac
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse
@@ -38,9 +38,8 @@ class TokenSource(Protocol):
     def tokens(self) -> TokenSet:
         """The newest tokens."""
 
-    @property
-    def renewable(self) -> bool:
-        """Whether :meth:`renew` can return newer tokens."""
+    def is_renewable(self, refused: TokenSet) -> bool:
+        """Return whether :meth:`renew` can return other tokens than these."""
 
     async def current(self) -> TokenSet:
         """Return the tokens to use now, renewed if they expire soon."""
@@ -54,7 +53,9 @@ class _Fixed:
     """Tokens that do not change."""
 
     tokens: TokenSet
-    renewable: ClassVar[bool] = False
+
+    def is_renewable(self, _refused: TokenSet) -> bool:
+        return False
 
     async def current(self) -> TokenSet:
         return self.tokens
@@ -118,7 +119,7 @@ class DPoPMiddleware:
         lease = await ConnectionSlots.take(request.session.connector, origin)
         try:
             response = await self._send(request, handler, origin, tokens.access_token)
-            if self._source.renewable and rejects_token(_head(response)) and not _is_used_up(request):
+            if rejects_token(_head(response)) and self._source.is_renewable(tokens) and not _is_used_up(request):
                 await _release(response)
                 tokens = self._usable(await self._source.renew(tokens))
                 response = await self._send(request, handler, origin, tokens.access_token)

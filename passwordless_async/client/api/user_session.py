@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.api.middleware import DPoPMiddleware
-from passwordless_async.errors import RateLimited, TransportError
+from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -48,12 +48,19 @@ class UserSession:
 
     @property
     def tokens(self) -> TokenSet:
-        """The newest tokens."""
-        return self._tokens
+        """The newest tokens: while ``on_refresh`` keeps new ones, these."""
+        return self._handovers.newest(self._tokens)
+
+    def is_renewable(self, refused: TokenSet) -> bool:
+        """Return whether there are other tokens than these, or ``on_refresh`` can be given some.
+
+        Not if these were renewed just now: the API would refuse the next ones as well.
+        """
+        tokens = self.tokens
+        return tokens is not refused or (self._keeps_tokens and not self._handovers.is_fresh(tokens))
 
     @property
-    def renewable(self) -> bool:
-        """Whether the tokens can be refreshed and ``on_refresh`` keeps the new ones."""
+    def _keeps_tokens(self) -> bool:
         return self._on_refresh is not None and self._tokens.refresh_token is not None
 
     @asynccontextmanager
@@ -75,31 +82,36 @@ class UserSession:
 
     async def current(self) -> TokenSet:
         """Return the tokens to use now, refreshed if they are about to end."""
-        tokens = self._tokens
-        left = None if tokens.expires_at is None else tokens.expires_at - _clock.now()
-        if not self.renewable or left is None or left > _EARLY:
+        tokens = self.tokens
+        if not self._keeps_tokens or not self._handovers.is_due(tokens, early=_EARLY):
             return tokens
         try:
             return await self.renew(tokens)
-        except (TransportError, RateLimited):
-            if left <= 0:
+        except PasswordlessError as error:
+            # While the access token is good, the call need not fail for a refresh that can come later, or that must not
+            # come again.
+            if not (error.retryable or isinstance(error, TransportError)) or _has_ended(tokens):
                 raise
-            # The access token still has some seconds: the call need not fail for a refresh that can come later, or
-            # that must not come again.
             return tokens
 
     async def renew(self, refused: TokenSet) -> TokenSet:
         """Return newer tokens than these, refreshed unless that was done in the meantime."""
-        if self._tokens is not refused or self._on_refresh is None:
-            return self._tokens
+        newest = self.tokens
+        if newest is not refused or self._on_refresh is None:
+            return newest
 
         def adopt(renewed: TokenSet) -> None:
             if self._tokens is refused:
                 self._tokens = renewed
 
         renewed = await self._handovers.renew(refused, self._on_refresh, adopt)
-        adopt(renewed)
-        return self._tokens
+        if self._handovers.newest(refused) is not renewed:
+            adopt(renewed)
+        return renewed if self._tokens is refused else self._tokens
 
     def __repr__(self) -> str:
         return f"<UserSession of {self._tokens.key!r}>"
+
+
+def _has_ended(tokens: TokenSet) -> bool:
+    return tokens.expires_at is not None and tokens.expires_at <= _clock.now()

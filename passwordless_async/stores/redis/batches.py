@@ -29,6 +29,7 @@ _MAX_COMMANDS = 256  # in a batch: their answers come after the last of them
 _SOON_SECONDS = 0.01
 _KEY_OF_SCRIPT = 3  # the place of its first key among the words of an EVAL
 _CLOSED = "the store was closed"
+_LATE = "the store does not answer in time"
 
 
 @attrs.define(eq=False)
@@ -58,7 +59,7 @@ class Batches:
     _replicas: int = attrs.field(default=0, kw_only=True)  # that must have what was written before it counts
     _waiting: list[_Request] = attrs.field(factory=list, init=False)
     _task: asyncio.Task[None] | None = attrs.field(default=None, init=False)
-    _is_direct: bool = attrs.field(default=False, init=False)
+    _direct: asyncio.Future[Any] | None = attrs.field(default=None, init=False)  # the answer to a direct command
     _closed: bool = attrs.field(default=False, init=False)
 
     def ask(self, *command: str | bytes | float) -> asyncio.Future[Any]:
@@ -86,14 +87,14 @@ class Batches:
 
         A single caller that opens and reads a session takes 5 % less CPU this way.
         """
-        if self._closed or self._is_direct or self._waiting or self._task is not None:
+        if self._closed or self._direct is not None or self._waiting or self._task is not None:
             return await self.ask(*command)
         request = _Request(command, asyncio.get_running_loop().create_future())
-        self._is_direct = True
+        self._direct = request.answer
         try:
             await self._send([request])
         finally:
-            self._is_direct = False
+            self._direct = None
             # If the caller was cancelled, its answer has no reader.
             request.answer.exception()
         return request.answer.result()
@@ -113,23 +114,27 @@ class Batches:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[:_MAX_COMMANDS], self._waiting[_MAX_COMMANDS:]
-                await self._send(batch)
+                if not await self._send(batch):
+                    # Those behind have waited as long, and would wait as long again.
+                    self._fail_waiting(_LATE)
         finally:
             self._task = None
             # If this task was cancelled, no other would ever answer them.
-            for request in self._waiting:
-                request.fail(_CLOSED)
-            self._waiting = []
+            self._fail_waiting(_CLOSED)
 
-    async def _send(self, batch: list[_Request]) -> None:
+    def _fail_waiting(self, problem: str) -> None:
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            request.fail(problem)
+
+    async def _send(self, batch: list[_Request]) -> bool:
+        """Send commands and settle each; False: the server did not answer in time."""
         problem = _CLOSED
         try:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(batch)
         except TimeoutError:
-            problem = "the store does not answer in time"
-            # Those behind have waited as long, and would wait as long again.
-            batch, self._waiting = batch + self._waiting, []
+            problem = _LATE
         except (ResponseError, AuthenticationError) as error:
             problem = f"the store refuses ({type(error).__name__})"
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
@@ -138,6 +143,7 @@ class Batches:
         finally:
             for request in batch:
                 request.fail(problem)
+        return problem is not _LATE
 
     async def _exchange(self, batch: list[_Request]) -> None:
         commands = [request.command for request in batch]
@@ -156,8 +162,9 @@ class Batches:
         """Take no more commands, and wait for the answers to all that were asked."""
         self._closed = True
         self._start()
-        if self._task is not None:
-            await asyncio.wait([self._task])
+        under_way = [each for each in (self._task, self._direct) if each is not None]
+        if under_way:
+            await asyncio.wait(under_way)
 
 
 @attrs.define(eq=False, repr=False)

@@ -377,7 +377,8 @@ async def test_renewed_tokens_of_another_key_are_refused(resource: Any, tokens: 
     """Rule 18: tokens and key stay together; what a source brings is looked at before it is sent."""
 
     class Source:
-        renewable = False
+        def is_renewable(self, _refused: TokenSet) -> bool:
+            return False
 
         @property
         def tokens(self) -> TokenSet:

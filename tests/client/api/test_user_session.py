@@ -13,19 +13,26 @@ from aiohttp import web
 
 from passwordless_async import (
     TESTING,
+    CircuitOpen,
     DPoPKey,
     InvalidRefreshToken,
     NotSent,
     OutcomeUnknown,
     PasswordlessError,
+    QuotaExceeded,
+    RateLimited,
     TokenSet,
     UsageError,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.errors import TemporarilyUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from passwordless_async.client.api.user_session import UserSession
 
 
 def tokens(number: int = 0, *, lifetime: int | None = 3600, refresh: bool = True) -> TokenSet:
@@ -47,6 +54,7 @@ class Refreshes:
     def __init__(self) -> None:
         self.spent: list[str] = []
         self.error: Exception | None = None
+        self.lifetime = 3600
         self.kept: list[TokenSet] = []
 
     async def __call__(self, request: Any, _departure: object) -> TokenSet:
@@ -60,7 +68,7 @@ class Refreshes:
             stale,
             access_token=Secret(f"access-{number}"),
             refresh_token=Secret(f"refresh-{number}"),
-            expires_at=int(time.time()) + 3600,
+            expires_at=int(_clock.now()) + self.lifetime,
         )
 
 
@@ -179,6 +187,95 @@ async def test_a_refresh_that_fails_early_does_not_fail_the_call(
         with pytest.raises(NotSent):
             async with client.request(tokens(lifetime=-1), "GET", url, on_refresh=refreshes.kept.append):
                 pass
+
+
+LATER = [
+    CircuitOpen(retry_after=1.0),
+    QuotaExceeded("there is no room"),
+    RateLimited(status=429, error="too_many_requests"),
+    TemporarilyUnavailable(status=503, error="temporarily_unavailable"),
+]
+
+
+@pytest.mark.parametrize("error", LATER, ids=lambda error: type(error).__name__)
+async def test_an_early_refresh_that_can_come_later_fails_no_call(
+    client: PasswordlessClient, refreshes: Refreshes, error: PasswordlessError
+) -> None:
+    """While the access token is good, whatever the refresh waits for."""
+    refreshes.error = error
+    async with api({"access-0"}) as (url, _):
+        async with client.request(tokens(lifetime=20), "GET", url, on_refresh=refreshes.kept.append) as response:
+            assert response.status == 200
+        with pytest.raises(type(error)):
+            async with client.request(tokens(lifetime=-1), "GET", url, on_refresh=refreshes.kept.append):
+                pass
+
+
+async def test_an_api_that_refuses_every_token_costs_one_refresh(
+    client: PasswordlessClient, refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many calls and session objects there are; a minute later it costs another one."""
+    now = time.monotonic()
+    monkeypatch.setattr(_clock, "monotonic", lambda: now)
+    async with api(set()) as (url, seen):
+        session = client.session(tokens(), origins=[url], on_refresh=refreshes.kept.append)
+        for _ in range(5):
+            async with session.request("GET", url) as response:
+                assert response.status == 401
+        for _ in range(5):
+            async with client.request(session.tokens, "GET", url, on_refresh=refreshes.kept.append) as response:
+                assert response.status == 401
+        assert refreshes.spent == ["refresh-0"]
+        assert seen == ["access-0"] + ["access-1"] * 10
+        now += 60.0
+        async with session.request("GET", url):
+            pass
+    assert refreshes.spent == ["refresh-0", "refresh-1"]
+
+
+@pytest.mark.parametrize(("lifetime", "spent_at"), [(0, 1.0), (4, 3.0), (20, 15.0)])
+async def test_tokens_that_live_for_seconds_are_not_renewed_at_every_call(
+    client: PasswordlessClient,
+    refreshes: Refreshes,
+    monkeypatch: pytest.MonkeyPatch,
+    lifetime: int,
+    spent_at: float,
+) -> None:
+    """They are renewed after three quarters of their life, and not twice within a second."""
+    clock = time.time()
+    monkeypatch.setattr(_clock, "now", lambda: clock)
+    monkeypatch.setattr(_clock, "monotonic", lambda: clock)
+    refreshes.lifetime = lifetime
+    session = client.session(tokens(lifetime=1), origins=["https://api.example"], on_refresh=refreshes.kept.append)
+    for _ in range(5):
+        await session.current()
+    assert refreshes.spent == ["refresh-0"]
+    clock += spent_at + 0.01
+    await session.current()
+    assert refreshes.spent == ["refresh-0", "refresh-1"]
+
+
+@pytest.mark.parametrize("calls", ["current", "renew"])
+async def test_a_callback_that_uses_its_session_has_the_new_tokens(
+    client: PasswordlessClient, refreshes: Refreshes, calls: str
+) -> None:
+    """By the session, by another one with the old tokens, in another task: it never waits for itself."""
+    stale, seen = tokens(lifetime=1), list[object]()
+
+    async def use(session: UserSession) -> None:
+        seen.append((await session.current() if calls == "current" else await session.renew(stale)).access_token)
+
+    async def keep(renewed: TokenSet) -> None:
+        assert session.tokens is renewed
+        await use(session)
+        await asyncio.create_task(use(other))
+        await use(client.session(stale, origins=["https://api.example"], on_refresh=keep))
+
+    session, other = (client.session(stale, origins=["https://api.example"], on_refresh=keep) for _ in range(2))
+    async with asyncio.timeout(10):
+        assert (await session.current()).access_token == "access-1"
+    assert seen == ["access-1"] * 3
+    assert refreshes.spent == ["refresh-0"]
 
 
 async def test_one_handover_for_all_sessions_of_one_user(client: PasswordlessClient, refreshes: Refreshes) -> None:

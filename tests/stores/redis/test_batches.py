@@ -176,6 +176,65 @@ async def test_a_cancelled_batch_answers_all_callers(redis_server: Any) -> None:
         assert await batches.ask("PING")
 
 
+class HeldRedis(Redis):
+    """A server in this process that answers each command when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.connection_pool: Any = self
+        self.answers: list[asyncio.Future[bytes]] = []
+
+    async def get_connection(self) -> Any:
+        return self
+
+    async def release(self, _connection: Any) -> None: ...
+
+    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - as the client calls it
+
+    def pack_commands(self, commands: Any) -> Any:
+        return commands
+
+    async def send_packed_command(self, _commands: Any) -> None: ...
+
+    async def read_response(self) -> bytes:
+        self.answers.append(asyncio.get_running_loop().create_future())
+        return await self.answers[-1]
+
+
+async def test_closing_waits_for_the_answer_to_a_direct_command() -> None:
+    """A command that is on the wire is not cut, whichever way it went."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=PATIENCE)
+    asking = asyncio.create_task(batches.ask_directly("SET", "key", "value"))
+    while not server.answers:  # noqa: ASYNC110 - only polling tells
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(batches.drain())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    server.answers[0].set_result(b"OK")
+    assert await asking == b"OK"
+    await closing
+
+
+async def test_a_direct_command_that_is_late_fails_no_other() -> None:
+    """Those that were asked meanwhile have their own time."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=0.2)
+    direct = asyncio.create_task(batches.ask_directly("SET", "key", "value"))
+    while not server.answers:  # noqa: ASYNC110 - only polling tells
+        await asyncio.sleep(0)
+    later = batches.ask_soon("GET", "key")
+    batches._timeout = PATIENCE
+    with pytest.raises(StoreUnavailable, match="in time"):
+        await direct
+    async with asyncio.timeout(PATIENCE):
+        while len(server.answers) < 2:  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0)
+    server.answers[1].set_result(b"value")
+    assert await later == b"value"
+
+
 async def test_closing_waits_for_answers(redis_url: str) -> None:
     """Earlier commands are answered; the application's own client stays open; closing twice does nothing."""
     async with Redis.from_url(redis_url) as client:
