@@ -25,6 +25,7 @@ AssertionAlgorithm = Literal["RS256", "RS384", "PS256", "ES256"]
 
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _ASSERTION_LIFETIME = 60  # seconds; Auth0 allows 300 and advises 60
+_CERT_REQUIRED = 2  # ssl.CERT_REQUIRED
 _MAX_ASSERTION = 2048  # bytes, Auth0's bound
 
 
@@ -208,12 +209,17 @@ class TlsClientAuth:
         # Not isinstance: this layer does no I/O and does not import ssl.
         if not hasattr(value, "load_cert_chain") or not hasattr(value, "check_hostname"):
             raise UsageError("context", f"must be an ssl.SSLContext, not {type(value).__name__}")
-        if not value.check_hostname or not getattr(value, "verify_mode", None):
+        if not checks_peer(value):
             raise UsageError("context", "must check the tenant's certificate and host name")
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return nothing: the TLS connection authenticates the application."""
         return Credentials()
+
+
+def checks_peer(context: object) -> bool:
+    """Return whether an ``ssl.SSLContext`` checks the server's certificate and host name."""
+    return bool(getattr(context, "check_hostname", False)) and getattr(context, "verify_mode", 0) == _CERT_REQUIRED
 
 
 def _client_secret(secret: object) -> Secret:

@@ -69,8 +69,8 @@ class PasswordlessClient:
         client_auth: How the application authenticates itself: :class:`NoClientAuth` for a public client,
             :class:`ClientSecretPost`, :class:`ClientSecretBasic`, :class:`PrivateKeyJwt` or :class:`TlsClientAuth` for
             a confidential one.
-        session: An aiohttp session that lends its connections. Its cookies, default headers and middlewares are not
-            used, and it is not closed. The client makes its own unless given.
+        session: An aiohttp session that lends its connections and its proxy. It must check certificates. Its cookies,
+            default headers and middlewares are not used, and it is not closed. The client makes its own unless given.
         profile: How to behave under load and in trouble: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
             them with other numbers.
         on_event: Receives events, for metrics and traces: see :mod:`passwordless_async.events`.
@@ -81,6 +81,9 @@ class PasswordlessClient:
         store: Keeps ``client.sessions``, and what the machines of an application share: users' codes, the quota and
             the nonces. A :class:`MemoryStore` of the client's own unless given.
         lifetimes: How long stored sessions last.
+        proxy: The URL of an http or https proxy that https requests go through, with its credentials if it wants any:
+            ``http://user:password@proxy.internal:3128``. Unless given, the session's own, or what ``HTTPS_PROXY`` names
+            if the session has ``trust_env``.
         id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
             application with a client secret, HS256. Name the one that the application is registered with.
 
@@ -101,9 +104,10 @@ class PasswordlessClient:
         nonces: NonceCache | None = None,
         store: Store | None = None,
         lifetimes: Lifetimes = Lifetimes(),  # noqa: B008 - a frozen value
+        proxy: str | None = None,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
-        domain, client_auth = conceal(domain), hide(client_auth)
+        domain, client_auth, proxy = conceal(domain), hide(client_auth), conceal(proxy)
         nonces = NonceCache() if nonces is None else nonces
         self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
         _check.instance("profile", profile, Profile, named="a Profile")
@@ -112,8 +116,7 @@ class PasswordlessClient:
         _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
         self._profile = profile
-        context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
-        self._transport = Transport(session, timeout=profile.timeout, ssl=context)
+        self._transport = self._made_transport(session, proxy)
         events, shared_store = Emitter(on_event), MemoryStore() if store is None else store
         self._peers = Peers.of(shared_store, self._tenant, events, alone=store is None)
         self._dispatcher = Dispatcher(
@@ -122,6 +125,17 @@ class PasswordlessClient:
         orphans = Orphans(on_orphan, self._tenant, self._dispatcher, events)
         self._make_services(orphans, shared_store, lifetimes)
         self._closing: asyncio.Task[ClosingReport] | None = None
+
+    def _made_transport(self, session: ClientSession | None, proxy: str | None) -> Transport:
+        application = self._tenant.application
+        auth = application.client_auth
+        return Transport(
+            session,
+            timeout=self._profile.timeout,
+            ssl=auth.context if isinstance(auth, TlsClientAuth) else None,
+            proxy=proxy,
+            checks=application.base.scheme == "https",
+        )
 
     def _make_services(self, orphans: Orphans, store: Store, lifetimes: Lifetimes) -> None:
         """Make what the methods call: each service gets the objects below it, and none of them this client."""

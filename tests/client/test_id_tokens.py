@@ -23,6 +23,8 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.testing import ClaimFault, Fault, KeySetFault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from passwordless_async import TokenSet
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.testing.state.tenant_state import TenantState
@@ -188,11 +190,11 @@ async def test_whoever_gives_up_does_not_spoil_it_for_the_others(
         tenant.rotate_signing_key()
         send, asked, answered, gate = client._transport.send, asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-        async def watched(request: HttpRequest) -> HttpResponse:
+        async def watched(request: HttpRequest, departs: Callable[[], None]) -> HttpResponse:
             if request.shareable:
                 asked.set()
                 await gate.wait()
-            response = await send(request)
+            response = await send(request, departs)
             if asked.is_set() and request.url.path == "/oauth/token":
                 answered.set()
             return response

@@ -147,16 +147,16 @@ class World:
         self.on_the_wire: Counter[str] = Counter()
         self.at_once = 0
         self._send = self.client._transport.send
-        self.client._transport.send = self._counted  # type: ignore[method-assign]
+        self.client._transport.send = self._counted  # type: ignore[method-assign, assignment]
 
-    async def _counted(self, request: Any) -> Any:
+    async def _counted(self, request: Any, *more: Any) -> Any:
         """Count the codes of one user that are on the wire at once."""
         form = dict(parse_qsl(request.body.decode())) if request.url.path == TOKEN else {}
         user = form["username"] if "otp" in form else ""
         self.on_the_wire[user] += user != ""
         self.at_once = max(self.at_once, self.on_the_wire[user])
         try:
-            return await self._send(request)
+            return await self._send(request, *more)
         finally:
             self.on_the_wire[user] -= user != ""
 

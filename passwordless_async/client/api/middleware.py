@@ -18,6 +18,7 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.api.connection_slots import ConnectionSlots
 from passwordless_async.client.traffic.first_nonce import FirstNonce
+from passwordless_async.client.traffic.transport import on_fresh_connection
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
 from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 
@@ -147,7 +148,7 @@ class DPoPMiddleware:
             proof = next(proving)
             while True:
                 request.headers["DPoP"] = proof
-                response = await handler(request)
+                response = await on_fresh_connection(request, handler)
                 answered(response.status)
                 try:
                     proof = proving.send(_head(response))

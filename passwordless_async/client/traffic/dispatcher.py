@@ -83,17 +83,21 @@ class _Journey:
         return max(self.policy.patience - self.waited, 0.0)
 
     def sends(self, request: HttpRequest) -> None:
-        """Note that a request goes on the wire; the answer of a shared fetch is not lost with one of its callers."""
+        """Note that bytes of a request may leave from now on. A shared fetch is not lost with one of its callers."""
         if request.shareable:
             return
         self.was_sent_before = self.departure.was_sent
         self.departure.on_wire = self.departure.was_sent = True
 
+    def was_refused(self, request: HttpRequest) -> None:
+        """Undo ``sends``: nothing was sent, or the server challenged, before it looked at what was sent."""
+        if not request.shareable:
+            self.departure.on_wire, self.departure.was_sent = False, self.was_sent_before
+
     def failed(self, request: HttpRequest, error: PasswordlessError) -> None:
-        """Undo ``sends`` where the transport found that nothing was sent."""
-        if request.shareable or not isinstance(error, NotSent):
-            return
-        self.departure.on_wire, self.departure.was_sent = False, self.was_sent_before
+        """Note that a transmission failed."""
+        if isinstance(error, NotSent):
+            self.was_refused(request)
 
 
 class Dispatcher:
@@ -235,7 +239,7 @@ class Dispatcher:
                     failure = error.with_traceback(None)
                 else:
                     if response.status in _CHALLENGE_STATUSES:
-                        await self._before_answering_challenge(response, journey)
+                        await self._before_answering_challenge(request, response, journey)
                     request = _resumed(flow, request, response, answered)
                     continue
                 request = flow.throw(failure)
@@ -243,9 +247,12 @@ class Dispatcher:
             result: T = end.value
             return result
 
-    async def _before_answering_challenge(self, response: HttpResponse, journey: _Journey) -> None:
+    async def _before_answering_challenge(
+        self, request: HttpRequest, response: HttpResponse, journey: _Journey
+    ) -> None:
         """Wait for leave to answer a nonce challenge before the answer is signed: the request was not processed."""
         if demands_nonce(response, fresh=False):
+            journey.was_refused(request)
             self._events.emit(Challenged(journey.operation))
             self._note_wait(journey, await self.gate.again(journey.patience))
             journey.paid += 1
@@ -269,7 +276,6 @@ class Dispatcher:
 
     async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         is_probe = self._circuit.check()
-        journey.sends(request)
         journey.transmissions += 1
         if journey.transmissions > journey.paid:
             journey.paid = journey.transmissions
@@ -277,7 +283,7 @@ class Dispatcher:
         began = _clock.monotonic()
         failure: PasswordlessError | None = None
         try:
-            response = await self._transport.send(request)
+            response = await self._transport.send(request, lambda: journey.sends(request))
         except UsageError:
             raise
         except PasswordlessError as error:

@@ -67,6 +67,8 @@ def retry_delay(operation: Operation, policy: Policy, tries: int, error: Passwor
 def _is_retryable(operation: Operation, error: PasswordlessError) -> bool:
     if operation is Operation.START and isinstance(error, TemporarilyUnavailable):
         return error.status == HTTPStatus.SERVICE_UNAVAILABLE
+    if isinstance(error, NotSent) and not error.retryable:
+        return False  # a certificate that is refused, or a name that does not exist: it would fail again
     return isinstance(error, _RETRYABLE[operation])
 
 

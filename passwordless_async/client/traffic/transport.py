@@ -3,92 +3,137 @@
 Invariants:
 
 - Each call sends at most one request: no redirect is followed, and no failure is retried on the wire.
-- No cookie is kept or sent, and no proxy setting is read from the environment.
-- No body is read beyond :data:`MAX_BODY` bytes.
-- A failure says whether the request was sent: ``NotSent`` or ``OutcomeUnknown``.
-- A response belongs to its request: a pooled connection that holds unread bytes is not used.
+- No cookie is kept or sent. Proxies are those of :class:`Proxies`, never those of the environment unasked.
+- No body is read beyond :data:`MAX_BODY` bytes, nor decoded beyond them, and no header field beyond :data:`MAX_FIELD`.
+- A failure says whether bytes of the request may have left: ``NotSent`` or ``OutcomeUnknown``. No other exception
+  leaves, be it of a hook of the application, except a cancellation of the caller.
+- A response belongs to its request: a pooled connection that has unread bytes, or that the server closed, is not used.
+- Certificates are checked: a session that does not check them is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import select
+import socket
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import aiohttp
 from aiohttp.payload import BytesPayload
 
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import SecretBytes
+from passwordless_async.auth0.client_auth import checks_peer
+from passwordless_async.client.traffic.decoding import decoded
+from passwordless_async.client.traffic.proxies import Proxies
 from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from ssl import SSLContext
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.connector import Connection
+    from aiohttp.typedefs import LooseHeaders
+    from yarl import URL
 
 
 MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certificates, has about ten thousand
+MAX_FIELD = 65_536  # bytes of a header field or a status line; aiohttp's 8,190 would cost a login for a long cookie
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
-_MAX_STALE_CONNECTIONS = 8  # in a row, before the request fails
+_MAX_STALE_CONNECTIONS = 8  # in a row that have bytes of no request, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
+# A name that DNS knows not to exist. Other failures to resolve one are the name server's, and pass.
+_UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class Transport:
-    """Sends requests through a pool of connections; lives as long as its client.
+    """Sends requests through a pool of connections; lives as long as its client, in one event loop at a time.
 
-    Of the caller's session, connections and trace configurations are used. Cookies, default headers and middlewares are
-    not: the service must not see them, and a middleware that retries would send a code twice. ``timeout`` is seconds
-    for one transmission; ``ssl`` the TLS context of an application that authenticates by certificate.
+    Of the caller's session, the connections, the proxy, the bounds of header fields and the trace configurations are
+    used. Cookies, default headers and middlewares are not: the service must not see them, and a middleware that
+    retries would send a code twice.
+
+    Args:
+        session: The caller's session, or None.
+        timeout: Seconds for one transmission.
+        ssl: The TLS context of an application that authenticates by certificate.
+        proxy: The URL of a proxy; the session's own, or that of the environment if it trusts it, unless given.
+        checks: Whether the session must check certificates; not needed where the service is plain http on loopback.
     """
 
-    def __init__(self, session: aiohttp.ClientSession | None, *, timeout: float, ssl: SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession | None,
+        *,
+        timeout: float,
+        ssl: SSLContext | None = None,
+        proxy: object = None,
+        checks: bool = True,
+    ) -> None:
         if session is not None and not isinstance(session, aiohttp.ClientSession):
             raise UsageError("session", "must be an aiohttp.ClientSession")
         self._callers = session
+        self._checks = checks
+        self._require_checks()
         self._ssl = True if ssl is None else ssl
+        self._proxies = Proxies.of(proxy, session)
         # Not connect, which would include the wait for a connection from the caller's pool.
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(_CONNECT_TIMEOUT, timeout))
         self._session: aiohttp.ClientSession | None = None
+        self._api: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which it is open
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._closing = False
-        self._api: aiohttp.ClientSession | None = None
+
+    def _require_checks(self) -> None:
+        """Refuse a session whose connections are to servers that were not checked."""
+        lent = getattr(None if self._callers is None else self._callers.connector, "_ssl", True)
+        # Neither True nor False nor a context: a fingerprint, which names the one certificate that is accepted.
+        if self._checks and (lent is False or (hasattr(lent, "verify_mode") and not checks_peer(lent))):
+            raise UsageError("session", "does not check certificates: codes and secrets would go to any server")
 
     async def __aenter__(self) -> Self:
+        """Open; a transport that was closed can be opened again, in this or another event loop."""
         callers = self._callers
-        if self._session is not None:
+        if self._loop is not None:
+            self.require_own_loop()
             raise UsageError("client", "is open already, or was: make another")
         if callers is not None and callers.connector is None:
             raise UsageError("session", "is closed")
+        self._require_checks()
         connector = None if callers is None else callers.connector
         if connector is None:
             # The gate bounds the connections: a second bound here would let proofs age in a queue.
             connector = aiohttp.TCPConnector(limit=0, ttl_dns_cache=_DNS_TTL, keepalive_timeout=_KEEP_ALIVE)
-        self._session = aiohttp.ClientSession(
+        own: dict[str, Any] = {
+            "connector_owner": callers is None,
+            "trace_configs": None if callers is None else callers.trace_configs,
+            "timeout": self._timeout,
+            "auto_decompress": False,
+        }
+        self._session = self._made(connector, own)
+        # For API calls: the same connections, and aiohttp's defaults for redirects, time-outs and bodies.
+        self._api = self._made(connector, {"connector_owner": False})
+        self._loop = asyncio.get_running_loop()
+        self._closing = False
+        return self
+
+    def _made(self, connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             connector=connector,
-            connector_owner=callers is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=None if callers is None else callers.trace_configs,
-            timeout=self._timeout,
-            request_class=_Request,
-            auto_decompress=False,
             trust_env=False,
             raise_for_status=False,
+            request_class=type("_ProxiedRequest", (_Request,), {"proxies": self._proxies}),
+            max_line_size=max(MAX_FIELD, getattr(self._callers, "_max_line_size", 0)),
+            max_field_size=max(MAX_FIELD, getattr(self._callers, "_max_field_size", 0)),
+            **more,
         )
-        # For API calls: the same connections, and aiohttp's defaults for redirects, time-outs and bodies.
-        self._api = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            request_class=_Request,
-        )
-        return self
 
     @property
     def limit(self) -> int:
@@ -100,74 +145,97 @@ class Transport:
     @property
     def api(self) -> aiohttp.ClientSession:
         """The session for API calls: the same connections, no cookies."""
-        if self._api is None or self._api.closed:
+        if self._api is None:
             raise UsageError("client", "is not open: use it inside async with")
+        self.require_own_loop()
         return self._api
+
+    def require_own_loop(self) -> None:
+        """Raise :class:`UsageError` in another event loop than the one in which it was opened."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            raise UsageError(
+                "client",
+                "is open in another event loop: close it there and open it in this one, or make one for each loop",
+            )
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
         """Cancel the requests on the wire, and close the connections unless they are the caller's. Idempotent."""
+        self.require_own_loop()
         self._closing = True
         for task in self._sending:
             if task is not None:
                 task.cancel()
         await asyncio.sleep(0)  # the cancelled tasks release their connections
-        if self._api is not None:
-            await self._api.close()
-        if self._session is not None:
-            await self._session.close()
+        api, session = self._api, self._session
+        self._api = self._session = self._loop = None
+        if api is not None:
+            await api.close()
+        if session is not None:
+            await session.close()
 
-    def send(self, request: HttpRequest) -> Awaitable[HttpResponse]:
+    def send(self, request: HttpRequest, departs: Callable[[], None] | None = None) -> Awaitable[HttpResponse]:
         """Send a request once.
 
+        Args:
+            request: The request.
+            departs: Called when the request has its connection and is about to be written: from then on bytes of it
+                may have left, unless ``NotSent`` is raised.
+
         Raises:
+            UsageError: The client is not open, or open in another event loop; nothing was sent.
             NotSent: Nothing was sent.
             OutcomeUnknown: The request was sent and no response arrived.
-            MalformedAnswer: The response is too large, or compressed.
+            MalformedAnswer: The response is too large, or compressed in a way that is not known.
         """
-        if self._session is None or self._session.closed:
+        if self._session is None:
             raise UsageError("client", "is not open: use it inside async with")
-        return self._send(self._session, request)
+        self.require_own_loop()
+        return self._send(self._session, request, departs)
 
-    async def _send(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
-        for _ in range(_MAX_STALE_CONNECTIONS):
-            with contextlib.suppress(_StaleConnection):
-                # Nothing is sent on a stale connection, and it is closed: the next one may be fresh.
-                return await self._send_once(session, request)
+    async def _send(
+        self, session: aiohttp.ClientSession, request: HttpRequest, departs: Callable[[], None] | None
+    ) -> HttpResponse:
+        stale = 0
+        while stale < _MAX_STALE_CONNECTIONS:
+            # Nothing is sent on a stale connection, and it is closed: the next one may be fresh.
+            try:
+                return await self._send_once(session, request, _Progress(departs))
+            except _ClosedConnection:
+                continue  # there are no more of these than the pool had
+            except _StaleConnection:
+                stale += 1
         raise NotSent("nothing was sent (the server's connections answer before they are asked)")
 
-    async def _send_once(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
-        body = _Body(request.body)
+    async def _send_once(
+        self, session: aiohttp.ClientSession, request: HttpRequest, progress: _Progress
+    ) -> HttpResponse:
         cancelling = self._begin()
         failure: PasswordlessError
         try:
             async with session.request(
                 request.method,
                 request.url,
-                data=body if request.body else None,
+                data=_Body(request.body, progress) if request.body else None,
                 headers={**_HEADERS, **request.headers},
                 allow_redirects=False,
                 ssl=self._ssl,
-                middlewares=() if request.body else _ONCE,
+                # A request with a body is a POST, which aiohttp never retries.
+                middlewares=() if request.body else (_Once(progress),),
             ) as response:
-                if body.reached and not body.left:
-                    failure = NotSent("nothing was sent (the connection answered before it was asked)")
-                elif (content := await _read(response)) is not None:
-                    return HttpResponse(response.status, response.headers, content)
-                else:
-                    failure = MalformedAnswer(
-                        f"the answer is over {MAX_BODY} bytes or compressed", status=response.status
-                    )
-                # The unread rest must not be read as the start of the next response.
-                response.close()
-        except _StaleConnection:
+                if progress.answered():
+                    return await _read(response)
+                failure = NotSent("nothing was sent (the connection answered before it was asked)")
+        except (_StaleConnection, UsageError):
             raise
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, asyncio.CancelledError) as error:
+        except MalformedAnswer as error:
+            failure = error.with_traceback(None)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook may raise anything, and the code may have left
             self._require_ours(error, cancelling)
             # aiohttp's errors show the request with its headers: only the kind of the failure is kept.
-            failure = _failure(error, left=body.left)
+            failure = _failure(error, left=progress.left)
         finally:
             self._sending.discard(asyncio.current_task())
         raise failure
@@ -187,23 +255,105 @@ class Transport:
             raise error
 
 
+class _Progress:
+    """How far a request got."""
+
+    __slots__ = ("_departs", "left", "reached")
+
+    def __init__(self, departs: Callable[[], None] | None) -> None:
+        self._departs = departs
+        self.reached = False  # it has a connection
+        self.left = False  # bytes of it may have left: before that the server cannot have acted on it
+
+    def reaches(self) -> None:
+        self.reached = True
+        if self._departs is not None:
+            self._departs()
+
+    def answered(self) -> bool:
+        """Return whether a response can be one to this request."""
+        if not self.reached:
+            self.reaches()
+            self.left = True
+        return self.left
+
+
 class _StaleConnection(aiohttp.ServerDisconnectedError):
     """A pooled connection holds a response that belongs to no request: the next request would take it for its own."""
 
 
+class _ClosedConnection(_StaleConnection):
+    """A pooled connection was closed by the server, and the event loop has not seen it yet."""
+
+
 class _Request(aiohttp.ClientRequest):
-    """A request that checks its connection before it is sent.
+    """A request that chooses its proxy, and checks its connection before it is sent.
 
     aiohttp keeps the bytes that arrive on an idle connection and serves them to the next request: a response that
-    arrived twice, or late, would be given to another user.
+    arrived twice, or late, would be given to another user. What the event loop has not read yet it does not see: a
+    request would be written to a connection that the server has closed (RFC 9112 §9.5).
     """
+
+    proxies: ClassVar[Proxies]  # of a subclass for each client
+    progress: _Progress | None = None
+
+    def update_proxy(
+        self, proxy: URL | None, proxy_auth: aiohttp.BasicAuth | None, proxy_headers: LooseHeaders | None
+    ) -> None:
+        """Choose the proxy, for each hop of a redirect anew; one that the caller of an API named stays."""
+        chosen = self.proxies.of_url(self.url) if proxy is None else None
+        if chosen is not None:
+            proxy = chosen.url
+            # A new one each time: aiohttp adds the host to it.
+            proxy_headers = {} if chosen.credentials is None else {"Proxy-Authorization": chosen.credentials}
+        super().update_proxy(proxy, proxy_auth, proxy_headers)
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         if conn.protocol is None or conn.protocol.should_close:
             raise _StaleConnection
-        if isinstance(self.body, _Body):
-            self.body.reached = True
-        return await super().send(conn)
+        if _is_closed_unseen(conn):
+            raise _ClosedConnection
+        progress = self.body.progress if isinstance(self.body, _Body) else self.progress
+        if progress is not None:
+            progress.reaches()
+        response = await super().send(conn)
+        if progress is not None and not isinstance(self.body, _Body):
+            progress.left = True
+        return response
+
+
+def _is_closed_unseen(conn: Connection) -> bool:
+    """Return whether something waits in the socket of a pooled connection: its end, or bytes of no request.
+
+    Not of a new connection: after a handshake TLS 1.3 sends its session tickets unasked.
+    """
+    if getattr(conn.protocol, "_payload", None) is None:  # it has had no response yet
+        return False
+    sock = None if conn.transport is None else conn.transport.get_extra_info("socket")
+    number = -1 if sock is None else sock.fileno()
+    return number < 0 or _is_readable(number)
+
+
+def _is_readable(number: int) -> bool:
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([number], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+async def on_fresh_connection(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Send a request of an application; where a pooled connection turns out to be stale, on another one."""
+    stale = 0
+    while True:
+        try:
+            return await handler(request)
+        except _StaleConnection as error:
+            stale += not isinstance(error, _ClosedConnection)
+            if stale >= _MAX_STALE_CONNECTIONS:
+                raise
 
 
 class _Broken(aiohttp.ClientError):
@@ -213,30 +363,38 @@ class _Broken(aiohttp.ClientError):
     """
 
 
-async def _once(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Send once: a middleware that replaces the errors that aiohttp retries after."""
-    failure: aiohttp.ClientError
-    try:
-        return await handler(request)
-    except (_StaleConnection, aiohttp.ClientConnectorError):
-        raise
-    except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-        failure = _Broken(type(error).__name__)
-    raise failure
+class _Once:
+    """Sends a request without a body once: a middleware that replaces the errors that aiohttp retries after."""
 
+    def __init__(self, progress: _Progress) -> None:
+        self._progress = progress
 
-# A request with a body is a POST, which aiohttp never retries.
-_ONCE = (_once,)
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        failure: aiohttp.ClientError
+        if isinstance(request, _Request):
+            request.progress = self._progress
+        try:
+            return await handler(request)
+        except (_StaleConnection, aiohttp.ClientConnectorError):
+            raise
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
+            failure = _Broken(type(error).__name__)
+        raise failure
 
 
 class _Body(BytesPayload):
-    """A body that records how far it was sent."""
+    """A body that records that it was sent."""
 
-    reached = False  # whether the request has a connection
-    left = False  # whether sending the body has begun; before that the server cannot have acted on the request
+    def __init__(self, value: SecretBytes, progress: _Progress) -> None:
+        super().__init__(value)
+        self.progress = progress
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        self.left = True
+        transport = getattr(writer, "transport", None)
+        # Head and body leave together. Where the connection has just ended, nothing is written.
+        self.progress.left = transport is not None and not transport.is_closing()
         await super().write_with_length(writer, content_length)
 
 
@@ -246,19 +404,61 @@ def _failure(error: BaseException, *, left: bool) -> NotSent | OutcomeUnknown:
     kind = "the client was closed" if isinstance(error, asyncio.CancelledError) else kind
     if left:
         return OutcomeUnknown(f"the request was sent and no answer came ({kind})")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _refused_by_proxy(error.status)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _unconnected(error)
     return NotSent(f"nothing was sent ({kind})")
 
 
-async def _read(response: aiohttp.ClientResponse) -> SecretBytes | None:
-    """Return the body; None: it is too large, or compressed although ``identity`` was asked for."""
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return None
+def _refused_by_proxy(status: int) -> NotSent:
+    error = NotSent(f"nothing was sent: the proxy refused the connection (status {status})")
+    may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+    return error if may_pass else _final(error, "Check the proxy, its credentials, and whether it allows the domain.")
+
+
+def _unconnected(error: aiohttp.ClientConnectorError) -> NotSent:
+    """Return why there was no connection; hosts and the words of TLS and DNS are no secrets."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        words = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
+        return _final(
+            NotSent(f"nothing was sent: the certificate of {error.host} was refused: {words}"),
+            "Check the certificate: trust the authority that issued it if it is yours, or correct the domain.",
+        )
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        problem = NotSent(f"nothing was sent: the name {error.host} was not found ({error.os_error.strerror})")
+        if error.os_error.errno in _UNKNOWN_NAME:
+            return _final(problem, "Check the domain: DNS knows no such name here.")
+        return problem.with_facts(advice="Check the domain, and whether this machine reaches its name server.")
+    reason = getattr(error.os_error, "reason", None) or error.os_error.strerror or type(error).__name__
+    which = "proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "server"
+    return NotSent(f"nothing was sent: no connection to the {which} {error.host} ({type(error).__name__}: {reason})")
+
+
+def _final(error: NotSent, advice: str) -> NotSent:
+    """Return an error after which the same call would fail again."""
+    return error.with_facts(retryable=False, advice=advice)
+
+
+async def _read(response: aiohttp.ClientResponse) -> HttpResponse:
+    """Read a response to its end.
+
+    Raises:
+        MalformedAnswer: Its body is too large, or compressed in a way that is not known.
+    """
     chunks: list[SecretBytes] = []
     size = 0
     # Each chunk is redacted: a traceback of a time-out may print local variables.
-    while chunk := SecretBytes(await response.content.readany()):
+    while size <= MAX_BODY and (chunk := SecretBytes(await response.content.readany())):
         size += len(chunk)
-        if size > MAX_BODY:
-            return None
         chunks.append(chunk)
-    return SecretBytes(b"".join(chunks))
+    body: SecretBytes | None = SecretBytes(b"".join(chunks)) if size <= MAX_BODY else None
+    if body is not None and (coding := response.headers.get("Content-Encoding")):
+        body = decoded(body, coding, at_most=MAX_BODY)
+    if body is None:
+        # The unread rest must not be read as the start of the next response.
+        response.close()
+        raise MalformedAnswer(
+            f"the answer is over {MAX_BODY} bytes or compressed in an unknown way", status=response.status
+        )
+    return HttpResponse(response.status, response.headers, body)

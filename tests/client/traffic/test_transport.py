@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import ssl
 import sys
+import threading
+import zlib
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
@@ -17,7 +20,7 @@ from yarl import URL
 from helpers.values import present
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import SecretBytes
-from passwordless_async.client.traffic.transport import MAX_BODY, Transport
+from passwordless_async.client.traffic.transport import MAX_BODY, MAX_FIELD, Transport
 from passwordless_async.errors import (
     MalformedAnswer,
     NotSent,
@@ -26,6 +29,7 @@ from passwordless_async.errors import (
     TransportError,
     UsageError,
 )
+from passwordless_async.testing import ThrowAwayCa
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -51,6 +55,12 @@ async def served(handler: Handler) -> AsyncIterator[HttpRequest]:
     async with server:
         host, port = server.sockets[0].getsockname()
         yield HttpRequest("POST", URL(f"http://{host}:{port}/oauth/token"), {}, SecretBytes(b"otp=123456"))
+
+
+def compressed(body: bytes, *, coding: str = "gzip") -> bytes:
+    """Make a response with a body in a coding."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
 
 
 def answering(*chunks: bytes) -> Handler:
@@ -111,7 +121,7 @@ async def test_a_failed_tls_handshake_was_not_sent() -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Len", id="half a header"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", id="half a body"),
         pytest.param(b"SMTP ready\r\n\r\n", id="no HTTP"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", id="a header of 20 KB"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="a header of 70 KB"),
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: minus\r\n\r\n", id="a length that is no number"),
     ],
 )
@@ -163,10 +173,9 @@ async def test_a_redirect_is_not_followed() -> None:
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b" " * 65536 + b"\r\n") * 160,
             id="10 MB in chunks",
         ),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + gzip.compress(b"{}"),
-            id="compressed unasked",
-        ),
+        pytest.param(compressed(gzip.compress(b" " * (MAX_BODY + 1))), id="262 KB in a small gzip"),
+        pytest.param(compressed(gzip.compress(b"{}"), coding="br"), id="an unknown coding"),
+        pytest.param(compressed(b"{}"), id="no gzip, though it says so"),
     ],
 )
 async def test_a_body_is_bounded(answer: bytes) -> None:
@@ -323,7 +332,7 @@ async def test_a_failure_keeps_nothing_of_the_http_client() -> None:
 
 
 async def test_a_transport_that_is_not_open_says_so() -> None:
-    """Before async with and after it, nothing can be sent."""
+    """Before async with and after it, nothing can be sent; opened again, it sends."""
     transport = Transport(None, timeout=5)
     request = HttpRequest("GET", URL("http://127.0.0.1:1/"), {})
     with pytest.raises(UsageError, match="client: is not open"):
@@ -343,3 +352,316 @@ async def test_a_session_must_be_one_and_open() -> None:
     await session.close()
     with pytest.raises(UsageError, match="session: is closed"):
         await Transport(session, timeout=5).__aenter__()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(compressed(gzip.compress(b"{}")), id="gzip"),
+        pytest.param(compressed(zlib.compress(b"{}"), coding="deflate"), id="deflate"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Encoding: Identity\r\nContent-Length: 2\r\n\r\n{}", id="identity"),
+    ],
+)
+async def test_a_body_that_is_compressed_unasked_is_decoded(answer: bytes) -> None:
+    """The code is spent: a login is not thrown away for what a gateway did to the body."""
+    async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
+        assert (await transport.send(request)).body == b"{}"
+
+
+async def test_a_long_header_field_is_read() -> None:
+    """A header field that is longer than aiohttp's default costs no login; the bound itself is allowed."""
+    field = b"a" * (MAX_FIELD - 100)
+    answer = OK.replace(b"Content-Type", b"X-Long: " + field + b"\r\nContent-Type")
+    async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
+        assert (await transport.send(request)).headers["X-Long"] == field.decode()
+
+
+async def test_the_bounds_of_the_callers_session_count() -> None:
+    """A session that allows longer header fields lends that too."""
+    field = b"a" * (MAX_FIELD + 1_000)
+    answer = OK.replace(b"Content-Type", b"X-Long: " + field + b"\r\nContent-Type")
+    async with (
+        served(answering(answer)) as request,
+        aiohttp.ClientSession(max_field_size=2 * MAX_FIELD, max_line_size=2 * MAX_FIELD) as session,
+        Transport(session, timeout=5) as transport,
+    ):
+        assert len((await transport.send(request)).headers["X-Long"]) == len(field)
+
+
+HOOKS_BEFORE = ("on_request_start", "on_connection_create_start", "on_connection_create_end", "on_request_headers_sent")
+HOOKS_AFTER = ("on_request_chunk_sent", "on_request_end")
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("hook", [*HOOKS_BEFORE, *HOOKS_AFTER])
+async def test_what_a_hook_raises_does_not_leave(method: str, hook: str) -> None:
+    """An exception of the application's own hook becomes an error that says whether bytes may have left."""
+    if (method, hook) == ("GET", "on_request_chunk_sent"):
+        pytest.skip("a request without a body has no chunks")
+    answer = OK
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+
+    async def fails(*_: object) -> None:
+        raise LookupError("a secret of the application")
+
+    trace = aiohttp.TraceConfig()
+    getattr(trace, hook).append(fails)
+    async with (
+        served(handle) as request,
+        aiohttp.ClientSession(trace_configs=[trace]) as session,
+        Transport(session, timeout=5) as transport,
+    ):
+        asked = request if method == "POST" else HttpRequest("GET", request.url, {})
+        with pytest.raises(OutcomeUnknown if hook in HOOKS_AFTER else NotSent) as caught:
+            await transport.send(asked)
+    assert "secret" not in str(caught.value)
+
+
+class _Departures:
+    """Counts the requests that are about to be written."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self) -> None:
+        self.number += 1
+
+
+async def test_a_request_that_is_cancelled_in_a_handshake_did_not_depart() -> None:
+    """A request departs when its connection is there; one that waits for a handshake has sent nothing."""
+    greeted, stop = asyncio.Event(), asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        greeted.set()
+        await stop.wait()
+
+    departures = _Departures()
+    async with served(silent) as request, Transport(None, timeout=5) as transport:
+        asked = HttpRequest("POST", request.url.with_scheme("https"), {}, request.body)
+
+        async def send_it() -> object:
+            return await transport.send(asked, departures)
+
+        sending = asyncio.create_task(send_it())
+        await greeted.wait()
+        sending.cancel()
+        ended = await asyncio.gather(sending, return_exceptions=True)
+        stop.set()
+    assert isinstance(ended[0], asyncio.CancelledError)
+    assert departures.number == 0
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_a_request_departs_once(method: str) -> None:
+    """A request with a connection departs, with and without a body."""
+    departures = _Departures()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(OK)
+
+    async with served(handle) as request, Transport(None, timeout=5) as transport:
+        asked = request if method == "POST" else HttpRequest("GET", request.url, {})
+        await transport.send(asked, departures)
+    assert departures.number == 1
+
+
+class _Frozen:
+    """A server in a thread: answers one request on each connection, and closes it when told, whatever the loop does."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self.listener.getsockname()[1]}/oauth/token"
+        self.requests = 0
+        self._context = context
+        self._answered: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self.listener.accept()[0]
+                if self._context is not None:
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                while b"123456" not in connection.recv(65_536):
+                    pass
+                self.requests += 1
+                self._answered.append(connection)
+                connection.sendall(OK)
+
+    def close_idle(self) -> None:
+        """Close the connections that were answered; the bytes of that are in the client's socket at the return."""
+        while self._answered:
+            connection = self._answered.pop()
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self._thread.join(5)
+        self.close_idle()
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+async def test_a_connection_that_was_closed_unseen_is_not_used(encrypted: bool) -> None:  # noqa: FBT001 - a parameter
+    """The process stood still while the server closed its connections: the next request takes a fresh one."""
+    ca = ThrowAwayCa()
+    server = _Frozen(ca.server_context() if encrypted else None)
+    context = ca.client_context() if encrypted else None
+    async with Transport(None, timeout=5, ssl=context) as transport:
+        request = HttpRequest("POST", URL(server.url), {}, SecretBytes(b"otp=123456"))
+        for number in range(1, 4):
+            assert (await transport.send(request)).status == 200
+            assert server.requests == number
+            server.close_idle()  # without a turn of the event loop until the next request
+    server.close()
+
+
+async def test_many_connections_that_were_closed_unseen_are_not_used() -> None:
+    """However many of the pool are closed, the request is sent: on a fresh one."""
+    closing = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"123456")
+        started.release()
+        await closing.wait()
+        writer.write(OK)
+
+    started = asyncio.Semaphore(0)
+    async with served(handle) as request, Transport(None, timeout=5) as transport:
+        many = [asyncio.ensure_future(transport.send(request)) for _ in range(20)]
+        for _ in many:
+            await started.acquire()
+        closing.set()
+        assert [(await each).status for each in many] == [200] * 20
+        # Their ends are unread when the next request is sent, or are read by then: either way none is used.
+        assert (await transport.send(request)).status == 200
+
+
+async def test_a_refused_certificate_is_no_reason_to_try_again() -> None:
+    """Nothing was sent, the verifier's words are in the message, and the same call would fail again."""
+
+    async def nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    server = await asyncio.start_server(nothing, "127.0.0.1", 0, ssl=ThrowAwayCa().server_context())
+    async with server:
+        url = URL(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/oauth/token")
+        error = await send(HttpRequest("POST", url, {}, SecretBytes(b"otp=123456")))
+    assert isinstance(error, NotSent)
+    assert not error.retryable
+    assert NotSent.retryable
+    assert "self-signed certificate" in str(error)
+    assert "certificate" in error.advice
+
+
+class _Resolver(aiohttp.abc.AbstractResolver):
+    """Fails for every name."""
+
+    def __init__(self, error: OSError) -> None:
+        self._error = error
+
+    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:  # noqa: ARG002 - aiohttp's
+        """Fail."""
+        raise self._error
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), True),
+        (OSError(None, "DNS server returned answer with no data"), True),
+    ],
+)
+async def test_a_name_that_does_not_resolve(error: OSError, retryable: bool) -> None:  # noqa: FBT001 - a parameter
+    """Nothing was sent. Trying again helps where the name server failed, and not where it knows no such name."""
+    connector = aiohttp.TCPConnector(resolver=_Resolver(error))
+    async with aiohttp.ClientSession(connector=connector) as session, Transport(session, timeout=5) as transport:
+        with pytest.raises(NotSent, match=r"the name acme\.example was not found") as caught:
+            await transport.send(HttpRequest("GET", URL("https://acme.example/"), {}))
+    assert caught.value.retryable is retryable
+    assert "domain" in caught.value.advice
+
+
+def unchecked(**settings: object) -> ssl.SSLContext:
+    """Make a context that does not check all that it should."""
+    context = ssl.create_default_context()
+    for name, value in settings.items():
+        setattr(context, name, value)
+    return context
+
+
+@pytest.mark.parametrize(
+    "lent",
+    [
+        pytest.param(False, id="ssl=False"),
+        pytest.param(unchecked(check_hostname=False), id="no host name"),
+        pytest.param(unchecked(check_hostname=False, verify_mode=ssl.CERT_NONE), id="no certificate"),
+        pytest.param(unchecked(verify_mode=ssl.CERT_OPTIONAL), id="an optional certificate"),
+    ],
+)
+async def test_a_session_that_does_not_check_certificates_is_refused(
+    lent: ssl.SSLContext | bool,  # noqa: FBT001 - aiohttp's
+) -> None:
+    """Codes and secrets would go to any server. Where the service is plain http on loopback, TLS does not matter."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=lent)) as session:
+        with pytest.raises(UsageError, match="session: does not check certificates"):
+            Transport(session, timeout=5)
+        async with Transport(session, timeout=5, checks=False) as transport:
+            assert transport.api
+
+
+async def test_a_session_that_stops_checking_certificates_is_refused() -> None:
+    """What it lends is looked at again when the client is opened."""
+    context = ssl.create_default_context()
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        transport = Transport(session, timeout=5)
+        context.check_hostname = False
+        with pytest.raises(UsageError, match="session: does not check certificates"):
+            await transport.__aenter__()
+
+
+async def test_a_session_that_checks_certificates_is_taken() -> None:
+    """By the authorities, or by the fingerprint of the one certificate that is right."""
+    for lent in (True, ssl.create_default_context(), aiohttp.Fingerprint(b"f" * 32)):
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=lent)) as session:
+            assert Transport(session, timeout=5).limit == 100
+
+
+def test_another_event_loop_is_named() -> None:
+    """In another event loop than its own, nothing is sent; after it was closed, it opens in the next one."""
+    transport = Transport(None, timeout=5)
+
+    async def use() -> None:
+        async with served(answering(OK)) as request, transport:
+            assert (await transport.send(request)).status == 200
+
+    async def misuse() -> None:
+        request = HttpRequest("GET", URL("http://127.0.0.1:1/"), {})
+        with pytest.raises(UsageError, match="event loop"):
+            await transport.send(request)
+        with pytest.raises(UsageError, match="event loop"):
+            assert transport.api
+        with pytest.raises(UsageError, match="event loop"):
+            await transport.__aenter__()
+        with pytest.raises(UsageError, match="event loop"):
+            await transport.aclose()
+
+    asyncio.run(use())
+    asyncio.run(use())
+    with asyncio.Runner() as runner:
+        runner.run(transport.__aenter__())
+        asyncio.run(misuse())
+        runner.run(transport.aclose())
