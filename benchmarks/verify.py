@@ -98,7 +98,10 @@ def _taken_apart(proof: str) -> tuple[bytes, bytes]:
 
 
 def _ours(entries: int, client: Callable[[], ProofGenerator]) -> Prepare:
-    verifier = DPoPVerifier(replay=MemoryReplayStore(max_entries=entries), base_url=BASE, max_age=MAX_AGE, skew=SKEW)
+    # One client alone may fill half of a store.
+    verifier = DPoPVerifier(
+        replay=MemoryReplayStore(max_entries=2 * entries), base_url=BASE, max_age=MAX_AGE, skew=SKEW
+    )
 
     def prepare(calls: int) -> Batch:
         requests = [_request(client()) for _ in range(calls)]

@@ -74,7 +74,7 @@ class DPoPASGIMiddleware:
             return
         try:
             method = scope.get("method", "GET")
-            authorized = await self._authorizer.authorize(method, _target(scope), scope["headers"])
+            authorized = await self._authorizer.authorize(method, _target(scope), scope.get("headers", ()))
         except (InvalidDPoPProof, UseDPoPNonce) as error:
             refusal = error
         else:

@@ -66,11 +66,12 @@ class NonceCache:
     _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: Bounded[tuple[str, str | None], _Newest] = attrs.field(init=False)
-    _states: dict[tuple[str, Callable[[], Any]], Any] = attrs.field(factory=dict, init=False)
+    _states: Bounded[tuple[str, Callable[[], Any]], Any] = attrs.field(init=False)
     _sent: int = attrs.field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._entries = Bounded(self._size)
+        self._states = Bounded(self._size)
 
     def get(self, origin: str, key: DPoPKey | None = None) -> str | None:
         """Return the nonce for the next request to an origin (``scheme://host:port``) by a key, or None."""
@@ -98,7 +99,7 @@ class NonceCache:
         return lambda: self._listeners.remove(on_learned)
 
     def shared_state(self, origin: str, make: Callable[[], T]) -> T:
-        """Return the state that all users of this cache share for an origin; made at the first call.
+        """Return the state that all users of this cache share for an origin; made at the first call, or once dropped.
 
         Args:
             origin: The origin.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from hypothesis import strategies as st
 
 from helpers import conformance
 from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
@@ -17,6 +18,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BASE = "https://api.example"
+
+# Header fields as a hostile client may combine them. A text in capitals stands for a value that is right.
+NAMES = st.sampled_from(["DPoP", "dpop", "DPOP", "Authorization", "authorization", "Host", "X-Other"])
+TOKENS = [
+    "DPoP",
+    "DPoP ",
+    "Bearer unbound",
+    "dpop bound",
+    "DPoP bound,",
+    "DPoP  bound",
+    "DPoP =",
+    "Basic eDp5",
+    "DPoP \xe9",
+]
+PROOFS = ["..", "e30.e30.", "a.b.c", "{}", "eyJhIjoxfQ.eyJhIjoxfQ." + "A" * 86, "IiI.IiI." + "A" * 86, "null"]
+VALUES = st.sampled_from(["TOKEN", "PROOF", "TWICE", "", *TOKENS, *PROOFS]) | st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=40
+)
+FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=6)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -67,12 +87,31 @@ class World:
         right = self.prover.claims("GET", f"{BASE}{url}", self.now, token)
         return {"Authorization": f"{scheme} {token}", "DPoP": self.prover.proof({}, {**right, **claims})}
 
+    def hostile(self, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return drawn header fields with what stands for right values in its place."""
+        right = self.headers()
+        twice = f"{right['DPoP']},{right['DPoP']}"
+        values = {"TOKEN": right["Authorization"], "PROOF": right["DPoP"], "TWICE": twice}
+        return [(name, values.get(value, value)) for name, value in fields]
+
     def table(self, case: Any) -> list[tuple[list[tuple[str, str]], bool]]:
         """Return the requests of a row and whether each is to pass."""
         target = conformance.Target("GET", f"{BASE}/me", self.now, "bound")
         jti = "twice" if case.twice else None
         requests = [(case.fields(self.prover, target, jti), case.passes)]
         return [(case.fields(self.prover, target, jti), True), *requests] if case.twice else requests
+
+
+@pytest.fixture(scope="session")
+def hostile_fields() -> st.SearchStrategy[list[tuple[str, str]]]:
+    """Return what draws the header fields of a hostile request."""
+    return FIELDS
+
+
+@pytest.fixture(scope="session")
+def make_world() -> type[World]:
+    """Return what makes a world, for tests that need one for each example."""
+    return World
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -195,3 +198,43 @@ async def test_wrong_token_info_is_an_error(world: Any) -> None:
     """Rule 30: a callback that returns neither claims nor None is an error, and the request is refused."""
     async with serving(world, token_info=lambda _token: True) as get:
         assert (await get("/me", world.headers()))[0] == 500
+
+
+async def statuses_of(world: Any, requests: list[tuple[str, str, list[tuple[str, str]]]], *, allow_bearer: bool) -> Any:
+    """Send requests over plain sockets, each on its own, and return the status of each; None without an answer."""
+    middleware = dpop_middleware(world.verifier, world.token_info, allow_bearer=allow_bearer)
+    app = web.Application(middlewares=[middleware])
+    app.router.add_route("*", "/me", me)
+    async with TestServer(app) as server:
+        return [await _status(server.port, _wire(*request)) for request in requests]
+
+
+def _wire(method: str, target: str, fields: list[tuple[str, str]]) -> bytes:
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields), "Connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def _status(port: int | None, request: bytes) -> int | None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    try:
+        line = await reader.readline()
+    finally:
+        writer.close()
+    return int(line.split()[1]) if line else None
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), allow_bearer=st.booleans())
+def test_whatever_comes(make_world: Any, hostile_fields: Any, data: st.DataObject, allow_bearer: bool) -> None:  # noqa: FBT001 - drawn
+    """Any combination of method, target and header fields, as bytes on a socket: let through or refused, never a 500."""
+    world = make_world()
+    methods = st.sampled_from(["GET", "get", "OPTIONS", "CONNECT", "X"])
+    targets = st.sampled_from(["/me", "/me?x", "*", "//", "/%", "/a/../me", "http://[", "http://x/me", "x:1", "/\xe9"])
+    requests = [
+        (data.draw(methods), data.draw(targets), world.hostile(data.draw(hostile_fields)))
+        for _ in range(data.draw(st.integers(1, 8)))
+    ]
+    statuses = asyncio.run(statuses_of(world, requests, allow_bearer=allow_bearer))
+    assert set(statuses) <= {200, 400, 401, 404, None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi import Request as FastAPIRequest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
@@ -284,3 +287,36 @@ async def test_exempt_requests_pass(world: Any) -> None:
     app = starlette(world, exempt=lambda scope: scope.get("method") == "OPTIONS")
     assert (await get(app, method="OPTIONS")).status_code == 405
     assert (await get(app)).status_code == 401
+
+
+async def answer_204(_scope: Any, _receive: Any, send: Any) -> None:
+    """Answer every request."""
+    await send({"type": "http.response.start", "status": 204})
+    await send({"type": "http.response.body"})
+
+
+@settings(max_examples=300)
+@given(
+    data=st.data(),
+    method=st.sampled_from(["GET", "get", "OPTIONS", ""]) | st.text(max_size=5),
+    path=st.sampled_from(["/me", "", "*", "//", "/%", "/a/../me"]) | st.text(st.characters(), max_size=10),
+    raw_path=st.none() | st.sampled_from([b"/me", b"", b"*", b"http://[", b"/%ff"]) | st.binary(max_size=10),
+)
+def test_whatever_comes(make_world: Any, hostile_fields: Any, data: st.DataObject, **scope: Any) -> None:
+    """Any combination of method, path and header fields is let through or refused: never an exception, never a 500."""
+    world = make_world()
+    fields = [(name.encode(), value.encode("latin-1")) for name, value in world.hostile(data.draw(hostile_fields))]
+    wire = Wire("http", {}, **scope)
+    wire.scope["headers"] = fields
+    guarded = DPoPASGIMiddleware(answer_204, world.verifier, world.token_info, allow_bearer=data.draw(st.booleans()))
+    sent = asyncio.run(wire.run(guarded))
+    assert sent[0]["status"] in {204, 401}
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+async def test_scope_without_headers_is_refused(world: Any) -> None:
+    """A server that leaves empty headers out gets the refusal of a request without a token."""
+    wire = Wire("http", {}, path="/me", method="GET")
+    del wire.scope["headers"]
+    sent = await wire.run(DPoPASGIMiddleware(answer_204, world.verifier, world.token_info))
+    assert sent[0]["status"] == 401

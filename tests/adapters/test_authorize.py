@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from passwordless_async.adapters._authorize import Authorizer
-from passwordless_async.errors import InvalidDPoPProof, UsageError
+from passwordless_async.errors import InvalidDPoPProof, UsageError, UseDPoPNonce
 
 
 async def authorize(world: Any, headers: Any, *, allow_bearer: bool = False) -> Any:
@@ -42,3 +45,19 @@ async def test_token_info_must_return_a_mapping(world: Any) -> None:
     authorizer = Authorizer(world.verifier, lambda _token: "ada", allow_bearer=True)  # type: ignore[arg-type,return-value] # the mistake
     with pytest.raises(UsageError, match="token_info"):
         await authorizer.authorize("GET", "/me", [("Authorization", "Bearer unbound")])
+
+
+@settings(max_examples=300)
+@given(data=st.data(), is_bytes=st.booleans(), allow_bearer=st.booleans())
+def test_whatever_headers_come(make_world: Any, hostile_fields: Any, data: st.DataObject, **drawn: bool) -> None:
+    """A request is authorised, or refused by one of two errors with 400, 401 or 503: no other error."""
+    world = make_world()
+    headers: Any = world.hostile(data.draw(hostile_fields))
+    if drawn["is_bytes"]:
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    try:
+        authorized = asyncio.run(authorize(world, headers, allow_bearer=drawn["allow_bearer"]))
+    except (InvalidDPoPProof, UseDPoPNonce) as error:
+        assert error.status == 401
+    else:
+        assert authorized.token["sub"] == ("ada" if authorized.proof else "bob")

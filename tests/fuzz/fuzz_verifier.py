@@ -52,6 +52,7 @@ MEMBERS = {
     "jwk": ["kty", "crv", "x", "y", "d", "k", "oth"],
     "claims": [*CLAIMS, "exp", "nbf", "nonce"],
 }
+UNTIMELY = "iat is too far from this server's clock"
 OUTCOMES = dict.fromkeys(
     (
         "CheckedProof",
@@ -64,7 +65,7 @@ OUTCOMES = dict.fromkeys(
         "crit and b64 are not supported",
         "htm is not the request's method",
         "htu is not the request's URL",
-        "iat is not within the accepted time",
+        UNTIMELY,
         "jti, htm, htu or iat is missing",
         "jwk has a private member",
         "jwk is not a point on the curve",
@@ -167,7 +168,9 @@ def outcome(verifier: DPoPVerifier, data: atheris.FuzzedDataProvider) -> str:
         return type(stopped.value).__name__
     except (InvalidDPoPProof, UseDPoPNonce) as error:
         printable = all(field.isprintable() for field in refusal_headers(error).values())
-        return error.error_description if printable else "a refusal that does not fit in a header"
+        untimely = error.error_description.startswith("iat is ") and "this server's clock" in error.error_description
+        description = UNTIMELY if untimely else error.error_description
+        return description if printable else "a refusal that does not fit in a header"
     return "the verifier waited for something"
 
 

@@ -16,7 +16,7 @@ class FailedCheck(Exception):
     """A check of a proof failed. The verifier adds the status and raises an error of the public tree instead.
 
     Args:
-        description: The reason, as it may stand in ``error_description`` (RFC 6750 §3): fixed text, never the client's.
+        description: The reason, as it may stand in ``error_description`` (RFC 6750 §3): no text of the client's.
         error: The error code (RFC 9449 §7.1, RFC 6750 §3.1).
     """
 

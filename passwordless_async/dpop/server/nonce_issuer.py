@@ -34,7 +34,7 @@ _NONCE_BYTES = 24  # of the 32 of the HMAC: 192 bits, 32 characters
 class AcceptedNonce:
     """A nonce that this service issued and still accepts."""
 
-    valid_until: float  # seconds since the UNIX epoch
+    seconds_left: float  # until it is no longer accepted
     successor: str | None  # the nonce to offer the client for its next request; None if it has the newest
 
 
@@ -66,7 +66,7 @@ class NonceIssuer:
 
     def issue(self) -> str:
         """Return the nonce of this time step."""
-        self._current_step()
+        self._current_step(self._clock())
         return self._nonces[1]
 
     def check(self, nonce: str | None, *, status: int) -> AcceptedNonce:
@@ -82,7 +82,8 @@ class NonceIssuer:
         Raises:
             UseDPoPNonce: The proof has no nonce, or one that this service does not accept.
         """
-        current = self._current_step()
+        now = self._clock()
+        current = self._current_step(now)
         if nonce is None:
             raise UseDPoPNonce(status=status, error_description="a nonce is required", nonce=self._nonces[1])
         given = nonce.encode("utf-8", "surrogatepass")
@@ -92,11 +93,11 @@ class NonceIssuer:
                 found = step
         if found is None:
             raise UseDPoPNonce(status=status, error_description="the nonce is not accepted", nonce=self._nonces[1])
-        return AcceptedNonce((found + 2) * self._step, self._nonces[1] if found < current else None)
+        return AcceptedNonce((found + 2) * self._step - now, self._nonces[1] if found < current else None)
 
-    def _current_step(self) -> int:
+    def _current_step(self, now: float) -> int:
         """Return the number of the current time step; its nonces are made once."""
-        current = int(self._clock() // self._step)
+        current = int(now // self._step)
         if current != self._current:
             self._nonces = (self._nonce(current - 1), self._nonce(current), self._nonce(current + 1))
             self._current = current

@@ -5,6 +5,8 @@ Invariants:
 - The input is hostile; no input raises anything but :class:`FailedCheck`.
 - One spelling only: canonical base64url, no JSON name given twice, coordinates of full length. Two readers that
   disagree about a proof are an attack.
+- JSON that readers take differently is refused: NaN, numbers beyond a double, lone surrogates, deep nesting, and any
+  encoding but UTF-8 without a byte order mark (RFC 8259 §6, §8, §9).
 - joserfc reads the same proofs in the tests and is the oracle there.
 """
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_PROOF = 4096  # characters; a proof with a nonce of 1,000 characters has about 2,000
 _MAX_JTI = 256  # characters; a UUID has 36
+_MAX_BRACKETS = 256  # in one JSON text; a proof with all registered members has 2
 
 _CURVE = ec.SECP256R1()
 _ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes: it takes less time than cryptography's hashes
@@ -160,11 +163,22 @@ def _object(segment: str) -> dict[str, Any]:
     try:
         text = _decode(segment).decode().strip(_JSON_SPACE)
         value, end = _DECODER.raw_decode(text)
+        _check_readable(text, value)
     except (ValueError, RecursionError):
         text, value, end = "", None, 0
     if not isinstance(value, dict) or end != len(text):
         raise FailedCheck("the proof's header and claims must be JSON objects without a name given twice")
     return value
+
+
+def _check_readable(text: str, value: object) -> None:
+    """Raise ``ValueError`` for JSON that another reader may refuse, or hand on as what it is not."""
+    # How deep Python itself reads depends on its stack at the moment.
+    if text.count("{") + text.count("[") > _MAX_BRACKETS:
+        raise ValueError
+    # UTF-8 has no lone surrogates; an escape may write one, which no application could encode again.
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
 
 
 def _decode(segment: str) -> bytes:
@@ -182,9 +196,16 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError
+    return value
+
+
 def _refuse_constant(_name: str) -> NoReturn:
     # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
     raise ValueError
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)

@@ -8,6 +8,8 @@ Invariants:
   the application.
 - The replay check comes last: only a proof that is right in all else is remembered.
 - A proof is remembered for at least as long as it stays acceptable; if the store cannot remember it, it is refused.
+- How long is a duration: neither the store's clock nor that of the nonces need agree with the verifier's.
+- What a client fills is its own: each key has one place among the cached keys, and a share of the replay store.
 """
 
 from __future__ import annotations
@@ -34,6 +36,33 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.replay import ReplayStore
 
 _MAX_CACHED_KEYS = 1024  # imported keys, about 3 KB each; a client uses one key for many requests
+_MAX_TOLD = 1e9  # seconds of a difference between two clocks; more is told as this
+
+
+class _CachedKeys:
+    """Imported keys by the header of their proofs: a client's next proof has the same header, byte for byte.
+
+    Each key has one place, for the header that it came with last: a client that varies its header costs no other its
+    place.
+    """
+
+    __slots__ = ("_headers", "_keys")
+
+    def __init__(self, size: int) -> None:
+        self._keys: Bounded[str, reader.PublicKey] = Bounded(size)
+        self._headers: Bounded[str, str] = Bounded(size)  # by thumbprint
+
+    def get(self, header: str) -> reader.PublicKey | None:
+        return self._keys.get(header)
+
+    def put(self, header: str, key: reader.PublicKey) -> None:
+        if header in self._keys:
+            return
+        earlier = self._headers.get(key.thumbprint)
+        if earlier is not None and earlier in self._keys:
+            del self._keys[earlier]
+        self._keys[header] = key
+        self._headers[key.thumbprint] = header
 
 
 class DPoPVerifier:
@@ -48,8 +77,9 @@ class DPoPVerifier:
             has is checked.
         nonce_time: Whether the time in an accepted nonce replaces ``iat`` (RFC 9449 §11.1), for clients with a wrong
             clock.
-        max_age: The oldest accepted proof, in seconds.
-        skew: How far a client's clock may be ahead, in seconds.
+        max_age: The oldest accepted proof by its ``iat``, in seconds: 60 unless given.
+        skew: The allowed difference between two clocks, in seconds: 10 unless given. A client's ``iat`` may be so far
+            ahead, ``exp`` so far behind, and a used proof is remembered for so much longer than ``max_age``.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -58,6 +88,7 @@ class DPoPVerifier:
 
     __slots__ = (
         "_base", "_clock", "_keys", "_max_age", "_nonce_time", "_nonces", "_replay", "_require_nonce", "_skew",
+        "_store_clock",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +108,7 @@ class DPoPVerifier:
         if nonce_time and nonces is None:
             raise UsageError("nonce_time", "needs nonces")
         self._replay = replay
+        self._store_clock: Callable[[], float] = getattr(replay, "clock", _clock.now)
         self._base = _base(base_url)
         self._nonces = nonces
         self._require_nonce = require_nonce
@@ -84,8 +116,7 @@ class DPoPVerifier:
         self._max_age = _check.at_least_zero("max_age", max_age)
         self._skew = _check.at_least_zero("skew", skew)
         self._clock = clock
-        # A client's next proof has the same header, byte for byte.
-        self._keys: Bounded[str, reader.PublicKey] = Bounded(_MAX_CACHED_KEYS)
+        self._keys = _CachedKeys(_MAX_CACHED_KEYS)
 
     async def verify(
         self,
@@ -119,20 +150,23 @@ class DPoPVerifier:
         _check_arguments(method, url, confirmation, access_token)
         status: Literal[400, 401] = 400 if access_token is None else 401  # RFC 9449 §5, §7.1
         try:
-            proof, keep_until = self._check(method, str(url), headers, status)
+            compact = reader.read_compact(proof_of(headers))
+            key = self._keys.get(compact.header) or reader.read_key(compact.header)
+            proof, keep_for = self._check(compact, key, method, str(url), status)
             if access_token is not None:
                 check_binding(proof, confirmation, access_token)
         except FailedCheck as failed:
             error = InvalidDPoPProof(status=status, error=failed.error, error_description=failed.description)
         else:
-            return await self._spend(proof, keep_until, status)
+            # Not before: only a right proof of the token's own key earns that key a place.
+            self._keys.put(compact.header, key)
+            return await self._spend(proof, keep_for, status)
         raise error
 
-    def _check(self, method: str, url: str, headers: Headers, status: int) -> tuple[CheckedProof, float]:
-        """Return the proof and the time until which it could be replayed; binding and replay are not checked here."""
-        compact = reader.read_compact(proof_of(headers))
-        cached = self._keys.get(compact.header)
-        key = cached or reader.read_key(compact.header)
+    def _check(
+        self, compact: reader.Compact, key: reader.PublicKey, method: str, url: str, status: int
+    ) -> tuple[CheckedProof, float]:
+        """Return the proof and for how long it could be replayed; binding and replay are not checked here."""
         claims = reader.read_claims(compact.payload)
         reader.check_signature(key, compact)
         if claims["htm"] != method:  # RFC 9449 §4.3 (8)
@@ -140,10 +174,7 @@ class DPoPVerifier:
         self._check_htu(claims["htu"], url)
         # Before the times: a client with a wrong clock must learn of the nonce that could replace them.
         nonce = self._check_nonce(claims.get("nonce"), status)
-        keep_until = self._check_time(claims, nonce)
-        if cached is None:
-            # Not before: only a right proof earns its key a place.
-            self._keys[compact.header] = key
+        keep_for = self._check_time(claims, nonce)
         proof = CheckedProof(
             thumbprint=key.thumbprint,
             jti=claims["jti"],
@@ -155,7 +186,7 @@ class DPoPVerifier:
             claims=MappingProxyType(claims),
             next_nonce=None if nonce is None else nonce.successor,
         )
-        return proof, keep_until
+        return proof, keep_for
 
     def _check_htu(self, htu: str, url: str) -> None:
         path = uri.path_of(url)
@@ -176,27 +207,35 @@ class DPoPVerifier:
         return self._nonces.check(nonce, status=status)
 
     def _check_time(self, claims: dict[str, Any], nonce: AcceptedNonce | None) -> float:
-        """Check ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (11)); return until when the proof could be replayed."""
+        """Check ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (11)); return for how long the proof could be replayed."""
         now = self._clock()
         # Comparisons only: arithmetic on an int of 4,000 digits would overflow.
         if claims.get("exp", math.inf) <= now - self._skew or claims.get("nbf", -math.inf) > now + self._skew:
             raise FailedCheck("the proof is expired or not valid yet")
         if nonce is not None and self._nonce_time:
             # iat does not bound how long this proof could be replayed; its nonce does.
-            return nonce.valid_until + self._skew
+            return nonce.seconds_left + self._skew
         iat: float = claims["iat"]
         if not now - self._max_age <= iat <= now + self._skew:
-            raise FailedCheck("iat is not within the accepted time")
-        # From iat, not from now: a proof of a clock that is ahead stays acceptable for longer than the window.
-        return iat + self._max_age + self._skew
+            raise FailedCheck(self._untimely(iat, now))
+        # A proof of a clock that is ahead stays acceptable for longer than the window. An old one is kept for the whole
+        # window too: by the clock of another machine it may be newer.
+        return max(iat - now, 0.0) + self._max_age + self._skew
 
-    async def _spend(self, proof: CheckedProof, keep_until: float, status: int) -> CheckedProof:
+    def _untimely(self, iat: float, now: float) -> str:
+        # Compared before subtracted: an int of 4,000 digits would overflow.
+        ahead = min(max(iat, now - _MAX_TOLD), now + _MAX_TOLD) - now
+        where = "ahead of" if ahead > 0 else "behind"
+        accepted = f"{self._skew:g} ahead to {self._max_age:g} behind are accepted"
+        return f"iat is {math.ceil(abs(ahead))} seconds {where} this server's clock: {accepted}"
+
+    async def _spend(self, proof: CheckedProof, keep_for: float, status: int) -> CheckedProof:
         # RFC 9449 §4.3 (11), §11.1. Keyed by key and jti, not by the proof's bytes: for each signature (r, s) there is
         # (r, n - s), which verifies too.
         try:
-            new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", keep_until)
+            new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", self._store_clock() + keep_for)
         except StoreError as cause:
-            # Fail closed. 503: the client did nothing wrong. The cause tells the operator which store failed.
+            # Fail closed. 503: the proof is right. The cause tells the operator which store failed, and why.
             raise InvalidDPoPProof(
                 status=503, error="temporarily_unavailable", error_description="the proof cannot be remembered"
             ) from cause

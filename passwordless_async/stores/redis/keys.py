@@ -19,11 +19,13 @@ key                                       type    value                         
 ``pa:{shard}:quota:QUOTA``                string  server time in µs of the next place      until then, and 1 s
 ``pa:{shard}:nonce:ORIGIN``               string  the newest nonce, or empty               10 minutes
 ``pa:{shard}:turn:ORIGIN``                string  empty                                    3 s
-``pa:replay:PROOF``                       string  empty                                    until the proof expires
+``pa:{shard}:replay:JKT``                 zset    PROOFs that were used, by the server     until the last expires
+                                                  time in ms until which they are kept
 ========================================  ======  =======================================  ===========================
 
-USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION and PROOF are SHA-256 hashes. The scripts
-in ``sessions`` use the first four keys, those in ``codes`` the next four, ``servers`` the quota and what follows it.
+USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, JKT and PROOF are SHA-256 hashes. The
+scripts in ``sessions`` use the first four keys, those in ``codes`` the next four, ``servers`` the quota and the nonces,
+``replay`` the last.
 """
 
 from __future__ import annotations
@@ -63,10 +65,6 @@ class Keys:
     def named(self, kind: str, pseudonym: str) -> str:
         """Return a key of another kind, one of the table's."""
         return self._of(KeyRing.shard(pseudonym), kind, pseudonym)
-
-    def replay(self, proof: str) -> str:
-        """Return the key of a used proof."""
-        return f"{self.prefix}:replay:{proof}"
 
     def _of(self, shard: str, kind: str, name: str) -> str:
         return f"{self.prefix}:{{{shard}}}:{kind}:{name}"

@@ -89,6 +89,11 @@ class Server:
             return error
         raise AssertionError("the verifier waited for something")
 
+    def untimely(self, ahead: float) -> str:
+        """Return why a proof is refused that is so many seconds ahead, or behind, by the default settings."""
+        where = "ahead of" if ahead > 0 else "behind"
+        return f"iat is {abs(ahead)} seconds {where} this server's clock: 10 ahead to 60 behind are accepted"
+
     async def post(self, proof: Any) -> CheckedProof:
         """Verify a request to a token endpoint."""
         return await self.verifier.verify("POST", "/oauth/token", [("DPoP", proof)])

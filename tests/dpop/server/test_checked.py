@@ -29,7 +29,7 @@ async def test_returns_what_it_checked(server: Any) -> None:
 async def test_ath_is_right(server: Any) -> None:
     """Rule 27: on a resource request ath is required and is the hash of the token that came with it."""
     wrong = server.claims()["ath"]
-    for ath in (server.absent, "", wrong[:-1], wrong + "=", wrong.swapcase(), "é", "\ud800"):
+    for ath in (server.absent, "", wrong[:-1], wrong + "=", wrong.swapcase(), "é"):
         assert await server.refusal(server.proof(ath=ath)) == "ath is not the hash of the access token"
     assert await server.refusal(server.proof(), access_token="another") == "ath is not the hash of the access token"
 

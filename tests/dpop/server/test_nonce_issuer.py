@@ -41,9 +41,9 @@ def test_neighbours_are_accepted(now: float, step: int, offset: int) -> None:
 
 @given(instants, steps)
 def test_validity_ends_where_it_says(now: float, step: int) -> None:
-    """Rule 29: valid_until is the end of the step after the nonce's own."""
+    """Rule 29: the seconds left are those until the end of the step after the nonce's own."""
     nonce = at(now, step).issue()
-    until = at(now, step).check(nonce, status=401).valid_until
+    until = now + at(now, step).check(nonce, status=401).seconds_left
     assert now + step <= until <= now + 2 * step + 1
     assert accepts(at(until - step / 2, step), nonce)
     assert not accepts(at(until + step / 2, step), nonce)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from passwordless_async.dpop.server.replay import MemoryReplayStore
+from passwordless_async.dpop.server.replay import MemoryReplayStore, owner_of
 from passwordless_async.errors import StoreError, UsageError
+
+# Two clients with four proofs each, and three with one.
+KEYS = [f"{owner}.{jti}" for owner in "ab" for jti in range(4)] + ["c.1", "d.1.2", "e"]
 
 
 def add(store: MemoryReplayStore, key: str, expires_at: float) -> bool:
@@ -30,21 +34,23 @@ class Replay(RuleBasedStateMachine):
         self.kept: dict[str, float] = {}
         self.store = MemoryReplayStore(max_entries=5, clock=lambda: self.now)
 
-    @rule(key=st.sampled_from("abcdefgh"), lifetime=st.integers(0, 8) | st.floats(0, 8))
+    @rule(key=st.sampled_from(KEYS), lifetime=st.integers(0, 8) | st.floats(0, 8))
     def add(self, key: str, lifetime: float) -> None:
-        """A key that is kept is refused; a new one is kept, or refused because there is no room."""
+        """A key that is kept is refused; a new one is kept, or refused because its owner has no room."""
         live = {key for key, until in self.kept.items() if until >= self.now}
         try:
             added = add(self.store, key, self.now + lifetime)
         except StoreError:
             # The store may keep a key to the end of its second, so it may be full a second longer.
-            assert sum(until > self.now - 1 for until in self.kept.values()) >= 5
+            kept = [key for key, until in self.kept.items() if until > self.now - 1]
+            assert sum(owner_of(other) == owner_of(key) for other in kept) >= 5 - len(kept)
             return
         if key in live:
             assert not added
         if added:
             self.kept[key] = self.now + lifetime
             assert len(live | {key}) <= 5
+            assert sum(owner_of(other) == owner_of(key) for other in live) < 5 - len(live)
 
     @rule(seconds=st.integers(0, 5) | st.floats(0, 3) | st.just(1e6))
     def wait(self, seconds: float) -> None:
@@ -57,6 +63,7 @@ class Replay(RuleBasedStateMachine):
         assert len(self.store) <= 5
         assert len(self.store) == sum(len(slot) for slot in self.store._by_second.values())
         assert sorted(self.store._seconds) == sorted(self.store._by_second)
+        assert self.store._held == Counter(owner_of(key) for key in self.store._keys)
 
 
 TestReplay = pytest.mark.slow(Replay.TestCase)
@@ -76,6 +83,35 @@ def test_full_store_refuses_and_does_not_forget() -> None:
     assert add(store, "c", 30)
     assert not add(store, "b", 20)
     assert repr(store) == "<MemoryReplayStore of 2 entries, at most 2>"
+
+
+def test_one_key_has_as_many_entries_as_are_free() -> None:
+    """A client that floods the store is refused at half of it, others pass, and its own proofs stay refused."""
+    now = 0.0
+    store = MemoryReplayStore(max_entries=100, clock=lambda: now)
+    assert all(add(store, f"greedy.{number}", 10) for number in range(50))
+    for number in (50, 51):
+        with pytest.raises(StoreError, match="one key has 50 of the replay store's 100 entries; 50 are free"):
+            store.add(f"greedy.{number}", 10).send(None)
+    assert not add(store, "greedy.0", 10)
+    assert all(add(store, f"modest{number}.1", 10) for number in range(50))
+    with pytest.raises(StoreError, match="full"):
+        store.add("late.1", 10).send(None)
+    now = 10.001
+    assert add(store, "greedy.50", 20)
+
+
+async def test_one_client_does_not_close_the_api_for_others(server_with: Any) -> None:
+    """A flood by one key is answered by 503 to that key alone; every other client's request passes."""
+    server = server_with()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(max_entries=20, clock=server.clock)})
+    for _ in range(10):
+        await server.get(server.proof())
+    for _ in range(30):
+        assert await server.refusal(server.proof()) == "the proof cannot be remembered"
+    for _ in range(10):
+        other = server.Prover()
+        await server.get(other.proof({}, server.claims()), confirmation={"jkt": other.thumbprint})
 
 
 def test_kept_through_its_last_instant() -> None:

@@ -14,8 +14,11 @@ from passwordless_async import (
     InvalidDPoPProof,
     MemoryReplayStore,
     ProofGenerator,
+    StoreError,
     StoreUnavailable,
+    UsageError,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.stores.redis import RedisReplayStore
 
 URL = "https://api.example/me"
@@ -63,9 +66,64 @@ async def test_a_used_proof_is_kept_until_it_expires(redis_server: Any) -> None:
     """And about a second more."""
     async with RedisReplayStore(redis_server.url) as store:
         assert await store.add("key", time.time() + 60)
-        (name,) = redis_server.ask("KEYS", "pa:replay:*")
+        (name,) = redis_server.ask("KEYS", "pa:*:replay:*")
         assert 59_000 < redis_server.ask("PTTL", name) <= 61_100
         assert b"key" not in name
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+async def test_expiry_is_relative(redis_server: Any, monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """A machine whose clock is days behind or ahead of the server's keeps a proof for as long as another."""
+    wrong = time.time() + days * 86400
+    monkeypatch.setattr(_clock, "now", lambda: wrong)
+    async with RedisReplayStore(redis_server.url) as store:
+        assert await store.add("key", wrong + 60)
+        assert not await store.add("key", wrong + 60)
+        (name,) = redis_server.ask("KEYS", "pa:*:replay:*")
+        assert 59_000 < redis_server.ask("PTTL", name) <= 61_100
+
+
+async def test_a_time_that_is_over_is_refused(redis_server: Any) -> None:
+    """It is by another clock: the store cannot tell how long the proof would pass."""
+    async with RedisReplayStore(redis_server.url) as store:
+        with pytest.raises(StoreError, match="two clocks differ"):
+            await store.add("key", time.time() - 1)
+        assert redis_server.ask("KEYS", "*") == []
+
+
+async def test_a_proof_is_kept_for_its_own_time(redis_server: Any) -> None:
+    """Not for that of a later proof of the same key, and not less; what has expired makes room."""
+    async with RedisReplayStore(redis_server.url, max_per_key=2) as store:
+        now = time.time()
+        assert await store.add("mine.long", now + 60)
+        assert await store.add("mine.short", now + 30)
+        (name,) = redis_server.ask("KEYS", "pa:*:replay:*")
+        assert 59_000 < redis_server.ask("PTTL", name) <= 61_100
+        (short, _) = redis_server.ask("ZRANGE", name, 0, 0, "WITHSCORES")
+        redis_server.ask("ZADD", name, 1, short)  # as if it had expired
+        assert not await store.add("mine.long", now + 60)
+        assert await store.add("mine.short", now + 30)
+        assert redis_server.ask("ZCARD", name) == 2
+
+
+async def test_one_key_has_a_share(redis_server: Any) -> None:
+    """Beyond it that key is refused, its used proofs stay refused, and all other keys pass."""
+    async with RedisReplayStore(redis_server.url, max_per_key=5) as store:
+        until = time.time() + 60
+        results = await asyncio.gather(
+            *(store.add(f"greedy.{number}", until) for number in range(8)), return_exceptions=True
+        )
+        assert results[:5] == [True] * 5
+        assert [str(error) for error in results[5:]] == ["one key has used its share of the replay store: 5 proofs"] * 3
+        assert not await store.add("greedy.0", until)
+        assert all(await asyncio.gather(*(store.add(f"modest{number}.1", until) for number in range(20))))
+
+
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, None])
+def test_the_share_is_a_whole_number(number: Any) -> None:
+    """Of one or more."""
+    with pytest.raises(UsageError, match="max_per_key"):
+        RedisReplayStore("redis://127.0.0.1:1", max_per_key=number)
 
 
 async def test_without_the_server_every_proof_is_refused(redis_server: Any) -> None:
