@@ -228,7 +228,7 @@ async def _status(port: int | None, request: bytes) -> int | None:
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), allow_bearer=st.booleans())
 def test_whatever_comes(make_world: Any, hostile_fields: Any, data: st.DataObject, allow_bearer: bool) -> None:  # noqa: FBT001 - drawn
-    """Any combination of method, target and header fields, as bytes on a socket: let through or refused, never a 500."""
+    """Any combination of method, target and header fields, as bytes on a socket: let through or refused, no 500."""
     world = make_world()
     methods = st.sampled_from(["GET", "get", "OPTIONS", "CONNECT", "X"])
     targets = st.sampled_from(["/me", "/me?x", "*", "//", "/%", "/a/../me", "http://[", "http://x/me", "x:1", "/\xe9"])

@@ -295,6 +295,7 @@ async def answer_204(_scope: Any, _receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(
     data=st.data(),

@@ -47,10 +47,11 @@ async def test_token_info_must_return_a_mapping(world: Any) -> None:
         await authorizer.authorize("GET", "/me", [("Authorization", "Bearer unbound")])
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(data=st.data(), is_bytes=st.booleans(), allow_bearer=st.booleans())
 def test_whatever_headers_come(make_world: Any, hostile_fields: Any, data: st.DataObject, **drawn: bool) -> None:
-    """A request is authorised, or refused by one of two errors with 400, 401 or 503: no other error."""
+    """A request is authorised, or refused by one of two errors with status 401: no other error."""
     world = make_world()
     headers: Any = world.hostile(data.draw(hostile_fields))
     if drawn["is_bytes"]:
@@ -58,6 +59,8 @@ def test_whatever_headers_come(make_world: Any, hostile_fields: Any, data: st.Da
     try:
         authorized = asyncio.run(authorize(world, headers, allow_bearer=drawn["allow_bearer"]))
     except (InvalidDPoPProof, UseDPoPNonce) as error:
-        assert error.status == 401
+        status = error.status
     else:
+        status = 200
         assert authorized.token["sub"] == ("ada" if authorized.proof else "bob")
+    assert status in {200, 401}
