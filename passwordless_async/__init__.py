@@ -88,6 +88,7 @@ if TYPE_CHECKING:
         InvalidClient as InvalidClient,
         InvalidDPoPProof as InvalidDPoPProof,
         InvalidIdToken as InvalidIdToken,
+        InvalidInput as InvalidInput,
         InvalidMfaState as InvalidMfaState,
         InvalidRefreshToken as InvalidRefreshToken,
         InvalidSession as InvalidSession,
@@ -144,11 +145,11 @@ _NAMES = {
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
         "AccessDenied AuthorizationPending BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
-        "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidMfaState InvalidRefreshToken "
-        "InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired NonceChallengeRepeated "
-        "NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError QuotaExceeded "
-        "RateLimited SlowDown StoreError StoreUnavailable TemporarilyUnavailable TooManyAttempts TransportError "
-        "UnauthorizedClient UsageError UseDPoPNonce VerificationRequired WrongCode"
+        "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState "
+        "InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired "
+        "NonceChallengeRepeated NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError "
+        "QuotaExceeded RateLimited SlowDown StoreError StoreUnavailable TemporarilyUnavailable TooManyAttempts "
+        "TransportError UnauthorizedClient UsageError UseDPoPNonce VerificationRequired WrongCode"
     ),
     "stores": "KeyRing MemoryStore SessionStore Store",
 }

@@ -3,7 +3,8 @@
 .. code-block:: text
 
     PasswordlessError
-    ├── UsageError                 an argument is invalid; nothing was sent
+    ├── UsageError                 an argument is invalid; nothing was sent (argument, problem)
+    │   └── InvalidInput           the user mistyped an address, a number or a code: show it to them
     ├── OAuthError                 the server refused (status, error, error_description)
     │   ├── WrongCode              the code is wrong or was used before
     │   ├── CodeExpired            the code is too old
@@ -103,11 +104,23 @@ class UsageError(PasswordlessError, code="usage_error", advice="Correct the argu
 
     Attributes:
         argument: The argument's name.
+        problem: What is wrong with it, in plain words and without its value.
     """
 
     def __init__(self, argument: str, problem: str) -> None:
         super().__init__(f"{argument}: {problem}")
         self.argument = argument
+        self.problem = problem
+
+
+class InvalidInput(
+    UsageError, code="invalid_input", advice="Show problem to the user, and let them correct what they typed."
+):
+    """An address, a phone number or a code that a user typed cannot be one; nothing was sent.
+
+    It is the user's mistake, not the programmer's: a page can show ``problem``. What a keyboard or a copy adds, such as
+    blanks and dashes in a code, is removed before and raises nothing.
+    """
 
 
 class OAuthError(

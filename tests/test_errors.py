@@ -25,6 +25,7 @@ from passwordless_async.errors import (
     InvalidClient,
     InvalidDPoPProof,
     InvalidIdToken,
+    InvalidInput,
     InvalidMfaState,
     InvalidRefreshToken,
     InvalidSession,
@@ -69,6 +70,13 @@ TABLE = [
         "usage_error",
         False,
         "Correct the argument that the message names.",
+    ),
+    (
+        InvalidInput("otp", "must not be empty"),
+        "otp: must not be empty",
+        "invalid_input",
+        False,
+        "Show problem to the user, and let them correct what they typed.",
     ),
     (
         OAuthError(**SAID_NO),
@@ -323,7 +331,7 @@ def test_carried_elsewhere(again: object, error: PasswordlessError) -> None:
 @pytest.mark.parametrize(
     ("error", "facts"),
     [
-        (UsageError("otp", "x"), {"argument": "otp"}),
+        (UsageError("otp", "x"), {"argument": "otp", "problem": "x"}),
         (OAuthError(status=400, error="e"), {"status": 400, "error": "e", "error_description": ""}),
         (
             MfaRequired(status=403, error="mfa_required"),

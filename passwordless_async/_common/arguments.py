@@ -20,6 +20,8 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7E]+")
 # BCP 47, by form: RFC 5646 §2.1 subtags of one to eight letters or digits.
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 
+_MAX_WHOLE = 10**9
+_MAX_SECONDS = 10**9  # more than thirty years; clocks and stores add it to theirs
 MAX_SCOPE = 4096  # characters
 MAX_AUDIENCE = 2048  # characters; Auth0 allows identifiers of 600
 MAX_CLIENT_ID = 256  # characters; Auth0's have 32
@@ -100,6 +102,8 @@ def positive(argument: str, value: object) -> int:
         raise UsageError(argument, f"must be an int, not {type_name(value)}")
     if value < 1:
         raise UsageError(argument, f"must be at least 1, not {value}")
+    if value > _MAX_WHOLE:
+        raise UsageError(argument, f"must be at most {_MAX_WHOLE}")
     return value
 
 
@@ -107,11 +111,17 @@ def seconds(argument: str, value: object) -> float:
     """Return a duration: a finite number of seconds above 0."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
         raise UsageError(argument, "must be a number of seconds above 0")
-    return float(value)
+    return _bounded_seconds(argument, value)
 
 
 def at_least_zero(argument: str, value: object) -> float:
     """Return a duration that may be zero: a finite number of seconds, 0 or more."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise UsageError(argument, "must be a number of seconds, 0 or more")
+    return _bounded_seconds(argument, value)
+
+
+def _bounded_seconds(argument: str, value: float) -> float:
+    if value > _MAX_SECONDS:
+        raise UsageError(argument, f"must be at most {_MAX_SECONDS} seconds")
     return float(value)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.identity import AuthSession, User
 from passwordless_async.auth0.refusals import failure, printable
-from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
+from passwordless_async.auth0.requests import forwarded_for_header, json_request
 from passwordless_async.errors import MalformedAnswer, OAuthError, UsageError
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tenant import Flow, Tenant
 
@@ -38,7 +39,7 @@ def database_request(
     connection: str,
     allow_signup: bool = False,
     delivery_method: DeliveryMethod = "text",
-    forwarded_for: IpAddress | None = None,
+    forwarded_for: IpAddress | str | None = None,
 ) -> HttpRequest:
     """Build the request; an invalid argument raises :class:`UsageError`."""
     if delivery_method not in get_args(DeliveryMethod):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret, always_printable, conceal, hide, redacted
 from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
-
-# ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits.
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
-_MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 
 
 @always_printable
@@ -22,35 +18,43 @@ _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 class Email:
     """A user known by an e-mail address.
 
-    The address is sent exactly as given: no case folding, no trimming.
+    The address is sent exactly as given: no case folding, no trimming. The service ignores its case, so two that differ
+    in nothing else are one user: they are equal.
 
     Args:
         address: The address.
 
     Raises:
-        UsageError: The address does not have exactly one ``@``, has spaces or control characters, or is over 254
+        InvalidInput: The address does not have exactly one ``@``, has spaces or control characters, or is over 254
             characters.
+        UsageError: It is not a text.
     """
 
     realm: ClassVar[Literal["email"]] = "email"
 
-    address: str = attrs.field(repr=redacted)
+    address: str = attrs.field(repr=redacted, eq=str.lower)
 
     @address.validator
     def _check_address(self, _attribute: object, value: object) -> None:
-        address = _check.printable("address", value, at_most=_MAX_ADDRESS)
-        local, at, domain = address.partition("@")
-        if not (local and at and domain) or "@" in domain:
-            raise UsageError("address", "must be of the form name@domain")
+        _typed.email_address("address", value)
 
     @property
     def username(self) -> str:
         """The ``username`` parameter of the OTP grant."""
         return self.address
 
+    @property
+    def identity(self) -> str:
+        """What the service knows the user by: the address in lower case."""
+        return self.address.lower()
+
     def __repr__(self) -> str:
         # An address is personal data: the first letter tells two users apart in a log.
         return f"Email('{self.address[0]}…@…')"
+
+
+def _number(value: str) -> str:
+    return _typed.phone_number("number", value)
 
 
 @always_printable
@@ -59,24 +63,29 @@ class Phone:
     """A user known by a phone number.
 
     Args:
+        number: The number with a plus and the country code, for example ``+49 (30) 90 18 20``. What E.164 does not
+            have is removed: blanks, dashes, dots, slashes and parentheses.
+
+    Attributes:
         number: The number in E.164 form, for example ``+4930901820``.
 
     Raises:
-        UsageError: The number is not E.164.
+        InvalidInput: The number is not E.164.
+        UsageError: It is not a text.
     """
 
     realm: ClassVar[Literal["sms"]] = "sms"
 
-    number: str = attrs.field(repr=redacted)
-
-    @number.validator
-    def _check_number(self, _attribute: object, value: object) -> None:
-        if not _E164.fullmatch(_check.bounded("number", value, at_most=16)):
-            raise UsageError("number", "must be E.164: a plus, the country code, two to fifteen digits in all")
+    number: str = attrs.field(repr=redacted, converter=_number)
 
     @property
     def username(self) -> str:
         """The ``username`` parameter of the OTP grant."""
+        return self.number
+
+    @property
+    def identity(self) -> str:
+        """What the service knows the user by."""
         return self.number
 
     def __repr__(self) -> str:
@@ -116,7 +125,8 @@ class Login:
 
     Args:
         who: The user, exactly as given to ``start``, or the result of ``start_database``.
-        otp: The one-time code; visible ASCII, at most 40 characters.
+        otp: The one-time code; visible ASCII, at most 40 characters. Blanks in it are removed, dashes between digits
+            too, and digits of another width or script become plain ones.
         scope: The scope to request (RFC 6749 §3.3), for example ``openid offline_access``.
         audience: The identifier of the API that the access token is for.
         resource: The API instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
@@ -127,7 +137,8 @@ class Login:
         tag: A value of the caller's, returned in the :class:`~passwordless_async.Outcome`.
 
     Raises:
-        UsageError: An argument is invalid.
+        InvalidInput: ``otp`` cannot be a code.
+        UsageError: Another argument is invalid.
     """
 
     who: Recipient
@@ -159,7 +170,7 @@ class Login:
         scope = _check.scope(scope)
         self.__attrs_init__(
             who=who if isinstance(who, AuthSession) else user("who", who),
-            otp=_check.secret("otp", otp, at_most=_check.MAX_CODE),
+            otp=_typed.code("otp", otp, at_most=_check.MAX_CODE),
             scope=scope,
             audience=_check.optional("audience", audience),
             resource=_check.optional("resource", resource),

@@ -8,7 +8,7 @@ from passwordless_async.auth0.database import refuses_code
 from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.identity import AuthSession, Login
-from passwordless_async.auth0.requests import IpAddress, form_request, forwarded_for_header
+from passwordless_async.auth0.requests import form_request, forwarded_for_header
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import OAuthError, WrongCode
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.http import HttpRequest
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.auth0.tokens import TokenSet
@@ -42,7 +43,7 @@ def otp_request(application: Application, login: Login, headers: Mapping[str, st
     return form_request(application, application.token_url, fields, headers)
 
 
-def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | None = None) -> Flow[TokenSet]:
+def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | None = None) -> Flow[TokenSet]:
     """Exchange a code for tokens.
 
     Raises:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import warnings
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import Secret, SecretBytes
+from passwordless_async._common.user_address import IpAddress, user_address
 from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.errors import UsageError
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from passwordless_async.auth0.application import Application
-
-IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 
 def form_request(
@@ -56,20 +54,18 @@ def json_request(
     )
 
 
-def forwarded_for_header(application: Application, address: IpAddress | None) -> dict[str, str]:
+def forwarded_for_header(application: Application, address: IpAddress | str | None) -> dict[str, str]:
     """Return the header that gives the service the end user's address, for rate limits and attack protection.
 
     The service uses it if the application authenticates itself with a client secret, and silently ignores it from a
     public one. For an assertion or a certificate that is not documented.
 
     Raises:
-        UsageError: The address is not one address, or the application is public.
+        UsageError: The address is not one address or cannot be a user's, or the application is public.
     """
     if address is None:
         return {}
-    # Not isinstance: an interface (address/prefix) is a subclass.
-    if type(address) not in {IPv4Address, IPv6Address} or getattr(address, "scope_id", None):
-        raise UsageError("forwarded_for", "must be one ipaddress.ip_address(...), without a zone")
+    address = user_address("forwarded_for", address)
     use = application.client_auth.forwarded_for
     if use is ForwardedFor.IGNORED:
         raise UsageError("forwarded_for", "the service ignores it for a public client: client_auth is needed")

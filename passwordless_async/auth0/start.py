@@ -9,7 +9,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.refusals import failure
-from passwordless_async.auth0.requests import IpAddress, forwarded_for_header, json_request
+from passwordless_async.auth0.requests import forwarded_for_header, json_request
 from passwordless_async.auth0.tokens import StartReceipt
 from passwordless_async.errors import UsageError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import User
     from passwordless_async.auth0.tenant import Flow, Tenant
@@ -34,7 +35,7 @@ def start_request(
     *,
     send: Send = "code",
     language: str | None = None,
-    forwarded_for: IpAddress | None = None,
+    forwarded_for: IpAddress | str | None = None,
     captcha: str | None = None,
     auth_params: Mapping[str, Any] | None = None,
 ) -> HttpRequest:

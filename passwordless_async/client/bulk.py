@@ -6,7 +6,8 @@ Invariants:
   slot is free again when its outcome was taken.
 - A failed item is an outcome with an error; it does not raise and does not disturb the others.
 - When the generator ends, by exhaustion, ``aclose``, an error or a cancellation, none of its tasks is left running.
-- An outcome that the caller did not take is given to :attr:`Batch.keep_untaken`.
+- An outcome that the caller takes is given to :attr:`Batch.take`, before it is yielded; every other one to
+  :attr:`Batch.keep_untaken`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Batch(Generic[Item, Result]):
     kind: type[Item]
     run: Callable[[Item], Awaitable[Result]]  # a failure is part of the result
     error_of: Callable[[Result], PasswordlessError | None]
+    take: Callable[[Result], None]
     keep_untaken: Callable[[Result], Awaitable[None]]
 
     async def read(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
@@ -136,6 +138,7 @@ async def outcomes(
     feeder = asyncio.create_task(pipeline.feed(items))
     try:
         while (result := await pipeline.results.get()) is not None:
+            batch.take(result)
             yield result
             pipeline.slots.release()
             # After the yield: an exception from the progress hook must not cost the result.

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientResponse, ClientSession
 
-    from passwordless_async.auth0.requests import IpAddress
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
 
 
@@ -56,7 +56,8 @@ class PasswordlessClient:
 
     Besides what is named there, each method that asks the service raises:
 
-    - ``UsageError``: an argument is invalid, or the client is not open; nothing was sent
+    - ``UsageError``: an argument is invalid, or the client is not open; nothing was sent. ``InvalidInput`` if a user
+      typed it
     - ``OAuthError``: the service refused
     - ``MalformedAnswer``: the answer violates the protocol
     - ``QuotaExceeded``: the quota has no room in time; nothing was sent
@@ -221,7 +222,7 @@ class PasswordlessClient:
         *,
         send: Send = "code",
         language: str | None = None,
-        forwarded_for: IpAddress | None = None,
+        forwarded_for: IpAddress | str | None = None,
         captcha: str | None = None,
         auth_params: Mapping[str, str] | None = None,
     ) -> StartReceipt:
@@ -231,8 +232,10 @@ class PasswordlessClient:
             who: The user.
             send: ``code``, or ``link`` for an e-mail that carries a link instead.
             language: The language of the message, a BCP 47 tag.
-            forwarded_for: The end user's IP address, which the service's rate limits then count. Needs a confidential
-                application with *Trust Token Endpoint IP Header* switched on.
+            forwarded_for: The end user's IP address, a text or an ``ipaddress`` object, which the service's rate limits
+                then count. Needs a confidential application with *Trust Token Endpoint IP Header* switched on. An
+                address that cannot be a user's raises ``UsageError``: a loopback, multicast or unspecified one and,
+                unless the profile has ``allow_private_addresses``, a private one.
             captcha: The answer to the captcha, after :class:`VerificationRequired`.
             auth_params: The parameters of a link: ``redirect_uri``, ``scope``, ``state`` and so on; :meth:`start_link`
                 makes them all. Other names are refused.
@@ -265,7 +268,7 @@ class PasswordlessClient:
         audience: str | None = None,
         key: DPoPKey | None = None,
         language: str | None = None,
-        forwarded_for: IpAddress | None = None,
+        forwarded_for: IpAddress | str | None = None,
     ) -> PendingLink:
         """Ask the service to send an e-mail with a link that leads to a callback of the application.
 
@@ -321,7 +324,7 @@ class PasswordlessClient:
         connection: str,
         allow_signup: bool = False,
         delivery_method: DeliveryMethod = "text",
-        forwarded_for: IpAddress | None = None,
+        forwarded_for: IpAddress | str | None = None,
     ) -> AuthSession:
         """Ask for a code for a user of a database connection (early access at Auth0). Raises as :meth:`start`.
 
@@ -357,7 +360,9 @@ class PasswordlessClient:
     ) -> AsyncGenerator[StartOutcome, None]:
         """Ask for codes for many users. All is as for :meth:`exchange_many`, with the outcome of each start."""
         concurrency = _check.positive("concurrency", concurrency)
-        batch = Batch("starts", Start, self._starts.outcome, lambda outcome: outcome.error, _nothing_to_keep)
+        batch = Batch(
+            "starts", Start, self._starts.outcome, lambda outcome: outcome.error, lambda _: None, _nothing_to_keep
+        )
         return outcomes(batch, starts, concurrency=concurrency, progress=progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
@@ -371,7 +376,7 @@ class PasswordlessClient:
         redirect_uri: str | None = None,
         max_age: int | None = None,
         key: DPoPKey | None = None,
-        forwarded_for: IpAddress | None = None,
+        forwarded_for: IpAddress | str | None = None,
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
 
@@ -437,7 +442,8 @@ class PasswordlessClient:
             UsageError: ``concurrency`` is below 1, or an item of ``logins`` is not a :class:`Login`.
         """
         concurrency = _check.positive("concurrency", concurrency)
-        batch = Batch("logins", Login, self._logins.outcome, lambda outcome: outcome.error, self._logins.untaken)
+        each = self._logins
+        batch = Batch("logins", Login, each.outcome, lambda outcome: outcome.error, each.taken, each.untaken)
         return outcomes(batch, logins, concurrency=concurrency, progress=progress)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:

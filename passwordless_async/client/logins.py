@@ -23,12 +23,12 @@ from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.outcomes import Outcome
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
-from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, Held, SingleFlight
 from passwordless_async.errors import CodeSpent, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Login, Recipient
-    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Policy, Profile
@@ -56,39 +56,37 @@ class Logins:
     _profile: Profile
     _nonces: SharedNonces | None  # that other processes have learned
     _flights: SingleFlight[tuple[Recipient, Secret], TokenSet] = attrs.field(init=False)
+    # The tokens of outcomes that were not taken yet, by the outcome's id. Others may have taken the same tokens.
+    _held: dict[int, Held[TokenSet]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._flights = SingleFlight(orphaned=self._orphaned)
 
-    async def exchange(
-        self,
-        login: Login,
-        *,
-        forwarded_for: IpAddress | None = None,
-        policy: Policy | None = None,
-        finish: bool = False,
-    ) -> TokenSet:
+    async def exchange(self, login: Login, *, forwarded_for: IpAddress | str | None = None) -> TokenSet:
         """Exchange a login's code, or share the exchange that is under way for it.
 
         Args:
             login: The login.
             forwarded_for: The end user's address.
-            policy: How long to go on trying; the profile's policy for single calls unless given.
-            finish: Whether a cancelled caller waits, before it raises, for an exchange that is on the wire.
 
         Raises:
-            UsageError: The code is being exchanged already, with other parameters.
+            UsageError: The code is being exchanged already, with other parameters, or the address cannot be a user's.
             CodeSpent: The code was presented before; nothing was sent.
             PasswordlessError: What the exchange raises.
         """
-        code = _Code(login.who, login.otp, (login, forwarded_for), login.tag)
+        return await self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None))
+
+    def _exchange_of(
+        self, login: Login, address: IpAddress | None, policy: Policy | None
+    ) -> tuple[_Code, Call[TokenSet]]:
+        code = _Code(login.who, login.otp, (login, address), login.tag)
         call = Call(
             Operation.EXCHANGE,
-            lambda: exchange(self._tenant, login, forwarded_for=forwarded_for),
+            lambda: exchange(self._tenant, login, forwarded_for=address),
             is_proven=True,
             policy=policy,
         )
-        return await self._share(code, call, finish=finish)
+        return code, call
 
     async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
         """Exchange the code of a link's callback. Raises as :meth:`exchange`."""
@@ -98,25 +96,51 @@ class Logins:
         return await self._share(code, call)
 
     async def outcome(self, login: Login) -> Outcome:
-        """Exchange one of many logins, as patiently as the profile's ``many``: an error is an :class:`Outcome`."""
+        """Exchange one of many logins, as patiently as the profile's ``many``: an error is an :class:`Outcome`.
+
+        It is reported by :meth:`taken` or :meth:`untaken` what becomes of it. A cancelled caller waits, before it
+        raises, for an exchange that is on the wire.
+        """
+        code, call = self._exchange_of(login, None, self._profile.many)
         try:
-            return Outcome(login, tokens=await self.exchange(login, policy=self._profile.many, finish=True))
+            self._require_same(code)
+            held = await self._flights.hold(
+                (code.who, code.code),
+                lambda departure: self._present(code, call, departure),
+                detail=code,
+                queue=code.who,
+                finish=True,
+            )
         except PasswordlessError as error:
             return Outcome(login, error=error)
+        outcome = Outcome(login, tokens=held.result)
+        self._held[id(outcome)] = held
+        return outcome
+
+    def taken(self, outcome: Outcome) -> None:
+        """Report that the consumer receives an outcome."""
+        if (held := self._held.pop(id(outcome), None)) is not None:
+            held.receive()
 
     async def untaken(self, outcome: Outcome) -> None:
-        """Take an outcome whose consumer left before it was yielded."""
-        if outcome.tokens is not None:
-            orphan = orphan_of(outcome.tokens, who=outcome.login.who, tag=outcome.login.tag)
-            await self._orphans.take(Operation.EXCHANGE, orphan)
+        """Report that the consumer left before an outcome: its tokens are an orphan, unless others took the same."""
+        held = self._held.pop(id(outcome), None)
+        handover = None if held is None else held.give_back()
+        if handover is not None:
+            await asyncio.wait([handover])
 
-    async def _share(self, code: _Code, call: Call[TokenSet], *, finish: bool = False) -> TokenSet:
-        key = (code.who, code.code)
-        shared: _Code | None = self._flights.detail(key)
+    def _require_same(self, code: _Code) -> None:
+        shared: _Code | None = self._flights.detail((code.who, code.code))
         if shared is not None and shared != code:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
+
+    async def _share(self, code: _Code, call: Call[TokenSet]) -> TokenSet:
+        self._require_same(code)
         return await self._flights.run(
-            key, lambda departure: self._present(code, call, departure), detail=code, queue=code.who, finish=finish
+            (code.who, code.code),
+            lambda departure: self._present(code, call, departure),
+            detail=code,
+            queue=code.who,
         )
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
@@ -140,7 +164,7 @@ class Logins:
         else:
             await self._codes.accepted(claim)
             return tokens
-        await self._codes.refused(claim, failure, departure)
+        await self._codes.refused(claim, failure, departure, attempts_left)
         raise with_attempts_left(failure, attempts_left)
 
     async def _orphaned(self, code: _Code, result: TokenSet | PasswordlessError) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret, conceal, hide
 from passwordless_async.auth0.identity import AuthSession, Email, Phone
 from passwordless_async.auth0.mfa import flow
@@ -106,7 +107,7 @@ class MfaClient:
             NotSenderConstrained, InvalidIdToken: As for ``exchange``.
         """
         state, otp = hide(state), conceal(otp)
-        return await self._verify(state, MFA_OTP_GRANT, otp=_check.secret("otp", otp, at_most=_check.MAX_CODE))
+        return await self._verify(state, MFA_OTP_GRANT, otp=_typed.code("otp", otp, at_most=_check.MAX_CODE))
 
     async def verify_oob(
         self, state: MfaState, challenge: MfaChallenge, *, binding_code: str | None = None
@@ -128,7 +129,7 @@ class MfaClient:
         handle = _oob_code(challenge)
         if challenge.prompts and binding_code is None:
             raise UsageError("binding_code", "is needed: the challenge prompts the user for one")
-        typed = None if binding_code is None else _check.secret("binding_code", binding_code, at_most=_check.MAX_CODE)
+        typed = None if binding_code is None else _typed.code("binding_code", binding_code, at_most=_check.MAX_CODE)
         return await self._verify(state, MFA_OOB_GRANT, oob_code=handle, binding_code=typed)
 
     async def poll_oob(
@@ -177,7 +178,7 @@ class MfaClient:
             WrongCode, TooManyAttempts, MfaRequired: As for :meth:`verify_otp`.
         """
         state, recovery_code = hide(state), conceal(recovery_code)
-        typed = _check.secret("recovery_code", recovery_code, at_most=_MAX_RECOVERY_CODE)
+        typed = _typed.code("recovery_code", recovery_code, at_most=_MAX_RECOVERY_CODE)
         tokens = await self._verify(state, MFA_RECOVERY_GRANT, recovery_code=typed)
         return tokens, tokens.recovery_code
 

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common.user_address import IpAddress, user_address
 from passwordless_async.auth0.identity import Login, Recipient, User, user
 
 if TYPE_CHECKING:
-    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.errors import PasswordlessError
+
+
+def _address(value: IpAddress | str | None) -> IpAddress | None:
+    return None if value is None else user_address("forwarded_for", value)
 
 
 @attrs.frozen
@@ -31,7 +35,7 @@ class Start:
 
     who: User = attrs.field(validator=lambda _start, _attribute, value: user("who", value))
     language: str | None = attrs.field(default=None, kw_only=True, converter=_check.language_tag)
-    forwarded_for: IpAddress | None = attrs.field(default=None, kw_only=True)
+    forwarded_for: IpAddress | None = attrs.field(default=None, kw_only=True, converter=_address)
     tag: Any = attrs.field(default=None, kw_only=True, eq=False)
 
 

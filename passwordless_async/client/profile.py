@@ -11,6 +11,7 @@ import attrs
 from attrs.validators import optional
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common.user_address import IpAddress, user_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,8 @@ class Profile:
         requests_per_second: The tenant's quota; a nonce challenge and its answer count as two. None: the client follows
             only what the server says.
         starts_per_hour: How many codes may be requested on behalf of one ``forwarded_for`` address; None: any number.
+        allow_private_addresses: Whether ``forwarded_for`` may be a private address (RFC 1918, RFC 4193, RFC 6598): for
+            users in a network of one's own. Elsewhere it is a proxy's, and all users would share its limits.
         cool_down: Seconds after a start in which the same user is not sent another code, because a new code invalidates
             the first; 0: none.
         outage_after: Failures in a row, of any call, that open the circuit: from then on calls fail at once.
@@ -99,11 +102,18 @@ class Profile:
     adaptive: bool = attrs.field(validator=_flag)
     requests_per_second: float | None = attrs.field(default=None, validator=_seconds_or_none)
     starts_per_hour: int | None = attrs.field(default=50, validator=_whole_or_none)
+    allow_private_addresses: bool = attrs.field(default=False, validator=_flag)
     cool_down: float = attrs.field(validator=_none_or_more)
     outage_after: int = attrs.field(validator=_whole)
     outage_rest: float = attrs.field(validator=_seconds)
     outage_rest_at_most: float = attrs.field(validator=_seconds)
     grace: float = attrs.field(validator=_none_or_more)
+
+    def user_address(self, forwarded_for: object) -> IpAddress | None:
+        """Return a user's address in canonical form; one that cannot be a user's raises :class:`UsageError`."""
+        if forwarded_for is None:
+            return None
+        return user_address("forwarded_for", forwarded_for, allow_private=self.allow_private_addresses)
 
 
 _PATIENT = Policy(

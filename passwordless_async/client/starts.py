@@ -16,8 +16,8 @@ from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
-    from passwordless_async.auth0.requests import IpAddress
     from passwordless_async.auth0.tenant import Tenant
     from passwordless_async.client.codes import Codes
     from passwordless_async.client.profile import Profile
@@ -34,8 +34,9 @@ class Starts:
     _codes: Codes
     _profile: Profile
 
-    async def run(self, who: Email | Phone, address: IpAddress | None, call: Call[T]) -> T:
+    async def run(self, who: Email | Phone, forwarded_for: IpAddress | str | None, call: Call[T]) -> T:
         """Make a start. Raises what :meth:`Codes.begin_start <.codes.Codes.begin_start>` and the call raise."""
+        address = self._profile.user_address(forwarded_for)
         policy = call.policy or self._profile.single
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()
@@ -44,12 +45,13 @@ class Starts:
         except PasswordlessError as error:
             failure = error.with_traceback(None)
         except BaseException:
-            self._codes.end_start_in_background(ticket, sent=departure.on_wire, counted=departure.was_sent)
+            sent = None if departure.on_wire else False
+            self._codes.end_start_in_background(ticket, sent=sent, counted=departure.was_sent)
             raise
         else:
             await self._codes.end_start(ticket, sent=True, counted=True)
             return started
-        await self._codes.end_start(ticket, sent=_may_have_sent(failure), counted=departure.was_sent)
+        await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=departure.was_sent)
         if isinstance(failure, RateLimited) and (failure.retry_after or 0.0) > CALLER_LIMIT_SECONDS:
             await self._codes.block(address, failure.retry_after or 0.0)
         raise failure

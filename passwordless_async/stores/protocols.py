@@ -107,20 +107,26 @@ class SessionStore(Protocol):
 class CodeStore(Protocol):
     """Keeps what is known of the one-time codes that users were sent. Users, codes and addresses are pseudonyms."""
 
-    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """Ask whether a user may be sent a code. If so, forget what was known of the code before.
+    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
+        """Ask whether a user may be sent a code.
 
         The end is reported by the same ``token``. Until then, but no longer than ``seconds``, all other starts of the
-        user are refused; 0: they are not. The user is known to have a code for ``remember`` seconds.
+        user are refused; 0: they are not. A repeated call counts ``seconds`` anew. What is known of the user's codes
+        is kept for ``remember`` seconds more.
 
         Returns:
-            0.0 if the code may be sent, else the seconds until it may.
+            The seconds until the code may be sent, 0.0 if it may be now; and a mark, for :meth:`end_start`: the number
+            of the user's last attempt.
         """
 
-    async def end_start(self, user: str, *, token: str, seconds: float) -> None:
+    async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
         """Set how long the user is sent no other code; 0: another may be sent at once.
 
         A start that was begun since by another caller, with another ``token``, is left alone.
+
+        If it is confirmed that a code was sent, ``mark`` is that of :meth:`begin_start`: the attempts until then were
+        at codes that are dead by now, and are forgotten. The user is known to have a code for ``remember`` seconds.
+        None: nothing is forgotten.
         """
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
@@ -140,8 +146,8 @@ class CodeStore(Protocol):
     ) -> int | None:
         """Ask whether a code may be presented, and remember the attempt for so many seconds.
 
-        A code that :meth:`begin_start` made room for has ``max_attempts``. Of one user ``max_codes`` distinct codes are
-        remembered; more are refused.
+        A code that :meth:`end_start` confirmed as sent has ``max_attempts``. Of one user ``max_codes`` distinct codes
+        are remembered; more are refused.
 
         Returns:
             How many attempts were made, this one included; 0 if there are none left; None if this code was
@@ -152,10 +158,10 @@ class CodeStore(Protocol):
         """Forget an attempt: the code was not presented after all."""
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is spent or has expired: the user may be sent another one at once.
+        """Report that a code is dead: the user may be sent another one at once.
 
-        Nothing changes if the user was sent another one since, or if another ``token`` presented it. If it was
-        ``correct``, its attempts no longer count, and the codes before it are forgotten.
+        Nothing changes if the user was sent another one since, or if another ``token`` presented it; a start that is
+        under way is left alone. If the code was ``correct``, it is no attempt, and the codes before it are forgotten.
         """
 
 

@@ -138,6 +138,8 @@ def test_languages_accepted(value: str | None) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
+        (10**9 + 1, "must be at most 1000000000"),
+        (10**400, "must be at most 1000000000"),
         (0, "must be at least 1, not 0"),
         (-1, "must be at least 1, not -1"),
         (1.0, "must be an int, not float"),
@@ -165,6 +167,15 @@ def test_numbers_accepted() -> None:
     """A number that is of its form comes back."""
     assert (_check.positive("n", 1), _check.positive("n", 512)) == (1, 512)
     assert (_check.seconds("n", 10), _check.seconds("n", 0.5)) == (10.0, 0.5)
+
+
+@pytest.mark.parametrize("check", [_check.seconds, _check.at_least_zero])
+@pytest.mark.parametrize("value", [10**9 + 1, 1e300, 10**400])
+def test_a_duration_has_a_bound(check: Callable[[str, object], float], value: float) -> None:
+    """What no float holds is refused as well."""
+    assert check("n", 10**9) == 1e9
+    with pytest.raises(UsageError, match="n: must be at most 1000000000 seconds"):
+        check("n", value)
 
 
 @pytest.mark.parametrize("check", [_check.text, _check.printable, _check.bounded])

@@ -272,8 +272,8 @@ OTHER_PEM = ec.derive_private_key(int.from_bytes(MARKER.encode()), ec.SECP384R1(
 
 WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a code that is too long": lambda: Login(ADA, MARKER * 4),
-    "a code with a space": lambda: Login(ADA, f"{MARKER} 1"),
-    "a code with a line's end": lambda: Login(ADA, f"{MARKER}\n"),
+    "a code with a space and an accent": lambda: Login(ADA, f"{MARKER} é"),
+    "a code with a control character": lambda: Login(ADA, f"{MARKER}\x00\n"),
     "a code in another script": lambda: Login(ADA, f"{MARKER}é"),
     "a code as a number": lambda: Login(ADA, NUMBER),  # type: ignore[arg-type]
     "a code as bytes": lambda: Login(ADA, MARKER.encode()),  # type: ignore[arg-type]
@@ -345,11 +345,11 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
         CONFIDENTIAL,
         ADA,
         captcha=Secret(MARKER),
-        forwarded_for="x",  # type: ignore[arg-type]
+        forwarded_for="x",
     ),
     "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=Secret(MARKER), language="")),
-    "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7"),  # type: ignore[arg-type]
-    "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7")),  # type: ignore[arg-type]
+    "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7/8"),
+    "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7/8")),
 }
 
 

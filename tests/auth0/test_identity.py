@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async import DPoPKey, Email, Login, Phone, UsageError
+from passwordless_async import DPoPKey, Email, InvalidInput, Login, Phone, UsageError
 from passwordless_async.auth0.identity import user
 
 SETTINGS = settings(max_examples=300, deadline=None)
@@ -61,9 +61,10 @@ def test_addresses_accepted(address: str) -> None:
     ],
 )
 def test_addresses_refused(address: Any, problem: str) -> None:
-    """What is no address is refused by name."""
+    """What is no address is refused by name; a text is the user's mistake."""
     with pytest.raises(UsageError) as refused:
         Email(address)
+    assert isinstance(refused.value, InvalidInput) is isinstance(address, str)
     assert (refused.value.argument, str(refused.value)) == ("address", f"address: {problem}")
 
 
@@ -79,36 +80,36 @@ def test_numbers_accepted(number: str) -> None:
     [
         ("", "must not be empty"),
         (4930901820, "must be a str, not int"),
-        ("+1234567890123456", "must be at most 16 characters long, not 17"),
+        ("+1234567890123456", NOT_E164),
+        ("1" * 257, "must be at most 256 characters long, not 257"),
+        ("+49 (0) 30 901820", "must be as dialled from abroad, without (0)"),
         ("4930901820", NOT_E164),
         ("+0930901820", NOT_E164),
         ("+1", NOT_E164),
         ("+", NOT_E164),
-        ("+49 30 901820", NOT_E164),
-        ("+49-30-901820", NOT_E164),
-        ("+4930901820\n", NOT_E164),
-        ("+\u0664\u0669\u0663\u0660", NOT_E164),
         ("++4930901820", NOT_E164),
         ("+49a0901820", NOT_E164),
         ("+4930\x00901820", NOT_E164),
     ],
 )
 def test_numbers_refused(number: Any, problem: str) -> None:
-    """What is not E.164 is refused by name; digits of other scripts are none."""
+    """What is not E.164 is refused by name; a text is the user's mistake."""
     with pytest.raises(UsageError) as refused:
         Phone(number)
+    assert isinstance(refused.value, InvalidInput) is isinstance(number, str)
     assert (refused.value.argument, str(refused.value)) == ("number", f"number: {problem}")
 
 
 @SETTINGS
 @given(st.text(max_size=20) | st.from_regex(r"\A\+[0-9]{1,16}\Z"))
 def test_a_number_is_e164_or_refused(text: str) -> None:
-    """A phone is made exactly of what E.164 allows."""
+    """A phone is made exactly of what E.164 allows, and what it allows is kept."""
     try:
-        accepted = Phone(text).username == text
-    except UsageError:
-        accepted = False
-    assert accepted is (re.fullmatch(r"\+[1-9][0-9]{1,14}", text, re.ASCII) is not None)
+        number = Phone(text).username
+    except InvalidInput:
+        number = ""
+    allowed = re.compile(r"\+[1-9][0-9]{1,14}", re.ASCII)
+    assert number == text if allowed.fullmatch(text) else not number or allowed.fullmatch(number)
 
 
 @SETTINGS
@@ -133,10 +134,13 @@ def test_a_user_prints_without_the_address(who: Email | Phone, shown: str) -> No
 
 
 def test_users_are_values() -> None:
-    """Two users of one address are equal, of one hash, and cannot be changed."""
-    assert Email("ada@example.com") == ADA
-    assert hash(Email("ada@example.com")) == hash(ADA)
-    assert Email("Ada@example.com") != ADA
+    """Users whom the service takes for one are equal, of one hash, and cannot be changed."""
+    assert Email("Ada@EXAMPLE.com") == ADA
+    assert hash(Email("Ada@EXAMPLE.com")) == hash(ADA)
+    assert (Email("Ada@EXAMPLE.com").username, Email("Ada@EXAMPLE.com").identity) == ("Ada@EXAMPLE.com", ADA.identity)
+    assert Email("straße@example.com") != Email("strasse@example.com")
+    assert Phone("+49 (30) 90-18.20") == Phone("+4930901820")
+    assert Email("ada@example.org") != ADA
     assert Phone("+12") != Email("1@2")  # type: ignore[comparison-overlap]
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         ADA.address = "eve@example.com"  # type: ignore[misc]
@@ -181,11 +185,7 @@ def test_codes_accepted(otp: str) -> None:
     [
         ("", "must not be empty"),
         ("1" * 41, "must be at most 40 characters long, not 41"),
-        ("123 456", "must be visible ASCII characters, without spaces"),
-        ("123456\n", "must be visible ASCII characters, without spaces"),
-        ("123\r\n456", "must be visible ASCII characters, without spaces"),
         ("12\x00", "must be visible ASCII characters, without spaces"),
-        ("١٢٣٤٥٦", "must be visible ASCII characters, without spaces"),
         (123456, "must be a str, not int"),
         (b"123456", "must be a str, not bytes"),
         (["123456"], "must be a str, not list"),
@@ -193,9 +193,10 @@ def test_codes_accepted(otp: str) -> None:
     ],
 )
 def test_codes_refused(otp: Any, problem: str) -> None:
-    """What no code can be is refused before it can be spent."""
+    """What no code can be is refused before it can be spent; a text is the user's mistake."""
     with pytest.raises(UsageError) as refused:
         Login(ADA, otp)
+    assert isinstance(refused.value, InvalidInput) is isinstance(otp, str)
     assert (refused.value.argument, str(refused.value)) == ("otp", f"otp: {problem}")
 
 

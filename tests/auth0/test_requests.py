@@ -25,10 +25,18 @@ def test_a_public_client_cannot_forward_an_address(public: Application) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["203.0.113.7", ipaddress.ip_interface("203.0.113.7/24"), ipaddress.ip_address("fe80::1%eth0"), 5]
+    "address",
+    [
+        "203.0.113.7/24",
+        "",
+        "1" * 1000,
+        ipaddress.ip_interface("203.0.113.7/24"),
+        ipaddress.ip_address("fe80::1%eth0"),
+        5,
+    ],
 )
 def test_an_address_is_one_address(confidential: Application, address: object) -> None:
-    """A text, an interface with its prefix and an address with a zone are refused."""
+    """No list, no interface with its prefix, no address with a zone."""
     with pytest.raises(UsageError) as refused:
         forwarded_for_header(confidential, address)  # type: ignore[arg-type]
     assert refused.value.argument == "forwarded_for"

@@ -102,27 +102,9 @@ def test_any_text_arrives_as_it_was(public: Application, local: str, captcha: st
         (ADA, "captcha", "", "must not be empty"),
         (ADA, "captcha", "x" * 8193, "must be at most 8192 characters long, not 8193"),
         (ADA, "captcha", 5, "must be a str, not int"),
-        (ADA, "forwarded_for", "203.0.113.7", "must be one ipaddress.ip_address(...), without a zone"),
-        (ADA, "forwarded_for", "203.0.113.7, 10.0.0.1", "must be one ipaddress.ip_address(...), without a zone"),
-        (ADA, "forwarded_for", "", "must be one ipaddress.ip_address(...), without a zone"),
-        (
-            ADA,
-            "forwarded_for",
-            ipaddress.ip_network("203.0.113.0/24"),
-            "must be one ipaddress.ip_address(...), without a zone",
-        ),
-        (
-            ADA,
-            "forwarded_for",
-            ipaddress.ip_interface("203.0.113.7/24"),
-            "must be one ipaddress.ip_address(...), without a zone",
-        ),
-        (
-            ADA,
-            "forwarded_for",
-            ipaddress.ip_address("fe80::1%eth0"),
-            "must be one ipaddress.ip_address(...), without a zone",
-        ),
+        (ADA, "forwarded_for", "203.0.113.7, 10.0.0.1", "must be one IP address, without port, prefix or list"),
+        (ADA, "forwarded_for", "", "must not be empty"),
+        (ADA, "forwarded_for", ipaddress.ip_address("fe80::1%eth0"), "must be without a zone"),
     ],
 )
 def test_arguments_refused(
@@ -145,7 +127,9 @@ def test_a_public_client_cannot_forward_an_address(public: Application) -> None:
 @pytest.mark.parametrize("address", ["203.0.113.7", "2001:db8::1"])
 def test_an_address_is_written_in_its_one_form(confidential: Application, address: str) -> None:
     """Both kinds of address go into the header as ipaddress writes them."""
-    request = start_request(confidential, ADA, forwarded_for=ipaddress.ip_address(address))
+    request = start_request(confidential, ADA, forwarded_for=address)
+    same = start_request(confidential, ADA, forwarded_for=ipaddress.ip_address(address))
+    assert request.headers == same.headers
     assert address == request.headers["auth0-forwarded-for"]
 
 

@@ -142,7 +142,7 @@ def test_no_code(typed: str, login: Login, monkeypatch: pytest.MonkeyPatch, tena
 
 def test_a_code_of_no_form(login: Login, tenant: LocalTenant) -> None:
     """A code that cannot be one is not sent."""
-    status, _, err = login(change=lambda code: f"{code} {code}")
+    status, _, err = login(change=lambda code: f"{code}é")
     assert status == 2
     assert "Invalid value for the code: must be visible ASCII characters" in err
     assert tenant.requests.to("/oauth/token") == []

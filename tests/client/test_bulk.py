@@ -53,6 +53,7 @@ def outcomes(
     logins: Any,
     *,
     concurrency: int,
+    taken: Callable[[Outcome], None] = lambda _outcome: None,
     untaken: Callable[[Outcome], Awaitable[None]] = left_alone,
     progress: Callable[[Progress], None] | None = None,
 ) -> AsyncGenerator[Outcome, None]:
@@ -62,7 +63,7 @@ def outcomes(
         except PasswordlessError as error:
             return Outcome(of, error=error)
 
-    batch = bulk.Batch("logins", Login, each, lambda outcome: outcome.error, untaken)
+    batch = bulk.Batch("logins", Login, each, lambda outcome: outcome.error, taken, untaken)
     return bulk.outcomes(batch, logins, concurrency=concurrency, progress=progress)
 
 
@@ -303,16 +304,24 @@ async def test_outcomes_show_no_secret() -> None:
 
 
 async def test_an_outcome_that_was_not_taken_is_kept() -> None:
-    """An outcome that is finished when the stream is closed is given to ``keep_untaken``, once."""
+    """Each outcome goes to ``take`` before it is yielded or, if the stream is closed before, to ``keep_untaken``."""
     untaken: list[int] = []
 
     async def take(outcome: Outcome) -> None:
         untaken.append(outcome.login.tag)
 
-    async with aclosing(outcomes(at_once, map(login, range(10)), concurrency=5, untaken=take)) as stream:
-        taken = (await anext(stream)).login.tag
+    taken: list[int] = []
+    stream = outcomes(
+        at_once,
+        map(login, range(10)),
+        concurrency=5,
+        taken=lambda outcome: taken.append(outcome.login.tag),
+        untaken=take,
+    )
+    async with aclosing(stream):
+        assert taken == [(await anext(stream)).login.tag]
         await turns()
-    assert sorted([taken, *untaken]) == list(range(5))
+    assert sorted(taken + untaken) == list(range(5))
 
 
 async def test_progress_is_reported_after_each_outcome() -> None:

@@ -27,21 +27,29 @@ from passwordless_async import (
     PasswordlessError,
     Phone,
     QuotaExceeded,
-    UsageError,
     WrongCode,
 )
+from passwordless_async.client import codes as module
 from passwordless_async.client.codes import Codes, with_attempts_left
 from passwordless_async.client.events import Emitter, Event, StoreLost, StoreRegained, Use
 from passwordless_async.client.shared.availability import Availability
 from passwordless_async.client.traffic.single_flight import Departure
-from passwordless_async.errors import CodeExpired, NotSent, OAuthError, TooManyAttempts
+from passwordless_async.errors import (
+    CodeExpired,
+    InvalidIdToken,
+    MfaRequired,
+    NotSenderConstrained,
+    NotSent,
+    OAuthError,
+    TooManyAttempts,
+)
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from conftest import Clock
-    from passwordless_async.auth0.requests import IpAddress
+    from passwordless_async._common.user_address import IpAddress
     from passwordless_async.stores import Store
 
     Door = Callable[[PasswordlessClient, str], Awaitable[PasswordlessError | None]]
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 ADA, BOB, EVE = Email("ada@example.com"), Email("bob@example.com"), Phone("+4915112345678")
 HERE, THERE = ipaddress.ip_address("192.0.2.1"), ipaddress.ip_address("2001:db8::1")
 SENT, UNSENT = Departure(was_sent=True), Departure()
+ON_WIRE = Departure(on_wire=True, was_sent=True)
 REST_SECONDS = 1.0  # for which an unreachable store is not asked again
 ISSUER = "https://tenant.example/"
 
@@ -143,13 +152,73 @@ async def test_the_cool_down_of_a_patient_start_counts_from_the_sending(clock: C
     await start(codes, ADA)
 
 
-async def test_a_patient_start_whose_process_died_holds_its_user_back_for_a_while(clock: Clock) -> None:
-    """A start that never reports its end is over after a minute and the cool-down."""
+async def test_a_patient_start_holds_its_user_for_as_long_as_it_takes(clock: Clock) -> None:
+    """A store in this process has no processes that die: the hold ends with the start."""
     codes = codes_of(cool_down=30.0)
-    await codes.begin_start(ADA, None, patience=600.0)
-    assert await refusal(codes, ADA) == (CoolingDown, 90.0)
-    clock.time += 90
+    ticket = await codes.begin_start(ADA, None, patience=600.0)
+    clock.time += 600
+    assert await refusal(codes, ADA) == (CoolingDown, 10.0)
+    await codes.end_start(ticket, sent=False, counted=False)
     await start(codes, ADA)
+
+
+async def test_a_patient_start_whose_process_died_holds_its_user_back_for_a_minute(clock: Clock) -> None:
+    """Its process no longer renews the hold."""
+    store = RemoteStore()
+    (await codes_of(store, cool_down=30.0).begin_start(ADA, None, patience=600.0)).renewal.cancel()  # type: ignore[union-attr]
+    codes = codes_of(store, cool_down=30.0)
+    assert await refusal(codes, ADA) == (CoolingDown, 60.0)
+    clock.time += 60
+    await start(codes, ADA)
+
+
+async def test_a_patient_start_renews_its_hold(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a store that survives its process, until it ends; a short one has nothing to renew."""
+    monkeypatch.setattr(module, "_RENEW_SECONDS", 0.001)
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=30.0), codes_of(store, cool_down=30.0)
+    ticket = await codes.begin_start(ADA, None, patience=600.0)
+    for _ in range(3):
+        clock.time += 59
+        begun = store.asked.count("begin_start")
+        while store.asked.count("begin_start") < begun + 2:  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.001)
+        assert await refusal(other, ADA) == (CoolingDown, 60.0)
+    await codes.end_start(ticket, sent=True, counted=True)
+    await asyncio.sleep(0)
+    assert value_of(ticket.renewal).cancelled()
+    assert await refusal(other, ADA) == (CoolingDown, 30.0)
+    assert (await codes.begin_start(BOB, None, patience=5.0)).renewal is None
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+@pytest.mark.parametrize("sent", [False, None], ids=["not sent", "unknown"])
+async def test_only_a_code_that_was_sent_ends_what_is_known_of_the_one_before(
+    make_store: Callable[[], Any], *, sent: bool | None
+) -> None:
+    """After a start that came to nothing, or may have, neither the code nor its attempts are forgotten."""
+    codes = codes_of(make_store(), cool_down=0.0)
+    await start(codes, ADA)
+    assert [await present(codes, "000001"), await present(codes, "000002")] == [2, 1]
+    await codes.end_start(await codes.begin_start(ADA, None, patience=5.0), sent=sent, counted=True)
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "000001")
+    assert await present(codes, "000003") == 0
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(codes, "000004")
+    await start(codes, ADA)
+    assert await present(codes, "000001") == 2
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_a_start_that_its_address_refuses_ends_nothing(make_store: Callable[[], Any]) -> None:
+    """Nor does one that the user's cool-down refuses."""
+    codes = codes_of(make_store(), cool_down=0.0, per_hour=1)
+    await start(codes, ADA, HERE)
+    await present(codes, "123456")
+    assert (await refusal(codes, ADA, HERE))[0] is QuotaExceeded
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "123456")
 
 
 async def test_a_login_by_the_code_before_leaves_a_start_alone(clock: Clock) -> None:
@@ -322,13 +391,26 @@ async def test_the_error_says_which_address_is_used_up(address: IpAddress | None
         await codes.begin_start(ADA, address, patience=5.0)
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1", 3221225985, ipaddress.ip_network("192.0.2.0/24")])
-async def test_an_address_must_be_one(address: Any) -> None:
-    """Anything else raises UsageError before the store is asked."""
-    store = RemoteStore()
-    with pytest.raises(UsageError, match="forwarded_for"):
-        await codes_of(store).begin_start(ADA, address, patience=5.0)
-    assert store.asked == []
+async def test_a_network_of_ipv6_has_one_share() -> None:
+    """Its user has all its addresses; another network has a share of its own."""
+    codes = codes_of(cool_down=0.0, per_hour=2)
+    for number in range(2):
+        await start(codes, ADA, ipaddress.ip_address(f"2001:db8::{number}"))
+    assert (await refusal(codes, BOB, ipaddress.ip_address("2001:db8::ffff:1:2:3")))[0] is QuotaExceeded
+    await start(codes, BOB, ipaddress.ip_address("2001:db8:0:1::1"))
+
+
+async def test_users_are_those_of_the_service(clock: Clock) -> None:
+    """It ignores the case of an address; numbers are one however they are written."""
+    codes = codes_of(cool_down=30.0)
+    await start(codes, Email("Ada@Example.com"))
+    assert await refusal(codes, Email("ada@EXAMPLE.COM")) == (CoolingDown, 30.0)
+    await start(codes, EVE)
+    assert await refusal(codes, Phone("+49 (151) 1234-5678")) == (CoolingDown, 30.0)
+    await present(codes, "123456", Email("Ada@Example.com"))
+    with pytest.raises(CodeSpent):
+        await present(codes, "123456", ADA)
+    assert clock.time == 1000.0
 
 
 # Codes
@@ -449,22 +531,74 @@ async def test_an_attempt_is_undone_by_itself_alone() -> None:
         await present(codes, "123456")
 
 
-@pytest.mark.parametrize("departure", [UNSENT, SENT], ids=["unsent", "sent"])
+@pytest.mark.parametrize(
+    "departure", [UNSENT, SENT, ON_WIRE], ids=["unsent", "between two transmissions", "on the wire"]
+)
 @pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
-async def test_a_cancelled_attempt_is_undone_unless_it_was_sent(
+async def test_a_cancelled_attempt_is_undone_unless_it_is_on_the_wire(
     make_store: Callable[[], Any], departure: Departure
 ) -> None:
-    """Nobody waits for that, but closing gives it time."""
-    codes = codes_of(make_store())
+    """Between two transmissions the service has not looked at the code. Closing gives the report time."""
+    codes = codes_of(make_store(), cool_down=30.0)
+    await start(codes, ADA)
     claim = codes.name(ADA, "123456")
     await codes.claim(claim)
     codes.cancelled(claim, departure)
     await codes._availability.aclose(grace=5.0)
-    if departure.was_sent:
+    if departure.on_wire:
         with pytest.raises(CodeSpent):
             await present(codes, "123456")
+        await start(codes, ADA)  # the code is lost, so another one kills nothing
     else:
         assert await present(codes, "123456") == 2
+        assert (await refusal(codes, ADA))[0] is CoolingDown
+
+
+# After these errors the newest code may still be in the user's mailbox: it was not looked at, or another was typed.
+KEEPS_COOLING = {*BEFORE_THE_CODE, "WrongCode"}
+
+
+async def test_a_code_that_is_dead_ends_the_cool_down(clock: Clock) -> None:
+    """Spent, lost, expired or refused for good: its user needs another one, and "start again" can be followed."""
+    cooling = set()
+    for kind in errors.classes():
+        codes = codes_of(cool_down=30.0)
+        await start(codes, ADA)
+        claim = codes.name(ADA, "123456")
+        attempts_left = await codes.claim(claim)
+        await codes.refused(claim, errors.made(kind), SENT, attempts_left)
+        try:
+            await start(codes, ADA)
+        except CoolingDown:
+            cooling.add(kind.__name__)
+    assert cooling == KEEPS_COOLING
+    assert clock.time == 1000.0
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_a_third_wrong_code_ends_the_cool_down(make_store: Callable[[], Any]) -> None:
+    """The service takes no fourth, whatever it says of the third."""
+    codes = codes_of(make_store(), cool_down=30.0)
+    await start(codes, ADA)
+    for number in range(3):
+        assert (await refusal(codes, ADA))[0] is CoolingDown
+        claim = codes.name(ADA, f"00000{number}")
+        attempts_left = await codes.claim(claim)
+        await codes.refused(claim, errors.made(WrongCode), SENT, attempts_left)
+    await codes._availability.aclose(grace=5.0)
+    await start(codes, ADA)
+
+
+@pytest.mark.parametrize("kind", [MfaRequired, NotSenderConstrained, InvalidIdToken])
+async def test_a_code_that_was_right_is_no_guess(kind: type[PasswordlessError]) -> None:
+    """What failed came after the code: it does not count, and is not presented again."""
+    codes = codes_of(cool_down=30.0)
+    for number in range(14):
+        claim = codes.name(ADA, f"{number:06}")
+        assert await codes.claim(claim) == 2
+        await codes.refused(claim, errors.made(kind), SENT, 2)
+        with pytest.raises(CodeSpent, match="presented before"):
+            await present(codes, f"{number:06}")
 
 
 @pytest.mark.parametrize("kind", [CodeExpired, TooManyAttempts])
@@ -539,7 +673,9 @@ async def test_without_the_store_a_process_goes_by_its_own_memory(clock: Clock) 
     assert events == [StoreLost(Use.CODES)]
     store.is_unreachable = False
     clock.time += REST_SECONDS
-    await start(codes, ADA)  # of whom the store knows nothing
+    # The store knows nothing of her, but a new code would kill the first all the same.
+    assert await refusal(codes, ADA) == (CoolingDown, 29.0)
+    await start(codes, EVE)
     assert events == [StoreLost(Use.CODES), StoreRegained(Use.CODES)]
 
 
@@ -553,6 +689,97 @@ async def test_an_attempt_is_undone_in_memory_where_the_store_is_unreachable(clo
     await codes.refused(claim, NotSent("nothing was sent"), UNSENT)
     assert await present(codes, "123456") == 2
     assert clock.time == 1000.0
+
+
+async def test_a_code_presented_without_the_store_is_not_presented_again_with_it(clock: Clock) -> None:
+    """Its attempts are added to the store's, where every process knows them."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    await start(codes, ADA)
+    store.is_unreachable = True
+    assert [await present(codes, "000001"), await present(codes, "000002")] == [2, 1]
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "000001")
+    assert await present(codes, "000003") == 0
+    for code, process in (("000001", other), ("000002", other), ("000003", codes), ("000003", other)):
+        with pytest.raises(CodeSpent, match="presented before"):
+            await present(process, code)
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(other, "000004")
+
+
+async def test_a_code_presented_with_the_store_is_not_presented_again_without_it(clock: Clock) -> None:
+    """A process knows what it has presented itself."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    await present(codes, "123456")
+    store.is_unreachable = True
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "123456")
+    assert await present(codes, "000001") == 1
+    assert clock.time == 1000.0
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_an_attempt_is_undone_wherever_it_was_noted(clock: Clock, *, is_back: bool) -> None:
+    """Without the store it was noted here; when it is undone the store may be back, or gone again."""
+    store = RemoteStore()
+    codes, other = codes_of(store), codes_of(store)
+    store.is_unreachable = True
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    store.is_unreachable = not is_back
+    clock.time += REST_SECONDS
+    await codes.refused(claim, NotSent("nothing was sent"), UNSENT)
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    assert await present(codes, "123456") == 2
+    with pytest.raises(CodeSpent):
+        await present(other, "123456")
+
+
+async def test_an_attempt_whose_answer_was_lost_is_undone_in_both_places(clock: Clock) -> None:
+    """The store has noted it, and so has this process, which did not hear of that."""
+    store = RemoteStore()
+    codes, other = codes_of(store), codes_of(store)
+    claim = codes.name(ADA, "123456")
+    await codes._count_attempt(store.inner, claim)
+    store.is_unreachable = True
+    assert await codes.claim(claim) == 2
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    await codes.refused(claim, NotSent("nothing was sent"), UNSENT)
+    assert await present(other, "123456") == 2
+
+
+async def test_a_refusal_of_the_store_leaves_no_trace_here(clock: Clock) -> None:
+    """Another process may undo its attempt: then the code may be presented here."""
+    store = RemoteStore()
+    codes, other = codes_of(store), codes_of(store)
+    theirs = other.name(ADA, "123456")
+    await other.claim(theirs)
+    with pytest.raises(CodeSpent):
+        await present(codes, "123456")
+    await other.refused(theirs, NotSent("nothing was sent"), UNSENT)
+    assert await present(codes, "123456") == 2
+    assert clock.time == 1000.0
+
+
+async def test_what_an_address_did_without_the_store_counts_with_it(clock: Clock) -> None:
+    """And the other way round: a share is used once, a block lasts."""
+    store = RemoteStore()
+    codes = codes_of(store, cool_down=0.0, per_hour=2)
+    await start(codes, ADA, HERE)
+    store.is_unreachable = True
+    await start(codes, BOB, HERE)
+    assert await refusal(codes, EVE, HERE) == (QuotaExceeded, 3600.0)
+    await codes.block(THERE, 60.0)
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    assert (await refusal(codes, EVE, HERE))[0] is QuotaExceeded
+    assert (await refusal(codes, EVE, THERE))[0] is QuotaExceeded
 
 
 async def test_a_local_store_hears_a_report_at_once() -> None:

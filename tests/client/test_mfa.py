@@ -357,7 +357,7 @@ async def test_wrong_arguments() -> None:
             (client.mfa.challenge(state, types=[]), "types"),
             (client.mfa.challenge(state, authenticator="a b"), "authenticator"),
             (client.mfa.challenge(state, authenticator=listed["recovery-code"]), "authenticator"),
-            (client.mfa.verify_otp(state, "1 2"), "otp"),
+            (client.mfa.verify_otp(state, "1 é"), "otp"),
             (client.mfa.verify_otp(state, number), "otp"),
             (client.mfa.verify_oob(state, prompts), "binding_code"),
             (client.mfa.verify_oob(state, prompts, binding_code=""), "binding_code"),

@@ -194,3 +194,46 @@ def test_an_orphan_of_a_result() -> None:
     tokens = TokenSet(Secret("access"), "DPoP", None, "", Secret("refresh"), None, None, DPoPKey.generate())
     orphan = orphan_of(tokens, spent=tokens)
     assert (orphan.who, orphan.tokens, orphan.error, orphan.tag, orphan.spent) == (None, tokens, None, None, tokens)
+
+
+async def test_tokens_that_another_caller_has_are_no_orphan() -> None:
+    """Of two lines with one code the first outcome is taken: the second has the same tokens, and revokes none."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        await client.start(ADA)
+        logins = [Login(ADA, tenant.outbox.code_for(ADA), scope=SCOPE, tag=tag) for tag in "ab"]
+        async with aclosing(client.exchange_many(logins)) as outcomes:
+            taken = present((await anext(outcomes)).tokens)
+            await until(lambda: len(client._logins._held) == 1)
+        assert (orphans, arrived(tenant, REVOKE)) == ([], 0)
+        assert client._logins._held == {}
+        await client.refresh(taken)
+
+
+async def test_tokens_that_a_single_call_has_are_no_orphan() -> None:
+    """It shared the exchange with a line of a list whose outcome is not taken."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        login = Login(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        single, answer = await kept_waiting(tenant, client.exchange(ADA, login.otp, scope=SCOPE))
+        async with aclosing(client.exchange_many([login, Login(BOB, "1")])) as outcomes:
+            first = asyncio.ensure_future(anext(outcomes))
+            assert (await first).login.who == BOB
+            answer.set()
+            tokens = await single
+            await until(lambda: client._logins._held)
+        assert arrived(tenant, REVOKE) == 0
+        await client.refresh(tokens)
+
+
+async def test_tokens_of_two_lines_that_are_not_taken_are_one_orphan() -> None:
+    """They are handed over once."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        await client.start(ADA)
+        logins = [Login(BOB, "1"), *(Login(ADA, tenant.outbox.code_for(ADA), scope=SCOPE, tag=tag) for tag in "ab")]
+        async with aclosing(client.exchange_many(logins)) as outcomes:
+            assert (await anext(outcomes)).login.who == BOB
+            await until(lambda: len(client._logins._held) == 2)
+        assert [(orphan.who, orphan.tag) for orphan in orphans] == [(ADA, "a")]
+        assert client._logins._flights._flights == {}

@@ -70,7 +70,9 @@ UNSPENT = {"NotSent", "CircuitOpen", "QuotaExceeded", "CoolingDown", "UsageError
 
 def test_a_refresh_token_is_unspent_where_it_was_not_sent_or_was_refused() -> None:
     """Every other error leaves that open, but for an unusable answer that keeps the refresh token."""
-    refused = {kind for kind in errors.classes() if kind.__name__ in UNSPENT or issubclass(kind, OAuthError)}
+    refused = {
+        kind for kind in errors.classes() if kind.__name__ in UNSPENT or issubclass(kind, (OAuthError, UsageError))
+    }
     assert {kind for kind in errors.classes() if is_unspent(errors.made(kind))} == refused
     keeping = {kind for kind in errors.classes() if is_unspent(errors.made(kind, keeps_refresh_token=True))}
     assert keeping == refused | set(errors.classes(ProtocolError))

@@ -7,10 +7,11 @@ import ipaddress
 
 import pytest
 
-from helpers.clients import START, arrived, cancelled, kept_waiting, opened
+from helpers.clients import START, TOKEN, arrived, cancelled, kept_waiting, opened
 from helpers.values import present
 from passwordless_async import (
     CodeExpired,
+    CodeSpent,
     CoolingDown,
     Email,
     MalformedAnswer,
@@ -177,3 +178,53 @@ async def test_a_failed_start_of_many_is_an_outcome() -> None:
         assert outcomes["a"].receipt is None
         assert (present(outcomes["b"].receipt).who, outcomes["b"].error) == (BOB, None)
         assert arrived(tenant, START) == 2
+
+
+@pytest.mark.parametrize("home", ["192.0.2.1", "::ffff:192.0.2.1", ipaddress.ip_address("::ffff:c000:201")])
+async def test_an_address_is_sent_and_counted_in_its_one_form(home: str | ipaddress.IPv6Address) -> None:
+    """A text or an object, IPv4 in IPv6's form too: the service sees one address, and it has one share."""
+    async with opened(confidential=True, starts_per_hour=1) as (tenant, client):
+        await client.start(ADA, forwarded_for=home)
+        assert tenant.outbox.messages[-1].ip == "192.0.2.1"
+        with pytest.raises(QuotaExceeded):
+            await client.start(BOB, forwarded_for=ipaddress.ip_address("192.0.2.1"))
+        outcomes = [o async for o in client.start_many([Start(BOB, forwarded_for=home)])]
+        assert [type(outcome.error) for outcome in outcomes] == [QuotaExceeded]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "0.0.0.0", "fd00::1", "192.0.2.1, 192.0.2.2"])  # noqa: S104 - bound to by nothing
+async def test_an_address_that_is_no_users_is_refused(address: str) -> None:
+    """It is a proxy's, or a header as it came: all users would share its limits."""
+    async with opened(confidential=True) as (tenant, client):
+        before = tenant.stats.wire_requests
+        for call in (client.start(ADA, forwarded_for=address), client.exchange(ADA, "1", forwarded_for=address)):
+            with pytest.raises(UsageError, match="forwarded_for: "):
+                await call
+        assert tenant.stats.wire_requests == before
+
+
+async def test_private_addresses_are_a_setting() -> None:
+    """The users of an intranet have such addresses."""
+    async with opened(confidential=True, allow_private_addresses=True) as (tenant, client):
+        await client.start(ADA, forwarded_for="10.0.0.1")
+        assert tenant.outbox.messages[-1].ip == "10.0.0.1"
+        with pytest.raises(UsageError):
+            await client.start(BOB, forwarded_for="127.0.0.1")
+
+
+async def test_a_start_that_was_not_sent_makes_no_code_presentable_again() -> None:
+    """What was presented is forgotten when a new code was sent, and not before."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        with pytest.raises(OutcomeUnknown):
+            await client.exchange(ADA, code)
+        with pytest.raises(UsageError):
+            await client.start(ADA, language="not a tag")
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
+        with pytest.raises(TemporarilyUnavailable):
+            await client.start(ADA)
+        with pytest.raises(CodeSpent):
+            await client.exchange(ADA, code)
+        assert tenant.stats.presented_again == 0

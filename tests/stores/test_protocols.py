@@ -19,8 +19,22 @@ USER, ADDRESS = "user-of-43-characters", "address-of-43-characters"
 ORIGIN = "origin-of-43-characters"
 
 
-def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
-    return store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+async def begin(store: Any, token: str, *, seconds: float = 60.0) -> float:
+    """Begin a start, and return the seconds until that is allowed."""
+    left, _ = await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+    return float(left)
+
+
+async def end(store: Any, token: str, *, seconds: float = 60.0, mark: int | None = None) -> None:
+    """End a start; with a mark, a code was sent."""
+    await store.end_start(USER, token=token, seconds=seconds, mark=mark, remember=HOUR)
+
+
+async def send(store: Any, token: str, *, seconds: float = 60.0) -> None:
+    """Send the user a code, and begin a cool-down."""
+    left, mark = await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+    assert left == 0.0
+    await end(store, token, seconds=seconds, mark=mark)
 
 
 def attempt(store: Any, code: str, token: str, *, at_most: int = 3, different: int = 10) -> Any:
@@ -57,11 +71,11 @@ async def test_a_start_is_ended_by_its_own_token(stores: Stores) -> None:
     store, other = stores(), stores()
     await begin(store, "mine")
     for seconds in (0.0, 1000.0):
-        await other.end_start(USER, token="theirs", seconds=seconds)
+        await end(other, "theirs", seconds=seconds)
         assert 55 < await begin(other, "theirs") <= 60
-    await store.end_start(USER, token="mine", seconds=500)
+    await end(store, "mine", seconds=500)
     assert 495 < await begin(other, "theirs") <= 500
-    await store.end_start(USER, token="mine", seconds=0)
+    await end(store, "mine", seconds=0)
     assert await begin(other, "theirs") == 0.0
 
 
@@ -72,14 +86,14 @@ async def test_a_late_report_does_not_end_a_newer_start(stores: Stores) -> None:
     async with asyncio.timeout(10):
         while await begin(other, "theirs"):  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0.005)
-    await store.end_start(USER, token="mine", seconds=0)
+    await end(store, "mine", seconds=0)
     assert await begin(store, "mine") > 55
 
 
 async def test_a_code_is_presented_once(stores: Stores) -> None:
     """The first caller may, also if it lost the answer; all others get None."""
     store, other = stores(), stores()
-    await begin(store, "start")
+    await send(store, "start")
     assert [await attempt(store, "code", "mine"), await attempt(store, "code", "mine")] == [1, 1]
     assert await attempt(other, "code", "theirs") is None
     assert await attempt(other, "another", "theirs") == 2
@@ -95,11 +109,11 @@ async def test_one_of_many_concurrent_attempts_at_a_code_is_allowed(stores: Stor
 async def test_attempts_at_a_started_code_are_limited(stores: Stores) -> None:
     """Three of a hundred concurrent codes are allowed, and none afterwards until another code is started."""
     made = [stores() for _ in range(4)]
-    await begin(made[0], "start")
+    await send(made[0], "start")
     told = await asyncio.gather(*(attempt(made[n % 4], f"code{n}", f"token{n}") for n in range(100)))
     assert Counter(told) == {0: 97, 1: 1, 2: 1, 3: 1}
-    await made[1].end_start(USER, token="start", seconds=0)
-    await begin(made[1], "again")
+    await end(made[1], "start", seconds=0)
+    await send(made[1], "again")
     assert await attempt(made[2], "code0", "anew") == 1
 
 
@@ -117,7 +131,7 @@ async def test_the_limit_counts_distinct_codes_only(stores: Stores, started: boo
     """Whatever else is known of the user's code."""
     store = stores()
     if started:
-        await begin(store, "start")
+        await send(store, "start")
     for number in range(4):
         assert await attempt(store, f"code{number}", f"{number}", at_most=100, different=5)
     await store.retire_code(USER, "code3", token="3", correct=right)
@@ -129,7 +143,7 @@ async def test_the_limit_counts_distinct_codes_only(stores: Stores, started: boo
 async def test_an_undone_attempt_gives_code_and_attempt_back(stores: Stores) -> None:
     """Only its own token undoes it, and only once."""
     store, other = stores(), stores()
-    await begin(store, "start")
+    await send(store, "start")
     assert [await attempt(store, "code", "mine"), await attempt(store, "tried", "mine")] == [1, 2]
     await other.undo_attempt(USER, "code", token="theirs")
     assert await attempt(other, "code", "theirs") is None
@@ -139,20 +153,85 @@ async def test_an_undone_attempt_gives_code_and_attempt_back(stores: Stores) -> 
     await other.undo_attempt("nobody", "code", token="theirs")
 
 
-async def test_a_start_forgets_attempts_at_the_code_before(stores: Stores) -> None:
+async def test_a_code_that_was_sent_ends_the_attempts_at_the_one_before(stores: Stores) -> None:
     """A late undo of the old code takes nothing from the new one."""
     store = stores()
-    await begin(store, "start", seconds=0)
+    await send(store, "start", seconds=0)
     assert [await attempt(store, "old", "mine"), await attempt(store, "older", "mine")] == [1, 2]
-    await begin(store, "again", seconds=0)
+    await send(store, "again", seconds=0)
     await store.undo_attempt(USER, "older", token="mine")
     assert await attempt(store, "old", "theirs") == 1
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+async def test_a_start_that_came_to_nothing_forgets_nothing(stores: Stores, seconds: float) -> None:
+    """Neither what was presented nor how often: the newest code is still the old one."""
+    store, other = stores(), stores()
+    await send(store, "start", seconds=0)
+    assert [await attempt(store, "lost", "mine"), await attempt(store, "wrong", "mine")] == [1, 2]
+    assert await begin(other, "refused", seconds=seconds) == 0.0
+    assert await attempt(store, "lost", "theirs") is None
+    await end(other, "refused", seconds=0)
+    assert await attempt(other, "lost", "theirs") is None
+    assert [await attempt(other, "third", "theirs"), await attempt(store, "fourth", "mine")] == [3, 0]
+
+
+async def test_attempts_while_a_code_is_sent_are_not_forgotten(stores: Stores) -> None:
+    """They may have been at the new code: it can arrive before the answer does."""
+    store, other = stores(), stores()
+    await send(store, "start", seconds=0)
+    assert await attempt(store, "old", "mine") == 1
+    _, mark = await store.begin_start(USER, token="again", seconds=60.0, remember=HOUR)
+    assert await attempt(other, "new", "mine") == 2
+    await end(store, "again", mark=mark)
+    assert await attempt(other, "new", "theirs") is None
+    assert [await attempt(other, f"wrong{n}", "mine") for n in range(3)] == [2, 3, 0]
+    assert await attempt(store, "old", "theirs") == 0
+
+
+async def test_a_late_report_of_an_earlier_start_forgets_nothing_of_a_later_one(stores: Stores) -> None:
+    """Two starts at once, without a cool-down: what was presented since both began stays."""
+    store, other = stores(), stores()
+    _, early = await store.begin_start(USER, token="early", seconds=0, remember=HOUR)
+    await send(other, "late", seconds=0)
+    assert await attempt(other, "code", "mine") == 1
+    await end(store, "early", seconds=0, mark=early)
+    assert await attempt(store, "code", "theirs") is None
+
+
+async def test_a_start_that_asks_again_is_held_longer(stores: Stores) -> None:
+    """So it is renewed while it lasts; once it has ended it is not."""
+    store, other = stores(), stores()
+    assert [await begin(store, "mine", seconds=30), await begin(store, "mine", seconds=90)] == [0.0, 0.0]
+    assert 85 < await begin(other, "theirs") <= 90
+    await end(store, "mine", seconds=20)
+    assert 15 < await begin(store, "mine", seconds=90) <= 20
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_a_dead_code_leaves_a_start_under_way_alone(stores: Stores, right: bool) -> None:  # noqa: FBT001 - a parameter
+    """Another start would kill the code that is being sent."""
+    store, other = stores(), stores()
+    await send(store, "start", seconds=0)
+    await attempt(store, "old", "mine")
+    assert await begin(other, "again") == 0.0
+    await store.retire_code(USER, "old", token="mine", correct=right)
+    assert await begin(store, "third") > 0
+
+
+async def test_a_right_code_takes_no_later_one_with_it(stores: Stores) -> None:
+    """A report that is late forgets the codes before it alone."""
+    store, other = stores(), stores()
+    for number in range(3):
+        await attempt(store, f"code{number}", "mine")
+    await other.retire_code(USER, "code1", token="mine", correct=True)
+    assert [await attempt(other, f"code{number}", "theirs") for number in (1, 2, 0)] == [None, None, 2]
 
 
 async def test_a_correct_code_ends_the_cool_down_and_its_attempts(stores: Stores) -> None:
     """The user may be sent another code at once; the same code is not presented again."""
     store, other = stores(), stores()
-    await begin(store, "start")
+    await send(store, "start")
     for number in range(3):
         await attempt(store, f"code{number}", "mine")
     await other.retire_code(USER, "code2", token="mine", correct=True)
@@ -173,12 +252,12 @@ async def test_right_codes_are_no_guesses(stores: Stores) -> None:
 async def test_an_expired_code_ends_the_cool_down_and_keeps_its_attempts(stores: Stores) -> None:
     """The user may be sent another code at once; the attempts stay used until then."""
     store, other = stores(), stores()
-    await begin(store, "start")
+    await send(store, "start")
     for number in range(3):
         await attempt(store, f"code{number}", "mine")
     await other.retire_code(USER, "code2", token="mine", correct=False)
     assert await attempt(other, "code3", "theirs") == 0
-    assert await begin(other, "again") == 0.0
+    await send(other, "again")
     assert await attempt(other, "code3", "theirs") == 1
 
 
@@ -186,10 +265,10 @@ async def test_an_expired_code_ends_the_cool_down_and_keeps_its_attempts(stores:
 async def test_a_late_report_about_the_code_before_changes_nothing(stores: Stores, right: bool) -> None:  # noqa: FBT001 - a parameter
     """The newer code is not killed, and has its own attempts."""
     store, other = stores(), stores()
-    await begin(store, "start")
+    await send(store, "start")
     assert await attempt(store, "old", "mine") == 1
-    await store.end_start(USER, token="start", seconds=0)
-    assert await begin(other, "again") == 0.0
+    await end(store, "start", seconds=0)
+    await send(other, "again")
     await store.retire_code(USER, "old", token="mine", correct=right)
     assert await begin(store, "third") > 0.0
     assert [await attempt(store, f"new{n}", "mine") for n in range(4)] == [1, 2, 3, 0]

@@ -74,7 +74,7 @@ class Availability:
         """Tell the store what no caller waits for."""
         self.in_background(self.ask(use, question, None))
 
-    def in_background(self, report: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def in_background(self, report: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a report to the store that no caller waits for."""
         task = asyncio.create_task(report)
         self._background.add(task)

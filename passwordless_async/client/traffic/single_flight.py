@@ -6,13 +6,14 @@ Invariants:
 - A caller that is cancelled disturbs neither the other waiters nor a request that is on the wire.
 - A flight without waiters is cancelled, unless something of it is on the wire: then it runs to its end.
 - Flights of one queue run one after the other, in the order in which they were started, whichever of them is cancelled.
-- A result that no waiter received is handed to ``orphaned`` exactly once.
+- A result that no waiter received is handed to ``orphaned`` exactly once. A waiter that holds it has not received it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
@@ -70,6 +71,15 @@ class _Flight(Generic[T]):
         self.departure.is_abandoned = not self.waiters
 
 
+@attrs.frozen(eq=False, repr=False)
+class Held(Generic[T]):
+    """A result that a waiter has not received yet. It says once whether it has: the flight is joined until then."""
+
+    result: T
+    receive: Callable[[], object]
+    give_back: Callable[[], asyncio.Task[None] | None]  # returns what an orphan is handed over in
+
+
 class SingleFlight(Generic[K, T]):
     """Runs one call for all callers that ask for the same key at the same time.
 
@@ -116,21 +126,44 @@ class SingleFlight(Generic[K, T]):
             queue: Flights of one queue run one after the other; None: the call runs at once.
             finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
         """
+        flight = self._join(key, _Flight(detail, queue), call)
+        return _raised(await self._wait(key, flight, finish=finish))
+
+    async def hold(
+        self,
+        key: K,
+        call: Callable[[Departure], Awaitable[T]],
+        *,
+        detail: Any = None,  # noqa: ANN401 - the caller's own
+        queue: Hashable = None,
+        finish: bool = False,
+    ) -> Held[T]:
+        """Do as :meth:`run`, for a caller that will know later whether the result is received."""
+        flight = self._join(key, _Flight(detail, queue), call)
+        result = _raised(await self._wait(key, flight, finish=finish, holds=True))
+        settle = partial(self._settle, key, flight)
+        return Held(result, partial(settle, is_received=True), partial(settle, is_received=False))
+
+    def _settle(self, key: K, flight: _Flight[T], *, is_received: bool) -> asyncio.Task[None] | None:
+        flight.is_delivered = flight.is_delivered or is_received
+        flight.leave()
+        return self._settle_orphan(key, flight)
+
+    def _join(self, key: K, new: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
+        """Join the flight under a key; where there is none, start the new one."""
         flight = self._flights.get(key)
         if flight is None or flight.has_failed:
-            flight = self._start(key, _Flight(detail, queue), call)
+            flight = self._start(key, new, call)
         flight.join()
-        result = await self._wait(key, flight, finish=finish)
-        if isinstance(result, PasswordlessError):
-            # A copy for each waiter: an exception that is raised twice collects both tracebacks.
-            raise copy.copy(result)
-        return result
+        return flight
 
-    async def _wait(self, key: K, flight: _Flight[T], *, finish: bool) -> T | PasswordlessError:
-        """Wait for a flight and leave it, with its result or error."""
+    async def _wait(self, key: K, flight: _Flight[T], *, finish: bool, holds: bool = False) -> T | PasswordlessError:
+        """Wait for a flight and leave it, with its result or error; with ``holds``, leave it with an error only."""
         before = cancellations()
         try:
             result = await asyncio.shield(flight.task)
+            if holds and not isinstance(result, PasswordlessError):
+                return result
             flight.is_delivered = True
         except asyncio.CancelledError:
             if not flight.task.cancelled() or cancellations() > before:
@@ -198,17 +231,18 @@ class SingleFlight(Generic[K, T]):
         if finish and not flight.task.done():
             await asyncio.wait([flight.task])
 
-    def _settle_orphan(self, key: K, flight: _Flight[T]) -> None:
+    def _settle_orphan(self, key: K, flight: _Flight[T]) -> asyncio.Task[None] | None:
         if flight.waiters:
-            return
+            return None
         self._release(key, flight)
         result = flight.result
         if result is None or flight.is_delivered or self._orphaned is None:
-            return
+            return None
         flight.is_delivered = True
-        handover = asyncio.ensure_future(self._orphaned(flight.detail, result))
+        handover: asyncio.Task[None] = asyncio.ensure_future(self._orphaned(flight.detail, result))
         self._handovers[handover] = key
         handover.add_done_callback(self._handed_over)
+        return handover
 
     def _leave(self, key: K, flight: _Flight[T]) -> None:
         flight.leave()
@@ -275,6 +309,13 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     waited = set(tasks)
     if waited and seconds:
         await asyncio.wait(waited, timeout=seconds)
+
+
+def _raised(result: T | PasswordlessError) -> T:
+    if isinstance(result, PasswordlessError):
+        # A copy for each waiter: an exception that is raised twice collects both tracebacks.
+        raise copy.copy(result)
+    return result
 
 
 def cancellations() -> int:

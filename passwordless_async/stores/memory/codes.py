@@ -14,46 +14,68 @@ _MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes ro
 
 
 @attrs.define(eq=False)
-class _Code:
-    """A user's newest code."""
+class _Codes:
+    """What is known of a user's codes."""
 
-    started: bool  # whether a start was made here, so that the attempts are those at its code
-    attempts: int = 0
-    # Names of codes and tokens of callers in turn. A dict for each of 100,000 users would take 18 MB more.
-    presented: tuple[str, ...] = ()
+    last: int = 0  # the number of the last attempt: they are counted on from one code to the next
+    is_started: bool = False  # whether the newest code was sent from here, so that the attempts are those at it
+    right: str | None = None  # the code that was right, which is no attempt
+    # Code, token of the caller and number, in order. A dict for each of 100,000 users would take 18 MB more.
+    presented: tuple[tuple[str, str, int], ...] = ()
 
-    def token_of(self, code: str) -> str | None:
-        """Return the token of the caller that presented a code; None if it was not presented."""
-        codes = self.presented[::2]
-        return self.presented[2 * codes.index(code) + 1] if code in codes else None
+    @property
+    def attempts(self) -> int:
+        return sum(code != self.right for code, _, _ in self.presented)
+
+    def of(self, code: str) -> tuple[str | None, int]:
+        """Return the token of the caller that presented a code, and its number; None if it was not presented."""
+        return next(((token, number) for name, token, number in self.presented if name == code), (None, 0))
+
+    def forget_before(self, number: int) -> None:
+        self.presented = tuple(attempt for attempt in self.presented if attempt[2] >= number)
 
 
 class MemoryCodes:
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory: of ``size`` users, and addresses."""
 
     def __init__(self, size: int = _MAX_USERS) -> None:
-        self._cooling: Expiring[str] = Expiring(size)
-        self._codes: Expiring[_Code] = Expiring(size)
+        # The token of the start, and whether it is under way.
+        self._cooling: Expiring[tuple[str, bool]] = Expiring(size)
+        self._codes: Expiring[_Codes] = Expiring(size)
         self._starts: Expiring[dict[str, float]] = Expiring(size)
         self._blocked: Expiring[bool] = Expiring(size)
 
-    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """Return 0.0 if a user may be sent a code, else the seconds until they may."""
+    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
+        """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""
+        known = self._codes.get(user)
+        last = 0 if known is None else known.last
         if seconds > 0:
-            if self._cooling.get(user) not in {None, token}:
-                return self._cooling.seconds_left(user)
-            self._cooling.put(user, token, seconds)
-        self._codes.put(user, _Code(started=True), remember)
-        return 0.0
+            holder = self._cooling.get(user)
+            if holder not in {None, (token, True)}:
+                return self._cooling.seconds_left(user), last
+            self._cooling.put(user, (token, True), seconds)
+        if known is not None:
+            self._codes.put(user, known, remember)
+        return 0.0, last
 
-    async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """Set how long the user is sent no other code."""
-        if self._cooling.get(user) != token:
+    async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
+        """Set how long the user is sent no other code; with a mark, forget the attempts until then."""
+        if mark is not None:
+            known = self._codes.get(user) or _Codes()
+            known.is_started = True
+            known.forget_before(mark + 1)
+            self._codes.put(user, known, remember)
+        holder = self._cooling.get(user)
+        if holder is None or holder[0] != token:
             return
         if seconds > 0:
-            self._cooling.put(user, token, seconds)
+            self._cooling.put(user, (token, False), seconds)
         else:
             self._cooling.discard(user)
+
+    def cooling_left(self, user: str) -> float:
+        """Return the seconds for which a user is sent no code."""
+        return self._cooling.seconds_left(user)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
         """Count a start of an address and return 0.0, or the seconds until there is room."""
@@ -81,31 +103,40 @@ class MemoryCodes:
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | None:
         """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
-        known = self._codes.get(user) or _Code(started=False)
-        presented_by = known.token_of(code)
+        known = self._codes.get(user) or _Codes()
+        presented_by, _ = known.of(code)
         if presented_by is not None:
             return known.attempts if presented_by == token else None
-        if (known.started and known.attempts >= max_attempts) or len(known.presented) >= 2 * max_codes:
+        if (known.is_started and known.attempts >= max_attempts) or len(known.presented) >= max_codes:
             return 0
-        known.presented += (code, token)
-        known.attempts += 1
+        known.last += 1
+        known.presented += ((code, token, known.last),)
         self._codes.put(user, known, remember)
         return known.attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
         """Forget an attempt."""
         known = self._codes.get(user)
-        if known is not None and known.token_of(code) == token:
-            at = 2 * known.presented[::2].index(code)
-            known.presented = known.presented[:at] + known.presented[at + 2 :]
-            known.attempts = max(known.attempts - 1, 0)
+        if known is not None:
+            known.presented = tuple(attempt for attempt in known.presented if attempt[:2] != (code, token))
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is spent or has expired: the user may be sent another one at once."""
+        """Report that a code is dead: the user may be sent another one at once."""
         known = self._codes.get(user)
-        if known is None or known.token_of(code) != token:
+        if known is None:
             return
-        self._cooling.discard(user)
+        presented_by, number = known.of(code)
+        if presented_by != token:
+            return
+        _, is_under_way = self._cooling.get(user) or (None, False)
+        if not is_under_way:
+            self._cooling.discard(user)
         if correct:
             # A right code is no guess. Those before it are forgotten: the service takes only the newest.
-            known.started, known.attempts, known.presented = False, 0, (code, token)
+            known.is_started, known.right = False, code
+            known.forget_before(number)
+
+    def presented(self, user: str) -> list[tuple[str, str]]:
+        """Return a user's codes with the tokens of the callers that presented them, in order."""
+        known = self._codes.get(user)
+        return [] if known is None else [(code, token) for code, token, _ in known.presented]

@@ -75,8 +75,8 @@ class Batches:
     def ask_soon(self, *command: str | bytes | float) -> asyncio.Future[Any]:
         """Send a command with the next batch, at the latest in 10 ms: for reports that no caller waits for.
 
-        The end of an exchange is reported so, and goes with the opening of the session: a login makes three round
-        trips, not four.
+        The end of an exchange is reported so, and goes with the opening of the session: a login makes four round
+        trips, not five.
         """
         answer = self._enqueue(command)
         asyncio.get_running_loop().call_later(_SOON_SECONDS, self._start)

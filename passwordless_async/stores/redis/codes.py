@@ -2,36 +2,67 @@
 
 Invariants of the scripts:
 
-- A call that is repeated with the same token gets the same answer and changes nothing.
-- A start deletes the hash of the code before, and so its attempts and the codes that were presented.
-- Attempts are limited only if the start was made here (``started``): only then are they known to be those at one code.
+- A call that is repeated with the same token gets the same answer and changes nothing; a start counts its time anew.
+- Attempts are forgotten when it is confirmed that a code was sent, and then only those from before its start: the
+  others may have been at the new code. A start that came to nothing changes nothing.
+- Attempts are limited only if the newest code was sent from here (``started``): only then are they known to be at it.
 - Distinct codes are limited in any case, also for codes that were started elsewhere. A right code is no guess: it ends
   the count, and the codes before it are forgotten, for the service takes only the newest.
+- A dead code ends the cool-down, but no start that is under way.
 """
 
 from __future__ import annotations
 
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
+# A field for each code, with the number of its attempt and the token of the caller; others have no blank in the value.
+_READ = """
+local function presented(hash, code)
+  local number, token = string.match(redis.call('HGET', hash, code) or '', '^(%d+) (.*)$')
+  return tonumber(number), token
+end
+local function counted(hash)
+  local codes = redis.call('HLEN', hash)
+  for _, field in ipairs({'last', 'started', 'right'}) do codes = codes - redis.call('HEXISTS', hash, field) end
+  local right = redis.call('HGET', hash, 'right')
+  return codes, codes - (right and redis.call('HEXISTS', hash, right) or 0)
+end
+local function forget_before(hash, first)
+  local fields = redis.call('HGETALL', hash)
+  for i = 1, #fields, 2 do
+    local number = string.match(fields[i + 1], '^(%d+) ')
+    if number and tonumber(number) < first then redis.call('HDEL', hash, fields[i]) end
+  end
+end
+"""
 # In its last millisecond a key has no time left and still exists: at least 1 ms is returned.
 _BEGIN_START = """
 local cooldown, code = KEYS[1], KEYS[2]
 local token, time, remember = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local last = tonumber(redis.call('HGET', code, 'last') or '0')
 if time > 0 then
   local holder = redis.call('GET', cooldown)
-  if holder and holder ~= token then return math.max(1, redis.call('PTTL', cooldown)) end
+  if holder and holder ~= token then return {math.max(1, redis.call('PTTL', cooldown)), last} end
   redis.call('SET', cooldown, token, 'PX', time)
 end
-redis.call('DEL', code)
-redis.call('HSET', code, 'started', 1)
 redis.call('PEXPIRE', code, remember)
-return 0
+return {0, last}
 """
-_END_START = """
-local cooldown, token, time = KEYS[1], ARGV[1], ARGV[2]
-if redis.call('GET', cooldown) ~= token then return end
-if tonumber(time) > 0 then redis.call('PEXPIRE', cooldown, time) else redis.call('DEL', cooldown) end
+# Once the start has ended, a blank is behind the token.
+_END_START = (
+    _READ
+    + """
+local cooldown, hash, token, time, mark, remember = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if mark >= 0 then
+  forget_before(hash, mark + 1)
+  redis.call('HSET', hash, 'started', 1)
+  redis.call('PEXPIRE', hash, remember)
+end
+local holder = redis.call('GET', cooldown)
+if holder ~= token and holder ~= token .. ' ' then return end
+if tonumber(time) > 0 then redis.call('SET', cooldown, token .. ' ', 'PX', time) else redis.call('DEL', cooldown) end
 """
+)
 # By the server's own clock: those of the processes need not agree.
 _BEGIN_ADDRESS_START = """
 local starts, blocked = KEYS[1], redis.call('PTTL', KEYS[2])
@@ -54,50 +85,57 @@ local starts, blocked, token, time = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]
 if token ~= '' then redis.call('ZREM', starts, token) end
 if time > 0 and time > redis.call('PTTL', blocked) then redis.call('SET', blocked, '', 'PX', time) end
 """
-_BEGIN_ATTEMPT = """
+_BEGIN_ATTEMPT = (
+    _READ
+    + """
 local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
 local max_attempts, max_codes, remember = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local presented_by = redis.call('HGET', hash, code)
-local attempts = tonumber(redis.call('HGET', hash, 'attempts') or '0')
+local _, presented_by = presented(hash, code)
+local codes, attempts = counted(hash)
 if presented_by == token then return attempts end
 if presented_by then return -1 end
-local started = redis.call('HEXISTS', hash, 'started')
-if attempts >= max_attempts and started == 1 then return 0 end
-local codes = redis.call('HLEN', hash) - started - redis.call('HEXISTS', hash, 'attempts')
+if attempts >= max_attempts and redis.call('HEXISTS', hash, 'started') == 1 then return 0 end
 if codes >= max_codes then return 0 end
-redis.call('HSET', hash, code, token)
+redis.call('HSET', hash, code, redis.call('HINCRBY', hash, 'last', 1) .. ' ' .. token)
 redis.call('PEXPIRE', hash, remember)
-return redis.call('HINCRBY', hash, 'attempts', 1)
+return attempts + 1
 """
-_UNDO_ATTEMPT = """
+)
+_UNDO_ATTEMPT = (
+    _READ
+    + """
 local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
-if redis.call('HGET', hash, code) ~= token then return end
-redis.call('HDEL', hash, code)
-if tonumber(redis.call('HGET', hash, 'attempts') or '0') > 0 then redis.call('HINCRBY', hash, 'attempts', -1) end
+local _, presented_by = presented(hash, code)
+if presented_by == token then redis.call('HDEL', hash, code) end
 """
-_RETIRE_CODE = """
+)
+_RETIRE_CODE = (
+    _READ
+    + """
 local cooldown, hash, code, token, correct = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-if redis.call('HGET', hash, code) ~= token then return end
-redis.call('DEL', cooldown)
+local number, presented_by = presented(hash, code)
+if presented_by ~= token then return end
+if string.sub(redis.call('GET', cooldown) or '', -1) == ' ' then redis.call('DEL', cooldown) end
 if correct ~= '1' then return end
-local left = redis.call('PTTL', hash)
-redis.call('DEL', hash)
-redis.call('HSET', hash, code, token)
-redis.call('PEXPIRE', hash, left)
+forget_before(hash, number)
+redis.call('HDEL', hash, 'started')
+redis.call('HSET', hash, 'right', code)
 """
+)
 
 
 class RedisCodes(OnRedis):
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` on a server."""
 
-    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> float:
-        """Return 0.0 if a user may be sent a code, else the seconds until they may."""
-        left = await self._run(_BEGIN_START, self._user(user), token, _or_zero(seconds), milliseconds(remember))
-        return int(left) / 1000
+    async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
+        """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""
+        left, last = await self._run(_BEGIN_START, self._user(user), token, _or_zero(seconds), milliseconds(remember))
+        return int(left) / 1000, int(last)
 
-    async def end_start(self, user: str, *, token: str, seconds: float) -> None:
-        """Set how long the user is sent no other code."""
-        await self._run(_END_START, self._user(user)[:1], token, _or_zero(seconds))
+    async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
+        """Set how long the user is sent no other code; with a mark, forget the attempts until then."""
+        arguments = token, _or_zero(seconds), -1 if mark is None else mark, milliseconds(remember)
+        await self._run(_END_START, self._user(user), *arguments)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
         """Count a start of an address and return 0.0, or the seconds until there is room."""
@@ -122,7 +160,7 @@ class RedisCodes(OnRedis):
         await self._run(_UNDO_ATTEMPT, self._user(user)[1:], code, token)
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is spent or has expired: the user may be sent another one at once."""
+        """Report that a code is dead: the user may be sent another one at once."""
         await self._run_soon(_RETIRE_CODE, self._user(user), code, token, int(correct))
 
     def _user(self, user: str) -> list[str]:

@@ -11,9 +11,12 @@ key                                       type    value                         
 ``pa:{shard}:session:SESSION:mark``       string  ``SPENDS:TOKEN``: refresh token that may  what the session has left,
                                                   be spent, and token of the process       and an idle time
 ``pa:{shard}:sessions:USER``              set     the user's SESSIONs                      absolute and idle time
-``pa:{shard}:cooldown:USER``              string  token of the start                       the cool-down
-``pa:{shard}:code:USER``                  hash    CODE: token of the attempt; ``started``:  1 hour
-                                                  1; ``attempts``: how many count
+``pa:{shard}:cooldown:USER``              string  token of the start; a blank behind it     a minute, renewed while the
+                                                  once that has ended                      start lasts; the cool-down
+``pa:{shard}:code:USER``                  hash    CODE: number of the attempt, blank, its  1 hour
+                                                  token; ``last``: the last number;
+                                                  ``right``: the CODE that was;
+                                                  ``started``: 1
 ``pa:{shard}:starts:ADDRESS``             zset    tokens of starts, by server time in ms   1 hour
 ``pa:{shard}:blocked:ADDRESS``            string  empty                                    what the service said
 ``pa:{shard}:quota:QUOTA``                string  server time in µs of the next place      until then, and 1 s

@@ -86,7 +86,7 @@ def test_a_login(
     [
         (b"", "no code was given"),
         (b"  \n", "no code was given"),
-        (b"12 34\n", "not a code: must be visible ASCII"),
+        ("12 3é\n".encode(), "not a code: must be visible ASCII"),
         (b"\xff\n", "what was typed is not text"),
     ],
 )

@@ -210,3 +210,43 @@ async def test_closing_gives_sent_flights_their_grace(wire: Wire) -> None:
     assert (await asking[0]).status == 200
     with pytest.raises(OutcomeUnknown, match="closed"):
         await asking[1]
+
+
+@pytest.mark.parametrize("received", [(True, False), (False, True), (False, False)])
+async def test_a_held_result_is_an_orphan_if_no_waiter_received_it(wire: Wire, received: tuple[bool, bool]) -> None:
+    """Whichever of them did, and in whichever order they say so; the flight is joined until then."""
+    orphans: list[Any] = []
+
+    async def orphaned(detail: Any, result: Any) -> None:
+        orphans.append((detail, result))
+
+    flights: Flights = SingleFlight(orphaned=orphaned)
+    holding = [
+        asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST), detail=number))
+        for number in range(2)
+    ]
+    await wire.reach(1)
+    answer = HttpResponse(200)
+    wire.answer(0, answer)
+    for is_received, held in zip(received, await asyncio.gather(*holding), strict=True):
+        assert (held.result, orphans) == (answer, [])
+        assert "key" in flights._flights
+        if is_received:
+            held.receive()
+        else:
+            handover = held.give_back()
+            if handover is not None:
+                await handover
+    assert orphans == ([] if any(received) else [(0, answer)])
+    assert flights._flights == {}
+
+
+async def test_an_error_is_not_held(wire: Wire) -> None:
+    """It is raised, and the flight is over."""
+    flights: Flights = SingleFlight()
+    holding = asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST)))
+    await wire.reach(1)
+    wire.answer(0, NotSent("nothing was sent"))
+    with pytest.raises(NotSent):
+        await holding
+    assert flights._flights == {}

@@ -21,8 +21,10 @@ HOUR = 3600.0
 USER, ADDRESS = "user-of-43-characters", "address-of-43-characters"
 
 
-def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
-    return store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+async def begin(store: Any, token: str, *, seconds: float = 60.0) -> float:
+    """Begin a start, and return the seconds until that is allowed."""
+    left, _ = await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+    return float(left)
 
 
 def attempt(store: Any, code: str, token: str, *, at_most: int = 3, different: int = 10) -> Any:
@@ -55,7 +57,7 @@ async def test_a_login_never_suspends() -> None:
     store = MemoryStore()
     for call in (
         begin(store, "start"),
-        store.end_start(USER, token="start", seconds=20.0),
+        store.end_start(USER, token="start", seconds=20.0, mark=0, remember=HOUR),
         count(store, "start"),
         attempt(store, "code", "mine"),
         store.undo_attempt(USER, "code", token="mine"),
@@ -71,6 +73,6 @@ async def test_the_user_longest_unchanged_makes_room() -> None:
     """A memory of two users forgets the first when it takes the third."""
     codes = MemoryCodes(2)
     for user in ("first", "second", "third"):
-        assert await codes.begin_start(user, token="token", seconds=60.0, remember=HOUR) == 0.0
-    assert await codes.begin_start("third", token="other", seconds=60.0, remember=HOUR) > 0
-    assert await codes.begin_start("first", token="other", seconds=60.0, remember=HOUR) == 0.0
+        assert await codes.begin_start(user, token="token", seconds=60.0, remember=HOUR) == (0.0, 0)
+    assert (await codes.begin_start("third", token="other", seconds=60.0, remember=HOUR))[0] > 0
+    assert await codes.begin_start("first", token="other", seconds=60.0, remember=HOUR) == (0.0, 0)

@@ -304,7 +304,7 @@ async def test_a_closed_store_opens_no_connection(redis_server: Any) -> None:
     for ask in (
         store.nonce("origin"),
         store.read(Place("shard", "session", "user"), seconds=1),
-        store.end_start("u", token="t", seconds=0),
+        store.end_start("u", token="t", seconds=0, mark=None, remember=1),
     ):
         with pytest.raises(StoreUnavailable, match="closed"):
             await ask

@@ -20,8 +20,10 @@ HOUR = 3600.0
 USER, ADDRESS = "user-of-43-characters", "address-of-43-characters"
 
 
-def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
-    return store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+async def begin(store: Any, token: str, *, seconds: float = 60.0) -> float:
+    """Begin a start, and return the seconds until that is allowed."""
+    left, _ = await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+    return float(left)
 
 
 async def test_a_key_in_its_last_millisecond_still_counts(redis_url: str) -> None:

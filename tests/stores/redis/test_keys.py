@@ -27,8 +27,8 @@ HOUR = 3600.0
 USER, ADDRESS = "user-of-43-characters", "address-of-43-characters"
 
 
-def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
-    return store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
+async def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
+    return await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
 
 
 @pytest.mark.parametrize("kind", ["redis_server", "redis_cluster"])

@@ -1,0 +1,93 @@
+"""What a user typed: codes, phone numbers, e-mail addresses.
+
+What a keyboard or a copy adds is removed: blanks, dashes, parentheses, digits of another width or script. What then
+does not fit raises :class:`InvalidInput`. A value that is no text is the programmer's mistake: :class:`UsageError`.
+No message repeats the value.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import Secret
+from passwordless_async.errors import InvalidInput, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MAX_TYPED = 256  # characters, before what does not count is removed
+_MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
+# ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits.
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+_MINUS = "\u2212"  # by its category no dash
+_IN_NUMBERS = frozenset("()./")  # besides blanks and dashes (ITU-T E.123)
+
+
+def _typed(check: Callable[Concatenate[str, object, P], T]) -> Callable[Concatenate[str, object, P], T]:
+    """Make a check of an argument one of a user's input."""
+
+    @wraps(check)
+    def checked(argument: str, value: object, /, *args: P.args, **bounds: P.kwargs) -> T:
+        try:
+            return check(argument, value, *args, **bounds)
+        except UsageError as error:
+            if not isinstance(value, str):
+                raise
+            problem = error.problem
+        raise InvalidInput(argument, problem)
+
+    return checked
+
+
+@_typed
+def code(argument: str, value: object, *, at_most: int) -> Secret:
+    """Return a code. No code has blanks, so these are removed; dashes are, where digits are left without them."""
+    typed = _check.bounded(argument, value, at_most=_MAX_TYPED)
+    if not (typed.isascii() and typed.isalnum()):
+        typed = Secret(_without_blanks(typed))
+        digits = Secret("".join(character for character in typed if not _is_dash(character)))
+        typed = digits if digits.isdecimal() else typed
+    return _check.secret(argument, typed, at_most=at_most)
+
+
+@_typed
+def phone_number(argument: str, value: object) -> str:
+    """Return a phone number in E.164 form. ``(0)`` after a country code is refused: it is not dialled from abroad."""
+    typed = _without_blanks(_check.bounded(argument, value, at_most=_MAX_TYPED))
+    if "(0)" in typed:
+        raise UsageError(argument, "must be as dialled from abroad, without (0)")
+    number = "".join(character for character in typed if character not in _IN_NUMBERS and not _is_dash(character))
+    if not _E164.fullmatch(number):
+        raise UsageError(argument, "must be E.164: a plus, the country code, two to fifteen digits in all")
+    return number
+
+
+@_typed
+def email_address(argument: str, value: object) -> str:
+    """Return an e-mail address exactly as it was typed."""
+    address = _check.printable(argument, value, at_most=_MAX_ADDRESS)
+    local, at, domain = address.partition("@")
+    if not (local and at and domain) or "@" in domain:
+        raise UsageError(argument, "must be of the form name@domain")
+    return address
+
+
+def _without_blanks(typed: str) -> str:
+    """Return a text without blanks and invisible characters, with plain digits and characters of the usual width."""
+    characters = unicodedata.normalize("NFKC", typed)
+    return "".join(
+        str(unicodedata.decimal(character)) if character.isdecimal() else character
+        for character in characters
+        if not character.isspace() and unicodedata.category(character) != "Cf"
+    )
+
+
+def _is_dash(character: str) -> bool:
+    return unicodedata.category(character) == "Pd" or character == _MINUS
