@@ -19,6 +19,7 @@ ARCHITECTURE = (TESTS.parent / "docs" / "explanation" / "architecture.md").read_
 CROSS_CUTTING = {
     "test_layout.py": "the tree of the tests",
     "test_exports.py": "the package's names: all are there, none is loaded before it is used",
+    "test_house.py": "the size of functions and the reasons of suppressions, in the whole package",
     "test_readme.py": "the README: its examples and links",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",

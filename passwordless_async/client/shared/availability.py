@@ -3,7 +3,7 @@
 Invariants:
 
 - If the store is unreachable, each process falls back to its own memory and emits ``StoreLost``, once for each use.
-- At most one caller waits for a store that does not answer: the others go on without it at once.
+- Once a store is known to be unreachable, one caller at a time waits for it: the others go on without it at once.
 - The store is tried again every ``retry_seconds``. ``StoreRegained`` is emitted when a use has an answer again.
 """
 
