@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from helpers import strict_json
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.dpop.server.checked import CheckedProof
 
@@ -61,12 +62,12 @@ def strictly_decoded(segment: str) -> bytes:
 
 def by_joserfc(proof: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Read and verify a proof with joserfc: header, claims, thumbprint."""
-    header = json.loads(strictly_decoded(proof.partition(".")[0]))
+    header = strict_json.read(strictly_decoded(proof.partition(".")[0]))
     key = ECKey.import_key({name: header["jwk"][name] for name in ("kty", "crv", "x", "y")})
     registry = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
     registry.max_header_length = 4096
     payload = jws.deserialize_compact(proof, key, registry=registry).payload
-    return header, json.loads(payload), key.thumbprint()
+    return header, strict_json.read(payload), key.thumbprint()
 
 
 def number(value: Any) -> bool:
@@ -126,6 +127,49 @@ def test_key_members(server_with: Any, jwk: dict[str, Any]) -> None:
     """Rule 23: with any member of the key changed to anything, the verdicts agree."""
     server = server_with()
     agree(server, server.proof({"jwk": {**server.prover.jwk, **jwk}}))
+
+
+# What is JSON to some readers and not to others, or not the same JSON.
+FRAGMENTS = [
+    *("NaN", "Infinity", "-1e999", "1E400", "-0", "01", "1.", ".5", "+1", "1" * 400, "1e-400", "true", "nul", "'a'"),
+    *('"\\ud800"', '"\\udc00\\ud800"', '"\\ud83d\\ude00"', '"\\u0000"', '"\\x41"', '"\x7f"', '"\t"', "\\", '"'),
+    *("\x00", "\x0b", "\xa0", "\ufeff", "\u2028", "{", "}", "[", "]", ",", ":", "/**/", " ", "\n", "{}"),
+    '"x":[',
+    "[" * 256 + "]" * 256,
+]
+MEMBERS_AGAIN = [
+    '"iat":1700000000,',
+    '"htm":"GET",',
+    '"\\u0069at":1,',
+    '"alg":"ES256",',
+    '"\\u0061lg":0,',
+    '"own":0,"own":0,',
+]
+VALUES = [fragment for fragment in FRAGMENTS if fragment.strip()]
+ENCODINGS = ["utf-8"] * 8 + ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "utf-7"]
+
+
+def edited(data: st.DataObject, text: str) -> bytes:
+    """Put fragments into a JSON text, as the value of a member of its own or anywhere, and encode it in any way."""
+    if data.draw(st.booleans()):
+        text = text[:-1] + f',"own":{data.draw(st.sampled_from(VALUES))}}}'
+    if data.draw(st.integers(0, 3)) == 0:
+        text = "{" + data.draw(st.sampled_from(MEMBERS_AGAIN)) + text[1:]
+    for _ in range(data.draw(st.integers(0, 2))):
+        places = [0, 1, len(text), *(at for at, character in enumerate(text) if character in '{},:"')]
+        at = data.draw(st.sampled_from(places))
+        text = text[:at] + data.draw(st.sampled_from(FRAGMENTS)) + text[at + data.draw(st.integers(0, 1)) :]
+    return text.encode(data.draw(st.sampled_from(ENCODINGS)))
+
+
+@pytest.mark.slow
+@settings(max_examples=1000)
+@given(data=st.data())
+def test_json_texts(server_with: Any, data: st.DataObject) -> None:
+    """Rules 22, 24: with header and claims that only some readers take for JSON, signed as they stand, they agree."""
+    server = server_with()
+    header, claims = (edited(data, json.dumps(part)) for part in (server.prover.header, server.claims()))
+    agree(server, server.compact(header, claims, server.prover.sign))
 
 
 @pytest.mark.slow
