@@ -40,7 +40,7 @@ def user_address(argument: str, value: object, *, allow_private: bool = True) ->
     address = _address(argument, value)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address.is_loopback or address.is_unspecified or address.is_multicast or _is_reserved(address):
+    if _is_no_users(address):
         raise UsageError(argument, "must be the address of a user, not a loopback, multicast or unspecified one")
     if not allow_private and any(address in network for network in _PRIVATE):
         raise UsageError(
@@ -72,6 +72,7 @@ def _address(argument: str, value: object) -> IpAddress:
     return value
 
 
-def _is_reserved(address: IpAddress) -> bool:
+def _is_no_users(address: IpAddress) -> bool:
     # Of IPv6 the ranges that are reserved today may be given out.
-    return isinstance(address, IPv4Address) and address.is_reserved
+    is_reserved = isinstance(address, IPv4Address) and address.is_reserved
+    return is_reserved or address.is_loopback or address.is_unspecified or address.is_multicast

@@ -20,7 +20,7 @@ import asyncio
 import enum
 import itertools
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import attrs
 
@@ -90,8 +90,7 @@ class StartTicket:
     renewal: asyncio.Task[None] | None = None  # of the hold, where it may outlast one
 
 
-@attrs.frozen
-class Claim:
+class Claim(NamedTuple):
     """Leave to present a code, in the store's names."""
 
     user: str
@@ -231,8 +230,10 @@ class Codes:
     def name(self, who: Recipient, code: str) -> Claim:
         """Return what an attempt at a user's code is known by."""
         name = self._user(who)
-        handle = who.auth_session if isinstance(who, AuthSession) else ""
-        return Claim(name, self._name(f"code {name} {handle} {code}"), next(self._tokens))
+        text = f"{who.auth_session} {code}" if isinstance(who, AuthSession) else code
+        return Claim(
+            name, self._name(text if self._availability.is_local else f"code {name} {text}"), next(self._tokens)
+        )
 
     async def claim(self, claim: Claim) -> int:
         """Ask for leave to present a code, count the attempt, and return how many failures the code survives after it.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.client.codes import Codes
+    from passwordless_async.client.codes import Codes, StartTicket
     from passwordless_async.client.profile import Profile
 
 T = TypeVar("T")
@@ -51,10 +51,16 @@ class Starts:
         else:
             await self._codes.end_start(ticket, sent=True, counted=True)
             return started
-        await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=departure.was_sent)
+        await self._report(failure, ticket, address, counted=departure.was_sent)
+        raise failure
+
+    async def _report(
+        self, failure: PasswordlessError, ticket: StartTicket, address: IpAddress | None, *, counted: bool
+    ) -> None:
+        """Report a start that failed, and block the address whose limit it met."""
+        await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=counted)
         if isinstance(failure, RateLimited) and (failure.retry_after or 0.0) > CALLER_LIMIT_SECONDS:
             await self._codes.block(address, failure.retry_after or 0.0)
-        raise failure
 
     async def outcome(self, start_: Start) -> StartOutcome:
         """Make one of many starts, as patiently as the profile's ``many``: an error is a :class:`StartOutcome`."""

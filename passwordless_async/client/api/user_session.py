@@ -64,7 +64,7 @@ class UserSession:
         return self._on_refresh is not None and self._tokens.refresh_token is not None
 
     @asynccontextmanager
-    async def request(self, method: str, url: str, **parameters: Any) -> AsyncIterator[ClientResponse]:  # noqa: ANN401
+    async def request(self, method: str, url: str, **parameters: Any) -> AsyncIterator[ClientResponse]:  # noqa: ANN401 - aiohttp's own
         """Call an API: ``async with session.request("GET", "https://api.example/me") as response``.
 
         Args:

@@ -113,7 +113,7 @@ class SingleFlight(Generic[K, T]):
         key: K,
         call: Callable[[Departure], Awaitable[T]],
         *,
-        detail: Any = None,  # noqa: ANN401 - the caller's own
+        detail: object = None,
         queue: Hashable = None,
         finish: bool = False,
     ) -> T:
@@ -134,7 +134,7 @@ class SingleFlight(Generic[K, T]):
         key: K,
         call: Callable[[Departure], Awaitable[T]],
         *,
-        detail: Any = None,  # noqa: ANN401 - the caller's own
+        detail: object = None,
         queue: Hashable = None,
         finish: bool = False,
     ) -> Held[T]:
