@@ -14,6 +14,8 @@ from passwordless_async.auth0.client_auth import ClientAuth, ClientSecretBasic, 
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from yarl import URL
 
 
@@ -39,9 +41,9 @@ def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     return algorithms
 
 
-def _at(path: str) -> URL:
+def _at(path: str, name: str) -> URL:
     def url(application: Application) -> URL:
-        return application.base / path
+        return application.named.get(name) or application.base / path
 
     return attrs.Factory(url, takes_self=True)  # typed as what it makes
 
@@ -65,16 +67,19 @@ class Application:
     client_id: str = attrs.field(converter=_client_id)
     client_auth: ClientAuth = attrs.field()
     id_token_algorithms: tuple[str, ...] = attrs.field(default=ID_TOKEN_ALGORITHMS, converter=_algorithms)
+    # The endpoints that the tenant's metadata names, by the names of these attributes; the others are at the domain.
+    named: Mapping[str, URL] = attrs.field(factory=dict, kw_only=True)
     origin: str = attrs.field(init=False)
-    start_url: URL = attrs.field(init=False, default=_at("passwordless/start"))
-    token_url: URL = attrs.field(init=False, default=_at("oauth/token"))
-    otp_challenge_url: URL = attrs.field(init=False, default=_at("otp/challenge"))
-    revoke_url: URL = attrs.field(init=False, default=_at("oauth/revoke"))
-    userinfo_url: URL = attrs.field(init=False, default=_at("userinfo"))
-    jwks_url: URL = attrs.field(init=False, default=_at(".well-known/jwks.json"))
-    mfa_authenticators_url: URL = attrs.field(init=False, default=_at("mfa/authenticators"))
-    mfa_challenge_url: URL = attrs.field(init=False, default=_at("mfa/challenge"))
-    mfa_associate_url: URL = attrs.field(init=False, default=_at("mfa/associate"))
+    start_url: URL = attrs.field(init=False, default=_at("passwordless/start", "start_url"))
+    token_url: URL = attrs.field(init=False, default=_at("oauth/token", "token_url"))
+    token_origin: str = attrs.field(init=False)  # that nonces of the token endpoint are kept by
+    otp_challenge_url: URL = attrs.field(init=False, default=_at("otp/challenge", "otp_challenge_url"))
+    revoke_url: URL = attrs.field(init=False, default=_at("oauth/revoke", "revoke_url"))
+    userinfo_url: URL = attrs.field(init=False, default=_at("userinfo", "userinfo_url"))
+    jwks_url: URL = attrs.field(init=False, default=_at(".well-known/jwks.json", "jwks_url"))
+    mfa_authenticators_url: URL = attrs.field(init=False, default=_at("mfa/authenticators", "mfa_authenticators_url"))
+    mfa_challenge_url: URL = attrs.field(init=False, default=_at("mfa/challenge", "mfa_challenge_url"))
+    mfa_associate_url: URL = attrs.field(init=False, default=_at("mfa/associate", "mfa_associate_url"))
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:
@@ -92,6 +97,14 @@ class Application:
             raise UsageError("id_token_algorithms", "HS256 needs client_auth with a client secret, which is its key")
         if len(self.client_auth.secret) < _MIN_SECRET:
             raise UsageError("id_token_algorithms", f"HS256 needs a client secret of {_MIN_SECRET} characters or more")
+
+    def at(self, named: Mapping[str, URL]) -> Application:
+        """Return the same application with other endpoints; its issuer stays."""
+        return Application(self.origin, self.client_id, self.client_auth, self.id_token_algorithms, named=named)
+
+    @token_origin.default
+    def _token_origin(self) -> str:
+        return str(self.token_url.origin())
 
     @origin.default
     def _origin(self) -> str:

@@ -59,7 +59,10 @@ def prove(
         proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
         return request.with_header("DPoP", proof)
 
-    return (yield from negotiate(tenant.nonces, tenant.application.origin, proofs.key, proven))
+    application = tenant.application
+    # That of the URL that is really called. The proof of a token request has no ath, that of userinfo has.
+    origin = application.token_origin if access_token is None else str(application.userinfo_url.origin())
+    return (yield from negotiate(tenant.nonces, origin, proofs.key, proven))
 
 
 def grant(

@@ -8,6 +8,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.jwks import SigningKeys
+from passwordless_async.auth0.metadata import Metadata
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey, NonceCache
 from passwordless_async.errors import KeyMismatch, KeyMissing, UsageError
@@ -25,13 +26,17 @@ T = TypeVar("T")
 Flow: TypeAlias = "Generator[HttpRequest, HttpResponse, T]"
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Tenant:
-    """An application's tenant and what all its flows share; lives as long as its client."""
+    """An application's tenant and what all its flows share; lives as long as its client.
+
+    ``application`` is replaced when the tenant's metadata names other endpoints.
+    """
 
     application: Application
     nonces: NonceCache = attrs.field(factory=NonceCache)
     keys: SigningKeys = attrs.field(factory=SigningKeys)
+    metadata: Metadata = attrs.field(factory=Metadata)
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:

@@ -85,6 +85,9 @@ class PasswordlessClient:
         proxy: The URL of an http or https proxy that https requests go through, with its credentials if it wants any:
             ``http://user:password@proxy.internal:3128``. Unless given, the session's own, or what ``HTTPS_PROXY`` names
             if the session has ``trust_env``.
+        discovery: Whether requests go to the endpoints that the tenant's metadata names, read before the first of them,
+            instead of those at the domain. Always so with :class:`TlsClientAuth`: its endpoints may be elsewhere
+            (RFC 8705 §5). The issuer stays the domain's.
         id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
             application with a client secret, HS256. Name the one that the application is registered with.
 
@@ -106,11 +109,13 @@ class PasswordlessClient:
         store: Store | None = None,
         lifetimes: Lifetimes = Lifetimes(),  # noqa: B008 - a frozen value
         proxy: str | None = None,
+        discovery: bool = False,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
         domain, client_auth, proxy = conceal(domain), hide(client_auth), conceal(proxy)
         nonces = NonceCache() if nonces is None else nonces
         self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
+        self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
         _check.instance("profile", profile, Profile, named="a Profile")
         _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
         _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")

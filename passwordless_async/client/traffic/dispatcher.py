@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.discovery import with_endpoints
 from passwordless_async.client.events import CANCELLED, Challenged, Done, Emitter, Operation, Paced, Retried, Sent
 from passwordless_async.client.traffic.circuit import Breaker
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
@@ -159,7 +160,7 @@ class Dispatcher:
         failure: PasswordlessError | None = None
         while True:
             try:
-                return await self._attempt(call.flow(), journey)
+                return await self._attempt(with_endpoints(self._tenant, call.flow), journey)
             except QuotaExceeded as error:
                 # Where the server refused before, that is what the caller should hear of.
                 failure = failure or error.with_traceback(None)

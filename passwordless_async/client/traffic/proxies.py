@@ -23,7 +23,7 @@ from passwordless_async._common.secret import Secret, conceal, redacted
 from passwordless_async.errors import UsageError
 
 _MAX_URL = 2048  # characters
-_MAX_HOSTS = 256  # whose proxy is remembered
+_MAX_HOSTS = 256  # that a proxy is remembered for
 
 
 @attrs.frozen

@@ -1,0 +1,57 @@
+"""Reading the tenant's metadata before what needs its endpoints.
+
+Invariants:
+
+- A code or a refresh token is sent only after the metadata was read: it could go to an endpoint that cannot see the
+  certificate.
+- Metadata that cannot be renewed stays in use. Metadata that was never read, and is wanted, lets nothing be sent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from passwordless_async.auth0.metadata import metadata_request, read_endpoints
+from passwordless_async.errors import NotSent, ProtocolError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.auth0.tenant import Flow, Tenant
+
+T = TypeVar("T")
+
+
+def with_endpoints(tenant: Tenant, flow: Callable[[], Flow[T]]) -> Flow[T]:
+    """Make a flow, and have the tenant's metadata read before it, where that is due."""
+    return _after_discovery(tenant, flow) if tenant.metadata.due else flow()
+
+
+def _after_discovery(tenant: Tenant, flow: Callable[[], Flow[T]]) -> Flow[T]:
+    yield from discover(tenant)
+    return (yield from flow())
+
+
+def discover(tenant: Tenant) -> Flow[None]:
+    """Read the tenant's metadata, and use the endpoints that it names.
+
+    Raises:
+        NotSent: It cannot be read, or is another issuer's; nothing else was sent.
+    """
+    failure: NotSent
+    try:
+        response = yield metadata_request(tenant.application)
+        tenant.application = tenant.application.at(read_endpoints(tenant.application, response))
+        tenant.metadata.has_read()
+    except NotSent as error:
+        failure = error.with_traceback(None)
+    except TransportError as error:
+        failure = NotSent(f"the tenant's metadata could not be fetched, so nothing else was sent: {error}")
+    except ProtocolError as error:
+        failure = NotSent(f"the tenant's metadata cannot be used, so nothing else was sent: {error}").with_facts(
+            retryable=False, advice="Check the domain: its /.well-known/openid-configuration is not as it must be."
+        )
+    else:
+        return
+    if not tenant.metadata.may_go_on():
+        raise failure

@@ -1,0 +1,102 @@
+"""The tenant's metadata (OpenID Connect Discovery §4): where its endpoints are, client certificates' among them.
+
+Invariants:
+
+- The issuer is the one that the caller named: metadata of another one is refused (RFC 8414 §3.3), and ID tokens are
+  checked against it wherever the endpoints are.
+- An endpoint is https, or plain http on loopback, and has no credentials in it.
+- The aliases for client certificates count for an application that has one (RFC 8705 §5).
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+from yarl import URL
+
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.origin import parse_origin
+from passwordless_async.auth0.client_auth import TlsClientAuth
+from passwordless_async.errors import MalformedAnswer, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.auth0.application import Application
+
+_MAX_AGE_SECONDS = 86_400.0  # a tenant that moves its endpoints keeps the old ones for longer
+_RETRY_SECONDS = 60.0  # after a renewal that failed
+_MAX_URL = 2048  # characters
+_METADATA_NAMES = {
+    "token_url": "token_endpoint",
+    "revoke_url": "revocation_endpoint",
+    "userinfo_url": "userinfo_endpoint",
+    "mfa_challenge_url": "mfa_challenge_endpoint",
+    "jwks_url": "jwks_uri",
+}
+
+
+@attrs.define(eq=False)
+class Metadata:
+    """When the metadata is read; lives as long as its client. Without ``wanted``, it never is."""
+
+    wanted: bool = False
+    _is_read: bool = attrs.field(default=False, init=False)
+    _due_at: float = attrs.field(default=-math.inf, init=False)
+
+    @property
+    def due(self) -> bool:
+        """Whether to read the metadata before the next request."""
+        return self.wanted and _clock.monotonic() >= self._due_at
+
+    def has_read(self) -> None:
+        """Record that the metadata was read."""
+        self._is_read, self._due_at = True, _clock.monotonic() + _MAX_AGE_SECONDS
+
+    def may_go_on(self) -> bool:
+        """Record that the metadata could not be read; return whether there is older metadata, which stays in use."""
+        if self._is_read:
+            self._due_at = _clock.monotonic() + _RETRY_SECONDS
+        return self._is_read
+
+
+def metadata_request(application: Application) -> HttpRequest:
+    """Build the request for the metadata, which has no secrets: equal requests in flight may share one response."""
+    return HttpRequest("GET", application.base / ".well-known/openid-configuration", {}, shareable=True)
+
+
+def read_endpoints(application: Application, response: HttpResponse) -> Mapping[str, URL]:
+    """Return the endpoints that the metadata names, by the names of the application's attributes.
+
+    Raises:
+        MalformedAnswer: It is another issuer's, or an endpoint is not a URL that may be sent to.
+    """
+    if response.status == HTTPStatus.NOT_FOUND:
+        return {}  # the tenant publishes none, so its endpoints are where they always were
+    if response.status != HTTPStatus.OK:
+        raise MalformedAnswer("the tenant's metadata cannot be read", status=response.status)
+    document = response.require_json_object()
+    if document.get("issuer") != application.issuer:
+        raise MalformedAnswer(f"the metadata's issuer is not {application.issuer}", status=response.status)
+    aliases = document.get("mtls_endpoint_aliases") if isinstance(application.client_auth, TlsClientAuth) else None
+    named = {**document, **(aliases if isinstance(aliases, dict) else {}), "jwks_uri": document.get("jwks_uri")}
+    return {
+        attribute: _endpoint(name, named[name], response.status)
+        for attribute, name in _METADATA_NAMES.items()
+        if named.get(name) is not None
+    }
+
+
+def _endpoint(name: str, value: object, status: int) -> URL:
+    try:
+        url = URL(value) if isinstance(value, str) and len(value) <= _MAX_URL else URL()
+        if url.user is None and url.password is None and not url.raw_fragment:
+            parse_origin(name, str(url.origin()))
+            return url
+    except (ValueError, UsageError):
+        pass
+    raise MalformedAnswer(f"the metadata's {name} is not a URL that may be sent to", status=status)
