@@ -20,7 +20,7 @@
     │   ├── UnauthorizedClient     the application may not use this grant
     │   ├── InvalidToken           the access token is expired, revoked or for something else
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
-    │   ├── TemporarilyUnavailable the server could not serve the request
+    │   ├── TemporarilyUnavailable the server could not serve the request (retry_after)
     │   ├── InvalidDPoPProof       the proof was refused
     │   ├── UseDPoPNonce           the proof needs a nonce of the server's
     │   └── NonceChallengeRepeated the server challenged again after its nonce was used
@@ -238,7 +238,17 @@ class InvalidRefreshToken(
 
 
 class TemporarilyUnavailable(OAuthError, code="temporarily_unavailable", advice="Try again later.", retryable=True):
-    """The server could not serve the request (5xx); nothing was spent."""
+    """The server could not serve the request (5xx); nothing was spent.
+
+    Attributes:
+        retry_after: Seconds to wait (RFC 9110 §10.2.3); None if the server did not say.
+    """
+
+    def __init__(
+        self, *, status: int, error: str, error_description: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.retry_after = retry_after
 
 
 class InvalidDPoPProof(
@@ -333,14 +343,14 @@ class NotSent(TransportError, code="not_sent", advice="Try again: nothing was se
 
 
 class CircuitOpen(NotSent, code="circuit_open", advice="Try again after retry_after seconds: the service is failing."):
-    """The server failed several times in a row, so nothing was sent: nothing is spent.
+    """Most calls to this endpoint have failed, so nothing was sent: nothing is spent.
 
     Attributes:
         retry_after: Seconds until the next request is let through.
     """
 
     def __init__(self, *, retry_after: float) -> None:
-        super().__init__("nothing was sent: the server has failed several times in a row")
+        super().__init__("nothing was sent: most calls to this endpoint have failed")
         self.retry_after = retry_after
 
 

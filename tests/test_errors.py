@@ -237,7 +237,7 @@ TABLE = [
     (CodeSpent("m"), "m", "code_spent", False, "Ask for a new code."),
     (
         CircuitOpen(retry_after=0.5),
-        "nothing was sent: the server has failed several times in a row",
+        "nothing was sent: most calls to this endpoint have failed",
         "circuit_open",
         True,
         "Try again after retry_after seconds: the service is failing.",

@@ -53,6 +53,11 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
     return Allowance(limit, remaining, _bounded(reset - since)) if limit else None
 
 
+def says_limit(headers: MultiMapping[str]) -> bool:
+    """Return whether a response describes a limit of the service's: in a header that a gateway does not write."""
+    return "Auth0-RateLimit" in headers or any(name in headers for name in _X_RATELIMIT)
+
+
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:
     """Return how many seconds to wait, from 0 to a day; None if no header says. ``now`` is as for :func:`allowance`."""
     now = _sent_at(headers, now)

@@ -7,6 +7,7 @@ a plain :class:`OAuthError` with the server's words.
 
 from __future__ import annotations
 
+import enum
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
 from passwordless_async.auth0.mfa.state import MfaRequired
-from passwordless_async.auth0.rate_limit import retry_after
+from passwordless_async.auth0.rate_limit import retry_after, says_limit
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
 _MAX_TEXT = 500  # characters of the server's words
+
+
+class Limited(enum.Enum):
+    """Whom a 429 limits."""
+
+    TENANT = enum.auto()  # all requests of the application
+    CALLER = enum.auto()  # one user, or one address
+    BLOCKED = enum.auto()  # one user, whom brute-force protection has blocked: no time ends that
 
 
 # An error code (empty: any), the beginning of its description (empty: any) and their meaning.
@@ -57,6 +66,10 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
 _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
+# Of a 429: a body without a code is the service's own for the tenant's limit, or a gateway's before it.
+_TENANT_CODES = frozenset({"", "too_many_requests"})
+_CALLER_CODES = frozenset({"too_many_logins"})
+_WITH_RETRY_AFTER = frozenset({RateLimited, errors.TemporarilyUnavailable})
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
@@ -72,7 +85,7 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
     error, description = error_code(body), _text(body, _TEXT_NAMES)
     facts: dict[str, Any] = {}
     meaning = _meaning(response.status, error, description)
-    if meaning is RateLimited:
+    if meaning in _WITH_RETRY_AFTER:
         facts = {"retry_after": retry_after(response.headers, _clock.now())}
     elif meaning is MfaRequired:
         token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
@@ -112,7 +125,11 @@ def error_code(body: Mapping[str, Any]) -> Secret:
 def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
     """Return the error of a response that is not a success, to raise, if the request spent nothing."""
     if response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return errors.TemporarilyUnavailable(status=response.status, error="temporarily_unavailable")
+        return errors.TemporarilyUnavailable(
+            status=response.status,
+            error="temporarily_unavailable",
+            retry_after=retry_after(response.headers, _clock.now()),
+        )
     if response.status >= HTTPStatus.BAD_REQUEST:
         return refusal(request, response)
     if response.status >= HTTPStatus.MULTIPLE_CHOICES:
@@ -120,10 +137,16 @@ def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
     return MalformedAnswer("neither a success nor a refusal", status=response.status)
 
 
-def blocks_user(response: HttpResponse) -> bool:
-    """Return whether a 429 is about one user, blocked by brute-force protection, and not about the request rate."""
+def whom_it_limits(response: HttpResponse) -> Limited:
+    """Return whom a 429 of the token endpoint is about: the tenant where it says so, by its code or in its headers."""
     body = response.json_object() or SecretDict()
-    return _meaning(response.status, error_code(body), _text(body, _TEXT_NAMES)) is errors.TooManyAttempts
+    code = error_code(body)
+    if _meaning(response.status, code, _text(body, _TEXT_NAMES)) is errors.TooManyAttempts:
+        return Limited.BLOCKED
+    if code in _TENANT_CODES:
+        return Limited.TENANT
+    # The headers of a caller's limit describe the caller's window.
+    return Limited.CALLER if code in _CALLER_CODES or not says_limit(response.headers) else Limited.TENANT
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:

@@ -85,6 +85,7 @@ class Logins:
             lambda: exchange(self._tenant, login, forwarded_for=address),
             is_proven=True,
             policy=policy,
+            caller=(login.who, address),  # Auth0 counts the logins of a user by address
         )
         return code, call
 
@@ -92,7 +93,12 @@ class Logins:
         """Exchange the code of a link's callback. Raises as :meth:`exchange`."""
         # A link has one code, however its callback URL is spelled.
         code = _Code(pending.who, Secret(pending.state), (pending, callback_url))
-        call = Call(Operation.EXCHANGE, lambda: exchange_link(self._tenant, pending, callback_url), is_proven=True)
+        call = Call(
+            Operation.EXCHANGE,
+            lambda: exchange_link(self._tenant, pending, callback_url),
+            is_proven=True,
+            caller=pending.who,
+        )
         return await self._share(code, call)
 
     async def outcome(self, login: Login) -> Outcome:

@@ -12,6 +12,7 @@ from attrs.validators import optional
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.user_address import IpAddress, user_address
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +33,14 @@ def _require(kind: type) -> _Validator:
     return _checked_by(lambda argument, value: _check.instance(argument, value, kind, named=f"a {kind.__name__}"))
 
 
+def _check_share(argument: str, value: object) -> None:
+    if _check.seconds(argument, value) > 1:
+        raise UsageError(argument, "must be at most 1")
+
+
 _whole = _checked_by(_check.positive)
 _seconds = _checked_by(_check.seconds)
+_share = _checked_by(_check_share)
 _none_or_more = _checked_by(_check.at_least_zero)
 _flag = _require(bool)
 _whole_or_none: _Validator = optional(_whole)
@@ -86,9 +93,13 @@ class Profile:
             users in a network of one's own. Elsewhere it is a proxy's, and all users would share its limits.
         cool_down: Seconds after a start in which the same user is not sent another code, because a new code invalidates
             the first; 0: none.
-        outage_after: Failures in a row, of any call, that open the circuit: from then on calls fail at once.
+        outage_after: Failures of calls to an endpoint within ``outage_window`` that open its circuit, if they are also
+            ``outage_ratio`` of those calls: from then on calls to it fail at once.
+        outage_ratio: The share of the calls within the window that must have failed, above 0 and at most 1.
+        outage_window: Seconds after which a failure is forgotten.
         outage_rest: Seconds until one call probes the server; doubled each time that call fails.
-        outage_rest_at_most: The bound of that rest, in seconds.
+        outage_rest_at_most: The bound of that rest, in seconds, and the time after which another call probes the
+            server if the first one hangs.
         grace: Seconds that ``aclose`` gives to the requests on the wire.
 
     Raises:
@@ -105,6 +116,10 @@ class Profile:
     allow_private_addresses: bool = attrs.field(default=False, validator=_flag)
     cool_down: float = attrs.field(validator=_none_or_more)
     outage_after: int = attrs.field(validator=_whole)
+    # Half: while the server answers most calls, what fails is about some callers.
+    outage_ratio: float = attrs.field(default=0.5, validator=_share)
+    # The time-out of a transmission: calls that hang add up, and an hour that went well does not hide an outage.
+    outage_window: float = attrs.field(default=10.0, validator=_seconds)
     outage_rest: float = attrs.field(validator=_seconds)
     outage_rest_at_most: float = attrs.field(validator=_seconds)
     grace: float = attrs.field(validator=_none_or_more)

@@ -11,7 +11,7 @@ from passwordless_async.auth0.start import start
 from passwordless_async.client.events import Operation
 from passwordless_async.client.outcomes import Start, StartOutcome
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
-from passwordless_async.client.traffic.retries import CALLER_LIMIT_SECONDS
+from passwordless_async.client.traffic.retries import ADDRESS_LIMIT_SECONDS, CALLER_LIMIT_SECONDS
 from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
 
@@ -40,6 +40,8 @@ class Starts:
         policy = call.policy or self._profile.single
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()
+        # An address, or this machine's own where none is named: the service counts the starts of each.
+        call = attrs.evolve(call, caller=("start", address), channel=who.realm)
         try:
             started = await self._dispatcher.run(call, departure)
         except PasswordlessError as error:
@@ -59,8 +61,16 @@ class Starts:
     ) -> None:
         """Report a start that failed, and block the address whose limit it met."""
         await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=counted)
-        if isinstance(failure, RateLimited) and (failure.retry_after or 0.0) > CALLER_LIMIT_SECONDS:
-            await self._codes.block(address, failure.retry_after or 0.0)
+        if isinstance(failure, RateLimited):
+            await self._block(address, failure.retry_after or 0.0)
+
+    async def _block(self, address: IpAddress | None, seconds: float) -> None:
+        """Hold back the address that a 429 is about, on all machines; this machine's own, if none was named, here.
+
+        Starts for this machine's own address wait for a short time in the dispatcher instead of being refused.
+        """
+        if seconds and (address is not None or seconds > CALLER_LIMIT_SECONDS):
+            await self._codes.block(address, min(seconds, ADDRESS_LIMIT_SECONDS))
 
     async def outcome(self, start_: Start) -> StartOutcome:
         """Make one of many starts, as patiently as the profile's ``many``: an error is a :class:`StartOutcome`."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from passwordless_async import BULK, INTERACTIVE, TESTING, Policy, Profile, UsageError
 
 WHOLE = ["max_in_flight", "starts_per_hour", "outage_after"]
-ABOVE_ZERO = ["timeout", "requests_per_second", "outage_rest", "outage_rest_at_most"]
+ABOVE_ZERO = ["timeout", "requests_per_second", "outage_rest", "outage_rest_at_most", "outage_window"]
 NOT_NEGATIVE = ["cool_down", "grace"]
 OF_A_POLICY = ["patience", "backoff", "backoff_at_most"]
 NO_NUMBERS = ["1", b"1", True, [], math.nan, -1, -0.5]
@@ -24,6 +24,7 @@ REFUSED = [
     *((INTERACTIVE, name, value) for name in NOT_NEGATIVE for value in [*NO_NUMBERS, None, math.inf]),
     *((INTERACTIVE, name, None) for name in ("max_in_flight", "outage_after", "timeout", "outage_rest")),
     *((INTERACTIVE, name, value) for name in ("single", "many") for value in (None, "patient", INTERACTIVE)),
+    *((INTERACTIVE, "outage_ratio", value) for value in [*NO_NUMBERS, 0, 0.0, 1.01, 2, math.inf, None]),
     *((INTERACTIVE, "adaptive", value) for value in (None, 0, 1, "no")),
     *((INTERACTIVE.single, "tries", value) for value in [*NO_NUMBERS, 0, 1.5, None]),
     *((INTERACTIVE.single, name, value) for name in OF_A_POLICY for value in [*NO_NUMBERS, None, math.inf]),

@@ -1,94 +1,191 @@
-"""A circuit breaker: an outage costs each caller milliseconds, not a time-out.
+"""Circuit breakers, one for each endpoint: an outage costs each caller milliseconds, not a time-out.
 
 Invariants:
 
-- Closed, open and half-open are the states, as the pattern names them. ``outage_after`` failures in a row open it.
+- Closed, open and half-open are the states, as the pattern names them. A circuit opens if ``outage_after`` calls have
+  failed within ``outage_window`` seconds, and they are at least ``outage_ratio`` of the calls in it.
 - While it is open no call is sent. After a rest it is half-open: one call is let through, and no other until that one
-  has ended.
+  has ended, however it ends, or has had ``outage_rest_at_most`` seconds.
 - The rest doubles each time that call fails, up to ``outage_rest_at_most``; any response closes the circuit.
 - A failure of a request from before the circuit opened does not lengthen the rest.
+- What fails for one endpoint, or for one channel of messages, refuses no other request.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import deque
 from typing import TYPE_CHECKING
 
+import attrs
+
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.errors import CircuitOpen
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from passwordless_async.client.profile import Profile
 
-_RETRY_WHILE_PROBING = 0.1  # seconds that other callers are told to wait while one call probes the server
+_BUCKETS = 10  # parts of the window that are forgotten one by one
+_MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten
+
+
+class _Window:
+    """Counts calls and failures of the last so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._bucket_seconds = seconds / _BUCKETS
+        self._buckets: deque[list[int]] = deque(maxlen=_BUCKETS)  # the number of each bucket, its calls, its failures
+
+    def add(self, *, failed: bool) -> None:
+        number = int(_clock.monotonic() / self._bucket_seconds)
+        if not self._buckets or self._buckets[-1][0] != number:
+            self._buckets.append([number, 0, 0])
+        bucket = self._buckets[-1]
+        bucket[1] += 1
+        bucket[2] += failed
+
+    def totals(self) -> tuple[int, int]:
+        """Return the calls and the failures."""
+        oldest = int(_clock.monotonic() / self._bucket_seconds) - _BUCKETS
+        recent = [bucket for bucket in self._buckets if bucket[0] > oldest]
+        return sum(bucket[1] for bucket in recent), sum(bucket[2] for bucket in recent)
+
+    def clear(self) -> None:
+        self._buckets.clear()
 
 
 class Breaker:
-    """Refuses calls to a server that has failed several times in a row; lives as long as its client."""
+    """Refuses calls to an endpoint that fails; lives as long as its client."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._failures = 0
+        self._window = _Window(profile.outage_window)
         self._rest = 0.0  # seconds; 0: closed
         self._rests_until = 0.0
-        self._probing = False
+        self._probe = 0  # the number of the probing call; 0: none
+        self._probes_until = 0.0
+        self._numbers = itertools.count(1)
         self._change: asyncio.Future[None] | None = None
         self._given_up = False
+        self._passage = Passage(self, 0)  # of every call that does not probe
 
     @property
     def retry_after(self) -> float | None:
         """Seconds until a call may be sent; None: it may be sent now."""
-        if not self._rest:
-            return None
-        left = self._rests_until - _clock.monotonic()
-        if left > 0:
-            return left
-        return _RETRY_WHILE_PROBING if self._probing else None
+        left = self._left() if self._rest else 0.0
+        return left if left > 0 else None
 
-    def check(self) -> bool:
-        """Let a call through, or raise ``CircuitOpen``; return whether it probes the server. Report how it ended."""
-        left = self.retry_after
-        if left is not None:
+    def _left(self) -> float:
+        return max(self._rests_until, self._probes_until if self._probe else 0.0) - _clock.monotonic()
+
+    def check(self) -> Passage:
+        """Let a call through; report to the result how it ended.
+
+        Raises:
+            CircuitOpen: The circuit is open; nothing was sent.
+        """
+        if not self._rest:
+            return self._passage
+        left = self._left()
+        if left > 0:
             raise CircuitOpen(retry_after=left)
-        self._probing = bool(self._rest)
-        return self._probing
+        self._probe = next(self._numbers)
+        # One that hangs must not refuse all others for as long as it hangs.
+        self._probes_until = _clock.monotonic() + self._profile.outage_rest_at_most
+        return Passage(self, self._probe)
 
     def answered(self) -> None:
         """Record that the server served a call."""
-        self._failures = 0
-        self._rest = 0.0
-        self.end_probe()
+        if self._rest:
+            self._rest = 0.0
+            self._window.clear()
+            self.release(self._probe)
+        self._window.add(failed=False)
 
-    def failed(self, *, probed: bool = True) -> None:
-        """Record that a call had no connection, no response, or a failure of the server (5xx).
-
-        ``probed`` is what :meth:`check` returned for it.
-        """
-        self._failures += 1
-        if self._rest and not (self._probing and probed):
+    def failed(self, probe: int) -> None:
+        """Record that a call had no connection, no response, or a failure of the server (5xx)."""
+        self._window.add(failed=True)
+        if self._rest and (not probe or probe != self._probe):
             return
-        if self._failures >= self._profile.outage_after:
+        if self._rest or self._is_outage():
             rest = self._rest * 2 if self._rest else self._profile.outage_rest
             self._rest = min(rest, self._profile.outage_rest_at_most)
             self._rests_until = _clock.monotonic() + self._rest
-        self.end_probe()
+            self.release(probe)
+
+    def _is_outage(self) -> bool:
+        calls, failures = self._window.totals()
+        return failures >= max(self._profile.outage_after, self._profile.outage_ratio * calls)
+
+    def release(self, probe: int) -> None:
+        """Let another call probe if this one does: it has ended, in whatever way."""
+        if probe == self._probe:
+            self._probe = 0
+            self._tell()
 
     def give_up(self) -> None:
         """Release all callers of :meth:`news`, now and from now on."""
         self._given_up = True
-        self.end_probe()
+        self._tell()
 
-    def end_probe(self) -> None:
-        """Let another call probe: the probing call has ended, or was cancelled before its response."""
-        self._probing = False
+    def _tell(self) -> None:
         if self._change is not None and not self._change.done():
             self._change.set_result(None)
 
     async def news(self) -> None:
         """Wait until a call may probe the server, or until the probing call has ended."""
-        left = self._rests_until - _clock.monotonic()
-        if self._given_up or (left <= 0 and not self._probing):
+        left = self._left()
+        if self._given_up or left <= 0:
             return
         if self._change is None or self._change.done():
             self._change = asyncio.get_running_loop().create_future()
-        await asyncio.wait([self._change], timeout=left if left > 0 else None)
+        await asyncio.wait([self._change], timeout=left)
+
+
+@attrs.frozen(eq=False)
+class Passage:
+    """Leave to send one call to an endpoint."""
+
+    _breaker: Breaker
+    probe: int  # the number of the call if it probes the server; 0: it does not
+
+    def answered(self) -> None:
+        """Report that the server served the call."""
+        self._breaker.answered()
+
+    def failed(self) -> None:
+        """Report that the call had no connection, no response, or a failure of the server (5xx)."""
+        self._breaker.failed(self.probe)
+
+    def end(self) -> None:
+        """Report that the call has ended, in whatever way: another one may probe the server."""
+        if self.probe:
+            self._breaker.release(self.probe)
+
+
+class Circuits:
+    """The circuits of a client: one for each endpoint, and for each channel of messages at it."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._breakers: Bounded[tuple[URL, str], Breaker] = Bounded(_MAX_CIRCUITS)
+        self._given_up = False
+
+    def of(self, url: URL, channel: str) -> Breaker:
+        """Return the circuit of an endpoint; the channel is empty unless messages are sent by it."""
+        breaker = self._breakers.get((url, channel))
+        if breaker is None:
+            breaker = self._breakers[url, channel] = Breaker(self._profile)
+            if self._given_up:
+                breaker.give_up()
+        return breaker
+
+    def give_up(self) -> None:
+        """Release all who wait for news of an outage."""
+        self._given_up = True
+        for breaker in self._breakers.values():
+            breaker.give_up()

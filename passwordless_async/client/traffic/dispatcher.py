@@ -19,7 +19,8 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.discovery import with_endpoints
 from passwordless_async.client.events import CANCELLED, Challenged, Done, Emitter, Operation, Paced, Retried, Sent
-from passwordless_async.client.traffic.circuit import Breaker
+from passwordless_async.client.traffic.caller_limits import CallerLimits
+from passwordless_async.client.traffic.circuit import Breaker, Circuits
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 from passwordless_async.client.traffic.feedback import Feedback
 from passwordless_async.client.traffic.first_nonce import FirstNonce, PeerNonces
@@ -30,13 +31,14 @@ from passwordless_async.dpop.challenge import demands_nonce
 from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from yarl import URL
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow, Tenant
     from passwordless_async.client.profile import Policy, Profile
+    from passwordless_async.client.traffic.circuit import Passage
     from passwordless_async.client.traffic.shared_pace import PeerQuota
     from passwordless_async.client.traffic.transport import Transport
 
@@ -55,6 +57,9 @@ class Call(Generic[T]):
     # Whether its requests carry DPoP proofs: then it waits for a first nonce that another call fetches.
     is_proven: bool = attrs.field(default=False, kw_only=True)
     policy: Policy | None = attrs.field(default=None, kw_only=True)  # None: the profile's for single calls
+    # Whose limit at the service counts, beside the tenant's: a user from an address, or an address. None: not known.
+    caller: Hashable = attrs.field(default=None, kw_only=True)
+    channel: str = attrs.field(default="", kw_only=True)  # by which a message is sent: it may fail alone
 
     def __repr__(self) -> str:
         # The flow's closure holds codes and tokens.
@@ -74,6 +79,8 @@ class _Journey:
     transmissions: int = 0
     paid: int = 0  # transmissions that the gate has counted
     was_sent_before: bool = False  # before the present transmission
+    is_held: bool = False  # whether the last answer holds its caller, or all callers, back
+    circuit: Breaker | None = None  # that was open
 
     @property
     def operation(self) -> Operation:
@@ -125,8 +132,12 @@ class Dispatcher:
         in_flight = min(profile.max_in_flight, transport.limit)
         limit = AdaptiveLimit(in_flight) if profile.adaptive else FixedLimit(in_flight)
         self.gate = Gate(limit, per_second=profile.requests_per_second, peers=peer_quota)
-        self._circuit = Breaker(profile)
-        self._feedback = Feedback(self._circuit, self.gate)
+        self._circuits = Circuits(profile)
+        # The circuits of the first requests of calls, by operation and channel.
+        self._first_circuits: dict[tuple[Operation, str], set[Breaker]] = {}
+        self._callers = CallerLimits()
+        self._feedback = Feedback(self.gate, self._callers)
+        self._sleepers: set[asyncio.Future[None]] = set()
         self._peers = peers
         self._first_nonce = FirstNonce(tenant.nonces, tenant.application.origin, peers=peers)
         self._is_closing = False
@@ -179,20 +190,33 @@ class Dispatcher:
         if isinstance(failure, CircuitOpen):
             # Nothing was tried, so it does not count as a try.
             return journey.policy.outlasts_outages and await self._outlast(journey)
-        delay = retry_delay(journey.operation, journey.policy, journey.tries, failure)
+        delay = retry_delay(journey.operation, journey.policy, journey.tries, failure, is_held=journey.is_held)
         if delay is None or delay > journey.patience:
             return False
         self._events.emit(Retried(journey.operation, journey.tries, failure.code, delay))
         journey.waited += delay
-        await asyncio.sleep(delay)
+        await self._sleep(delay)
         return not self._is_closing
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait so many seconds, or until the client is closed."""
+        if seconds <= 0:
+            return
+        sleeper = asyncio.get_running_loop().create_future()
+        self._sleepers.add(sleeper)
+        try:
+            await asyncio.wait([sleeper], timeout=seconds)
+        finally:
+            self._sleepers.discard(sleeper)
 
     async def _outlast(self, journey: _Journey) -> bool:
         """Wait for news of an outage; False: there were none in time."""
+        if journey.circuit is None:
+            return False
         began = _clock.monotonic()
         try:
             async with asyncio.timeout(journey.patience):
-                await self._circuit.news()
+                await journey.circuit.news()
         except TimeoutError:
             return False
         finally:
@@ -202,9 +226,8 @@ class Dispatcher:
     async def _attempt(self, flow: Flow[T], journey: _Journey) -> T:
         if self._is_closing and journey.operation is not Operation.REVOKE:
             raise UsageError("client", "is not open: use it inside async with")
-        retry_after = self._circuit.retry_after
-        if retry_after is not None:
-            raise CircuitOpen(retry_after=retry_after)
+        self._require_closed_circuit(journey)
+        await self._wait_for_caller(journey)
         is_proven = journey.call.is_proven
         if is_proven and self._peers is not None:
             self._peers.poll()
@@ -213,6 +236,27 @@ class Dispatcher:
         # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
         async with self._first_nonce.turn() as answered:
             return await self._pass(flow, journey, answered)
+
+    def _require_closed_circuit(self, journey: _Journey) -> None:
+        """Refuse a call whose first request would be refused, before it waits for anything."""
+        circuits = self._first_circuits.get((journey.operation, journey.call.channel))
+        if not circuits:
+            return
+        waits = {circuit: left for circuit in circuits if (left := circuit.retry_after) is not None}
+        if len(waits) == len(circuits):
+            journey.circuit = min(waits, key=waits.__getitem__)
+            raise CircuitOpen(retry_after=waits[journey.circuit])
+
+    async def _wait_for_caller(self, journey: _Journey) -> None:
+        """Wait while the service's limit for the caller holds the caller back."""
+        now = asyncio.get_running_loop().time
+        while (delay := self._callers.delay(journey.call.caller, now())) > 0:
+            if delay > journey.patience:
+                raise QuotaExceeded("the service takes no more from this user or address for now", retry_after=delay)
+            await self._sleep(delay)
+            self._note_wait(journey, delay)
+            if self._is_closing:
+                raise NotSent("nothing was sent: the client was closed")
 
     async def _pass(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
         """Pass the gate, drive the flow, and leave the gate."""
@@ -227,12 +271,13 @@ class Dispatcher:
             flow.close()
             if journey.transmissions < journey.paid:
                 self.gate.refund()
-            self.gate.leave()
+            self.gate.leave(PRIORITIES[journey.operation])
 
     async def _drive(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
         """Send what the flow yields, and send it what came back, until it returns."""
         try:
             request = next(flow)
+            self._note_first(request, journey)
             while True:
                 try:
                     response = await self._send(request, journey)
@@ -258,6 +303,16 @@ class Dispatcher:
             self._note_wait(journey, await self.gate.again(journey.patience))
             journey.paid += 1
 
+    def _note_first(self, request: HttpRequest, journey: _Journey) -> None:
+        """Note which circuit the calls of an operation meet first."""
+        if request.shareable:
+            return
+        key = journey.operation, journey.call.channel
+        circuit = self._circuits.of(request.url, journey.call.channel)
+        known = self._first_circuits.get(key)
+        if known is None or circuit not in known:
+            self._first_circuits.setdefault(key, set()).add(circuit)
+
     def _note_wait(self, journey: _Journey, seconds: float) -> None:
         journey.waited += seconds
         if seconds > _REPORTED_WAIT_SECONDS:
@@ -276,7 +331,7 @@ class Dispatcher:
             self._tenant.keys.search_ended()
 
     async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
-        is_probe = self._circuit.check()
+        passage = None if request.shareable else self._check_circuit(request, journey)
         journey.transmissions += 1
         if journey.transmissions > journey.paid:
             journey.paid = journey.transmissions
@@ -289,20 +344,30 @@ class Dispatcher:
             raise
         except PasswordlessError as error:
             failure = error.with_traceback(None)
+            self._feedback.failed(journey.operation, passage, failure)
         except asyncio.CancelledError:
-            if is_probe:
-                self._circuit.end_probe()
             self._emit_sent(request, journey, None, CANCELLED, began)
             raise
         else:
             seconds = _clock.monotonic() - began
-            self._feedback.answered(journey.operation, request, response, seconds, probing=is_probe)
+            call = journey.call
+            journey.is_held = self._feedback.answered(call.operation, call.caller, passage, response, seconds)
             self._emit_sent(request, journey, response.status, None, began)
             return response
+        finally:
+            if passage is not None:
+                passage.end()
         journey.failed(request, failure)
-        self._feedback.failed(failure, probing=is_probe)
         self._emit_sent(request, journey, getattr(failure, "status", None), failure.code, began)
         raise failure
+
+    def _check_circuit(self, request: HttpRequest, journey: _Journey) -> Passage:
+        circuit = self._circuits.of(request.url, journey.call.channel)
+        try:
+            return circuit.check()
+        except CircuitOpen:
+            journey.circuit = circuit
+            raise
 
     def _emit_sent(
         self, request: HttpRequest, journey: _Journey, status: int | None, error: str | None, began: float
@@ -325,7 +390,10 @@ class Dispatcher:
     async def drain(self, grace: float) -> int:
         """Refuse new calls but revocations, end those that wait, and return how many outlast ``grace`` seconds."""
         self._is_closing = True
-        self._circuit.give_up()
+        self._circuits.give_up()
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
         return await self.gate.drain(grace)
 
     async def aclose(self) -> None:

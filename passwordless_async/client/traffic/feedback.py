@@ -1,7 +1,16 @@
-"""What an answer, or its absence, says about the server: is it up, how fast may requests go, who is limited."""
+"""What an answer, or its absence, says about the server: is it up, how fast may requests go, who is limited.
+
+Invariants:
+
+- A 429 holds back whom it is about: the tenant's limit all requests, a user's or an address's that caller alone.
+- A failure says something of its endpoint. How many requests may be in flight, and at what pace, follows the answers of
+  the token endpoint alone: a slow gateway for messages does not slow logins down.
+- Keys and metadata are fetched outside of all this: what their server says or does refuses no login.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -9,9 +18,10 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.rate_limit import Allowance, allowance, retry_after
-from passwordless_async.auth0.refusals import blocks_user
+from passwordless_async.auth0.refusals import Limited, whom_it_limits
 from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.retries import (
+    ADDRESS_LIMIT_SECONDS,
     CALLER_LIMIT_SECONDS,
     LIMITED_PER_USER,
     OTHER_WINDOWS,
@@ -20,53 +30,84 @@ from passwordless_async.client.traffic.retries import (
 from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
-    from passwordless_async._common.http import HttpRequest, HttpResponse
-    from passwordless_async.client.traffic.circuit import Breaker
+    from collections.abc import Hashable
+
+    from passwordless_async._common.http import HttpResponse
+    from passwordless_async.client.traffic.caller_limits import CallerLimits
+    from passwordless_async.client.traffic.circuit import Passage
     from passwordless_async.client.traffic.gate import Gate
 
 
 @attrs.define(eq=False, repr=False)
 class Feedback:
-    """Passes on to the circuit and the gate what each transmission showed; lives as long as its client."""
+    """Passes on to circuits, gate and limits what each transmission showed; lives as long as its client."""
 
-    _circuit: Breaker  # learns whether the server is up
     _gate: Gate  # learns how fast requests may go
+    _callers: CallerLimits  # learns who is limited
 
-    def failed(self, error: PasswordlessError, *, probing: bool) -> None:
-        """Learn from a transmission without a usable answer; an answer that cannot be believed is an answer."""
+    def failed(self, operation: Operation, passage: Passage | None, error: PasswordlessError) -> None:
+        """Learn from a transmission without a usable answer; an answer that cannot be believed is an answer.
+
+        ``passage`` is the circuit's leave to send it; None for keys and metadata.
+        """
+        if passage is None:
+            return
         if isinstance(error, TransportError) or getattr(error, "status", 0) >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self._server_failed(probing=probing)
+            self._server_failed(operation, passage)
         else:
-            self._circuit.answered()
+            passage.answered()
 
     def answered(
-        self, operation: Operation, request: HttpRequest, response: HttpResponse, seconds: float, *, probing: bool
-    ) -> None:
-        """Learn from an answer that took so many seconds."""
+        self, operation: Operation, caller: Hashable, passage: Passage | None, response: HttpResponse, seconds: float
+    ) -> bool:
+        """Learn from an answer that took so many seconds.
+
+        Returns:
+            Whether the caller, or everyone, is held back from now on: a retry then waits without more ado.
+        """
+        if passage is None:
+            return False
         if _is_server_failure(response.status):
-            self._server_failed(probing=probing)
-            return
-        self._circuit.answered()
-        now = _clock.now()
+            self._server_failed(operation, passage)
+            return False
+        passage.answered()
         if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-            if operation not in LIMITED_PER_USER and not blocks_user(response):
-                self._limited(operation, retry_after(response.headers, now))
-            return
-        speaks_of_tenant = operation not in OTHER_WINDOWS and not request.shareable
-        self._gate.answered(seconds, _of_tenant(allowance(response.headers, now)) if speaks_of_tenant else None)
+            return self._limited(operation, caller, response)
+        self._callers.served(operation)
+        if operation not in OTHER_WINDOWS:
+            self._gate.answered(seconds, _of_tenant(allowance(response.headers, _clock.now())))
+        return False
 
-    def _server_failed(self, *, probing: bool) -> None:
-        self._circuit.failed(probed=probing)
-        self._gate.failed()
+    def _server_failed(self, operation: Operation, passage: Passage) -> None:
+        passage.failed()
+        if operation not in OTHER_WINDOWS:
+            self._gate.failed()
 
-    def _limited(self, operation: Operation, seconds: float | None) -> None:
-        """Hold back the requests that a 429 is about."""
-        if (seconds or 0.0) > CALLER_LIMIT_SECONDS:
+    def _limited(self, operation: Operation, caller: Hashable, response: HttpResponse) -> bool:
+        """Hold back whom a 429 is about; return whether the caller is among them."""
+        whom = whom_it_limits(response)
+        if operation in LIMITED_PER_USER or whom is Limited.BLOCKED:
+            return False
+        seconds = retry_after(response.headers, _clock.now())
+        # A 429 to a start is about an address, whatever its code.
+        if whom is Limited.CALLER or operation is Operation.START or (seconds or 0.0) > CALLER_LIMIT_SECONDS:
+            self._caller_limited(operation, caller, seconds)
+            return caller is not None
+        self._gate.refused(seconds, _of_tenant(allowance(response.headers, _clock.now())))
+        return True
+
+    def _caller_limited(self, operation: Operation, caller: Hashable, seconds: float | None) -> None:
+        """Hold a caller back, no longer than a caller's limit can last, and all if several were refused in a row."""
+        is_start, now = operation is Operation.START, asyncio.get_running_loop().time()
+        longest = ADDRESS_LIMIT_SECONDS if is_start else CALLER_LIMIT_SECONDS
+        seconds = None if seconds is None else min(seconds, longest)
+        if not self._callers.refused(operation, caller, seconds, now):
             return
-        if operation is Operation.START:
-            self._gate.pause_starts(STARTS_PAUSE_SECONDS if seconds is None else seconds)
+        # Not for long: that the limit is the tenant's is a conclusion, and the time is a caller's.
+        if is_start:
+            self._gate.pause_starts(STARTS_PAUSE_SECONDS)
         else:
-            self._gate.refused(seconds, None)
+            self._gate.refused(None, None)
 
 
 def _is_server_failure(status: int) -> bool:

@@ -5,8 +5,9 @@ Invariants:
 - Nothing is signed before it is admitted: a proof does not age in the queue.
 - At most ``limit.value`` calls are between :meth:`Gate.enter` and :meth:`Gate.leave`.
 - Each transmission counts against the pace exactly once; :meth:`Gate.refund` undoes the count of one that was not sent.
-- The queue is ordered by priority, then by arrival: the answer to a nonce challenge first, then exchanges (their
-  codes expire), then refreshes, then starts.
+- The answer to a nonce challenge goes first. Then exchanges go (their codes expire), then refreshes, then starts, and
+  within each class by arrival. No class is starved: of every eight requests, five are exchanges, two refreshes and one
+  is a start if all of them wait, and each class keeps a sixteenth of the slots for itself.
 - A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
   gives its slot back.
 """
@@ -15,10 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import heapq
-import itertools
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from collections import deque
+from typing import TYPE_CHECKING
 
 from passwordless_async.client.traffic.pace import Pace
 from passwordless_async.client.traffic.shared_pace import PeerQuota, Reservations
@@ -29,16 +29,21 @@ if TYPE_CHECKING:
     from passwordless_async.client.traffic.concurrency import FixedLimit
 
 _COMPACT_ABOVE = 64  # entries in the queue; a shorter one is not worth compacting
-_Entry: TypeAlias = "tuple[Priority, int, asyncio.Future[bool]]"  # the future: True: admitted, False: expired
+_RESERVED_PART = 16  # of the slots that each class keeps for itself; with fewer slots than that, none
 
 
 class Priority(enum.IntEnum):
-    """The order of the queue: the lowest number first."""
+    """The classes of requests, in the order in which they go."""
 
     AGAIN = 0
     EXCHANGE = 1
     REFRESH = 2
     START = 3
+
+
+# How many of a round go if all classes wait. An exchange that comes too late costs a login, a refresh that does a new
+# login, a start another click: so most of the quota is the exchanges', and none of the classes is without.
+_SHARES = {Priority.EXCHANGE: 5, Priority.REFRESH: 2, Priority.START: 1}
 
 
 class Gate:
@@ -52,9 +57,12 @@ class Gate:
         self._pace = Pace(per_second)
         self._starts_resume_at = 0.0
         self.in_flight = 0  # calls that have entered and not left
-        self._queue: list[_Entry] = []
-        self._ended = 0  # entries in the queue that expired or were cancelled: when to compact it
-        self._arrivals = itertools.count()
+        self._in_flight_of = dict.fromkeys(_SHARES, 0)
+        # The futures' results: True: admitted, False: expired.
+        self._queues: dict[Priority, deque[asyncio.Future[bool]]] = {priority: deque() for priority in Priority}
+        self._queued = 0  # entries in the queues
+        self._unsettled = 0  # waiters that were not admitted and have not gone; fewer than entries: some have gone
+        self._left_of_round = dict(_SHARES)
         self._alarm: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
         self._closing = False
@@ -62,7 +70,7 @@ class Gate:
     @property
     def waiting(self) -> int:
         """How many requests wait in the queue."""
-        return sum(not waiter.done() for _, _, waiter in self._queue)
+        return sum(not waiter.done() for queue in self._queues.values() for waiter in queue)
 
     def __repr__(self) -> str:
         return f"<Gate with {self.in_flight} in flight and {self.waiting} waiting>"
@@ -74,9 +82,9 @@ class Gate:
         ``NotSent`` if the client was closed.
         """
         now = asyncio.get_running_loop().time()
-        if not self._queue and self.in_flight < self.limit.value and self._delay(priority, now) <= 0:
+        if not self._queued and self._has_slot(priority) and self._delay(priority, now) <= 0:
             self._count(now)
-            self.in_flight += 1
+            self._take_slot(priority)
             return 0.0
         return await self._wait(priority, patience)
 
@@ -87,44 +95,61 @@ class Gate:
     async def _wait(self, priority: Priority, patience: float) -> float:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        if patience < (left := self._delay(priority, began)) < math.inf:
-            raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=left)
+        if patience < self._delay(priority, began) < math.inf:
+            later = self._time_to_go(priority, began)
+            raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=later)
         if await self._is_admitted(priority, patience):
             return loop.time() - began
         if self._closing:
             raise NotSent("nothing was sent: the client was closed")
-        later = max(self._delay(priority, loop.time()), 0.0)
-        raise QuotaExceeded(
-            "there was no room in the quota in time: nothing was sent",
-            retry_after=later if 0 < later < math.inf else None,
-        )
+        later = self._time_to_go(priority, loop.time())
+        raise QuotaExceeded("there was no room in the quota in time: nothing was sent", retry_after=later)
+
+    def _time_to_go(self, priority: Priority, now: float) -> float | None:
+        """Return the seconds after which a request that came now would go: all that wait go before it."""
+        later = max(self._delay(priority, now), 0.0) + self._unsettled * self._pace.interval(now)
+        return later if 0 < later < math.inf else None
+
+    def _has_slot(self, priority: Priority) -> bool:
+        free = self.limit.value - self.in_flight
+        reserved = self.limit.value // _RESERVED_PART
+        if not reserved or free > 2 * reserved:
+            return free > 0
+        others = (number for other, number in self._in_flight_of.items() if other is not priority)
+        return free > sum(max(reserved - number, 0) for number in others)
+
+    def _take_slot(self, priority: Priority) -> None:
+        self.in_flight += 1
+        self._in_flight_of[priority] += 1
 
     async def _is_admitted(self, priority: Priority, patience: float) -> bool:
         """Wait in the queue; False: the patience ended, or the client was closed."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
-        heapq.heappush(self._queue, (priority, next(self._arrivals), waiter))
+        self._queues[priority].append(waiter)
+        self._queued += 1
+        self._unsettled += 1
         self._admit()
         deadline = None if math.isinf(patience) else loop.call_later(patience, _expire, waiter)
         try:
             return await waiter
         except asyncio.CancelledError:
             if _was_admitted(waiter) and priority is not Priority.AGAIN:
-                self.leave()
+                self.leave(priority)
             raise
         finally:
             if deadline is not None:
                 deadline.cancel()
             if not _was_admitted(waiter):
-                self._note_ended()
+                self._unsettled -= 1
+                self._compact()
 
-    def _note_ended(self) -> None:
-        """Count an entry that expired or was cancelled, and compact the queue when most entries are such."""
-        self._ended += 1
-        if self._ended * 2 > len(self._queue) > _COMPACT_ABOVE:
-            self._queue = [entry for entry in self._queue if not entry[2].done()]
-            heapq.heapify(self._queue)
-            self._ended = 0
+    def _compact(self) -> None:
+        """Drop the entries that expired or were cancelled when most entries are such."""
+        if self._unsettled * 2 < self._queued and self._queued > _COMPACT_ABOVE:
+            for priority, queue in self._queues.items():
+                self._queues[priority] = deque(waiter for waiter in queue if not waiter.done())
+            self._queued = sum(map(len, self._queues.values()))
 
     def _delay(self, priority: Priority, now: float) -> float:
         """Return the seconds until a request of a priority may go; infinite while reservations are being made."""
@@ -134,22 +159,47 @@ class Gate:
         return max(delay, self._starts_resume_at - now) if priority is Priority.START else delay
 
     def _admit(self) -> None:
-        """Admit waiters from the head of the queue; set an alarm if it is too early for the first of them."""
-        while self._queue:
-            priority, _, waiter = self._queue[0]
-            if not waiter.done():
-                if priority != Priority.AGAIN and self.in_flight >= self.limit.value:
-                    return
-                now = asyncio.get_running_loop().time()
-                if (delay := self._delay(priority, now)) > 0:
-                    self._wake_at(now + delay)
-                    return
-                self._count(now)
-                self.in_flight += priority != Priority.AGAIN
-                waiter.set_result(True)
-            elif self._ended:
-                self._ended -= 1
-            heapq.heappop(self._queue)
+        """Admit waiters, class by class; set an alarm if it is too early for the next of them."""
+        if not self._queued:
+            return
+        now = asyncio.get_running_loop().time()
+        while self._queued and (priority := self._next_class(now)) is not None:
+            if (delay := self._delay(priority, now)) > 0:
+                self._wake_at(now + delay)
+                return
+            self._count(now)
+            if priority is not Priority.AGAIN:
+                self._take_slot(priority)
+                self._left_of_round[priority] -= 1
+            self._unsettled -= 1
+            self._pop(priority).set_result(True)
+
+    def _next_class(self, now: float) -> Priority | None:
+        """Return the class that goes next; None: nothing waits that has a slot."""
+        if self._is_waiting(Priority.AGAIN):
+            return Priority.AGAIN
+        ready = self._ready(now)
+        if ready and not any(map(self._left_of_round.__getitem__, ready)):
+            self._left_of_round = dict(_SHARES)
+        return next(filter(self._left_of_round.__getitem__, ready), None)
+
+    def _ready(self, now: float) -> list[Priority]:
+        """Return the classes that wait and have a slot; starts that pause hold no other back."""
+        ready = [priority for priority in _SHARES if self._is_waiting(priority) and self._has_slot(priority)]
+        if self._starts_resume_at > now and len(ready) > 1 and ready[-1] is Priority.START:
+            ready.pop()
+        return ready
+
+    def _is_waiting(self, priority: Priority) -> bool:
+        """Return whether a request of a class waits, and drop those at the head that do not any more."""
+        queue = self._queues[priority]
+        while queue and queue[0].done():
+            self._pop(priority)
+        return bool(queue)
+
+    def _pop(self, priority: Priority) -> asyncio.Future[bool]:
+        self._queued -= 1
+        return self._queues[priority].popleft()
 
     def _wake_at(self, when: float) -> None:
         if math.isinf(when):
@@ -177,9 +227,10 @@ class Gate:
         if self._reservations is not None:
             self._reservations.sent()
 
-    def leave(self) -> None:
-        """Free the slot of a call that has ended."""
+    def leave(self, priority: Priority) -> None:
+        """Free the slot of a call that has ended; the priority is that with which it entered."""
         self.in_flight -= 1
+        self._in_flight_of[priority] -= 1
         if not self.in_flight and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
         self._admit()
@@ -208,8 +259,9 @@ class Gate:
     async def drain(self, grace: float) -> int:
         """Refuse all waiters, and return how many of the calls in flight outlast ``grace`` seconds."""
         self._closing = True
-        for _, _, waiter in self._queue:
-            _expire(waiter)
+        for queue in self._queues.values():
+            for waiter in queue:
+                _expire(waiter)
         if self.in_flight and grace:
             self._idle = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._idle], timeout=grace)

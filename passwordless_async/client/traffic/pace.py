@@ -6,7 +6,8 @@ the longest delay counts:
 - The tenant's quota, if it was set: evenly spaced, a little below the quota, so that any window of the server holds.
 - What the server says: a window that is running out is spread over the rest of its time, and a 429 stops all requests
   until the time that it names.
-- What was learned from a 429 that came without a warning: seven tenths of the rate that led to it, and slowly more.
+- What was learned from 429s that came without a warning: seven tenths of the rate that led to it, and slowly more. A
+  429 in a quiet moment teaches no rate, for it was not this client's rate that led to it: its pause is enough.
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ _SHORT_WINDOW = 2.0  # seconds; the headers are in whole seconds, so for a short
 _FIRST_PAUSE = 1.0  # seconds after a 429 without Retry-After; doubled after each one that follows
 _MAX_DOUBLINGS = 6
 LONGEST_PAUSE = 60.0  # seconds that one 429 stops all requests; a longer one is about one caller
-_JITTER = 0.25  # of a pause, added at random: many processes must not come back together
+_JITTER = 0.25  # of a pause, added at random: those who were refused together must not come back together
 _MAX_JITTER = 1.0  # seconds
 _REPEATED_WITHIN = 10.0  # seconds between two 429s that show that the quota was set too high
+_QUIET = 10  # requests in a second; with fewer, and fewer than half of a known rate, a 429 says nothing of theirs
 _FORGET_RATE_AFTER = 60.0  # seconds after the pause of the last 429
+
+
+def with_jitter(pause: float) -> float:
+    """Return a pause, and by chance a little more."""
+    return pause + random.uniform(0, min(pause * _JITTER, _MAX_JITTER))  # noqa: S311 - no secret
 
 
 class Pace:
@@ -52,7 +59,7 @@ class Pace:
 
     def sent(self, now: float) -> None:
         """Count a request that is sent now."""
-        interval = self._interval(now)
+        interval = self.interval(now)
         self._previous_next_at = self._next_at
         self._next_at = max(self._next_at, now - CATCH_UP) + interval
         second, count, before = self._counts
@@ -77,8 +84,6 @@ class Pace:
             if self._learned_rate is not None:
                 # Additive increase: one request per second more, each second.
                 self._learned_rate += 1 / self._learned_rate
-                if now > self._resumes_at + _FORGET_RATE_AFTER:
-                    self._learned_rate = None
         if said is not None:
             self._read_window(now, said)
 
@@ -92,17 +97,32 @@ class Pace:
         self._refusals += 1
         pause = _FIRST_PAUSE * 2 ** min(self._refusals - 1, _MAX_DOUBLINGS) if retry_after is None else retry_after
         pause = min(pause, LONGEST_PAUSE)
-        self._resumes_at = now + pause + random.uniform(0, min(pause * _JITTER, _MAX_JITTER))  # noqa: S311 - no secret
+        self._resumes_at = now + with_jitter(pause)
         is_first, self._last_refusal_at = now > self._last_refusal_at + _REPEATED_WITHIN, now
         if self._quota is not None and is_first:
             # The quota still counts: one request came a moment too early for the server's window.
             return
-        _, count, before = self._counts
-        self._learned_rate = max(max(count, before) * _DECREASE, 1.0)
+        self._learn(now, said)
+
+    def _learn(self, now: float, said: Allowance | None) -> None:
+        """Learn from a 429 at which rate requests may go, if they went at a rate at all."""
+        most, known = self._most_in_a_second(now), self._learned_rate or self._quota
+        if most < (_QUIET if known is None else min(_QUIET, known / 2)):
+            return
         if said is not None and said.reset <= _SHORT_WINDOW:
             self._learned_rate = max(said.limit * SHARE / max(said.reset, 1.0), 1.0)
+        else:
+            self._learned_rate = max(most * _DECREASE, 1.0)
 
-    def _interval(self, now: float) -> float:
+    def _most_in_a_second(self, now: float) -> int:
+        """Return the requests of this second or the one before, whichever had more."""
+        second, count, before = self._counts
+        return max(count, before) if int(now) == second else count if int(now) == second + 1 else 0
+
+    def interval(self, now: float) -> float:
+        """Return the seconds between two requests."""
+        if self._learned_rate is not None and now > self._resumes_at + _FORGET_RATE_AFTER:
+            self._learned_rate = None
         rates = [rate for rate in (self._quota, self._learned_rate) if rate is not None]
         interval = 1 / min(rates) if rates else 0.0
         left = self._window_ends_at - now

@@ -5,6 +5,7 @@ Invariants:
 - A code or refresh token is sent again only where the request did not leave this machine, or where the server refused
   it before it looked at it (429; a nonce challenge is answered inside the flow).
 - A request that spends nothing is also sent again after a failure of the server.
+- No call is sent again before the time that the server names (``Retry-After`` of a 429 or 503).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from passwordless_async.client.profile import Policy
 
 CALLER_LIMIT_SECONDS = 60.0  # a 429, or a window, that lasts longer is an address's or a user's, not the tenant's
-STARTS_PAUSE_SECONDS = 1.0  # for which starts wait after a 429 that names no time
+ADDRESS_LIMIT_SECONDS = 3600.0  # Auth0 counts the starts of an address by the hour: no pause of one means more
+STARTS_PAUSE_SECONDS = 1.0  # for which all starts wait if several addresses were refused in a row
 _MAX_DOUBLINGS = 16  # of the backoff: it has a bound of its own, and floats have theirs
 
 PRIORITIES = {
@@ -48,20 +50,21 @@ OTHER_WINDOWS = frozenset({Operation.MFA, Operation.START, Operation.USERINFO})
 LIMITED_PER_USER = frozenset({Operation.MFA, Operation.USERINFO})
 
 
-def retry_delay(operation: Operation, policy: Policy, tries: int, error: PasswordlessError) -> float | None:
+def retry_delay(
+    operation: Operation, policy: Policy, tries: int, error: PasswordlessError, *, is_held: bool = False
+) -> float | None:
     """Return how many seconds to wait before the next try; None: the call is not tried again.
 
-    ``tries`` is how often it was tried, and ``error`` what the last try ended with.
+    ``tries`` is how often it was tried, and ``error`` what the last try ended with. A call that ``is_held`` back waits
+    at the gate, or for the limit of its caller.
     """
     if tries >= policy.tries or not _is_retryable(operation, error):
         return None
     bound = min(policy.backoff * 2 ** min(tries - 1, _MAX_DOUBLINGS), policy.backoff_at_most)
     jitter = random.uniform(0.0, bound)  # noqa: S311 - spreads retries, guards nothing
-    if not isinstance(error, RateLimited):
-        return jitter
-    if _is_tenant_limit(operation, error.retry_after):
-        return 0.0  # the gate is closed until the pause is over
-    return (error.retry_after or 0.0) + jitter
+    if is_held and isinstance(error, RateLimited):
+        return 0.0
+    return (getattr(error, "retry_after", None) or 0.0) + jitter
 
 
 def _is_retryable(operation: Operation, error: PasswordlessError) -> bool:
@@ -70,7 +73,3 @@ def _is_retryable(operation: Operation, error: PasswordlessError) -> bool:
     if isinstance(error, NotSent) and not error.retryable:
         return False  # a certificate that is refused, or a name that does not exist: it would fail again
     return isinstance(error, _RETRYABLE[operation])
-
-
-def _is_tenant_limit(operation: Operation, retry_after: float | None) -> bool:
-    return operation not in LIMITED_PER_USER and (retry_after or 0.0) <= CALLER_LIMIT_SECONDS

@@ -87,6 +87,7 @@ class Reservations:
             if wait is None:
                 self._alone_until = now + _ALONE
             else:
+                wait = min(wait, LONGEST_PAUSE)  # no queue is longer: the clock that it goes by has jumped
                 self._places.extend(now + wait + place * self._interval for place in range(owed, number))
         except Exception as error:  # noqa: BLE001 - an application's queue may raise anything; no request may hang on it
             self._alone_until = asyncio.get_running_loop().time() + _ALONE

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import attrs
 import pytest
+from yarl import URL
 
 from passwordless_async import INTERACTIVE, CircuitOpen
-from passwordless_async.client.traffic.circuit import Breaker
+from passwordless_async.client.traffic.circuit import Breaker, Circuits, Passage
 
-PROFILE = attrs.evolve(INTERACTIVE, outage_after=3, outage_rest=1.0, outage_rest_at_most=5.0)
+PROFILE = attrs.evolve(
+    INTERACTIVE, outage_after=3, outage_ratio=0.5, outage_window=10.0, outage_rest=1.0, outage_rest_at_most=5.0
+)
+URL_ = URL("https://acme.example/oauth/token")
 
 
 @pytest.fixture
@@ -24,8 +29,9 @@ def breaker(clock: Any) -> Breaker:
 def opened(breaker: Breaker) -> Breaker:
     """Make one that has opened just now."""
     for _ in range(3):
-        assert breaker.check() is False
-        breaker.failed(probed=False)
+        passage = breaker.check()
+        assert passage.probe == 0
+        passage.failed()
     return breaker
 
 
@@ -36,92 +42,178 @@ def refusal(breaker: Breaker) -> float:
     return refused.value.retry_after
 
 
-def test_failures_in_a_row_open_the_circuit(breaker: Breaker) -> None:
-    """The third failure in a row opens the circuit; until then calls are let through."""
+def fail(breaker: Breaker, times: int) -> None:
+    for _ in range(times):
+        breaker.failed(0)
+
+
+def test_failures_open_the_circuit(breaker: Breaker) -> None:
+    """The third failure opens the circuit; until then calls are let through."""
     for _ in range(2):
-        breaker.failed()
-        assert (breaker.retry_after, breaker.check()) == (None, False)
-    breaker.failed()
+        fail(breaker, 1)
+        assert (breaker.retry_after, breaker.check().probe) == (None, 0)
+    fail(breaker, 1)
     assert refusal(breaker) == 1.0
 
 
-def test_a_response_resets_the_count_of_failures(breaker: Breaker) -> None:
-    """Failures with a response in between do not open the circuit."""
-    for _ in range(10):
-        breaker.failed()
-        breaker.failed()
+@pytest.mark.parametrize(("answers", "opens"), [(0, True), (20, True), (21, False), (1000, False)])
+def test_the_share_of_failures_decides(breaker: Breaker, answers: int, *, opens: bool) -> None:
+    """While the server answers most calls, those that fail in one moment are about their callers."""
+    for _ in range(answers):
         breaker.answered()
+    fail(breaker, 20)
+    assert (breaker.retry_after is not None) is opens
+
+
+def test_failures_are_forgotten(breaker: Breaker, clock: Any) -> None:
+    """Failures count for the window's ten seconds, whether or not there are answers after them."""
+    for _ in range(10):
+        fail(breaker, 2)
+        clock.time += 10.0
     assert breaker.retry_after is None
+    fail(breaker, 2)
+    clock.time += 8.0
+    fail(breaker, 1)
+    assert refusal(breaker) == 1.0
+
+
+def test_answers_are_forgotten(breaker: Breaker, clock: Any) -> None:
+    """A server that was well ten seconds ago is not well now."""
+    for _ in range(1000):
+        breaker.answered()
+    clock.time += 10.0
+    fail(breaker, 3)
+    assert refusal(breaker) == 1.0
 
 
 def test_one_call_probes(opened: Breaker, clock: Any) -> None:
-    """After the rest one call is let through, and no other until it has ended."""
+    """After the rest one call is let through, and no other until it has ended or has had its time."""
     clock.time += 0.75
     assert refusal(opened) == 0.25
     clock.time += 0.25
     assert opened.retry_after is None
-    assert opened.check() is True
-    assert refusal(opened) == 0.1
-    clock.time += 100
-    assert refusal(opened) == 0.1
+    assert opened.check().probe == 1
+    assert refusal(opened) == 5.0
+    clock.time += 4.5
+    assert refusal(opened) == 0.5
+
+
+def test_a_probe_that_hangs_is_not_waited_for(opened: Breaker, clock: Any) -> None:
+    """After ``outage_rest_at_most`` another call probes; what the first one ends with says nothing then."""
+    clock.time += 1
+    hanging = opened.check()
+    clock.time += 5
+    second = opened.check()
+    assert (hanging.probe, second.probe) == (1, 2)
+    hanging.failed()
+    hanging.end()
+    assert refusal(opened) == 5.0
+    second.failed()
+    second.end()
+    assert refusal(opened) == 2.0
 
 
 def test_a_response_to_the_probe_closes_the_circuit(opened: Breaker, clock: Any) -> None:
     """After the probe has a response all calls are let through, and the count of failures starts at zero."""
     clock.time += 1
-    opened.check()
-    opened.answered()
-    assert [opened.check() for _ in range(3)] == [False] * 3
-    opened.failed()
-    opened.failed()
+    passage = opened.check()
+    passage.answered()
+    passage.end()
+    assert [opened.check().probe for _ in range(3)] == [0] * 3
+    fail(opened, 2)
     assert opened.retry_after is None
-    opened.failed()
+    fail(opened, 1)
     assert refusal(opened) == 1.0
 
 
 def test_a_failed_probe_doubles_the_rest(opened: Breaker, clock: Any) -> None:
     """Each failed probe doubles the rest, up to its bound."""
     rests = []
-    for _ in range(5):
+    for number in range(1, 6):
         rests.append(refusal(opened))
         clock.time += rests[-1]
-        assert opened.check() is True
-        opened.failed()
+        passage = opened.check()
+        assert passage.probe == number
+        passage.failed()
+        passage.end()
     assert rests == [1.0, 2.0, 4.0, 5.0, 5.0]
 
 
-def test_a_cancelled_probe_lets_another_call_probe(opened: Breaker, clock: Any) -> None:
-    """If the probing call is cancelled, the next call probes at once."""
+def test_a_probe_that_ends_without_a_report_lets_another_call_probe(opened: Breaker, clock: Any) -> None:
+    """If the probing call is cancelled, or ended by any exception, the next call probes at once."""
     clock.time += 1
-    assert opened.check() is True
-    opened.end_probe()
-    assert opened.check() is True
-    assert refusal(opened) == 0.1
+    opened.check().end()
+    assert opened.check().probe == 2
+    assert refusal(opened) == 5.0
 
 
 def test_late_failures_do_not_lengthen_the_rest(opened: Breaker, clock: Any) -> None:
     """A failure of a request from before the circuit opened changes nothing, during the rest and during a probe."""
     clock.time += 0.5
-    for _ in range(50):
-        opened.failed(probed=False)
+    fail(opened, 50)
     assert refusal(opened) == 0.5
     clock.time += 0.5
-    assert opened.check() is True
-    for _ in range(50):
-        opened.failed(probed=False)
-    assert refusal(opened) == 0.1
-    opened.failed(probed=True)
+    passage = opened.check()
+    fail(opened, 50)
+    assert refusal(opened) == 5.0
+    passage.failed()
     assert refusal(opened) == 2.0
 
 
 def test_a_late_response_closes_the_circuit(opened: Breaker) -> None:
     """A response closes the circuit, whenever its request was sent."""
     opened.answered()
-    assert opened.check() is False
+    assert opened.check().probe == 0
 
 
 def test_the_bound_holds_for_the_first_rest(clock: Any) -> None:
     """A bound below the first rest shortens it."""
     breaker = Breaker(attrs.evolve(PROFILE, outage_after=1, outage_rest_at_most=0.5))
-    breaker.failed()
+    breaker.failed(0)
     assert (refusal(breaker), clock.time) == (0.5, 1000.0)
+
+
+async def test_news_of_a_probe_comes_when_it_ends(opened: Breaker, clock: Any) -> None:
+    """Callers who wait are told, whether it has failed, was answered or was cancelled, or the client closes."""
+    clock.time += 1
+    for end in (Passage.end, Passage.answered, Passage.failed, lambda _: opened.give_up()):
+        passage = opened.check()
+        waiting = asyncio.create_task(opened.news())
+        await asyncio.sleep(0)
+        assert not waiting.done() or not passage.probe
+        end(passage)
+        await asyncio.wait_for(waiting, 5)
+        fail(opened, 3)
+        clock.time += 100
+
+
+def test_each_endpoint_and_each_channel_has_its_own_circuit(clock: Any) -> None:
+    """What fails for one refuses no call to another; the same one is the same circuit."""
+    circuits = Circuits(PROFILE)
+    fail(circuits.of(URL_, ""), 3)
+    assert refusal(circuits.of(URL("https://acme.example/oauth/token"), "")) == 1.0
+    fail(circuits.of(URL_.with_path("/passwordless/start"), "sms"), 3)
+    assert circuits.of(URL_.with_path("/passwordless/start"), "email").retry_after is None
+    assert circuits.of(URL_.with_path("/userinfo"), "").retry_after is None
+    assert clock.time == 1000.0
+
+
+def test_the_memory_of_circuits_is_bounded() -> None:
+    """However many endpoints there are, the one in use is kept."""
+    circuits = Circuits(PROFILE)
+    fail(circuits.of(URL_, ""), 3)
+    for number in range(1000):
+        assert circuits.of(URL_.with_path(f"/{number}"), "").retry_after is None
+        assert circuits.of(URL_, "").retry_after is not None
+    assert len(circuits._breakers) == 64
+
+
+async def test_circuits_that_were_given_up_keep_no_one_waiting(clock: Any) -> None:
+    """Neither those that are known nor those that come."""
+    circuits = Circuits(PROFILE)
+    fail(circuits.of(URL_, ""), 3)
+    circuits.give_up()
+    fail(circuits.of(URL_, "sms"), 3)
+    for channel in ("", "sms"):
+        await asyncio.wait_for(circuits.of(URL_, channel).news(), 5)
+    assert clock.time == 1000.0

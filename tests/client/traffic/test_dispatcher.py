@@ -18,8 +18,10 @@ from passwordless_async import (
     Email,
     NotSent,
     PasswordlessClient,
+    Phone,
     QuotaExceeded,
     RateLimited,
+    TemporarilyUnavailable,
     UsageError,
 )
 from passwordless_async.client.events import (
@@ -37,6 +39,9 @@ from passwordless_async.client.traffic.dispatcher import Call
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow
 
 
@@ -75,8 +80,8 @@ async def test_a_pause_longer_than_the_patience_is_refused() -> None:
         assert arrived(tenant, TOKEN) == 1
 
 
-async def test_a_429_to_a_start_pauses_only_starts() -> None:
-    """It may be about the hour of an address: an exchange goes at once, and the next start waits."""
+async def test_a_429_to_a_start_pauses_only_starts_of_its_address() -> None:
+    """It is about the hour of an address, here this machine's: an exchange goes at once, and the next start waits."""
     async with opened(single=PATIENT) as (tenant, client):
         await client.start(ADA)
         tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
@@ -112,8 +117,117 @@ async def test_a_blocked_user_delays_no_other() -> None:
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
+def is_out(client: PasswordlessClient) -> bool:
+    """Return whether the circuit of a client's token endpoint is open."""
+    dispatcher = client._dispatcher
+    return dispatcher._circuits.of(dispatcher._tenant.application.token_url, "").retry_after is not None
+
+
+def refuse_a_login(tenant: LocalTenant) -> None:
+    """Have the tenant refuse the next login because its user has logged in too often."""
+    tenant.faults.add(Fault.REFUSAL, path=TOKEN, times=1, status=429, error="too_many_logins", description="Too many.")
+
+
+async def test_a_429_about_a_user_delays_no_other() -> None:
+    """The user is held back until the time that the service names, and nothing is sent; all others go at once."""
+    async with opened() as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        refuse_a_login(tenant)
+        with pytest.raises(RateLimited):
+            await client.exchange(ADA, "000000")
+        before = arrived(tenant, TOKEN)
+        await client.exchange(BOB, tenant.outbox.code_for(BOB))
+        client._dispatcher._callers.refused(Operation.EXCHANGE, (ADA, None), 30.0, asyncio.get_running_loop().time())
+        with pytest.raises(QuotaExceeded) as refused:
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert 29 < present(refused.value.retry_after) <= 31
+        assert arrived(tenant, TOKEN) - before == 1
+
+
+async def test_a_user_who_is_held_back_waits_within_the_patience() -> None:
+    """The refused code is sent again when the time has come, and logs in."""
+    events: list[Event] = []
+    async with opened(single=PATIENT, on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        refuse_a_login(tenant)
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert tokens.token_type == "DPoP"
+        assert any(isinstance(event, Paced) and event.seconds >= 0.9 for event in events)
+
+
+async def test_closing_ends_those_who_are_held_back() -> None:
+    """At once, and nothing is sent."""
+    async with opened(single=PATIENT) as (tenant, client):
+        await client.start(ADA)
+        client._dispatcher._callers.refused(Operation.START, ("start", None), 8.0, asyncio.get_running_loop().time())
+        starting = asyncio.create_task(client.start(BOB))
+        await until(lambda: bool(client._dispatcher._sleepers))
+        await asyncio.wait_for(client.aclose(), 10)
+        with pytest.raises(NotSent):
+            await starting
+        assert arrived(tenant, START) == 1
+
+
+async def test_a_probe_that_ends_in_any_way_is_released() -> None:
+    """A foreign exception, or a cancellation, does not leave the circuit waiting for its end."""
+    async with opened(outage_after=1, outage_ratio=0.01, outage_rest=0.001, outage_rest_at_most=60.0) as (
+        tenant,
+        client,
+    ):
+        await client.start(ADA)
+        dispatcher = client._dispatcher
+        circuit = dispatcher._circuits.of(dispatcher._tenant.application.token_url, "")
+        send = client._transport.send
+
+        async def broken(request: HttpRequest, departs: Callable[[], None] | None = None) -> HttpResponse:
+            raise ZeroDivisionError((request, departs))
+
+        circuit.failed(0)
+        await until(lambda: circuit.retry_after is None)
+        client._transport.send = broken  # type: ignore[method-assign]
+        with pytest.raises(ZeroDivisionError):
+            await client.exchange(ADA, "000000")
+        client._transport.send = send  # type: ignore[method-assign]
+        assert circuit.retry_after is None
+        exchanging, answer = await kept_waiting(tenant, client.exchange(BOB, "000000"), TOKEN)
+        assert present(circuit.retry_after) > 50
+        answer.set()
+        await asyncio.gather(exchanging, return_exceptions=True)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+
+
+@pytest.mark.parametrize("path", [START, "/userinfo", "/oauth/revoke", "/.well-known/jwks.json"])
+async def test_an_endpoint_that_fails_refuses_no_exchange(path: str) -> None:
+    """However often it fails: each endpoint has its own circuit, and keys have none."""
+    async with opened(outage_after=1, outage_ratio=0.01, outage_rest=60.0, outage_rest_at_most=60.0) as (
+        tenant,
+        client,
+    ):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=path)
+        for _ in range(3):
+            calls = (client.start(Email("c@example.com")), client.userinfo(tokens), client.revoke(tokens))
+            await asyncio.gather(*calls, return_exceptions=True)
+        assert (await client.exchange(BOB, tenant.outbox.code_for(BOB))).token_type == "DPoP"
+
+
+async def test_a_channel_that_fails_refuses_no_start_by_another() -> None:
+    """A gateway for SMS that fails does not stop e-mails."""
+    async with opened(outage_after=1, outage_ratio=0.01, outage_rest=60.0, outage_rest_at_most=60.0) as (
+        tenant,
+        client,
+    ):
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
+        with pytest.raises(TemporarilyUnavailable):
+            await client.start(Phone("+4930901820"))
+        with pytest.raises(CircuitOpen):
+            await client.start(Phone("+4930901821"))
+        await client.start(ADA)
+
+
 async def test_an_outage_fails_calls_at_once() -> None:
-    """After a few failures in a row calls raise ``CircuitOpen`` and send nothing, until one finds the service back."""
+    """After a few failures calls raise ``CircuitOpen`` and send nothing, until one finds the service back."""
     events: list[Event] = []
     async with opened(outage_after=3, outage_rest=0.05, on_event=events.append) as (tenant, client):
         await client.start(ADA)
@@ -127,7 +241,7 @@ async def test_an_outage_fails_calls_at_once() -> None:
                 await client.exchange(ADA, tenant.outbox.code_for(ADA))
             assert 0 < refused.value.retry_after <= 0.05
             assert [event for event in events if isinstance(event, Sent)] == []
-        await until(lambda: client._dispatcher._circuit.retry_after is None)
+        await until(lambda: not is_out(client))
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
@@ -140,7 +254,7 @@ async def test_patient_exchanges_outlast_an_outage() -> None:
             await client.start(who)  # one after the other: by one connection, which is served once more
         async with tenant.outage():
             exchanging = [asyncio.create_task(client.exchange(who, tenant.outbox.code_for(who))) for who in crowd]
-            await until(lambda: client._dispatcher._circuit.retry_after is not None)
+            await until(lambda: is_out(client))
         assert {tokens.token_type for tokens in await asyncio.gather(*exchanging)} == {"DPoP"}
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 from multidict import CIMultiDict
-from yarl import URL
 
 from helpers import errors
 from passwordless_async import TESTING
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.rate_limit import Allowance
 from passwordless_async.client.events import Operation
-from passwordless_async.client.traffic.circuit import Breaker
+from passwordless_async.client.traffic.caller_limits import CallerLimits
+from passwordless_async.client.traffic.circuit import Breaker, Passage
 from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.feedback import Feedback
 from passwordless_async.client.traffic.gate import Gate, Priority
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
-POST = HttpRequest("POST", URL("https://acme.example/oauth/token"), {})
-KEYS = HttpRequest("GET", URL("https://acme.example/.well-known/jwks.json"), {}, shareable=True)
 NOW = 1_800_000_000.0
 LIMIT = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "3"}
 
@@ -62,13 +60,22 @@ class RecordingGate(Gate):
         super().failed()
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class World:
-    """A circuit that opens at the second failure in a row, a gate, and what feeds them."""
+    """A circuit that opens at the second failure, a gate, the limits of callers, and what feeds them."""
 
     circuit: Breaker
     gate: RecordingGate
+    callers: CallerLimits
     feedback: Feedback
+    is_held: bool = False  # by the last answer
+
+    @classmethod
+    def made(cls) -> World:
+        """Make one."""
+        profile = attrs.evolve(TESTING, outage_after=2, outage_rest=5.0, outage_rest_at_most=10.0)
+        gate, callers = RecordingGate(), CallerLimits()
+        return cls(Breaker(profile), gate, callers, Feedback(gate, callers))
 
     def answer(
         self,
@@ -77,18 +84,28 @@ class World:
         headers: dict[str, str] | None = None,
         *,
         body: dict[str, str] | None = None,
-        request: HttpRequest = POST,
+        caller: str | None = "ada",
+        of_keys: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Give feedback for an answer after 0.25 s; return what the gate was told."""
         fields = CIMultiDict({"Content-Type": "application/json", **(headers or {})})
         response = HttpResponse(status, fields, SecretBytes(json.dumps(body or {}).encode()))
         self.gate.told.clear()
-        self.feedback.answered(operation, request, response, 0.25, probing=False)
+        passage = None if of_keys else Passage(self.circuit, 0)
+        self.is_held = self.feedback.answered(operation, caller, passage, response, 0.25)
         return self.gate.told
+
+    def fail(self, error: PasswordlessError, operation: Operation = Operation.EXCHANGE) -> None:
+        """Give feedback for a failure."""
+        self.feedback.failed(operation, Passage(self.circuit, 0), error)
 
     @property
     def is_circuit_open(self) -> bool:
         return self.circuit.retry_after is not None
+
+    def held(self, caller: str) -> float:
+        """Return the seconds for which a caller is held back, without the part by chance."""
+        return round(self.callers.delay(caller, asyncio.get_running_loop().time()) // 1, 0)
 
 
 @pytest.fixture
@@ -96,9 +113,7 @@ async def world(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> World:
     """Make a world in which all clocks stand."""
     assert clock.time == 1000.0
     monkeypatch.setattr(_clock, "now", lambda: NOW)
-    circuit = Breaker(attrs.evolve(TESTING, outage_after=2, outage_rest=5.0, outage_rest_at_most=10.0))
-    gate = RecordingGate()
-    return World(circuit, gate, Feedback(circuit, gate))
+    return World.made()
 
 
 # The server: up or down
@@ -114,9 +129,9 @@ async def test_a_5xx_is_a_failure_of_the_server_and_any_other_answer_is_none(
     for _ in range(2):
         world.answer(operation, status)
     assert world.is_circuit_open is fails
-    assert (("failed",) in world.gate.told) is fails
     if fails:
-        assert world.gate.told == [("failed",)]
+        # The number in flight follows the token endpoint alone.
+        assert world.gate.told == ([("failed",)] if operation in TENANTS else [])
         world.answer(operation, 403)
         assert not world.is_circuit_open
 
@@ -125,28 +140,52 @@ async def test_a_5xx_is_a_failure_of_the_server_and_any_other_answer_is_none(
 async def test_no_answer_is_a_failure_of_the_server(world: World, kind: type[PasswordlessError]) -> None:
     """Whether the request was sent or not; the gate slows down."""
     for _ in range(2):
-        world.feedback.failed(errors.made(kind, status=None), probing=False)
+        world.fail(errors.made(kind, status=None))
     assert world.is_circuit_open
     assert world.gate.told == [("failed",)] * 2
+
+
+@pytest.mark.parametrize("operation", [Operation.START, Operation.USERINFO, Operation.MFA])
+async def test_what_fails_elsewhere_does_not_slow_down_logins(world: World, operation: Operation) -> None:
+    """A gateway for messages that hangs, or is slow, is no sign that the token endpoint is overloaded."""
+    for _ in range(2):
+        world.fail(OutcomeUnknown("no answer"), operation)
+    assert world.is_circuit_open
+    assert world.gate.told == []
+    assert world.answer(operation, 200) == []
+
+
+async def test_keys_and_metadata_are_no_part_of_it(world: World) -> None:
+    """Whatever their server says or does, it neither opens a circuit, nor closes one, nor closes the gate."""
+    for status in (500, 503, 429):
+        for _ in range(5):
+            assert world.answer(Operation.EXCHANGE, status, {"Retry-After": "20"}, of_keys=True) == []
+            world.feedback.failed(Operation.EXCHANGE, None, NotSent("no connection"))
+    assert (world.is_circuit_open, world.gate.told, world.held("ada")) == (False, [], 0)
+    for _ in range(2):
+        world.fail(NotSent("no connection"))
+    world.answer(Operation.EXCHANGE, 200, of_keys=True)
+    assert world.is_circuit_open
 
 
 @pytest.mark.parametrize(("status", "fails"), [(200, False), (302, False), (403, False), (500, True), (503, True)])
 async def test_an_answer_that_cannot_be_believed_is_an_answer(world: World, status: int, *, fails: bool) -> None:
     """Unless its status says that the server failed."""
     for _ in range(2):
-        world.feedback.failed(MalformedAnswer("too large", status=status), probing=False)
+        world.fail(MalformedAnswer("too large", status=status))
     assert world.is_circuit_open is fails
     assert world.gate.told == ([("failed",)] * 2 if fails else [])
 
 
-async def test_any_answer_ends_a_row_of_failures(world: World) -> None:
-    """Failures count in a row: one answer in between keeps the circuit closed."""
+async def test_answers_keep_the_circuit_closed(world: World) -> None:
+    """Of whatever kind they are, while they are more than the failures."""
     for _ in range(5):
-        world.feedback.failed(NotSent("no connection"), probing=False)
-        world.feedback.failed(MalformedAnswer("a redirect", status=302), probing=False)
-        world.feedback.failed(OutcomeUnknown("no answer"), probing=False)
-        assert not world.is_circuit_open
+        world.answer(Operation.EXCHANGE, 403)
+        world.fail(MalformedAnswer("a redirect", status=302))
         world.answer(Operation.EXCHANGE, 429)
+        world.fail(OutcomeUnknown("no answer"))
+        world.fail(NotSent("no connection"))
+        assert not world.is_circuit_open
 
 
 @pytest.mark.parametrize("probing", [True, False])
@@ -156,14 +195,18 @@ async def test_only_the_probing_call_lengthens_an_outage(
 ) -> None:
     """A failure of an older request says nothing new; the circuit is told which one it was."""
     for _ in range(2):
-        world.feedback.failed(NotSent("no connection"), probing=False)
+        world.fail(NotSent("no connection"))
     clock.time += 5
-    assert world.circuit.check() is True
+    probe = world.circuit.check()
+    passage = probe if probing else Passage(world.circuit, 0)
     if by_answer:
-        world.feedback.answered(Operation.REFRESH, POST, HttpResponse(503), 0.1, probing=probing)
+        world.feedback.answered(Operation.REFRESH, None, passage, HttpResponse(503), 0.1)
     else:
-        world.feedback.failed(OutcomeUnknown("no answer"), probing=probing)
-    assert world.circuit.retry_after == (10.0 if probing else 0.1)
+        world.feedback.failed(Operation.REFRESH, passage, OutcomeUnknown("no answer"))
+    clock.time += 9
+    assert world.circuit.retry_after == 1.0
+    probe.end()
+    assert world.circuit.retry_after == (1.0 if probing else None)
 
 
 # The limits: of the tenant, of an address, of a user
@@ -195,21 +238,80 @@ def test_every_operation_is_in_one_of_the_three() -> None:
 async def test_whom_a_429_holds_back(
     world: World, operation: Operation, headers: dict[str, str], seconds: float | None
 ) -> None:
-    """A tenant's limit everyone, a start's all starts, a user's no one here; more than a minute is an address's."""
+    """A tenant's limit everyone; a start's the address; a user's no one here; over a minute the caller."""
     told = world.answer(operation, 429, headers, body={"error": "too_many_requests"})
-    if operation in USERS or (seconds or 0.0) > 60.0:
-        assert told == []
-    elif operation in STARTS:
-        assert told == [("pause_starts", 1.0 if seconds is None else seconds)]
+    if operation in USERS:
+        assert (told, world.held("ada"), world.is_held) == ([], 0, False)
+    elif operation in STARTS or (seconds or 0.0) > 60.0:
+        longest = 3600.0 if operation in STARTS else 60.0
+        assert (told, world.held("ada"), world.is_held) == ([], min(1.0 if seconds is None else seconds, longest), True)
     else:
-        assert told == [("refused", seconds, None)]
+        reset = seconds if seconds in {7.0, 30.0} else None  # said in a header that says all
+        said = None if reset is None else Allowance(10, 0 if reset == 7.0 else 3, reset)
+        assert (told, world.held("ada"), world.is_held) == ([("refused", seconds, said)], 0, True)
 
 
 @pytest.mark.parametrize("operation", Operation)
 async def test_a_429_about_a_blocked_user_holds_no_one_back(world: World, operation: Operation) -> None:
-    """Brute-force protection is about one account."""
+    """Brute-force protection is about one account, and no time ends it; however many accounts are blocked."""
     body = {"error": "too_many_attempts", "error_description": "Your account has been blocked"}
-    assert world.answer(operation, 429, {"Retry-After": "20"}, body=body) == []
+    for caller in ("ada", "bob", "eve", "mallory"):
+        assert world.answer(operation, 429, {"Retry-After": "20"}, body=body, caller=caller) == []
+        assert (world.held(caller), world.is_held) == (0, False)
+
+
+WINDOW = {**LIMIT, "x-ratelimit-reset": str(int(NOW) + 20)}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "is_tenants"),
+    [
+        ({"error": "too_many_requests"}, {}, True),
+        ({"error": "too_many_requests"}, WINDOW, True),
+        ({"message": "Too Many Requests"}, {}, True),
+        ({}, {"Retry-After": "20"}, True),
+        ({"error": "too_many_logins"}, {"Retry-After": "20"}, False),
+        ({"error": "too_many_logins"}, WINDOW, False),
+        ({"code": "too_many_logins", "description": "You've logged in too many times."}, WINDOW, False),
+        ({"error": "too_many_of_something"}, {"Retry-After": "20"}, False),
+        ({"error": "too_many_of_something"}, WINDOW, True),
+        ({"error": "too_many_of_something"}, {"Auth0-RateLimit": "client;q=10;t=20;r=0"}, True),
+    ],
+)
+async def test_whose_limit_a_429_of_the_token_endpoint_names(
+    world: World, body: dict[str, str], headers: dict[str, str], *, is_tenants: bool
+) -> None:
+    """By its code; an unknown code is the tenant's if the tenant's headers are there."""
+    told = world.answer(Operation.EXCHANGE, 429, headers, body=body)
+    assert [kind for kind, *_ in told] == (["refused"] if is_tenants else [])
+    assert (world.held("ada") > 0) is not is_tenants
+    assert (world.held("bob"), world.is_held) == (0, True)
+
+
+async def test_several_users_who_are_refused_in_a_row_are_the_tenants_limit(world: World) -> None:
+    """Whatever the service calls it, all wait a moment; one user who is refused often is one."""
+    body, headers = {"error": "too_many_logins"}, {"Retry-After": "20"}
+    for caller in ("ada", "ada", "ada", "ada", "bob"):
+        assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller=caller) == []
+    assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller="eve") == [("refused", None, None)]
+
+
+@pytest.mark.parametrize("served", [200, 400, 403])
+async def test_a_user_who_is_served_in_between_shows_that_the_tenant_has_room(world: World, served: int) -> None:
+    """Then those who are refused are refused for themselves, however many they are."""
+    body, headers = {"error": "too_many_logins"}, {"Retry-After": "20"}
+    for number in range(20):
+        assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller=f"user {number}") == []
+        if number % 2:
+            world.answer(Operation.EXCHANGE, served, caller="bob")
+
+
+async def test_starts_pause_if_several_addresses_are_refused_in_a_row(world: World) -> None:
+    """Each for the time that the service names, and all for a moment."""
+    for caller in ("192.0.2.1", "192.0.2.2"):
+        assert world.answer(Operation.START, 429, {"Retry-After": "20"}, caller=caller) == []
+    assert world.answer(Operation.START, 429, {"Retry-After": "20"}, caller="192.0.2.3") == [("pause_starts", 1.0)]
+    assert (world.held("192.0.2.1"), world.held("192.0.2.4")) == (20.0, 0)
 
 
 @pytest.mark.parametrize("reset", [30, 60, 61, 3600])
@@ -217,8 +319,8 @@ async def test_a_429_about_a_blocked_user_holds_no_one_back(world: World, operat
 async def test_whose_window_an_answer_describes(world: World, operation: Operation, reset: int) -> None:
     """The pace follows the tenant's windows alone; a window of more than a minute is not the tenant's."""
     told = world.answer(operation, 200, {**LIMIT, "x-ratelimit-reset": str(int(NOW) + reset)})
-    expected = Allowance(10, 3, float(reset)) if operation in TENANTS and reset <= 60 else None
-    assert told == [("answered", 0.25, expected)]
+    expected = Allowance(10, 3, float(reset)) if reset <= 60 else None
+    assert told == ([("answered", 0.25, expected)] if operation in TENANTS else [])
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 501])
@@ -227,18 +329,11 @@ async def test_the_gate_learns_how_long_every_answer_took(world: World, status: 
     assert world.answer(Operation.EXCHANGE, status) == [("answered", 0.25, None)]
 
 
-@pytest.mark.parametrize("operation", Operation)
-async def test_the_window_of_keys_is_not_the_tenants(world: World, operation: Operation) -> None:
-    """Public keys come from elsewhere: what their answer says of a limit is not about the API."""
-    headers = {**LIMIT, "x-ratelimit-reset": str(int(NOW) + 30)}
-    assert world.answer(operation, 200, headers, request=KEYS) == [("answered", 0.25, None)]
-
-
 @pytest.mark.parametrize(
     ("operation", "retry_after", "exchange_waits", "start_waits"),
     [
         (Operation.EXCHANGE, "10", True, True),
-        (Operation.START, "10", False, True),  # it may be about starts alone
+        (Operation.START, "10", False, False),  # a limit of the address
         (Operation.USERINFO, "10", False, False),  # a limit of the user
         (Operation.EXCHANGE, "61", False, False),  # as long only for one caller
     ],
@@ -249,13 +344,13 @@ def test_a_429_pauses_the_requests_that_it_is_about(
     """Through a real gate: the limit of a user or an address delays no other request."""
 
     async def main() -> list[float]:
-        gate = RecordingGate()
-        world = World(Breaker(TESTING), gate, Feedback(Breaker(TESTING), gate))
+        world = World.made()
+        gate = world.gate
         world.answer(operation, 429, {"Retry-After": retry_after})
 
         async def wait_of(priority: Priority) -> float:
             seconds = await gate.enter(priority, math.inf)
-            gate.leave()
+            gate.leave(priority)
             return seconds
 
         return list(await asyncio.gather(wait_of(Priority.EXCHANGE), wait_of(Priority.START)))

@@ -49,7 +49,7 @@ def test_calls_enter_up_to_the_limit(in_virtual_time: Run) -> None:
         third = asyncio.create_task(gate.enter(Priority.START, 10.0))
         await asyncio.sleep(3)
         assert (gate.in_flight, third.done()) == (2, False)
-        gate.leave()
+        gate.leave(Priority.START)
         assert pytest.approx(await third) == 3.0
         assert gate.in_flight == 2
 
@@ -57,7 +57,7 @@ def test_calls_enter_up_to_the_limit(in_virtual_time: Run) -> None:
 
 
 def test_the_queue_is_ordered_by_priority_and_arrival(in_virtual_time: Run) -> None:
-    """Requests sent again go before exchanges, those before refreshes, those before starts."""
+    """Requests sent again go first, then in rounds: five exchanges, two refreshes, one start."""
 
     async def main() -> None:
         gate = Gate(FixedLimit(1), per_second=10.0)
@@ -66,7 +66,7 @@ def test_the_queue_is_ordered_by_priority_and_arrival(in_virtual_time: Run) -> N
         async def enter(priority: Priority, number: int) -> None:
             await gate.enter(priority, math.inf)
             order.append((priority.name, number))
-            gate.leave()
+            gate.leave(priority)
 
         async def again(number: int) -> None:
             await gate.again(math.inf)
@@ -74,13 +74,16 @@ def test_the_queue_is_ordered_by_priority_and_arrival(in_virtual_time: Run) -> N
 
         await gate.enter(Priority.START, 0.0)
         async with asyncio.TaskGroup() as tasks:
-            for number in range(3):
+            for number in range(6):
                 for priority in reversed(ORDERED):
                     tasks.create_task(enter(priority, number))
                 tasks.create_task(again(number))
             await idle()
-            gate.leave()
-        assert [(name, number) for name in ("AGAIN", "EXCHANGE", "REFRESH", "START") for number in range(3)] == order
+            gate.leave(Priority.START)
+        places = {"AGAIN": iter(range(6)), **{priority.name: iter(range(6)) for priority in ORDERED}}
+        names = "A" * 6 + "EEEEERRS" + "ERRS" + "RRS" + "SSS"  # the second round has one exchange left
+        full = {name[0]: name for name in places}
+        assert order == [(full[name], next(places[full[name]])) for name in names]
 
     in_virtual_time(main())
 
@@ -118,7 +121,7 @@ def test_a_request_sent_again_needs_no_slot(in_virtual_time: Run) -> None:
             await gate.again(math.inf)
         assert pytest.approx(now() - began, abs=0.05) == 3 / 0.97
         assert gate.in_flight == 1
-        gate.leave()
+        gate.leave(Priority.EXCHANGE)
         assert gate.in_flight == 0
 
     in_virtual_time(main())
@@ -152,7 +155,7 @@ def test_the_quota_holds(in_virtual_time: Run, rate: int, gaps: list[float]) -> 
             if place % 2:
                 await gate.again(math.inf)
                 sent.append(now())
-            gate.leave()
+            gate.leave(ORDERED[place % 3])
 
         async with asyncio.TaskGroup() as tasks:
             for place, gap in enumerate(gaps):
@@ -178,7 +181,7 @@ def test_a_call_is_refused_when_its_patience_ends(in_virtual_time: Run) -> None:
             assert now() - began == pytest.approx(patience)
             assert refused.value.retry_after is None
         assert gate.in_flight == 1
-        gate.leave()
+        gate.leave(Priority.START)
         assert await gate.enter(Priority.START, 0.0) == 0.0
 
     in_virtual_time(main())
@@ -231,10 +234,10 @@ def test_a_lower_limit_holds_for_waiting_calls(in_virtual_time: Run) -> None:
         waiting = asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0))
         limit.value = 4
         for left in range(9, 3, -1):
-            gate.leave()
+            gate.leave(Priority.EXCHANGE)
             await idle()
             assert (gate.in_flight, waiting.done()) == (left, False)
-        gate.leave()
+        gate.leave(Priority.EXCHANGE)
         await waiting
         assert gate.in_flight == 4
 
@@ -249,7 +252,7 @@ def test_a_call_cancelled_when_admitted_gives_its_slot_on(in_virtual_time: Run) 
         await gate.enter(Priority.EXCHANGE, 0.0)
         first, second = (asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0)) for _ in range(2))
         await idle()
-        gate.leave()
+        gate.leave(Priority.EXCHANGE)
         first.cancel()
         await second
         assert (first.cancelled(), gate.in_flight) == (True, 1)
@@ -269,10 +272,10 @@ def test_only_requests_that_wait_are_counted(in_virtual_time: Run) -> None:
         waiting[0].cancel()
         await idle()
         assert repr(gate) == "<Gate with 1 in flight and 1 waiting>"
-        gate.leave()
+        gate.leave(Priority.EXCHANGE)
         await waiting[1]
         assert repr(gate) == "<Gate with 1 in flight and 0 waiting>"
-        assert gate._ended == 0
+        assert (gate._queued, gate._unsettled) == (0, 0)
         assert all(isinstance(task.exception(), QuotaExceeded) for task in expired)
 
     in_virtual_time(main())
@@ -290,9 +293,95 @@ def test_a_queue_of_cancelled_requests_is_compacted(in_virtual_time: Run) -> Non
             task.cancel()
         await asyncio.wait(tasks[1:])
         assert gate.waiting == 1
-        assert len(gate._queue) <= 64
-        gate.leave()
+        assert gate._queued <= 64
+        gate.leave(Priority.EXCHANGE)
         await tasks[0]
+
+    in_virtual_time(main())
+
+
+@pytest.mark.parametrize("flood", ORDERED)
+def test_no_class_is_starved(in_virtual_time: Run, flood: Priority) -> None:
+    """While one class floods in, each other gets its share of the quota: of eight requests five, two and one."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1000), per_second=10.0)
+        sent: list[Priority] = []
+
+        async def one(priority: Priority) -> None:
+            try:
+                await gate.enter(priority, 5.0)
+            except QuotaExceeded:
+                return
+            sent.append(priority)
+            gate.leave(priority)
+
+        async with asyncio.TaskGroup() as tasks:
+            for tick in range(300):  # thirty a second, three times what there is
+                tasks.create_task(one(flood))
+                if tick % 3 == 0:
+                    for other in ORDERED:
+                        tasks.create_task(one(other))
+                await asyncio.sleep(1 / 30)
+        shares = [sent.count(priority) / len(sent) for priority in ORDERED]
+        assert min(shares[0] - 4 / 8, shares[1] - 1.5 / 8, shares[2] - 0.8 / 8) >= 0
+
+    in_virtual_time(main())
+
+
+@pytest.mark.parametrize("flood", ORDERED)
+def test_no_class_takes_all_slots(in_virtual_time: Run, flood: Priority) -> None:
+    """What hangs for one class leaves the others a sixteenth of the slots each."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(64), per_second=None)
+        hanging = [asyncio.create_task(gate.enter(flood, 1.0)) for _ in range(100)]
+        await idle()
+        assert gate.in_flight == 64 - 2 * 4
+        for other in ORDERED:
+            if other is not flood:
+                assert [await gate.enter(other, 0.0) for _ in range(4)] == [0.0] * 4
+        assert gate.in_flight == 64
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+    in_virtual_time(main())
+
+
+def test_paused_starts_hold_back_no_other_class(in_virtual_time: Run) -> None:
+    """Neither those that come later nor those that wait behind them."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=None)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        gate.pause_starts(10.0)
+        starting, refreshing = (
+            asyncio.create_task(gate.enter(priority, 60.0)) for priority in (Priority.START, Priority.REFRESH)
+        )
+        await idle()
+        gate.leave(Priority.EXCHANGE)
+        assert await refreshing == 0.0
+        gate.leave(Priority.REFRESH)
+        assert await gate.enter(Priority.EXCHANGE, 0.0) == 0.0
+        gate.leave(Priority.EXCHANGE)
+        assert pytest.approx(await starting) == 10.0
+
+    in_virtual_time(main())
+
+
+def test_a_refused_call_goes_through_after_the_time_that_it_was_told(in_virtual_time: Run) -> None:
+    """``retry_after`` counts the requests that wait, not the next place alone."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1000), per_second=10.0)
+        waiting = [asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0)) for _ in range(40)]
+        await idle()
+        with pytest.raises(QuotaExceeded) as refused:
+            await gate.enter(Priority.REFRESH, 0.05)
+        seconds = present(refused.value.retry_after)
+        assert seconds == pytest.approx(40 / 9.7, abs=0.2)
+        await asyncio.sleep(seconds)
+        assert await gate.enter(Priority.REFRESH, 0.05) <= 0.05
+        assert all(task.done() for task in waiting)
 
     in_virtual_time(main())
 
@@ -318,7 +407,7 @@ async def call(gate: Gate, priority: Priority | None, after: int, patience: floa
             await gate.again(math.inf)
         await asyncio.sleep(stays / 10)
     finally:
-        gate.leave()
+        gate.leave(priority or Priority.EXCHANGE)
 
 
 async def cancel(task: asyncio.Task[None], tenths: int, steps: int) -> None:
@@ -355,7 +444,7 @@ def test_cancelled_calls_lose_no_slot(
         assert all(result is None or isinstance(result, asyncio.CancelledError) for result in results)
         assert gate.in_flight == 0
         await gate.enter(Priority.START, math.inf)
-        gate.leave()
+        gate.leave(Priority.START)
 
     in_virtual_time(main())
 
@@ -375,7 +464,7 @@ def test_a_call_cancelled_when_sent_again_frees_one_slot(in_virtual_time: Run) -
         again.cancel()
         await idle()
         assert (again.cancelled(), gate.in_flight, other.done()) == (True, 1, False)
-        gate.leave()
+        gate.leave(Priority.EXCHANGE)
         await other
         assert gate.in_flight == 1
 

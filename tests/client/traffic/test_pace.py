@@ -147,7 +147,7 @@ def flooded(rate: int) -> Pace:
     return pace
 
 
-@pytest.mark.parametrize("rate", [2, 10, 50, 400])
+@pytest.mark.parametrize("rate", [10, 50, 400])
 def test_a_refusal_slows_down(rate: int) -> None:
     """After a refusal it goes on at no more than seven tenths of the rate that led to it."""
     sent = saturate(flooded(rate), 103.0, 115.0)
@@ -191,10 +191,47 @@ def test_the_memory_outlasts_the_pause() -> None:
     assert len(saturate(pace, resumes, resumes + 1)) <= 75
 
 
+@pytest.mark.parametrize("requests", [1, 2, 9])
+@pytest.mark.parametrize("said", [None, Allowance(1, 0, 1.0)])
+@pytest.mark.parametrize("later", [0.0, 10.0, 55.0, 300.0])
+def test_a_refusal_in_a_quiet_moment_does_not_slow_down_the_crowd_after_it(
+    requests: int, said: Allowance | None, later: float
+) -> None:
+    """A few requests did not lead to it, so their rate is no measure: after the pause all go at once."""
+    pace = Pace(None)
+    for _ in range(requests):
+        pace.sent(100.0)
+    pace.refused(100.1, 1.0, said)
+    since = 102.0 + later
+    assert drive(pace, [since] * 1000, [0.0]) == [since] * 1000
+
+
+def test_a_rate_that_was_learned_is_lowered_while_it_is_refused() -> None:
+    """A refusal at the learned rate says that it is too high, although it is low."""
+    pace, now = flooded(20), 103.0
+    rates = [1 / pace.interval(now)]
+    for _ in range(5):
+        now += pace.delay(now)
+        sent = saturate(pace, now, now + 1.5)
+        now = sent[-1]
+        pace.refused(now, 1.0, None)
+        rates.append(1 / pace.interval(now))
+    assert all(later < earlier or later == 1.0 for earlier, later in pairwise(rates))
+
+
+def test_what_was_learned_is_forgotten_in_time() -> None:
+    """A minute after the pause, whether or not a response came meanwhile: the crowd that comes then goes at once."""
+    pace = flooded(20)
+    since = 103.0 + pace.delay(103.0) + 61.0
+    assert drive(pace, [since] * 100, [0.0]) == [since] * 100
+
+
 @pytest.mark.parametrize("reset", [0.0, 1.0, 2.0])
 def test_a_short_window_tells_the_rate(reset: float) -> None:
-    """A refusal that tells of a window of a second or two sets the rate to a little under its own."""
+    """A refusal of a crowd that tells of a window of a second or two sets the rate to a little under its own."""
     pace = Pace(None)
+    for _ in range(30):
+        pace.sent(100.0)
     pace.refused(100.0, 1.0, Allowance(20, 0, reset))
     rate = 20 / max(reset, 1.0)
     assert 0.9 * rate * 10 <= len(saturate(pace, 101.25, 111.25)) <= rate * 10
@@ -311,7 +348,7 @@ def test_one_refusal_does_not_slow_down_a_quota_that_was_set() -> None:
             pace.refused(now, 1.0, None)
             now += max(pace.delay(now), 0.0)
             pace.answered(now, None)
-    once, twice = (pace._interval(now) for pace in paces)
+    once, twice = (pace.interval(now) for pace in paces)
     assert pytest.approx(once) == 1 / 9.7
     # Seven tenths of what led to it, which the seconds of a clock divide in one way or another.
     assert 1.1 / 9.7 < twice < 1 / 3

@@ -14,7 +14,6 @@ from passwordless_async import BULK, INTERACTIVE, Policy
 from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.gate import Priority
 from passwordless_async.client.traffic.retries import (
-    CALLER_LIMIT_SECONDS,
     LIMITED_PER_USER,
     OTHER_WINDOWS,
     PRIORITIES,
@@ -97,25 +96,35 @@ def test_the_wait_is_random() -> None:
     assert len(set(known)) > 400
 
 
-# After a 429 the seconds that it names decide, and whom it is about: the gate holds back what is about the tenant.
-TENANTS = {Operation.EXCHANGE, Operation.REFRESH, Operation.REVOKE, Operation.START}
+# After a 429 the seconds that it names decide. The gate, or the limit of the caller, holds back what it is about.
+RETRIED_AFTER_429 = {Operation.EXCHANGE, Operation.REFRESH, Operation.REVOKE, Operation.START}
 
 
-@pytest.mark.parametrize("operation", sorted(TENANTS))
-@pytest.mark.parametrize("seconds", [None, 0.0, 1.0, CALLER_LIMIT_SECONDS])
-def test_after_a_429_about_the_tenant_the_gate_decides_when(operation: Operation, seconds: float | None) -> None:
-    """The call queues again at once, so it goes in its turn when the pause is over."""
+@pytest.mark.parametrize("operation", sorted(RETRIED_AFTER_429))
+@pytest.mark.parametrize("seconds", [None, 0.0, 1.0, 60.0, 3600.0])
+def test_a_call_that_is_held_back_queues_again_at_once(operation: Operation, seconds: float | None) -> None:
+    """So it goes in its turn when the pause is over."""
     error = RateLimited(status=429, error="too_many_requests", retry_after=seconds)
-    assert retry_delay(operation, POLICY, 1, error) == 0.0
+    assert retry_delay(operation, POLICY, 1, error, is_held=True) == 0.0
 
 
-@pytest.mark.parametrize("operation", sorted(TENANTS))
-def test_after_a_429_about_an_address_the_call_waits_itself(operation: Operation) -> None:
-    """More than a minute is no limit of the tenant's: nothing else is held back, and this call waits so long."""
-    error = RateLimited(status=429, error="too_many_requests", retry_after=CALLER_LIMIT_SECONDS + 1)
+@pytest.mark.parametrize("operation", sorted(RETRIED_AFTER_429))
+def test_a_call_that_nothing_holds_back_waits_itself(operation: Operation) -> None:
+    """For the seconds that the answer names, and the backoff."""
+    error = RateLimited(status=429, error="too_many_logins", retry_after=61.0)
     delay = retry_delay(operation, POLICY, 1, error)
     assert delay is not None
     assert 61.0 <= delay <= 61.5
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+@pytest.mark.parametrize("operation", [Operation.START, Operation.REVOKE, Operation.USERINFO])
+def test_a_503_is_not_followed_by_a_try_before_the_time_that_it_names(operation: Operation, *, is_held: bool) -> None:
+    """``Retry-After`` says when the service will be back (RFC 9110 §10.2.3)."""
+    error = TemporarilyUnavailable(status=503, error="temporarily_unavailable", retry_after=7.0)
+    delay = retry_delay(operation, POLICY, 1, error, is_held=is_held)
+    assert delay is not None
+    assert 7.0 <= delay <= 7.5
 
 
 @pytest.mark.parametrize(("seconds", "least"), [(None, 0.0), (0.0, 0.0), (20.0, 20.0), (100.0, 100.0)])

@@ -60,7 +60,7 @@ async def send(gate: Gate, went: list[float], answer: float = 0.01) -> None:
     await gate.enter(Priority.EXCHANGE, math.inf)
     went.append(now())
     await asyncio.sleep(answer)
-    gate.leave()
+    gate.leave(Priority.EXCHANGE)
 
 
 def most_in_a_second(went: list[float]) -> int:

@@ -1,0 +1,62 @@
+"""Limits that the service has for one caller: a user from an address, or an address that codes are requested for.
+
+Invariants:
+
+- A 429 about one caller holds back the calls of that caller alone, until the time that it names.
+- If several callers in a row are refused, and none of that kind is served in between, the limit is taken for the
+  tenant's, whatever the service calls it.
+- Memory is bounded. The caller held back longest ago is forgotten first: the service then refuses that caller itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.client.traffic.pace import with_jitter
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from passwordless_async.client.events import Operation
+
+_MAX_CALLERS = 10_000  # that are held back
+_MANY_CALLERS = 3  # refused in a row: fewer may be one person with several accounts
+_WITHIN_SECONDS = 10.0  # in which they are refused
+_UNNAMED_SECONDS = 1.0  # for which a caller is held back if the service names no time
+
+
+class CallerLimits:
+    """The callers whom the service has refused; lives as long as its client. ``now`` is the time of the event loop."""
+
+    def __init__(self) -> None:
+        self._resume_at: Bounded[Hashable, float] = Bounded(_MAX_CALLERS)
+        self._in_a_row: dict[Operation, dict[Hashable, float]] = {}
+
+    def delay(self, caller: Hashable, now: float) -> float:
+        """Return the seconds for which a caller's requests wait; 0: none. A caller that is None is not known."""
+        if not self._resume_at or caller is None:
+            return 0.0
+        left = self._resume_at.get(caller, 0.0) - now
+        if left <= 0:
+            self._resume_at.pop(caller, None)
+        return max(left, 0.0)
+
+    def refused(self, operation: Operation, caller: Hashable, seconds: float | None, now: float) -> bool:
+        """Hold a caller back for the seconds that a 429 names; return whether the limit may be the tenant's."""
+        if caller is not None:
+            until = now + with_jitter(_UNNAMED_SECONDS if seconds is None else seconds)
+            self._resume_at[caller] = max(self._resume_at.get(caller, 0.0), until)
+        row = self._in_a_row.setdefault(operation, {})
+        row[object() if caller is None else caller] = now
+        for early in [one for one, when in row.items() if when < now - _WITHIN_SECONDS]:
+            del row[early]
+        if len(row) < _MANY_CALLERS:
+            return False
+        row.clear()
+        return True
+
+    def served(self, operation: Operation) -> None:
+        """Record that a caller was served."""
+        if self._in_a_row:
+            self._in_a_row.pop(operation, None)
