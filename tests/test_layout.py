@@ -23,6 +23,7 @@ CROSS_CUTTING = {
     "test_readme.py": "the README: its examples and links",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
+    "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",
     "dpop/server/test_oracle.py": "the verifier against joserfc, through all its modules",
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
     "interop/test_auth0_api_python.py": "our proofs against another verifier",

@@ -27,6 +27,7 @@ from passwordless_async.testing.settings import (
     STRICT_API,
     ApiPolicy,
     RateLimitStyle,
+    RegisteredClient,
     TenantSettings,
 )
 from passwordless_async.testing.state.clock import TenantClock
@@ -53,6 +54,7 @@ __all__ = [
     "ReadyClient",
     "RecordedRequest",
     "RefreshFamily",
+    "RegisteredClient",
     "RequestLog",
     "TenantClock",
     "TenantProcess",

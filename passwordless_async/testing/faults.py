@@ -338,7 +338,7 @@ def _claim(**claims: object) -> PlannedFault:
 
 def _jwks(change: Callable[[Jwks, FaultOptions], Jwks]) -> PlannedFault:
     async def after(response: web.Response, options: FaultOptions) -> web.Response:
-        members = json.loads(response.body) if isinstance(response.body, bytes) else {}
+        members = json.loads(response.body) if isinstance(response.body, bytes) and response.body else {}
         if "keys" in members:
             response.body = json.dumps({**members, "keys": change(members["keys"], options)}).encode()
         return response

@@ -73,6 +73,7 @@ INVALID_CLIENT = Refusal(401, "invalid_client", "Client authentication failed")
 UNSUPPORTED_GRANT = Refusal(501, "unsupported_grant_type", "Unsupported grant type")
 METHOD_NOT_ALLOWED = Refusal(405, "method_not_allowed", "Method not allowed")
 ENDPOINT_DISABLED = Refusal(404, "endpoint_disabled", "There is no such endpoint")
+UNREADABLE = Refusal(400, "invalid_request", "The body cannot be read")
 TOO_LARGE = Refusal(413, "invalid_request", "Payload too large")
 SIGNUP_DISABLED = Refusal(400, "bad.connection", "Public signup is disabled")
 

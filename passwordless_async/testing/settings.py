@@ -27,6 +27,14 @@ PLAIN_API = "https://plain.example"
 STRICT_API = "https://strict.example"
 
 
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+def _copies(keys: Iterable[Mapping[str, Any]]) -> PublicKeys:
+    return tuple(dict(key) for key in keys)
+
+
 class ApiPolicy(enum.StrEnum):
     """An API's sender-constraining policy."""
 
@@ -51,6 +59,61 @@ class RateLimitStyle(enum.StrEnum):
     """No header at all."""
 
 
+METHOD_NONE = "none"
+METHOD_POST = "client_secret_post"
+METHOD_BASIC = "client_secret_basic"
+METHOD_ASSERTION = "private_key_jwt"
+METHOD_TLS = "tls_client_auth"
+METHOD_SELF_SIGNED = "self_signed_tls_client_auth"
+
+
+@attrs.frozen(kw_only=True)
+class RegisteredClient:
+    """An application that a tenant knows beside the ready ones; its credential says how it authenticates itself.
+
+    Args:
+        client_id: Its identifier.
+        secret: Its secret, for ``client_secret_post`` and ``client_secret_basic``.
+        keys: Its public keys as JWKs, for ``private_key_jwt``.
+        certificate_subject: The subject of its certificate as RFC 4514 writes it, for ``tls_client_auth``.
+        certificate_thumbprints: The SHA-256 thumbprints of its certificates, for ``self_signed_tls_client_auth``.
+
+    Raises:
+        UsageError: It has no identifier, or more than one kind of credential.
+    """
+
+    client_id: str
+    secret: str | None = attrs.field(default=None, converter=attrs.converters.optional(Secret), repr=redacted)
+    keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
+    certificate_subject: str | None = None
+    certificate_thumbprints: tuple[str, ...] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_texts)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.client_id:
+            raise UsageError("client_id", "must not be empty")
+        if self.secret is not None and not self.secret:
+            raise UsageError("secret", "must not be empty")
+        if len(self._credentials) > 1:
+            raise UsageError("clients", f"{self.client_id} has more than one kind of credential")
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How it authenticates itself, as in ``token_endpoint_auth_methods_supported``."""
+        return next(iter(self._credentials), (METHOD_NONE,))
+
+    @property
+    def _credentials(self) -> list[tuple[str, ...]]:
+        given: dict[tuple[str, ...], object] = {
+            (METHOD_POST, METHOD_BASIC): self.secret,
+            (METHOD_ASSERTION,): self.keys,
+            (METHOD_TLS,): self.certificate_subject,
+            (METHOD_SELF_SIGNED,): self.certificate_thumbprints,
+        }
+        return [methods for methods, credential in given.items() if credential is not None]
+
+
 _READY_APIS = {BOUND_API: ApiPolicy.ALLOWED, PLAIN_API: ApiPolicy.NONE, STRICT_API: ApiPolicy.REQUIRED}
 
 
@@ -58,8 +121,9 @@ def _apis(given: Mapping[str, ApiPolicy | str]) -> Mapping[str, ApiPolicy]:
     return types.MappingProxyType({audience: ApiPolicy(policy) for audience, policy in given.items()})
 
 
-def _copies(keys: Iterable[Mapping[str, Any]]) -> PublicKeys:
-    return tuple(dict(key) for key in keys)
+def _clients(given: Iterable[RegisteredClient | Mapping[str, Any]]) -> tuple[RegisteredClient, ...]:
+    # A tenant process is given mappings: JSON has no applications.
+    return tuple(one if isinstance(one, RegisteredClient) else RegisteredClient(**one) for one in given)
 
 
 def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
@@ -90,6 +154,11 @@ class TenantSettings:
         self_signed_client_id: The ``client_id`` of the application with self-signed certificates (RFC 8705 §2.2).
         self_signed_certificates: The SHA-256 thumbprints of its certificates (``x5t#S256``), for example
             ``ThrowAwayCa.self_signed("…").thumbprint``.
+        clients: Further applications, each with an identifier and credential of its own.
+        web_origins: The origins whose pages may call the tenant (Auth0: the applications' Allowed Web Origins), such
+            as ``https://app.example``. Without any, a browser's preflight is refused.
+        mtls_alias: Whether clients with certificates have endpoints of their own (RFC 8705 §5): the tenant listens on
+            a second port and names it in ``mtls_endpoint_aliases``. At the first one no certificate counts then.
         basic_auth_at_start: Whether ``/passwordless/start`` and ``/otp/challenge`` accept HTTP Basic (undocumented).
         grant_enabled: Whether the applications may use the passwordless OTP grant (else 403 ``unauthorized_client``).
         redirect_uri_required: Whether the OTP grant requires ``redirect_uri`` (documented, not observed).
@@ -139,6 +208,9 @@ class TenantSettings:
         resource_parameter: Whether ``resource`` stands for ``audience`` (the compatibility profile).
         access_token_lifetime: Seconds (Auth0: a day).
         id_token_lifetime: Seconds (Auth0: ten hours).
+        token_dialect: The profile of access tokens for an API (Auth0 has both, by API): ``access_token`` is Auth0's
+            own, a JWT of ``typ`` ``JWT`` with ``azp``; ``rfc9068_profile`` is one of ``typ`` ``at+jwt`` with
+            ``client_id`` (RFC 9068 §2).
         token_type: The ``token_type`` of a bound token.
         scope_in_answer: Whether the response repeats the scope (no scope means the requested one).
         id_token_alg: The algorithm of ID tokens: RS256, PS256, ES256, or HS256 for the application with a secret.
@@ -147,7 +219,8 @@ class TenantSettings:
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
         discovery: Members of ``/.well-known/openid-configuration`` that replace the tenant's own; None leaves one out.
         refresh_rotation: Whether each refresh returns a new refresh token.
-        refresh_leeway: Seconds in which a replaced refresh token still works (Auth0: 0).
+        refresh_leeway: Seconds in which a replaced refresh token still works (Auth0's Rotation Overlap Period: 0); only
+            the one before the newest does.
         refresh_lifetime: Seconds after the login at which its refresh tokens end (Auth0: 30 days); None: never.
         refresh_idle_lifetime: Seconds without a refresh after which they end (Auth0: 15 days); None: never.
         excess_scope: Whether a refresh that asks for more scope than was granted is ``refused`` (RFC 6749 §6), or the
@@ -188,6 +261,9 @@ class TenantSettings:
     tls_client_subject: str = "CN=tls-client"
     self_signed_client_id: str = "self-signed-tls-client"
     self_signed_certificates: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    clients: tuple[RegisteredClient, ...] = attrs.field(default=(), converter=_clients)
+    web_origins: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    mtls_alias: bool = False
     basic_auth_at_start: bool = False
 
     # Start, codes and links
@@ -237,6 +313,7 @@ class TenantSettings:
     resource_parameter: bool = False
     access_token_lifetime: int = 86_400
     id_token_lifetime: int = 36_000
+    token_dialect: Literal["access_token", "rfc9068_profile"] = attrs.field(default="access_token")
     token_type: str = attrs.field(default="DPoP")
     scope_in_answer: bool = True
     id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = attrs.field(default="RS256")
@@ -265,6 +342,31 @@ class TenantSettings:
     requests_kept: int = _positive(10_000)
     messages_kept: int = _positive(10_000)
 
+    _by_client_id: dict[str, RegisteredClient] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        applications = [*self._ready_clients(), *self.clients]
+        self._by_client_id.update({application.client_id: application for application in applications})
+        if len(self._by_client_id) < len(applications):
+            raise UsageError("clients", "two applications have the same client_id")
+
+    def client(self, client_id: object) -> RegisteredClient | None:
+        """Return an application, a ready one or another; None: there is none of that name."""
+        return self._by_client_id.get(client_id) if isinstance(client_id, str) else None
+
+    def _ready_clients(self) -> list[RegisteredClient]:
+        return [
+            RegisteredClient(client_id=self.public_client_id),
+            RegisteredClient(client_id=self.confidential_client_id, secret=self.confidential_client_secret),
+            RegisteredClient(client_id=self.private_key_jwt_client_id, keys=self.private_key_jwt_keys or ()),
+            RegisteredClient(client_id=self.tls_client_id, certificate_subject=self.tls_client_subject),
+            RegisteredClient(
+                client_id=self.self_signed_client_id, certificate_thumbprints=self.self_signed_certificates
+            ),
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as a JSON object, the secret included: the setup of a tenant process."""
-        return {**attrs.asdict(self, recurse=False), "apis": dict(self.apis)}
+        clients = [attrs.asdict(client) for client in self.clients]
+        values = {field.name: getattr(self, field.name) for field in attrs.fields(TenantSettings) if field.init}
+        return {**values, "apis": dict(self.apis), "clients": clients}

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from passwordless_async.errors import UsageError
 from passwordless_async.testing.checks.clients import ReadyClient, ready_client
 from passwordless_async.testing.endpoints.application import TenantApplication
 from passwordless_async.testing.faults import Faults
+from passwordless_async.testing.listening import listen, url_of
 from passwordless_async.testing.settings import TenantSettings
 from passwordless_async.testing.state.clock import TenantClock
 from passwordless_async.testing.state.mfa import Mfa
+from passwordless_async.testing.state.names import TenantNames, public_origins
 from passwordless_async.testing.state.records import Outbox, RequestLog, TenantStats
 from passwordless_async.testing.state.tenant_state import TenantState
 from passwordless_async.testing.state.users import User, Users
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import socket
+    from collections.abc import AsyncIterator, Iterable
     from ssl import SSLContext
 
     from passwordless_async.testing.state.tokens import RefreshFamily
@@ -67,11 +70,18 @@ class LocalTenant(TenantAddress):
 
     It runs in the caller's event loop. One tenant is used once: after it is closed, make another.
 
+    It goes by the name that it is asked under (the ``Host`` field): any of this machine's loopback, such as
+    ``localhost``, or one of ``public_url``. Proofs (``htu``), tokens (``iss``), assertions (``aud``), links and
+    discovery agree on it.
+
     Args:
         settings: How it behaves; by default as Auth0 does.
-        host: The address to listen on. Leave it on loopback: the tenant reveals every code.
+        host: The address to listen on; None: 127.0.0.1 and, where this machine has it, ::1. Leave it on loopback: the
+            tenant's accounts are everyone's.
         port: The port; 0 takes a free one.
         ssl: Serve over TLS with this context, for example ``ThrowAwayCa().server_context()``; None: plain HTTP.
+        public_url: One or several further URLs that it is reached by, for example ``https://tenant.test:8443`` in a
+            network of containers. The first one stands for every name that is unknown. A proxy must pass ``Host`` on.
 
     Attributes:
         settings: How it behaves.
@@ -82,17 +92,25 @@ class LocalTenant(TenantAddress):
         clock: Its clock, which tests can move.
         users: The accounts and their second factors.
         mfa: The users' side of their second factors.
+
+    Raises:
+        UsageError: A ``public_url`` is no URL without a path, or ``mtls_alias`` is set without TLS.
+        OSError: On entering: the port is taken, or the host is not this machine's.
     """
 
     def __init__(
         self,
         settings: TenantSettings | None = None,
         *,
-        host: str = "127.0.0.1",
+        host: str | None = None,
         port: int = 0,
         ssl: SSLContext | None = None,
+        public_url: str | Iterable[str] = (),
     ) -> None:
         super().__init__(settings or TenantSettings())
+        if self.settings.mtls_alias and ssl is None:
+            raise UsageError("ssl", "mtls_alias needs TLS")
+        self._public_urls = public_origins(public_url)
         self.clock = TenantClock()
         self.clock.go_wrong(self.settings.clock_wrong_by)
         self.outbox = Outbox(self.settings.messages_kept)
@@ -103,10 +121,11 @@ class LocalTenant(TenantAddress):
         self.faults = Faults()
         self._host = host
         self._port = port
+        self._mtls_port: int | None = 0 if self.settings.mtls_alias else None
         self._ssl = ssl
         self._state: TenantState | None = None
         self._runner: web.AppRunner | None = None
-        self._site: web.BaseSite | None = None
+        self._sites: list[web.BaseSite] = []
 
     @property
     def disagreements(self) -> tuple[str, ...]:
@@ -147,25 +166,32 @@ class LocalTenant(TenantAddress):
         return ready_client(self.settings, method, alg)
 
     async def __aenter__(self) -> Self:
-        self._url = self._bind()
+        listeners = self._bind()
+        self._url = url_of(self._host, self._port, tls=self._ssl is not None)
+        names = TenantNames(self._url, self._public_urls, self._mtls_port)
         self._state = TenantState(
-            self._url, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
+            names, self.settings, self.clock, self.outbox, self.stats, self.requests, self.users, self.mfa
         )
         application = TenantApplication(self._state, self.faults).build()
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
-        await self._accept(self._runner)
+        await self._accept(self._runner, listeners)
         return self
 
-    def _bind(self) -> str:
-        """Listen, and return the URL; a second call listens on the same port again."""
-        self._listener = socket.create_server((self._host, self._port))
-        self._port = self._listener.getsockname()[1]
-        return f"{'http' if self._ssl is None else 'https'}://{self._host}:{self._port}"
+    def _bind(self) -> list[socket.socket]:
+        """Listen; a second call listens on the same ports again."""
+        listeners = listen(self._host, self._port)
+        self._port = listeners[0].getsockname()[1]
+        if self._mtls_port is not None:
+            for_certificates = listen(self._host, self._mtls_port)
+            self._mtls_port = for_certificates[0].getsockname()[1]
+            listeners += for_certificates
+        return listeners
 
-    async def _accept(self, runner: web.AppRunner) -> None:
-        self._site = web.SockSite(runner, self._listener, ssl_context=self._ssl)
-        await self._site.start()
+    async def _accept(self, runner: web.AppRunner, listeners: list[socket.socket]) -> None:
+        self._sites = [web.SockSite(runner, listener, ssl_context=self._ssl) for listener in listeners]
+        for site in self._sites:
+            await site.start()
 
     @asynccontextmanager
     async def outage(self) -> AsyncIterator[None]:
@@ -177,17 +203,17 @@ class LocalTenant(TenantAddress):
         Raises:
             RuntimeError: The tenant does not listen, or is in an outage already.
         """
-        if self._state is None or self._site is None or self._runner is None or self._state.draining:
+        if self._state is None or not self._sites or self._runner is None or self._state.draining:
             raise RuntimeError("the tenant does not listen")
-        await self._site.stop()
+        for site in self._sites:
+            await site.stop()
         self._state.draining = True
         try:
             yield
         finally:
             self._state.draining = False
             if self._runner is not None:
-                self._bind()
-                await self._accept(self._runner)
+                await self._accept(self._runner, self._bind())
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
 
 from helpers import programs
 from passwordless_async.testing import LocalTenant
+
+if TYPE_CHECKING:
+    import socket
 
 simloop = pytest.importorskip("simloop", reason="simloop, which simulates the network, needs Python 3.12")
 
@@ -28,12 +31,14 @@ def _network() -> Any:
 class SimulatedTenant(LocalTenant):
     """A tenant on a machine of the simulation, which has no sockets."""
 
-    def _bind(self) -> str:
-        return f"http://{HOST}:{PORT}"
+    def _bind(self) -> list[socket.socket]:
+        self._port = PORT
+        return []
 
-    async def _accept(self, runner: web.AppRunner) -> None:
-        self._site = web.TCPSite(runner, port=PORT)
-        await self._site.start()
+    async def _accept(self, runner: web.AppRunner, listeners: list[socket.socket]) -> None:
+        del listeners
+        self._sites = [web.TCPSite(runner, port=PORT)]
+        await self._sites[0].start()
 
 
 class SimulatedWorld(programs.World):

@@ -48,7 +48,7 @@ NEAR = [
     "\ud800",
 ]
 MEMBERS = {
-    "header": [*HEADER, "jwk", "crit", "b64", "kid"],
+    "header": [*HEADER, "jwk", "crit", "b64", "kid", "x5c"],
     "jwk": ["kty", "crv", "x", "y", "d", "k", "oth"],
     "claims": [*CLAIMS, "exp", "nbf", "nonce"],
 }
@@ -84,6 +84,7 @@ OUTCOMES = dict.fromkeys(
         "the request's target cannot be compared with htu",
         "the signature is wrong",
         "typ is not dpop+jwt",
+        "x5c is not an array of texts",
         "x and y of jwk must be 43 characters of base64url",
         *(f"{name} is of another type or length" for name in MEMBERS["claims"]),
     ),

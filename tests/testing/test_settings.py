@@ -9,6 +9,7 @@ import pytest
 from passwordless_async.errors import UsageError
 from passwordless_async.testing import (
     LocalTenant,
+    RegisteredClient,
     TenantSettings,
 )
 
@@ -31,3 +32,34 @@ def test_settings_are_checked() -> None:
     assert "hush" not in repr(settings)
     with pytest.raises(RuntimeError, match="async with"):
         LocalTenant(settings).url  # noqa: B018 - it is the property that raises
+
+
+def test_an_application_has_one_kind_of_credential() -> None:
+    """It says how the application authenticates itself; no two have one name, and no secret prints."""
+    assert RegisteredClient(client_id="a").methods == ("none",)
+    assert RegisteredClient(client_id="a", secret="s").methods == ("client_secret_post", "client_secret_basic")
+    assert RegisteredClient(client_id="a", keys=[{"kty": "EC"}]).methods == ("private_key_jwt",)
+    assert RegisteredClient(client_id="a", certificate_subject="CN=a").methods == ("tls_client_auth",)
+    assert RegisteredClient(client_id="a", certificate_thumbprints=["t"]).methods == ("self_signed_tls_client_auth",)
+    for wrong in ({"client_id": ""}, {"client_id": "a", "secret": ""}, {"client_id": "a", "secret": "s", "keys": []}):
+        with pytest.raises(UsageError):
+            RegisteredClient(**wrong)
+    with pytest.raises(UsageError, match="same client_id"):
+        TenantSettings(clients=[RegisteredClient(client_id="public-client")])
+    assert "hush" not in repr(TenantSettings(clients=[RegisteredClient(client_id="a", secret="hush")]))
+
+
+def test_applications_survive_json() -> None:
+    """As the settings do."""
+    clients = [
+        RegisteredClient(client_id="a", secret="hush"),
+        RegisteredClient(client_id="b", keys=[{"kty": "EC"}]),
+        RegisteredClient(client_id="c", certificate_thumbprints=["t"]),
+    ]
+    settings = TenantSettings(clients=clients)
+
+    again = TenantSettings(**json.loads(json.dumps(settings.to_json())))
+    assert again == settings
+    assert again.client("a") == clients[0]
+    assert again.client("nobody") is None
+    assert again.client(["a"]) is None

@@ -84,6 +84,8 @@ def read_key(header_segment: str) -> PublicKey:
         raise FailedCheck("crit and b64 are not supported")
     if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
         raise FailedCheck("a registered header parameter is not a text")
+    if "x5c" in header and not _is_texts(header["x5c"]):  # RFC 7515 §4.1.6
+        raise FailedCheck("x5c is not an array of texts")
     return _public_key(header.get("jwk"))
 
 
@@ -144,6 +146,10 @@ def _is_jti(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str)
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _is_time(value: object) -> bool:

@@ -13,21 +13,23 @@ from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, r
 from passwordless_async.testing.certificates import subject_of, thumbprint_of
 from passwordless_async.testing.checks.assertions import ready_key
 from passwordless_async.testing.refusals import INVALID_CLIENT, RequestRefused
+from passwordless_async.testing.settings import (
+    METHOD_ASSERTION,
+    METHOD_BASIC,
+    METHOD_NONE,
+    METHOD_POST,
+    METHOD_SELF_SIGNED,
+    METHOD_TLS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from passwordless_async.testing.settings import TenantSettings
+    from passwordless_async.testing.settings import RegisteredClient, TenantSettings
     from passwordless_async.testing.state.tenant_state import TenantRequest
 
-NONE = "none"
-POST = "client_secret_post"
-BASIC = "client_secret_basic"
-ASSERTION = "private_key_jwt"
-TLS = "tls_client_auth"
-SELF_SIGNED = "self_signed_tls_client_auth"
-METHODS = (BASIC, POST, ASSERTION, TLS, SELF_SIGNED, NONE)
-_BY_CERTIFICATE = (TLS, SELF_SIGNED)
+METHODS = (METHOD_BASIC, METHOD_POST, METHOD_ASSERTION, METHOD_TLS, METHOD_SELF_SIGNED, METHOD_NONE)
+_BY_CERTIFICATE = (METHOD_TLS, METHOD_SELF_SIGNED)
 
 
 @attrs.frozen
@@ -40,23 +42,12 @@ class AuthenticatedClient:
     @property
     def confidential(self) -> bool:
         """Whether it has authenticated itself by a secret, key or certificate."""
-        return self.method != NONE
+        return self.method != METHOD_NONE
 
     @property
     def by_secret(self) -> bool:
         """Whether it has sent its secret."""
-        return self.method in (POST, BASIC)
-
-
-def methods_by_client(settings: TenantSettings) -> Mapping[str, tuple[str, ...]]:
-    """Return each application's methods by ``client_id``."""
-    return {
-        settings.public_client_id: (NONE,),
-        settings.confidential_client_id: (POST, BASIC),
-        settings.private_key_jwt_client_id: (ASSERTION,),
-        settings.tls_client_id: (TLS,),
-        settings.self_signed_client_id: (SELF_SIGNED,),
-    }
+        return self.method in (METHOD_POST, METHOD_BASIC)
 
 
 @attrs.frozen(kw_only=True)
@@ -93,13 +84,20 @@ class ReadyClient:
 
 def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> ReadyClient:
     """Return the application of a method, or raise ``ValueError``; ``alg`` is that of its assertions."""
-    by_method = {name: client for client, names in methods_by_client(settings).items() for name in names}
+    by_method = {
+        METHOD_NONE: settings.public_client_id,
+        METHOD_POST: settings.confidential_client_id,
+        METHOD_BASIC: settings.confidential_client_id,
+        METHOD_ASSERTION: settings.private_key_jwt_client_id,
+        METHOD_TLS: settings.tls_client_id,
+        METHOD_SELF_SIGNED: settings.self_signed_client_id,
+    }
     if method not in by_method:
         raise ValueError(f"there is no client authentication {method!r}; there are {', '.join(METHODS)}")
     client = ReadyClient(method=method, client_id=by_method[method])
-    if method in (POST, BASIC):
+    if method in (METHOD_POST, METHOD_BASIC):
         return attrs.evolve(client, secret=settings.confidential_client_secret)
-    if method != ASSERTION:
+    if method != METHOD_ASSERTION:
         return client
     if settings.private_key_jwt_keys is not None:  # the test registered its own keys, and has the private ones
         return attrs.evolve(client, alg=alg)
@@ -111,11 +109,13 @@ def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> R
 def authenticate(request: TenantRequest, parameters: Mapping[str, Any], *, basic_allowed: bool) -> AuthenticatedClient:
     """Return the application that sent a request; refuse an unknown one, and wrong or twofold credentials."""
     client_id, method = _claimed(request, parameters, basic_allowed=basic_allowed)
-    allowed = methods_by_client(request.state.settings).get(client_id, ())
-    if method == NONE and set(allowed) & set(_BY_CERTIFICATE):
-        (method,) = allowed
-        _check_certificate(request, method)
-    if method not in allowed:
+    application = request.state.settings.client(client_id)
+    if application is None:
+        raise RequestRefused(INVALID_CLIENT)
+    if method == METHOD_NONE and application.methods[0] in _BY_CERTIFICATE:
+        (method,) = application.methods
+        _check_certificate(request, application)
+    if method not in application.methods:
         raise RequestRefused(INVALID_CLIENT)
     return AuthenticatedClient(client_id, method)
 
@@ -126,7 +126,7 @@ def _claimed(request: TenantRequest, parameters: Mapping[str, Any], *, basic_all
     if len(shown) > 1:
         # RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request."
         raise _invalid("more than one authentication method")
-    method, shown_id = next(iter(shown.items()), (NONE, parameters.get("client_id")))
+    method, shown_id = next(iter(shown.items()), (METHOD_NONE, parameters.get("client_id")))
     client_id = parameters.get("client_id", shown_id)
     if client_id != shown_id:
         raise _invalid("the client_ids differ")
@@ -140,36 +140,36 @@ def _shown(request: TenantRequest, parameters: Mapping[str, Any], *, basic_allow
     shown: dict[str, object] = {}
     settings = request.state.settings
     if "client_secret" in parameters:
-        shown[POST] = parameters.get("client_id")
-        if shown[POST] == settings.confidential_client_id:
-            _check_secret(parameters["client_secret"], settings.confidential_client_secret)
+        shown[METHOD_POST] = parameters.get("client_id")
+        _check_secret(settings.client(shown[METHOD_POST]), parameters["client_secret"])
     authorization = request.headers.get("Authorization")
     if authorization is not None and basic_allowed:
         client_id, secret = _basic(authorization)
-        shown[BASIC] = client_id
-        _check_secret(secret, settings.confidential_client_secret)
+        shown[METHOD_BASIC] = client_id
+        _check_secret(settings.client(client_id), secret)
     if "client_assertion" in parameters or "client_assertion_type" in parameters:
         if shown:
             raise _invalid("more than one authentication method")
-        shown[ASSERTION] = request.state.assertions.verify(
-            parameters.get("client_assertion"), parameters.get("client_assertion_type")
+        shown[METHOD_ASSERTION] = request.state.assertions.verify(
+            parameters.get("client_assertion"), parameters.get("client_assertion_type"), request.name.issuer
         )
     return shown
 
 
-def _check_secret(given: object, expected: str) -> None:
-    if not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
+def _check_secret(application: RegisteredClient | None, given: object) -> None:
+    expected = None if application is None else application.secret
+    if expected is None or not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
         raise RequestRefused(INVALID_CLIENT)
 
 
-def _check_certificate(request: TenantRequest, method: str) -> None:
-    settings, certificate = request.state.settings, request.certificate
+def _check_certificate(request: TenantRequest, application: RegisteredClient) -> None:
+    certificate, subject = request.certificate, application.certificate_subject
     if certificate is None:
         raise _invalid("no client certificate")
     # RFC 8705 §2.1.2 and §2.2.2: the subject of a CA's certificate, the thumbprint of a self-signed one.
-    if method == TLS and subject_of(certificate) != settings.tls_client_subject:
+    if subject is not None and subject_of(certificate) != subject:
         raise _invalid("the certificate has another subject")
-    if method == SELF_SIGNED and thumbprint_of(certificate) not in settings.self_signed_certificates:
+    if subject is None and thumbprint_of(certificate) not in (application.certificate_thumbprints or ()):
         raise _invalid("the certificate is not registered")
 
 

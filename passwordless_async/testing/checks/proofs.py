@@ -14,23 +14,23 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
 
 import attrs
-from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
+
+from passwordless_async.testing.checks.compact import read_compact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from multidict import CIMultiDictProxy
 
-    from passwordless_async.testing.checks.second_opinion import SecondOpinion
+    from passwordless_async.testing.checks.compact import CompactJwt
+    from passwordless_async.testing.checks.second_opinion import ProofTarget, SecondOpinion
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.nonces import Nonces
@@ -38,20 +38,34 @@ if TYPE_CHECKING:
 
 _MAX_PROOF_BYTES = 4096
 _MAX_JTI_CHARACTERS = 256
-_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # A coordinate of P-256 is 32 octets (RFC 7518 §6.2.1.2), 43 characters; a padded one would change the thumbprint.
-_COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+# Of its last character four bits count: the other two are zero in the one spelling that is canonical.
+_COORDINATE = re.compile(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
+# Registered header parameters that are ignored here, and must have their type all the same (RFC 7515 §4.1).
+_TEXTS = ("cty", "jku", "kid", "x5t", "x5t#S256", "x5u")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+# RFC 3986 §3, with no user information; of the characters of a path only its escapes matter here.
+_URL = re.compile(
+    r"(?P<scheme>[Hh][Tt][Tt][Pp][Ss]?)://(?P<host>\[[^\]/]*\]|[^\[\]:/@]+)(?::(?P<port>[0-9]*))?"
+    r"(?P<path>(?:/(?:[^%]|%[0-9A-Fa-f]{2})*)?)",
+    re.DOTALL,
+)
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=-]+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
-_MAX_URL_CHARACTERS = 2048
 _MAX_JTIS = 200_000
 _PUBLIC = ("crv", "kty", "x", "y")
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
 
 class ProofRefused(Exception):
-    """The proof failed a check; the message says which."""
+    """The proof failed a check; the message says which.
+
+    Attributes:
+        thumbprint: That of the proof's key; empty where the signature is not its own.
+    """
+
+    thumbprint = ""
 
 
 class NonceNeeded(Exception):
@@ -68,24 +82,6 @@ class CheckedProof:
 
     thumbprint: str  # of its key (RFC 7638, ``jkt``)
     nonce: str | None
-
-
-@attrs.frozen
-class ProofTarget:
-    """What a proof must be for: the method, the tenant's own URL, and the access token beside it, if any."""
-
-    method: str
-    url: str
-    nonce_required: bool
-    access_token: str | None = attrs.field(default=None, repr=False)
-
-
-class _Registry(jws.JWSRegistry):
-    # joserfc's 512 characters are too few for a header with the unknown parameters that RFC 9449 §4.3 tolerates.
-    max_header_length = 2048
-
-
-_JWS = _Registry(algorithms=["ES256"], strict_check_header=False)
 
 
 @attrs.define
@@ -130,29 +126,31 @@ class ProofChecker:
         """Return the proof of a request, or None without one; or raise ``ProofRefused`` or ``NonceNeeded``."""
         if "DPoP" not in headers:
             return None
+        now = self._clock.wall()
         try:
-            proof = self._check(headers.getall("DPoP"), target)
-        except ProofRefused:
+            proof = self._check(headers.getall("DPoP"), target, now)
+        except ProofRefused as refused:
             self._stats.proofs_refused += 1
-            self._compare("", headers, target)
+            self._second_opinion.compare("", refused.thumbprint, headers, target, now)
             raise
-        self._compare(proof.thumbprint, headers, target)
+        self._second_opinion.compare(proof.thumbprint, proof.thumbprint, headers, target, now)
         self._stats.proofs_accepted += 1
         self._keys.add(proof.thumbprint)
         self._stats.distinct_keys = len(self._keys)
         return proof
 
-    def _compare(self, result: str, headers: CIMultiDictProxy[str], target: ProofTarget) -> None:
-        self._second_opinion.compare(result, headers, target.method, target.url, target.access_token)
-
-    def _check(self, values: list[str], target: ProofTarget) -> CheckedProof:
+    def _check(self, values: list[str], target: ProofTarget, now: float) -> CheckedProof:
         thumbprint, claims = _verified(_compact(values))
-        _check_types(claims)
-        _check_target(claims, target)
-        nonce = self._check_nonce(claims.get("nonce"), required=target.nonce_required)
-        if nonce is None or not self._settings.nonce_replaces_iat:
-            self._check_time(claims)
-        self._remember(thumbprint, claims)
+        try:
+            _check_types(claims)
+            _check_target(claims, target)
+            nonce = self._check_nonce(claims.get("nonce"), required=target.nonce_required)
+            if nonce is None or not self._settings.nonce_replaces_iat:
+                self._check_time(claims, now)
+            self._remember(thumbprint, claims, now)
+        except ProofRefused as refused:
+            refused.thumbprint = thumbprint
+            raise
         return CheckedProof(thumbprint, nonce)
 
     def _check_nonce(self, nonce: str | None, *, required: bool) -> str | None:
@@ -163,8 +161,8 @@ class ProofChecker:
             raise NonceNeeded(stale=True)
         return nonce
 
-    def _check_time(self, claims: Mapping[str, Any]) -> None:
-        now, skew = self._clock.wall(), self._settings.proof_skew
+    def _check_time(self, claims: Mapping[str, Any], now: float) -> None:
+        skew = self._settings.proof_skew
         if claims["iat"] > now + skew:
             _refuse("iat is in the future")
         if claims["iat"] < now - self._settings.proof_max_age:
@@ -172,11 +170,13 @@ class ProofChecker:
         if claims.get("exp", math.inf) <= now - skew or claims.get("nbf", -math.inf) > now + skew:
             _refuse("exp or nbf")
 
-    def _remember(self, thumbprint: str, claims: Mapping[str, Any]) -> None:
-        now = self._clock.wall()
-        window = self._settings.proof_max_age + self._settings.proof_skew
-        # With nonce_replaces_iat an old iat passes; the proof must still be remembered for a whole window.
-        until = max(claims["iat"], now) + window
+    def _remember(self, thumbprint: str, claims: Mapping[str, Any], now: float) -> None:
+        settings = self._settings
+        window = settings.proof_max_age + settings.proof_skew
+        until = now + window + settings.proof_skew
+        if settings.nonce_replaces_iat:
+            # Then the nonce says how long the proof passes, and iat may be any number.
+            until += settings.nonce_lifetime * (1 + settings.accepted_previous_nonces)
         if not self._seen.add(thumbprint, claims["jti"], until=until, now=now):
             self._stats.replays_refused += 1
             _refuse("jti was used before")
@@ -186,25 +186,27 @@ def _refuse(reason: str) -> NoReturn:
     raise ProofRefused(reason)
 
 
-def _compact(values: list[str]) -> str:
+def _compact(values: list[str]) -> CompactJwt:
     if len(values) != 1 or "," in values[0]:
         _refuse("more than one DPoP header")
-    if len(values[0]) > _MAX_PROOF_BYTES or not _COMPACT.fullmatch(values[0]):
-        _refuse("not a compact JWT")
-    return values[0]
-
-
-def _verified(compact: str) -> tuple[str, dict[str, Any]]:
+    if len(values[0]) > _MAX_PROOF_BYTES:
+        _refuse("the proof is too long")
     try:
-        header = jws.extract_compact(compact.encode(), registry=_JWS).headers()
-        key = ECKey.import_key(_public_members(header))
-        payload = jws.deserialize_compact(compact, key, algorithms=["ES256"], registry=_JWS).payload
-        claims = json.loads(payload or b"")
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        raise ProofRefused("the JWT cannot be verified") from None
-    if not isinstance(claims, dict):
-        _refuse("the claims are not an object")
-    return key.thumbprint(), claims
+        return read_compact(values[0])
+    except ValueError:
+        return _refuse("not a compact JWT")
+
+
+def _verified(jwt: CompactJwt) -> tuple[str, dict[str, Any]]:
+    members = _public_members(jwt.header)
+    try:
+        key = ECKey.import_key(members)
+        signed = jwt.is_signed_by(key, "ES256")
+    except (JoseError, ValueError, TypeError, KeyError):
+        signed = False
+    if not signed:
+        _refuse("the signature is wrong, or jwk is not a point on the curve")
+    return key.thumbprint(), jwt.claims
 
 
 def _is_p256(jwk: object) -> bool:
@@ -215,6 +217,11 @@ _HEADER_CHECKS: tuple[tuple[str, Callable[[Mapping[str, Any]], bool]], ...] = (
     ("typ is not dpop+jwt", lambda header: header.get("typ") == "dpop+jwt"),
     ("alg is not ES256", lambda header: header.get("alg") == "ES256"),
     ("a critical extension", lambda header: not header.keys() & {"crit", "b64"}),
+    (
+        "a header parameter is not a string",
+        lambda header: all(isinstance(header.get(name, ""), str) for name in _TEXTS),
+    ),
+    ("x5c is not an array of strings", lambda header: _is_texts(header.get("x5c", []))),
     ("jwk is not a P-256 key", lambda header: _is_p256(header.get("jwk"))),
     ("jwk has a private member", lambda header: not header["jwk"].keys() & _PRIVATE),
     (
@@ -235,6 +242,10 @@ def _is_coordinate(value: object) -> bool:
     return isinstance(value, str) and _COORDINATE.fullmatch(value) is not None
 
 
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
 def _check_types(claims: Mapping[str, Any]) -> None:
     for name, (is_required, has_type, kind) in _CLAIM_TYPES.items():
         if not has_type(claims.get(name)) and (is_required or name in claims):
@@ -244,14 +255,15 @@ def _check_types(claims: Mapping[str, Any]) -> None:
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+    return isinstance(value, str)
 
 
-def _is_date(value: object) -> bool:
+def is_date(value: object) -> bool:
+    """Return whether a JSON value is a NumericDate (RFC 7519 §2)."""
     return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
-_TEXT, _DATE = (_is_text, "a string"), (_is_date, "a number")
+_TEXT, _DATE = (_is_text, "a string"), (is_date, "a number")
 _CLAIM_TYPES = {
     "jti": (True, *_TEXT),
     "htm": (True, *_TEXT),
@@ -272,7 +284,7 @@ def _check_target(claims: Mapping[str, Any], target: ProofTarget) -> None:
     except ValueError:
         same = False
     if not same:
-        _refuse("htu is not the URL")
+        _refuse(f"htu is not the URL {target.url}")
     if target.access_token is not None:
         _check_ath(claims.get("ath"), target.access_token)
 
@@ -291,14 +303,16 @@ def normalised(url: str) -> str:
     normalization (Section 6.2.3 of [RFC3986]) before comparing", "ignoring any query and fragment parts". Path case and
     a trailing slash count; ``%2F`` is not a slash. A URL must be http or https, absolute, and without user information.
     """
-    if len(url) > _MAX_URL_CHARACTERS or not re.fullmatch(r"[!-~]*", url):
-        raise ValueError("not a URL")
-    parts = urlsplit(url)
-    scheme, host = parts.scheme.lower(), parts.hostname
-    if scheme not in _DEFAULT_PORTS or not host or "@" in parts.netloc:
+    without_query = re.split(r"[?#]", url, maxsplit=1)[0]
+    match = _URL.fullmatch(without_query)
+    if match is None or not without_query.isascii():
         raise ValueError("not an absolute http or https URL")
-    port = "" if parts.port in (None, _DEFAULT_PORTS[scheme]) else f":{parts.port}"
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}{port}{_path(parts.path)}"
+    scheme, port = match["scheme"].lower(), match["port"]
+    host = _ESCAPE.sub(_unescape, match["host"]).lower()
+    if not _HOST.fullmatch(host):
+        raise ValueError("not a host")
+    port = "" if port in (None, "", _DEFAULT_PORTS[scheme]) else f":{port}"
+    return f"{scheme}://{host}{port}{_path(match['path'])}"
 
 
 def _path(path: str) -> str:

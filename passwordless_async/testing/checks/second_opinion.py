@@ -10,7 +10,10 @@ from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from passwordless_async.dpop import DPoPVerifier, MemoryReplayStore, token_hash
+import attrs
+
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.dpop import DPoPVerifier, MemoryReplayStore
 from passwordless_async.errors import InvalidDPoPProof
 
 if TYPE_CHECKING:
@@ -19,49 +22,85 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from passwordless_async.testing.settings import TenantSettings
-    from passwordless_async.testing.state.clock import TenantClock
 
 T = TypeVar("T")
 
 _MAX_DISAGREEMENTS = 100  # the first one is already too many
+_MAX_NAMES = 16  # of the tenant, each with a verifier
+_BOUND_TO_ANOTHER_KEY = "the verifier read another key"
+
+
+@attrs.frozen
+class ProofTarget:
+    """What a proof must be for: the method, the tenant's own URL, and the access token beside it, if any."""
+
+    method: str
+    base_url: str
+    path: str
+    nonce_required: bool
+    access_token: str | None = attrs.field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """The URL of the request."""
+        return f"{self.base_url}{self.path}"
 
 
 class SecondOpinion:
     """Compares the two checks; lives as long as its tenant."""
 
-    def __init__(self, settings: TenantSettings, clock: TenantClock, base_url: str) -> None:
+    def __init__(self, settings: TenantSettings) -> None:
         # Each names the tenant's result, the verifier's, the method and the URL.
         self.disagreements: deque[str] = deque(maxlen=_MAX_DISAGREEMENTS)
         # A nonce that replaces iat is the tenant's own, which the verifier does not know.
         self._enabled = not settings.nonce_replaces_iat
-        self._verifier = DPoPVerifier(
-            replay=MemoryReplayStore(clock=clock.wall),
-            base_url=base_url,
-            max_age=settings.proof_max_age,
-            skew=settings.proof_skew,
-            clock=clock.wall,
-        )
+        self._settings = settings
+        # The time of the tenant's check: by a clock of its own, the verifier would differ at the end of a window.
+        self._now = 0.0
+        self._replay = MemoryReplayStore(clock=lambda: self._now)
+        self._verifiers: Bounded[str, DPoPVerifier] = Bounded(_MAX_NAMES)
 
-    def compare(
-        self, result: str, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None
-    ) -> None:
-        """Record a disagreement with the tenant's result: a thumbprint, or empty for a refusal."""
+    def compare(self, result: str, key: str, headers: CIMultiDictProxy[str], target: ProofTarget, now: float) -> None:
+        """Record a disagreement with the tenant's result: a thumbprint, or empty for a refusal.
+
+        ``key`` is the thumbprint of the proof's key, whatever the result; empty if its signature is wrong.
+        """
         if not self._enabled:
             return
-        opinion = self._opinion(headers, method, url, access_token)
+        self._now = now
+        opinion = self._opinion(key, headers, target)
         if opinion is not None and opinion != result:
             self.disagreements.append(
-                f"tenant: {result or 'refused'}, verifier: {opinion or 'refused'}, {method} {url}"
+                f"tenant: {result or 'refused'}, verifier: {opinion or 'refused'}, {target.method} {target.url}"
             )
 
-    def _opinion(self, headers: CIMultiDictProxy[str], method: str, url: str, access_token: str | None) -> str | None:
+    def _opinion(self, key: str, headers: CIMultiDictProxy[str], target: ProofTarget) -> str | None:
+        # The binding is checked with the proof: the verifier must not remember one that has the wrong ath.
+        token = target.access_token
+        confirmation = None if token is None else {"jkt": key}
+        verifier = self._verifier(target.base_url)
         try:
-            proof = _run_synchronously(self._verifier.verify(method, url, headers))
+            verified = verifier.verify(
+                target.method, target.url, headers, confirmation=confirmation, access_token=token
+            )
+            return _run_synchronously(verified).thumbprint
         except InvalidDPoPProof as error:
-            full = error.status == HTTPStatus.SERVICE_UNAVAILABLE  # the replay store: no opinion
-            return None if full else ""
-        bound = access_token is None or proof.ath == token_hash(access_token)
-        return proof.thumbprint if bound else ""
+            if error.status == HTTPStatus.SERVICE_UNAVAILABLE:  # the replay store: no opinion
+                return None
+            # The tenant checks the binding itself: what gets as far as this passed all else.
+            return _BOUND_TO_ANOTHER_KEY if error.error == "invalid_token" else ""
+
+    def _verifier(self, base_url: str) -> DPoPVerifier:
+        verifier = self._verifiers.get(base_url)
+        if verifier is None:
+            verifier = self._verifiers[base_url] = DPoPVerifier(
+                replay=self._replay,
+                base_url=base_url,
+                max_age=self._settings.proof_max_age,
+                skew=self._settings.proof_skew,
+                clock=lambda: self._now,
+            )
+        return verifier
 
 
 def _run_synchronously(call: Coroutine[Any, Any, T]) -> T:

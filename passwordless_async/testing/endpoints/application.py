@@ -11,6 +11,7 @@ from aiohttp import web
 
 from passwordless_async.testing import refusals
 from passwordless_async.testing.endpoints.body import refusal_response
+from passwordless_async.testing.endpoints.cors import allow_origin, preflight
 from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
 from passwordless_async.testing.endpoints.openid import key_set, openid_configuration, userinfo
@@ -23,7 +24,7 @@ from passwordless_async.testing.state.tenant_state import TenantRequest, TenantS
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from passwordless_async.testing.faults import Faults
 
@@ -32,18 +33,19 @@ if TYPE_CHECKING:
 START_PATH = "/passwordless/start"
 DATABASE_PATH = "/otp/challenge"
 REVOKE_PATH = "/oauth/revoke"
-ENDPOINTS: Mapping[str, tuple[str, Endpoint]] = {
-    START_PATH: ("POST", start),
-    TOKEN_PATH: ("POST", token),
-    LINK_PATH: ("GET", follow),
-    DATABASE_PATH: ("POST", start_database),
-    REVOKE_PATH: ("POST", revoke),
-    USERINFO_PATH: ("GET", userinfo),
-    "/mfa/authenticators": ("GET", authenticators),
-    "/mfa/challenge": ("POST", challenge_factor),
-    "/mfa/associate": ("POST", associate),
-    "/.well-known/openid-configuration": ("GET", openid_configuration),
-    "/.well-known/jwks.json": ("GET", key_set),
+_GET, _POST = ("GET",), ("POST",)
+ENDPOINTS: Mapping[str, tuple[Sequence[str], Endpoint]] = {
+    START_PATH: (_POST, start),
+    TOKEN_PATH: (_POST, token),
+    LINK_PATH: (_GET, follow),
+    DATABASE_PATH: (_POST, start_database),
+    REVOKE_PATH: (_POST, revoke),
+    USERINFO_PATH: (("GET", "POST"), userinfo),  # OpenID Connect Core §5.3
+    "/mfa/authenticators": (_GET, authenticators),
+    "/mfa/challenge": (_POST, challenge_factor),
+    "/mfa/associate": (_POST, associate),
+    "/.well-known/openid-configuration": (_GET, openid_configuration),
+    "/.well-known/jwks.json": (_GET, key_set),
 }
 _COUNTERS = {
     START_PATH: "start_requests",
@@ -78,6 +80,8 @@ class TenantApplication:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return refusal_response(refusals.TOO_LARGE)
+        except web.RequestPayloadError:
+            return refusal_response(refusals.UNREADABLE)
         state.requests.note(number, body=body)
         presented = state.presentations.note_request(body) if request.path == TOKEN_PATH else None
         unspoilt = self._respond(_read(state, request, body), fault, options)
@@ -114,16 +118,19 @@ class TenantApplication:
             if fault.instead is not None:
                 return refusal_response(fault.instead(request, options), _error_shape(request))
             request.alter = fault.alter
-            response = _endpoint(request)(request)
+            response = preflight(request) or _endpoint(request)(request)
         except RequestRefused as refused:
             response = refusal_response(refused.refusal, _error_shape(request))
         response.headers.update(limit_headers)
         _add_nonce(request, response)
+        allow_origin(request, response)
         return response
 
 
 def _read(state: TenantState, request: web.Request, body: bytes) -> TenantRequest:
     tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
+    if state.names.mtls_port not in (None, request.get_extra_info("sockname")[1]):
+        tls = None  # RFC 8705 §5: certificates count at the aliases, and nobody is asked for one elsewhere
     return TenantRequest(
         state=state,
         method=request.method,
@@ -140,9 +147,9 @@ def _read(state: TenantState, request: web.Request, body: bytes) -> TenantReques
 def _endpoint(request: TenantRequest) -> Endpoint:
     if request.path not in ENDPOINTS:
         raise RequestRefused(refusals.ENDPOINT_DISABLED)
-    method, endpoint = ENDPOINTS[request.path]
-    if request.method != method:
-        raise RequestRefused(attrs.evolve(refusals.METHOD_NOT_ALLOWED, headers={"Allow": method}))
+    methods, endpoint = ENDPOINTS[request.path]
+    if request.method not in methods:
+        raise RequestRefused(attrs.evolve(refusals.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)}))
     return endpoint
 
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from passwordless_async.testing.checks.compact import read_json
 from passwordless_async.testing.refusals import bad_start, invalid_request
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def _json_parameters(body: bytes) -> Mapping[str, str]:
     members = _json_object(body)
     if members is None or not all(isinstance(value, str) for value in members.values()):
         raise invalid_request("The body must be a JSON object of strings")
-    return members
+    return _with_value(members)
 
 
 def _form_parameters(body: bytes) -> Mapping[str, str]:
@@ -51,6 +52,10 @@ def _form_parameters(body: bytes) -> Mapping[str, str]:
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
         raise invalid_request("A parameter occurs more than once")
+    return _with_value(parameters)
+
+
+def _with_value(parameters: Mapping[str, str]) -> Mapping[str, str]:
     # RFC 6749 §3.2: "Parameters sent without a value MUST be treated as if they were omitted".
     return {name: value for name, value in parameters.items() if value}
 
@@ -72,13 +77,17 @@ def json_parameters(body: bytes) -> Mapping[str, Any]:
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
+    """Return the members of an object; those that are null count as absent."""
     try:
-        members = json.loads(body)
-        # A lone surrogate ("\\ud800") is legal JSON that cannot be encoded again: refuse it here.
-        json.dumps(members, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
+        members = read_json(body)
+    except ValueError:
         return None
-    return members if isinstance(members, dict) else None
+    return without_null(members) if isinstance(members, dict) else None
+
+
+def without_null(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the members that are null."""
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def json_response(body: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

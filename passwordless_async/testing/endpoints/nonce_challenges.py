@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.testing.checks.proofs import NonceNeeded, ProofRefused, ProofTarget
+from passwordless_async.testing.checks.proofs import NonceNeeded, ProofRefused
+from passwordless_async.testing.checks.second_opinion import ProofTarget
 from passwordless_async.testing.refusals import NONCE_NEEDED, Refusal, RequestRefused
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def check_proof(
 ) -> CheckedProof | None:
     """Return the proof of a request, or None without one; refuse a bad one in the form of the request's endpoint."""
     state = request.state
-    target = ProofTarget(request.method, request.url, nonce_required, access_token)
+    target = ProofTarget(request.method, request.name.url, request.path, nonce_required, access_token)
     try:
         proof = state.proofs.check(request.headers, target)
     except NonceNeeded as needed:

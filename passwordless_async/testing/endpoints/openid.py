@@ -26,6 +26,7 @@ _TWO_TOKENS = Refusal(400, "invalid_request", "More than one Authorization heade
 _BAD_BEARER = _refusal(401, "invalid_token", "The access token is not valid", 'Bearer error="invalid_token"')
 _NEEDS_OPENID = 'DPoP error="insufficient_scope", scope="openid", algs="ES256"'
 _CLAIMS = ["aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "nonce", "phone_number", "sid", "sub"]
+_MTLS_ENDPOINTS = {"token_endpoint": "oauth/token", "revocation_endpoint": "oauth/revoke"}
 _NO_OPENID = _refusal(403, "insufficient_scope", "The access token has no openid scope", _NEEDS_OPENID)
 
 
@@ -38,9 +39,10 @@ def userinfo(request: TenantRequest) -> web.Response:
         raise RequestRefused(_TWO_TOKENS)
     scheme, _, access_token = values[0].partition(" ")
     schemes = {"dpop": _with_key, "bearer": _without_key}
-    if scheme.lower() not in schemes or not access_token.isascii():
+    access_token = access_token.strip()
+    if scheme.lower() not in schemes or not access_token or not access_token.isascii():
         raise RequestRefused(_NO_TOKEN)
-    grant = schemes[scheme.lower()](request, access_token.strip())
+    grant = schemes[scheme.lower()](request, access_token)
     if "openid" not in grant.scope:
         raise RequestRefused(_NO_OPENID)
     request.state.limits.take_userinfo(grant.subject)
@@ -68,7 +70,7 @@ def _with_key(request: TenantRequest, access_token: str) -> Grant:
 
 def openid_configuration(request: TenantRequest) -> web.Response:
     """Describe the tenant (OpenID Connect Discovery §4.2)."""
-    issuer, settings = request.state.issuer, request.state.settings
+    issuer, settings = request.name.issuer, request.state.settings
     document = {
         "issuer": issuer,
         "token_endpoint": f"{issuer}oauth/token",
@@ -91,9 +93,16 @@ def openid_configuration(request: TenantRequest) -> web.Response:
         "token_endpoint_auth_signing_alg_values_supported": list(settings.private_key_jwt_algs),
         "revocation_endpoint_auth_methods_supported": list(METHODS),
         "dpop_signing_alg_values_supported": ["ES256"],
+        "mtls_endpoint_aliases": _mtls_endpoint_aliases(request),
         **settings.discovery,
     }
     return json_response({name: value for name, value in document.items() if value is not None})
+
+
+def _mtls_endpoint_aliases(request: TenantRequest) -> dict[str, str] | None:
+    """Return the endpoints for clients with certificates (RFC 8705 §5); None: they have none of their own."""
+    url = request.state.names.mtls_url(request.name)
+    return None if url is None else {name: f"{url}/{path}" for name, path in _MTLS_ENDPOINTS.items()}
 
 
 def key_set(request: TenantRequest) -> web.Response:

@@ -14,9 +14,16 @@ import attrs
 from aiohttp import web
 
 from passwordless_async.testing import refusals
-from passwordless_async.testing.checks.clients import ASSERTION, authenticate, methods_by_client
-from passwordless_async.testing.endpoints.body import NO_STORE, json_parameters, json_response, start_parameters
+from passwordless_async.testing.checks.clients import authenticate
+from passwordless_async.testing.endpoints.body import (
+    NO_STORE,
+    json_parameters,
+    json_response,
+    start_parameters,
+    without_null,
+)
 from passwordless_async.testing.refusals import RequestRefused, bad_start, invalid_request
+from passwordless_async.testing.settings import METHOD_ASSERTION
 from passwordless_async.testing.state.codes import Authorization
 from passwordless_async.testing.state.records import Message
 from passwordless_async.testing.state.users import User
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.checks.clients import AuthenticatedClient
     from passwordless_async.testing.settings import TenantSettings
-    from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
+    from passwordless_async.testing.state.tenant_state import TenantRequest
 
 _CLIENT_MEMBERS = frozenset(("client_id", "client_secret", "client_assertion", "client_assertion_type"))
 _MEMBERS = _CLIENT_MEMBERS | {"connection", "email", "phone_number", "send", "authParams", "captcha"}
@@ -56,7 +63,7 @@ def start(request: TenantRequest) -> web.Response:
         raise RequestRefused(refusals.SIGNUP_DISABLED)
     language = request.headers.get("x-request-language")
     code = state.codes.issue(user) if holds_code else None
-    link = None if holds_code else _new_link(state, authorization)
+    link = None if holds_code else _new_link(request, authorization)
     state.stats.codes_sent += holds_code
     state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now(), link))
     return _response(request, user, language)
@@ -69,7 +76,7 @@ def _application(request: TenantRequest, parameters: Mapping[str, Any]) -> Authe
     settings = request.state.settings
     basic = settings.basic_auth_at_start and "Authorization" in request.headers
     client_id = parameters.get("client_id")
-    if not basic and not (isinstance(client_id, str) and client_id in methods_by_client(settings)):
+    if not basic and settings.client(client_id) is None:
         raise bad_start("client_id", "client_id is missing or unknown")
     application = authenticate(request, parameters, basic_allowed=basic)
     if not settings.grant_enabled:
@@ -105,7 +112,7 @@ def _auth_params(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
     given = parameters.get("authParams", {})
     if not isinstance(given, dict):
         raise bad_start("authParams", "authParams must be an object")
-    return given
+    return without_null(given)
 
 
 def _read_authorization(
@@ -155,7 +162,7 @@ def _forwarded_ip(request: TenantRequest, application: AuthenticatedClient) -> s
     """Return the IP address that a start is charged to."""
     # The header counts "only for a confidential application that authenticates with its secret"; else it is ignored.
     settings = request.state.settings
-    by_assertion = application.method == ASSERTION and settings.forwarded_for_by_assertion
+    by_assertion = application.method == METHOD_ASSERTION and settings.forwarded_for_by_assertion
     if not (settings.trust_forwarded_for and (application.by_secret or by_assertion)):
         return request.peer
     try:
@@ -174,15 +181,16 @@ def _response(request: TenantRequest, user: User, language: str | None) -> web.R
     if form != "full":
         return json_response({}, status=201 if form == "created" else 200)
     if user.realm == "email":
-        return json_response({"_id": user.id, "email": user.username, "email_verified": known})
+        return json_response({"_id": user.id, **user.claims, "email_verified": known})
     body = {"_id": user.id, "phone_number": user.username, "phone_verified": known}
     return json_response(body if language is None else {**body, "request_language": language})
 
 
-def _new_link(state: TenantState, authorization: Authorization) -> str:
+def _new_link(request: TenantRequest, authorization: Authorization) -> str:
     """Return a link that passes once; the user's earlier links are dead."""
-    state.tickets.revoke(authorization.user)
-    return f"{state.url}{LINK_PATH}?{urlencode({'ticket': state.tickets.issue(authorization)})}"
+    tickets = request.state.tickets
+    tickets.revoke(authorization.user)
+    return f"{request.name.url}{LINK_PATH}?{urlencode({'ticket': tickets.issue(authorization)})}"
 
 
 def follow(request: TenantRequest) -> web.Response:

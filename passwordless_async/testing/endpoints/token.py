@@ -37,7 +37,7 @@ def token(request: TenantRequest) -> web.Response:
     stats = request.state.stats
     stats.tokens_issued += 1
     stats.tokens_bound += grant.thumbprint is not None
-    return json_response(request.state.tokens.respond(grant))
+    return json_response(request.state.tokens.respond(grant, request.name.issuer))
 
 
 def redeem(request: TenantRequest, *, nonce_waived: bool = False) -> Grant:

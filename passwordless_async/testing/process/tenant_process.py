@@ -31,7 +31,7 @@ class TenantProcess(TenantAddress):
 
     Args:
         settings: How the tenant behaves.
-        host: The address to listen on.
+        host: The address to listen on; None: 127.0.0.1 and, where this machine has it, ::1.
         port: The port; 0 takes a free one.
 
     Raises:
@@ -39,7 +39,7 @@ class TenantProcess(TenantAddress):
         TimeoutError: On entering: the child did not listen within half a minute.
     """
 
-    def __init__(self, settings: TenantSettings | None = None, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, settings: TenantSettings | None = None, *, host: str | None = None, port: int = 0) -> None:
         super().__init__(settings or TenantSettings())
         setup = {"settings": self.settings.to_json(), "host": host, "port": port}
         self._child = ChildProcess("passwordless_async.testing", setup)

@@ -271,7 +271,7 @@ class Presentations:
         secret = next((parameters[name] for name in _SECRETS if name in parameters), None)
         if secret is None:
             return None
-        user = next((parameters[name] for name in _USERS if parameters.get(name)), "")
+        user = next((parameters[name] for name in _USERS if parameters.get(name)), "").casefold()
         grant = (parameters.get("grant_type", ""), user, secret)
         if self._may_be_spent.get(grant):
             self._stats.presented_again += 1

@@ -62,12 +62,12 @@ class TenantSigningKeys:
             self._generation if revoke else max(self._published_from, self._generation - _OLD_GENERATIONS)
         )
 
-    def sign(self, alg: str, claims: dict[str, Any], *, secret: str | None = None) -> str:
+    def sign(self, alg: str, claims: dict[str, Any], *, secret: str | None = None, typ: str = "JWT") -> str:
         """Return a signed JWT; HS256 signs with the secret."""
         if alg == HS256:
-            return jwt.encode({"alg": HS256, "typ": "JWT"}, claims, OctKey.import_key(secret or ""), algorithms=[HS256])
+            return jwt.encode({"alg": HS256, "typ": typ}, claims, OctKey.import_key(secret or ""), algorithms=[HS256])
         key = _key(alg, self._generation)
-        header = {"alg": alg, "typ": "JWT", "kid": _kid(key, alg)}
+        header = {"alg": alg, "typ": typ, "kid": _kid(key, alg)}
         return jwt.encode(header, claims, key, algorithms=[alg])
 
     def jwks(self) -> dict[str, Any]:

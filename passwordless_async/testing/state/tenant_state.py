@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
     from passwordless_async.testing.state.mfa import Mfa
+    from passwordless_async.testing.state.names import TenantName, TenantNames
     from passwordless_async.testing.state.records import Outbox, RequestLog, TenantStats
     from passwordless_async.testing.state.users import Users
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 class TenantState:
     """A tenant's state."""
 
-    url: str  # where it listens, without a trailing slash
+    names: TenantNames
     settings: TenantSettings
     clock: TenantClock
     outbox: Outbox
@@ -43,25 +44,20 @@ class TenantState:
 
     def __attrs_post_init__(self) -> None:
         settings, clock, stats = self.settings, self.clock, self.stats
-        self.assertions = Assertions(self.issuer, settings, clock, stats)
+        self.assertions = Assertions(settings, clock, stats)
         self.auth_sessions = AuthSessions(settings, clock)
         self.tickets = SingleUseCodes(clock, settings.code_lifetime)
         self.authorization_codes = SingleUseCodes(clock, settings.authorization_code_lifetime)
         self.codes = TenantCodes(settings, clock)
         self.nonces = Nonces(settings, clock)
-        self.second_opinion = SecondOpinion(settings, clock, self.url)
+        self.second_opinion = SecondOpinion(settings)
         self.proofs = ProofChecker(settings, clock, self.nonces, stats, self.second_opinion)
         self.keys = TenantSigningKeys(settings.id_token_alg)
         self.refresh = RefreshTokens(settings, clock, stats)
-        self.tokens = TokenIssuer(self.issuer, settings, clock, self.keys, self.refresh)
+        self.tokens = TokenIssuer(settings, clock, self.keys, self.refresh)
         self.limits = RateLimits(clock, settings)
         self.presentations = Presentations(stats)
         self.draining = False
-
-    @property
-    def issuer(self) -> str:
-        """The issuer: the URL with a trailing slash."""
-        return f"{self.url}/"
 
 
 @attrs.define
@@ -83,8 +79,7 @@ class TenantRequest:
     certificate: bytes | None = None  # the client's, in DER
     alter: Callable[[Grant], Grant] | None = None  # a fault's change of the grant
     proof_nonce: str | None = None  # of the proof, once it passed
+    name: TenantName = attrs.field(init=False)  # of the tenant, as this request has it
 
-    @property
-    def url(self) -> str:
-        """The endpoint's URL."""
-        return f"{self.state.url}{self.path}"
+    def __attrs_post_init__(self) -> None:
+        self.name = self.state.names.asked_under(self.headers.getall("Host", []))

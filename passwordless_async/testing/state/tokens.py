@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _MAX_ACCESS_TOKENS = 20_000  # that userinfo knows
 _MAX_TOKENS = 200_000  # refresh tokens, replaced ones included
 _MAX_FAMILIES = 100_000
+# The typ of an access token, and the claim that names the application (RFC 9068 §2.1, §2.2).
+_DIALECTS = {"access_token": ("JWT", "azp"), "rfc9068_profile": ("at+jwt", "client_id")}
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -61,6 +63,7 @@ class RefreshFamily:
     rotations: int = 0
     reuse_detected: bool = False
     revoked: bool = False
+    generation: int = 0  # of its newest token; each rotation begins the next one
 
 
 @attrs.frozen
@@ -92,6 +95,7 @@ class Grant:
 @attrs.define
 class _RefreshToken:
     family: RefreshFamily
+    generation: int
     replaced_at: float | None = None
 
 
@@ -113,7 +117,7 @@ class RefreshTokens:
     def open(self, family: RefreshFamily) -> str:
         """Begin a family and return its first token."""
         self._families.append(family)
-        return self._issue(family)
+        return self._issue(family, 0)
 
     def find(self, refresh_token: str, client_id: str) -> RefreshFamily | None:
         """Return the family of an application's token, revoked or not; the token is not spent."""
@@ -130,7 +134,7 @@ class RefreshTokens:
         if token is None or token.family.revoked or self._expired(token.family):
             raise RequestRefused(INVALID_REFRESH_TOKEN)
         now, family = self._clock.now(), token.family
-        if token.replaced_at is not None and now >= token.replaced_at + self._settings.refresh_leeway:
+        if token.replaced_at is not None and not self._may_be_used_again(token, now):
             family.reuse_detected = True
             self._stats.refresh_reuse_detected += 1
             self.revoke(family)
@@ -141,7 +145,14 @@ class RefreshTokens:
         token.replaced_at = now if token.replaced_at is None else token.replaced_at
         family.rotations += 1
         self._stats.refresh_rotations += 1
-        return self._issue(family)
+        family.generation = max(family.generation, token.generation + 1)
+        return self._issue(family, token.generation + 1)
+
+    def _may_be_used_again(self, token: _RefreshToken, now: float) -> bool:
+        # Within the overlap "only the previous token can be reused; if the second-to-last one is exchanged, breach
+        # detection will be triggered".
+        in_time = token.replaced_at is not None and now < token.replaced_at + self._settings.refresh_leeway
+        return in_time and token.generation == token.family.generation - 1
 
     def revoke(self, family: RefreshFamily) -> None:
         """Revoke a family."""
@@ -155,9 +166,9 @@ class RefreshTokens:
             idle is not None and now >= family.used_at + idle
         )
 
-    def _issue(self, family: RefreshFamily) -> str:
+    def _issue(self, family: RefreshFamily, generation: int) -> str:
         refresh_token = secrets.token_urlsafe(32)
-        self._tokens[_hash(refresh_token)] = _RefreshToken(family)
+        self._tokens[_hash(refresh_token)] = _RefreshToken(family, generation)
         return refresh_token
 
 
@@ -165,7 +176,6 @@ class RefreshTokens:
 class TokenIssuer:
     """Issues tokens and remembers the access tokens by their hash."""
 
-    _issuer: str
     _settings: TenantSettings
     _clock: TenantClock
     _keys: TenantSigningKeys
@@ -175,11 +185,11 @@ class TokenIssuer:
         factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False
     )
 
-    def respond(self, grant: Grant) -> dict[str, Any]:
-        """Return the body of a token response (RFC 6749 §5.1)."""
+    def respond(self, grant: Grant, issuer: str) -> dict[str, Any]:
+        """Return the body of a token response (RFC 6749 §5.1), its tokens by this issuer."""
         if "offline_access" in grant.scope and grant.family is None:
             grant = self._with_family(grant)
-        access_token = self._access_token(grant)
+        access_token = self._access_token(grant, issuer)
         expires_at = self._clock.now() + self._settings.access_token_lifetime
         self._issued[_hash(access_token)] = grant, expires_at
         body: dict[str, Any] = {
@@ -189,7 +199,7 @@ class TokenIssuer:
             **grant.more,
         }
         if "openid" in grant.scope:
-            body["id_token"] = self._id_token(grant)
+            body["id_token"] = self._id_token(grant, issuer)
         if grant.refresh_token is not None:
             body["refresh_token"] = grant.refresh_token
         if self._settings.scope_in_answer and grant.scope:
@@ -225,24 +235,27 @@ class TokenIssuer:
         )
         return attrs.evolve(grant, family=family, refresh_token=self._refresh.open(family))
 
-    def _access_token(self, grant: Grant) -> str:
+    def _access_token(self, grant: Grant, issuer: str) -> str:
         if grant.audience is None:
             return secrets.token_urlsafe(48)
-        userinfo = [f"{self._issuer}userinfo"] if "openid" in grant.scope else []
+        userinfo = [f"{issuer}userinfo"] if "openid" in grant.scope else []
+        typ, client = _DIALECTS[self._settings.token_dialect]
         claims = {
+            "iss": issuer,
             **self._dates(self._settings.access_token_lifetime),
             "sub": grant.subject,
             "aud": [grant.audience, *userinfo] if userinfo else grant.audience,
-            "azp": grant.client_id,
+            client: grant.client_id,
             "scope": " ".join(grant.scope),
             "jti": secrets.token_urlsafe(16),
         }
         if grant.thumbprint is not None:
             claims["cnf"] = {"jkt": grant.thumbprint}  # RFC 9449 §6.1
-        return self._keys.sign(RS256, claims)
+        return self._keys.sign(RS256, claims, typ=typ)
 
-    def _id_token(self, grant: Grant) -> str:
+    def _id_token(self, grant: Grant, issuer: str) -> str:
         claims = {
+            "iss": issuer,
             **self._dates(self._settings.id_token_lifetime),
             **grant.user.claims,
             "sub": grant.subject,
@@ -262,15 +275,15 @@ class TokenIssuer:
 
     def _id_token_alg(self, client_id: str) -> tuple[str, str | None]:
         # HS256 signs with the client secret (OpenID Connect Core §10.1): an application without one gets RS256.
-        alg, settings = self._settings.id_token_alg, self._settings
-        if alg != HS256:
-            return alg, None
-        has_secret = client_id == settings.confidential_client_id
-        return (HS256, settings.confidential_client_secret) if has_secret else (RS256, None)
+        if self._settings.id_token_alg != HS256:
+            return self._settings.id_token_alg, None
+        application = self._settings.client(client_id)
+        secret = None if application is None else application.secret
+        return (RS256, None) if secret is None else (HS256, secret)
 
     def _dates(self, lifetime: int) -> dict[str, Any]:
         now = int(self._clock.wall())
-        return {"iss": self._issuer, "iat": now, "exp": now + lifetime}
+        return {"iat": now, "exp": now + lifetime}
 
 
 def _hash(token: str) -> bytes:

@@ -141,11 +141,11 @@ class User:
 
     Args:
         realm: ``email`` or ``sms``.
-        username: The address or number, exactly as given to start.
+        username: The address or number, exactly as given to start. Addresses that differ in case alone are one user's.
     """
 
     realm: str
-    username: str
+    username: str = attrs.field(eq=str.casefold)
 
     @classmethod
     def of(cls, who: HasUsername) -> User:
@@ -155,7 +155,7 @@ class User:
     @property
     def id(self) -> str:
         """The ``_id`` in start's response: 24 hexadecimal digits, the same at every tenant."""
-        return hashlib.sha256(f"{self.realm}|{self.username}".encode()).hexdigest()[:24]
+        return hashlib.sha256(f"{self.realm}|{self.username.casefold()}".encode()).hexdigest()[:24]
 
     @property
     def subject(self) -> str:
@@ -166,7 +166,7 @@ class User:
     def claims(self) -> dict[str, Any]:
         """The identity claims (OpenID Connect Core §5.1); a login proves the address or number."""
         if self.realm == "email":
-            return {"email": self.username, "email_verified": True}
+            return {"email": self.username.casefold(), "email_verified": True}
         return {"phone_number": self.username, "phone_number_verified": True}
 
     def __repr__(self) -> str:

@@ -112,6 +112,20 @@ async def test_tolerates_the_unknown(server: Any) -> None:
     await server.get(server.proof(header, sub="x", aud=["y"], foo={"bar": [1.5, None]}))
 
 
+@pytest.mark.parametrize("value", [None, "x", {}, [1], ["x", None]])
+async def test_x5c_has_its_type(value: Any, server: Any) -> None:
+    """A registered header parameter that is ignored still has its type (RFC 7515 §4.1.6)."""
+    assert await server.refusal(server.proof({"x5c": value})) == "x5c is not an array of texts"
+
+
+async def test_tolerates_nesting(server: Any) -> None:
+    """Deep structures are unusual, and allowed as far as every reader can follow."""
+    nested: Any = "x"
+    for _ in range(200):
+        nested = {"a": nested}
+    await server.get(server.proof(nested=nested))
+
+
 @pytest.mark.parametrize("part", ["header", "claims"])
 @pytest.mark.parametrize(
     "text",
@@ -119,6 +133,7 @@ async def test_tolerates_the_unknown(server: Any) -> None:
         b"null", b"[]", b"1", b'"x"', b"true", b"{", b"{}x", b"\xff\xfe{}", b"\xef\xbb\xbf{}", b"\xc0\x80", b"{'a':1}",
         b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":1,"a":1}', b'{"a":{"b":1,"b":2}}',
         b'{"a":"\x01"}', b"[" * 2400, b'{"a":' * 480, b'{"a":1e}', b"{}{}", b"\x0c{}", b'{"a":01}',
+        b'{"a":' * 257 + b"1" + b"}" * 257,
     ],
 )  # fmt: skip
 async def test_refuses_what_is_no_json_object(part: str, text: bytes, server: Any) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import aiohttp
 import pytest
+from joserfc import jwt
+from joserfc.jwk import ECKey, OctKey
 
 from helpers.tenant_wire import Opener, Wire, basic
 from passwordless_async.testing import (
     LocalTenant,
+    RegisteredClient,
     TenantSettings,
     ThrowAwayCa,
 )
 
+SECRET = "a secret of thirty-two characters"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 INVALID_CLIENT = (401, "invalid_client")
 
@@ -142,3 +147,42 @@ def test_ready_clients() -> None:
     assert ready.private_jwk["d"] not in repr(ready)
     with pytest.raises(ValueError, match="pigeon"):
         tenant.client_for("pigeon")
+
+
+async def test_further_applications(wire_for: Opener) -> None:
+    """Each authenticates itself by its own credential, and not by another's."""
+    key = ECKey.generate_key("P-256", auto_kid=True)
+    clients = [
+        RegisteredClient(client_id="open"),
+        RegisteredClient(client_id="web", secret=SECRET),
+        RegisteredClient(client_id="jwt", keys=[key.as_dict(private=False)]),
+    ]
+    wire = await wire_for(clients=clients, id_token_alg="HS256")
+    now = int(time.time())
+    claims = {"iss": "jwt", "sub": "jwt", "aud": wire.tenant.issuer, "exp": now + 60}
+    signed = [jwt.encode({"alg": "ES256"}, {**claims, "jti": str(n)}, key, algorithms=["ES256"]) for n in range(2)]
+    foreign = jwt.encode({"alg": "ES256"}, {**claims, "jti": "2"}, ECKey.generate_key("P-256"), algorithms=["ES256"])
+    asserted = {"client_id": "jwt", "client_assertion_type": JWT_BEARER}
+    right: list[dict[str, Any]] = [
+        {"client_id": "open"},
+        {"client_id": "web", "client_secret": SECRET},
+        {**asserted, "client_assertion": signed[0]},
+    ]
+    wrong = [
+        {"client_id": "web"},
+        {"client_id": "web", "client_secret": wire.tenant.confidential_client[1]},
+        {"client_id": "confidential-client", "client_secret": SECRET},
+        {"client_id": "open", "client_secret": SECRET},
+        {**asserted, "client_assertion": foreign},
+        {**asserted, "client_id": "open", "client_assertion": signed[1]},
+    ]
+
+    for members in right:
+        assert (await wire.start(**members)).status == 200
+        if "client_assertion" not in members:
+            assert (await wire.exchange(proof=None, **members)).status == 200
+    for members in wrong:
+        assert (await wire.exchange(otp="1", proof=None, **members)).words[:2] == INVALID_CLIENT
+    await wire.start(**right[1])
+    id_token = (await wire.exchange(proof=None, **right[1])).json["id_token"]
+    assert jwt.decode(id_token, OctKey.import_key(SECRET), algorithms=["HS256"]).claims["aud"] == "web"

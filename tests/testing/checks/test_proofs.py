@@ -8,9 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+from passwordless_async.dpop.server import uri
 from passwordless_async.testing.checks.proofs import SeenJtis, normalised
 
 if TYPE_CHECKING:
@@ -245,3 +248,34 @@ def test_a_full_memory_refuses() -> None:
     assert not memory.add("key", "3", until=30, now=0)
     assert not memory.add("key", "1", until=10, now=0)
     assert memory.add("key", "3", until=30, now=10)
+
+
+URL_PARTS = [
+    "http", "HTTPS", "://", "h", "H", "%68", "%2f", "%2F", "%zz", "%", ".", "..", "/", "//", "/.", "/..", ":", "80",
+    "443", "080", "?", "#", "@", "[::1]", "[", "]", "é", "\u212a", " ", "\n", "\x00", "~", "%7E", "\\", ";", "\ud800",
+]  # fmt: skip
+
+
+@given(start=st.sampled_from(["", "http://h"]), rest=st.lists(st.sampled_from(URL_PARTS), max_size=12).map("".join))
+@example(start="http://h%2e", rest="/%2e%2E/a//./")
+def test_tenant_and_verifier_have_one_normal_form(start: str, rest: str) -> None:
+    """For any text; where one finds no URL, neither does the other (RFC 3986 §6.2.2, §6.2.3)."""
+    url = start + rest
+    try:
+        ours: str | None = normalised(url)
+    except ValueError:
+        ours = None
+
+    assert ours == uri.normalize(url)
+
+
+@pytest.mark.parametrize("iat", [10**400, 1e300, -(10**400), 0])
+async def test_any_iat_behind_a_nonce(wire_for: Opener, iat: float) -> None:
+    """Where a nonce replaces ``iat`` it may be any number, and the proof passes once as long as its nonce does."""
+    wire = await wire_for(nonce_replaces_iat=True)
+    await wire.start()
+    await wire.exchange(otp="000")
+    proof = wire.proof(iat=iat)
+
+    assert (await wire.exchange(proof=proof)).status == 200
+    assert (await wire.exchange(proof=proof, otp="1")).words[:2] == (400, "invalid_dpop_proof")

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from joserfc.jwk import ECKey
 
+from helpers.tenant_wire import claims_of
+from passwordless_async import UsageError
 from passwordless_async.testing import (
     BOUND_API,
+    LocalTenant,
+    TenantSettings,
+    ThrowAwayCa,
 )
 
 if TYPE_CHECKING:
@@ -125,3 +131,51 @@ async def test_discovery(wire: Wire) -> None:
     assert document["jwks_uri"] == wire.tenant.url + "/.well-known/jwks.json"
     (key,) = (await wire.send("GET", "/.well-known/jwks.json")).json["keys"]
     assert "d" not in key
+
+
+async def test_userinfo_takes_post(warm: Wire) -> None:
+    """OpenID Connect Core §5.3: GET or POST, and the proof is for the method that was used."""
+    token = (await warm.exchange()).json["access_token"]
+    proofs = [warm.proof(method=method, path="/userinfo", access_token=token) for method in ("POST", "GET")]
+    headers = [{"Authorization": f"DPoP {token}", "DPoP": proof} for proof in proofs]
+
+    answer = await warm.send("POST", "/userinfo", headers=headers[0])
+    assert (answer.status, answer.json["email"]) == (200, "ada@example.com")
+    assert (await warm.send("POST", "/userinfo", headers=headers[1])).json["error"] == "invalid_dpop_proof"
+    assert (await warm.send("PUT", "/userinfo")).headers["Allow"] == "GET, POST"
+
+
+@pytest.mark.parametrize("scheme", ["DPoP", "Bearer"])
+@pytest.mark.parametrize("token", ["", " ", "\t"])
+async def test_userinfo_without_a_token_behind_the_scheme(warm: Wire, scheme: str, token: str) -> None:
+    """An empty token is none, with a proof beside it and without."""
+    for headers in ({}, {"DPoP": warm.proof(method="GET", path="/userinfo", access_token="x")}):
+        answer = await warm.send("GET", "/userinfo", headers={"Authorization": f"{scheme} {token}", **headers})
+        assert answer.words[:2] == (401, "unauthorized")
+
+
+async def test_endpoints_for_certificates(wire_for: Opener) -> None:
+    """RFC 8705 §5: the aliases take certificates and name the issuer; the other endpoints see none."""
+    ca = ThrowAwayCa()
+    wire = await wire_for(ssl=ca.server_context(), mtls_alias=True)
+    context = ca.client_context(ca.issue("tls-client"))
+    document = (await wire.send("GET", "/.well-known/openid-configuration", ssl=context)).json
+    alias = document["mtls_endpoint_aliases"]["token_endpoint"]
+    assert alias != document["token_endpoint"]
+    body = {"client_id": "tls-client", "connection": "email", "email": "ada@example.com", "send": "code"}
+    assert (await wire.send("POST", "/passwordless/start", json=body, ssl=context)).status == 401
+    async with wire.session.post(alias.replace("/oauth/token", "/passwordless/start"), json=body, ssl=context) as sent:
+        assert sent.status == 200
+    form = wire.form(client_id="tls-client")
+    headers = {"DPoP": wire.proof(htu=alias)}
+    async with wire.session.post(alias, data=form, headers=headers, ssl=context) as answer:
+        tokens = await answer.json()
+    assert claims_of(tokens["id_token"])["iss"] == document["issuer"] == wire.tenant.issuer
+    assert wire.tenant.disagreements == ()
+
+
+async def test_without_endpoints_for_certificates(wire: Wire) -> None:
+    """They are off unless set, and need TLS."""
+    assert "mtls_endpoint_aliases" not in (await wire.send("GET", "/.well-known/openid-configuration")).json
+    with pytest.raises(UsageError, match="mtls_alias needs TLS"):
+        LocalTenant(TenantSettings(mtls_alias=True))

@@ -343,7 +343,7 @@ MALFORMED_PARAMETERS = [
     {"state": ["s"]},
     {"response_type": "token"},
     {"redirect_uri": "https://other.example/"},
-    {"redirect_uri": None},
+    {"redirect_uri": 7},
     {"code_challenge": CHALLENGE},
     {"code_challenge": CHALLENGE, "code_challenge_method": "plain"},
     {"code_challenge": "short", "code_challenge_method": "S256"},

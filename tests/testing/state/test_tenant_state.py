@@ -6,6 +6,7 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async.testing import LocalTenant
+from passwordless_async.testing.state.names import TenantName, TenantNames
 from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
 
@@ -13,7 +14,7 @@ from passwordless_async.testing.state.tenant_state import TenantRequest, TenantS
 def state() -> TenantState:
     tenant = LocalTenant()
     return TenantState(
-        "https://tenant.example",
+        TenantNames("https://tenant.example"),
         tenant.settings,
         tenant.clock,
         tenant.outbox,
@@ -24,14 +25,13 @@ def state() -> TenantState:
     )
 
 
-def test_the_issuer_is_the_url_with_a_slash(state: TenantState) -> None:
-    """Tokens name the tenant as Auth0 does."""
-    assert state.issuer == "https://tenant.example/"
-
-
-def test_a_request_knows_its_url(state: TenantState) -> None:
-    """A proof is checked against the tenant's own URL, whatever the Host header says."""
-    headers = CIMultiDictProxy(CIMultiDict({"Host": "elsewhere.example"}))
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [("elsewhere.example", "https://tenant.example"), ("localhost:8080", "https://localhost:8080")],
+)
+def test_a_request_knows_the_name_that_it_was_sent_to(state: TenantState, host: str, url: str) -> None:
+    """A proof is checked against that name, and tokens bear it with a slash; an unknown one does not count."""
+    headers = CIMultiDictProxy(CIMultiDict({"Host": host}))
     request = TenantRequest(state, "POST", "/oauth/token", {}, headers, "", b"", "127.0.0.1")
 
-    assert request.url == "https://tenant.example/oauth/token"
+    assert request.name == TenantName(url, f"{url}/")

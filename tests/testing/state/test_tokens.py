@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from helpers.tenant_wire import ADA, Opener, Wire, log_in_offline, revoke, segment_of
+from helpers.tenant_wire import ADA, Opener, Wire, claims_of, log_in_offline, revoke, segment_of
+from passwordless_async.testing import BOUND_API
 
 
 async def test_a_login_without_offline_access(wire: Wire) -> None:
@@ -103,18 +104,28 @@ async def test_concurrent_refreshes_are_a_reuse(wire: Wire) -> None:
 
 
 async def test_reuse_in_the_leeway(wire_for: Opener) -> None:
-    """In the leeway a replaced token yields another one; after it the family ends."""
+    """In the leeway the token before the newest yields another one; after it the family ends."""
     wire = await wire_for(refresh_leeway=10)
     old = (await log_in_offline(wire))["refresh_token"]
     first, second = await wire.refresh(old), await wire.refresh(old)
 
     assert (first.status, second.status) == (200, 200)
     assert first.json["refresh_token"] != second.json["refresh_token"]
-    for answer in (first, second):
-        assert (await wire.refresh(answer.json["refresh_token"])).status == 200
     wire.tenant.clock.advance(6)
     assert (await wire.refresh(old)).status == 200
     wire.tenant.clock.advance(6)  # the leeway counts from the first time
+    assert (await wire.refresh(old)).words == UNKNOWN
+    assert wire.tenant.refresh_families[0].reuse_detected
+
+
+async def test_an_older_token_in_the_leeway(wire_for: Opener) -> None:
+    """The second-to-last token ends the family even in the leeway; each of two successors may be used before."""
+    wire = await wire_for(refresh_leeway=10)
+    old = (await log_in_offline(wire))["refresh_token"]
+    first, second = await wire.refresh(old), await wire.refresh(old)
+
+    for answer in (first, second):
+        assert (await wire.refresh(answer.json["refresh_token"])).status == 200
     assert (await wire.refresh(old)).words == UNKNOWN
     assert wire.tenant.refresh_families[0].reuse_detected
 
@@ -153,3 +164,18 @@ async def test_lifetimes_that_do_not_end(wire_for: Opener) -> None:
 
     wire.tenant.clock.advance(1e9)
     assert (await wire.refresh(token)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("dialect", "typ", "client"), [("access_token", "JWT", "azp"), ("rfc9068_profile", "at+jwt", "client_id")]
+)
+async def test_both_dialects_of_access_tokens(wire_for: Opener, dialect: str, typ: str, client: str) -> None:
+    """Auth0's own profile, and that of RFC 9068 §2: the type, and the claim that names the application."""
+    wire = await wire_for(token_dialect=dialect)
+    tokens = (await wire.login(audience=BOUND_API, scope="openid")).json
+
+    claims = claims_of(tokens["access_token"])
+    assert segment_of(tokens["access_token"], 0)["typ"] == typ
+    assert segment_of(tokens["id_token"], 0)["typ"] == "JWT"
+    assert {name: claims[name] for name in ("azp", "client_id") if name in claims} == {client: "public-client"}
+    assert claims.keys() >= {"iss", "exp", "aud", "sub", "iat", "jti", "scope", "cnf"}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from helpers.tenant_wire import ADA, Wire, stop_at_mfa
+from passwordless_async import Email
 from passwordless_async.testing import (
     LocalTenant,
 )
-from passwordless_async.testing.state.users import step_at, totp
+from passwordless_async.testing.state.users import User, step_at, totp
 
 
 def test_factors_that_do_not_exist() -> None:
@@ -47,3 +48,28 @@ async def test_an_authenticator_apps_code_passes_once(wire: Wire) -> None:
             assert (await wire.mfa("otp", token, otp=used)).words == (403, "invalid_grant", "Invalid otp_code.")
         codes.append(wire.tenant.mfa.otp_for(ADA))
         assert (await wire.mfa("otp", token, otp=codes[-1])).status == 200
+
+
+async def test_an_address_in_another_case_is_the_same_user(wire: Wire) -> None:
+    """The code for one spelling passes with another, and the account, its factors and the outbox know both."""
+    upper = Email("Ada@EXAMPLE.com")
+    wire.tenant.users.add(upper, mfa=["otp"])
+    assert (await wire.start(email=upper.address)).json["email"] == ADA.address
+    assert wire.tenant.outbox.messages[0].username == upper.address
+    assert wire.tenant.outbox.code_for(ADA) == wire.tenant.outbox.code_for(upper)
+    await wire.exchange(otp="000")
+    assert (await wire.exchange(username="ADA@example.com")).json["error"] == "mfa_required"
+    assert wire.tenant.mfa.otp_for(ADA)
+    assert User.of(ADA).subject == User.of(upper).subject
+    assert len({User.of(ADA), User.of(upper), User("sms", ADA.address)}) == 2
+
+
+async def test_a_resend_to_another_case_kills_the_code_before(wire: Wire) -> None:
+    """Only the newest code of a user is valid."""
+    await wire.start()
+    first = wire.tenant.outbox.code_for(ADA)
+    await wire.start(email="ADA@example.com")
+    second = wire.tenant.outbox.code_for(ADA)
+    await wire.exchange(otp="000000" if second != "000000" else "000001")
+    assert (await wire.exchange(otp=second)).status == 200
+    assert (await wire.exchange(otp=first)).status == 403
