@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 from passwordless_async._common import arguments as _check
@@ -88,6 +89,11 @@ class PasswordlessClient:
         discovery: Whether requests go to the endpoints that the tenant's metadata names, read before the first of them,
             instead of those at the domain. Always so with :class:`TlsClientAuth`: its endpoints may be elsewhere
             (RFC 8705 §5). The issuer stays the domain's.
+        refresh_token_rotation: Whether the tenant replaces a refresh token at each use, as it does unless configured
+            otherwise. If False, a refresh token is never spent: after a lost answer it is sent again.
+        refresh_token_leeway: The tenant's rotation overlap period: seconds in which a refresh token that was replaced
+            may be sent once more. Within it, counted from the first time, a refresh whose answer was lost or unusable
+            is sent again; after it, never. Not longer than the tenant's own setting: the tenant ends the login.
         id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
             application with a client secret, HS256. Name the one that the application is registered with.
 
@@ -110,6 +116,8 @@ class PasswordlessClient:
         lifetimes: Lifetimes = Lifetimes(),  # noqa: B008 - a frozen value
         proxy: str | None = None,
         discovery: bool = False,
+        refresh_token_rotation: bool = True,
+        refresh_token_leeway: float = 0.0,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
     ) -> None:
         domain, client_auth, proxy = conceal(domain), hide(client_auth), conceal(proxy)
@@ -121,6 +129,9 @@ class PasswordlessClient:
         _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
         _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
+        _check.instance("refresh_token_rotation", refresh_token_rotation, bool, named="a bool")
+        leeway = _check.at_least_zero("refresh_token_leeway", refresh_token_leeway)
+        self._overlap = leeway if refresh_token_rotation else math.inf
         self._profile = profile
         self._transport = self._made_transport(session, proxy)
         events, shared_store = Emitter(on_event), MemoryStore() if store is None else store
@@ -149,7 +160,7 @@ class PasswordlessClient:
         codes = Codes(self._peers.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
         self._starts = Starts(tenant, dispatcher, codes, self._profile)
         self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, self._peers.nonces)
-        self._refreshes = Refreshes(tenant, dispatcher, orphans)
+        self._refreshes = Refreshes(tenant, dispatcher, orphans, self._profile.single, overlap=self._overlap)
         self._handovers = Handovers(self._refreshes)
         self._sessions = Sessions(
             self.issuer, self.client_id, store=store, lifetimes=lifetimes, refreshes=self._refreshes

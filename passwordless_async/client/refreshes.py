@@ -5,19 +5,25 @@ Invariants:
 - A refresh token is known by its hash: two sessions made from one login share its refresh.
 - Concurrent callers with the same refresh token share one request. So do callers that come up to half a minute later
   with a token that was rotated: the service takes a second use for theft and ends the login.
-- A refresh token whose outcome is unknown is not sent again: the next caller gets ``OutcomeUnknown`` at once.
+- A refresh token whose outcome is unknown is sent again only within the overlap that the service allows, counted from
+  its first use. Otherwise the next caller gets ``OutcomeUnknown`` at once.
+- A refresh token that the service has refused, or has replaced, is not sent again: the next caller gets
+  ``InvalidRefreshToken`` at once.
 - Tokens whose revocation was sent meanwhile are kept for no later caller.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
+import math
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 from passwordless_async import errors
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.auth0.life_cycle import refresh
 from passwordless_async.auth0.revocation import revoke
@@ -30,11 +36,12 @@ from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.profile import Policy
 
 RefreshKey: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key
 
 _KEEP_SECONDS = 30.0  # for which a spent refresh token still gives the tokens that replaced it
-_REMEMBERED = 10_000  # refresh tokens whose outcome is unknown, and as many that were revoked
+_REMEMBERED = 10_000  # refresh tokens of unknown outcome, as many that were revoked, and as many with a final answer
 # The refresh token was not sent, or the service refused it.
 _UNSPENT = (
     errors.NotSent,
@@ -66,30 +73,60 @@ class _Request:
 
     tokens: TokenSet
     scope: str | None  # None: the granted one
+    sent_at: float | None  # when another process first sent the refresh token, by this machine's monotonic clock
+
+
+@attrs.frozen
+class _Final:
+    """A final answer to a refresh token."""
+
+    error: errors.InvalidRefreshToken
+    sent_at: float = -math.inf  # a token that was replaced at this time may be sent again within the overlap
 
 
 class Refreshes:
-    """The refreshes of a client; lives as long as the client."""
+    """The refreshes of a client; lives as long as the client.
 
-    def __init__(self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans) -> None:
+    Args:
+        tenant: The tenant.
+        dispatcher: Sends the requests.
+        orphans: Takes results whose callers have gone.
+        policy: How often a refresh is tried within one call.
+        overlap: Seconds after its first use in which the service takes a refresh token again; infinite if they do not
+            rotate.
+    """
+
+    def __init__(
+        self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans, policy: Policy, *, overlap: float = 0.0
+    ) -> None:
         self._tenant = tenant
+        self._policy = policy
+        self.overlap = overlap
         self._dispatcher = dispatcher
         self._orphans = orphans
         self._flights: SingleFlight[RefreshKey, TokenSet] = SingleFlight(
             keep=_KEEP_SECONDS, keeps=self._keeps, orphaned=self._orphaned
         )
-        self._doubtful: Bounded[bytes, None] = Bounded(_REMEMBERED)
+        # When each was first about to be sent, by the monotonic clock.
+        self._doubtful: Bounded[bytes, float] = Bounded(_REMEMBERED)
+        self._final: Bounded[RefreshKey, _Final] = Bounded(_REMEMBERED)
         self._revoked: Bounded[bytes, None] = Bounded(_REMEMBERED)
 
-    async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
-        """Refresh tokens, or share the refresh that is under way for them. Raises as ``client.refresh``."""
+    async def refresh(
+        self, tokens: TokenSet, *, scope: str | None = None, sent_before: float | None = None
+    ) -> TokenSet:
+        """Refresh tokens, or share the refresh that is under way for them. Raises as ``client.refresh``.
+
+        ``sent_before`` is how many seconds ago another process first sent the refresh token; None: none did.
+        """
+        sent_at = None if sent_before is None else _clock.monotonic() - sent_before
         while True:
             # By the key too: the refresh token alone gives no tokens.
             thumbprint = own_key(self._tenant, tokens).thumbprint
             own_refresh_token(tokens)
             key = (token_hash(tokens), thumbprint)
             shared: _Request | None = self._flights.detail(key)
-            renewed = await self._share(key, _Request(tokens, scope))
+            renewed = await self._share(key, _Request(tokens, scope, sent_at))
             if shared is None or shared.scope == scope:
                 return renewed
             # That one asked for another scope: its result is refreshed for this one. The other waiters go first.
@@ -100,25 +137,76 @@ class Refreshes:
         return await self._flights.run(key, lambda departure: self._send(key, request, departure), detail=request)
 
     async def _send(self, key: RefreshKey, request: _Request, departure: Departure) -> TokenSet:
-        spent = key[0]
-        if spent in self._doubtful:
+        """Send a refresh token, again where that is allowed after a failure that leaves its outcome unknown."""
+        tries = 1
+        while True:
+            self._require_unspent(key, request)
+            try:
+                return await self._spend(key, request, departure)
+            except errors.InvalidRefreshToken as error:
+                self._final[key] = _Final(copy.copy(error.with_traceback(None)))
+                raise
+            except (errors.OutcomeUnknown, errors.MalformedAnswer):
+                if tries >= self._policy.tries or departure.is_abandoned or not self._may_send_again(key, request):
+                    raise
+            # Its outcome is lost if the call ends now.
+            departure.on_wire = True
+            await asyncio.sleep(self._policy.backoff * tries)
+            tries += 1
+
+    def _require_unspent(self, key: RefreshKey, request: _Request) -> None:
+        """Raise the error for a refresh token that must not be sent (again)."""
+        final = self._final.get(key)
+        if final is not None and _clock.monotonic() - final.sent_at >= self.overlap:
+            raise copy.copy(final.error)
+        if not self._may_send_again(key, request):
             raise errors.OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
+
+    def _may_send_again(self, key: RefreshKey, request: _Request) -> bool:
+        sent_at = self._first_sent(key[0], request)
+        return sent_at is None or _clock.monotonic() - sent_at < self.overlap
+
+    def _first_sent(self, spent: bytes, request: _Request) -> float | None:
+        known = [at for at in (self._doubtful.get(spent), request.sent_at) if at is not None]
+        return min(known, default=None)
+
+    async def _spend(self, key: RefreshKey, request: _Request, departure: Departure) -> TokenSet:
+        spent, first = key[0], self._first_sent(key[0], request)
+        began = _clock.monotonic() if first is None else first
         try:
-            return await self._refresh(request, departure)
+            renewed = await self._refresh(request, departure, self._policy_of(first))
         except PasswordlessError as error:
             if not is_unspent(error):
-                self._doubtful[spent] = None
+                self._doubtful[spent] = began
             raise
         except asyncio.CancelledError:
             if departure.on_wire:
-                self._doubtful[spent] = None
+                self._doubtful[spent] = began
             raise
+        self._doubtful.pop(spent, None)
+        if token_hash(renewed) != spent:
+            self._final[key] = _Final(_replaced(), began)
+        return renewed
 
-    async def _refresh(self, request: _Request, departure: Departure) -> TokenSet:
+    def _policy_of(self, first_sent: float | None) -> Policy | None:
+        """Return how long a refresh may go on trying: one that is sent again, only within the overlap."""
+        if first_sent is None or self.overlap == math.inf:
+            return None
+        left = max(first_sent + self.overlap - _clock.monotonic(), 0.0)
+        return attrs.evolve(self._policy, tries=1, patience=min(self._policy.patience, left), outlasts_outages=False)
+
+    async def _refresh(self, request: _Request, departure: Departure, policy: Policy | None) -> TokenSet:
         call = Call(
-            Operation.REFRESH, lambda: refresh(self._tenant, request.tokens, scope=request.scope), is_proven=True
+            Operation.REFRESH,
+            lambda: refresh(self._tenant, request.tokens, scope=request.scope),
+            is_proven=True,
+            policy=policy,
         )
         return await self._dispatcher.run(call, departure)
+
+    def is_doubtful(self, tokens: TokenSet) -> bool:
+        """Return whether a refresh token was sent by this process and its outcome is unknown."""
+        return token_hash(tokens) in self._doubtful
 
     def _keeps(self, key: RefreshKey, renewed: TokenSet) -> bool:
         # Without rotation the same refresh token is good again, and a later caller wants newer tokens.
@@ -154,3 +242,11 @@ class Refreshes:
     async def aclose(self, *, grace: float) -> int:
         """Give refreshes on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
         return len(await self._flights.aclose(grace=grace))
+
+
+def _replaced() -> errors.InvalidRefreshToken:
+    return errors.InvalidRefreshToken(
+        status=403,
+        error="invalid_grant",
+        error_description="the refresh token was spent before, and replaced: nothing was sent",
+    )

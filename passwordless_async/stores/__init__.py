@@ -18,7 +18,9 @@ if TYPE_CHECKING:
         NonceStore,
         Place,
         QuotaStore,
+        RefreshEnd,
         RefreshLease,
+        RefreshTurn,
         SessionStore,
         Store,
     )
@@ -30,7 +32,9 @@ __all__ = [
     "NonceStore",
     "Place",
     "QuotaStore",
+    "RefreshEnd",
     "RefreshLease",
+    "RefreshTurn",
     "SessionStore",
     "Store",
 ]

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from passwordless_async._common.secret import redacted
+
 if TYPE_CHECKING:
     from passwordless_async.stores.keyring import KeyRing
 
@@ -37,7 +39,7 @@ class Place:
 
 
 class RefreshLease(enum.Enum):
-    """The answer to a process that wants to refresh a session."""
+    """The answer to a process that wants to spend a refresh token."""
 
     GRANTED = "granted"
     """The process may refresh; all others are kept back until it reports the end, or its lease expires."""
@@ -45,10 +47,41 @@ class RefreshLease(enum.Enum):
     """Another process holds the lease."""
     CHANGED = "changed"
     """The session is not what the caller has read: its refresh token may be spent."""
+    REPLACED = "replaced"
+    """The refresh token was spent for another session of the same login: the answer has the tokens that replaced it."""
     DOUBTFUL = "doubtful"
     """Another process held the lease and never reported the end: the refresh token may be spent."""
+    REFUSED = "refused"
+    """The service has refused the refresh token: it is of no more use."""
     GONE = "gone"
     """The session does not exist."""
+
+
+@attrs.frozen
+class RefreshTurn:
+    """The answer of :meth:`SessionStore.begin_refresh`.
+
+    Attributes:
+        lease: The answer.
+        elapsed: Where it is granted: seconds since the refresh token was first about to be sent, with another outcome
+            than "not sent"; None if it never was.
+        tokens: Where it is replaced: the sealed tokens.
+    """
+
+    lease: RefreshLease
+    elapsed: float | None = None
+    tokens: str | None = attrs.field(default=None, repr=redacted)
+
+
+class RefreshEnd(enum.Enum):
+    """What became of a report that a refresh succeeded."""
+
+    KEPT = "kept"
+    """The session has the new tokens."""
+    CLOSED = "closed"
+    """The session was closed meanwhile, and other sessions of the same login have the new tokens."""
+    VOID = "void"
+    """The report does not count: the lease has passed to another process, or the session was closed."""
 
 
 class SessionStore(Protocol):
@@ -60,8 +93,13 @@ class SessionStore(Protocol):
 
     keys: KeyRing
 
-    async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:
+    async def ping(self) -> None:
+        """Return once the store has kept something: it is ready. Raises ``StoreUnavailable`` if it is not."""
+
+    async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session's text for ``seconds``, and the user's list of sessions for ``user_seconds`` at least.
+
+        ``login`` names the refresh token that the session is opened with: its sessions share one refresh.
 
         Sessions that have ended do not pile up in the list, even if a user opens many and closes none.
         """
@@ -82,25 +120,63 @@ class SessionStore(Protocol):
         """Return the hashes of a user's sessions; some may have ended."""
 
     async def begin_refresh(
-        self, place: Place, *, sealed: str, spends: str, token: str, seconds: float, remember: float
-    ) -> RefreshLease:
-        """Ask for the lease to refresh a session, for ``seconds``; the end is reported by the same ``token``.
+        self,
+        place: Place,
+        *,
+        login: str,
+        sealed: str,
+        spends: str,
+        token: str,
+        seconds: float,
+        overlap: float,
+        remember: float,
+    ) -> RefreshTurn:
+        """Ask for the lease to refresh a session. The lease is its login's: all its sessions share it.
 
-        ``sealed`` is the session's text as the caller has read it: it must be what the store still has. ``spends``
-        names the refresh token: unless the end is reported, the store knows for ``remember`` seconds that it may be
-        spent.
+        Args:
+            place: The session.
+            login: The session's login.
+            sealed: The session's text as the caller has read it. It must be what the store still has.
+            spends: Names the refresh token that will be spent.
+            token: Names the caller. The end is reported by the same token.
+            seconds: When the lease expires.
+            overlap: Seconds for which the service takes a refresh token again after its first use.
+            remember: How long the store knows that the refresh token may be spent, unless the end is reported.
         """
 
-    async def abandon_refresh(self, place: Place, *, token: str) -> None:
-        """End the lease with the outcome unknown: from now on others get ``DOUBTFUL``, not ``BUSY``."""
+    async def hold_refresh(self, place: Place, *, login: str, token: str, seconds: float) -> None:
+        """Set when the lease expires; 0: at once, with the outcome unknown, and others get ``DOUBTFUL``, not ``BUSY``.
 
-    async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """Report how a refresh ended, by the token of :meth:`begin_refresh`.
+        Has no effect if the lease has ended or passed to another process.
+        """
 
-        The session's new text is kept for ``seconds``; None: nothing was spent.
+    async def release_refresh(self, place: Place, *, login: str, token: str, refused: bool) -> None:
+        """Report that nothing was spent, or that the service has refused the refresh token for good."""
 
-        Returns:
-            Whether the report counts. False if the lease has passed to another process, or the session was closed.
+    async def end_refresh(
+        self,
+        place: Place,
+        *,
+        login: str,
+        token: str,
+        sealed: str,
+        replacement: str,
+        tokens: str,
+        seconds: float,
+        remember: float,
+    ) -> RefreshEnd:
+        """Report new tokens, by the token of :meth:`begin_refresh`.
+
+        Args:
+            place: The session.
+            login: The session's login.
+            token: Names the caller.
+            sealed: The session's new text, kept for ``seconds``.
+            replacement: Names the new refresh token.
+            tokens: The new tokens, sealed for the other sessions of the login. They are kept for ``remember`` seconds
+                if there are any, and for a minute if there are none, for one that is just being opened.
+            seconds: How long the session is kept.
+            remember: How long its login's other sessions may need the tokens.
         """
 
 

@@ -15,7 +15,7 @@ from passwordless_async import (
     StoreUnavailable,
     TokenSet,
 )
-from passwordless_async.testing import LocalTenant
+from passwordless_async.testing import LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -32,10 +32,10 @@ TOKEN = "/oauth/token"
 
 @asynccontextmanager
 async def opened(
-    store: Any, clients: int = 1, **options: Any
+    store: Any, clients: int = 1, *, settings: TenantSettings | None = None, **options: Any
 ) -> AsyncIterator[tuple[LocalTenant, list[PasswordlessClient]]]:
     """Run a tenant and several clients of one store, as several processes have."""
-    async with LocalTenant() as tenant, AsyncExitStack() as stack:
+    async with LocalTenant(settings) as tenant, AsyncExitStack() as stack:
         yield (
             tenant,
             [

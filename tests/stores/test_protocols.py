@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from passwordless_async.stores import Place, RefreshEnd, RefreshLease, RefreshTurn
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -435,3 +437,125 @@ async def test_a_turn_expires(stores: Stores) -> None:
         while not await other.nonce_or_turn(ORIGIN, seconds=60):  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0.005)
     assert not await store.nonce_or_turn(ORIGIN, seconds=60)
+
+
+# Sessions and the leases of their logins
+
+ONE, TWO = (Place("shard", f"session{number}", "user") for number in (1, 2))
+
+
+async def open_sessions(store: Any, *places: Place) -> None:
+    for place in places:
+        await store.open(place, "sealed", login="login", seconds=HOUR, user_seconds=HOUR)
+
+
+def lease(store: Any, token: str, *, place: Place = ONE, overlap: float = 0.0, spends: str = "old") -> Any:
+    return store.begin_refresh(
+        place,
+        login="login",
+        sealed="sealed",
+        spends=spends,
+        token=token,
+        seconds=60.0,
+        overlap=overlap,
+        remember=HOUR,
+    )
+
+
+def end(store: Any, token: str, *, place: Place = ONE) -> Any:
+    return store.end_refresh(
+        place,
+        login="login",
+        token=token,
+        sealed="resealed",
+        replacement="new",
+        tokens="sealed tokens",
+        seconds=HOUR,
+        remember=HOUR,
+    )
+
+
+def hold(store: Any, token: str, seconds: float) -> Any:
+    return store.hold_refresh(ONE, login="login", token=token, seconds=seconds)
+
+
+def release(store: Any, token: str, *, refused: bool = False) -> Any:
+    return store.release_refresh(ONE, login="login", token=token, refused=refused)
+
+
+GRANTED, BUSY = RefreshTurn(RefreshLease.GRANTED), RefreshTurn(RefreshLease.BUSY)
+DOUBTFUL, REFUSED = RefreshTurn(RefreshLease.DOUBTFUL), RefreshTurn(RefreshLease.REFUSED)
+
+
+async def test_a_ready_store_answers_a_ping(stores: Stores) -> None:
+    """It returns nothing."""
+    assert await stores().ping() is None
+
+
+async def test_the_sessions_of_a_login_share_its_lease(stores: Stores) -> None:
+    """One caller gets it, and gets it again when it repeats the call; another one, with another session, does not."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE, TWO)
+    assert [await lease(store, "mine") for _ in range(2)] == [GRANTED] * 2
+    assert await lease(other, "theirs", place=TWO) == BUSY
+    await release(store, "theirs")
+    assert await lease(other, "theirs", place=TWO) == BUSY
+    await release(store, "mine")
+    assert await lease(other, "theirs", place=TWO) == GRANTED
+
+
+async def test_the_sessions_of_a_login_share_new_tokens(stores: Stores) -> None:
+    """The report may be repeated; the other session learns what replaced its refresh token."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE, TWO)
+    await lease(store, "mine")
+    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.KEPT] * 2
+    assert await store.read(ONE, seconds=HOUR) == "resealed"
+    assert await lease(other, "theirs", place=TWO) == RefreshTurn(RefreshLease.REPLACED, tokens="sealed tokens")
+    assert (await lease(store, "mine")).lease is RefreshLease.CHANGED
+
+
+async def test_new_tokens_of_a_closed_session_go_to_the_others_of_its_login(stores: Stores) -> None:
+    """Without others the report is void."""
+    store = stores()
+    await open_sessions(store, ONE, TWO)
+    await lease(store, "mine")
+    await store.close(ONE)
+    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.CLOSED] * 2
+    assert (await lease(store, "theirs", place=TWO)).tokens == "sealed tokens"
+    assert await lease(store, "mine") == RefreshTurn(RefreshLease.GONE)
+
+
+async def test_new_tokens_of_a_closed_session_without_others_are_void(stores: Stores) -> None:
+    """No caller would ever get them."""
+    store = stores()
+    await open_sessions(store, ONE)
+    await lease(store, "mine")
+    await store.close(ONE)
+    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.VOID] * 2
+
+
+async def test_a_refresh_of_unknown_outcome_is_doubtful_but_within_the_overlap(stores: Stores) -> None:
+    """The overlap is counted from the first use, and a later try that was not sent leaves the doubt."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE)
+    await lease(store, "mine")
+    await hold(store, "theirs", 0.0)
+    assert await lease(other, "theirs") == BUSY
+    await hold(store, "mine", 0.0)
+    assert await lease(other, "theirs") == DOUBTFUL
+    turn = await lease(other, "theirs", overlap=HOUR)
+    assert (turn.lease, turn.elapsed is not None and 0.0 <= turn.elapsed < HOUR) == (RefreshLease.GRANTED, True)
+    await release(other, "theirs")
+    assert await lease(store, "mine") == DOUBTFUL
+    assert (await lease(store, "third", overlap=HOUR)).lease is RefreshLease.GRANTED
+    assert await end(store, "third") is RefreshEnd.KEPT
+
+
+async def test_a_refused_refresh_token_is_remembered(stores: Stores) -> None:
+    """No overlap helps it."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE, TWO)
+    await lease(store, "mine")
+    await release(store, "mine", refused=True)
+    assert await lease(other, "theirs", place=TWO, overlap=HOUR) == REFUSED

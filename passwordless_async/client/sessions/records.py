@@ -26,8 +26,10 @@ from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.stores.keyring import Unsealed
 
 _TYPE = "session+jwe"
+_SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
 _NAME_BYTES = 21  # of a hash: 168 bits, which are 28 characters
 _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
@@ -40,7 +42,13 @@ class Record:
     session: StoredSession
     place: Place
     sealed: str = attrs.field(repr=redacted)  # its text in the store
-    members: SecretDict  # what is sealed beside the tokens: user, opened_at and ends_at
+    members: SecretDict  # what is sealed beside the tokens: user, opened_at, ends_at, and login after a refresh
+
+    @property
+    def login(self) -> str:
+        """The name of the refresh token that the session was opened with: sessions of one login share a refresh."""
+        login: str = self.members.get("login") or _login(self.place, self.session.tokens)
+        return login
 
     def is_refreshed(self, before: Record) -> bool:
         """Return whether it has other tokens than before."""
@@ -77,7 +85,8 @@ class SessionRecords:
         now, idle, absolute = _clock.now(), self._lifetimes.idle, self._lifetimes.absolute
         sealed = self.seal(place, tokens, user=user, opened_at=now, ends_at=now + absolute)
         # The user's list outlasts each session in it, by as much as a machine's clock may be wrong.
-        await self.store.open(place, sealed, seconds=min(idle, absolute), user_seconds=absolute + idle)
+        login = _login(place, tokens)
+        await self.store.open(place, sealed, login=login, seconds=min(idle, absolute), user_seconds=absolute + idle)
         return identifier
 
     async def find(self, identifier: Secret) -> Record:
@@ -101,9 +110,25 @@ class SessionRecords:
 
     def seal(self, place: Place, tokens: TokenSet, **members: str | float) -> str:
         """Return the text that a session is kept as."""
+        return self._seal(tokens, {"sid": place.session, "usr": place.user}, members)
+
+    def seal_refreshed(self, record: Record, tokens: TokenSet) -> str:
+        """Return the text that a session is kept as with other tokens of the same login."""
+        return self.seal(record.place, tokens, **{**record.members, "login": record.login})
+
+    def seal_shared(self, login: str, tokens: TokenSet) -> str:
+        """Return tokens sealed for all sessions of a login."""
+        return self._seal(tokens, {"typ": _SHARED_TYPE, "sid": login}, {})
+
+    def unseal_shared(self, login: str, sealed: str) -> TokenSet:
+        """Return what :meth:`seal_shared` sealed; raises ``BrokenSeal``."""
+        tokens, _ = self._opened(self.keys.unseal(sealed, {**self._bound_to, "typ": _SHARED_TYPE, "sid": login}))
+        return tokens
+
+    def _seal(self, tokens: TokenSet, bound_to: dict[str, str], members: dict[str, str | float]) -> str:
         jkt = tokens.key.thumbprint
-        header = {**self._bound_to, "sid": place.session, "usr": place.user, "jkt": jkt}
-        return self.keys.seal(encode(tokens, {**self._known, "jkt": jkt}, **members), header)
+        content = encode(tokens, {**self._known, "jkt": jkt}, **members)
+        return self.keys.seal(content, {**self._bound_to, **bound_to, "jkt": jkt})
 
     def seconds(self, record: Record) -> float:
         """Return how long a session is kept from now on unless it is used."""
@@ -137,13 +162,16 @@ class SessionRecords:
 
     def _unseal(self, place: Place, sealed: str) -> _Unsealed:
         unsealed = self.keys.unseal(sealed, {**self._bound_to, "sid": place.session})
-        header = unsealed.header
+        tokens, members = self._opened(unsealed)
+        user = unsealed.header.get("usr", "")
+        return _Unsealed(tokens, Place(place.shard, place.session, user), members, unsealed.is_stale)
+
+    def _opened(self, unsealed: Unsealed) -> tuple[TokenSet, SecretDict]:
         # Header and content were sealed together: user and key may be taken from the header.
-        decoded = decode(unsealed.content, {**self._known, "jkt": header.get("jkt", "")})
+        decoded = decode(unsealed.content, {**self._known, "jkt": unsealed.header.get("jkt", "")})
         if decoded is None:
             raise BrokenSeal("form")
-        tokens, members = decoded
-        return _Unsealed(tokens, Place(place.shard, place.session, header.get("usr", "")), members, unsealed.is_stale)
+        return decoded
 
     def _ends_at(self, members: SecretDict) -> float:
         # Not a longer life than at the opening: the user's list of sessions was made to last as long as that.
@@ -159,6 +187,10 @@ def place_of(identifier: Secret) -> Place:
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
     return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")
+
+
+def _login(place: Place, tokens: TokenSet) -> str:
+    return place.session if tokens.refresh_token is None else hashed(tokens.refresh_token)
 
 
 def hashed(secret: str) -> str:

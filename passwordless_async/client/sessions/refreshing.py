@@ -3,7 +3,11 @@
 Invariants:
 
 - Before a refresh token is sent, the store knows that it will be; afterwards, what became of it. A process that finds
-  only the first does not send the token: the service takes a second use for theft and ends the login.
+  only the first sends the token within the overlap that the service allows, and never after it: the service takes that
+  for theft and ends the login.
+- Sessions that were opened with the tokens of one login share lease and outcome: one refreshes, all get the tokens.
+- A lease is renewed while its refresh is under way, however long that takes; that of a process that died ends soon.
+- A refresh token that the service has refused is not sent again.
 - New tokens are not lost while the store is unreachable: they are reported again for ``_PATIENCE_SECONDS``.
 - A caller that is cancelled does not end a refresh that the store may know of.
 - Tokens do not outlive their session: if it was closed meanwhile, the new ones are revoked.
@@ -13,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -22,11 +26,17 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.client.refreshes import Refreshes, is_unspent
 from passwordless_async.client.sessions.records import Record, SessionRecords, hashed, unknown_session
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
-from passwordless_async.errors import InvalidSession, OutcomeUnknown, PasswordlessError, StoreUnavailable
-from passwordless_async.stores import Place, RefreshLease
+from passwordless_async.errors import (
+    InvalidRefreshToken,
+    InvalidSession,
+    OutcomeUnknown,
+    PasswordlessError,
+    StoreUnavailable,
+)
+from passwordless_async.stores import RefreshEnd, RefreshLease, RefreshTurn
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
@@ -34,10 +44,24 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEASE_SECONDS = 20.0  # for a refresh with its retries; afterwards another process asks what became of it
+_LEASE_SECONDS = 20.0  # unless it is renewed; afterwards another process asks what became of the refresh
+_RENEWALS_PER_LEASE = 3  # two may fail
+_SOON_SECONDS = 30.0  # an access token that ends within this is refreshed once more
 _PATIENCE_SECONDS = 20.0  # for which an unreachable store is asked again to take the result of a refresh
 _FIRST_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5  # between polls; each is twice the one before
 _CLOSING_SECONDS = 1.0  # for reports to the store when the client is closed
+
+
+def _doubtful() -> OutcomeUnknown:
+    return OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
+
+
+def _refused() -> InvalidRefreshToken:
+    return InvalidRefreshToken(
+        status=403,
+        error="invalid_grant",
+        error_description="the service has refused the refresh token: it was not sent",
+    )
 
 
 class SessionRefreshes:
@@ -60,97 +84,161 @@ class SessionRefreshes:
         while not record.is_refreshed(first):
             # Not to be cancelled: once the store may have granted the lease, it must hear the end.
             departure.on_wire = True
-            lease = await self._begin(record, token)
-            if lease is RefreshLease.GRANTED:
-                return await self._spend(record, token)
+            turn = await self._begin(record, token)
+            if turn.lease is RefreshLease.GRANTED:
+                return await self._spend(record, token, turn)
             departure.on_wire = False
-            if lease is RefreshLease.GONE:
-                raise unknown_session()
-            if lease is RefreshLease.DOUBTFUL:
-                raise OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
-            if lease is RefreshLease.BUSY:
+            _require_no_refusal(turn.lease)
+            if turn.lease is RefreshLease.REPLACED:
+                first = await self._adopt(record, turn) or first
+            if turn.lease is RefreshLease.BUSY:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _MAX_POLL_SECONDS)
             record = await self._records.find(identifier)
         return record.session
 
-    async def _begin(self, record: Record, token: str) -> RefreshLease:
+    async def _begin(self, record: Record, token: str) -> RefreshTurn:
         try:
             return await self._store.begin_refresh(
                 record.place,
+                login=record.login,
                 sealed=record.sealed,
-                spends=hashed(record.session.tokens.refresh_token or ""),
+                spends=_name_of(record.session.tokens),
                 token=token,
                 seconds=_LEASE_SECONDS,
+                overlap=self._refreshes.overlap,
                 remember=self._records.seconds_to_end(record),
             )
         except StoreUnavailable:
             # The store may have granted it all the same. Without a report the token would never be sent again.
-            self._undo_in_background(record.place, token)
+            self._release_in_background(record, token)
             raise
 
-    async def _spend(self, record: Record, token: str) -> StoredSession:
-        try:
-            renewed = await self._refreshes.refresh(record.session.tokens)
-        except PasswordlessError as error:
-            failure = error.with_traceback(None)
-        else:
-            return await self._keep(record, renewed, token)
-        if is_unspent(failure):
-            await self._undo(record.place, token)
+    async def _adopt(self, record: Record, turn: RefreshTurn) -> Record | None:
+        """Give a session the tokens that another one of its login has; return it if they end soon as well."""
+        tokens = self._records.unseal_shared(record.login, turn.tokens or "")
+        sealed = self._records.seal_refreshed(record, tokens)
+        is_theirs = await self._store.reseal(record.place, record.sealed, sealed)
+        ends_soon = tokens.expires_at is not None and tokens.expires_at - _clock.now() <= _SOON_SECONDS
+        if not is_theirs or not ends_soon:
+            return None
+        return attrs.evolve(record, session=attrs.evolve(record.session, tokens=tokens), sealed=sealed)
+
+    async def _spend(self, record: Record, token: str, turn: RefreshTurn) -> StoredSession:
+        tokens = record.session.tokens
+        async with self._held(record, token):
+            try:
+                renewed = await self._refreshes.refresh(tokens, sent_before=turn.elapsed)
+            except PasswordlessError as error:
+                failure = error.with_traceback(None)
+            else:
+                return await self._keep(record, renewed, token)
+        if is_unspent(failure) and not self._refreshes.is_doubtful(tokens):
+            await self._release(record, token, refused=isinstance(failure, InvalidRefreshToken))
         else:
             # A store that does not hear it finds out when the lease expires.
             with suppress(StoreUnavailable):
-                await self._store.abandon_refresh(record.place, token=token)
+                await self._store.hold_refresh(record.place, login=record.login, token=token, seconds=0.0)
         raise failure
 
-    async def _keep(self, record: Record, renewed: TokenSet, token: str) -> StoredSession:
-        sealed = self._records.seal(record.place, renewed, **record.members)
-        session = await _patiently(lambda: self._end(record, renewed, sealed, token))
-        if session is None:
-            # Where the service is unreachable they stay valid, but no caller gets them.
-            with suppress(PasswordlessError):
-                await self._refreshes.revoke(renewed)
-            raise InvalidSession("the session was closed while it was refreshed")
-        return session
+    @asynccontextmanager
+    async def _held(self, record: Record, token: str) -> AsyncIterator[None]:
+        """Renew a lease for as long as its refresh is under way."""
+        holding = asyncio.create_task(self._hold(record, token))
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
 
-    async def _end(self, record: Record, renewed: TokenSet, sealed: str, token: str) -> StoredSession | None:
-        """Report new tokens; None if the session was closed."""
-        seconds = self._records.seconds(record)
-        if await self._store.end_refresh(record.place, token=token, sealed=sealed, seconds=seconds):
+    async def _hold(self, record: Record, token: str) -> None:
+        while True:
+            await asyncio.sleep(_LEASE_SECONDS / _RENEWALS_PER_LEASE)
+            with suppress(StoreUnavailable):
+                await self._store.hold_refresh(record.place, login=record.login, token=token, seconds=_LEASE_SECONDS)
+
+    async def _keep(self, record: Record, renewed: TokenSet, token: str) -> StoredSession:
+        sealed = self._records.seal_refreshed(record, renewed)
+        shared = self._records.seal_shared(record.login, renewed)
+        end = await _patiently(lambda: self._end(record, renewed, token, sealed=sealed, shared=shared))
+        if isinstance(end, RefreshEnd):
+            if end is RefreshEnd.VOID:
+                # Where the service is unreachable they stay valid, but no caller gets them.
+                with suppress(PasswordlessError):
+                    await self._refreshes.revoke(renewed)
+            raise InvalidSession("the session was closed while it was refreshed")
+        return end
+
+    async def _end(
+        self, record: Record, renewed: TokenSet, token: str, *, sealed: str, shared: str
+    ) -> StoredSession | RefreshEnd:
+        """Report new tokens, and return the session; if it was closed, what became of the tokens."""
+        end = await self._store.end_refresh(
+            record.place,
+            login=record.login,
+            token=token,
+            sealed=sealed,
+            replacement=_name_of(renewed),
+            tokens=shared,
+            seconds=self._records.seconds(record),
+            remember=self._records.seconds_to_end(record),
+        )
+        if end is RefreshEnd.KEPT:
             return attrs.evolve(record.session, tokens=renewed)
+        if end is RefreshEnd.CLOSED:
+            return end
         # The session was closed. Or an earlier report arrived, its answer was lost, and others have refreshed since.
         try:
             now = await self._records.find(record.session.id)
         except InvalidSession:
-            return None
-        return now.session if now.is_refreshed(record) else None
+            return end
+        return now.session if now.is_refreshed(record) else end
 
-    async def _undo(self, place: Place, token: str) -> None:
-        """Report that nothing was spent."""
+    async def _release(self, record: Record, token: str, *, refused: bool) -> None:
+        """Report that nothing was spent, or that the service has refused the refresh token."""
         try:
-            await self._store.end_refresh(place, token=token, sealed=None, seconds=_LEASE_SECONDS)
+            await self._store.release_refresh(record.place, login=record.login, token=token, refused=refused)
         except StoreUnavailable:
-            self._undo_in_background(place, token)
+            self._release_in_background(record, token, refused=refused)
 
-    def _undo_in_background(self, place: Place, token: str) -> None:
-        task = asyncio.create_task(self._undo_patiently(place, token))
+    def _release_in_background(self, record: Record, token: str, *, refused: bool = False) -> None:
+        task = asyncio.create_task(self._release_patiently(record, token, refused=refused))
         self._reports.add(task)
         task.add_done_callback(self._reports.discard)
 
-    async def _undo_patiently(self, place: Place, token: str) -> None:
+    async def _release_patiently(self, record: Record, token: str, *, refused: bool) -> None:
         with suppress(StoreUnavailable):
-            await _patiently(lambda: self._store.end_refresh(place, token=token, sealed=None, seconds=_LEASE_SECONDS))
+            await _patiently(
+                lambda: self._store.release_refresh(record.place, login=record.login, token=token, refused=refused)
+            )
 
     async def aclose(self, *, grace: float) -> None:
-        """End refreshes after ``grace`` seconds."""
-        await self._flights.aclose(grace=grace)
+        """End refreshes after ``grace`` seconds. The store is told what became of each: it takes a moment more."""
+        await self._flights.aclose(grace=grace + _CLOSING_SECONDS)
         reports = set(self._reports)
         if reports:
-            await asyncio.wait(reports, timeout=min(grace, _CLOSING_SECONDS))
+            await asyncio.wait(reports, timeout=_CLOSING_SECONDS)
         for report in reports:
             report.cancel()
         await asyncio.gather(*reports, return_exceptions=True)
+
+
+def _require_no_refusal(lease: RefreshLease) -> None:
+    """Raise the error for a session that must not be refreshed."""
+    if lease is RefreshLease.GONE:
+        raise unknown_session()
+    if lease is RefreshLease.DOUBTFUL:
+        raise OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
+    if lease is RefreshLease.REFUSED:
+        raise InvalidRefreshToken(
+            status=403,
+            error="invalid_grant",
+            error_description="the refresh token was refused before: nothing was sent",
+        )
+
+
+def _name_of(tokens: TokenSet) -> str:
+    return hashed(tokens.refresh_token or "")
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:

@@ -1,4 +1,4 @@
-"""Sessions in this process: sealed texts, each user's list of them, and the leases of refreshes."""
+"""Sessions in this process: sealed texts, each user's list of them, and each login's lease of refreshes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.protocols import Place, RefreshLease
+from passwordless_async.stores.memory.expiring import Expiring
+from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
 
 _CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have ended
+_SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
 
 
 @attrs.define(eq=False)
@@ -21,9 +23,20 @@ class _Session:
     sealed: str
     expires: float
     user: str
-    spends: str | None = None  # names the refresh token of the last lease, until its end is reported
-    holder: str | None = None  # the token of that lease
+    login: str
+
+
+@attrs.define(eq=False)
+class _Login:
+    """What the sessions of one login share. Times are those of the monotonic clock."""
+
+    sessions: set[str] = attrs.field(factory=set)
+    spends: str | None = None  # names the refresh token that may be spent
+    since: float = 0.0  # when it was first about to be sent
+    is_doubtful: bool = False  # a process before the holder did not report the end
+    holder: str | None = None  # the token of the lease
     lease_expires: float = 0.0
+    refused: str | None = None  # names the refresh token that the service has refused
 
 
 class MemorySessions:
@@ -33,15 +46,25 @@ class MemorySessions:
         self._max_sessions = size
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._users: dict[str, set[str]] = {}
+        self._logins: dict[str, _Login] = {}
+        # By login: the name of its newest refresh token, and the sealed tokens.
+        self._newest: Expiring[tuple[str, str]] = Expiring(size)
 
-    async def open(self, place: Place, sealed: str, *, seconds: float, user_seconds: float) -> None:  # noqa: ARG002 - no list outlives its sessions here
+    async def ping(self) -> None:
+        """Return: this store is always ready."""
+
+    async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session."""
         full = len(self._sessions) >= self._max_sessions
         self._drop_ended(len(self._sessions) if full else _CHECKED_AT_ONCE)
         if len(self._sessions) >= self._max_sessions:
             raise StoreError(f"the store is full: {self._max_sessions} sessions, none of them ended")
-        self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user)
+        self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user, login)
         self._users.setdefault(place.user, set()).add(place.session)
+        self._logins.setdefault(login, _Login()).sessions.add(place.session)
+        newest = self._newest.get(login)
+        if newest is not None:
+            self._newest.put(login, newest, user_seconds)
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
         """Return a session's text and keep it for ``seconds`` from now."""
@@ -78,42 +101,93 @@ class MemorySessions:
         self,
         place: Place,
         *,
+        login: str,
         sealed: str,
         spends: str,
         token: str,
         seconds: float,
-        remember: float,  # noqa: ARG002 - what is known of a session ends with it
-    ) -> RefreshLease:
+        overlap: float,
+        remember: float,
+    ) -> RefreshTurn:
         """Ask for the lease to refresh a session."""
+        del remember  # what is known of a login ends with its sessions
         found, now = self._alive(place.session), _clock.monotonic()
-        if found is None:
-            return RefreshLease.GONE
-        if found.spends == spends and found.holder == token:
-            return RefreshLease.GRANTED
-        if found.sealed != sealed:
-            return RefreshLease.CHANGED
-        if found.spends == spends:
-            return RefreshLease.BUSY if found.lease_expires > now else RefreshLease.DOUBTFUL
-        found.spends, found.holder, found.lease_expires = spends, token, now + seconds
-        return RefreshLease.GRANTED
+        known = self._logins.get(login)
+        if found is None or known is None:
+            return RefreshTurn(RefreshLease.GONE)
+        if (known.spends, known.holder) != (spends, token):
+            if found.sealed != sealed:
+                return RefreshTurn(RefreshLease.CHANGED)
+            refusal = self._refusal(login, known, spends, overlap)
+            if refusal is not None:
+                return refusal
+            known.is_doubtful = known.spends == spends
+            known.since = known.since if known.is_doubtful else now
+            known.spends, known.holder = spends, token
+        known.lease_expires = now + seconds
+        return RefreshTurn(RefreshLease.GRANTED, now - known.since if known.is_doubtful else None)
 
-    async def abandon_refresh(self, place: Place, *, token: str) -> None:
-        """End the lease with the outcome unknown."""
-        found = self._alive(place.session)
-        if found is not None and found.holder == token:
-            found.lease_expires = 0.0
+    def _refusal(self, name: str, login: _Login, spends: str, overlap: float) -> RefreshTurn | None:
+        newest = self._newest.get(name)
+        if newest is not None and newest[0] != spends:
+            return RefreshTurn(RefreshLease.REPLACED, tokens=newest[1])
+        if login.refused == spends:
+            return RefreshTurn(RefreshLease.REFUSED)
+        if login.spends == spends:
+            now = _clock.monotonic()
+            if login.holder is not None and login.lease_expires > now:
+                return RefreshTurn(RefreshLease.BUSY)
+            if now - login.since >= overlap:
+                return RefreshTurn(RefreshLease.DOUBTFUL)
+        return None
 
-    async def end_refresh(self, place: Place, *, token: str, sealed: str | None, seconds: float) -> bool:
-        """Report how a refresh ended."""
-        found = self._alive(place.session)
-        if found is not None and found.sealed == sealed:
-            return True
-        if found is None or found.holder != token:
-            return False
-        found.holder, found.spends = None, None
-        if sealed is not None:
+    async def hold_refresh(self, place: Place, *, login: str, token: str, seconds: float) -> None:
+        """Set when the lease expires."""
+        del place  # a login is found by its name
+        known = self._logins.get(login)
+        if known is not None and known.holder == token:
+            known.lease_expires = _clock.monotonic() + seconds
+
+    async def release_refresh(self, place: Place, *, login: str, token: str, refused: bool) -> None:
+        """Report that nothing was spent, or that the service has refused the refresh token for good."""
+        del place  # a login is found by its name
+        known = self._logins.get(login)
+        if known is None or known.holder != token:
+            return
+        known.holder = None
+        if refused:
+            known.refused = known.spends
+        if refused or not known.is_doubtful:
+            known.spends = None
+
+    async def end_refresh(
+        self,
+        place: Place,
+        *,
+        login: str,
+        token: str,
+        sealed: str,
+        replacement: str,
+        tokens: str,
+        seconds: float,
+        remember: float,
+    ) -> RefreshEnd:
+        """Report new tokens."""
+        found, known = self._alive(place.session), self._logins.get(login)
+        reported = RefreshEnd.CLOSED if found is None else RefreshEnd.KEPT
+        if (replacement, tokens) == self._newest.get(login) or (found is not None and found.sealed == sealed):
+            return reported
+        if known is None or known.holder != token:
+            return RefreshEnd.VOID
+        known.holder, known.spends, known.refused = None, None, None
+        self._newest.put(login, (replacement, tokens), remember if self._is_shared(known, place) else _SHARED_SECONDS)
+        if found is not None:
             found.sealed, found.expires = sealed, _clock.monotonic() + seconds
-        return True
+        return reported
+
+    def _is_shared(self, login: _Login, place: Place) -> bool:
+        """Return whether a login has other sessions than one."""
+        return any(self._alive(session) is not None for session in login.sessions - {place.session})
 
     def _alive(self, session: str) -> _Session | None:
         found = self._sessions.get(session)
@@ -124,11 +198,15 @@ class MemorySessions:
 
     def _forget(self, session: str) -> None:
         found = self._sessions.pop(session, None)
-        if found is not None:
-            sessions = self._users[found.user]
-            sessions.discard(session)
-            if not sessions:
-                del self._users[found.user]
+        if found is None:
+            return
+        sessions, login = self._users[found.user], self._logins[found.login]
+        sessions.discard(session)
+        login.sessions.discard(session)
+        if not sessions:
+            del self._users[found.user]
+        if not login.sessions:
+            del self._logins[found.login]
 
     def _drop_ended(self, checked: int) -> None:
         for session in list(islice(self._sessions, checked)):

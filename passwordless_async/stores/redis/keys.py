@@ -7,10 +7,15 @@ uses has the same braces, and so lies on one node. ``shard`` is the first 8 char
 key                                       type    value                                    lifetime
 ========================================  ======  =======================================  ===========================
 ``pa:{shard}:session:SESSION``            string  the sealed session                       idle time; each use renews it
-``pa:{shard}:session:SESSION:lock``       string  token of the process that refreshes      20 s
-``pa:{shard}:session:SESSION:mark``       string  ``SPENDS:TOKEN``: refresh token that may  what the session has left,
-                                                  be spent, and token of the process       and an idle time
-``pa:{shard}:sessions:USER``              set     the user's SESSIONs                      absolute and idle time
+``pa:{shard}:sessions:USER``              hash    SESSION: the LOGIN it was opened with     absolute and idle time
+``pa:{shard}:login:LOGIN``                hash    ``spends``: refresh token that may be    what the session has left,
+                                                  spent, ``holder``: token of the process, and an idle time; ``newest``
+                                                  ``since``: server time in ms,            a minute if the login has one
+                                                  ``doubtful``; ``refused``: refresh       session
+                                                  token; ``newest``: refresh token,
+                                                  ``tokens``: the sealed tokens
+``pa:{shard}:login:LOGIN:lock``           string  token of the process that refreshes      20 s, renewed meanwhile
+``pa:ping``                               string  empty                                    1 s
 ``pa:{shard}:cooldown:USER``              string  token of the start; a blank behind it     a minute, renewed while the
                                                   once that has ended                      start lasts; the cool-down
 ``pa:{shard}:code:USER``                  hash    CODE: number of the attempt, blank, its  1 hour
@@ -26,8 +31,8 @@ key                                       type    value                         
                                                   time in ms until which they are kept
 ========================================  ======  =======================================  ===========================
 
-USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, JKT and PROOF are SHA-256 hashes. The
-scripts in ``sessions`` use the first four keys, those in ``codes`` the next four, ``servers`` the quota and the nonces,
+USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, LOGIN, JKT and PROOF are SHA-256 hashes. The
+scripts in ``sessions`` use the first five keys, those in ``codes`` the next four, ``servers`` the quota and the nonces,
 ``replay`` the last.
 """
 
@@ -53,13 +58,18 @@ class Keys:
         """Return the key of a session."""
         return self._of(place.shard, "session", place.session)
 
-    def lock(self, place: Place) -> str:
-        """Return the key that says that a session is being refreshed."""
-        return f"{self.session(place)}:lock"
+    def login(self, place: Place, login: str) -> str:
+        """Return the key of what the sessions of one login share."""
+        return self._of(place.shard, "login", login)
 
-    def mark(self, place: Place) -> str:
-        """Return the key that says which refresh token may be spent."""
-        return f"{self.session(place)}:mark"
+    def lock(self, place: Place, login: str) -> str:
+        """Return the key that says that a login is being refreshed."""
+        return f"{self.login(place, login)}:lock"
+
+    @property
+    def ping(self) -> str:
+        """Return the key that is written to learn whether the server keeps anything."""
+        return f"{self.prefix}:ping"
 
     def sessions(self, shard: str, user: str) -> str:
         """Return the key of a user's list of sessions."""

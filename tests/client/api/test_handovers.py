@@ -72,10 +72,10 @@ class World:
 
 
 @asynccontextmanager
-async def opened(**settings: Any) -> AsyncIterator[World]:
+async def opened(leeway: float = 0.0, **settings: Any) -> AsyncIterator[World]:
     async with (
-        LocalTenant(TenantSettings(**settings)) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+        LocalTenant(TenantSettings(refresh_leeway=leeway, **settings)) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, refresh_token_leeway=leeway) as client,
     ):
         await client.start(ADA)
         tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
@@ -126,7 +126,7 @@ async def test_each_new_token_set_is_handed_over_where_the_refresh_token_stays()
 async def test_each_new_token_set_is_handed_over_where_a_spent_refresh_token_still_works() -> None:
     """Within the leeway of the service a late session spends the old token again, and gets other new ones."""
     application = Application()
-    async with opened(refresh_leeway=3600.0) as world:
+    async with opened(leeway=3600.0) as world:
         world.keep_no_results()
         renewed = [await world.renew(application) for _ in range(2)]
         assert renewed[0].refresh_token != renewed[1].refresh_token

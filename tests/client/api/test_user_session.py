@@ -57,7 +57,7 @@ class Refreshes:
         self.lifetime = 3600
         self.kept: list[TokenSet] = []
 
-    async def __call__(self, request: Any, _departure: object) -> TokenSet:
+    async def __call__(self, request: Any, _departure: object, _policy: object) -> TokenSet:
         stale: TokenSet = request.tokens
         self.spent.append(str(stale.refresh_token))
         await asyncio.sleep(0)

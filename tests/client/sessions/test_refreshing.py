@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from helpers.clients import arrived, until
 from helpers.session_clients import (
     BOB,
     TOKEN,
@@ -18,17 +19,22 @@ from helpers.session_clients import (
 )
 from helpers.store_fixtures import NEW, OLD, USERS
 from passwordless_async import (
+    INTERACTIVE,
+    TESTING,
     InvalidRefreshToken,
     InvalidSession,
     KeyRing,
     Lifetimes,
     NotSent,
     OutcomeUnknown,
+    PasswordlessClient,
     ProtocolError,
     RateLimited,
     StoreUnavailable,
 )
-from passwordless_async.testing import Fault
+from passwordless_async.client.events import Retried
+from passwordless_async.client.sessions import refreshing
+from passwordless_async.testing import Fault, TenantSettings
 
 
 async def test_concurrent_refreshes_on_four_machines_spend_one_token(store: Any) -> None:
@@ -72,15 +78,120 @@ async def test_a_refresh_with_unknown_outcome_is_not_sent_again(store: Any, faul
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
-async def test_a_refused_refresh_token_is_refused_again(store: Any) -> None:
-    """The refusal is raised each time: it spends nothing."""
-    async with opened(store) as (tenant, (client,)):
-        tokens = await log_in(tenant, client)
-        identifier = await client.sessions.open(tokens)
-        await client.revoke(tokens)
-        for _ in range(2):
+async def test_a_refused_refresh_token_is_sent_once(store: Any) -> None:
+    """Each machine raises the refusal, from the store; the session's access token stays readable."""
+    async with opened(store, clients=3) as (tenant, (here, there, elsewhere)):
+        tokens = await log_in(tenant, here)
+        identifier = await here.sessions.open(tokens)
+        await elsewhere.revoke(tokens)
+        before = arrived(tenant, TOKEN)
+        for client in (here, there, here, there):
             with pytest.raises(InvalidRefreshToken):
                 await client.sessions.refresh(identifier)
+        assert arrived(tenant, TOKEN) == before + 1
+        assert (await there.sessions.get(identifier)).tokens == tokens
+
+
+async def test_sessions_of_one_login_share_a_refresh_on_all_machines(store: Any) -> None:
+    """At once and one after the other, each refresh token is sent once, and both get the result."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        first, second = [await here.sessions.open(tokens) for _ in range(2)]
+        both = await asyncio.gather(here.sessions.refresh(first), there.sessions.refresh(second))
+        assert both[0].tokens == both[1].tokens
+        assert tenant.stats.refresh_rotations == 1
+        for client, identifier in ((there, second), (here, first), (here, first), (there, second)):
+            await client.sessions.refresh(identifier)
+        assert (await here.sessions.refresh(first)).tokens == (await there.sessions.refresh(second)).tokens
+        assert len(tenant.refresh_families) == 1
+
+
+async def test_tokens_refreshed_for_a_closed_session_stay_for_the_others_of_its_login(store: Any) -> None:
+    """They are not revoked, and the other session gets them."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        closed, stays = [await here.sessions.open(tokens) for _ in range(2)]
+        answer, before = asyncio.Event(), arrived(tenant, TOKEN)
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        refreshing_it = asyncio.create_task(here.sessions.refresh(closed))
+        await until(lambda: arrived(tenant, TOKEN) > before)
+        await there.sessions.close(closed, revoke=False)
+        answer.set()
+        with pytest.raises(InvalidSession, match="closed while"):
+            await refreshing_it
+        assert (await there.sessions.refresh(stays)).tokens.refresh_token != tokens.refresh_token
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+        assert tenant.stats.refresh_rotations == 1
+
+
+async def test_a_session_gets_tokens_that_have_not_ended(store: Any) -> None:
+    """If the other session's tokens have ended as well, they are refreshed once more."""
+    settings = TenantSettings(access_token_lifetime=20)
+    async with opened(store, clients=2, settings=settings) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        first, second = [await here.sessions.open(tokens) for _ in range(2)]
+        renewed = await here.sessions.refresh(first)
+        assert (await there.sessions.refresh(second)).tokens.refresh_token != renewed.tokens.refresh_token
+        assert tenant.stats.refresh_rotations == 2
+
+
+async def test_a_lease_lasts_as_long_as_its_refresh(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long that takes, another machine waits for the result; a dead process's lease still ends soon."""
+    monkeypatch.setattr(refreshing, "_LEASE_SECONDS", 0.3)
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        held, answer, hold = list[str](), asyncio.Event(), store.hold_refresh
+
+        async def counted(*arguments: Any, **named: Any) -> None:
+            await hold(*arguments, **named)
+            held.append(named["token"])
+            if len(held) == 6:  # twice the lease
+                answer.set()
+
+        monkeypatch.setattr(store, "hold_refresh", counted)
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        both = await asyncio.gather(here.sessions.refresh(identifier), there.sessions.refresh(identifier))
+        assert both[0].tokens == both[1].tokens
+        assert (tenant.stats.refresh_rotations, len(set(held))) == (1, 1)
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP_AFTER_PROCESSING, Fault.SERVICE_UNAVAILABLE, Fault.GARBAGE_JSON])
+async def test_within_the_overlap_another_machine_sends_the_token_again(store: Any, fault: Fault) -> None:
+    """And only within it: a client without the setting does not."""
+    settings = TenantSettings(refresh_leeway=3600.0)
+    async with opened(store, clients=2, settings=settings, refresh_token_leeway=3600.0) as (tenant, (here, there)):
+        strict = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=store)
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(fault, path=TOKEN, times=1)
+        with pytest.raises((OutcomeUnknown, ProtocolError)):
+            await here.sessions.refresh(identifier)
+        async with strict:
+            await outcome_unknown(strict.sessions.refresh(identifier))
+        refreshed = await there.sessions.refresh(identifier)
+        assert refreshed.tokens == (await here.sessions.get(identifier)).tokens
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
+async def test_a_client_closed_without_grace_leaves_no_doubt(store: Any) -> None:
+    """A refresh that was refused by a 429 and waits was not processed: the next machine's goes through."""
+    waits = asyncio.Event()
+
+    def note(event: object) -> None:
+        if isinstance(event, Retried):
+            waits.set()
+
+    async with opened(store) as (tenant, (there,)):
+        here = PasswordlessClient(tenant.url, tenant.public_client_id, profile=INTERACTIVE, store=store, on_event=note)
+        async with here:
+            identifier = await there.sessions.open(await log_in(tenant, there))
+            tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=4)
+            refreshing_it = asyncio.create_task(here.sessions.refresh(identifier))
+            await waits.wait()
+            await here.aclose(grace=0)
+            with pytest.raises((NotSent, RateLimited)):
+                await refreshing_it
+        await there.sessions.refresh(identifier)
+        assert tenant.stats.refresh_rotations == 1
 
 
 async def test_new_tokens_of_a_session_closed_meanwhile_are_revoked(store: Any) -> None:
@@ -204,7 +315,7 @@ async def test_a_store_lost_after_an_unsent_refresh_is_told_later(store: Any, mo
     """The caller gets the reason, and the store hears later that nothing was spent."""
     async with opened(store, clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
-        struck = fail_call(monkeypatch, store, "end_refresh", times=3)
+        struck = fail_call(monkeypatch, store, "release_refresh", times=3)
         tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=TOKEN)
         with pytest.raises(RateLimited):
             await here.sessions.refresh(identifier)
@@ -220,7 +331,7 @@ async def test_a_store_lost_after_an_unknown_outcome_changes_nothing(
     """The caller gets OutcomeUnknown, whatever the store answers."""
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
-        fail_call(monkeypatch, store, "abandon_refresh")
+        fail_call(monkeypatch, store, "hold_refresh")
         tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
         await outcome_unknown(client.sessions.refresh(identifier))
 

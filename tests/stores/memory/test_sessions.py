@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from passwordless_async import MemoryStore, StoreError
-from passwordless_async.stores import Place, RefreshLease
+from passwordless_async.stores import Place
 
 
 def place(number: int, user: str = "user") -> Place:
@@ -18,11 +18,11 @@ async def test_a_full_store_refuses_a_session(clock: Any) -> None:
     """It raises StoreError, and takes one again once another has ended."""
     store = MemoryStore(max_sessions=2)
     for number in range(2):
-        await store.open(place(number), "sealed", seconds=60.0, user_seconds=60.0)
+        await store.open(place(number), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
     with pytest.raises(StoreError, match="2 sessions, none of them ended"):
-        await store.open(place(2), "sealed", seconds=60.0, user_seconds=60.0)
+        await store.open(place(2), "sealed", login="login 2", seconds=60.0, user_seconds=60.0)
     clock.time += 60.0
-    await store.open(place(2), "sealed", seconds=60.0, user_seconds=60.0)
+    await store.open(place(2), "sealed", login="login 2", seconds=60.0, user_seconds=60.0)
     assert repr(store) == "<MemoryStore of 1 sessions>"
 
 
@@ -30,20 +30,24 @@ async def test_ended_sessions_are_dropped_while_others_are_opened(clock: Any) ->
     """Neither the sessions nor their users' lists pile up, although none of them is read again."""
     store = MemoryStore()
     for number in range(100):
-        await store.open(place(number, f"user{number}"), "sealed", seconds=60.0, user_seconds=60.0)
+        await store.open(
+            place(number, f"user{number}"), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0
+        )
     clock.time += 60.0
     for number in range(100, 300):
-        await store.open(place(number, f"user{number}"), "sealed", seconds=60.0, user_seconds=60.0)
-    assert (len(store._sessions), len(store._users)) == (200, 200)
+        await store.open(
+            place(number, f"user{number}"), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0
+        )
+    assert (len(store._sessions), len(store._users), len(store._logins)) == (200, 200, 200)
 
 
 async def test_a_session_that_is_used_survives_the_sweep(clock: Any) -> None:
     """Use renews it; the sweep looks at each session and drops only ended ones."""
     store = MemoryStore()
-    await store.open(place(0), "sealed", seconds=60.0, user_seconds=60.0)
+    await store.open(place(0), "sealed", login="login 0", seconds=60.0, user_seconds=60.0)
     for number in range(1, 100):
         clock.time += 30.0
-        await store.open(place(number), "sealed", seconds=10.0, user_seconds=60.0)
+        await store.open(place(number), "sealed", login=f"login {number}", seconds=10.0, user_seconds=60.0)
         assert await store.read(place(0), seconds=60.0) == "sealed"
     assert set(await store.sessions_of("user")) == {
         "session0",
@@ -55,29 +59,10 @@ async def test_living_sessions_do_not_shield_ended_ones(clock: Any) -> None:
     """The sweep goes on behind the oldest sessions, however long these live."""
     store = MemoryStore()
     for number in range(10):
-        await store.open(place(number), "sealed", seconds=1000.0, user_seconds=1000.0)
+        await store.open(place(number), "sealed", login=f"login {number}", seconds=1000.0, user_seconds=1000.0)
     for number in range(10, 20):
-        await store.open(place(number), "sealed", seconds=60.0, user_seconds=60.0)
+        await store.open(place(number), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
     clock.time += 60.0
     for number in range(20, 40):
-        await store.open(place(number), "sealed", seconds=60.0, user_seconds=60.0)
+        await store.open(place(number), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
     assert len(store._sessions) == 30
-
-
-async def test_a_lease_is_granted_again_to_its_own_token(clock: Any) -> None:
-    """A caller that lost the answer gets the same; another gets BUSY, and DOUBTFUL once the lease has expired."""
-    store = MemoryStore()
-    await store.open(place(0), "sealed", seconds=600.0, user_seconds=600.0)
-
-    async def begin(token: str) -> RefreshLease:
-        return await store.begin_refresh(
-            place(0), sealed="sealed", spends="token", token=token, seconds=20.0, remember=600.0
-        )
-
-    assert [await begin(token) for token in ("mine", "mine", "other")] == [
-        RefreshLease.GRANTED,
-        RefreshLease.GRANTED,
-        RefreshLease.BUSY,
-    ]
-    clock.time += 20.0
-    assert await begin("other") is RefreshLease.DOUBTFUL

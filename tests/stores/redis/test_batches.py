@@ -152,7 +152,9 @@ async def test_errors_hold_no_secret(redis_server: Any, harm: str) -> None:
             getattr(redis_server, harm)()
         try:
             with pytest.raises(StoreUnavailable) as refused:
-                await store.open(Place("shard", "session", "user"), "sealed-text", seconds=60, user_seconds=60)
+                await store.open(
+                    Place("shard", "session", "user"), "sealed-text", login="login", seconds=60, user_seconds=60
+                )
         finally:
             if harm == "fill":
                 redis_server.ask("CONFIG", "SET", "maxmemory", "0")
@@ -257,7 +259,7 @@ async def test_acknowledged_sessions_survive_a_fail_over(redis_sentinel: Any) ->
     """None of two hundred concurrent sessions is lost, however soon the primary is."""
     async with by_sentinels(redis_sentinel, timeout=5.0, replicas=1) as store:
         places = [Place(f"shard{number}", f"session{number}", f"user{number}") for number in range(200)]
-        opens = [store.open(place, place.session, seconds=600, user_seconds=600) for place in places]
+        opens = [store.open(place, place.session, login="login", seconds=600, user_seconds=600) for place in places]
         await asyncio.gather(*opens)
         after = await asyncio.to_thread(redis_sentinel.fail_over)
         kept = after.dump()
@@ -269,11 +271,11 @@ async def test_without_its_replica_a_session_is_refused_in_time(redis_sentinel: 
     """What needs no replica goes on at once."""
     async with by_sentinels(redis_sentinel, timeout=1.0, replicas=1) as store:
         place = Place("shard", "session", "user")
-        await store.open(place, "sealed", seconds=600, user_seconds=600)
+        await store.open(place, "sealed", login="login", seconds=600, user_seconds=600)
         redis_sentinel.replica.kill()
         loop = asyncio.get_running_loop()
         began = loop.time()
-        opening = asyncio.create_task(store.open(place, "sealed", seconds=600, user_seconds=600))
+        opening = asyncio.create_task(store.open(place, "sealed", login="login", seconds=600, user_seconds=600))
         await asyncio.sleep(0)
         assert await store.read(place, seconds=600) == "sealed"
         assert await store.reserve("quota", requests=1, interval=1.0) == 0.0
