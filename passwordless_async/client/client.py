@@ -92,7 +92,7 @@ class PasswordlessClient:
         refresh_token_rotation: Whether the tenant replaces a refresh token at each use, as it does unless configured
             otherwise. If False, a refresh token is never spent: after a lost answer it is sent again.
         refresh_token_leeway: The tenant's rotation overlap period: seconds in which a refresh token that was replaced
-            may be sent once more. Within it, counted from the first time, a refresh whose answer was lost or unusable
+            may be sent once more. Within it, counted from the first time, a refresh with a lost or unusable answer
             is sent again; after it, never. Not longer than the tenant's own setting: the tenant ends the login.
         id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
             application with a client secret, HS256. Name the one that the application is registered with.
@@ -129,9 +129,7 @@ class PasswordlessClient:
         _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
         _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
-        _check.instance("refresh_token_rotation", refresh_token_rotation, bool, named="a bool")
-        leeway = _check.at_least_zero("refresh_token_leeway", refresh_token_leeway)
-        self._overlap = leeway if refresh_token_rotation else math.inf
+        self._overlap = _overlap(refresh_token_leeway, rotation=refresh_token_rotation)
         self._profile = profile
         self._transport = self._made_transport(session, proxy)
         events, shared_store = Emitter(on_event), MemoryStore() if store is None else store
@@ -559,6 +557,12 @@ class PasswordlessClient:
     def __repr__(self) -> str:
         application = self._tenant.application
         return f"<PasswordlessClient {application.client_id} at {application.origin}>"
+
+
+def _overlap(leeway: object, *, rotation: object) -> float:
+    """Return for how many seconds a refresh token may be sent again after its first use."""
+    leeway = _check.at_least_zero("refresh_token_leeway", leeway)
+    return leeway if _check.instance("refresh_token_rotation", rotation, bool, named="a bool") else math.inf
 
 
 def _require_store(store: object) -> None:

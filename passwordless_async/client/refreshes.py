@@ -90,7 +90,7 @@ class Refreshes:
     Args:
         tenant: The tenant.
         dispatcher: Sends the requests.
-        orphans: Takes results whose callers have gone.
+        orphans: Takes results without a caller.
         policy: How often a refresh is tried within one call.
         overlap: Seconds after its first use in which the service takes a refresh token again; infinite if they do not
             rotate.

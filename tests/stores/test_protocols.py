@@ -462,7 +462,7 @@ def lease(store: Any, token: str, *, place: Place = ONE, overlap: float = 0.0, s
     )
 
 
-def end(store: Any, token: str, *, place: Place = ONE) -> Any:
+def end_lease(store: Any, token: str, *, place: Place = ONE) -> Any:
     return store.end_refresh(
         place,
         login="login",
@@ -509,7 +509,7 @@ async def test_the_sessions_of_a_login_share_new_tokens(stores: Stores) -> None:
     store, other = stores(), stores()
     await open_sessions(store, ONE, TWO)
     await lease(store, "mine")
-    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.KEPT] * 2
+    assert [await end_lease(store, "mine") for _ in range(2)] == [RefreshEnd.KEPT] * 2
     assert await store.read(ONE, seconds=HOUR) == "resealed"
     assert await lease(other, "theirs", place=TWO) == RefreshTurn(RefreshLease.REPLACED, tokens="sealed tokens")
     assert (await lease(store, "mine")).lease is RefreshLease.CHANGED
@@ -521,7 +521,7 @@ async def test_new_tokens_of_a_closed_session_go_to_the_others_of_its_login(stor
     await open_sessions(store, ONE, TWO)
     await lease(store, "mine")
     await store.close(ONE)
-    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.CLOSED] * 2
+    assert [await end_lease(store, "mine") for _ in range(2)] == [RefreshEnd.CLOSED] * 2
     assert (await lease(store, "theirs", place=TWO)).tokens == "sealed tokens"
     assert await lease(store, "mine") == RefreshTurn(RefreshLease.GONE)
 
@@ -532,7 +532,7 @@ async def test_new_tokens_of_a_closed_session_without_others_are_void(stores: St
     await open_sessions(store, ONE)
     await lease(store, "mine")
     await store.close(ONE)
-    assert [await end(store, "mine") for _ in range(2)] == [RefreshEnd.VOID] * 2
+    assert [await end_lease(store, "mine") for _ in range(2)] == [RefreshEnd.VOID] * 2
 
 
 async def test_a_refresh_of_unknown_outcome_is_doubtful_but_within_the_overlap(stores: Stores) -> None:
@@ -549,7 +549,7 @@ async def test_a_refresh_of_unknown_outcome_is_doubtful_but_within_the_overlap(s
     await release(other, "theirs")
     assert await lease(store, "mine") == DOUBTFUL
     assert (await lease(store, "third", overlap=HOUR)).lease is RefreshLease.GRANTED
-    assert await end(store, "third") is RefreshEnd.KEPT
+    assert await end_lease(store, "third") is RefreshEnd.KEPT
 
 
 async def test_a_refused_refresh_token_is_remembered(stores: Stores) -> None:

@@ -181,9 +181,13 @@ class MemorySessions:
             return RefreshEnd.VOID
         known.holder, known.spends, known.refused = None, None, None
         self._newest.put(login, (replacement, tokens), remember if self._is_shared(known, place) else _SHARED_SECONDS)
-        if found is not None:
-            found.sealed, found.expires = sealed, _clock.monotonic() + seconds
+        self._keep(found, sealed, seconds)
         return reported
+
+    @staticmethod
+    def _keep(session: _Session | None, sealed: str, seconds: float) -> None:
+        if session is not None:
+            session.sealed, session.expires = sealed, _clock.monotonic() + seconds
 
     def _is_shared(self, login: _Login, place: Place) -> bool:
         """Return whether a login has other sessions than one."""
