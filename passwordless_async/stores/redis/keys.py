@@ -32,8 +32,8 @@ key                                       type    value                         
 ========================================  ======  =======================================  ===========================
 
 USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, LOGIN, JKT and PROOF are SHA-256 hashes.
-The scripts in ``sessions`` use the first five keys, those in ``codes`` the next four, ``servers`` the quota and the nonces,
-``replay`` the last.
+The scripts in ``sessions`` use the first five keys, those in ``codes`` the next four, ``servers`` the quota and the
+nonces, ``replay`` the last.
 """
 
 from __future__ import annotations
