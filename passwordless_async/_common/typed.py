@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret
 from passwordless_async.errors import InvalidInput, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 _MAX_TYPED = 256  # characters, before what does not count is removed
 _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
@@ -30,25 +22,16 @@ _MINUS = "\u2212"  # by its category no dash
 _IN_NUMBERS = frozenset("()./")  # besides blanks and dashes (ITU-T E.123)
 
 
-def _typed(check: Callable[Concatenate[str, object, P], T]) -> Callable[Concatenate[str, object, P], T]:
-    """Make a check of an argument one of a user's input."""
-
-    @wraps(check)
-    def checked(argument: str, value: object, /, *args: P.args, **bounds: P.kwargs) -> T:
-        try:
-            return check(argument, value, *args, **bounds)
-        except UsageError as error:
-            if not isinstance(value, str):
-                raise
-            problem = error.problem
-        raise InvalidInput(argument, problem)
-
-    return checked
-
-
-@_typed
 def code(argument: str, value: object, *, at_most: int) -> Secret:
     """Return a code. No code has blanks, so these are removed; dashes are, where digits are left without them."""
+    try:
+        return _code(argument, value, at_most)
+    except UsageError as error:
+        refused = _by_whom(error, value)
+    raise refused
+
+
+def _code(argument: str, value: object, at_most: int) -> Secret:
     typed = _check.bounded(argument, value, at_most=_MAX_TYPED)
     if not (typed.isascii() and typed.isalnum()):
         typed = Secret(_without_blanks(typed))
@@ -57,9 +40,16 @@ def code(argument: str, value: object, *, at_most: int) -> Secret:
     return _check.secret(argument, typed, at_most=at_most)
 
 
-@_typed
 def phone_number(argument: str, value: object) -> str:
     """Return a phone number in E.164 form. ``(0)`` after a country code is refused: it is not dialled from abroad."""
+    try:
+        return _phone_number(argument, value)
+    except UsageError as error:
+        refused = _by_whom(error, value)
+    raise refused
+
+
+def _phone_number(argument: str, value: object) -> str:
     typed = _without_blanks(_check.bounded(argument, value, at_most=_MAX_TYPED))
     if "(0)" in typed:
         raise UsageError(argument, "must be as dialled from abroad, without (0)")
@@ -69,14 +59,26 @@ def phone_number(argument: str, value: object) -> str:
     return number
 
 
-@_typed
 def email_address(argument: str, value: object) -> str:
     """Return an e-mail address exactly as it was typed."""
+    try:
+        return _email_address(argument, value)
+    except UsageError as error:
+        refused = _by_whom(error, value)
+    raise refused
+
+
+def _email_address(argument: str, value: object) -> str:
     address = _check.printable(argument, value, at_most=_MAX_ADDRESS)
     local, at, domain = address.partition("@")
     if not (local and at and domain) or "@" in domain:
         raise UsageError(argument, "must be of the form name@domain")
     return address
+
+
+def _by_whom(error: UsageError, value: object) -> UsageError:
+    """Return the error of the user where a text was wrong, else the programmer's."""
+    return InvalidInput(error.argument, error.problem) if isinstance(value, str) else error.with_traceback(None)
 
 
 def _without_blanks(typed: str) -> str:

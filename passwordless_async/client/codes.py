@@ -123,7 +123,7 @@ class Codes:
         ticket = StartTicket(name, self._address(address), next(self._tokens), patience + self._profile.timeout)
         try:
             cooling, used_up = await asyncio.gather(self._begin_for_user(ticket), self._begin_for_address(ticket))
-        except asyncio.CancelledError:
+        except BaseException:
             self.end_start_in_background(ticket, sent=False, counted=False)
             raise
         if not cooling and not used_up:

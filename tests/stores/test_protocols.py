@@ -178,6 +178,17 @@ async def test_a_start_that_came_to_nothing_forgets_nothing(stores: Stores, seco
     assert [await attempt(other, "third", "theirs"), await attempt(store, "fourth", "mine")] == [3, 0]
 
 
+async def test_a_code_that_was_right_is_an_attempt_at_a_later_one(stores: Stores) -> None:
+    """The digits are the same, the code is not."""
+    store = stores()
+    await send(store, "start", seconds=0)
+    assert await attempt(store, "code", "mine") == 1
+    await store.retire_code(USER, "code", token="mine", correct=True)
+    assert await attempt(store, "other", "mine") == 1
+    await send(store, "again", seconds=0)
+    assert [await attempt(store, code, "anew") for code in ("code", "other", "third", "fourth")] == [1, 2, 3, 0]
+
+
 async def test_attempts_while_a_code_is_sent_are_not_forgotten(stores: Stores) -> None:
     """They may have been at the new code: it can arrive before the answer does."""
     store, other = stores(), stores()

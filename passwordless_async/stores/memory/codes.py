@@ -25,14 +25,20 @@ class _Codes:
 
     @property
     def attempts(self) -> int:
-        return sum(code != self.right for code, _, _ in self.presented)
+        number = len(self.presented)
+        # Those before the right code were forgotten.
+        return number - (number > 0 and self.presented[0][0] == self.right)
 
-    def of(self, code: str) -> tuple[str | None, int]:
+    def of(self, code: str | None) -> tuple[str | None, int]:
         """Return the token of the caller that presented a code, and its number; None if it was not presented."""
-        return next(((token, number) for name, token, number in self.presented if name == code), (None, 0))
+        for name, token, number in self.presented:
+            if name == code:
+                return token, number
+        return None, 0
 
     def forget_before(self, number: int) -> None:
-        self.presented = tuple(attempt for attempt in self.presented if attempt[2] >= number)
+        if self.presented and self.presented[0][2] < number:
+            self.presented = tuple(attempt for attempt in self.presented if attempt[2] >= number)
 
 
 class MemoryCodes:
@@ -64,6 +70,7 @@ class MemoryCodes:
             known = self._codes.get(user) or _Codes()
             known.is_started = True
             known.forget_before(mark + 1)
+            known.right = known.right if known.of(known.right)[0] is not None else None
             self._codes.put(user, known, remember)
         holder = self._cooling.get(user)
         if holder is None or holder[0] != token:

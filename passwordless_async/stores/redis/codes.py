@@ -55,6 +55,8 @@ _END_START = (
 local cooldown, hash, token, time, mark, remember = KEYS[1], KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if mark >= 0 then
   forget_before(hash, mark + 1)
+  local right = redis.call('HGET', hash, 'right')
+  if right and redis.call('HEXISTS', hash, right) == 0 then redis.call('HDEL', hash, 'right') end
   redis.call('HSET', hash, 'started', 1)
   redis.call('PEXPIRE', hash, remember)
 end
