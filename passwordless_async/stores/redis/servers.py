@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
-# By the server's own clock, in microseconds: those of the processes need not agree.
-_RESERVE = """
-local quota, duration = KEYS[1], tonumber(ARGV[1])
+# By the server's own clock, in microseconds: those of the processes need not agree. Beside the next place stands when it
+# was written: if the clock was set back since, or another server took over, the queue is moved back as far.
+_QUEUE = """
+local quota = KEYS[1]
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
-local first = math.max(tonumber(redis.call('GET', quota) or '0'), now)
-local after = first + duration
-redis.call('SET', quota, string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000) + 1000)
+local place, written = string.match(redis.call('GET', quota) or '', '^(%d+) (%d+)$')
+local first = now
+if place then first = math.max(place - math.max(written - now, 0), now) end
+local function keep(place)
+  redis.call('SET', quota, string.format('%.0f %.0f', place, now), 'PX', math.ceil((place - now) / 1000) + 1000)
+end
+"""
+_RESERVE = f"""{_QUEUE}
+keep(first + tonumber(ARGV[1]))
 return first - now
 """
-_PAUSE = """
-local quota, time = KEYS[1], tonumber(ARGV[1])
-local t = redis.call('TIME')
-local after = t[1] * 1000000 + t[2] + time * 1000
-if tonumber(redis.call('GET', quota) or '0') < after then
-  redis.call('SET', quota, string.format('%.0f', after), 'PX', time + 1000)
-end
+_PAUSE = f"""{_QUEUE}
+keep(math.max(first, now + ARGV[1] * 1000))
 """
 _NONCE_OR_TURN = """
 local nonce, turn, time = KEYS[1], KEYS[2], ARGV[1]

@@ -235,3 +235,19 @@ def test_a_failing_queue_does_not_stop_the_gate(in_virtual_time: Run) -> None:
         assert (len(went), type(heard[0])) == (3, ZeroDivisionError)
 
     in_virtual_time(main())
+
+
+def test_a_queue_that_is_too_long_is_not_believed(in_virtual_time: Run) -> None:
+    """The clock that a store goes by has jumped: that costs a minute at most, the longest pause there is."""
+
+    class Jumped(Peers):
+        async def reserve(self, requests: int, interval: float) -> float | None:
+            return await super().reserve(requests, interval) if self.taken else self.taken.append(requests) or 1e6
+
+    async def main() -> None:
+        went, began = list[float](), now()
+        gate = Gate(FixedLimit(1000), per_second=20.0, peers=Jumped())
+        await send(gate, went)
+        assert pytest.approx(went[0] - began, abs=0.1) == 60.0
+
+    in_virtual_time(main())
