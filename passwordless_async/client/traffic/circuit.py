@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.bounded import Bounded
 from passwordless_async.errors import CircuitOpen
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.profile import Profile
 
 _BUCKETS = 10  # parts of the window that are forgotten one by one
-_MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten
+_MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten, and the oldest is forgotten
 
 
 class _Window:
@@ -172,13 +171,15 @@ class Circuits:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._breakers: Bounded[tuple[URL, str], Breaker] = Bounded(_MAX_CIRCUITS)
+        self._breakers: dict[tuple[URL, str], Breaker] = {}
         self._given_up = False
 
     def of(self, url: URL, channel: str) -> Breaker:
         """Return the circuit of an endpoint; the channel is empty unless messages are sent by it."""
         breaker = self._breakers.get((url, channel))
         if breaker is None:
+            if len(self._breakers) >= _MAX_CIRCUITS:
+                del self._breakers[next(iter(self._breakers))]
             breaker = self._breakers[url, channel] = Breaker(self._profile)
             if self._given_up:
                 breaker.give_up()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
 
-# By the server's own clock, in microseconds: those of the processes need not agree. Beside the next place stands when it
+# By the server's own clock, in microseconds: those of the processes need not agree. Beside the next place is when it
 # was written: if the clock was set back since, or another server took over, the queue is moved back as far.
 _QUEUE = """
 local quota = KEYS[1]
