@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common.secret import Secret
+from passwordless_async._common.user_address import counted_as
 from passwordless_async.auth0.link import PendingLink, exchange_link
 from passwordless_async.auth0.otp import exchange
 from passwordless_async.client.codes import Codes, with_attempts_left
@@ -85,7 +86,7 @@ class Logins:
             lambda: exchange(self._tenant, login, forwarded_for=address),
             is_proven=True,
             policy=policy,
-            caller=(login.who, address),  # Auth0 counts the logins of a user by address
+            caller=(login.who, address and counted_as(address)),  # Auth0 counts the logins of a user by address
         )
         return code, call
 

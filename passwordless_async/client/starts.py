@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from passwordless_async._common.user_address import counted_as
 from passwordless_async.auth0.start import start
 from passwordless_async.client.events import Operation
 from passwordless_async.client.outcomes import Start, StartOutcome
@@ -41,7 +42,7 @@ class Starts:
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()
         # An address, or this machine's own where none is named: the service counts the starts of each.
-        call = attrs.evolve(call, caller=("start", address), channel=who.realm)
+        call = attrs.evolve(call, caller=("start", address and counted_as(address)), channel=who.realm)
         try:
             started = await self._dispatcher.run(call, departure)
         except PasswordlessError as error:

@@ -197,3 +197,14 @@ async def test_a_login_does_not_wait_for_its_report_to_a_remote_store() -> None:
         store.answers.set()
         with pytest.raises(CodeSpent):
             await client.exchange(ADA, code)
+
+
+async def test_a_network_of_ipv6_is_one_caller() -> None:
+    """A user who is refused from one address of a network is held back at all of them, and makes no crowd of it."""
+    async with opened(confidential=True) as (tenant, client):
+        tenant.faults.add(Fault.REFUSAL, path=TOKEN, times=1, status=429, error="too_many_logins", description="No.")
+        with pytest.raises(RateLimited):
+            await client.exchange(ADA, "000000", forwarded_for="2001:db8::1")
+        now, callers = asyncio.get_running_loop().time(), client._dispatcher._callers
+        assert callers.delay((ADA, "2001:db8::"), now) > 0
+        assert callers.delay((ADA, "2001:db8:0:1::"), now) == 0
