@@ -85,6 +85,15 @@ def _timestamp(value: str) -> float | None:
         return None
 
 
+def unavailable_for(headers: MultiMapping[str], now: float) -> float | None:
+    """Return how many seconds a server that fails is away, as :func:`retry_after`: by ``Retry-After`` alone.
+
+    The other headers describe a window of the rate limit, which such a response may carry too.
+    """
+    seconds = _retry_after(headers.get("Retry-After", "").strip(), _sent_at(headers, now))
+    return None if seconds is None else _bounded(seconds)
+
+
 def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), _MAX_SECONDS)
 

@@ -17,7 +17,7 @@ from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
 from passwordless_async.auth0.mfa.state import MfaRequired
-from passwordless_async.auth0.rate_limit import retry_after, says_limit
+from passwordless_async.auth0.rate_limit import retry_after, says_limit, unavailable_for
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
 # Of a 429: a body without a code is the service's own for the tenant's limit, or a gateway's before it.
 _TENANT_CODES = frozenset({"", "too_many_requests"})
 _CALLER_CODES = frozenset({"too_many_logins"})
-_WITH_RETRY_AFTER = frozenset({RateLimited, errors.TemporarilyUnavailable})
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
@@ -85,7 +84,9 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
     error, description = error_code(body), _text(body, _TEXT_NAMES)
     facts: dict[str, Any] = {}
     meaning = _meaning(response.status, error, description)
-    if meaning in _WITH_RETRY_AFTER:
+    if meaning is errors.TemporarilyUnavailable:
+        facts = {"retry_after": unavailable_for(response.headers, _clock.now())}
+    elif meaning is RateLimited:
         facts = {"retry_after": retry_after(response.headers, _clock.now())}
     elif meaning is MfaRequired:
         token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
@@ -128,7 +129,7 @@ def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
         return errors.TemporarilyUnavailable(
             status=response.status,
             error="temporarily_unavailable",
-            retry_after=retry_after(response.headers, _clock.now()),
+            retry_after=unavailable_for(response.headers, _clock.now()),
         )
     if response.status >= HTTPStatus.BAD_REQUEST:
         return refusal(request, response)

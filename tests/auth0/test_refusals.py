@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 from yarl import URL
 
 from passwordless_async import (
@@ -16,12 +17,13 @@ from passwordless_async import (
     MalformedAnswer,
     OAuthError,
     RateLimited,
+    TemporarilyUnavailable,
     WrongCode,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.refusals import refusal
+from passwordless_async.auth0.refusals import failure, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -207,3 +209,20 @@ def test_secrets_that_are_echoed_encoded_are_taken_out(answer: Callable[..., Htt
         request, answer(400, {"error": "invalid_request", "error_description": f"secret={echoed}&otp=1"})
     )
     assert error.error_description == "secret=<redacted>&otp=1"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "junk"}, None),
+        ({"x-ratelimit-reset": str(int(NOW) + 42), "Auth0-RateLimit": "client;q=10;t=42;r=9"}, None),
+    ],
+)
+@pytest.mark.parametrize("status", [500, 503])
+def test_when_to_come_back_to_a_server_that_fails(status: int, headers: dict[str, str], seconds: float | None) -> None:
+    """By ``Retry-After`` (RFC 9110 §10.2.3): the window of the rate limit is no matter of a failure."""
+    error = failure(REQUEST, HttpResponse(status, CIMultiDict(headers)))
+    assert isinstance(error, TemporarilyUnavailable)
+    assert (error.status, error.retry_after) == (status, seconds)

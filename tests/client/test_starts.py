@@ -7,7 +7,7 @@ import ipaddress
 
 import pytest
 
-from helpers.clients import START, TOKEN, arrived, cancelled, kept_waiting, opened
+from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.values import present
 from passwordless_async import (
     CodeExpired,
@@ -166,6 +166,35 @@ async def test_a_long_429_blocks_the_address_that_it_is_about() -> None:
         assert 1700 < present(refused.value.retry_after) <= 1800
         await client.start(BOB, forwarded_for=ipaddress.ip_address("192.0.2.1"))
         assert arrived(tenant, START) == 2
+
+
+@pytest.mark.parametrize("seconds", [20, 1800, 10_000])
+async def test_a_429_for_one_address_holds_back_that_address_alone(seconds: int) -> None:
+    """On all machines, for the time that the service names: an hour at most, in which it counts."""
+    mallory, bob = ipaddress.ip_address("203.0.113.66"), ipaddress.ip_address("203.0.113.7")
+    async with opened(confidential=True) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=seconds)
+        with pytest.raises(RateLimited):
+            await client.start(ADA, forwarded_for=mallory)
+        with pytest.raises(QuotaExceeded) as refused:
+            await client.start(BOB, forwarded_for=mallory)
+        held = min(seconds, 3600)
+        assert held - 5 < present(refused.value.retry_after) <= held
+        await client.start(BOB, forwarded_for=bob)
+        await client.start(Email("c@example.com"), forwarded_for=bob)
+        assert arrived(tenant, START) == 3
+
+
+async def test_a_short_429_for_this_machine_is_waited_for() -> None:
+    """Starts that name no address wait for it within their patience; those that name one go at once."""
+    async with opened(confidential=True, single=PATIENT) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
+        starting = asyncio.create_task(client.start(ADA))
+        await until(lambda: arrived(tenant, START) == 1)
+        await client.start(BOB, forwarded_for=ipaddress.ip_address("203.0.113.7"))
+        assert not starting.done()
+        await starting
+        assert arrived(tenant, START) == 3
 
 
 async def test_a_failed_start_of_many_is_an_outcome() -> None:

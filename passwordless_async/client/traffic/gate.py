@@ -248,8 +248,7 @@ class Gate:
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
 
     def pause_starts(self, seconds: float) -> None:
-        """Record a 429 to a start: it may be about starts alone, so exchanges and refreshes go on."""
-        self.limit.overloaded()
+        """Let no start go for so many seconds; exchanges and refreshes go on, as many as before."""
         self._starts_resume_at = max(self._starts_resume_at, asyncio.get_running_loop().time() + seconds)
 
     def failed(self) -> None:

@@ -14,7 +14,7 @@ from helpers.values import present
 from helpers.virtual_time import VirtualTimeLoop
 from passwordless_async import QuotaExceeded
 from passwordless_async.auth0.rate_limit import Allowance
-from passwordless_async.client.traffic.concurrency import FixedLimit
+from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
 from passwordless_async.client.traffic.gate import Gate, Priority
 
 if TYPE_CHECKING:
@@ -343,6 +343,19 @@ def test_no_class_takes_all_slots(in_virtual_time: Run, flood: Priority) -> None
                 assert [await gate.enter(other, 0.0) for _ in range(4)] == [0.0] * 4
         assert gate.in_flight == 64
         await asyncio.gather(*hanging, return_exceptions=True)
+
+    in_virtual_time(main())
+
+
+def test_paused_starts_leave_the_limit_as_it_is(in_virtual_time: Run) -> None:
+    """That an address may request no more codes is no sign that the token endpoint is overloaded."""
+
+    async def main() -> None:
+        gate = Gate(AdaptiveLimit(100), per_second=None)
+        gate.pause_starts(10.0)
+        assert gate.limit.value == 100
+        gate.refused(1.0, None)
+        assert gate.limit.value == 70
 
     in_virtual_time(main())
 
