@@ -82,19 +82,23 @@ def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | Malfor
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
     body = body or SecretDict()
     error, description = error_code(body), _text(body, _TEXT_NAMES)
-    facts: dict[str, Any] = {}
-    meaning = _meaning(response.status, error, description)
-    if meaning is errors.TemporarilyUnavailable:
-        facts = {"retry_after": unavailable_for(response.headers, _clock.now())}
-    elif meaning is RateLimited:
-        facts = {"retry_after": retry_after(response.headers, _clock.now())}
-    elif meaning is MfaRequired:
-        token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
-        facts = {
-            "mfa_token": token if isinstance(token, Secret) else None,
-            "mfa_requirements": requirements if isinstance(requirements, dict) else {},
-        }
+    facts = _facts(_meaning(response.status, error, description), response, body)
     return meant(response.status, error, description, request.secrets, **facts)
+
+
+def _facts(meaning: type[OAuthError], response: HttpResponse, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an error says besides its code and its description."""
+    if meaning is RateLimited:
+        return {"retry_after": retry_after(response.headers, _clock.now())}
+    if meaning is errors.TemporarilyUnavailable:
+        return {"retry_after": unavailable_for(response.headers, _clock.now())}
+    if meaning is not MfaRequired:
+        return {}
+    token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
+    return {
+        "mfa_token": token if isinstance(token, Secret) else None,
+        "mfa_requirements": requirements if isinstance(requirements, dict) else {},
+    }
 
 
 def meant(
