@@ -18,7 +18,7 @@ from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, 
 from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.start import Send, start
 from passwordless_async.auth0.tenant import Tenant, own_key
-from passwordless_async.client.api.handovers import Handovers, OnRefresh
+from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.codes import Codes
@@ -29,6 +29,7 @@ from passwordless_async.client.orphans import OnOrphan, Orphans
 from passwordless_async.client.outcomes import ClosingReport, Outcome, Progress, Start, StartOutcome
 from passwordless_async.client.profile import INTERACTIVE, Profile
 from passwordless_async.client.refreshes import Refreshes
+from passwordless_async.client.sessions.records import SessionRecords
 from passwordless_async.client.sessions.sessions import Sessions
 from passwordless_async.client.sessions.values import Lifetimes
 from passwordless_async.client.shared.peers import Peers
@@ -160,8 +161,9 @@ class PasswordlessClient:
         self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, self._peers.nonces)
         self._refreshes = Refreshes(tenant, dispatcher, orphans, self._profile.single, overlap=self._overlap)
         self._handovers = Handovers(self._refreshes)
+        records = SessionRecords(self.issuer, self.client_id, store=store, lifetimes=lifetimes)
         self._sessions = Sessions(
-            self.issuer, self.client_id, store=store, lifetimes=lifetimes, refreshes=self._refreshes
+            records, logins=self._logins, orphans=orphans, refreshes=self._refreshes, calls=self._stored_calls
         )
         self._mfa = MfaClient(tenant, dispatcher, orphans)
         self._api_nonces = NonceCache()
@@ -505,6 +507,9 @@ class PasswordlessClient:
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Return an object that calls APIs for one user and refreshes the tokens by itself.
 
+        For a stored session use ``client.sessions.api``. Tokens that ``client.sessions`` took or gave are refreshed by
+        their session, which has the new ones too.
+
         Args:
             tokens: The user's tokens.
             origins: The origins that the access token is for, for example ``["https://api.example"]``.
@@ -517,6 +522,15 @@ class PasswordlessClient:
             KeyMissing: The tokens have no key.
             KeyMismatch: The tokens are bound to another key.
         """
+        return self._calls(tokens, origins, on_refresh)
+
+    def _stored_calls(self, tokens: TokenSet, origins: Iterable[str], refresh: Refresh) -> UserSession:
+        # The session has the new tokens already: nothing is left to keep.
+        return self._calls(tokens, origins, lambda _tokens: None, refresh)
+
+    def _calls(
+        self, tokens: TokenSet, origins: Iterable[str], on_refresh: OnRefresh | None, refresh: Refresh | None = None
+    ) -> UserSession:
         own_key(self._tenant, tokens)
         return UserSession(
             tokens,
@@ -525,6 +539,7 @@ class PasswordlessClient:
             handovers=self._handovers,
             on_refresh=on_refresh,
             nonces=self._api_nonces,
+            refresh=refresh,
         )
 
     def request(

@@ -9,6 +9,7 @@ Invariants:
   its first use. Otherwise the next caller gets ``OutcomeUnknown`` at once.
 - A refresh token that the service has refused, or has replaced, is not sent again: the next caller gets
   ``InvalidRefreshToken`` at once.
+- Tokens that a stored session has are refreshed by the session, so that it has the new ones.
 - Tokens whose revocation was sent meanwhile are kept for no later caller.
 """
 
@@ -35,6 +36,9 @@ from passwordless_async.client.traffic.single_flight import Departure, SingleFli
 from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Policy
 
@@ -110,9 +114,33 @@ class Refreshes:
         # When each was first about to be sent, by the monotonic clock.
         self._doubtful: Bounded[bytes, float] = Bounded(_REMEMBERED)
         self._final: Bounded[RefreshKey, _Final] = Bounded(_REMEMBERED)
+        # The identifiers of stored sessions by their tokens, and what refreshes such a session.
+        self._stored: Bounded[RefreshKey, Secret] = Bounded(_REMEMBERED)
+        self.renew_stored: Callable[[Secret, TokenSet], Awaitable[TokenSet]] | None = None
         self._revoked: Bounded[bytes, None] = Bounded(_REMEMBERED)
 
-    async def refresh(
+    def note_stored(self, tokens: TokenSet, identifier: Secret) -> None:
+        """Note that a stored session has these tokens."""
+        if tokens.refresh_token is not None:
+            self._stored[_key_of(tokens)] = identifier
+
+    async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
+        """Refresh tokens, by their stored session if there is one. Raises as ``client.refresh``."""
+        own_key(self._tenant, tokens)
+        own_refresh_token(tokens)
+        key = _key_of(tokens)
+        identifier = self._stored.get(key)
+        if identifier is not None and self.renew_stored is not None:
+            if scope is not None:
+                raise errors.UsageError("scope", "cannot be narrowed for the tokens of a stored session")
+            try:
+                return await self.renew_stored(identifier, tokens)
+            except errors.InvalidSession:
+                # The session has ended: it cannot lose what replaces these tokens.
+                self._stored.pop(key, None)
+        return await self.refresh_directly(tokens, scope=scope)
+
+    async def refresh_directly(
         self, tokens: TokenSet, *, scope: str | None = None, sent_before: float | None = None
     ) -> TokenSet:
         """Refresh tokens, or share the refresh that is under way for them. Raises as ``client.refresh``.
@@ -242,6 +270,11 @@ class Refreshes:
     async def aclose(self, *, grace: float) -> int:
         """Give refreshes on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
         return len(await self._flights.aclose(grace=grace))
+
+
+def _key_of(tokens: TokenSet) -> RefreshKey:
+    # By the key too: the refresh token alone gives no tokens.
+    return token_hash(tokens), tokens.key.thumbprint
 
 
 def _replaced() -> errors.InvalidRefreshToken:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
 
 OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
+Refresh: TypeAlias = "Callable[[TokenSet], Awaitable[TokenSet]]"
 Adopt: TypeAlias = "Callable[[TokenSet], None]"
 
 _REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
@@ -78,8 +79,10 @@ class Handovers:
         lifetime = max(renewal.lifetime, _LEAST_SECONDS)
         return _clock.monotonic() - renewal.at < min(lifetime, _REFUSED_AGAIN_SECONDS)
 
-    async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
-        """Refresh and hand over, or share the handover that is under way.
+    async def renew(
+        self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt, *, refresh: Refresh | None = None
+    ) -> TokenSet:
+        """Refresh and hand over, or share the handover that is under way. ``refresh`` is the client's unless given.
 
         ``adopt`` takes the new tokens once ``on_refresh`` has kept them, even if this caller is cancelled. It raises
         nothing.
@@ -99,11 +102,21 @@ class Handovers:
             # To wait for on_refresh here could be to wait for this very call.
             return in_hook
         return await self._flights.run(
-            key, lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure), detail=adopters
+            key,
+            lambda departure: self._hand_over(
+                key, refresh or self._refreshes.refresh, stale, on_refresh, adopters, departure
+            ),
+            detail=adopters,
         )
 
     async def _hand_over(
-        self, key: RefreshKey, stale: TokenSet, on_refresh: OnRefresh, adopters: list[Adopt], departure: Departure
+        self,
+        key: RefreshKey,
+        refresh: Refresh,
+        stale: TokenSet,
+        on_refresh: OnRefresh,
+        adopters: list[Adopt],
+        departure: Departure,
     ) -> TokenSet:
         # Never cancelled with its callers: tokens that came must be kept.
         departure.on_wire = True
@@ -112,7 +125,7 @@ class Handovers:
             self._require_unrevoked(key, renewed)
         else:
             self._require_unrevoked(key, stale)
-            renewed = await self._refreshes.refresh(stale)
+            renewed = await refresh(stale)
             self._note_renewal(renewed)
         step = (key[0], token_hash(renewed))
         if step not in self._done:

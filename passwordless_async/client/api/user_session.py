@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.api.handovers import Handovers, OnRefresh
+    from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh
     from passwordless_async.dpop import NonceCache
 
 # Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
@@ -23,7 +23,7 @@ _EARLY = 30
 
 
 class UserSession:
-    """Calls APIs for one user; made by :meth:`PasswordlessClient.session`.
+    """Calls APIs for one user; made by :meth:`PasswordlessClient.session` and ``client.sessions.api``.
 
     Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
     ``on_refresh`` gets each new token set exactly once. Without ``on_refresh`` nothing is refreshed: if the
@@ -39,11 +39,13 @@ class UserSession:
         handovers: Handovers,
         on_refresh: OnRefresh | None,
         nonces: NonceCache,
+        refresh: Refresh | None = None,
     ) -> None:
         self._tokens = tokens
         self._http = http
         self._handovers = handovers
         self._on_refresh = on_refresh
+        self._refresh = refresh
         self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
 
     @property
@@ -104,7 +106,7 @@ class UserSession:
             if self._tokens is refused:
                 self._tokens = renewed
 
-        renewed = await self._handovers.renew(refused, self._on_refresh, adopt)
+        renewed = await self._handovers.renew(refused, self._on_refresh, adopt, refresh=self._refresh)
         if self._handovers.newest(refused) is not renewed:
             adopt(renewed)
         return renewed if self._tokens is refused else self._tokens

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -76,18 +77,25 @@ class SessionRecords:
         self.store = store
         self.keys = store.keys
 
-    async def open(self, tokens: TokenSet, *, user: str) -> Secret:
-        """Keep tokens as a new session, and return its identifier."""
+    def new(self, tokens: TokenSet, *, user: str, data: dict[str, object]) -> Record:
+        """Make a session of tokens, which :meth:`keep` keeps."""
         pseudonym = self._pseudonym(user)
         shard = self.keys.shard(pseudonym)
         identifier = Secret(secrets.token_urlsafe(32) + shard)
         place = Place(shard, hashed(identifier), pseudonym)
-        now, idle, absolute = _clock.now(), self._lifetimes.idle, self._lifetimes.absolute
-        sealed = self.seal(place, tokens, user=user, opened_at=now, ends_at=now + absolute)
+        now = _clock.now()
+        members = SecretDict(user=user, opened_at=now, ends_at=now + self._lifetimes.absolute)
+        if data:
+            members["data"] = data
+        return Record(_session(identifier, tokens, members), place, self.seal(place, tokens, **members), members)
+
+    async def keep(self, new: Record) -> None:
+        """Keep a new session; keeping it twice is keeping it once."""
+        idle, absolute = self._lifetimes.idle, self._lifetimes.absolute
         # The user's list outlasts each session in it, by as much as a machine's clock may be wrong.
-        login = _login(place, tokens)
-        await self.store.open(place, sealed, login=login, seconds=min(idle, absolute), user_seconds=absolute + idle)
-        return identifier
+        await self.store.open(
+            new.place, new.sealed, login=new.login, seconds=min(idle, absolute), user_seconds=absolute + idle
+        )
 
     async def find(self, identifier: Secret) -> Record:
         """Return a session, and restart its idle time. Raises as ``client.sessions.get``."""
@@ -105,10 +113,9 @@ class SessionRecords:
             if await self.store.reseal(place, sealed, again):
                 sealed = again
         members = unsealed.members
-        session = StoredSession(identifier, unsealed.tokens, members["user"], members["opened_at"])
-        return Record(session, place, sealed, members)
+        return Record(_session(identifier, unsealed.tokens, members), place, sealed, members)
 
-    def seal(self, place: Place, tokens: TokenSet, **members: str | float) -> str:
+    def seal(self, place: Place, tokens: TokenSet, **members: object) -> str:
         """Return the text that a session is kept as."""
         return self._seal(tokens, {"sid": place.session, "usr": place.user}, members)
 
@@ -125,7 +132,7 @@ class SessionRecords:
         tokens, _ = self._opened(self.keys.unseal(sealed, {**self._bound_to, "typ": _SHARED_TYPE, "sid": login}))
         return tokens
 
-    def _seal(self, tokens: TokenSet, bound_to: dict[str, str], members: dict[str, str | float]) -> str:
+    def _seal(self, tokens: TokenSet, bound_to: dict[str, str], members: dict[str, object]) -> str:
         jkt = tokens.key.thumbprint
         content = encode(tokens, {**self._known, "jkt": jkt}, **members)
         return self.keys.seal(content, {**self._bound_to, **bound_to, "jkt": jkt})
@@ -187,6 +194,11 @@ def place_of(identifier: Secret) -> Place:
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
     return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")
+
+
+def _session(identifier: Secret, tokens: TokenSet, members: SecretDict) -> StoredSession:
+    data = MappingProxyType(members.get("data") or {})
+    return StoredSession(identifier, tokens, members["user"], members["opened_at"], data)
 
 
 def _login(place: Place, tokens: TokenSet) -> str:

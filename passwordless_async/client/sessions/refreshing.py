@@ -78,6 +78,16 @@ class SessionRefreshes:
         """Refresh a session, or share the refresh that is under way for it. Raises as ``client.sessions.refresh``."""
         return await self._flights.run(hashed(identifier), lambda departure: self._refresh(identifier, departure))
 
+    async def renew(self, identifier: Secret, stale: TokenSet) -> TokenSet:
+        """Return newer tokens of a session than these: those that the store has, unless they end soon, or refreshed."""
+        tokens = (await self._records.find(identifier)).session.tokens
+        if (tokens.refresh_token, tokens.access_token) == (stale.refresh_token, stale.access_token) or ends_soon(
+            tokens
+        ):
+            tokens = (await self.refresh(identifier)).tokens
+        self._refreshes.note_stored(tokens, identifier)
+        return tokens
+
     async def _refresh(self, identifier: Secret, departure: Departure) -> StoredSession:
         first = record = await self._records.find(identifier)
         token, wait = secrets.token_urlsafe(16), _FIRST_POLL_SECONDS
@@ -119,8 +129,7 @@ class SessionRefreshes:
         tokens = self._records.unseal_shared(record.login, turn.tokens or "")
         sealed = self._records.seal_refreshed(record, tokens)
         is_theirs = await self._store.reseal(record.place, record.sealed, sealed)
-        ends_soon = tokens.expires_at is not None and tokens.expires_at - _clock.now() <= _SOON_SECONDS
-        if not is_theirs or not ends_soon:
+        if not is_theirs or not ends_soon(tokens):
             return None
         return attrs.evolve(record, session=attrs.evolve(record.session, tokens=tokens), sealed=sealed)
 
@@ -128,7 +137,7 @@ class SessionRefreshes:
         tokens = record.session.tokens
         async with self._held(record, token):
             try:
-                renewed = await self._refreshes.refresh(tokens, sent_before=turn.elapsed)
+                renewed = await self._refreshes.refresh_directly(tokens, sent_before=turn.elapsed)
             except PasswordlessError as error:
                 failure = error.with_traceback(None)
             else:
@@ -160,7 +169,7 @@ class SessionRefreshes:
     async def _keep(self, record: Record, renewed: TokenSet, token: str) -> StoredSession:
         sealed = self._records.seal_refreshed(record, renewed)
         shared = self._records.seal_shared(record.login, renewed)
-        end = await _patiently(lambda: self._end(record, renewed, token, sealed=sealed, shared=shared))
+        end = await patiently(lambda: self._end(record, renewed, token, sealed=sealed, shared=shared))
         if isinstance(end, RefreshEnd):
             if end is RefreshEnd.VOID:
                 # Where the service is unreachable they stay valid, but no caller gets them.
@@ -208,7 +217,7 @@ class SessionRefreshes:
 
     async def _release_patiently(self, record: Record, token: str, *, refused: bool) -> None:
         with suppress(StoreUnavailable):
-            await _patiently(
+            await patiently(
                 lambda: self._store.release_refresh(record.place, login=record.login, token=token, refused=refused)
             )
 
@@ -237,13 +246,18 @@ def _require_no_refusal(lease: RefreshLease) -> None:
         )
 
 
+def ends_soon(tokens: TokenSet) -> bool:
+    """Return whether an access token ends too soon to be handed out as a new one."""
+    return tokens.expires_at is not None and tokens.expires_at - _clock.now() <= _SOON_SECONDS
+
+
 def _name_of(tokens: TokenSet) -> str:
     return hashed(tokens.refresh_token or "")
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask the store until it answers; raises ``StoreUnavailable`` after ``_PATIENCE_SECONDS``."""
-    wait, ends = _FIRST_POLL_SECONDS, _clock.monotonic() + _PATIENCE_SECONDS
+async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = _PATIENCE_SECONDS) -> T:
+    """Ask the store until it answers; raises ``StoreUnavailable`` after so many seconds."""
+    wait, ends = _FIRST_POLL_SECONDS, _clock.monotonic() + seconds
     while True:
         try:
             return await ask()

@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+import json
+from collections.abc import Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret, conceal
+from passwordless_async._common.secret import Secret, conceal, hide
+from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.client.sessions.opening import Openings
 from passwordless_async.client.sessions.records import SessionRecords, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
+    from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.auth0.identity import Recipient
+    from passwordless_async.client.api.handovers import Refresh
+    from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.client.logins import Logins
+    from passwordless_async.client.orphans import Orphans
     from passwordless_async.client.refreshes import Refreshes
-    from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
-    from passwordless_async.stores import SessionStore
+    from passwordless_async.client.sessions.values import SessionInfo, StoredSession
+    from passwordless_async.dpop import DPoPKey
 
+_MAX_DATA = 4096  # characters of JSON
 T = TypeVar("T")
+# Makes what calls APIs with tokens at origins, and renews them by a function.
+Calls: TypeAlias = "Callable[[TokenSet, Iterable[str], Refresh], UserSession]"
 
 
 class Sessions:
@@ -31,29 +44,116 @@ class Sessions:
     """
 
     def __init__(
-        self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes, refreshes: Refreshes
+        self, records: SessionRecords, *, logins: Logins, orphans: Orphans, refreshes: Refreshes, calls: Calls
     ) -> None:
-        self._store = store
-        self._records = SessionRecords(issuer, client_id, store=store, lifetimes=lifetimes)
+        self._store = records.store
+        self._records = records
         self._refreshes = refreshes
-        self._session_refreshes = SessionRefreshes(self._records, refreshes)
+        self._calls = calls
+        self._openings = Openings(records, logins, orphans)
+        self._session_refreshes = SessionRefreshes(records, refreshes)
+        refreshes.renew_stored = self._session_refreshes.renew
         self._closings: SingleFlight[tuple[Secret, bool], bool] = SingleFlight()
 
-    async def open(self, tokens: TokenSet, *, user: str | None = None) -> Secret:
+    async def login(  # noqa: PLR0913 - the parameters are the grant's
+        self,
+        who: Recipient,
+        otp: str,
+        *,
+        scope: str | None = None,
+        audience: str | None = None,
+        resource: str | None = None,
+        redirect_uri: str | None = None,
+        max_age: int | None = None,
+        key: DPoPKey | None = None,
+        forwarded_for: IpAddress | str | None = None,
+        user: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> StoredSession:
+        """Exchange a code and keep the tokens as a session, in one step.
+
+        Concurrent calls with the same code get the same session. If the session cannot be kept for 5 seconds, or the
+        caller is cancelled after the code was spent, the tokens go to ``on_orphan`` or are revoked.
+
+        Args:
+            who: As for ``client.exchange``, like the arguments that are not named here.
+            otp: The code that the user typed. It is spent once it is sent.
+            scope: The scope. It must have ``openid``, unless ``user`` is given.
+            audience: As for ``client.exchange``.
+            resource: As for ``client.exchange``.
+            redirect_uri: As for ``client.exchange``.
+            max_age: As for ``client.exchange``.
+            key: As for ``client.exchange``.
+            forwarded_for: As for ``client.exchange``.
+            user: As for :meth:`open`.
+            data: As for :meth:`open`.
+
+        Raises:
+            UsageError: An argument is invalid; nothing was sent.
+            StoreError: The session could not be kept; the code is spent.
+            PasswordlessError: As ``client.exchange``.
+        """
+        otp, key = conceal(otp), hide(key)
+        kept = _data(data)
+        if user is not None:
+            _checked_user(user)
+        elif "openid" not in (scope or "").split():
+            raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
+        login = Login(
+            who,
+            otp,
+            scope=scope,
+            audience=audience,
+            resource=resource,
+            redirect_uri=redirect_uri,
+            max_age=max_age,
+            key=key,
+        )
+        session = await self._openings.run(
+            login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, data=kept
+        )
+        self._refreshes.note_stored(session.tokens, session.id)
+        return session
+
+    async def open(self, tokens: TokenSet, *, user: str | None = None, data: Mapping[str, Any] | None = None) -> Secret:
         """Keep tokens as a session.
 
         Args:
             tokens: The tokens.
             user: The user; the ``sub`` of the ID token unless given.
+            data: The application's own, sealed with the session: a JSON object of 4096 characters at most, for example
+                ``{"device": "Firefox on Linux"}``.
 
         Returns:
             The session's identifier: 256 random bits, and 8 characters that say where it is kept.
 
         Raises:
-            UsageError: The tokens have no ID token, and no user is given.
+            UsageError: The tokens have no ID token, and no user is given; or ``data`` is not of its form.
             StoreError: A store in memory is full.
         """
-        return await self._records.open(tokens, user=_user_of(tokens, user))
+        new = self._records.new(tokens, user=_user_of(tokens, user), data=_data(data))
+        await self._records.keep(new)
+        self._refreshes.note_stored(tokens, new.session.id)
+        return new.session.id
+
+    @asynccontextmanager
+    async def api(self, identifier: str, *, origins: Iterable[str]) -> AsyncIterator[UserSession]:
+        """Call APIs for a stored session: ``async with client.sessions.api(identifier, origins=[...]) as api``.
+
+        Its tokens are refreshed shortly before they end, and once when an API refuses them. The session has the new
+        ones before a call uses them, and what another process has refreshed is used.
+
+        Args:
+            identifier: The session.
+            origins: The origins that the access token is for.
+
+        Raises:
+            InvalidSession: It is unknown, has ended or was closed. So do calls, once the access token has ended.
+            BrokenSeal: As for :meth:`get`.
+            UsageError: An origin is invalid, or the client is not open.
+        """
+        session = await self.get(identifier)
+        yield self._calls(session.tokens, origins, lambda stale: self._session_refreshes.renew(session.id, stale))
 
     async def get(self, identifier: str) -> StoredSession:
         """Return a session, and restart its idle time.
@@ -63,17 +163,21 @@ class Sessions:
             BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
         """
         identifier = _concealed(identifier)
-        return (await self._records.find(identifier)).session
+        session = (await self._records.find(identifier)).session
+        self._refreshes.note_stored(session.tokens, session.id)
+        return session
 
     async def refresh(self, identifier: str) -> StoredSession:
         """Refresh a session's tokens. Concurrent callers, in any process, share one refresh.
 
+        So do the sessions that were opened with the tokens of one login.
+
         Raises:
             InvalidSession: The session is unknown, has ended or was closed.
             BrokenSeal: As for :meth:`get`.
-            InvalidRefreshToken: The service no longer accepts the refresh token.
+            InvalidRefreshToken: The service no longer accepts the refresh token. It is not sent again.
             OutcomeUnknown: The refresh token was sent before, by this process or one that has died, and its outcome is
-                unknown. It is not sent again.
+                unknown. It is sent again only within ``refresh_token_leeway``.
             StoreUnavailable: The store is unreachable. If nothing was sent yet, the next call sends the refresh token.
                 If new tokens could not be kept for 20 seconds they are lost, and the next call raises
                 ``OutcomeUnknown``.
@@ -81,7 +185,9 @@ class Sessions:
                 spent, and is not sent again.
         """
         identifier = _concealed(identifier)
-        return await self._session_refreshes.refresh(identifier)
+        session = await self._session_refreshes.refresh(identifier)
+        self._refreshes.note_stored(session.tokens, session.id)
+        return session
 
     async def close(self, identifier: str, *, revoke: bool = True) -> None:
         """End a session; does nothing if it has ended already.
@@ -151,7 +257,11 @@ class Sessions:
 
     async def aclose(self, *, grace: float) -> None:
         """End refreshes and closings after ``grace`` seconds."""
-        await asyncio.gather(self._session_refreshes.aclose(grace=grace), self._closings.aclose(grace=grace))
+        await asyncio.gather(
+            self._openings.aclose(grace=grace),
+            self._session_refreshes.aclose(grace=grace),
+            self._closings.aclose(grace=grace),
+        )
 
 
 async def _all(questions: Iterable[Awaitable[T]]) -> tuple[T, ...]:
@@ -173,10 +283,28 @@ def _concealed(identifier: object) -> Secret:
     return concealed if isinstance(concealed, Secret) else Secret("")
 
 
+def _data(data: object) -> dict[str, object]:
+    """Return the application's data, as it comes back from the store."""
+    if data is None:
+        return {}
+    try:
+        text = json.dumps(dict(data), allow_nan=False) if isinstance(data, Mapping) else ""
+    except (TypeError, ValueError, RecursionError):
+        text = ""
+    if not 0 < len(text) <= _MAX_DATA:
+        raise UsageError("data", f"must be a JSON object of {_MAX_DATA} characters at most")
+    copied: dict[str, object] = json.loads(text)
+    return copied
+
+
 def _user_of(tokens: TokenSet, user: str | None) -> str:
     _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
     if user is None and tokens.claims is not None:
         user = tokens.claims.get("sub")
     if user is None:
         raise UsageError("user", "must be given: the tokens have no ID token that names one")
+    return _checked_user(user)
+
+
+def _checked_user(user: object) -> str:
     return _check.bounded("user", user, at_most=_check.MAX_AUDIENCE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -10,6 +10,8 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, always_printable, redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from passwordless_async.auth0.tokens import TokenSet
 
 
@@ -42,12 +44,19 @@ class StoredSession:
         tokens: The tokens.
         user: The user.
         opened_at: When it was opened: seconds since the UNIX epoch.
+        data: The application's own, as it was given when the session was opened; read-only.
     """
 
     id: Secret = attrs.field(repr=redacted)
     tokens: TokenSet
     user: str = attrs.field(repr=redacted)
     opened_at: float
+    data: Mapping[str, Any] = attrs.field(factory=dict, repr=redacted)
+
+    @property
+    def identifier(self) -> Secret:
+        """The identifier, as :attr:`id`."""
+        return self.id
 
 
 @attrs.frozen

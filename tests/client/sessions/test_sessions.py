@@ -18,14 +18,20 @@ from helpers.session_clients import (
 )
 from helpers.store_fixtures import NEW, RING, USERS
 from passwordless_async import (
+    DPoPKey,
+    InvalidDPoPProof,
+    InvalidRefreshToken,
     InvalidSession,
     KeyRing,
     Lifetimes,
+    MemoryStore,
     StoreUnavailable,
+    TokenSet,
     UsageError,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.stores.redis import RedisStore
+from passwordless_async.testing import LocalTenant, TenantSettings
 
 
 async def test_a_session_opened_on_one_machine_is_read_on_another(store: Any) -> None:
@@ -164,3 +170,94 @@ async def test_tokens_are_revoked_although_the_closing_caller_is_cancelled(
         async with asyncio.timeout(10):
             while not tenant.refresh_families[0].revoked:  # noqa: ASYNC110 - only polling tells
                 await asyncio.sleep(0.001)
+
+
+# API calls of stored sessions
+
+
+def userinfo(api: Any, tenant: LocalTenant) -> Any:
+    return api.request("GET", f"{tenant.url}/userinfo")
+
+
+SHORT = TenantSettings(access_token_lifetime=20)  # each call is preceded by a refresh, but for tokens just refreshed
+
+
+async def test_api_calls_of_a_session_refresh_through_the_store(store: Any) -> None:
+    """On two machines at once: what one refreshes the other uses, and the store has it."""
+    async with opened(store, clients=2, settings=SHORT) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        async with (
+            here.sessions.api(identifier, origins=[tenant.url]) as one,
+            there.sessions.api(identifier, origins=[tenant.url]) as other,
+        ):
+            for api in (one, other, one, other):
+                async with userinfo(api, tenant) as response:
+                    assert response.status == 200
+            kept = (await here.sessions.get(identifier)).tokens
+            assert kept in (one.tokens, other.tokens)
+        assert tenant.stats.refresh_rotations <= 2
+
+
+async def test_api_calls_use_what_another_machine_has_refreshed(store: Any) -> None:
+    """Nothing is refreshed twice."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        async with here.sessions.api(identifier, origins=[tenant.url]) as api:
+            refreshed = await there.sessions.refresh(identifier)
+            assert await api.renew(api.tokens) == refreshed.tokens
+        assert tenant.stats.refresh_rotations == 1
+
+
+async def test_api_calls_of_a_closed_session_end_with_its_access_token() -> None:
+    """They raise InvalidSession instead of refreshing, and there is none for an unknown session."""
+    async with opened(MemoryStore(), clients=2, settings=SHORT) as (tenant, (here, _)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        async with here.sessions.api(identifier, origins=[tenant.url]) as api:
+            await here.sessions.close(identifier, revoke=False)
+            with pytest.raises(InvalidSession):
+                async with userinfo(api, tenant):
+                    pass
+        with pytest.raises(InvalidSession):
+            async with here.sessions.api(identifier, origins=[tenant.url]):
+                pass
+        assert tenant.stats.refresh_rotations == 0
+
+
+@pytest.mark.parametrize("whence", ["taken", "given"])
+@pytest.mark.parametrize("door", ["session", "refresh"])
+async def test_tokens_of_a_session_are_refreshed_by_the_session(store: Any, whence: str, door: str) -> None:
+    """Whichever way they are refreshed, the session has the new ones, on every machine."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        identifier = await here.sessions.open(tokens)
+        if whence == "given":
+            tokens = (await here.sessions.get(identifier)).tokens
+        kept: list[TokenSet] = []
+        if door == "session":
+            renewed = await here.session(tokens, origins=[tenant.url], on_refresh=kept.append).renew(tokens)
+            assert kept == [renewed]
+        else:
+            renewed = await here.refresh(tokens)
+        assert (await there.sessions.get(identifier)).tokens == renewed
+        assert (await here.refresh(tokens)) == renewed
+        await there.sessions.refresh(identifier)
+        assert tenant.stats.refresh_rotations == 2
+        with pytest.raises(UsageError, match="scope"):
+            await here.refresh(renewed, scope="openid")
+
+
+async def test_tokens_of_a_closed_session_are_refreshed_as_any_others() -> None:
+    """No session can lose what replaces them."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        await client.sessions.close(await client.sessions.open(tokens), revoke=False)
+        assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+
+
+async def test_the_tokens_of_a_session_are_given_to_no_other_key() -> None:
+    """The refresh token alone gives no tokens."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        await client.sessions.open(tokens)
+        with pytest.raises((InvalidDPoPProof, InvalidRefreshToken)):
+            await client.refresh(attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None))

@@ -1,0 +1,107 @@
+"""A login and its stored session in one step.
+
+Invariants:
+
+- After the exchange the tokens are in a session, with the caller, with ``on_orphan``, or revoked: never dropped.
+- A caller that is cancelled once the tokens are here leaves no session that only it could have opened.
+- Concurrent calls with the same code get the same session.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.client.events import Operation
+from passwordless_async.client.orphans import Orphans, orphan_of
+from passwordless_async.client.refreshes import token_hash
+from passwordless_async.client.sessions.records import SessionRecords, place_of
+from passwordless_async.client.sessions.refreshing import patiently
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
+from passwordless_async.errors import PasswordlessError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.auth0.identity import Login
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.logins import Logins
+    from passwordless_async.client.sessions.values import StoredSession
+
+_PATIENCE_SECONDS = 5.0  # for which an unreachable store is asked again: the user waits, and the code is spent
+
+
+@attrs.frozen
+class _Opening:
+    """Tokens that are being opened as a session."""
+
+    login: Login
+    tokens: TokenSet
+
+
+@attrs.define(eq=False, repr=False)
+class Openings:
+    """The logins of a client that end in a stored session; lives as long as the client."""
+
+    _records: SessionRecords
+    _logins: Logins
+    _orphans: Orphans
+    _flights: SingleFlight[tuple[bytes, str], StoredSession] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._flights = SingleFlight(orphaned=self._orphaned)
+
+    async def run(
+        self,
+        login: Login,
+        user_of: Callable[[TokenSet], str],
+        *,
+        forwarded_for: IpAddress | str | None,
+        data: dict[str, object],
+    ) -> StoredSession:
+        """Exchange a login's code and open a session with its tokens."""
+        tokens = await self._logins.exchange(login, forwarded_for=forwarded_for)
+        # No await in between: from here a flight has the tokens, however the caller ends.
+        return await self._flights.run(
+            (token_hash(tokens), tokens.access_token),
+            lambda departure: self._open(_Opening(login, tokens), departure, user_of, data),
+            detail=_Opening(login, tokens),
+        )
+
+    async def _open(
+        self,
+        opening: _Opening,
+        departure: Departure,
+        user_of: Callable[[TokenSet], str],
+        data: dict[str, object],
+    ) -> StoredSession:
+        departure.on_wire = True
+        try:
+            new = self._records.new(opening.tokens, user=user_of(opening.tokens), data=data)
+            await patiently(lambda: self._records.keep(new), seconds=_PATIENCE_SECONDS)
+        except (StoreError, UsageError) as error:
+            failure = error.with_traceback(None)
+        else:
+            return new.session
+        await self._give_up(opening)
+        raise failure
+
+    async def _give_up(self, opening: _Opening) -> None:
+        """Hand the tokens to the application, or revoke them."""
+        orphan = orphan_of(opening.tokens, who=opening.login.who, tag=opening.login.tag)
+        await self._orphans.take(Operation.EXCHANGE, orphan)
+
+    async def _orphaned(self, opening: _Opening, result: StoredSession | PasswordlessError) -> None:
+        if isinstance(result, PasswordlessError):
+            return  # the tokens were given up when it failed
+        # Where the store is unreachable: only the identifier opens it, which no caller has.
+        with suppress(StoreError):
+            await self._records.store.close(place_of(result.id))
+        await self._give_up(opening)
+
+    async def aclose(self, *, grace: float) -> None:
+        """End what is being opened after ``grace`` seconds."""
+        await self._flights.aclose(grace=grace)

@@ -1,0 +1,159 @@
+"""A login and its session in one step: whatever fails, tokens are in a session, with the application, or revoked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from helpers.clients import arrived, until
+from helpers.session_clients import ADA, SCOPE, TOKEN, fail_call, opened, user_of
+from passwordless_async import (
+    AccessDenied,
+    CodeSpent,
+    InvalidSession,
+    MemoryStore,
+    Orphan,
+    PasswordlessClient,
+    StoredSession,
+    StoreError,
+    StoreUnavailable,
+    UsageError,
+)
+from passwordless_async.client.sessions import opening
+from passwordless_async.testing import Fault, LocalTenant
+
+DATA = {"device": "Firefox on Linux", "numbers": [1, None]}
+
+
+async def code(tenant: LocalTenant, client: PasswordlessClient) -> str:
+    await client.start(ADA)
+    return str(tenant.outbox.code_for(ADA))
+
+
+def log_in(client: PasswordlessClient, otp: str, **more: Any) -> Any:
+    return client.sessions.login(ADA, otp, scope=SCOPE, **more)
+
+
+async def test_a_login_is_a_session_that_every_machine_reads(store: Any) -> None:
+    """With the application's data, which is sealed with it and survives a refresh."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        session = await log_in(here, await code(tenant, here), data=DATA)
+        assert isinstance(session, StoredSession)
+        assert await there.sessions.get(session.identifier) == session
+        assert (session.data, session.user) == (DATA, user_of(session.tokens))
+        assert (await there.sessions.refresh(session.identifier)).data == DATA
+        assert "Firefox" not in repr(session)
+        opened_alone = await here.sessions.open(session.tokens, data=DATA)
+        assert (await there.sessions.get(opened_alone)).data == DATA
+
+
+async def test_concurrent_logins_with_one_code_are_one_session() -> None:
+    """A double click."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        sessions = await asyncio.gather(*(log_in(client, otp) for _ in range(5)))
+        assert len({session.id for session in sessions}) == 1
+        assert len(await client.sessions.list(sessions[0].user)) == 1
+        with pytest.raises(CodeSpent):
+            await log_in(client, otp)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"scope": "email"},
+        {"scope": None},
+        {"data": "text"},
+        {"data": {"a": "x" * 5000}},
+        {"data": {"a": object()}},
+        {"data": {"a": float("nan")}},
+        {"user": ""},
+        {"max_age": -1},
+    ],
+)
+async def test_a_login_that_could_not_be_a_session_spends_no_code(arguments: dict[str, Any]) -> None:
+    """It is refused before anything is sent."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        with pytest.raises(UsageError):
+            await client.sessions.login(ADA, otp, **{"scope": SCOPE, **arguments})
+        assert arrived(tenant, TOKEN) == 0
+        assert (await log_in(client, otp)).user
+
+
+async def test_a_refused_login_opens_nothing() -> None:
+    """The error is that of the exchange."""
+    store = MemoryStore()
+    async with opened(store) as (tenant, (client,)):
+        tenant.faults.add(Fault.ACCESS_DENIED, path=TOKEN, times=1)
+        with pytest.raises(AccessDenied):
+            await log_in(client, await code(tenant, client))
+        assert repr(store) == "<MemoryStore of 0 sessions>"
+
+
+async def test_a_store_that_is_lost_for_a_moment_costs_no_login(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether or not it had the session: it is one session."""
+    async with opened(store) as (tenant, (client,)):
+        fail_call(monkeypatch, store, "open", lost=True)
+        session = await log_in(client, await code(tenant, client))
+        assert len(await client.sessions.list(session.user)) == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("lost"), StoreError("full")], ids=["lost", "full"])
+@pytest.mark.parametrize("takes", [True, False], ids=["handed over", "revoked"])
+async def test_tokens_that_could_not_be_kept_are_handed_over_or_revoked(
+    monkeypatch: pytest.MonkeyPatch, error: StoreError, *, takes: bool
+) -> None:
+    """The caller gets the store's error, and no tokens are left over."""
+    store, orphans = MemoryStore(), list[Orphan]()
+    monkeypatch.setattr(opening, "_PATIENCE_SECONDS", 0.0)
+
+    async def fail(*_arguments: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr(store, "open", fail)
+    options: dict[str, Any] = {"on_orphan": orphans.append} if takes else {}
+    async with opened(store, **options) as (tenant, (client,)):
+        with pytest.raises(type(error)):
+            await log_in(client, await code(tenant, client))
+        assert [family.revoked for family in tenant.refresh_families] == [not takes]
+        assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+
+
+async def test_a_login_of_a_caller_that_has_gone_is_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled while the session is opened: it is closed again, and its tokens are revoked."""
+    store = MemoryStore()
+    async with opened(store) as (tenant, (client,)):
+        opening_it, go, ask, places = asyncio.Event(), asyncio.Event(), store.open, list[Any]()
+
+        async def held(place: Any, *arguments: Any, **named: Any) -> None:
+            places.append(place)
+            opening_it.set()
+            await go.wait()
+            await ask(place, *arguments, **named)
+
+        monkeypatch.setattr(store, "open", held)
+        logging_in = asyncio.create_task(log_in(client, await code(tenant, client)))
+        await opening_it.wait()
+        logging_in.cancel()
+        await asyncio.wait([logging_in])
+        go.set()
+        await until(lambda: tenant.refresh_families[0].revoked)
+        assert await store.peek(places[0]) is None
+
+
+async def test_a_login_of_no_known_user_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the service gives no ID token after all, the tokens are revoked."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        monkeypatch.setattr("passwordless_async.client.sessions.sessions._user_of", _no_user)
+        with pytest.raises(UsageError):
+            await log_in(client, await code(tenant, client))
+        assert [family.revoked for family in tenant.refresh_families] == [True]
+        with pytest.raises(InvalidSession):
+            await client.sessions.get("x" * 51)
+
+
+def _no_user(*_arguments: object) -> str:
+    raise UsageError("user", "must be given")
