@@ -169,7 +169,12 @@ class PasswordlessClient:
         self._api_nonces = NonceCache()
 
     async def __aenter__(self) -> Self:
+        """Open; a client that was closed can be opened again, in this or another event loop."""
         await self._transport.__aenter__()
+        if self._closing is not None:
+            self._closing = None
+            self._dispatcher.reopen()
+            self._peers.reopen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -187,6 +192,7 @@ class PasswordlessClient:
         Returns:
             What was abandoned.
         """
+        self._transport.require_own_loop()
         grace = self._profile.grace if grace is None else _check.at_least_zero("grace", grace)
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(grace))
@@ -532,9 +538,10 @@ class PasswordlessClient:
         self, tokens: TokenSet, origins: Iterable[str], on_refresh: OnRefresh | None, refresh: Refresh | None = None
     ) -> UserSession:
         own_key(self._tenant, tokens)
+        self._transport.require_api()
         return UserSession(
             tokens,
-            http=self._transport.api,
+            http=self._transport.require_api,
             origins=origins,
             handovers=self._handovers,
             on_refresh=on_refresh,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
+from helpers.tenant_thread import running
 from passwordless_async.testing import LocalTenant, ThrowAwayCa
 
 if TYPE_CHECKING:
@@ -180,27 +180,6 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         guard.__exit__(None, None, None)
     for screen in screens:
         os.close(screen)
-
-
-@contextmanager
-def running(tenant: LocalTenant) -> Iterator[LocalTenant]:
-    """Run a tenant in another thread: the command line has the event loop of this one."""
-    listening: threading.Event = threading.Event()
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with tenant:
-            listening.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert listening.wait(PATIENCE)
-    yield tenant
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.close()
 
 
 @pytest.fixture

@@ -467,3 +467,32 @@ def test_on_event_must_not_be_a_coroutine_function() -> None:
 
     with pytest.raises(UsageError, match="on_event: must be a plain function"):
         PasswordlessClient("tenant.example", "client", on_event=later)  # type: ignore[arg-type]
+
+
+async def test_a_caller_cancelled_between_a_challenge_and_its_answer_has_not_spent_the_code(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server did not look at the code, so it is presented once more, and nothing else of it is on the wire."""
+    async with (
+        asyncio.timeout(20),
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
+        ada, reached, never = Email("ada@example.com"), asyncio.Event(), asyncio.Event()
+        await client.start(ada)
+        again = client._dispatcher.gate.again
+
+        async def waits(*_: object) -> float:
+            reached.set()
+            await never.wait()
+            return 0.0
+
+        monkeypatch.setattr(client._dispatcher.gate, "again", waits)
+        exchanging = asyncio.create_task(client.exchange(ada, tenant.outbox.code_for(ada)))
+        await reached.wait()
+        exchanging.cancel()
+        await asyncio.gather(exchanging, return_exceptions=True)
+        monkeypatch.setattr(client._dispatcher.gate, "again", again)
+        tokens = await client.exchange(ada, tenant.outbox.code_for(ada))
+        assert tokens.token_type == "DPoP"
+        assert tenant.stats.presented_again == 0

@@ -7,15 +7,20 @@ import asyncio
 import pytest
 
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
+from helpers.tenant_thread import running
 from passwordless_async import (
+    TESTING,
+    CodeSpent,
     Email,
     NotSent,
     Orphan,
     OutcomeUnknown,
+    PasswordlessClient,
     RateLimited,
+    TokenSet,
     UsageError,
 )
-from passwordless_async.testing import Fault
+from passwordless_async.testing import Fault, LocalTenant
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
@@ -121,3 +126,64 @@ async def test_closing_waits_for_on_orphan() -> None:
         go_on.set()
         assert (await closing).exchanges == ()
         assert [orphan.who for orphan in handed] == [ADA]
+
+
+def test_a_closed_client_opens_in_the_next_event_loop() -> None:
+    """An application with an event loop for each request keeps one client: what it knows of codes and tokens stays."""
+    with running(LocalTenant()) as tenant:
+        client = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING)
+
+        async def log_in(who: Email) -> TokenSet:
+            async with client:
+                await client.start(who)
+                code = tenant.outbox.code_for(who)
+                tokens = await client.exchange(who, code, scope=SCOPE)
+                assert (await client.userinfo(tokens))["email"] == who.username
+                return await client.refresh(tokens)
+
+        async def repeat(tokens: TokenSet) -> None:
+            async with client:
+                with pytest.raises(CodeSpent):
+                    await client.exchange(ADA, tenant.outbox.code_for(ADA))
+                assert (await client.refresh(tokens)).token_type == "DPoP"
+                async with client.request(tokens, "GET", f"{tenant.url}/userinfo") as response:
+                    assert response.status == 200
+
+        first = asyncio.run(log_in(ADA))
+        assert asyncio.run(log_in(BOB)).token_type == "DPoP"
+        asyncio.run(repeat(first))
+
+
+def test_a_client_in_another_event_loop_says_so() -> None:
+    """Nothing is sent, and the error names the event loop; in its own, the client goes on."""
+    with running(LocalTenant()) as tenant, asyncio.Runner() as own:
+        client = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING)
+
+        async def open_and_log_in() -> TokenSet:
+            await client.__aenter__()
+            await client.start(ADA)
+            return await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+
+        tokens = own.run(open_and_log_in())
+        sent = tenant.stats.wire_requests
+
+        async def misuse() -> None:
+            calls = [
+                client.start(BOB),
+                client.exchange(BOB, "123456"),
+                client.refresh(tokens),
+                client.revoke(tokens),
+                client.userinfo(tokens),
+                client.aclose(),
+                client.__aenter__(),
+            ]
+            for call in calls:
+                with pytest.raises(UsageError, match="event loop"):
+                    await call
+            with pytest.raises(UsageError, match="event loop"):
+                client.session(tokens, origins=[tenant.url])
+
+        asyncio.run(misuse())
+        assert tenant.stats.wire_requests == sent
+        assert own.run(client.refresh(tokens)).token_type == "DPoP"
+        own.run(client.aclose())

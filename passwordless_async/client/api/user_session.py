@@ -10,7 +10,7 @@ from passwordless_async.client.api.middleware import DPoPMiddleware
 from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from aiohttp import ClientResponse, ClientSession
 
@@ -34,7 +34,7 @@ class UserSession:
         self,
         tokens: TokenSet,
         *,
-        http: ClientSession,
+        http: Callable[[], ClientSession],
         origins: Iterable[str],
         handovers: Handovers,
         on_refresh: OnRefresh | None,
@@ -79,7 +79,7 @@ class UserSession:
             PasswordlessError: The tokens could not be refreshed, or a nonce challenge not be answered.
             aiohttp.ClientError: The call itself failed.
         """
-        async with self._http.request(method, url, middlewares=[self._middleware], **parameters) as response:
+        async with self._http().request(method, url, middlewares=[self._middleware], **parameters) as response:
             yield response
 
     async def current(self) -> TokenSet:

@@ -108,6 +108,10 @@ class SharedNonces:
             return
         self._recent.append(nonce)
 
+    def reopen(self) -> None:
+        """Listen to the cache again."""
+        self._stop_listening = self._cache.listen(self._learned)
+
     def aclose(self) -> None:
         """Stop listening to the cache."""
         self._stop_listening()
@@ -148,6 +152,11 @@ class Peers:
             return cls(availability)
         nonces = None if tenant.nonces.per_key else SharedNonces(availability, tenant.nonces, str(application.origin))
         return cls(availability, nonces, SharedQuota(availability, application.issuer))
+
+    def reopen(self) -> None:
+        """Share again what this client learns."""
+        if self.nonces is not None:
+            self.nonces.reopen()
 
     async def aclose(self, *, grace: float) -> None:
         """Give reports to the store that are under way ``grace`` seconds."""

@@ -131,6 +131,10 @@ class Breaker:
         self._given_up = True
         self._tell()
 
+    def reopen(self) -> None:
+        """Let callers wait for news again, in this or another event loop."""
+        self._given_up, self._change = False, None
+
     def _tell(self) -> None:
         if self._change is not None and not self._change.done():
             self._change.set_result(None)
@@ -190,3 +194,9 @@ class Circuits:
         self._given_up = True
         for breaker in self._breakers.values():
             breaker.give_up()
+
+    def reopen(self) -> None:
+        """Let callers wait for news again, in this or another event loop; what is known of the service stays."""
+        self._given_up = False
+        for breaker in self._breakers.values():
+            breaker.reopen()

@@ -149,6 +149,7 @@ class Dispatcher:
         ``departure`` is kept up to date with what would be lost if the call were ended. Raises what the flow raises;
         ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
         """
+        self._transport.require_own_loop()
         policy = call.policy or self._profile.single
         journey = _Journey(call, policy, departure or Departure())
         try:
@@ -395,6 +396,12 @@ class Dispatcher:
             if not sleeper.done():
                 sleeper.set_result(None)
         return await self.gate.drain(grace)
+
+    def reopen(self) -> None:
+        """Take calls again after closing, in this or another event loop; what was learned of the service stays."""
+        self._is_closing = False
+        self.gate.reopen()
+        self._circuits.reopen()
 
     async def aclose(self) -> None:
         """End the fetches of keys and metadata."""

@@ -266,6 +266,12 @@ class Gate:
             await asyncio.wait([self._idle], timeout=grace)
         return self.in_flight
 
+    def reopen(self) -> None:
+        """Admit requests again, in this or another event loop."""
+        self._closing, self._idle, self._queued = False, None, 0
+        for queue in self._queues.values():
+            queue.clear()  # of waiters that have ended
+
     def aclose(self) -> None:
         """Cancel the alarm and the reservations."""
         if self._alarm is not None:

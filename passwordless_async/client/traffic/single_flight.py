@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 
-from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError
+from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable
@@ -152,6 +152,7 @@ class SingleFlight(Generic[K, T]):
     def _join(self, key: K, new: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
         """Join the flight under a key; where there is none, start the new one."""
         flight = self._flights.get(key)
+        _require_own_loop(flight or self._last_in_queue.get(new.queue))
         if flight is None or flight.has_failed:
             flight = self._start(key, new, call)
         flight.join()
@@ -316,6 +317,11 @@ def _raised(result: T | PasswordlessError) -> T:
         # A copy for each waiter: an exception that is raised twice collects both tracebacks.
         raise copy.copy(result)
     return result
+
+
+def _require_own_loop(flight: _Flight[Any] | None) -> None:
+    if flight is not None and flight.task.get_loop() is not asyncio.get_running_loop():
+        raise UsageError("client", "is in use in another event loop: close it there, or make one for each loop")
 
 
 def cancellations() -> int:

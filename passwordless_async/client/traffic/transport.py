@@ -102,7 +102,7 @@ class Transport:
         callers = self._callers
         if self._loop is not None:
             self.require_own_loop()
-            raise UsageError("client", "is open already, or was: make another")
+            raise UsageError("client", "is open already")
         if callers is not None and callers.connector is None:
             raise UsageError("session", "is closed")
         self._require_checks()
@@ -142,10 +142,9 @@ class Transport:
         bounds = () if connector is None else (connector.limit, connector.limit_per_host)
         return min((bound for bound in bounds if bound), default=sys.maxsize)
 
-    @property
-    def api(self) -> aiohttp.ClientSession:
-        """The session for API calls: the same connections, no cookies."""
-        if self._api is None:
+    def require_api(self) -> aiohttp.ClientSession:
+        """Return the session for API calls, with the same connections; not open it raises :class:`UsageError`."""
+        if self._api is None or self._loop is None:
             raise UsageError("client", "is not open: use it inside async with")
         self.require_own_loop()
         return self._api
@@ -169,12 +168,11 @@ class Transport:
             if task is not None:
                 task.cancel()
         await asyncio.sleep(0)  # the cancelled tasks release their connections
-        api, session = self._api, self._session
-        self._api = self._session = self._loop = None
-        if api is not None:
-            await api.close()
-        if session is not None:
-            await session.close()
+        self._loop = None
+        if self._api is not None:
+            await self._api.close()
+        if self._session is not None:
+            await self._session.close()
 
     def send(self, request: HttpRequest, departs: Callable[[], None] | None = None) -> Awaitable[HttpResponse]:
         """Send a request once.
@@ -190,7 +188,7 @@ class Transport:
             OutcomeUnknown: The request was sent and no response arrived.
             MalformedAnswer: The response is too large, or compressed in a way that is not known.
         """
-        if self._session is None:
+        if self._session is None or self._loop is None:
             raise UsageError("client", "is not open: use it inside async with")
         self.require_own_loop()
         return self._send(self._session, request, departs)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
 from redis.asyncio import Redis, RedisCluster
 
 from passwordless_async._common import arguments as _check
@@ -25,18 +28,46 @@ class OnRedis:
     def __init__(self, redis: Secret | Redis | RedisCluster, *, prefix: str, timeout: float, replicas: int = 0) -> None:
         self._key = Keys(_check.text("prefix", prefix, at_most=_MAX_PREFIX))
         timeout = _check.seconds("timeout", timeout)
-        client, self._own = connect(redis) if isinstance(redis, Secret) else (redis, ())
-        self._batches, self._durable = _batches(client, timeout, replicas)
+        self._make = partial(_connected, redis, timeout, replicas)
+        self._connected = self._make()
+        self._is_closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # in which it is in use
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's; closing twice does nothing."""
-        await self._batches.drain()
-        await self._durable.drain()
-        for client in self._own:
+        if self._is_closed:
+            return
+        self._require_own_loop()
+        self._is_closed = True
+        connected = self._connected
+        await connected.batches.drain()
+        await connected.durable.drain()
+        for client in connected.own:
             await client.aclose()
 
     async def __aenter__(self) -> Self:
+        """Open a store that was closed again, in this or another event loop."""
+        if self._is_closed:
+            self._connected, self._is_closed, self._loop = self._make(), False, None
         return self
+
+    def _require_own_loop(self) -> None:
+        # Connections belong to the event loop in which they were made: in another one, a command would never end.
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise UsageError("store", "is in use in another event loop: close it there, or make one for each loop")
+
+    @property
+    def _batches(self) -> Batches | ClusterBatches:
+        self._require_own_loop()
+        return self._connected.batches
+
+    @property
+    def _durable(self) -> Batches | ClusterBatches:
+        self._require_own_loop()
+        return self._connected.durable
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -63,6 +94,20 @@ class OnRedis:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._key.prefix}>"
+
+
+@attrs.frozen(repr=False)
+class _Connected:
+    """The connections of a store that is open."""
+
+    batches: Batches | ClusterBatches
+    durable: Batches | ClusterBatches  # for commands that must survive a fail-over
+    own: tuple[Any, ...]  # the clients to close
+
+
+def _connected(redis: Secret | Redis | RedisCluster, timeout: float, replicas: int) -> _Connected:
+    client, own = connect(redis) if isinstance(redis, Secret) else (redis, ())
+    return _Connected(*_batches(client, timeout, replicas), tuple(own))
 
 
 def _batches(

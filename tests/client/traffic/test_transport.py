@@ -620,7 +620,7 @@ async def test_a_session_that_does_not_check_certificates_is_refused(
         with pytest.raises(UsageError, match="session: does not check certificates"):
             Transport(session, timeout=5)
         async with Transport(session, timeout=5, checks=False) as transport:
-            assert transport.api
+            assert transport.require_api()
 
 
 async def test_a_session_that_stops_checking_certificates_is_refused() -> None:
@@ -653,7 +653,7 @@ def test_another_event_loop_is_named() -> None:
         with pytest.raises(UsageError, match="event loop"):
             await transport.send(request)
         with pytest.raises(UsageError, match="event loop"):
-            assert transport.api
+            assert transport.require_api()
         with pytest.raises(UsageError, match="event loop"):
             await transport.__aenter__()
         with pytest.raises(UsageError, match="event loop"):

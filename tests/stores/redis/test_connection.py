@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from helpers.leaks import lines_with, shown
 from passwordless_async import (
     KeyRing,
+    StoreUnavailable,
     UsageError,
 )
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
@@ -55,3 +57,34 @@ def test_a_wrong_number_of_replicas_is_refused(replicas: Any) -> None:
     """It must be a whole number, 0 or more."""
     with pytest.raises(UsageError, match="whole number, 0 or more"):
         RedisStore("redis://localhost", keys=RING, replicas=replicas)
+
+
+def test_a_closed_store_opens_in_the_next_event_loop(redis_url: str) -> None:
+    """What was kept is there; between closing and opening the store is unavailable."""
+    store, user = RedisStore(redis_url, keys=RING), "a" * 32
+
+    async def use() -> str | None:
+        async with store:
+            await store.put_nonce(user, "nonce", seconds=60.0)
+        with pytest.raises(StoreUnavailable, match="closed"):
+            await store.nonce(user)
+        async with store:
+            return await store.nonce(user)
+
+    assert [asyncio.run(use()) for _ in range(2)] == ["nonce", "nonce"]
+
+
+def test_a_store_in_another_event_loop_says_so(redis_url: str) -> None:
+    """A command would never end there; in its own event loop the store goes on."""
+    store, user = RedisStore(redis_url, keys=RING), "a" * 32
+    with asyncio.Runner() as own:
+        own.run(store.put_nonce(user, "nonce", seconds=60.0))
+
+        async def misuse() -> None:
+            for call in (store.nonce(user), store.put_nonce(user, "other", seconds=60.0), store.aclose()):
+                with pytest.raises(UsageError, match="store: is in use in another event loop"):
+                    await call
+
+        asyncio.run(misuse())
+        assert own.run(store.nonce(user)) == "nonce"
+        own.run(store.aclose())
