@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 from cryptography.exceptions import InvalidTag
@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import decode, encode, encode_text
-from passwordless_async._common.secret import SecretBytes, conceal_bytes
-from passwordless_async.errors import UsageError
+from passwordless_async._common.secret import SecretBytes, SecretDict, conceal_bytes
+from passwordless_async.errors import BrokenSeal, UsageError
 
 T = TypeVar("T")
 
@@ -49,6 +49,16 @@ class Sealed:
     protected: bytes  # the header as it is authenticated
     vector: bytes
     content: bytes = attrs.field(repr=False)  # encrypted, with its tag
+
+
+class Ring(Protocol):
+    """A ring of keys that seals and unseals: a ``KeyRing`` of the stores."""
+
+    def seal(self, content: SecretBytes, bound_to: Mapping[str, str], /) -> str:
+        """Seal some content with the newest key."""
+
+    def unseal(self, sealed: str, bound_to: Mapping[str, str], /) -> Any:  # noqa: ANN401 - it has content and header
+        """Unseal it with any of the keys; raises ``BrokenSeal``."""
 
 
 def concealed_keys(keys: T) -> T:
@@ -130,3 +140,50 @@ def unseal(sealed: Sealed, key: SecretBytes) -> SecretBytes | None:
         return SecretBytes(AESGCM(key).decrypt(sealed.vector, sealed.content, sealed.protected))
     except InvalidTag:
         return None
+
+
+def seal_members(members: SecretDict, keys: bytes | Sequence[bytes] | Ring, kind: str) -> str:
+    """Seal a JSON object with a key, the first of several, or a ring; ``kind`` is its ``typ``."""
+    keys = concealed_keys(keys)
+    content, header = SecretBytes(_to_json(members).encode()), {"typ": kind}
+    if callable(getattr(keys, "seal", None)):
+        ring: Ring = keys  # type: ignore[assignment] # by its methods
+        return ring.seal(content, header)
+    return seal(content, next(iter(sealing_keys(keys).values())), header)
+
+
+def unseal_members(text: str, keys: bytes | Sequence[bytes] | Ring, kind: str) -> SecretDict:
+    """Return what :func:`seal_members` sealed.
+
+    Raises:
+        UsageError: A key is not 32 bytes.
+        BrokenSeal: It is no sealed value of this kind, was changed, or was sealed with another key.
+    """
+    keys = concealed_keys(keys)
+    content: SecretBytes | None
+    if callable(getattr(keys, "unseal", None)):
+        ring: Ring = keys  # type: ignore[assignment] # by its methods
+        content = ring.unseal(text, {"typ": kind}).content
+    else:
+        content = _unsealed(text, sealing_keys(keys), kind)
+    try:
+        members = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        members = None
+    if not isinstance(members, dict):
+        raise BrokenSeal("form")
+    return SecretDict(members)
+
+
+def _unsealed(text: str, keys: dict[str, SecretBytes], kind: str) -> SecretBytes:
+    parsed = parse(text)
+    if parsed is None:
+        raise BrokenSeal("form")
+    if parsed.header.get("kid") not in keys:
+        raise BrokenSeal("key")
+    if parsed.header.get("typ") != kind:
+        raise BrokenSeal("place")
+    content = unseal(parsed, keys[parsed.header["kid"]])
+    if content is None:
+        raise BrokenSeal("seal")
+    return content

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs
 
 import attrs
@@ -13,8 +13,9 @@ from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common import sealing
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.secret import Secret, redacted
+from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.identity import Email
@@ -22,9 +23,11 @@ from passwordless_async.auth0.refusals import meant
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.start import start
 from passwordless_async.dpop import DPoPKey, ProofGenerator
-from passwordless_async.errors import InvalidCallback, UsageError
+from passwordless_async.errors import BrokenSeal, InvalidCallback, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from passwordless_async._common.http import HttpRequest
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tenant import Flow, Tenant
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_CALLBACK = 8192  # characters
 _MAX_CODE = 2048  # characters
+_TYPE = "pending-link+jwe"
 
 
 @attrs.frozen
@@ -75,6 +79,43 @@ class PendingLink:
             "dpop_jkt": self.key.thumbprint,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+    def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
+        """Seal the login with its private key, for the browser's session or another process.
+
+        Args:
+            keys: 32 random bytes, or several such keys while they rotate, the first of which seals; or a ``KeyRing``.
+
+        Raises:
+            UsageError: A key is not 32 bytes.
+        """
+        members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
+        members["who"], members["key"] = self.who.address, self.key.to_jwk(private=True)
+        return sealing.seal_members(members, keys, _TYPE)
+
+    @classmethod
+    def unseal(cls, text: str, keys: bytes | Sequence[bytes] | sealing.Ring) -> Self:
+        """Return the login that :meth:`seal` sealed.
+
+        Args:
+            text: The sealed text.
+            keys: The sealing key, several while keys rotate, or a ``KeyRing``.
+
+        Raises:
+            UsageError: A key is not 32 bytes.
+            BrokenSeal: It is no sealed login, was changed, or was sealed with another key.
+        """
+        text, keys = conceal(text), sealing.concealed_keys(keys)
+        members = sealing.unseal_members(text, keys, _TYPE)
+        try:
+            members["who"] = Email(members["who"])
+            members["key"] = DPoPKey.from_jwk(SecretDict(members["key"]))
+            for name in ("state", "nonce", "code_verifier"):
+                members[name] = conceal(members[name])
+            return cls(**{field.name: members[field.name] for field in attrs.fields(cls)})
+        except (KeyError, TypeError, ValueError, UsageError):
+            broken = BrokenSeal("form")
+        raise broken
 
 
 def read_callback(callback_url: str, pending: PendingLink, issuer: str) -> Secret:

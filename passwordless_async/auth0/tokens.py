@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import copy
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from passwordless_async._common.secret import Secret, redacted
+from passwordless_async._common import sealing
+from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
+from passwordless_async.dpop import DPoPKey
+from passwordless_async.errors import BrokenSeal, KeyMissing, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from passwordless_async.auth0.identity import User
-    from passwordless_async.dpop import DPoPKey
+
+_TYPE = "tokens+jwe"
+_SECRETS = frozenset({"access_token", "refresh_token", "id_token", "recovery_code"})
 
 
 @attrs.frozen
@@ -51,6 +58,57 @@ class TokenSet:
     issuer: str | None = attrs.field(default=None, kw_only=True)
     client_id: str | None = attrs.field(default=None, kw_only=True)
     audience: str | None = attrs.field(default=None, kw_only=True)
+
+    def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
+        """Seal the tokens with their private key, to keep them at a place of the application's (RFC 7516).
+
+        The sealed text and the sealing key together are the login: keep them apart.
+
+        Args:
+            keys: 32 random bytes, or several such keys while they rotate, the first of which seals; or a ``KeyRing``.
+
+        Returns:
+            Base64url and dots, which show nothing of the tokens.
+
+        Raises:
+            UsageError: A key is not 32 bytes.
+            KeyMissing: The tokens have no key: they are of no use.
+        """
+        if not isinstance(self.key, DPoPKey):
+            raise KeyMissing("the tokens have no key: they are of no use")
+        members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
+        members["key"] = self.key.to_jwk(private=True)
+        members["claims"] = None if self.claims is None else dict(self.claims)
+        return sealing.seal_members(members, keys, _TYPE)
+
+    @classmethod
+    def unseal(cls, text: str, keys: bytes | Sequence[bytes] | sealing.Ring) -> Self:
+        """Return the tokens that :meth:`seal` sealed.
+
+        Args:
+            text: The sealed text.
+            keys: The sealing key, several while keys rotate, or a ``KeyRing``.
+
+        Raises:
+            UsageError: A key is not 32 bytes.
+            BrokenSeal: It is no sealed token set, was changed, or was sealed with another key.
+        """
+        text, keys = conceal(text), sealing.concealed_keys(keys)
+        members = sealing.unseal_members(text, keys, _TYPE)
+        try:
+            members["key"] = DPoPKey.from_jwk(SecretDict(members["key"]))
+            claims = members["claims"]
+            members["claims"] = None if claims is None else MappingProxyType(claims)
+            for name in _SECRETS & members.keys():
+                members[name] = conceal(members[name])
+            return cls(**{field.name: members[field.name] for field in attrs.fields(cls)})
+        except (KeyError, TypeError, ValueError, UsageError):
+            broken = BrokenSeal("form")
+        raise broken
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        claims = None if self.claims is None else MappingProxyType(copy.deepcopy(dict(self.claims), memo))
+        return attrs.evolve(self, claims=claims)
 
 
 @attrs.frozen

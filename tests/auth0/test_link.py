@@ -15,6 +15,7 @@ from helpers.values import present
 from passwordless_async import (
     TESTING,
     AccessDenied,
+    BrokenSeal,
     ClientSecretPost,
     CodeSpent,
     DPoPKey,
@@ -24,6 +25,7 @@ from passwordless_async import (
     MfaRequired,
     OAuthError,
     PasswordlessClient,
+    PendingLink,
     Phone,
     TemporarilyUnavailable,
     TooManyAttempts,
@@ -229,3 +231,23 @@ async def test_what_is_kept_does_not_show() -> None:
     async with opened() as (_, client):
         pending = await client.start_link(ADA, redirect_uri=CALLBACK, key=DPoPKey.generate())
     assert not any(str(s) in repr(pending) for s in (pending.state, pending.nonce, pending.code_verifier))
+
+
+def test_a_sealed_link_comes_back() -> None:
+    """Another process exchanges its code with the same key; the text and the login show no secret."""
+    sealing_key = bytes(range(32))
+    pending = PendingLink(
+        who=Email("Ada@example.com"),
+        redirect_uri="https://app.example/callback",
+        scope="openid",
+        audience=None,
+        key=DPoPKey.generate(),
+    )
+    sealed = pending.seal(sealing_key)
+    back = PendingLink.unseal(sealed, [bytes(32), sealing_key])
+    assert (back, back.who.address, back.auth_params) == (pending, pending.who.address, pending.auth_params)
+    assert all(secret not in sealed + repr(back) for secret in (pending.state, pending.nonce, pending.code_verifier))
+    for text, key, failed in ((sealed, bytes(32), "key"), ("text", sealing_key, "form"), (None, sealing_key, "form")):
+        with pytest.raises(BrokenSeal) as refused:
+            PendingLink.unseal(text, key)  # type: ignore[arg-type] # what is no text either
+        assert refused.value.failed == failed

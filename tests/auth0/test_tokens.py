@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from types import MappingProxyType
 from typing import Any
 
 import attrs
 import pytest
 
-from passwordless_async import DPoPKey, Email, Login, Outcome, StartReceipt, TokenSet
-from passwordless_async._common.secret import Secret
+from passwordless_async import (
+    BrokenSeal,
+    DPoPKey,
+    Email,
+    KeyMissing,
+    KeyRing,
+    Login,
+    MfaTokenSet,
+    Outcome,
+    StartReceipt,
+    TokenSet,
+    UsageError,
+)
+from passwordless_async._common import sealing
+from passwordless_async._common.secret import Secret, SecretDict
 
 ADA = Email("ada@example.com")
 KEY = DPoPKey.generate()
@@ -89,3 +103,101 @@ def test_a_receipt_says_when_and_for_whom() -> None:
     receipt = StartReceipt(ADA, 1.5)
     assert attrs.asdict(receipt, recurse=False) == {"who": ADA, "sent_at": 1.5}
     assert repr(receipt) == "StartReceipt(who=Email('a…@…'), sent_at=1.5)"
+
+
+# Tokens as values
+
+SEALING, OTHER = bytes(range(32)), bytes(32)
+RING = KeyRing(SEALING, users=OTHER)
+SECRETS = ("an-access-token", "a-refresh-token", "an-id-token")
+
+
+def issued(**changes: Any) -> TokenSet:
+    access_token, refresh_token, id_token = map(Secret, SECRETS)
+    tokens = TokenSet(
+        access_token=access_token,
+        token_type="DPoP",
+        expires_at=1_700_000_000,
+        scope="openid offline_access",
+        refresh_token=refresh_token,
+        id_token=id_token,
+        claims=MappingProxyType({"sub": "ada", "roles": ["reader"]}),
+        key=KEY,
+        jkt=KEY.thumbprint,
+        issuer="https://tenant.example/",
+        client_id="client",
+        audience="https://api.example",
+    )
+    return attrs.evolve(tokens, **changes)
+
+
+@pytest.mark.parametrize("keys", [SEALING, [SEALING, OTHER], (SEALING,), RING], ids=["key", "list", "tuple", "ring"])
+@pytest.mark.parametrize("changes", [{}, {"refresh_token": None, "id_token": None, "claims": None, "expires_at": None}])
+def test_sealed_tokens_come_back(keys: Any, changes: dict[str, Any]) -> None:
+    """With their key and claims, with any of the keys that rotate; the text and the new tokens show no secret."""
+    tokens = issued(**changes)
+    sealed = tokens.seal(keys)
+    for opener in (keys, [OTHER, SEALING], KeyRing(OTHER, SEALING, users=OTHER)):
+        back = TokenSet.unseal(sealed, opener)
+        assert (back, back.claims, back.key) == (tokens, tokens.claims, KEY)
+        assert all(secret not in sealed + repr(back) for secret in SECRETS)
+        assert isinstance(back.access_token, Secret)
+
+
+def test_sealed_tokens_of_a_second_factor_keep_the_recovery_code() -> None:
+    """Opened as a token set they are one without it."""
+    plain = issued()
+    tokens = MfaTokenSet(
+        **{field.name: getattr(plain, field.name) for field in attrs.fields(TokenSet)}, recovery_code=Secret("R")
+    )
+    assert MfaTokenSet.unseal(tokens.seal(SEALING), SEALING) == tokens
+    assert TokenSet.unseal(tokens.seal(SEALING), SEALING) == plain
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "failed"),
+    [
+        (issued().seal(SEALING), OTHER, "key"),
+        (issued().seal(SEALING), KeyRing(OTHER, users=OTHER), "key"),
+        (issued().seal(SEALING)[:-2] + "AA", SEALING, "seal"),
+        ("text", SEALING, "form"),
+        (None, SEALING, "form"),
+        (sealing.seal_members(SecretDict(), SEALING, "other+jwe"), SEALING, "place"),
+        (sealing.seal_members(SecretDict(), SEALING, "tokens+jwe"), SEALING, "form"),
+    ],
+)
+def test_what_is_no_sealed_token_set_is_refused(text: Any, keys: Any, failed: str) -> None:
+    """The error names what failed."""
+    with pytest.raises(BrokenSeal) as refused:
+        TokenSet.unseal(text, keys)
+    assert refused.value.failed == failed
+
+
+@pytest.mark.parametrize("keys", [b"short", "text", None, [], [SEALING, b"short"]])
+def test_tokens_are_sealed_with_32_bytes(keys: Any) -> None:
+    """Anything else raises UsageError, when they are sealed and when they are unsealed."""
+    sealed = issued().seal(SEALING)
+    for call in (issued().seal, lambda keys: TokenSet.unseal(sealed, keys)):
+        with pytest.raises(UsageError):
+            call(keys)
+
+
+def test_tokens_without_a_key_are_not_sealed() -> None:
+    """They are of no use."""
+    with pytest.raises(KeyMissing):
+        issued(key=None).seal(SEALING)
+
+
+def test_tokens_are_values() -> None:
+    """They are copied, compared, hashed, and put through attrs.asdict; a deep copy shares no claims."""
+    tokens = issued()
+    copied = copy.deepcopy(tokens)
+    assert (copied, copied.claims, hash(copied)) == (tokens, tokens.claims, hash(tokens))
+    assert copied.claims is not None
+    copied.claims["roles"].append("writer")
+    assert tokens.claims is not None
+    assert tokens.claims["roles"] == ["reader"]
+    assert copy.copy(tokens) == tokens
+    assert copy.deepcopy(issued(claims=None)) == issued(claims=None)
+    assert TokenSet(**attrs.asdict(tokens)) == tokens
+    assert issued(scope="openid") != tokens
