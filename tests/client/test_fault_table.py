@@ -1,31 +1,38 @@
-"""Every fault of the tenant, for a start, an exchange and a refresh, by one user and by 200 at once.
+"""Every fault of the tenant, for each operation: by one user, by 200 at once, with a store, and cancelled on the wire.
 
-For each: how it ends, how many requests it takes, and whether it spends the code or the refresh token.
+For each: how it ends, how many requests it takes, whether it spends the code or the refresh token, and who else is
+affected: nobody. While the fault lasts, all operations at other endpoints succeed, and after it another user's call.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
+from helpers.values import present
 from passwordless_async import (
     INTERACTIVE,
     AccessDenied,
     Email,
     InvalidIdToken,
     MalformedAnswer,
+    MemoryStore,
     MfaRequired,
     NonceChallengeRepeated,
     NotSenderConstrained,
     OAuthError,
+    Orphan,
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    QuotaExceeded,
     RateLimited,
     TemporarilyUnavailable,
     TokenSet,
@@ -37,9 +44,8 @@ from passwordless_async import (
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
-START, TOKEN = "/passwordless/start", "/oauth/token"
 CROWD = 200
 SIZE = 300_000  # bytes of a body that is too large
 SCOPE = "openid offline_access"
@@ -77,7 +83,7 @@ def unbelieved(error: type[PasswordlessError]) -> tuple[Row, Row, Row]:
     return GOOD, Row(error), Row(error)
 
 
-# Start, exchange, refresh.
+# Start, exchange, refresh. The second factor ends as an exchange, a revocation as a start, but for what follows below.
 TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.SERVICE_UNAVAILABLE: (
         Row(TemporarilyUnavailable, requests=3, spent=0),
@@ -134,6 +140,98 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
 # A fault of the token endpoint alone: it redeems the grant, and then demands the nonce that the proof had. Without
 # another nonce the request is not sent again.
 SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
+# What a revocation or a question about the user does to a fault; both may be repeated, and neither spends anything.
+REVOKE: dict[Fault, Row] = {
+    Fault.DROP_BEFORE_READ: Row(OutcomeUnknown, requests=3, spent=0),
+    Fault.DROP_AFTER_PROCESSING: Row(OutcomeUnknown, requests=3),
+}
+USERINFO: dict[Fault, Row] = {
+    **dict.fromkeys((Fault.DROP_BEFORE_READ, Fault.DROP_AFTER_PROCESSING), Row(OutcomeUnknown, requests=3)),
+    Fault.RATE_LIMITED_SILENT: Row(RateLimited, requests=3),
+    **dict.fromkeys((Fault.GARBAGE_JSON, Fault.WRONG_CONTENT_TYPE), Row(MalformedAnswer)),
+    Fault.CHALLENGE_FOREVER: Row(NonceChallengeRepeated, requests=4),
+    Fault.CHALLENGE_FOREVER_SAME_NONCE: Row(NonceChallengeRepeated, requests=2),
+    Fault.CHALLENGE_WITHOUT_HEADER: Row(MalformedAnswer),
+}
+LIMITED = frozenset(fault for fault in Fault if fault.name.startswith("RATE_LIMITED_"))
+
+Call = Callable[[], Awaitable[Any]]
+
+
+async def start(_tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    return partial(client.start, who)
+
+
+async def exchange(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    await client.start(who)
+    return partial(client.exchange, who, tenant.outbox.code_for(who), scope=SCOPE)
+
+
+async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
+    tokens: TokenSet = await (await exchange(tenant, client, who))()
+    return tokens
+
+
+async def refresh(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    return partial(client.refresh, await logged_in(tenant, client, who))
+
+
+async def userinfo(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    return partial(client.userinfo, await logged_in(tenant, client, who))
+
+
+async def revoke(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    return partial(client.revoke, await logged_in(tenant, client, who))
+
+
+async def mfa(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
+    tenant.users.add(who, mfa=("otp",))
+    with pytest.raises(MfaRequired) as stopped:
+        await logged_in(tenant, client, who)
+    return partial(client.mfa.verify_otp, present(stopped.value.state), tenant.mfa.otp_for(who))
+
+
+@attrs.frozen
+class Operation:
+    """An operation: what brings a user to it, its endpoint, and the tenant's count of what it processed."""
+
+    prepare: Callable[[LocalTenant, PasswordlessClient, Email], Awaitable[Call]]
+    path: str
+    counter: str | None  # of TenantStats; None: nothing is spent
+    gives_tokens: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.prepare.__name__
+
+    def row(self, fault: Fault) -> Row:
+        """Return how it ends."""
+        if fault is Fault.CHALLENGE_SPENDS_CODE:
+            return SPENT_BY_CHALLENGE if self.name != "mfa" else attrs.evolve(SPENT_BY_CHALLENGE, spent=0)
+        started, exchanged, refreshed = TABLE[fault]
+        rows = {
+            "start": started,
+            "exchange": exchanged,
+            "refresh": refreshed,
+            "mfa": exchanged,
+            "revoke": REVOKE.get(fault, started),
+            "userinfo": attrs.evolve(USERINFO.get(fault, started), spent=0),
+        }
+        return rows[self.name]
+
+    def counts(self, tenant: LocalTenant) -> tuple[int, int]:
+        """Return how many requests came, and how many were processed."""
+        return len(tenant.requests.to(self.path)), getattr(tenant.stats, self.counter) if self.counter else 0
+
+
+OPERATIONS = (
+    Operation(start, "/passwordless/start", "codes_sent"),
+    Operation(exchange, "/oauth/token", "codes_presented", gives_tokens=True),
+    Operation(refresh, "/oauth/token", "refresh_rotations", gives_tokens=True),
+    Operation(userinfo, "/userinfo", None),
+    Operation(revoke, "/oauth/revoke", "families_revoked"),
+    Operation(mfa, "/oauth/token", "tokens_issued", gives_tokens=True),
+)
 
 
 def test_every_fault_has_its_row() -> None:
@@ -142,11 +240,11 @@ def test_every_fault_has_its_row() -> None:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
+async def opened(**options: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     """Run a tenant, and a client that knows its nonce and its keys."""
     async with (
         LocalTenant(TenantSettings(id_token_alg="ES256")) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, profile=PROFILE) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=PROFILE, **options) as client,
     ):
         warm = Email("warm@example.com")
         await client.start(warm)
@@ -154,69 +252,100 @@ async def opened() -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
         yield tenant, client
 
 
-async def outcomes_of(calls: Any) -> Counter[type | None]:
-    results = await asyncio.gather(*calls, return_exceptions=True)
+async def outcomes_of(calls: Iterable[Call]) -> Counter[type | None]:
+    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
     unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, PasswordlessError)]
     assert unexpected == []
     return Counter(type(r) if isinstance(r, PasswordlessError) else None for r in results)
 
 
-async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
-    await client.start(who)
-    return await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+def combinations(quick: int) -> pytest.MarkDecorator:
+    """Make a test run for each operation and each fault that its endpoint can have; one of ``quick`` is quick."""
+    pairs = [
+        (operation, fault)
+        for operation in OPERATIONS
+        for fault in Fault
+        if fault is not Fault.CHALLENGE_SPENDS_CODE or operation.path == "/oauth/token"
+    ]
+    return pytest.mark.parametrize(
+        ("operation", "fault"),
+        [
+            pytest.param(*pair, id=f"{pair[0].name}-{pair[1]}", marks=pytest.mark.slow if number % quick else ())
+            for number, pair in enumerate(pairs)
+        ],
+    )
 
 
-def holds(row: Row, users: int, outcomes: Counter[type | None], requests: int, spent: int) -> None:
-    """Assert that the operation of each user ended as the row says."""
-    assert {row.error: users} == outcomes
-    assert (row.requests * users, row.spent * users) == (requests, spent)
+async def others_of(operation: Operation, tenant: LocalTenant, client: PasswordlessClient) -> tuple[list[Call], Call]:
+    """Bring other users to each operation at another endpoint, and one to the same operation."""
+    elsewhere = [
+        await other.prepare(tenant, client, Email(f"{other.name}@example.com"))
+        for other in OPERATIONS
+        if other.path != operation.path
+    ]
+    return elsewhere, await operation.prepare(tenant, client, Email("another@example.com"))
 
 
-PEOPLE = pytest.mark.parametrize(
-    "users", [pytest.param(1, id="alone"), pytest.param(CROWD, id="crowd", marks=pytest.mark.slow)]
-)
-
-
-@PEOPLE
-@pytest.mark.parametrize("fault", TABLE)
-async def test_starts_during_a_fault(fault: Fault, users: int) -> None:
-    """Each start ends as its row says, with as many requests and messages."""
-    async with opened() as (tenant, client):
+async def meet(operation: Operation, fault: Fault, users: int, **options: Any) -> None:
+    """Assert that each user's operation ends as its row says, and that no other user is affected."""
+    async with opened(**options) as (tenant, client):
         crowd = [Email(f"user{number}@example.com") for number in range(users)]
-        tenant.faults.add(fault, path=START, size=SIZE)
-        requests, sent = tenant.stats.start_requests, tenant.stats.codes_sent
-        outcomes = await outcomes_of(map(client.start, crowd))
-        requests, sent = tenant.stats.start_requests - requests, tenant.stats.codes_sent - sent
-        holds(TABLE[fault][0], users, outcomes, requests, sent)
-
-
-@PEOPLE
-@pytest.mark.parametrize("fault", Fault)
-async def test_exchanges_during_a_fault(fault: Fault, users: int) -> None:
-    """Each exchange ends as its row says; a code is sent again only after a nonce challenge or a 429."""
-    async with opened() as (tenant, client):
-        crowd = [Email(f"user{number}@example.com") for number in range(users)]
-        await asyncio.gather(*map(client.start, crowd))
-        tenant.faults.add(fault, path=TOKEN, size=SIZE)
-        requests, presented = tenant.stats.token_requests, tenant.stats.codes_presented
-        outcomes = await outcomes_of(client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE) for who in crowd)
-        requests, presented = tenant.stats.token_requests - requests, tenant.stats.codes_presented - presented
-        row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][1]
-        holds(row, users, outcomes, requests, presented)
+        calls = await asyncio.gather(*(operation.prepare(tenant, client, who) for who in crowd))
+        elsewhere, another = await others_of(operation, tenant, client)
+        tenant.faults.add(fault, path=operation.path, size=SIZE)
+        requests, spent = operation.counts(tenant)
+        outcomes = await outcomes_of(calls)
+        now_requests, now_spent = operation.counts(tenant)
+        row = operation.row(fault)
+        assert outcomes == {row.error: users}
+        assert (now_requests - requests, now_spent - spent) == (row.requests * users, row.spent * users)
+        during = await outcomes_of(elsewhere)
+        tenant.faults.clear()
+        after = await outcomes_of([another])
+        # Many users that are refused at once are the tenant's limit, which is everybody's.
+        unaffected = {None, QuotaExceeded} if users > 1 and fault in LIMITED else {None}
+        assert set(during + after) <= unaffected
         assert tenant.stats.presented_again == 0
+        assert tenant.disagreements == ()
 
 
-@PEOPLE
-@pytest.mark.parametrize("fault", Fault)
-async def test_refreshes_during_a_fault(fault: Fault, users: int) -> None:
-    """Each refresh ends as its row says; its token is sent again only after a nonce challenge or a 429."""
-    async with opened() as (tenant, client):
-        crowd = [Email(f"user{number}@example.com") for number in range(users)]
-        sessions = await asyncio.gather(*(logged_in(tenant, client, who) for who in crowd))
-        tenant.faults.add(fault, path=TOKEN, size=SIZE)
-        requests, rotations = tenant.stats.token_requests, tenant.stats.refresh_rotations
-        outcomes = await outcomes_of(map(client.refresh, sessions))
-        requests, rotations = tenant.stats.token_requests - requests, tenant.stats.refresh_rotations - rotations
-        row = SPENT_BY_CHALLENGE if fault is Fault.CHALLENGE_SPENDS_CODE else TABLE[fault][2]
-        holds(row, users, outcomes, requests, rotations)
+@combinations(quick=3)
+async def test_alone(operation: Operation, fault: Fault) -> None:
+    """A code or refresh token is sent again only after a nonce challenge or a 429; no other user notices."""
+    await meet(operation, fault, 1)
+
+
+@pytest.mark.slow
+@combinations(quick=1)
+async def test_crowd(operation: Operation, fault: Fault) -> None:
+    """The same holds for each of 200 users at once."""
+    await meet(operation, fault, CROWD)
+
+
+@combinations(quick=10)
+async def test_with_a_store(operation: Operation, fault: Fault) -> None:
+    """The same holds for a client whose rules about codes and refresh tokens go by a store."""
+    await meet(operation, fault, 2, store=MemoryStore())
+
+
+@combinations(quick=10)
+async def test_cancelled(operation: Operation, fault: Fault) -> None:
+    """A caller that is cancelled once its request is on the wire: nothing is sent again, tokens are handed over."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        call = await operation.prepare(tenant, client, Email("user@example.com"))
+        elsewhere, another = await others_of(operation, tenant, client)
+        tenant.faults.add(fault, path=operation.path, size=SIZE)
+        requests = operation.counts(tenant)[0]
+        caller = asyncio.ensure_future(call())
+        while operation.counts(tenant)[0] == requests:  # noqa: ASYNC110 - the tenant's log has no event
+            await asyncio.sleep(0)
+        caller.cancel()
+        assert set(await outcomes_of(elsewhere)) == {None}
+        tenant.faults.clear()
+        assert set(await outcomes_of([another])) == {None}
+        await client.aclose(grace=5.0)
+        assert caller.cancelled()
         assert tenant.stats.presented_again == 0
+        if operation.gives_tokens and operation.row(fault).error is None:
+            assert [isinstance(orphan.tokens, TokenSet) for orphan in orphans] == [True]
