@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,26 @@ def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
     """Each relative link of a document names a file or directory of the repository."""
     targets = set(re.findall(r"\]\(((?!https?:)[^)#]+)\)", document.read_text(encoding="utf-8")))
     assert [target for target in sorted(targets) if not (document.parent / target).exists()] == []
+
+
+PROMISES = re.findall(
+    r"^\| (retries|codes|refreshes|secrets) \| (.+?) \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("promise", "links"), [row[1:] for row in PROMISES], ids=lambda text: text[:40])
+def test_a_promise_is_held_by_tests(promise: str, links: str) -> None:
+    """Each promise about retries, codes, refreshes and secrets names tests that exist in the modules it links to."""
+    tests = re.findall(r"\[`(\w+)`\]\((tests/[\w/]+\.py)\)", links)
+    assert tests, promise
+    missing = [name for name, file in tests if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert missing == []
+
+
+def test_there_are_promises_about_each() -> None:
+    """Three at least about each of the four."""
+    about = Counter(row[0] for row in PROMISES)
+    assert min(about[topic] for topic in ("retries", "codes", "refreshes", "secrets")) >= 3
 
 
 def test_the_architecture_is_linked_from_the_first_screen() -> None:
