@@ -48,7 +48,7 @@ class ReplayStore(Protocol):
 
 
 def owner_of(key: str) -> str:
-    """Return whose entry a key of a replay store is: the thumbprint of the proof's key."""
+    """Return the owner of a key of a replay store: the thumbprint of the proof's key."""
     return key.partition(".")[0]
 
 
