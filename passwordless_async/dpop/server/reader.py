@@ -80,11 +80,16 @@ def read_key(header_segment: str) -> PublicKey:
         raise FailedCheck("alg is not ES256")
     if "crit" in header or "b64" in header:  # RFC 7515 §4.1.11: extensions must be understood; RFC 7797 §6
         raise FailedCheck("crit and b64 are not supported")
-    if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):  # RFC 7515 §4.1
+    _check_ignored(header)
+    return _public_key(header.get("jwk"))
+
+
+def _check_ignored(header: dict[str, Any]) -> None:
+    """Check the types of the registered parameters that have no meaning here (RFC 7515 §4.1)."""
+    if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):
         raise FailedCheck("a registered header parameter is not a text")
     if "x5c" in header and not _is_texts(header["x5c"]):  # RFC 7515 §4.1.6
         raise FailedCheck("x5c is not an array of texts")
-    return _public_key(header.get("jwk"))
 
 
 def _public_key(jwk: object) -> PublicKey:
@@ -177,7 +182,7 @@ def _object(segment: str) -> dict[str, Any]:
 def _check_readable(text: str, value: object) -> None:
     """Raise ``ValueError`` for JSON that another reader may refuse, or hand on as what it is not."""
     # How deep Python itself reads depends on its stack at the moment.
-    if text.count("{") + text.count("[") > _MAX_BRACKETS:
+    if len(text) > _MAX_BRACKETS and text.count("{") + text.count("[") > _MAX_BRACKETS:
         raise ValueError
     # UTF-8 has no lone surrogates; an escape may write one, which no application could encode again.
     if "\\u" in text:

@@ -56,8 +56,6 @@ class _CachedKeys:
         return self._keys.get(header)
 
     def put(self, header: str, key: reader.PublicKey) -> None:
-        if header in self._keys:
-            return
         earlier = self._headers.get(key.thumbprint)
         if earlier is not None and earlier in self._keys:
             del self._keys[earlier]
@@ -151,7 +149,8 @@ class DPoPVerifier:
         status: Literal[400, 401] = 400 if access_token is None else 401  # RFC 9449 §5, §7.1
         try:
             compact = reader.read_compact(proof_of(headers))
-            key = self._keys.get(compact.header) or reader.read_key(compact.header)
+            cached = self._keys.get(compact.header)
+            key = cached or reader.read_key(compact.header)
             proof, keep_for = self._check(compact, key, method, str(url), status)
             if access_token is not None:
                 check_binding(proof, confirmation, access_token)
@@ -159,7 +158,8 @@ class DPoPVerifier:
             error = InvalidDPoPProof(status=status, error=failed.error, error_description=failed.description)
         else:
             # Not before: only a right proof of the token's own key earns that key a place.
-            self._keys.put(compact.header, key)
+            if cached is None:
+                self._keys.put(compact.header, key)
             return await self._spend(proof, keep_for, status)
         raise error
 
