@@ -24,7 +24,14 @@ from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload
-from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, ProtocolError, TransportError
+from passwordless_async.errors import (
+    InvalidIdToken,
+    NotSent,
+    OutcomeUnknown,
+    PasswordlessError,
+    ProtocolError,
+    TransportError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -207,17 +214,21 @@ def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None
     keys.renewal_begins()
     problem = yield from _fetch_keys(tenant)
     if problem and keys.empty:
-        raise NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
+        failure = NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
+        if isinstance(problem, NotSent):
+            # A certificate that is refused is refused again: what is known of that stays.
+            raise failure.with_facts(retryable=problem.retryable, advice=problem.advice)
+        raise failure
 
 
-def _fetch_keys(tenant: Tenant) -> Flow[str]:
-    """Fetch the key set; return the problem, or an empty text."""
+def _fetch_keys(tenant: Tenant) -> Flow[PasswordlessError | None]:
+    """Fetch the key set; return the problem, or None."""
     try:
         response = yield jwks_request(tenant.application)
         tenant.keys.learn(response)
     except (TransportError, ProtocolError) as error:
-        return str(error)
-    return ""
+        return error.with_traceback(None)
+    return None
 
 
 def claims_of(
@@ -248,7 +259,7 @@ def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
     The code is spent by now: if the request for keys was not sent, the error must not be ``NotSent``.
     """
     keys = tenant.keys
-    problem = "a moment ago" if keys.search_failed else ""
+    problem: object = "a moment ago" if keys.search_failed else None
     if keys.may_search:
         keys.search_begins()
         problem = yield from _fetch_keys(tenant)

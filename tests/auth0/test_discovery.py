@@ -84,6 +84,17 @@ def test_nothing_is_sent_without_the_metadata(tenant: Tenant) -> None:
     assert not caught.value.retryable
 
 
+def test_keys_that_cannot_be_fetched_say_why() -> None:
+    """The key set comes before the code as the metadata does: a refused certificate is no reason to try again."""
+    tenant = flows.new_tenant()
+    flow = exchange(tenant, flows.login("openid"))
+    assert str(next(flow).url) == flows.JWKS_URL
+    refused = NotSent("the certificate was refused").with_facts(retryable=False, advice="Check the certificate.")
+    with pytest.raises(NotSent, match=r"signing keys could not be fetched.*the certificate was refused") as caught:
+        flow.throw(refused)
+    assert (caught.value.retryable, caught.value.advice) == (False, "Check the certificate.")
+
+
 def test_metadata_of_another_issuer_lets_nothing_be_sent(tenant: Tenant) -> None:
     """Trying again does not help."""
     flow, _ = begin(tenant)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import re
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -10,8 +15,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import errors
-from passwordless_async import BULK, INTERACTIVE, Policy
-from passwordless_async.client.events import Operation
+from passwordless_async import (
+    BULK,
+    INTERACTIVE,
+    TESTING,
+    DPoPKey,
+    Email,
+    MfaState,
+    PasswordlessClient,
+    PasswordlessError,
+    Policy,
+    TokenSet,
+)
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.mfa.values import MfaRequirements
+from passwordless_async.client.events import Operation, Retried
 from passwordless_async.client.traffic.gate import Priority
 from passwordless_async.client.traffic.retries import (
     LIMITED_PER_USER,
@@ -20,6 +39,9 @@ from passwordless_async.client.traffic.retries import (
     retry_delay,
 )
 from passwordless_async.errors import NotSent, RateLimited, TemporarilyUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 POLICY = Policy(tries=3, patience=60.0, backoff=0.5, backoff_at_most=8.0, outlasts_outages=False)
 NOT_SENT = {"NotSent", "CircuitOpen"}
@@ -168,3 +190,111 @@ def test_whose_limits_an_answer_speaks_of() -> None:
     """A start's window is an address's; a user's operations have windows and limits of the user's own."""
     assert LIMITED_PER_USER == {Operation.MFA, Operation.USERINFO}  # noqa: SIM300 - the constant is what is tested
     assert OTHER_WINDOWS == {Operation.MFA, Operation.USERINFO, Operation.START}  # noqa: SIM300 - the constant is what is tested
+
+
+README = Path(__file__).parents[3] / "README.md"
+# The rows of the README's table, by what is in their first cell, and its columns by what they stand for.
+ROWS = {
+    "start": Operation.START,
+    "exchange": Operation.EXCHANGE,
+    "refresh": Operation.REFRESH,
+    "second factor": Operation.MFA,
+    "userinfo": Operation.USERINFO,
+    "revocation": Operation.REVOKE,
+}
+TROUBLES: dict[str, list[str | int]] = {
+    "429": [429],
+    "not sent": ["refused"],
+    "no response, or 5xx": ["broken", 500, 502, 503, 504],
+}
+ADA, KEY = Email("ada@example.com"), DPoPKey.generate()
+
+
+def retried_by_the_readme() -> dict[tuple[Operation, str | int], bool]:
+    """Read the table: what is retried after what."""
+    table = README.read_text(encoding="utf-8").partition("What the client retries:")[2].split("\n\n")[1]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    head, rows = lines[0], lines[2:]
+    expected: dict[tuple[Operation, str | int], bool] = {}
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        for name in row[0].split(", "):
+            for column, troubles in TROUBLES.items():
+                for trouble in troubles:
+                    said = cells[column].startswith("retried") or (
+                        cells[column].startswith("only a 503") and trouble == 503
+                    )
+                    # The first note: "A second factor is not retried: its limit is the user's own."
+                    expected[ROWS[name], trouble] = said and (name, trouble) != ("second factor", 429)
+    return expected
+
+
+@asynccontextmanager
+async def troubled(trouble: str | int) -> AsyncIterator[str]:
+    """Run a service with one kind of trouble, for every request."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
+            await reader.readexactly(int(length[1]) if length else 0)
+            if trouble != "broken":
+                body = b'{"error": "too_many_requests"}'
+                fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close"
+                writer.write(f"HTTP/1.1 {trouble} Trouble\r\n{fields}\r\n\r\n".encode() + body)
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    if trouble == "refused":
+        server.close()
+    async with server:
+        yield f"http://127.0.0.1:{port}"
+
+
+def called(operation: Operation, client: PasswordlessClient) -> Awaitable[object]:
+    """Call one operation of a client."""
+    shared: dict[str, Any] = {"key": KEY, "jkt": KEY.thumbprint, "issuer": client.issuer, "client_id": client.client_id}
+    tokens = TokenSet(Secret("access"), "DPoP", None, "", Secret("refresh"), None, None, **shared)
+    state = MfaState(
+        mfa_token=Secret("mfa"), requirements=MfaRequirements.read(None), expires_at=int(_clock.now()) + 600, **shared
+    )
+    calls: dict[Operation, Callable[[], Awaitable[object]]] = {
+        Operation.START: lambda: client.start(ADA),
+        Operation.EXCHANGE: lambda: client.exchange(ADA, "123456"),
+        Operation.REFRESH: lambda: client.refresh(tokens),
+        Operation.MFA: lambda: client.mfa.verify_otp(state, "123456"),
+        Operation.USERINFO: lambda: client.userinfo(tokens),
+        Operation.REVOKE: lambda: client.revoke(tokens),
+    }
+    return calls[operation]()
+
+
+@pytest.mark.parametrize(("operation", "trouble"), retried_by_the_readme())
+async def test_the_readme_says_what_is_retried(operation: Operation, trouble: str | int) -> None:
+    """Each cell of its table, on a real wire."""
+    retried: list[Retried] = []
+    single = attrs.evolve(TESTING.single, tries=2, patience=30.0, backoff=0.0, backoff_at_most=0.0)
+    async with (
+        troubled(trouble) as url,
+        PasswordlessClient(
+            url,
+            "client",
+            profile=attrs.evolve(TESTING, single=single),
+            on_event=lambda event: retried.append(event) if isinstance(event, Retried) else None,
+        ) as client,
+    ):
+        with pytest.raises(PasswordlessError):
+            await called(operation, client)
+    assert bool(retried) is retried_by_the_readme()[operation, trouble]
+
+
+def test_the_readmes_table_has_every_operation() -> None:
+    """And every trouble of each."""
+    assert len(retried_by_the_readme()) == len(Operation) * sum(map(len, TROUBLES.values()))
+
+
+def test_what_would_fail_again_is_not_tried_again() -> None:
+    """A certificate that is refused, or a host name that does not exist: nothing was sent, and nothing will be."""
+    final = NotSent("the certificate was refused").with_facts(retryable=False)
+    assert [retry_delay(operation, POLICY, 1, final) for operation in Operation] == [None] * len(Operation)
