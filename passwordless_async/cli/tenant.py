@@ -3,67 +3,198 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import shlex
+import socket
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+import attrs
 import click
 
+from passwordless_async.cli.tenant_config import ConfigError, TenantConfig, read_config
 from passwordless_async.cli.terminal import interrupt, show
-from passwordless_async.testing import LocalTenant, Message
+from passwordless_async.cli.terminal.failure import one_line, renamed
+from passwordless_async.testing import LocalTenant, Message, ThrowAwayCa
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+
+_CA_FILE = "tenant-ca.pem"
+_EMAIL = "ada@example.com"
+_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
+_PEM = b"-----BEGIN CERTIFICATE-----"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@attrs.frozen
+class _Options:
+    host: str | None
+    port: int
+    ca_file: Path | None  # where to write the CA; None: no TLS
+    as_json: bool
 
 
 @click.command()
+@click.option("--host", help="Where to listen. Default: this machine's loopback, 127.0.0.1 and ::1.")
 @click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8080,
-    show_default=True,
-    help="Where to listen on 127.0.0.1; 0 takes a free port.",
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 takes a free one."
 )
-def tenant(port: int) -> None:
-    """Run a tenant on this machine and print each code as it is "sent".
+@click.option(
+    "--public-url",
+    multiple=True,
+    metavar="URL",
+    help="A further URL that it is reached by; may be given several times.",
+)
+@click.option(
+    "--tls",
+    is_flag=False,
+    flag_value=_CA_FILE,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="[FILE]",
+    help=f"Serve https, by a certificate authority of its own that is written to FILE. Default: {_CA_FILE}.",
+)
+@click.option("--config", type=_FILE, metavar="FILE", help="Settings, applications, users and faults, as TOML.")
+@click.option("--json", "as_json", is_flag=True, help="Print each message as a line of JSON, and nothing else.")
+def tenant(
+    *, host: str | None, port: int, public_url: tuple[str, ...], tls: Path | None, config: Path | None, as_json: bool
+) -> None:
+    r"""Run a tenant on this machine and print each code as it is "sent".
 
     It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when it is stopped with
     Ctrl-C.
+
+    \b
+    A file for --config:
+      [settings]
+      requests_per_second = 25
+      [settings.apis]
+      "https://api.example" = "required"
+      [[clients]]
+      client_id = "web"
+      secret = "a fixed secret"
+      [[users]]
+      email = "ada@example.com"
+      mfa = ["otp"]
+      otp_secret = "JBSWY3DPEHPK3PXP"
+      [[faults]]
+      fault = "slow"
+      path = "/oauth/token"
+      delay = 0.5
     """
-    try:
-        interrupt.run(_serve(port))
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise click.ClickException(f"The tenant cannot listen on port {port}: {reason}.") from None
+    options = _Options(host, port, tls, as_json)
+    with one_line(), renamed(public_url="--public-url", ssl="--tls"):
+        try:
+            given = TenantConfig() if config is None else read_config(config.read_bytes())
+            interrupt.run(_serve(options, attrs.evolve(given, public_url=(*public_url, *given.public_url))))
+        except ConfigError as error:
+            raise click.BadParameter(str(error), click.get_current_context(), param_hint="--config") from None
 
 
-async def _serve(port: int) -> None:
+async def _serve(options: _Options, config: TenantConfig) -> None:
     sent: asyncio.Queue[Message] = asyncio.Queue()
-    async with LocalTenant(port=port) as tenant:
-        # Queued, not printed by the request: a request must not fail because standard output does.
-        tenant.outbox.on_send = sent.put_nowait
-        _introduce(tenant)
+    tenant = LocalTenant(
+        config.settings,
+        host=options.host,
+        port=options.port,
+        ssl=None if options.ca_file is None else _tls(options.ca_file, _hosts(options, config)),
+        public_url=config.public_url,
+    )
+    config.prepare(tenant)
+    # Queued, not printed by the request: a request must not fail because standard output does.
+    tenant.outbox.on_send = tenant.mfa.on_send = sent.put_nowait
+    await _listen(tenant, options)
+    async with contextlib.aclosing(tenant):
+        _introduce(tenant, config, options)
         while True:
-            _print(await sent.get())
+            message = await sent.get()
+            click.echo(_as_json(message) if options.as_json else _as_line(message))
 
 
-def _introduce(tenant: LocalTenant) -> None:
+async def _listen(tenant: LocalTenant, options: _Options) -> None:
+    try:
+        await tenant.__aenter__()
+    except OSError as error:
+        at = f"port {options.port}" if options.host is None else f"{show.plain(options.host)}, port {options.port}"
+        unknown = isinstance(error, socket.gaierror)
+        reason = "the host is unknown" if unknown else os.strerror(error.errno or 0)
+        raise click.ClickException(f"The tenant cannot listen on {at}: {reason}.") from None
+
+
+def _hosts(options: _Options, config: TenantConfig) -> list[str]:
+    """Return what a certificate is for, beside loopback."""
+    named = [urlsplit(url).hostname or "" for url in config.public_url]
+    return [host for host in (options.host, *named) if host]
+
+
+def _tls(ca_file: Path, hosts: list[str]) -> ssl.SSLContext:
+    ca = ThrowAwayCa()
+    try:
+        # Another run's certificate may be replaced, a file of the user's own may not.
+        if ca_file.exists() and not ca_file.read_bytes().startswith(_PEM):
+            raise click.BadParameter(
+                "the file exists and is not a certificate", click.get_current_context(), param_hint="--tls"
+            )
+        ca_file.write_bytes(ca.pem)
+    except OSError as error:
+        raise click.ClickException(
+            f"The CA cannot be written to {show.plain(str(ca_file))}: {error.strerror}."
+        ) from None
+    return ca.server_context(hosts=hosts)
+
+
+def _introduce(tenant: LocalTenant, config: TenantConfig, options: _Options) -> None:
     client_id, client_secret = tenant.confidential_client
     rows = [
         ("Tenant", tenant.url),
+        *(("  also", url) for url in config.public_url),
+        *([] if options.ca_file is None else [("  its CA", str(options.ca_file))]),
         ("Public client", tenant.public_client_id),
         ("Confidential client", client_id),
         ("  its secret", str(client_secret)),
+        *(("Client", client.client_id) for client in tenant.settings.clients),
         *((f"API, DPoP {policy}", audience) for audience, policy in tenant.settings.apis.items()),
+        *(("User", _user(user)) for user in config.users),
+        *(("Fault", str(fault["fault"])) for fault in config.faults),
     ]
     for name, value in rows:
-        click.echo(f"{name:<20} {value}")
-    click.echo(
+        click.echo(f"{name:<20} {show.plain(value)}", err=options.as_json)
+    click.echo(_how_to_log_in(tenant, options), err=options.as_json)
+
+
+def _user(user: Mapping[str, Any]) -> str:
+    factors = ", ".join(user.get("mfa", ()))
+    return f"{user.get('email') or user.get('phone')}{f'  (second factors: {factors})' if factors else ''}"
+
+
+def _how_to_log_in(tenant: LocalTenant, options: _Options) -> str:
+    url, client_id, ca = tenant.url, tenant.public_client_id, shlex.quote(str(options.ca_file or ""))
+    trusted, curl = (f"SSL_CERT_FILE={ca} ", f"curl --cacert {ca}") if options.ca_file else ("", "curl")
+    start = {"client_id": client_id, "connection": "email", "email": _EMAIL, "send": "code"}
+    form = {"grant_type": _GRANT, "client_id": client_id, "realm": "email", "username": _EMAIL, "scope": "openid"}
+    fields = "".join(f" \\\n    --data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in form.items())
+    return (
         "\nStop it with Ctrl-C. Log in from another terminal, for example with:\n\n"
-        f"  passwordless-async login --domain {tenant.url} \\\n"
-        f"    --client-id {tenant.public_client_id} --email ada@example.com\n"
+        f"  {trusted}passwordless-async login --domain {url} \\\n"
+        f"    --client-id {shlex.quote(client_id)} --email {_EMAIL}\n"
+        "\nOr with curl, which gets a token that is not bound to a key. Have a code sent, then exchange it:\n\n"
+        f"  {curl} {url}/passwordless/start -H 'Content-Type: application/json' \\\n"
+        f"    -d {shlex.quote(json.dumps(start))}\n"
+        f"  {curl} {url}/oauth/token{fields} \\\n    --data-urlencode otp=THE-CODE\n"
     )
 
 
-def _print(message: Message) -> None:
+def _as_line(message: Message) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(message.at))
     code = "a link; start with send=code for a code" if message.code is None else message.code
-    click.echo(f"{at}  {show.plain(message.username)}  {code}")
+    factor = "" if message.factor is None else f"  (second factor: {message.factor})"
+    return f"{at}  {show.plain(message.username)}  {code}{factor}"
+
+
+def _as_json(message: Message) -> str:
+    return json.dumps(attrs.asdict(message))

@@ -81,10 +81,15 @@ class ThrowAwayCa:
         """The authority's own certificate."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
-    def issue(self, common_name: str) -> ClientCertificate:
-        """Issue a certificate; its subject is ``CN=<common_name>``, its hosts are this machine's."""
+    def issue(self, common_name: str, *, hosts: Iterable[str] = ()) -> ClientCertificate:
+        """Issue a certificate.
+
+        Args:
+            common_name: Its subject is ``CN=<common_name>``.
+            hosts: Names and addresses that it is for, beside those of this machine's loopback.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        return _bundle(_certificate(common_name, key, (self._certificate, self._key)), key)
+        return _bundle(_certificate(common_name, key, (self._certificate, self._key), hosts=hosts), key)
 
     @staticmethod
     def self_signed(common_name: str) -> ClientCertificate:
@@ -92,14 +97,15 @@ class ThrowAwayCa:
         key = ec.generate_private_key(ec.SECP256R1())
         return _bundle(_certificate(common_name, key, None), key)
 
-    def server_context(self, *, trusted: Iterable[ClientCertificate] = ()) -> ssl.SSLContext:
+    def server_context(self, *, trusted: Iterable[ClientCertificate] = (), hosts: Iterable[str] = ()) -> ssl.SSLContext:
         """Return a context for ``LocalTenant(ssl=…)``; a client certificate is optional.
 
         Args:
             trusted: Self-signed certificates that pass the handshake, as those of this authority do.
+            hosts: Names and addresses that the tenant is reached by, beside those of this machine's loopback.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.issue("tenant").load_into(context)
+        self.issue("tenant", hosts=hosts).load_into(context)
         context.verify_mode = ssl.CERT_OPTIONAL
         for pem in (self.pem, *(certificate.pem for certificate in trusted)):
             context.load_verify_locations(cadata=pem.decode())
@@ -138,6 +144,7 @@ def _certificate(
     issuer: tuple[x509.Certificate, EllipticCurvePrivateKey] | None,
     *,
     authority: bool = False,
+    hosts: Iterable[str] = (),
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
@@ -153,8 +160,15 @@ def _certificate(
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
     if not authority:
-        builder = builder.add_extension(x509.SubjectAlternativeName(_HOSTS), critical=False)
+        builder = builder.add_extension(x509.SubjectAlternativeName([*_HOSTS, *map(_host, hosts)]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

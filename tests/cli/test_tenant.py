@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
 import socket
+import ssl
 from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
 
 from helpers.pipes import piped
 from passwordless_async import TESTING, Email, PasswordlessClient, Phone
@@ -15,9 +20,8 @@ from passwordless_async.cli.app import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from subprocess import Popen
-
-    import pytest
 
 ADA = Email("ada@example.com")
 
@@ -25,7 +29,7 @@ ADA = Email("ada@example.com")
 def _introduced(process: Popen[str]) -> dict[str, str]:
     """Read the introduction; return what it names."""
     lines: list[str] = []
-    while not lines or "--email" not in lines[-1]:
+    while not lines or "otp=THE-CODE" not in lines[-1]:
         lines.append(piped(process.stdout).readline())
         assert lines[-1], piped(process.stderr).read()
     assert piped(process.stdout).readline() == "\n"
@@ -93,3 +97,48 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert (status, out) == (1, "")
     assert err == f"Error: The tenant cannot listen on port {port}: Address already in use.\n"
+
+
+def test_messages_as_json_over_tls(started: Callable[..., Popen[str]], tmp_path: Path) -> None:
+    """With --json standard output has one line for each message. A second factor's code is one as well."""
+    ca, config = tmp_path / "ca.pem", tmp_path / "tenant.toml"
+    config.write_text('[[users]]\nemail = "ada@example.com"\nmfa = ["sms"]\n', encoding="utf-8")
+    process = started("tenant", "--port", "0", "--json", "--tls", str(ca), "--config", str(config))
+    said = ""
+    while "otp=THE-CODE" not in said:
+        said += piped(process.stderr).readline()
+    (url,) = re.findall(r"^Tenant +(https://\S+)$", said, re.MULTILINE)
+    assert f"curl --cacert {ca} {url}/passwordless/start" in said
+
+    async def log_in() -> None:
+        context = ssl.create_default_context(cafile=ca)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+            start = {"client_id": "public-client", "connection": "email", "email": ADA.address, "send": "code"}
+            await session.post(f"{url}/passwordless/start", json=start)
+            sent = json.loads(piped(process.stdout).readline())
+            assert (sent["realm"], sent["username"], sent["factor"]) == ("email", ADA.address, None)
+            form = {"grant_type": "http://auth0.com/oauth/grant-type/passwordless/otp", "client_id": "public-client"}
+            form |= {"realm": "email", "username": ADA.address, "otp": sent["code"]}
+            refused = await (await session.post(f"{url}/oauth/token", data=form)).json()
+            challenge = {"client_id": "public-client", "mfa_token": refused["mfa_token"], "challenge_type": "oob"}
+            await session.post(f"{url}/mfa/challenge", json=challenge)
+            assert json.loads(piped(process.stdout).readline())["factor"] == "sms"
+
+    asyncio.run(log_in())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7, port 8080: "),
+        (["--public-url", "tenant"], "--public-url"),
+        (["--tls", __file__], "--tls: the file exists and is not a certificate"),
+        (["--config", __file__], "--config: is not TOML"),
+    ],
+)
+def test_wrong_options(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    """Each is one line that names the option; no file of the user's is overwritten."""
+    assert run(["tenant", *arguments]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err

@@ -60,7 +60,7 @@ def associate(request: TenantRequest) -> web.Response:
 
 
 def _send(request: TenantRequest, login: MfaLogin, factor: Factor) -> dict[str, str]:
-    challenge = request.state.mfa.logins.challenge_factor(login, factor)
+    challenge = request.state.mfa.send(login, factor, request.peer)
     prompt = {} if challenge.binding_code is None else {"binding_method": "prompt"}
     return {"oob_code": challenge.oob_code, **prompt}
 

@@ -14,10 +14,11 @@ from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
 from passwordless_async.testing.state.codes import random_digits
 from passwordless_async.testing.state.limits import FixedWindows
+from passwordless_async.testing.state.records import Message
 from passwordless_async.testing.state.users import BY_CODE, OTP, RECOVERY, Factor, User, step_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from passwordless_async.testing.settings import TenantSettings
     from passwordless_async.testing.state.clock import TenantClock
@@ -115,6 +116,9 @@ class Mfa:
     """The tenant's second factors; ``otp_for``, ``code_for``, ``approve`` and the like act as the user.
 
     These raise ``LookupError`` where the user has no such factor, or was sent no message.
+
+    Attributes:
+        on_send: Called with each code of a second factor as it is sent; None: not called.
     """
 
     def __init__(self, settings: TenantSettings, clock: TenantClock, users: Users, stats: TenantStats) -> None:
@@ -124,6 +128,7 @@ class Mfa:
         self._stats = stats
         self.logins = MfaLogins(settings, clock)
         self._polls = FixedWindows(clock, _MINUTE)
+        self.on_send: Callable[[Message], None] | None = None
 
     def otp_for(self, who: HasUsername) -> str:
         """Return the code of a user's authenticator app; the next one, where that was used already."""
@@ -147,6 +152,14 @@ class Mfa:
     def deny(self, who: HasUsername) -> None:
         """Deny a user's newest push message."""
         self._newest_push(who).approved = False
+
+    def send(self, login: MfaLogin, factor: Factor, ip: str) -> FactorChallenge:
+        """Send a code or a push message to a factor."""
+        challenge, user = self.logins.challenge_factor(login, factor), login.grant.user
+        if challenge.binding_code is not None and self.on_send is not None:
+            code, now = challenge.binding_code, self._clock.now()
+            self.on_send(Message(user.realm, user.username, code, None, ip, now, factor=factor.kind))
+        return challenge
 
     def demand(self, grant: Grant, *, number: int = 1) -> Grant:
         """Return a grant that needs no further factor, or refuse it with ``mfa_required``."""

@@ -103,6 +103,7 @@ class Message:
         at: When it was sent, in seconds since the UNIX epoch by the tenant's clock.
         link: The link; None in a message with a code.
         delivery: How a code reaches a phone: ``text`` or ``voice``.
+        factor: The second factor that the code is for, such as ``sms``; None: it is the code to log in with.
     """
 
     realm: str
@@ -113,6 +114,7 @@ class Message:
     at: float
     link: str | None = attrs.field(default=None, repr=redacted)
     delivery: str = "text"
+    factor: str | None = None
 
 
 @attrs.define

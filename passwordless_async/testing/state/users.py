@@ -42,9 +42,9 @@ class Factor:
     kind: str
     name: str | None = None  # its address or number, masked
     active: bool = True  # whether it has been confirmed
+    _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(_SECRET_BYTES), kw_only=True, repr=redacted)
+    recovery: str = attrs.field(factory=recovery_code, kw_only=True, repr=redacted)
     id: str = attrs.field(init=False)
-    _secret: bytes = attrs.field(factory=lambda: secrets.token_bytes(_SECRET_BYTES), init=False, repr=redacted)
-    recovery: str = attrs.field(factory=recovery_code, init=False, repr=redacted)
     _last_step: int = attrs.field(default=-1, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -199,7 +199,15 @@ class Users:
     _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
     _failures: dict[User, int] = attrs.field(factory=dict, init=False, repr=False)
 
-    def add(self, who: HasUsername, *, mfa: Iterable[str] = (), blocked: bool = False, database: bool = False) -> None:
+    def add(
+        self,
+        who: HasUsername,
+        *,
+        mfa: Iterable[str] = (),
+        blocked: bool = False,
+        database: bool = False,
+        otp_secret: str | None = None,
+    ) -> None:
         """Add an account, as if the user had logged in before.
 
         Args:
@@ -207,12 +215,14 @@ class Users:
             mfa: Second factors to add: ``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery-code``.
             blocked: Whether the user is blocked.
             database: Whether the database connections know the user too.
+            otp_secret: The secret of the factor ``otp``, in base32; random unless given.
 
         Raises:
-            ValueError: There is no such factor.
+            ValueError: There is no such factor, or the secret is malformed.
         """
         user = User.of(who)
-        factors = [_factor(kind, user) for kind in mfa]
+        fixed = {} if otp_secret is None else {OTP: _base32(otp_secret)}
+        factors = [_factor(kind, user, fixed.get(kind)) for kind in mfa]
         account = self._accounts.setdefault(user, Account())
         account.factors += factors
         account.blocked = account.blocked or blocked
@@ -247,7 +257,19 @@ class Users:
         return user in self._accounts
 
 
-def _factor(kind: str, user: User) -> Factor:
+def _factor(kind: str, user: User, secret: bytes | None) -> Factor:
     if kind not in KINDS:
         raise ValueError(f"there is no factor {kind!r}; there are {', '.join(KINDS)}")
-    return Factor(kind, masked(user.username) if kind in BY_CODE else None)
+    name = masked(user.username) if kind in BY_CODE else None
+    return Factor(kind, name) if secret is None else Factor(kind, name, secret=secret)
+
+
+def _base32(text: str) -> bytes:
+    compact = text.replace(" ", "").upper().rstrip("=")
+    try:
+        secret = base64.b32decode(compact + "=" * (-len(compact) % 8))
+    except ValueError:
+        secret = b""
+    if not secret:
+        raise ValueError("the secret of an authenticator app must be base32")
+    return secret

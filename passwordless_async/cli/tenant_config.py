@@ -1,0 +1,243 @@
+"""The file of ``tenant --config``: TOML with what a team's tenant always has.
+
+.. code-block:: toml
+
+    public_url = ["https://tenant.test:8443"]
+
+    [settings]                    # any setting of TenantSettings; false where one can be off
+    requests_per_second = 25
+
+    [settings.apis]
+    "https://api.example" = "required"
+
+    [[clients]]                   # as RegisteredClient
+    client_id = "web"
+    secret = "a fixed secret"
+
+    [[users]]
+    email = "ada@example.com"     # or phone
+    mfa = ["otp", "sms"]
+    otp_secret = "JBSWY3DPEHPK3PXP"
+
+    [[faults]]                    # as Faults.add
+    fault = "slow"
+    path = "/oauth/token"
+    delay = 0.5
+
+Every name and type is checked. A message says where and what belongs there, and never the value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import math
+import tomllib
+from collections.abc import Mapping
+from contextlib import contextmanager
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import attrs
+
+from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.errors import UsageError
+from passwordless_async.testing import ClaimFault, Fault, FaultOptions, KeySetFault, RegisteredClient, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from passwordless_async.testing import LocalTenant
+
+    Table = dict[str, Any]
+
+_RUNTIME = {"Mapping": Mapping, "PublicKeys": tuple[Mapping[str, Any], ...]}  # what annotations name
+_TOP = {
+    "public_url": str | tuple[str, ...],
+    "settings": Mapping[str, Any],
+    "clients": tuple[Mapping[str, Any], ...],
+    "users": tuple[Mapping[str, Any], ...],
+    "faults": tuple[Mapping[str, Any], ...],
+}
+_USER = {
+    "email": str,
+    "phone": str,
+    "mfa": tuple[Literal["otp", "sms", "voice", "email", "recovery-code"], ...],  # a push could not be approved
+    "otp_secret": str,
+    "blocked": bool,
+    "database": bool,
+}
+_FAULT = {"fault": Literal[(*Fault, *ClaimFault, *KeySetFault)], "path": str, "times": int, "after": int}
+_MAX_LISTED = 8
+_WORDS: Mapping[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    NoneType: "false",
+}
+
+
+class ConfigError(ValueError):
+    """The file has a mistake; the message says where, and what belongs there."""
+
+
+@attrs.frozen
+class TenantConfig:
+    """What the file says."""
+
+    settings: TenantSettings = attrs.field(factory=TenantSettings)
+    public_url: tuple[str, ...] = ()
+    users: tuple[Table, ...] = attrs.field(default=(), repr=False)
+    faults: tuple[Table, ...] = ()
+
+    def prepare(self, tenant: LocalTenant) -> None:
+        """Add the users to a tenant, and switch its faults on.
+
+        Raises:
+            ConfigError: A user or a fault is malformed.
+        """
+        for number, user in enumerate(self.users, 1):
+            with _at(f"users, number {number}"):
+                _add_user(tenant, user)
+        for number, fault in enumerate(self.faults, 1):
+            with _at(f"faults, number {number}"):
+                tenant.faults.add(**fault)
+
+
+def read_config(raw: bytes) -> TenantConfig:
+    """Return what a file says.
+
+    Raises:
+        ConfigError: It is not TOML in UTF-8, has an unknown name, or a value of another type.
+    """
+    top = _checked(_toml(raw), "the file", _TOP)
+    settings = _checked(top.get("settings", {}), "settings", _hints(TenantSettings, without={"clients"}))
+    clients = []
+    for number, row in enumerate(_rows(top, "clients", _hints(RegisteredClient), needs="client_id"), 1):
+        with _at(f"clients, number {number}"):
+            clients.append(RegisteredClient(**row))
+    with _at("settings"):
+        made = TenantSettings(**settings, clients=clients)
+    public_url = top.get("public_url", ())
+    faults = {**_FAULT, **_hints(FaultOptions, without={"until"})}
+    return TenantConfig(
+        made,
+        (public_url,) if isinstance(public_url, str) else tuple(public_url),
+        tuple(_rows(top, "users", _USER)),
+        tuple(_rows(top, "faults", faults, needs="fault")),
+    )
+
+
+def _toml(raw: bytes) -> Table:
+    try:
+        return tomllib.loads(raw.decode())
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not TOML: {error}"
+    except UnicodeDecodeError:
+        problem = "is not UTF-8"
+    except RecursionError:
+        problem = "is nested too deeply"
+    raise ConfigError(problem)
+
+
+def _add_user(tenant: LocalTenant, user: Table) -> None:
+    options = dict(user)
+    email, phone = options.pop("email", None), options.pop("phone", None)
+    if (email is None) == (phone is None):
+        raise ConfigError("must have either email or phone")
+    if "otp_secret" in options and "otp" not in options.get("mfa", ()):
+        raise ConfigError('otp_secret goes with mfa = ["otp"]')
+    tenant.users.add(Email(email) if phone is None else Phone(phone), **options)
+
+
+def _hints(kind: type, *, without: frozenset[str] | set[str] = frozenset()) -> Mapping[str, Any]:
+    hints = get_type_hints(kind, localns=_RUNTIME)
+    return {field.name: hints[field.name] for field in attrs.fields(kind) if field.init and field.name not in without}
+
+
+def _rows(top: Table, name: str, kinds: Mapping[str, Any], *, needs: str | None = None) -> list[Table]:
+    rows = [_checked(row, f"{name}, number {number}", kinds) for number, row in enumerate(top.get(name, ()), 1)]
+    for number, row in enumerate(rows, 1):
+        if needs is not None and needs not in row:
+            raise ConfigError(f"{name}, number {number}: must have {needs}")
+    return rows
+
+
+def _checked(given: Table, where: str, kinds: Mapping[str, Any]) -> Table:
+    """Return a table whose names are known and whose values have their types; ``false`` is None where that is one."""
+    for name, value in given.items():
+        if name not in kinds:
+            raise ConfigError(f"{where}: the name {name!r} is unknown; it must be {_one_of(kinds, name)}")
+        if not _fits(value, kinds[name]):
+            raise ConfigError(f"{where}: {name} must be {_described(kinds[name], value)}")
+    return {name: _as_none(value, kinds[name]) for name, value in given.items()}
+
+
+def _as_none(value: object, kind: object) -> object:
+    return None if value is False and NoneType in get_args(kind) else value
+
+
+def _fits(value: object, kind: object) -> bool:
+    """Return whether a value of TOML has the type of an annotation."""
+    of_origin = _FITS.get(get_origin(kind))
+    return _is_plain(value, kind) if of_origin is None else of_origin(value, get_args(kind))
+
+
+def _is_plain(value: object, kind: object) -> bool:
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return math.isfinite(value)
+    if isinstance(kind, enum.EnumType):
+        return value in tuple(kind)
+    return kind is Any or (value is False if kind is NoneType else type(value) is kind)
+
+
+def _is_any(value: object, kinds: Sequence[object]) -> bool:
+    return any(_fits(value, kind) for kind in kinds)
+
+
+_FITS: Mapping[object, Callable[[object, Sequence[Any]], bool]] = {
+    Literal: lambda value, allowed: value in allowed and not isinstance(value, bool),
+    Union: _is_any,
+    UnionType: _is_any,
+    tuple: lambda value, kinds: isinstance(value, list) and all(_fits(item, kinds[0]) for item in value),
+    Mapping: lambda value, kinds: isinstance(value, dict) and all(_fits(item, kinds[1]) for item in value.values()),
+}
+
+
+def _described(kind: object, value: object) -> str:
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal or isinstance(kind, enum.EnumType):
+        return _one_of(map(str, args or _names(kind)), value)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_described(one, value) for one in args))
+    if origin is tuple:
+        return f"a list of items, each {_described(args[0], None)}"
+    if origin is Mapping:
+        return "a table" if args[1] is Any else f"a table of items, each {_described(args[1], None)}"
+    return _WORDS[kind]
+
+
+def _names(kind: object) -> Iterable[object]:
+    return kind if isinstance(kind, enum.EnumType) else ()
+
+
+def _one_of(names: Iterable[str], given: object) -> str:
+    """Return the names that are allowed; of many, those that come near."""
+    all_names = list(names)
+    if len(all_names) <= _MAX_LISTED:
+        return f"one of {', '.join(all_names)}"
+    near = difflib.get_close_matches(str(given), all_names, _MAX_LISTED) or all_names[:_MAX_LISTED]
+    return f"one of {len(all_names)} names, such as {', '.join(near)}"
+
+
+@contextmanager
+def _at(where: str) -> Iterator[None]:
+    """Say where a mistake is that was found by the code that takes the value."""
+    try:
+        yield
+    except (ValueError, TypeError, UsageError) as error:
+        problem = f"{where}: {error}"
+    else:
+        return
+    raise ConfigError(problem)
