@@ -4,7 +4,7 @@ Invariants:
 
 - The header chooses the key; the key's origin decides its algorithms. A signature by another algorithm is invalid.
 - Keys in the token, or that it points to (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
-- A token whose key cannot be fetched is unchecked, not invalid: :class:`UncheckedIdToken`.
+- If its key cannot be fetched, a token is unchecked, not invalid: :class:`UncheckedIdToken`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Header:
     """The header parameters that choose the key."""
 
     alg: str  # one that the application accepts
-    kid: str  # empty for HS256, whose key is the client secret
+    kid: str  # empty for HS256: its key is the client secret
 
 
 @attrs.frozen

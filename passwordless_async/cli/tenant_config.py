@@ -165,7 +165,7 @@ def _rows(top: Table, name: str, kinds: Mapping[str, Any], *, needs: str | None 
 
 
 def _checked(given: Table, where: str, kinds: Mapping[str, Any]) -> Table:
-    """Return a table whose names are known and whose values have their types; ``false`` is None where that is one."""
+    """Return a table with known names and values of their types; ``false`` is None where that is one."""
     for name, value in given.items():
         if name not in kinds:
             raise ConfigError(f"{where}: the name {name!r} is unknown; it must be {_one_of(kinds, name)}")
@@ -205,16 +205,20 @@ _FITS: Mapping[object, Callable[[object, Sequence[Any]], bool]] = {
 }
 
 
+_CONTAINERS: Mapping[object, tuple[str, int]] = {tuple: ("a list", 0), Mapping: ("a table", 1)}
+
+
 def _described(kind: object, value: object) -> str:
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal or isinstance(kind, enum.EnumType):
         return _one_of(map(str, args or _names(kind)), value)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(_described(one, value) for one in args))
-    if origin is tuple:
-        return f"a list of items, each {_described(args[0], None)}"
-    if origin is Mapping:
-        return "a table" if args[1] is Any else f"a table of items, each {_described(args[1], None)}"
+    if origin is Mapping and args[1] is Any:
+        return "a table"
+    if origin in _CONTAINERS:
+        name, item = _CONTAINERS[origin]
+        return f"{name} of items, each {_described(args[item], None)}"
     return _WORDS[kind]
 
 

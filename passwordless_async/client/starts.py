@@ -60,7 +60,7 @@ class Starts:
     async def _report(
         self, failure: PasswordlessError, ticket: StartTicket, address: IpAddress | None, *, counted: bool
     ) -> None:
-        """Report a start that failed, and block the address whose limit it met."""
+        """Report a start that failed, and block the address if it met that address's limit."""
         await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=counted)
         if isinstance(failure, RateLimited):
             await self._block(address, failure.retry_after or 0.0)

@@ -239,7 +239,7 @@ class Dispatcher:
             return await self._pass(flow, journey, answered)
 
     def _require_closed_circuit(self, journey: _Journey) -> None:
-        """Refuse a call whose first request would be refused, before it waits for anything."""
+        """Refuse a call before it waits for anything, if its first request would be refused."""
         circuits = self._first_circuits.get((journey.operation, journey.call.channel))
         if not circuits:
             return

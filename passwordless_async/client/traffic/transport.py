@@ -91,7 +91,7 @@ class Transport:
         self._closing = False
 
     def _require_checks(self) -> None:
-        """Refuse a session whose connections are to servers that were not checked."""
+        """Refuse a session that does not check the servers it connects to."""
         lent = getattr(None if self._callers is None else self._callers.connector, "_ssl", True)
         # Neither True nor False nor a context: a fingerprint, which names the one certificate that is accepted.
         if self._checks and (lent is False or (hasattr(lent, "verify_mode") and not checks_peer(lent))):

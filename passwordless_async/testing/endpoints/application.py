@@ -130,7 +130,7 @@ class TenantApplication:
 def _read(state: TenantState, request: web.Request, body: bytes) -> TenantRequest:
     tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
     if state.names.mtls_port not in (None, request.get_extra_info("sockname")[1]):
-        tls = None  # RFC 8705 §5: certificates count at the aliases, and nobody is asked for one elsewhere
+        tls = None  # RFC 8705 §5: certificates count at the aliases, and are not requested elsewhere
     return TenantRequest(
         state=state,
         method=request.method,

@@ -58,12 +58,13 @@ class TenantNames:
         """Return the name that a request was sent to, by its ``Host`` fields."""
         if len(hosts) != 1:
             return self.preferred
-        for url in self.public_urls:
-            if name := self._matching(URL(url), hosts[0]):
-                return name
-        asked = _parse(URL(self.url).scheme, hosts[0])
+        public = (self._matching(URL(url), hosts[0]) for url in self.public_urls)
+        return next(filter(None, public), None) or self._on_loopback(hosts[0]) or self.preferred
+
+    def _on_loopback(self, host: str) -> TenantName | None:
+        asked = _parse(URL(self.url).scheme, host)
         if asked is None or not _is_loopback(asked.host or ""):
-            return self.preferred
+            return None
         # Any port: that of a container is often mapped to another one.
         return self._at_mtls(URL(self.url).with_host(asked.host or ""), asked) or TenantName(f"{asked}", f"{asked}/")
 
