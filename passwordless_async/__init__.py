@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         InvalidIdToken as InvalidIdToken,
         InvalidInput as InvalidInput,
         InvalidMfaState as InvalidMfaState,
+        InvalidPhoneNumber as InvalidPhoneNumber,
         InvalidRefreshToken as InvalidRefreshToken,
         InvalidSession as InvalidSession,
         InvalidToken as InvalidToken,
@@ -106,7 +107,10 @@ if TYPE_CHECKING:
         ProtocolError as ProtocolError,
         QuotaExceeded as QuotaExceeded,
         RateLimited as RateLimited,
+        RegionNotAllowed as RegionNotAllowed,
         SlowDown as SlowDown,
+        SmsFailed as SmsFailed,
+        SmsGatewayFailed as SmsGatewayFailed,
         StoreError as StoreError,
         StoreUnavailable as StoreUnavailable,
         TemporarilyUnavailable as TemporarilyUnavailable,
@@ -145,11 +149,12 @@ _NAMES = {
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
         "AccessDenied AuthorizationPending BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
-        "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState "
+        "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState InvalidPhoneNumber "
         "InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired "
         "NonceChallengeRepeated NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError "
-        "QuotaExceeded RateLimited SlowDown StoreError StoreUnavailable TemporarilyUnavailable TooManyAttempts "
-        "TransportError UnauthorizedClient UsageError UseDPoPNonce VerificationRequired WrongCode"
+        "QuotaExceeded RateLimited RegionNotAllowed SlowDown SmsFailed SmsGatewayFailed StoreError StoreUnavailable "
+        "TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError UseDPoPNonce "
+        "VerificationRequired WrongCode"
     ),
     "stores": "KeyRing MemoryStore SessionStore Store",
 }

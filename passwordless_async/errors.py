@@ -16,6 +16,10 @@
     │   ├── RateLimited            too many requests (retry_after)
     │   ├── AccessDenied           a rule, an Action or attack protection blocked the user
     │   ├── VerificationRequired   bot detection wants a captcha
+    │   ├── SmsFailed              no code could be sent to a phone
+    │   │   ├── InvalidPhoneNumber the number does not exist, or cannot receive messages
+    │   │   ├── RegionNotAllowed   messages to the number's region are not allowed
+    │   │   └── SmsGatewayFailed   the gateway failed; nothing is wrong with the number
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
     │   ├── InvalidToken           the access token is expired, revoked or for something else
@@ -215,8 +219,37 @@ class VerificationRequired(
     """Bot detection wants a captcha before it sends a code."""
 
 
+class SmsFailed(OAuthError, code="sms_failed", advice="Offer the user another number, or a code by e-mail."):
+    """No code could be sent to a phone."""
+
+
+class InvalidPhoneNumber(SmsFailed, code="invalid_phone_number", advice="Ask the user for another number."):
+    """The number does not exist, or cannot receive messages."""
+
+
+class RegionNotAllowed(
+    SmsFailed, code="region_not_allowed", advice="Enable the region at the gateway, or ask the user for another number."
+):
+    """The tenant's gateway does not send messages to the number's region."""
+
+
+class SmsGatewayFailed(
+    SmsFailed,
+    code="sms_gateway_failed",
+    advice="Try again later, or offer a code by e-mail; if it lasts, check the tenant's SMS gateway.",
+    retryable=True,
+):
+    """The gateway refused, failed or timed out; nothing is wrong with the number."""
+
+
 class InvalidClient(OAuthError, code="invalid_client", advice="Check client_id and client_auth."):
-    """The application's own credentials were refused."""
+    """The application's own credentials were refused.
+
+    Attributes:
+        clock_difference: As for :class:`InvalidDPoPProof`: an assertion is refused where the clocks differ.
+    """
+
+    clock_difference: float | None = None
 
 
 class UnauthorizedClient(
@@ -254,7 +287,14 @@ class TemporarilyUnavailable(OAuthError, code="temporarily_unavailable", advice=
 class InvalidDPoPProof(
     OAuthError, code="invalid_dpop_proof", advice="Check the clock of this machine, the URL and the key."
 ):
-    """The proof was refused (RFC 9449 §5, §7.1)."""
+    """The proof was refused (RFC 9449 §5, §7.1).
+
+    Attributes:
+        clock_difference: Seconds that this machine's clock was ahead of the server's, by the ``Date`` of the response;
+            negative: behind; None if it is unknown.
+    """
+
+    clock_difference: float | None = None
 
 
 class UseDPoPNonce(OAuthError, code="use_dpop_nonce", advice="Sign a new proof with the nonce.", retryable=True):
@@ -309,7 +349,11 @@ class InvalidIdToken(
 
     Attributes:
         claim: The claim or header parameter that failed.
+        clock_difference: If the claim is a time: seconds that this machine's clock was ahead of the server's, by the
+            ``Date`` of the response; negative: behind. None if it is unknown.
     """
+
+    clock_difference: float | None = None
 
     def __init__(self, claim: str, problem: str) -> None:
         super().__init__(f"ID token, {claim}: {problem}")

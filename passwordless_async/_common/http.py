@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
-from typing import TYPE_CHECKING, NoReturn
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 from multidict import CIMultiDict, MultiMapping
 
-from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
+from passwordless_async._common import base64url as _base64url
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, SecretList, redacted
 from passwordless_async.errors import MalformedAnswer
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ class HttpRequest:
     Args:
         secrets: The secrets in it; they are removed from error texts in which the server echoes them.
         shareable: Whether two equal requests in flight may share one response (a plain GET of public data).
+        delay: Seconds to wait before it is sent; a shared response is that of a request with the same delay.
     """
 
     method: str
@@ -33,11 +39,12 @@ class HttpRequest:
     body: SecretBytes = attrs.field(factory=SecretBytes, repr=redacted)
     secrets: tuple[Secret, ...] = attrs.field(default=(), repr=redacted)
     shareable: bool = False
+    delay: float = 0.0
 
     def with_header(self, name: str, value: str) -> HttpRequest:
         """Return the same request with one more header field."""
         headers = {**self.headers, name: value}
-        return HttpRequest(self.method, self.url, headers, self.body, self.secrets, self.shareable)
+        return HttpRequest(self.method, self.url, headers, self.body, self.secrets, self.shareable, self.delay)
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {self.url.origin()}{self.url.raw_path}>"
@@ -51,15 +58,38 @@ class HttpResponse:
     headers: MultiMapping[str] = attrs.field(factory=CIMultiDict, repr=redacted)
     body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes, repr=redacted)
 
-    def json_object(self) -> SecretDict | None:
-        """Return the body as a JSON object; None if it is not one, or if ``Content-Type`` is not JSON."""
-        if not _is_json(self.headers.get("Content-Type", "")):
-            return None
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is a success (2xx)."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+    @property
+    def date(self) -> float | None:
+        """When the server made the response, by its own clock: seconds since the UNIX epoch (RFC 9110 §6.6.1).
+
+        None if it does not say.
+        """
+        return http_date(self.headers.get("Date", "").strip())
+
+    def json_value(self) -> SecretDict | SecretList | None:
+        """Return the body as a JSON object or array; None if it is neither, or if ``Content-Type`` denies it."""
+        return self.json_of_any_type() if _may_be_json(self.headers.get("Content-Type", "")) else None
+
+    def json_of_any_type(self) -> SecretDict | SecretList | None:
+        """Return the body as a JSON object or array, whatever ``Content-Type`` says; None if it is neither."""
         try:
-            value = _DECODER.decode(self.body.decode())
+            # RFC 8259 §8.1: a byte order mark may be ignored.
+            value = _DECODER.decode(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
+        if isinstance(value, list):
+            return SecretList(value)
         return SecretDict(value) if isinstance(value, dict) else None
+
+    def json_object(self) -> SecretDict | None:
+        """Return the body as a JSON object; None if it is not one."""
+        value = self.json_value()
+        return value if isinstance(value, SecretDict) else None
 
     def require_json_object(self) -> SecretDict:
         """Return the body as a JSON object; any other body raises :class:`MalformedAnswer`."""
@@ -72,26 +102,52 @@ class HttpResponse:
         return f"<HttpResponse {self.status}, {len(self.body)} bytes>"
 
 
-def read_json(data: str | bytes) -> object:
-    """Return what JSON text holds; None if it is not JSON."""
+@lru_cache(maxsize=16)  # each second's responses have the same date
+def http_date(value: str) -> float | None:
+    """Return the seconds since the UNIX epoch of an HTTP date; None if it is none."""
     try:
-        value: object = json.loads(data)
+        date = parsedate_to_datetime(value)
+        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def read_strictly(data: bytes) -> SecretDict | None:
+    """Return a JSON object that every reader reads alike; None if the data is not one.
+
+    It is UTF-8 without a byte order mark, and has no member twice, no NaN, no Infinity and no lone surrogate
+    (RFC 8259 §4, §6, §8.1, §8.2).
+    """
+    try:
+        value = _STRICT.decode(data.decode())
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()  # an escaped surrogate without its other half
     except (ValueError, RecursionError):
         return None
-    return value
+    return SecretDict(value) if isinstance(value, dict) else None
 
 
-def read_segment(segment: str) -> object:
-    """Return what a segment of a JWT holds, whatever its padding; None if it is not JSON in base64url."""
+def read_segment(segment: str) -> SecretDict | None:
+    """Return the JSON object of a JWT's segment (RFC 7515 §3.1), read strictly; None if it is not one."""
+    return read_strictly(_base64url.decode(segment))
+
+
+def read_segment_leniently(segment: str) -> SecretDict | None:
+    """Return the JSON object of a JWT's segment, whatever its padding or encoding; None if it is not one."""
     try:
-        return read_json(urlsafe_b64decode(segment + "=="))
-    except ValueError:
+        value = json.loads(urlsafe_b64decode(segment + "=="))
+    except (ValueError, RecursionError):
         return None
+    return SecretDict(value) if isinstance(value, dict) else None
 
 
-def _is_json(content_type: str) -> bool:
+def _may_be_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
+    # Some servers name no format, or call JSON a text; a page is not read as tokens.
+    return media_type in {"", "application/json", "text/json", "text/plain"} or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -99,4 +155,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _without_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = SecretDict(members)
+    if len(value) != len(members):
+        raise ValueError("a member stands twice")
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)

@@ -16,6 +16,7 @@ The idiom, in every public function and constructor with a secret argument, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -73,6 +74,20 @@ class SecretDict(dict[str, Any]):
         yield REDACTED
 
 
+class SecretList(list[Any]):
+    """A list with a redacted repr, such as the entries of a response."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return REDACTED
+
+    __sentry_repr__ = __repr__
+
+    def __rich_repr__(self) -> Iterator[str]:
+        yield REDACTED
+
+
 def conceal(value: Any) -> Any:  # noqa: ANN401 - an argument, before it is checked
     """Return a text as a :class:`Secret`, and anything else as :func:`hide` does.
 
@@ -87,6 +102,14 @@ def conceal(value: Any) -> Any:  # noqa: ANN401 - an argument, before it is chec
 def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()
     """Return bytes as :class:`SecretBytes`, and anything else as :func:`conceal` does."""
     return SecretBytes(value) if isinstance(value, bytes) else conceal(value)
+
+
+def conceal_mapping(value: object) -> SecretDict | None:
+    """Return a mapping as a :class:`SecretDict`, its texts as secrets, and anything else as :func:`hide` does."""
+    if isinstance(value, Mapping):
+        return SecretDict({name: conceal(member) for name, member in value.items()})
+    hidden: None = hide(value)
+    return hidden
 
 
 class Hidden:

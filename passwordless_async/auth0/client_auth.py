@@ -85,10 +85,10 @@ class ClientSecretPost:
     """``client_secret_post``: the secret in the body.
 
     Args:
-        secret: The client secret; visible ASCII.
+        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
 
     Raises:
-        UsageError: The secret is empty or not visible ASCII.
+        UsageError: The secret is empty or not printable ASCII.
     """
 
     confidential: ClassVar[bool] = True
@@ -111,12 +111,12 @@ class ClientSecretBasic:
     """``client_secret_basic``: the secret by HTTP Basic (RFC 6749 §2.3.1).
 
     Args:
-        secret: The client secret; visible ASCII.
+        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
         json_endpoints: Whether to use HTTP Basic at Auth0's own JSON endpoints too. That is not documented, so by
             default they get the secret in the body.
 
     Raises:
-        UsageError: The secret is empty or not visible ASCII.
+        UsageError: The secret is empty or not printable ASCII.
     """
 
     confidential: ClassVar[bool] = True
@@ -223,7 +223,10 @@ def checks_peer(context: object) -> bool:
 
 
 def _client_secret(secret: object) -> Secret:
-    return _check.secret("client_secret", secret, at_most=_check.MAX_SECRET)
+    text = _check.bounded("client_secret", secret, at_most=_check.MAX_SECRET)
+    if not text.isascii() or not text.isprintable():
+        raise UsageError("client_secret", "must be printable ASCII characters")
+    return Secret(text)
 
 
 def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:

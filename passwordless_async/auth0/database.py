@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.identity import AuthSession, User
-from passwordless_async.auth0.refusals import failure, printable
+from passwordless_async.auth0.refusals import failure, printable, reports_error
 from passwordless_async.auth0.requests import forwarded_for_header, json_request
 from passwordless_async.errors import MalformedAnswer, OAuthError, UsageError
 
@@ -58,7 +57,7 @@ def database_request(
 
 def read_database(request: HttpRequest, response: HttpResponse, who: User) -> AuthSession:
     """Read the response, which is the same whether the user exists or not; a refusal raises :func:`failure`'s error."""
-    if response.status != HTTPStatus.OK:
+    if not response.is_success or reports_error(response):
         raise failure(request, response)
     try:
         return AuthSession(response.require_json_object().get("auth_session"), who)  # type: ignore[arg-type] # checked

@@ -6,7 +6,7 @@ Invariants:
 - A request is sent again only in answer to a DPoP nonce challenge, which a server makes before it looks at the code.
 - Signing keys are fetched before the request is sent: it spends a code or a refresh token, and its answer is checked.
 - Tokens are returned only if they are bound to the key that was proven and their ID token is valid. The refresh token
-  of an answer that is refused is revoked.
+  of an answer that is refused, or cannot be checked, is revoked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.clocks import Clocks
 from passwordless_async.auth0.id_token import Expected, UncheckedIdToken, claims_of, fetch_keys_before
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaRequired, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
@@ -23,7 +24,7 @@ from passwordless_async.auth0.revocation import revoke_request
 from passwordless_async.auth0.token_answer import keeps_refresh_token, read_token, refresh_token_of, require_bound
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey, ProofGenerator, negotiate
-from passwordless_async.errors import OutcomeUnknown, PasswordlessError, ProtocolError
+from passwordless_async.errors import OAuthError, OutcomeUnknown, PasswordlessError, ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,6 +44,7 @@ class GrantRequest:
     audience: str | None
     who: Recipient | None = None  # None if the grant does not name a user
     expected: Expected = attrs.field(factory=Expected)
+    invalid_grant: type[OAuthError] | None = None  # what that code means, whatever its description is
     id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
 
 
@@ -93,13 +95,14 @@ def accept(
     ``sent_at`` is when the request was sent: seconds since the UNIX epoch.
     """
     failure: PasswordlessError
+    clocks = Clocks.at(exchanged[1], _clock.now(), tenant.clock_skew)
     try:
-        answer = read_token(*exchanged, requested.scope)
+        answer = read_token(*exchanged, requested.scope, invalid_grant=requested.invalid_grant)
         require_bound(answer, key.thumbprint)
-        claims, id_token = yield from _checked(tenant, answer, requested)
+        claims, id_token = yield from _checked(tenant, answer, requested, clocks)
     except MfaRequired as error:
         failure = error.with_facts(state=_mfa_state(tenant, key, error, sent_at, requested))
-    except ProtocolError as error:
+    except (ProtocolError, OutcomeUnknown) as error:
         failure = error.with_traceback(None)
     else:
         return TokenSet(
@@ -116,20 +119,20 @@ def accept(
             client_id=tenant.application.client_id,
             audience=requested.audience,
         )
-    if isinstance(failure, ProtocolError):
-        if keeps_refresh_token(*exchanged):
+    if not isinstance(failure, MfaRequired):
+        if isinstance(failure, ProtocolError) and keeps_refresh_token(*exchanged):
             raise failure.with_facts(keeps_refresh_token=True)
         yield from _revoke(tenant, exchanged)
     raise failure
 
 
 def _checked(
-    tenant: Tenant, answer: TokenAnswer, requested: GrantRequest
+    tenant: Tenant, answer: TokenAnswer, requested: GrantRequest, clocks: Clocks
 ) -> Flow[tuple[Mapping[str, Any] | None, Secret | None]]:
     """Check the ID token; return its claims and the token."""
     token, expected = answer.id_token, requested.expected
     try:
-        claims = yield from claims_of(tenant, token, access_token=answer.access_token, expected=expected)
+        claims = yield from claims_of(tenant, token, access_token=answer.access_token, expected=expected, clocks=clocks)
     except UncheckedIdToken as error:
         problem = str(error)
     else:

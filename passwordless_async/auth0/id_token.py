@@ -17,32 +17,25 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import attrs
 from joserfc.jwk import OctKey
 
-from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.http import read_json, read_segment
-from passwordless_async._common.secret import Secret, SecretDict
+from passwordless_async._common.http import read_segment, read_strictly
+from passwordless_async._common.secret import Secret, SecretDict, redacted
 from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload
-from passwordless_async.errors import (
-    InvalidIdToken,
-    NotSent,
-    OutcomeUnknown,
-    PasswordlessError,
-    ProtocolError,
-    TransportError,
-)
+from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, PasswordlessError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async.auth0.clocks import Clocks
     from passwordless_async.auth0.tenant import Flow, Tenant
 
-# Seconds that the tenant's clock and ours may differ. Synchronised machines are within one; a minute forgives the
-# others, and an ID token is checked once, on arrival.
-_LEEWAY = 60
 _END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MAX_HEADER = 1024  # characters
+_TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were thrown away."
+# OpenID Connect Core §12.2: a refreshed ID token has them as the one before.
+_KEPT_CLAIMS = ("iss", "sub", "aud", "azp", "auth_time", "nonce")
 
 
 @attrs.frozen
@@ -59,7 +52,15 @@ class Expected:
 
     nonce: str | None = None  # the one that was sent
     max_age: int | None = None  # seconds ago that the user may have logged in, by auth_time
-    subject: str | None = None  # sub before a refresh (OpenID Connect Core §12.2); after it the ID token is optional
+    # The claims before a refresh that must stay; after it the ID token is optional.
+    original: Mapping[str, Any] | None = attrs.field(default=None, hash=False, repr=redacted)
+
+    @classmethod
+    def after_refresh(cls, claims: Mapping[str, Any] | None) -> Expected:
+        """Return what an ID token must keep of the one before the refresh, by its claims (§12.2)."""
+        if claims is None:
+            return cls()
+        return cls(original={name: claims[name] for name in _KEPT_CLAIMS if name in claims})
 
     def require_no_token(self) -> None:
         """Raise :class:`InvalidIdToken` if a claim is required: leaving out the ID token must not skip a check."""
@@ -81,7 +82,7 @@ def read_header(id_token: Secret, application: Application) -> Header:
 @lru_cache(maxsize=64)  # a tenant's thousands of tokens have the same few headers, one for each signing key
 def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
     header = read_segment(segment) if len(segment) <= _MAX_HEADER else None
-    if not isinstance(header, dict):
+    if header is None:
         raise InvalidIdToken("header", "is not readable")
     kid = header.get("kid")
     for name, refused, problem in (
@@ -112,15 +113,15 @@ def validate(
     id_token: Secret,
     key: SigningKey,
     application: Application,
-    now: float,
+    clocks: Clocks,
     *,
     access_token: Secret | None = None,
     expected: Expected = Expected(),
 ) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
-    ``key`` is the one that its header names, ``now`` in seconds since the UNIX epoch. The access token of the same
-    answer is compared with ``at_hash``, if the token has it.
+    ``key`` is the one that its header names. The access token of the same answer is compared with ``at_hash``, if the
+    token has it.
 
     Raises:
         InvalidIdToken: A check failed; its ``claim`` names it.
@@ -129,13 +130,9 @@ def validate(
     if claims.get("iss") != application.issuer:
         raise InvalidIdToken("iss", f"is not {application.issuer}")
     _check_audience(claims, application.client_id)
-    if not _is_time(claims.get("exp")) or now >= claims["exp"] + _LEEWAY:
-        raise InvalidIdToken("exp", "is missing or past")
-    if not _is_time(claims.get("iat")) or claims["iat"] > now + _LEEWAY:
-        raise InvalidIdToken("iat", "is missing or in the future")
+    _check_times(claims, clocks, expected.max_age)
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
-    _check_login(claims, now, expected.max_age)
     _check_ties(claims, access_token, expected)
     return MappingProxyType(dict(claims))
 
@@ -148,11 +145,13 @@ def _verified_claims(id_token: Secret, key: SigningKey, application: Application
     except InvalidIdToken:
         alg = ""
     payload = signed_payload(id_token, alg, key.key) if alg in key.algorithms else None
-    claims = read_json(payload or b"")
-    if not isinstance(claims, dict):
+    if payload is None:
         raise InvalidIdToken("signature", "is not that of the tenant's key")
+    claims = read_strictly(payload)
+    if claims is None:
+        raise InvalidIdToken("claims", "are not readable")
     # Personal data: hidden in the frames of errors that later checks raise.
-    return SecretDict(claims)
+    return claims
 
 
 def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
@@ -167,23 +166,55 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
         raise InvalidIdToken("azp", "must be this application, where there are several audiences")
 
 
-def _check_login(claims: Mapping[str, Any], now: float, max_age: int | None) -> None:
-    if max_age is None:
-        return
-    auth_time = claims.get("auth_time")
-    if not _is_time(auth_time) or auth_time > now + _LEEWAY:
-        raise InvalidIdToken("auth_time", "is missing or in the future")
-    if now - auth_time > max_age + _LEEWAY:
-        raise InvalidIdToken("auth_time", "is longer ago than max_age")
+def _check_times(claims: Mapping[str, Any], clocks: Clocks, max_age: int | None) -> None:
+    required = ("exp", "iat") if max_age is None else ("exp", "iat", "auth_time")
+    for name in required:
+        if not _is_time(claims.get(name)):
+            raise InvalidIdToken(name, "is missing, or not a time")
+    if clocks.now >= claims["exp"] + clocks.skew:
+        raise _out_of_time("exp", "is past", clocks)
+    _check_not_early("iat", claims["iat"], clocks)
+    if max_age is not None:
+        _check_not_early("auth_time", claims["auth_time"], clocks)
+        if clocks.now - clocks.skew - claims["auth_time"] > max_age:
+            raise _out_of_time("auth_time", "is longer ago than max_age", clocks)
+
+
+def _check_not_early(claim: str, time: float, clocks: Clocks) -> None:
+    if time > clocks.now + clocks.skew:
+        raise _out_of_time(claim, "is in the future", clocks)
+
+
+def _out_of_time(claim: str, problem: str, clocks: Clocks) -> InvalidIdToken:
+    return clocks.told(InvalidIdToken(claim, f"{problem} by {clocks}"), advice=_TIMES_ADVICE)
 
 
 def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, expected: Expected) -> None:
     if expected.nonce is not None and claims.get("nonce") != expected.nonce:
         raise InvalidIdToken("nonce", "is not the one that was sent")
-    if expected.subject not in {None, claims["sub"]}:
-        raise InvalidIdToken("sub", "is another user than before the refresh")
+    if expected.original is not None:
+        _check_continuity(claims, expected.original)
     if access_token is not None and "at_hash" in claims and claims["at_hash"] != _half_hash(access_token):
         raise InvalidIdToken("at_hash", "is not that of the access token")
+
+
+def _check_continuity(claims: Mapping[str, Any], original: Mapping[str, Any]) -> None:
+    """Check a refreshed ID token against the one before (OpenID Connect Core §12.2)."""
+    if claims["sub"] != original.get("sub"):
+        raise InvalidIdToken("sub", "is another user than before the refresh")
+    if _audiences(claims) != _audiences(original):
+        raise InvalidIdToken("aud", "is not as before the refresh")
+    for name in ("iss", "azp"):
+        if claims.get(name) != original.get(name):
+            raise InvalidIdToken(name, "is not as before the refresh")
+    for name in ("auth_time", "nonce"):
+        if name in claims and claims[name] != original.get(name):
+            raise InvalidIdToken(name, "is not as before the refresh")
+
+
+def _audiences(claims: Mapping[str, Any]) -> list[str]:
+    audience = claims.get("aud")
+    return sorted(map(str, audience)) if isinstance(audience, list) else [str(audience)]
 
 
 def _half_hash(access_token: Secret) -> str:
@@ -221,18 +252,19 @@ def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None
         raise failure
 
 
-def _fetch_keys(tenant: Tenant) -> Flow[PasswordlessError | None]:
+def _fetch_keys(tenant: Tenant, *, delay: float = 0.0, revalidate: bool = False) -> Flow[PasswordlessError | None]:
     """Fetch the key set; return the problem, or None."""
     try:
-        response = yield jwks_request(tenant.application)
+        response = yield jwks_request(tenant.application, delay=delay, revalidate=revalidate)
         tenant.keys.learn(response)
-    except (TransportError, ProtocolError) as error:
+    except PasswordlessError as error:
+        tenant.keys.failed(error)
         return error.with_traceback(None)
     return None
 
 
 def claims_of(
-    tenant: Tenant, id_token: Secret | None, *, access_token: Secret, expected: Expected
+    tenant: Tenant, id_token: Secret | None, *, access_token: Secret, expected: Expected, clocks: Clocks
 ) -> Flow[Mapping[str, Any] | None]:
     """Validate an ID token; fetch the key set again if it names an unknown key.
 
@@ -248,27 +280,24 @@ def claims_of(
     if header.alg == HS256:
         key = client_secret_key(application)
     else:
-        key = tenant.keys.get(header.kid) or (yield from _search(tenant, header.kid))
+        key = tenant.keys.get(header.kid, header.alg) or (yield from _search(tenant, header))
     check_key(header, key)
-    return validate(id_token, key, application, _clock.now(), access_token=access_token, expected=expected)
+    return validate(id_token, key, application, clocks, access_token=access_token, expected=expected)
 
 
-def _search(tenant: Tenant, kid: str) -> Flow[SigningKey]:
-    """Fetch the key set for an unknown ``kid``, unless that was done lately.
+def _search(tenant: Tenant, header: Header) -> Flow[SigningKey]:
+    """Fetch the key set for an unknown ``kid``, a few times unless that was done lately.
 
     The code is spent by now: if the request for keys was not sent, the error must not be ``NotSent``.
     """
     keys = tenant.keys
-    problem: object = "a moment ago" if keys.search_failed else None
-    if keys.may_search:
-        keys.search_begins()
-        problem = yield from _fetch_keys(tenant)
-        keys.search_ended()
-        if problem:
-            keys.search_has_failed()
+    problem: object = keys.problem
+    while (fetch := keys.next_fetch()) is not None:
+        problem = yield from _fetch_keys(tenant, delay=fetch.delay, revalidate=True)
+        keys.end_fetch(fetch.number)
+        key = keys.get(header.kid, header.alg)
+        if key is not None:
+            return key
     if problem:
         raise UncheckedIdToken(f"tokens came, and the keys to check their ID token could not be fetched: {problem}")
-    key = keys.get(kid)
-    if key is None:
-        raise InvalidIdToken("kid", "is not among the tenant's signing keys")
-    return key
+    raise InvalidIdToken("kid", "is not among the tenant's signing keys")

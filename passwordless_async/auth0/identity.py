@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+import re
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import typed as _typed
-from passwordless_async._common.secret import Secret, always_printable, conceal, hide, redacted
+from passwordless_async._common.secret import (
+    Secret,
+    SecretDict,
+    always_printable,
+    conceal,
+    conceal_mapping,
+    hide,
+    redacted,
+)
 from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_EXTRA = 32  # parameters
+_PARAMETER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What a token request means, or who it is from: none of it may be given, or given twice (RFC 6749 §3.2).
+_OWN_PARAMETERS = frozenset(
+    [
+        "grant_type",
+        "client_id",
+        "client_secret",
+        "client_assertion",
+        "client_assertion_type",
+        "username",
+        "password",
+        "realm",
+        "otp",
+        "auth_session",
+        "audience",
+        "resource",
+        "redirect_uri",
+        "scope",
+        "refresh_token",
+        "code",
+        "code_verifier",
+        "mfa_token",
+        "oob_code",
+        "binding_code",
+        "recovery_code",
+        "dpop_jkt",
+        "assertion",
+    ]
+)
 
 
 @always_printable
@@ -134,6 +177,8 @@ class Login:
         max_age: The user must have logged in at most so many seconds ago, by ``auth_time`` of the ID token. The grant
             cannot request ``auth_time``: use this with a tenant that always includes it.
         key: The key to bind the tokens to; by default, a new one.
+        extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action reads
+            them from ``event.request.body``). They cannot replace the grant's own.
         tag: A value of the caller's, returned in the :class:`~passwordless_async.Outcome`.
 
     Raises:
@@ -149,6 +194,7 @@ class Login:
     redirect_uri: str | None
     max_age: int | None
     key: DPoPKey | None
+    extra_parameters: Mapping[str, str] | None = attrs.field(repr=redacted, hash=False)
     tag: Any = attrs.field(eq=False)
 
     def __init__(  # noqa: PLR0913 - the parameters are the grant's
@@ -162,9 +208,10 @@ class Login:
         redirect_uri: str | None = None,
         max_age: int | None = None,
         key: DPoPKey | None = None,
+        extra_parameters: Mapping[str, str] | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
-        otp, key = conceal(otp), hide(key)
+        otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
         if audience is not None and resource is not None:
             raise UsageError("resource", "replaces audience: give one of them")
         scope = _check.scope(scope)
@@ -177,8 +224,29 @@ class Login:
             redirect_uri=_check.optional("redirect_uri", redirect_uri),
             max_age=_max_age(max_age, scope),
             key=None if key is None else _check.instance("key", key, DPoPKey, named="a DPoPKey"),
+            extra_parameters=_extra_parameters(extra_parameters),
             tag=tag,
         )
+
+
+def _extra_parameters(value: object) -> SecretDict | None:
+    """Return the parameters; a name that a grant of ours uses, or a value that is not a text, is refused."""
+    if value is None:
+        return None
+    if not isinstance(value, SecretDict) or len(value) > _MAX_EXTRA:
+        raise UsageError("extra_parameters", f"must be a mapping of at most {_MAX_EXTRA} names to texts")
+    for name, text in value.items():
+        _check_extra(name, text)
+    return value
+
+
+def _check_extra(name: object, text: object) -> None:
+    if not isinstance(name, str) or not _PARAMETER_NAME.fullmatch(name):
+        raise UsageError("extra_parameters", "may have names of letters, digits, '-', '.' and '_' (RFC 6749 §8.2)")
+    if name in _OWN_PARAMETERS:
+        raise UsageError("extra_parameters", f"must not hold {name}, which the grant itself sets")
+    if not isinstance(text, Secret) or not 0 < len(text) <= _check.MAX_SECRET or not text.isprintable():
+        raise UsageError("extra_parameters", f"{name} must be a printable text of 1 to {_check.MAX_SECRET} characters")
 
 
 def _max_age(value: object, scope: str | None) -> int | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,20 +13,24 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import redacted
-from passwordless_async.errors import MalformedAnswer
+from passwordless_async.errors import MalformedAnswer, PasswordlessError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.application import Application
 
-_MAX_KEYS = 32  # a tenant has two or three: the current, the next and previous ones
+_MAX_KEYS = 128  # more are ignored; a tenant has two or three: the current, the next and previous ones
 _MIN_BITS = 2048  # RFC 7518 §3.3
 _MAX_BITS = 8192  # twice the largest in use; the cost of a check grows with its square
 _MAX_EXPONENT = 2**32  # 65537 is in use; the cost of a check grows with its length
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
-# Seconds between two fetches for the same reason: a flood of forged kids costs one fetch, and an outage of the endpoint
-# one failure a minute instead of one for each login.
-_COOL_DOWN_SECONDS = 60.0
+# Seconds between two fetches because of the keys' age: an outage costs one failure a minute, not one for each login.
+_RENEWAL_SECONDS = 60.0
+# Seconds before each fetch of a search for an unknown kid. A cache on the way may serve an old key set for a while, and
+# the endpoint may be unreachable for a moment: giving up costs a login, because its code is spent. No two are the same.
+_PAUSES_SECONDS = (0.0, 0.5, 1.0)
+# Seconds between two searches: a flood of unknown kids costs three fetches, and then three in as many seconds.
+_SEARCH_SECONDS = 10.0
 # Keys are fetched again after a day: a key that the operator withdrew is trusted no longer, even if no token names a
 # new one.
 _MAX_AGE_SECONDS = 86_400.0
@@ -46,38 +49,55 @@ class SigningKey:
 
 @attrs.define
 class _CoolDown:
-    """A pause between fetches for one reason, counted from the start of a fetch."""
+    """A pause between fetches for one reason."""
 
-    _since: float = attrs.field(default=-math.inf, init=False)
+    _until: float = attrs.field(default=-math.inf, init=False)
 
     @property
     def over(self) -> bool:
-        return _clock.monotonic() - self._since >= _COOL_DOWN_SECONDS
+        return _clock.monotonic() >= self._until
 
-    def start(self, *, over_in: float = _COOL_DOWN_SECONDS) -> None:
-        self._since = _clock.monotonic() + over_in - _COOL_DOWN_SECONDS
+    def start(self, seconds: float) -> None:
+        self._until = _clock.monotonic() + seconds
+
+
+@attrs.frozen
+class Fetch:
+    """One fetch of a search for an unknown ``kid``."""
+
+    number: int  # counted from the first search
+    delay: float  # seconds to wait before it
 
 
 @attrs.define(repr=False, eq=False)
 class SigningKeys:
     """The cached signing keys, by ``kid``; lives as long as its client.
 
-    Args:
-        retry_seconds: How long after a failed fetch for an unknown ``kid`` the next one may begin.
+    Invariants:
+
+    - A search for an unknown ``kid`` is shared: all that look for one make its few fetches together.
+    - The response of a fetch is learned before any of its waiters resumes (:meth:`fetched`): a search that begins at
+      that moment finds the new keys, or the failure.
+    - Searches have a pause between them, whatever they look for.
     """
 
-    _retry_seconds: float = attrs.field(default=1.0, kw_only=True)
-    _keys: dict[str, SigningKey] = attrs.field(factory=dict, init=False)
+    _keys: dict[str, tuple[SigningKey, ...]] = attrs.field(factory=dict, init=False)
     _learned_at: float = attrs.field(default=-math.inf, init=False)
     _learned_from: HttpResponse | None = attrs.field(default=None, init=False)
     _renewal: _CoolDown = attrs.field(factory=_CoolDown, init=False)
     _search: _CoolDown = attrs.field(factory=_CoolDown, init=False)
-    _searching: bool = attrs.field(default=False, init=False)
-    search_failed: bool = attrs.field(default=False, init=False)  # the last fetch for an unknown kid
+    _last: Fetch = attrs.field(default=Fetch(0, 0.0), init=False)  # of all searches
+    _ended: int = attrs.field(default=0, init=False)  # the number of the last fetch that ended
+    _pauses: tuple[float, ...] = attrs.field(default=(), init=False)  # of the fetches that the search has left
+    problem: str = attrs.field(default="", init=False)  # of the last fetch; empty if it succeeded
 
-    def get(self, kid: str) -> SigningKey | None:
-        """Return the key of a ``kid``; None if it is unknown or the keys are too old."""
-        return None if self.empty else self._keys.get(kid)
+    def get(self, kid: str, alg: str) -> SigningKey | None:
+        """Return the key of a ``kid`` and an algorithm; None if the ``kid`` is unknown or the keys are too old.
+
+        A known ``kid`` without a key for the algorithm gives a key that is for others.
+        """
+        named = () if self.empty else self._keys.get(kid, ())
+        return next((key for key in named if alg in key.algorithms), named[0] if named else None)
 
     @property
     def empty(self) -> bool:
@@ -90,29 +110,42 @@ class SigningKeys:
         age = self._age
         return age >= _MAX_STALE_SECONDS or (age >= _MAX_AGE_SECONDS and self._renewal.over)
 
-    @property
-    def may_search(self) -> bool:
-        """Whether to fetch the keys for an unknown ``kid``: not fetched lately, or in flight and so shared."""
-        return self._searching or self._search.over
-
     def renewal_begins(self) -> None:
         """Record that a fetch because of the keys' age begins."""
-        self._renewal.start()
+        self._renewal.start(_RENEWAL_SECONDS)
 
-    def search_begins(self) -> None:
-        """Record that a fetch for an unknown ``kid`` begins."""
-        if not self._searching:
-            self._search.start()
-            self._searching = True
+    def next_fetch(self) -> Fetch | None:
+        """Begin the next fetch of a search, or join the one in flight; None: the search is over, or was lately."""
+        if self._last.number > self._ended:
+            return self._last
+        if not self._pauses and self._search.over:
+            self._pauses = _PAUSES_SECONDS
+        if not self._pauses:
+            return None
+        delay, *rest = self._pauses
+        self._pauses = tuple(rest)
+        self._last = Fetch(self._last.number + 1, delay)
+        self._search.start(_SEARCH_SECONDS)
+        return self._last
 
-    def search_ended(self) -> None:
-        """Record that the fetch ended: a later search cannot share its response."""
-        self._searching = False
+    def end_fetch(self, number: int) -> None:
+        """Record that a fetch of a search ended; a repeated call does nothing."""
+        self._ended = max(self._ended, number)
 
-    def search_has_failed(self) -> None:
-        """Record that the fetch failed; it is retried soon, because ID tokens go unchecked until it succeeds."""
-        self._search.start(over_in=self._retry_seconds)
-        self.search_failed = True
+    def fetched(self, outcome: HttpResponse | PasswordlessError | None) -> None:
+        """Take what a fetch ended with, before its waiters resume; None: it was cancelled."""
+        self._ended = self._last.number
+        try:
+            if isinstance(outcome, HttpResponse):
+                self.learn(outcome)
+            elif outcome is not None:
+                self.failed(outcome)
+        except MalformedAnswer as error:
+            self.failed(error)  # and the waiters hear of it when they read the response
+
+    def failed(self, error: PasswordlessError) -> None:
+        """Record why the last fetch brought no keys."""
+        self.problem = str(error)
 
     def learn(self, response: HttpResponse) -> None:
         """Replace the keys by those of a response of the JWKS endpoint; a shared response is read once.
@@ -120,10 +153,10 @@ class SigningKeys:
         Raises:
             MalformedAnswer: It is not a usable key set; the known keys stay.
         """
-        self.search_failed = False
         if response is self._learned_from:
             return
         self._keys = read_jwks(response)
+        self.problem = ""
         self._learned_at = _clock.monotonic()
         self._learned_from = response
 
@@ -135,34 +168,56 @@ class SigningKeys:
         return f"<SigningKeys, {len(self._keys)} known>"
 
 
-def jwks_request(application: Application) -> HttpRequest:
-    """Build the request for the key set, which has no secrets: equal requests in flight may share one response."""
-    return HttpRequest("GET", application.jwks_url, {}, shareable=True)
+def jwks_request(application: Application, *, delay: float = 0.0, revalidate: bool = False) -> HttpRequest:
+    """Build the request for the key set, which has no secrets: equal requests in flight may share one response.
+
+    With ``revalidate`` a cache on the way is asked not to answer by itself (RFC 9111 §5.2.1.4).
+    """
+    headers = {"Cache-Control": "no-cache"} if revalidate else {}
+    return HttpRequest("GET", application.jwks_url, headers, shareable=True, delay=delay)
 
 
-def read_jwks(response: HttpResponse) -> dict[str, SigningKey]:
-    """Read a key set: its RSA and P-256 keys for signatures, by ``kid``; other keys are ignored.
+def read_jwks(response: HttpResponse) -> dict[str, tuple[SigningKey, ...]]:
+    """Read a key set, key by key: its RSA and P-256 keys for signatures, by ``kid``.
+
+    Any other key is ignored, and verifies nothing (RFC 7517 §5): one of another kind, a malformed, short or oversized
+    one, one with a published secret, and two that a ``kid`` and an algorithm do not tell apart.
 
     Raises:
-        MalformedAnswer: It is not a key set, has no usable key, two keys of one ``kid``, or a key that must not be
-            published.
+        MalformedAnswer: It is not a key set, or has no usable key.
     """
-    if response.status != HTTPStatus.OK:
+    if not response.is_success:
         raise MalformedAnswer("the signing keys cannot be read", status=response.status)
     members = response.require_json_object().get("keys")
-    if not isinstance(members, list) or len(members) > _MAX_KEYS:
-        raise MalformedAnswer(f"the key set has no list of at most {_MAX_KEYS} keys", status=HTTPStatus.OK)
-    keys: dict[str, SigningKey] = {}
+    if not isinstance(members, list):
+        raise MalformedAnswer("the key set has no list of keys", status=response.status)
+    keys: dict[str, tuple[SigningKey, ...]] = {}
+    for kid, alike in _by_name(members[:_MAX_KEYS]).items():
+        usable = tuple(key for key in alike if _is_distinct(key, alike))
+        if usable:
+            keys[kid] = usable
+    if not keys:
+        raise MalformedAnswer("the key set has no usable RSA or P-256 key for signatures", status=response.status)
+    return keys
+
+
+def _by_name(members: list[Any]) -> dict[str, list[SigningKey]]:
+    named: dict[str, list[SigningKey]] = {}
     for jwk in members:
         algorithms = _algorithms(jwk)
-        if not algorithms:
+        key = _import(jwk) if algorithms else None
+        if key is None:
             continue
-        if jwk["kid"] in keys:
-            raise MalformedAnswer("the key set has two keys of one kid", status=HTTPStatus.OK)
-        keys[jwk["kid"]] = SigningKey(_import(jwk), algorithms)
-    if not keys:
-        raise MalformedAnswer("the key set has no RSA or P-256 key for signatures", status=HTTPStatus.OK)
-    return keys
+        alike = named.setdefault(jwk["kid"], [])
+        # The same key may be listed twice.
+        if all(key.as_dict(private=False) != other.key.as_dict(private=False) for other in alike):
+            alike.append(SigningKey(key, algorithms))
+    return named
+
+
+def _is_distinct(key: SigningKey, alike: list[SigningKey]) -> bool:
+    """Return whether no other key of the ``kid`` has one of the key's algorithms: which one signs would be a guess."""
+    return all(other is key or set(key.algorithms).isdisjoint(other.algorithms) for other in alike)
 
 
 # By key type and curve.
@@ -173,10 +228,8 @@ def _algorithms(jwk: object) -> tuple[str, ...]:
     """Return the algorithms of a key; empty if it is not for signatures, or of an unknown kind."""
     if not isinstance(jwk, dict):
         return ()
-    if jwk.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(jwk):
-        # Anyone can sign with a published secret: the tenant no longer controls this key set.
-        raise MalformedAnswer("the key set has a symmetric or a private key", status=HTTPStatus.OK)
-    if not _is_for_signatures(jwk):
+    # Anyone can sign with a published secret.
+    if not _PRIVATE_MEMBERS.isdisjoint(jwk) or not _is_for_signatures(jwk):
         return ()
     kind = str(jwk.get("kty")), str(jwk.get("crv")) if jwk.get("kty") == "EC" else None
     return tuple(alg for alg in _ALGORITHMS.get(kind, ()) if jwk.get("alg") in (None, alg))
@@ -190,21 +243,20 @@ def _is_for_signatures(jwk: dict[str, Any]) -> bool:
     return bool(kid) and jwk.get("use", "sig") == "sig" and "verify" in operations
 
 
-def _import(jwk: dict[str, Any]) -> RSAKey | ECKey:
+def _import(jwk: dict[str, Any]) -> RSAKey | ECKey | None:
+    """Return a key; None if it is malformed, too short or too large."""
     kind: type[RSAKey | ECKey] = ECKey
     names: tuple[str, ...] = ("kty", "crv", "x", "y", "kid")
     if jwk["kty"] == "RSA":
         # Before anything is computed with it; joserfc only warns of a short key.
-        if not _MIN_BITS <= _number(jwk, "n").bit_length() <= _MAX_BITS:
-            raise MalformedAnswer(f"a key of the key set has not {_MIN_BITS} to {_MAX_BITS} bits", status=HTTPStatus.OK)
-        if _number(jwk, "e") >= _MAX_EXPONENT:
-            raise MalformedAnswer("a key of the key set has too large an exponent", status=HTTPStatus.OK)
+        if not _MIN_BITS <= _number(jwk, "n").bit_length() <= _MAX_BITS or _number(jwk, "e") >= _MAX_EXPONENT:
+            return None
         kind, names = RSAKey, ("kty", "n", "e", "kid")
     try:
         key = kind.import_key({name: jwk[name] for name in names})
         key.public_key  # noqa: B018 - joserfc imports on first use; a bad key must fail here
     except (JoseError, KeyError, ValueError, TypeError, AttributeError):
-        raise MalformedAnswer("a key of the key set is malformed", status=HTTPStatus.OK) from None
+        return None
     return key
 
 

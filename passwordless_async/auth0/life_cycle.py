@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.tenant import Flow, Tenant, own_key, own_refresh_token
 from passwordless_async.dpop import ProofGenerator, rejects_token
-from passwordless_async.errors import InvalidToken, MalformedAnswer
+from passwordless_async.errors import InvalidRefreshToken, InvalidToken, MalformedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +48,7 @@ def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | N
         OAuthError: The service refused.
         MalformedAnswer: The response is not what the protocol allows, or is about another user.
     """
-    if response.status != HTTPStatus.OK:
+    if not response.is_success:
         raise failure(request, response)
     claims = response.require_json_object()
     if not isinstance(claims.get("sub"), str) or subject not in {None, claims["sub"]}:
@@ -64,8 +63,9 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
         KeyMissing: The tokens have no key; nothing was sent.
         KeyMismatch: The key is not the one that the tokens are bound to; nothing was sent.
-        InvalidIdToken: The new ID token is about another user (OpenID Connect Core §12.2).
-        OAuthError: The service refused.
+        InvalidIdToken: The new ID token does not continue the one before (OpenID Connect Core §12.2).
+        InvalidRefreshToken: The refresh token is refused (``invalid_grant``), whatever the description.
+        OAuthError: The service refused for another reason.
     """
     proofs = ProofGenerator(own_key(tenant, tokens))
     application, audience = tenant.application, tokens.audience
@@ -73,7 +73,8 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
     requested = GrantRequest(
         scope=tokens.scope if scope is None else scope,
         audience=audience,
-        expected=Expected(subject=_subject(tokens)),
+        expected=Expected.after_refresh(tokens.claims),
+        invalid_grant=InvalidRefreshToken,
         # Throwing the tokens away would end the login, and the user is known from the ID token before.
         id_token_optional=True,
     )

@@ -32,6 +32,7 @@ def otp_request(application: Application, login: Login, headers: Mapping[str, st
         # The username must be exactly the one that start sent; realm is the connection.
         user = {"username": login.who.username, "realm": login.who.realm}
     fields = {
+        **(login.extra_parameters or {}),
         "grant_type": OTP_GRANT,
         **user,
         "otp": login.otp,

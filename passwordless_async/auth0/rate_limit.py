@@ -7,12 +7,11 @@ the ``Date`` of the same response (RFC 9110 §6.6.1): the clocks of two machines
 from __future__ import annotations
 
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
+
+from passwordless_async._common.http import http_date
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,19 +69,8 @@ def retry_after(headers: MultiMapping[str], now: float) -> float | None:
 
 def _sent_at(headers: MultiMapping[str], now: float) -> float:
     """Return when a response was sent, by the clock of its sender; ``now`` if it does not say."""
-    date = _timestamp(headers.get("Date", "").strip())
+    date = http_date(headers.get("Date", "").strip())
     return now if date is None else date
-
-
-@lru_cache(maxsize=16)  # each second's responses have the same date
-def _timestamp(value: str) -> float | None:
-    """Return the seconds since the UNIX epoch of an HTTP date; None if it is none."""
-    try:
-        date = parsedate_to_datetime(value)
-        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
-        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError, TypeError):
-        return None
 
 
 def unavailable_for(headers: MultiMapping[str], now: float) -> float | None:
@@ -102,7 +90,7 @@ def _retry_after(value: str, now: float) -> float | None:
     """Read ``Retry-After``: seconds, or an HTTP date (RFC 9110 §10.2.3)."""
     if _SECONDS.fullmatch(value):
         return float(value)
-    date = _timestamp(value)
+    date = http_date(value)
     return None if date is None else date - now
 
 

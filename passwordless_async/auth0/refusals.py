@@ -8,7 +8,9 @@ a plain :class:`OAuthError` with the server's words.
 from __future__ import annotations
 
 import enum
+import html
 import json
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
@@ -16,6 +18,7 @@ from urllib.parse import quote, quote_plus
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
+from passwordless_async.auth0.clocks import Clocks
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after, says_limit, unavailable_for
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
 _MAX_TEXT = 500  # characters of the server's words
+_MAX_DEPTH = 8  # levels of the server's mfa_requirements, which have three
 
 
 class Limited(enum.Enum):
@@ -60,6 +64,9 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("requires_verification", "", errors.VerificationRequired),
     ("invalid_dpop_proof", "", errors.InvalidDPoPProof),
     ("use_dpop_nonce", "", errors.UseDPoPNonce),
+    # The provider's number says more: _PROVIDER_CODES.
+    ("sms_provider_error", "", errors.SmsGatewayFailed),
+    ("bad.phone_number", "", errors.InvalidPhoneNumber),
     ("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     ("", "Public signup is disabled", errors.AccessDenied),
 )
@@ -69,52 +76,74 @@ _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
 # Of a 429: a body without a code is the service's own for the tenant's limit, or a gateway's before it.
 _TENANT_CODES = frozenset({"", "too_many_requests"})
 _CALLER_CODES = frozenset({"too_many_logins"})
+# "<MSG> (Code: <CODE>)" in the description of sms_provider_error, by Twilio's numbers; a failure without one of these
+# is the gateway's.
+_PROVIDER_CODE = re.compile(r"\(Code: ?([0-9]{5})\)")
+_PROVIDER_CODES: dict[str, type[OAuthError]] = {
+    **dict.fromkeys(
+        ("21211", "21214", "21217", "21401", "21421", "21610", "21614", "60205"), errors.InvalidPhoneNumber
+    ),
+    **dict.fromkeys(("21215", "21408", "21612", "60605"), errors.RegionNotAllowed),
+}
+_ABOUT_CLOCKS = (errors.InvalidDPoPProof, errors.InvalidClient)  # a proof or an assertion may be too old or too new
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
-def refusal(request: HttpRequest, response: HttpResponse) -> OAuthError | MalformedAnswer:
+def refusal(
+    request: HttpRequest, response: HttpResponse, *, invalid_grant: type[OAuthError] | None = None
+) -> OAuthError | MalformedAnswer:
     """Return the error of a response that is not a success, to raise.
 
-    The request's secrets are redacted in the server's words.
+    The request's secrets are redacted in the server's words. ``invalid_grant`` is what that code means for a grant
+    whatever its description is, which is for people (RFC 6749 §5.2); None: the rows decide.
     """
     body = response.json_object()
     if body is None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
     body = body or SecretDict()
     error, description = error_code(body), _text(body, _TEXT_NAMES)
-    facts = _facts(_meaning(response.status, error, description), response, body)
-    return meant(response.status, error, description, request.secrets, **facts)
+    meaning = _meaning(response.status, error, description)
+    if error == "invalid_grant" and invalid_grant is not None:
+        meaning = invalid_grant
+    facts = _facts(meaning, request, response, body)
+    refused = _error(meaning, response.status, error, description, request.secrets, **facts)
+    return Clocks.at(response, _clock.now()).told(refused) if isinstance(refused, _ABOUT_CLOCKS) else refused
 
 
-def _facts(meaning: type[OAuthError], response: HttpResponse, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what an error says besides its code and its description."""
-    if meaning is RateLimited:
-        return {"retry_after": retry_after(response.headers, _clock.now())}
+def _facts(meaning: type[OAuthError], request: HttpRequest, response: HttpResponse, body: SecretDict) -> dict[str, Any]:
+    """Return what a class of refusals has besides the server's words."""
     if meaning is errors.TemporarilyUnavailable:
         return {"retry_after": unavailable_for(response.headers, _clock.now())}
+    if meaning is RateLimited:
+        return {"retry_after": retry_after(response.headers, _clock.now())}
     if meaning is not MfaRequired:
         return {}
-    token, requirements = conceal(body.get("mfa_token")), body.get("mfa_requirements")
+    token, requirements = conceal(body.get("mfa_token")), _printable_json(body.get("mfa_requirements"), request.secrets)
     return {
         "mfa_token": token if isinstance(token, Secret) else None,
         "mfa_requirements": requirements if isinstance(requirements, dict) else {},
     }
 
 
-def meant(
+def meant(status: int, error: str, description: str, secrets: tuple[Secret, ...]) -> OAuthError:
+    """Return the error that a code and a description mean, to raise; each may be empty.
+
+    The secrets are redacted in both.
+    """
+    # By the words before secrets are redacted: a user who types "code" for a code must not change their meaning.
+    return _error(_meaning(status, error, description), status, error, description, secrets)
+
+
+def _error(
+    meaning: type[OAuthError],
     status: int,
     error: str,
     description: str,
     secrets: tuple[Secret, ...],
     **facts: Any,  # noqa: ANN401 - of the class that is meant
 ) -> OAuthError:
-    """Return the error that a code and a description mean, to raise; each may be empty.
-
-    The secrets are redacted in both. ``facts`` are those that the class has besides.
-    """
     error = error or ("too_many_requests" if status == HTTPStatus.TOO_MANY_REQUESTS else "unknown_error")
-    # By the words before secrets are redacted: a user who types "code" for a code must not change their meaning.
-    return _meaning(status, error, description)(
+    return meaning(
         status=status,
         error=str(error) if error in _KNOWN else printable(error, secrets),
         error_description=printable(description, secrets),
@@ -139,7 +168,17 @@ def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
         return refusal(request, response)
     if response.status >= HTTPStatus.MULTIPLE_CHOICES:
         return MalformedAnswer("a redirect, which is not followed", status=response.status)
+    if reports_error(response):
+        return refusal(request, response)
     return MalformedAnswer("neither a success nor a refusal", status=response.status)
+
+
+def reports_error(response: HttpResponse) -> bool:
+    """Return whether a body reports an error, whatever the status is: some proxies make every status 200."""
+    read = response.json_of_any_type()
+    body = read if isinstance(read, SecretDict) else SecretDict()
+    status = body.get("statusCode")
+    return bool(error_code(body) or body.get("error")) or (isinstance(status, int) and status >= HTTPStatus.BAD_REQUEST)
 
 
 def whom_it_limits(response: HttpResponse) -> Limited:
@@ -157,8 +196,13 @@ def whom_it_limits(response: HttpResponse) -> Limited:
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
     for code, beginning, meaning in _TABLE:
         if code in {"", error} and description.startswith(beginning):
-            return meaning
+            return _of_provider(description) if meaning is errors.SmsGatewayFailed else meaning
     return RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else OAuthError
+
+
+def _of_provider(description: str) -> type[OAuthError]:
+    numbers = _PROVIDER_CODE.findall(description)
+    return _PROVIDER_CODES.get(numbers[-1], errors.SmsGatewayFailed) if numbers else errors.SmsGatewayFailed
 
 
 def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
@@ -169,11 +213,29 @@ def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
 
 def printable(text: str, secrets: tuple[Secret, ...]) -> str:
     """Return the server's words with the request's secrets redacted, shortened, and without control characters."""
-    for form in sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True):
-        text = text.replace(form, REDACTED)
+    forms = sorted({form for secret in secrets for form in _forms(secret) if form}, key=len, reverse=True)
+    if forms:
+        # In one pass: a short secret must not be found in what stands for a longer one.
+        text = re.sub("|".join(map(re.escape, forms)), REDACTED, text)
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
 
 
+def _printable_json(value: object, secrets: tuple[Secret, ...], depth: int = 0) -> object:
+    """Return what the server said, with the request's secrets redacted wherever they stand."""
+    if isinstance(value, str):
+        return printable(value, secrets)
+    if not isinstance(value, dict | list) or depth >= _MAX_DEPTH:
+        return None if isinstance(value, dict | list) else value
+    if isinstance(value, list):
+        return [_printable_json(entry, secrets, depth + 1) for entry in value]
+    return {printable(name, secrets): _printable_json(member, secrets, depth + 1) for name, member in value.items()}
+
+
 def _forms(secret: Secret) -> tuple[Secret, ...]:
-    """Return how the server may repeat a secret: as it is, or as it was encoded when it was sent."""
-    return secret, Secret(quote_plus(secret)), Secret(quote(secret, safe="")), Secret(json.dumps(secret)[1:-1])
+    """Return how the server may repeat a secret: as it is, or encoded as for a form, a URL, JSON or HTML."""
+    encoded = quote_plus(secret), quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], html.escape(secret)
+    small = tuple(_PERCENT.sub(lambda found: found[0].lower(), form) for form in encoded)
+    return secret, *map(Secret, encoded), *map(Secret, small)
+
+
+_PERCENT = re.compile("%[0-9A-F]{2}")

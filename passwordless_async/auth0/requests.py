@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
@@ -15,8 +16,6 @@ from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from yarl import URL
 
     from passwordless_async.auth0.application import Application
@@ -91,4 +90,13 @@ _encoded_again = lru_cache(maxsize=64)(quote_plus)
 
 
 def _secrets(*parts: Mapping[str, Any]) -> tuple[Secret, ...]:
-    return tuple(value for part in parts for value in part.values() if isinstance(value, Secret))
+    return tuple(secret for part in parts for secret in _secrets_in(list(part.values())))
+
+
+def _secrets_in(value: object) -> tuple[Secret, ...]:
+    """Return the secrets in a value that is sent, however deep they stand."""
+    if isinstance(value, Secret):
+        return (value,)
+    if isinstance(value, Mapping):
+        return _secrets(value)
+    return tuple(secret for entry in value for secret in _secrets_in(entry)) if isinstance(value, list | tuple) else ()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.refusals import failure
@@ -27,5 +26,5 @@ def revoke(tenant: Tenant, tokens: TokenSet) -> Flow[None]:
     request = revoke_request(tenant.application, own_refresh_token(tokens))
     response = yield request
     # The body is empty, and an unknown token is a success too (RFC 7009 §2.2).
-    if response.status != HTTPStatus.OK:
+    if not response.is_success:
         raise failure(request, response)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.refusals import failure
+from passwordless_async._common.secret import Secret, SecretDict
+from passwordless_async.auth0.refusals import failure, reports_error
 from passwordless_async.auth0.requests import forwarded_for_header, json_request
 from passwordless_async.auth0.tokens import StartReceipt
-from passwordless_async.errors import UsageError
+from passwordless_async.errors import MalformedAnswer, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +25,7 @@ Send = Literal["code", "link"]
 
 # Any other parameter is a mistake, or would change what the flow promises.
 _PKCE = ("code_challenge", "code_challenge_method")
+_SECRET_AUTH_PARAMS = frozenset({"nonce", "state"})
 AUTH_PARAMS = frozenset({"audience", "dpop_jkt", "nonce", "redirect_uri", "response_type", "scope", "state", *_PKCE})
 
 
@@ -60,10 +60,15 @@ def start_request(
 
 
 def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at: float) -> StartReceipt:
-    """Read the response, and not its body: 200 with ``{}``, 201 and 204 occur. Others raise :func:`failure`'s error."""
-    if HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
-        return StartReceipt(who, sent_at)
-    raise failure(request, response)
+    """Read the response: a success without a body, or with a JSON object that reports no error.
+
+    Others raise :func:`failure`'s error: a proxy's page is no sign that a code was sent.
+    """
+    if not response.is_success or reports_error(response):
+        raise failure(request, response)
+    if response.body.strip() and not isinstance(response.json_of_any_type(), SecretDict):
+        raise MalformedAnswer("the answer is no receipt", status=response.status)
+    return StartReceipt(who, sent_at)
 
 
 def start(tenant: Tenant, who: User, **parameters: Any) -> Flow[StartReceipt]:  # noqa: ANN401 - as start_request
@@ -74,18 +79,22 @@ def start(tenant: Tenant, who: User, **parameters: Any) -> Flow[StartReceipt]:  
     return read_start(request, response, who, sent_at)
 
 
-def checked_auth_params(value: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """Return the parameters for a link; one that is unknown or not a text raises :class:`UsageError`."""
+def checked_auth_params(value: Mapping[str, Any] | None) -> SecretDict | None:
+    """Return the parameters for a link; one that is unknown or not a text raises :class:`UsageError`.
+
+    ``state`` and ``nonce`` are secrets of the pending login.
+    """
     if value is None:
         return None
     try:
-        given = dict(value)
+        given = SecretDict(value)
     except (TypeError, ValueError):
         raise UsageError("auth_params", "must be a mapping") from None
     for name, text in given.items():
         if name not in AUTH_PARAMS:
             raise UsageError("auth_params", f"may hold {', '.join(sorted(AUTH_PARAMS))}, and nothing else")
         _check.bounded(f"auth_params[{name!r}]", text, at_most=_check.MAX_SECRET)
+        given[name] = Secret(text) if name in _SECRET_AUTH_PARAMS else str(text)
     return given
 
 

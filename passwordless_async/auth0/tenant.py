@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async.auth0.clocks import CLOCK_SKEW, checked_skew
 from passwordless_async.auth0.jwks import SigningKeys
 from passwordless_async.auth0.metadata import Metadata
 from passwordless_async.auth0.tokens import TokenSet
@@ -35,6 +36,8 @@ class Tenant:
 
     application: Application
     nonces: NonceCache = attrs.field(factory=NonceCache)
+    # Seconds that the tenant's clock and this machine's may differ.
+    clock_skew: float = attrs.field(default=CLOCK_SKEW, converter=checked_skew)
     keys: SigningKeys = attrs.field(factory=SigningKeys)
     metadata: Metadata = attrs.field(factory=Metadata)
 

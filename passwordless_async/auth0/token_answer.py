@@ -8,10 +8,16 @@ from typing import Any
 
 import attrs
 
-from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment
+from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment_leniently
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.refusals import error_code, refusal
-from passwordless_async.errors import MalformedAnswer, NotSenderConstrained, OutcomeUnknown, PasswordlessError
+from passwordless_async.errors import (
+    MalformedAnswer,
+    NotSenderConstrained,
+    OAuthError,
+    OutcomeUnknown,
+    PasswordlessError,
+)
 
 _MAX_TOKEN = 65_536  # characters
 _MAX_LIFETIME = 10 * 366 * 86_400  # seconds
@@ -19,6 +25,7 @@ _JWS_SEGMENTS = 3  # RFC 7515 §3.1
 # RFC 6750 §2.1 b64token, which a DPoP access token is too (RFC 9449 §7.1).
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # RFC 6749 appendix A.17: refresh-token = 1*VSCHAR, which is wider.
+_SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10})?", re.ASCII)
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
 
 
@@ -34,26 +41,37 @@ class TokenAnswer:
     id_token: Secret | None = attrs.field(repr=redacted)
 
 
-def read_token(request: HttpRequest, response: HttpResponse, requested_scope: str | None) -> TokenAnswer:
-    """Read the response.
+def read_token(
+    request: HttpRequest,
+    response: HttpResponse,
+    requested_scope: str | None,
+    *,
+    invalid_grant: type[OAuthError] | None = None,
+) -> TokenAnswer:
+    """Read the response; ``invalid_grant`` is as for :func:`~passwordless_async.auth0.refusals.refusal`.
+
+    The form is read leniently, because the code is spent: any success with an access token counts.
 
     Raises:
         OAuthError: The service refused.
         OutcomeUnknown: The service failed (5xx): the code may be spent.
         MalformedAnswer: The response is not what the protocol allows.
     """
-    if response.status != HTTPStatus.OK:
-        raise _failure(request, response)
+    if not response.is_success:
+        raise _failure(request, response, invalid_grant)
     body = response.require_json_object()
     access_token = _token(body, "access_token")
     if access_token is None:
-        raise MalformedAnswer("access_token is missing", status=HTTPStatus.OK)
+        # Some services refuse with 200 and an error code.
+        if error_code(body):
+            raise refusal(request, response, invalid_grant=invalid_grant)
+        raise MalformedAnswer("access_token is missing", status=response.status)
     return TokenAnswer(
         access_token=access_token,
-        token_type=_text(body, "token_type"),
+        token_type=_token_type(body),
         expires_in=_lifetime(body),
         # RFC 6749 §5.1: no scope in the answer means the requested one.
-        scope=_text(body, "scope", default=requested_scope),
+        scope=_scope(body, requested_scope),
         refresh_token=_token(body, "refresh_token", _REFRESH_TOKEN),
         id_token=_token(body, "id_token"),
     )
@@ -61,9 +79,8 @@ def read_token(request: HttpRequest, response: HttpResponse, requested_scope: st
 
 def refresh_token_of(response: HttpResponse) -> Secret | None:
     """Return the refresh token of a response, even if the rest is malformed; None if there is none."""
-    body = response.json_object() if response.status == HTTPStatus.OK else None
-    token = SecretDict(body or {}).get("refresh_token")
-    return Secret(token) if isinstance(token, str) and token else None
+    token = conceal(_tokens_of(response).get("refresh_token"))
+    return token if isinstance(token, Secret) and token else None
 
 
 def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:
@@ -74,16 +91,20 @@ def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:
     refresh_token = refresh_token_of(response)
     if refresh_token is not None:
         return refresh_token in request.secrets
-    body = SecretDict((response.json_object() if response.status == HTTPStatus.OK else None) or {})
-    return "access_token" in body and "refresh_token" not in body
+    body = _tokens_of(response)
+    return "access_token" in body and body.get("refresh_token") in (None, "")
 
 
-def _failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
+def _tokens_of(response: HttpResponse) -> SecretDict:
+    return (response.json_object() if response.is_success else None) or SecretDict()
+
+
+def _failure(request: HttpRequest, response: HttpResponse, invalid_grant: type[OAuthError] | None) -> PasswordlessError:
     status = response.status
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and not _refuses_grant_type(response):
         return OutcomeUnknown(f"the service failed ({status}) and may have spent the code", status=status)
     if status >= HTTPStatus.BAD_REQUEST:
-        return refusal(request, response)
+        return refusal(request, response, invalid_grant=invalid_grant)
     return MalformedAnswer("neither tokens nor a refusal", status=status)
 
 
@@ -107,28 +128,41 @@ def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
 
 def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secret | None:
     value = conceal(body.get(name))
-    if value is None:
+    if value is None or value == "":  # some services write an absent token so
         return None
     if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not form.fullmatch(value):
         raise MalformedAnswer(f"{name} is not a token", status=HTTPStatus.OK)
     return value
 
 
-def _text(body: SecretDict, name: str, *, default: str | None = None) -> str:
-    value = body.get(name)
+def _token_type(body: SecretDict) -> str:
+    value = conceal(body.get("token_type"))
     if value is None:
-        return default or ""
-    if not isinstance(value, str) or len(value) > _MAX_TOKEN or not value.isprintable():
-        raise MalformedAnswer(f"{name} is not a text", status=HTTPStatus.OK)
-    return value
+        return ""
+    if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not value.isprintable():
+        raise MalformedAnswer("token_type is not a text", status=HTTPStatus.OK)
+    return str(value)
+
+
+def _scope(body: SecretDict, requested: str | None) -> str:
+    """Return the granted scope, given as a text or as a list of words; what is neither grants nothing."""
+    value = body.get("scope")
+    if value is None:
+        return requested or ""
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in words):
+        return ""
+    scope = " ".join(" ".join(words).split())
+    return scope if len(scope) <= _MAX_TOKEN and scope.isprintable() else ""
 
 
 def _lifetime(body: SecretDict) -> int | None:
+    """Return the seconds of ``expires_in``, a number or the text of one; None if it is neither: it is advice."""
     value = body.get("expires_in")
-    if value is None:
-        return None
+    if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
+        value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_LIFETIME:
-        raise MalformedAnswer("expires_in is not a number of seconds", status=HTTPStatus.OK)
+        return None
     return int(value)
 
 
@@ -140,5 +174,4 @@ def _jwt_claims(access_token: Secret) -> dict[str, Any] | None:
     segments = access_token.split(".")
     if len(segments) != _JWS_SEGMENTS:
         return None
-    claims = read_segment(segments[1])
-    return SecretDict(claims) if isinstance(claims, dict) else None
+    return read_segment_leniently(segments[1])

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
-from passwordless_async._common.secret import always_printable, conceal, hide
+from passwordless_async._common.secret import always_printable, conceal, conceal_mapping, hide
 from passwordless_async.auth0 import life_cycle, link
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS, Application
 from passwordless_async.auth0.client_auth import ClientAuth, NoClientAuth, TlsClientAuth
+from passwordless_async.auth0.clocks import CLOCK_SKEW
 from passwordless_async.auth0.database import DeliveryMethod, start_database
 from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, user
 from passwordless_async.auth0.link import PendingLink
@@ -97,6 +98,8 @@ class PasswordlessClient:
             is sent again; after it, never. Not longer than the tenant's own setting: the tenant ends the login.
         id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
             application with a client secret, HS256. Name the one that the application is registered with.
+        clock_skew: Seconds by which this machine's clock and the tenant's may differ where the times of an ID token
+            are checked: from 0 to 600.
 
     Raises:
         UsageError: An argument is invalid.
@@ -120,10 +123,11 @@ class PasswordlessClient:
         refresh_token_rotation: bool = True,
         refresh_token_leeway: float = 0.0,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
+        clock_skew: float = CLOCK_SKEW,
     ) -> None:
         domain, client_auth, proxy = conceal(domain), hide(client_auth), conceal(proxy)
         nonces = NonceCache() if nonces is None else nonces
-        self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces)
+        self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces, clock_skew)
         self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
         _check.instance("profile", profile, Profile, named="a Profile")
         _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
@@ -266,7 +270,7 @@ class PasswordlessClient:
             CoolingDown: The user was sent a code within the cool-down; nothing was sent.
             OutcomeUnknown: No answer came; a code may be on its way.
         """
-        captcha = conceal(captcha)
+        captcha, auth_params = conceal(captcha), conceal_mapping(auth_params)
         call = Call(
             Operation.START,
             lambda: start(
@@ -398,6 +402,7 @@ class PasswordlessClient:
         redirect_uri: str | None = None,
         max_age: int | None = None,
         key: DPoPKey | None = None,
+        extra_parameters: Mapping[str, str] | None = None,
         forwarded_for: IpAddress | str | None = None,
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
@@ -416,6 +421,8 @@ class PasswordlessClient:
             max_age: Seconds. The ID token's ``auth_time`` must not be older. The grant cannot ask for ``auth_time``:
                 use it with a tenant that always sends it.
             key: The key to bind the tokens to; the login makes its own unless given.
+            extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action
+                reads them from ``event.request.body``). They cannot replace the grant's own (RFC 6749 §3.2).
             forwarded_for: As for :meth:`start`.
 
         Returns:
@@ -428,7 +435,7 @@ class PasswordlessClient:
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
             OutcomeUnknown: The code was sent and no usable answer came: it may be spent.
         """
-        otp, key = conceal(otp), hide(key)
+        otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
         login = Login(
             who,
             otp,
@@ -438,6 +445,7 @@ class PasswordlessClient:
             redirect_uri=redirect_uri,
             max_age=max_age,
             key=key,
+            extra_parameters=extra_parameters,
         )
         return await self._logins.exchange(login, forwarded_for=forwarded_for)
 

@@ -12,7 +12,14 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from passwordless_async import MalformedAnswer
-from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.http import (
+    HttpRequest,
+    HttpResponse,
+    read_segment,
+    read_segment_leniently,
+    read_strictly,
+)
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
 
 SETTINGS = settings(max_examples=100, deadline=None)
@@ -40,30 +47,31 @@ def answer(body: bytes, content_type: str | None = JSON, status: int = 200) -> H
         " application/json ",
         "application/problem+json",
         "application/jwk-set+json; a=b",
+        None,
+        "",
+        "text/json",
+        "text/plain; charset=utf-8",
     ],
 )
-def test_json_by_any_of_its_names(content_type: str) -> None:
-    """JSON is read whatever parameters, case or suffix its name has."""
+def test_json_by_any_of_its_names(content_type: str | None) -> None:
+    """JSON is read whatever parameters, case or suffix its name has, as a text, and without a name."""
     assert answer(b'{"a":1}', content_type).json_object() == {"a": 1}
 
 
 @pytest.mark.parametrize(
     "content_type",
     [
-        None,
-        "",
         "text/html",
-        "text/json",
-        "text/plain; application/json",
         "application/jsonp",
         "application/x-json-not",
         "image/svg+json",
         "application/jwt",
     ],
 )
-def test_json_by_another_name_is_none(content_type: str | None) -> None:
-    """A body that does not say that it is JSON is not taken for it: a proxy's page may look like anything."""
+def test_json_by_another_name_is_none(content_type: str) -> None:
+    """A body that says that it is something else is not taken for JSON: a proxy's page may look like anything."""
     assert answer(b'{"a":1}', content_type).json_object() is None
+    assert answer(b'{"a":1}', content_type).json_of_any_type() == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -79,10 +87,6 @@ def test_json_by_another_name_is_none(content_type: str | None) -> None:
         b'{"a":1',
         b'{"a":1}x',
         b"{'a':1}",
-        b'{"a":NaN}',
-        b'{"a":Infinity}',
-        b'{"a":-Infinity}',
-        b'\xef\xbb\xbf{"a":1}',
         b'{"a":"\xff"}',
         '{"a":1}'.encode("utf-16"),
         b'{"a":' * 100_000,
@@ -98,6 +102,81 @@ def test_what_is_no_json_object_is_none(body: bytes) -> None:
         answer(body, status=202).require_json_object()
     assert (refused.value.status, str(refused.value)) == (202, "the answer is not a JSON object (status 202)")
     assert refused.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'\xef\xbb\xbf{"a":1}', {"a": 1}),
+        (b'{"a":NaN,"b":Infinity,"c":-Infinity,"d":1}', {"a": None, "b": None, "c": None, "d": 1}),
+    ],
+)
+def test_what_some_servers_write(body: bytes, expected: dict[str, object]) -> None:
+    """RFC 8259 §8.1: a byte order mark may be ignored; a number that JSON does not have is none."""
+    assert answer(body).json_object() == expected
+
+
+def test_arrays() -> None:
+    """An array is read too, and prints as redacted."""
+    read = answer(b'["marker"]').json_value()
+    assert (read, repr(read), answer(b"1").json_value()) == (["marker"], "<redacted>", None)
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Tue, 14 Nov 2023 22:13:20 GMT", 1_700_000_000.0),
+        ("Tue Nov 14 22:13:20 2023", 1_700_000_000.0),
+        ("", None),
+        ("soon", None),
+        ("Tue, 99 Nov 2023 22:13:20 GMT", None),
+    ],
+)
+def test_the_servers_clock(date: str, expected: float | None) -> None:
+    """RFC 9110 §6.6.1: when the response was made, by its Date; what cannot be read says nothing."""
+    assert HttpResponse(200, CIMultiDict({"Date": date})).date == expected
+    assert HttpResponse(200).date is None
+
+
+@pytest.mark.parametrize(("status", "expected"), [(199, False), (200, True), (299, True), (300, False)])
+def test_successes(status: int, expected: bool) -> None:  # noqa: FBT001 - a row
+    """2xx is a success."""
+    assert HttpResponse(status).is_success == expected
+
+
+STRICT = b'{"a":"x","b":{"c":[1]},"d":"\\u00e9\\ud83e\\uddee"}'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        STRICT.decode().encode("utf-16"),
+        b"\xef\xbb\xbf" + STRICT,
+        STRICT[:-1] + b',"a":"x"}',
+        STRICT[:-1] + b',"e":{"c":1,"c":1}}',
+        STRICT[:-1] + b',"e":NaN}',
+        STRICT[:-1] + b',"e":-Infinity}',
+        STRICT[:-1] + b',"e":"\\ud800"}',
+        STRICT[:-1] + b',"\\udc00":1}',
+        b"[]",
+        b"",
+        b'{"a":' * 100_000,
+        b"\xff",
+    ],
+)
+def test_what_readers_could_read_differently_is_refused(data: bytes) -> None:
+    """RFC 8259 §4, §8.1, §8.2: UTF-8 without a mark, no member twice, no lone surrogate, no NaN."""
+    assert read_strictly(data) is None
+    assert read_segment(encode_text(data)) is None
+    assert read_strictly(STRICT) == read_segment(encode_text(STRICT)) == json.loads(STRICT)
+
+
+@pytest.mark.parametrize("form", ["{0}{1}=", " {0}{1}", "{0}{1}\n", "{0} {1}"])
+def test_segments_have_one_form(form: str) -> None:
+    """RFC 7515 §2: no padding, no blanks; the lenient reader forgives them."""
+    segment = encode_text(STRICT)
+    changed = form.format(segment[:4], segment[4:])
+    assert (read_segment(changed), read_segment_leniently(changed)) == (None, json.loads(STRICT))
 
 
 @SETTINGS

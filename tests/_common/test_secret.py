@@ -45,11 +45,13 @@ from passwordless_async._common.secret import (
     SecretDict,
     conceal,
     conceal_bytes,
+    conceal_mapping,
     hide,
     redacted,
     type_name,
 )
 from passwordless_async.auth0.application import Application
+from passwordless_async.auth0.clocks import Clocks
 from passwordless_async.auth0.id_token import validate
 from passwordless_async.auth0.jwks import SigningKey, SigningKeys
 from passwordless_async.auth0.otp import exchange, otp_request
@@ -281,11 +283,17 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     "a code for nobody": lambda: Login("ada", MARKER),  # type: ignore[arg-type]
     "a code beside a bad scope": lambda: Login(ADA, MARKER, scope="a\\b"),
     "a code beside a bad audience": lambda: Login(ADA, MARKER, audience="a b"),
+    "an extra parameter as bytes": lambda: Login(ADA, "1", extra_parameters={"a": MARKER.encode()}),  # type: ignore[dict-item]
+    "an extra parameter of the grant": lambda: Login(ADA, "1", extra_parameters={"otp": MARKER}),
+    "extra parameters as pairs": lambda: Login(ADA, "1", extra_parameters=[("a", MARKER)]),  # type: ignore[arg-type]
+    "a state beside a bad parameter": lambda: start_request(
+        PUBLIC, ADA, send="link", auth_params=conceal_mapping({"state": MARKER, "x": "1"})
+    ),
     "a key as a JWK": lambda: Login(ADA, "1", key=PLAIN_JWK),  # type: ignore[arg-type]
     "a key as JSON": lambda: Login(ADA, "1", key=json.dumps(PLAIN_JWK)),  # type: ignore[arg-type]
     "a key as PEM": lambda: Login(ADA, "1", key=bytes(PEM)),  # type: ignore[arg-type]
     "a changed login": lambda: attrs.evolve(LOGIN, scope=""),
-    "a secret with a space": lambda: ClientSecretPost(f"{MARKER} 1"),
+    "a secret with a line break": lambda: ClientSecretPost(f"{MARKER}\n1"),
     "a secret that is too long": lambda: ClientSecretPost(MARKER * 400),
     "a secret as bytes": lambda: ClientSecretPost(MARKER.encode()),  # type: ignore[arg-type]
     "a secret as a number": lambda: ClientSecretPost(NUMBER),  # type: ignore[arg-type]
@@ -396,9 +404,16 @@ ANSWERS: dict[str, Callable[[], object]] = {
         }.items()
     },
     "no access token": lambda: read_token(REQUEST, answer(200, {**GOOD, "access_token": None}), None),
-    "a bad lifetime": lambda: read_token(REQUEST, answer(200, {**GOOD, "expires_in": "1"}), None),
-    "a bad scope": lambda: read_token(REQUEST, answer(200, {**GOOD, "scope": 5}), None),
-    "a bad token type": lambda: read_token(REQUEST, answer(200, {**GOOD, "token_type": 5}), None),
+    **{
+        f"a token type {label}": lambda value=value: read_token(  # type: ignore[misc]
+            REQUEST, answer(200, {**GOOD, "token_type": value}), None
+        )
+        for label, value in {
+            "as a number": NUMBER,
+            "in a list": [MARKER],
+            "that is not printable": f"{MARKER}\n",
+        }.items()
+    },
     "a redirect": lambda: read_token(REQUEST, answer(302, GOOD), None),
     "a failure": lambda: read_token(REQUEST, answer(500, GOOD), None),
     "a page": lambda: read_token(REQUEST, answer(403, MARKER.encode()), None),
@@ -415,9 +430,11 @@ ANSWERS: dict[str, Callable[[], object]] = {
         id_token(iss="https://tenant.example/", aud="other", email=MARKER),
         SigningKey(SIGNING_KEY, ("RS256",)),
         PUBLIC,
-        0,
+        Clocks(0.0),
     ),
-    "an ID token by another": lambda: validate(Secret(jwt_of({})), SigningKey(SIGNING_KEY, ("RS256",)), PUBLIC, 0),
+    "an ID token by another": lambda: validate(
+        Secret(jwt_of({})), SigningKey(SIGNING_KEY, ("RS256",)), PUBLIC, Clocks(0.0)
+    ),
     "flow: no JSON": lambda: drive(answer(200, MARKER.encode())),
     "flow: a failure": lambda: drive(answer(503, GOOD)),
     "flow: an echo": lambda: drive(answer(403, ECHO)),
@@ -434,10 +451,10 @@ ANSWERS: dict[str, Callable[[], object]] = {
         answer(200, {**GOOD, "id_token": f"{MARKER}.{MARKER}.{MARKER}"}), answer(200, b"")
     ),
     "flow: an ID token of an unknown key": lambda: drive(
-        answer(200, {**GOOD, "id_token": str(id_token())}), answer(503, b""), answer(200, b"")
+        answer(200, {**GOOD, "id_token": str(id_token())}), *[answer(503, b"")] * 3, answer(200, b"")
     ),
     "flow: no keys for the ID token": lambda: drive(
-        answer(200, {**GOOD, "id_token": str(id_token())}), NotSent("no route"), answer(200, b"")
+        answer(200, {**GOOD, "id_token": str(id_token())}), *[NotSent("no route")] * 3, answer(200, b"")
     ),
     "flow: a bad ID token": lambda: drive(
         answer(200, {**GOOD, "id_token": str(id_token(iss=MARKER[::-1]))}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
 
 import attrs
 import pytest
@@ -23,7 +24,9 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.client_auth import Credentials, ForwardedFor
+from passwordless_async.auth0.requests import form_request
 
 ISSUER = "https://tenant.example/"
 
@@ -160,6 +163,21 @@ def test_both_are_ways_to_authenticate(auth: ClientAuth) -> None:
         auth.confidential = True  # type: ignore[misc]
 
 
+EVERY_CHARACTER = "".join(map(chr, range(0x20, 0x7F)))
+
+
+@pytest.mark.parametrize("secret", [" ", "a b", EVERY_CHARACTER])
+def test_a_secret_of_any_printable_characters(secret: str) -> None:
+    """RFC 6749 appendix A.2: blanks, quotes and all; HTTP Basic has it form-encoded (§2.3.1)."""
+    assert ClientSecretPost(secret).credentials("client", "iss", "form").parameters == {"client_secret": secret}
+    field = ClientSecretBasic(secret).credentials("client", "iss", "form").headers["Authorization"]
+    encoded = base64.b64decode(field.removeprefix("Basic ")).decode().partition(":")[2]
+    assert unquote_plus(encoded) == secret
+    application = Application("tenant.example", "client", ClientSecretPost(secret))
+    request = form_request(application, application.token_url, {})
+    assert dict(parse_qsl(request.body.decode(), strict_parsing=True))["client_secret"] == secret
+
+
 @pytest.mark.parametrize(
     ("secret", "problem"),
     [
@@ -167,9 +185,9 @@ def test_both_are_ways_to_authenticate(auth: ClientAuth) -> None:
         (None, "must be a str, not NoneType"),
         (b"secret", "must be a str, not bytes"),
         (12345, "must be a str, not int"),
-        ("a b", "must be visible ASCII characters, without spaces"),
-        ("secret\n", "must be visible ASCII characters, without spaces"),
-        ("sécret", "must be visible ASCII characters, without spaces"),
+        ("secret\n", "must be printable ASCII characters"),
+        ("secret\x7f", "must be printable ASCII characters"),
+        ("sécret", "must be printable ASCII characters"),
         ("s" * 4097, "must be at most 4096 characters long, not 4097"),
     ],
 )

@@ -231,3 +231,71 @@ def test_logins_refused(argument: str, value: Any, problem: str) -> None:
 def test_a_user_is_one(who: Email | Phone) -> None:
     """What is a user comes back as it was."""
     assert who is user("who", who)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        {"device_mark": "m-1"},
+        {"a.b-c_D1": "any printable text, é"},
+        {str(number): "x" for number in range(32)},
+    ],
+)
+def test_extra_parameters(extra: dict[str, str] | None) -> None:
+    """RFC 6749 §8.2: names of letters, digits and three signs; the values are texts, and do not show."""
+    login = Login(ADA, "123456", extra_parameters=extra)
+    assert login.extra_parameters == extra
+    assert "m-1" not in repr(login)
+    assert login == Login(ADA, "123456", extra_parameters=extra)
+    assert hash(login) == hash(Login(ADA, "123456", extra_parameters=extra))
+
+
+OWN = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "username",
+    "realm",
+    "otp",
+    "auth_session",
+    "audience",
+    "resource",
+    "redirect_uri",
+    "scope",
+    "refresh_token",
+    "code",
+    "code_verifier",
+    "mfa_token",
+    "oob_code",
+    "binding_code",
+    "recovery_code",
+]
+
+
+@pytest.mark.parametrize(
+    ("extra", "problem"),
+    [
+        *(({name: "x"}, f"must not hold {name}, which the grant itself sets") for name in OWN),
+        *(
+            ({name: "x"}, "may have names of letters, digits, '-', '.' and '_' (RFC 6749 §8.2)")
+            for name in ("", "a b", "a=b", "a&otp", "é", "otp\n", 5, "a" * 65)
+        ),
+        *(
+            ({"a": value}, "a must be a printable text of 1 to 4096 characters")
+            for value in ("", None, 5, True, b"x", ["x"], {"b": "x"}, "a\nb", "x" * 4097)
+        ),
+        *(
+            (value, "must be a mapping of at most 32 names to texts")
+            for value in ("a=b", [("a", "b")], 5, {str(number): "x" for number in range(33)})
+        ),
+    ],
+)
+def test_extra_parameters_refused(extra: Any, problem: str) -> None:
+    """None takes the place of the grant's own, and none changes the form of the request."""
+    with pytest.raises(UsageError) as refused:
+        Login(ADA, "123456", extra_parameters=extra)
+    assert str(refused.value) == f"extra_parameters: {problem}"

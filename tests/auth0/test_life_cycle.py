@@ -349,6 +349,18 @@ async def test_a_refresh_that_turns_into_another_user_leaves_nothing_behind() ->
         assert [family.revoked for family in tenant.refresh_families] == [True]
 
 
+@pytest.mark.parametrize("text", ["", "The user does not exist any more.", "Wrong email or verification code."])
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_refresh_that_is_refused_in_other_words(status: int, text: str) -> None:
+    """RFC 6749 §5.2: invalid_grant says that the refresh token is dead; the description is for people."""
+    async with opened("none") as (tenant, client):
+        tokens = await log_in(tenant, client)
+        tenant.faults.add(Fault.REFUSAL, path=TOKEN, status=status, error="invalid_grant", description=text)
+        with pytest.raises(InvalidRefreshToken) as refused:
+            await client.refresh(tokens)
+        assert (refused.value.status, refused.value.error) == (status, "invalid_grant")
+
+
 async def test_a_refresh_token_that_stays_good_is_not_given_up() -> None:
     """Without rotation the refresh token is still the caller's after an answer that is refused."""
     async with opened("none", refresh_rotation=False) as (tenant, client):

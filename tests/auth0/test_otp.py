@@ -137,6 +137,19 @@ def test_a_refusal_is_final(tenant: Tenant, response: HttpResponse, kind: type[E
         flow.send(response)
 
 
+def test_extra_parameters_go_with_the_grant(tenant: Tenant) -> None:
+    """They are parameters of the token request beside the grant's own; what a server repeats of them is redacted."""
+    extra = {"device_mark": "m-1 & more", "invited.by": "ada"}
+    flow = exchange(tenant, login(extra_parameters=extra))
+    request = next(flow)
+    sent = form(request)
+    assert {name: sent[name] for name in extra} == extra
+    assert (sent["grant_type"], sent["otp"]) == (OTP_GRANT, "123456")
+    with pytest.raises(OAuthError) as refused:
+        flow.send(answer(403, {"error": "access_denied", "error_description": "device m-1 & more is unknown"}))
+    assert refused.value.error_description == "device <redacted> is unknown"
+
+
 @pytest.mark.parametrize("key", [{"kty": "EC"}, "key", 5, DPoPKey])
 def test_a_key_that_is_none_is_refused_before_anything_is_sent(key: object) -> None:
     """A wrong key is refused by name."""

@@ -14,16 +14,21 @@ from passwordless_async import (
     AccessDenied,
     CodeExpired,
     InvalidClient,
+    InvalidPhoneNumber,
+    InvalidRefreshToken,
     MalformedAnswer,
     OAuthError,
     RateLimited,
+    RegionNotAllowed,
+    SmsFailed,
+    SmsGatewayFailed,
     TemporarilyUnavailable,
     WrongCode,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.refusals import failure, refusal
+from passwordless_async.auth0.refusals import failure, refusal, reports_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,3 +231,123 @@ def test_when_to_come_back_to_a_server_that_fails(status: int, headers: dict[str
     error = failure(REQUEST, HttpResponse(status, CIMultiDict(headers)))
     assert isinstance(error, TemporarilyUnavailable)
     assert (error.status, error.retry_after) == (status, seconds)
+
+
+NUMBERS = (21211, 21214, 21217, 21401, 21421, 21610, 21614, 60205)
+REGIONS = (21215, 21408, 21612, 60605)
+
+
+@pytest.mark.parametrize(
+    ("description", "kind"),
+    [
+        *((f"no (Code: {code})", InvalidPhoneNumber) for code in NUMBERS),
+        *((f"no (Code: {code})", RegionNotAllowed) for code in REGIONS),
+        *((f"no (Code: {code})", SmsGatewayFailed) for code in (20003, 20429, 30001, 99999)),
+        ("Unexpected response while calling the SMS gateway: 500", SmsGatewayFailed),
+        ("Timeout while calling the SMS gateway: ETIMEDOUT", SmsGatewayFailed),
+        ("Authentication failed while calling the SMS gateway", SmsGatewayFailed),
+        ("21211", SmsGatewayFailed),
+        ("", SmsGatewayFailed),
+        ("the gateway said (Code: 30001), and then (Code: 21211)", InvalidPhoneNumber),
+    ],
+)
+def test_why_an_sms_did_not_go(answer: Callable[..., HttpResponse], description: str, kind: type[SmsFailed]) -> None:
+    """The provider's number says whether the number is wrong or its region is not allowed; else the gateway failed."""
+    read = refusal_of(REQUEST, answer(400, {"error": "sms_provider_error", "error_description": description}))
+    assert (type(read), read.error_description) == (kind, description)
+    assert isinstance(read, SmsFailed)
+    assert read.retryable == (kind is SmsGatewayFailed)
+
+
+@pytest.mark.parametrize(
+    ("meant_by_it", "description", "kind"),
+    [
+        (None, "in other words", OAuthError),
+        (None, EXPIRED, CodeExpired),
+        (InvalidRefreshToken, "in other words", InvalidRefreshToken),
+        (InvalidRefreshToken, "", InvalidRefreshToken),
+        (InvalidRefreshToken, EXPIRED, InvalidRefreshToken),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_what_invalid_grant_means_for_a_grant(
+    answer: Callable[..., HttpResponse],
+    status: int,
+    meant_by_it: type[OAuthError] | None,
+    description: str,
+    kind: type[OAuthError],
+) -> None:
+    """RFC 6749 §5.2: for a refresh token the code decides and not the description."""
+    body = {"error": "invalid_grant", "error_description": description}
+    assert type(refusal(REQUEST, answer(status, body), invalid_grant=meant_by_it)) is kind
+    other = answer(status, {**body, "error": "access_denied"})
+    assert type(refusal(REQUEST, other, invalid_grant=meant_by_it)) is AccessDenied
+
+
+@pytest.mark.parametrize("error", ["invalid_dpop_proof", "invalid_client"])
+@pytest.mark.parametrize(
+    ("date", "difference"),
+    [("Tue, 14 Nov 2023 22:13:20 GMT", 0.0), ("Tue, 14 Nov 2023 22:15:20 GMT", -120.0), ("soon", None)],
+)
+def test_a_refused_proof_or_assertion_speaks_of_the_clocks(
+    answer: Callable[..., HttpResponse], error: str, date: str, difference: float | None
+) -> None:
+    """Either may be too old or too new for the server: the error says by how much the clocks differ."""
+    read = refusal_of(REQUEST, answer(401, {"error": error}, Date=date))
+    assert read.clock_difference == difference
+    advice = "Set the clock of this machine: it is 120 s behind the server's." if difference else type(read).advice
+    assert read.advice == advice
+
+
+def test_secrets_in_the_requirements_are_taken_out(answer: Callable[..., HttpResponse]) -> None:
+    """Wherever a server repeats a secret, and in whichever type: names and nested members too."""
+    deep: Any = "client-secret"
+    for _ in range(20):
+        deep = [deep]
+    said = {"client-secret": [{"type": "otp client-secret"}, 5, None], "deep": deep}
+    body = {"error": "mfa_required", "mfa_requirements": said}
+    read = refusal_of(request_with("client-secret"), answer(403, body))
+    assert read.mfa_requirements["<redacted>"] == [{"type": "otp <redacted>"}, 5, None]
+    assert "client-secret" not in repr(vars(read))
+
+
+@pytest.mark.parametrize(
+    "echoed",
+    [
+        "a<b>&'c\" d+e/f",
+        "a%3Cb%3E%26%27c%22+d%2Be%2Ff",
+        "a%3cb%3e%26%27c%22%20d%2be/f",
+        "a&lt;b&gt;&amp;&#x27;c&quot; d+e/f",
+    ],
+)
+def test_secrets_in_each_encoding_are_taken_out(answer: Callable[..., HttpResponse], echoed: str) -> None:
+    """As it was, as a form or a URL has it in either case, and as a page has it."""
+    read = refusal_of(request_with("a<b>&'c\" d+e/f"), answer(400, {"error": "x", "message": f"no: {echoed}."}))
+    assert read.error_description == "no: <redacted>."
+
+
+def test_a_short_secret_is_not_found_in_what_stands_for_another(answer: Callable[..., HttpResponse]) -> None:
+    """All secrets are taken out in one pass."""
+    read = refusal_of(request_with("red", "long-secret"), answer(400, {"error": "x", "message": "long-secret, red"}))
+    assert read.error_description == "<redacted>, <redacted>"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({}, False),
+        ({"_id": "1", "email": "a@b", "email_verified": False}, False),
+        ({"error": None, "statusCode": 200}, False),
+        ({"error": "x"}, True),
+        ({"code": "x"}, True),
+        ({"errorCode": "x"}, True),
+        ({"error": True}, True),
+        ({"error": {"a": 1}}, True),
+        ({"statusCode": 403}, True),
+        (b"<html>", False),
+        (b"", False),
+    ],
+)
+def test_bodies_that_report_an_error(answer: Callable[..., HttpResponse], body: Any, expected: bool) -> None:  # noqa: FBT001 - a row
+    """Whatever the status is, a body may report an error, in each shape."""
+    assert reports_error(answer(200, body)) == expected

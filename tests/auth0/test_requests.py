@@ -68,3 +68,14 @@ def test_json_leaves_out_members_that_are_none(confidential: Application) -> Non
     request = json_request(confidential, confidential.start_url, {"a": Secret("s"), "b": None})
     assert json.loads(request.body) == {"client_id": "client", "client_secret": "client-secret", "a": "s"}
     assert set(request.secrets) == {"s", "client-secret"}
+
+
+def test_secrets_are_found_wherever_they_stand(confidential: Application) -> None:
+    """A secret in a member of a member is one of the request too: the server's words may repeat it."""
+    members = {
+        "authParams": {"state": Secret("s1"), "scope": "openid"},
+        "list": [Secret("s2"), {"a": (Secret("s3"),)}, 5],
+    }
+    request = json_request(confidential, confidential.start_url, members)
+    assert set(request.secrets) >= {"s1", "s2", "s3"}
+    assert "openid" not in request.secrets

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import flows
-from passwordless_async import Email, MalformedAnswer, OAuthError, Phone, TemporarilyUnavailable, UsageError
+from passwordless_async import (
+    Email,
+    MalformedAnswer,
+    OAuthError,
+    PasswordlessError,
+    Phone,
+    TemporarilyUnavailable,
+    UsageError,
+    VerificationRequired,
+)
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.start import read_start, start, start_request
 
@@ -139,7 +148,7 @@ def test_an_address_is_written_in_its_one_form(confidential: Application, addres
         (200, b'{"_id":"1","email":"ada@example.com","email_verified":false}'),
         (200, b"{}"),
         (200, b""),
-        (200, b"<html>"),
+        (200, b" \r\n"),
         (201, b""),
         (204, b""),
         (299, b""),
@@ -151,6 +160,31 @@ def test_a_success_needs_no_body(
     """200 with or without a body, 201 and 204 all mean that a code is on its way."""
     receipt = read_start(start_request(public, ADA), answer(status, body), ADA, SENT_AT)
     assert (receipt.who, receipt.sent_at) == (ADA, SENT_AT)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>", MalformedAnswer),
+        (b"<!doctype html><title>Sign in to the network</title>", MalformedAnswer),
+        (b"OK", MalformedAnswer),
+        (b"[]", MalformedAnswer),
+        (b"null", MalformedAnswer),
+        (b'{"_id":', MalformedAnswer),
+        (b'{"error":"bad.connection","error_description":"no"}', OAuthError),
+        (b'{"code":"requires_verification"}', VerificationRequired),
+        (b'{"error":{"message":"no"}}', OAuthError),
+        (b'{"statusCode":400,"message":"no"}', OAuthError),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_success_that_is_no_receipt(
+    answer: Callable[..., HttpResponse], public: Application, status: int, body: bytes, kind: type[PasswordlessError]
+) -> None:
+    """A proxy's page, or an error under a status of success, does not say that a code is on its way."""
+    with pytest.raises(kind) as refused:
+        read_start(start_request(public, ADA), answer(status, body), ADA, SENT_AT)
+    assert (type(refused.value), getattr(refused.value, "status", None)) == (kind, status)
 
 
 def test_a_receipt_does_not_say_whether_there_is_an_account(
@@ -245,3 +279,15 @@ def test_start_refuses_before_it_sends(tenant: Tenant) -> None:
     """A wrong argument is refused before there is a request."""
     with pytest.raises(UsageError):
         next(start(tenant, ADA, captcha=""))
+
+
+def test_state_and_nonce_of_a_link_are_secrets(public: Application, answer: Callable[..., HttpResponse]) -> None:
+    """They are the login's own: a server that repeats them is not repeated, and of the rest it is."""
+    parameters = {"state": "the-state", "nonce": "the-nonce", "redirect_uri": "https://app.example/cb"}
+    request = start_request(public, ADA, send="link", auth_params=parameters)
+    assert json.loads(request.body)["authParams"] == parameters
+    assert set(request.secrets) == {"the-state", "the-nonce"}
+    body = {"error": "bad.authParams", "error_description": " ".join(parameters.values())}
+    with pytest.raises(OAuthError) as refused:
+        read_start(request, answer(400, body), ADA, SENT_AT)
+    assert refused.value.error_description == "<redacted> <redacted> https://app.example/cb"

@@ -22,6 +22,7 @@ from passwordless_async import (
     AccessDenied,
     Email,
     InvalidIdToken,
+    InvalidPhoneNumber,
     MalformedAnswer,
     MemoryStore,
     MfaRequired,
@@ -103,8 +104,8 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.DROP_BEFORE_READ: refused(OutcomeUnknown),
     Fault.DROP_AFTER_PROCESSING: (Row(OutcomeUnknown), Row(OutcomeUnknown), Row(OutcomeUnknown)),
     Fault.SLOW: (GOOD, GOOD, GOOD),
-    # A start needs no body: 200 says all.
-    Fault.GARBAGE_JSON: unbelieved(MalformedAnswer),
+    # A start needs no body, but what is there must be a receipt.
+    Fault.GARBAGE_JSON: (Row(MalformedAnswer), Row(MalformedAnswer), Row(MalformedAnswer)),
     Fault.WRONG_CONTENT_TYPE: unbelieved(MalformedAnswer),
     Fault.HUGE_BODY: (Row(MalformedAnswer), Row(MalformedAnswer), Row(MalformedAnswer)),
     # Three challenges are answered, each with a nonce that is new.
@@ -134,7 +135,7 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.UNAUTHORIZED_CLIENT: refused(UnauthorizedClient),
     Fault.ENDPOINT_DISABLED: refused(OAuthError),
     Fault.VERIFICATION_REQUIRED: refused(VerificationRequired),
-    Fault.SMS_PROVIDER_ERROR: refused(OAuthError),
+    Fault.SMS_PROVIDER_ERROR: refused(InvalidPhoneNumber),
     Fault.REFUSAL: refused(OAuthError),
 }
 # A fault of the token endpoint alone: it redeems the grant, and then demands the nonce that the proof had. Without

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
-from passwordless_async._common.http import HttpRequest, HttpResponse, read_json
-from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conceal
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.secret import Secret, SecretDict, SecretList, conceal
 from passwordless_async.auth0.client_auth import ClientSecretBasic
 from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
 from passwordless_async.auth0.refusals import failure
@@ -50,10 +50,10 @@ def authenticators_request(application: Application, mfa_token: Secret) -> HttpR
 
 def read_authenticators(request: HttpRequest, response: HttpResponse) -> tuple[Authenticator, ...]:
     """Read the user's factors, in the service's order."""
-    if response.status != HTTPStatus.OK:
+    if not response.is_success:
         raise failure(request, response)
-    listed = _json_array(response)
-    if listed is None or len(listed) > _MAX_AUTHENTICATORS:
+    listed = response.json_value()
+    if not isinstance(listed, SecretList) or len(listed) > _MAX_AUTHENTICATORS:
         raise MalformedAnswer("the response is not a JSON array of authenticators", status=HTTPStatus.OK)
     return tuple(_authenticator(entry) for entry in listed)
 
@@ -70,7 +70,7 @@ def read_challenge(
     request: HttpRequest, response: HttpResponse, *, types: Sequence[str], sent_at: float
 ) -> MfaChallenge:
     """Read the factor challenge; one of a type that was not requested is malformed."""
-    if response.status != HTTPStatus.OK:
+    if not response.is_success:
         raise failure(request, response)
     body = response.require_json_object()
     kind = _member(body, "challenge_type", _WORD)
@@ -105,7 +105,7 @@ def associate_request(
 
 def read_association(request: HttpRequest, response: HttpResponse, *, sent_at: float) -> Association:
     """Read a new factor."""
-    if response.status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+    if not response.is_success:
         raise failure(request, response)
     body = response.require_json_object()
     kind, secret = _member(body, "authenticator_type", _WORD), _secret(body, "secret", _IDENTIFIER)
@@ -187,19 +187,3 @@ def _secret(body: SecretDict, name: str, form: re.Pattern[str]) -> Secret | None
     if not isinstance(value, Secret) or not form.fullmatch(value):
         raise MalformedAnswer(f"{name} is not a text of its form", status=HTTPStatus.OK)
     return value
-
-
-def _json_array(response: HttpResponse) -> list[Any] | None:
-    if not response.headers.get("Content-Type", "").lower().startswith("application/json"):
-        return None
-    value = read_json(response.body)
-    return SecretList(value) if isinstance(value, list) else None
-
-
-class SecretList(list[Any]):
-    """A list with a redacted repr: the entries of a response."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return REDACTED

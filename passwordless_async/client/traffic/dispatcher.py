@@ -141,7 +141,7 @@ class Dispatcher:
         self._peers = peers
         self._first_nonce = FirstNonce(tenant.nonces, tenant.application.origin, peers=peers)
         self._is_closing = False
-        self._fetches: SingleFlight[URL, HttpResponse] = SingleFlight()
+        self._fetches: SingleFlight[tuple[URL, float], HttpResponse] = SingleFlight()
 
     async def run(self, call: Call[T], departure: Departure | None = None) -> T:
         """Run a call's flow to its end, and a new one where another try is safe and of use.
@@ -321,15 +321,25 @@ class Dispatcher:
 
     async def _send(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         if request.shareable:
-            return await self._fetches.run(request.url, lambda _departure: self._fetch(request, journey))
+            # By the delay too: a landed fetch is kept for its waiters, and the next of a search must not join it.
+            key = (request.url, request.delay)
+            return await self._fetches.run(key, lambda _departure: self._fetch(request, journey))
         return await self._transmit(request, journey)
 
     async def _fetch(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+        """Fetch the key set. It is learned in the flight: who comes before its waiters resume knows it too."""
+        outcome: HttpResponse | PasswordlessError | None = None
         try:
-            return await self._transmit(request, journey)
+            if request.delay:
+                await asyncio.sleep(request.delay)
+            outcome = await self._transmit(request, journey)
+        except PasswordlessError as error:
+            outcome = error
+            raise
         finally:
-            # Here, in the flight, and not in its waiters: a caller that came in between would start another flight.
-            self._tenant.keys.search_ended()
+            if request.url == self._tenant.application.jwks_url:
+                self._tenant.keys.fetched(outcome)
+        return outcome
 
     async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         passage = None if request.shareable else self._check_circuit(request, journey)

@@ -79,12 +79,21 @@ def registry() -> jwe.JWERegistry:
     return jwe.JWERegistry(algorithms=["dir", "A256GCM", "A128CBC-HS256", "DEF"], strict_check_header=False)
 
 
+CLAIMS = {"iss": "https://tenant.example/", "sub": "auth0|ada", "aud": ["client"], "auth_time": 5, "name": "Ada"}
+
+
 @pytest.mark.parametrize(
     "state",
     [
         STATE,
         attrs.evolve(STATE, who=None, scope=None, audience=None, expected=Expected()),
-        attrs.evolve(STATE, who=None, expected=Expected(subject="auth0|ada")),
+        attrs.evolve(
+            STATE,
+            who=None,
+            expected=Expected.after_refresh(
+                {"iss": "https://tenant.example/", "sub": "auth0|ada", "aud": ["client"], "auth_time": 5}
+            ),
+        ),
         attrs.evolve(STATE, who=Phone("+4930901820"), requirements=MfaRequirements()),
         attrs.evolve(STATE, who=AuthSession("session", Phone("+4930901820"))),
         STATE.with_challenge(CHALLENGE),
