@@ -214,12 +214,12 @@ def _described(kind: object, value: object) -> str:
         return _one_of(map(str, args or _names(kind)), value)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(_described(one, value) for one in args))
-    if origin is Mapping and args[1] is Any:
-        return "a table"
-    if origin in _CONTAINERS:
-        name, item = _CONTAINERS[origin]
-        return f"{name} of items, each {_described(args[item], None)}"
-    return _WORDS[kind]
+    return _described_container(origin, args) if origin in _CONTAINERS else _WORDS[kind]
+
+
+def _described_container(origin: object, args: Sequence[Any]) -> str:
+    name, item = _CONTAINERS[origin]
+    return name if args[item] is Any else f"{name} of items, each {_described(args[item], None)}"
 
 
 def _names(kind: object) -> Iterable[object]:

@@ -340,9 +340,9 @@ async def test_an_unknown_key_in_an_outage_says_that_the_code_is_spent(tenant: L
 async def test_tokens_of_another_tenant(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sign with the same key, as two tenants of one service may: the issuer tells them apart."""
     async with LocalTenant() as other, public(tenant) as client:
-        mint, foreign = state_of(tenant).tokens, other.issuer
+        mint, foreign = type(state_of(tenant).tokens), other.issuer
         respond = mint.respond
-        monkeypatch.setattr(mint, "respond", lambda grant, _issuer: respond(grant, foreign))
+        monkeypatch.setattr(mint, "respond", lambda self, grant, _issuer: respond(self, grant, foreign))
         with pytest.raises(InvalidIdToken) as refused:
             await log_in(client, tenant)
         assert refused.value.claim == "iss"
