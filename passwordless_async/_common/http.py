@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode
+from codecs import BOM_UTF8
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -79,7 +80,7 @@ class HttpResponse:
         """Return the body as a JSON object or array, whatever ``Content-Type`` says; None if it is neither."""
         try:
             # RFC 8259 §8.1: a byte order mark may be ignored.
-            value = _DECODER.decode(self.body.decode("utf-8-sig"))
+            value = _DECODER.decode(self.body.removeprefix(BOM_UTF8).decode())
         except (ValueError, RecursionError):
             return None
         if isinstance(value, list):
@@ -125,7 +126,7 @@ def read_strictly(data: bytes) -> SecretDict | None:
             json.dumps(value, ensure_ascii=False).encode()  # an escaped surrogate without its other half
     except (ValueError, RecursionError):
         return None
-    return SecretDict(value) if isinstance(value, dict) else None
+    return value if isinstance(value, SecretDict) else None  # as the hook made it
 
 
 def read_segment(segment: str) -> SecretDict | None:

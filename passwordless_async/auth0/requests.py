@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
@@ -16,6 +15,8 @@ from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from yarl import URL
 
     from passwordless_async.auth0.application import Application
@@ -89,14 +90,15 @@ _REPEATED = frozenset({"grant_type", "scope", "audience"})
 _encoded_again = lru_cache(maxsize=64)(quote_plus)
 
 
-def _secrets(*parts: Mapping[str, Any]) -> tuple[Secret, ...]:
-    return tuple(secret for part in parts for secret in _secrets_in(list(part.values())))
-
-
-def _secrets_in(value: object) -> tuple[Secret, ...]:
-    """Return the secrets in a value that is sent, however deep they stand."""
-    if isinstance(value, Secret):
-        return (value,)
-    if isinstance(value, Mapping):
-        return _secrets(value)
-    return tuple(secret for entry in value for secret in _secrets_in(entry)) if isinstance(value, list | tuple) else ()
+def _secrets(*parts: Mapping[Any, Any]) -> tuple[Secret, ...]:
+    """Return the secrets in what is sent, however deep they stand."""
+    secrets: list[Secret] = []
+    for part in parts:
+        for value in part.values():
+            if isinstance(value, Secret):
+                secrets.append(value)
+            elif isinstance(value, dict):
+                secrets += _secrets(value)
+            elif isinstance(value, list | tuple):
+                secrets += _secrets(dict(enumerate(value)))
+    return tuple(secrets)

@@ -70,7 +70,7 @@ STATES: list[tuple[dict[str, Any], dict[str, str], str, str]] = [
     ({"clock_wrong_by": 30}, {"clock": WARNING}, "clock", "s behind the tenant"),
     ({"clock_wrong_by": -30}, {"clock": WARNING, **PROOF_REFUSED}, "clock", "s ahead of the tenant"),
     ({"clock_wrong_by": 3600}, {"clock": FAILED, **PROOF_REFUSED}, "clock", "Set the clock of this machine"),
-    ({"clock_wrong_by": -3600}, {"clock": FAILED, **PROOF_REFUSED}, "proof", "Check the clock of this machine"),
+    ({"clock_wrong_by": -3600}, {"clock": FAILED, **PROOF_REFUSED}, "proof", "Set the clock of this machine: it is"),
     ({"confidential_nonce_required": True}, {}, "proof", "accepted"),
 ]
 
