@@ -80,8 +80,10 @@ class RefreshEnd(enum.Enum):
     """The session has the new tokens."""
     CLOSED = "closed"
     """The session was closed meanwhile, and other sessions of the same login have the new tokens."""
+    PASSED = "passed"
+    """The lease has passed to another process: nothing was kept, but sessions of the login are alive."""
     VOID = "void"
-    """The report does not count: the lease has passed to another process, or the session was closed."""
+    """The session was closed, and its login has no other: no caller will ever get the new tokens."""
 
 
 class SessionStore(Protocol):

@@ -546,6 +546,31 @@ async def test_new_tokens_of_a_closed_session_without_others_are_void(stores: St
     assert [await end_lease(store, "mine") for _ in range(2)] == [RefreshEnd.VOID] * 2
 
 
+async def test_a_report_after_the_lease_has_passed_on_keeps_nothing(stores: Stores) -> None:
+    """It is told apart from one of a closed session: a session of the login lives, this one or another."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE, TWO)
+    await lease(store, "late")
+    await hold(store, "late", 0.0)
+    await lease(other, "theirs", place=TWO, overlap=HOUR)
+    assert [await end_lease(store, "late") for _ in range(2)] == [RefreshEnd.PASSED] * 2
+    assert await store.read(ONE, seconds=HOUR) == "sealed"
+    await store.close(ONE)
+    assert await end_lease(store, "late") is RefreshEnd.PASSED
+    assert await end_lease(other, "theirs", place=TWO) is RefreshEnd.KEPT
+
+
+async def test_a_late_report_of_a_closed_session_without_others_is_void(stores: Stores) -> None:
+    """Also if another process had got the lease before the session was closed."""
+    store, other = stores(), stores()
+    await open_sessions(store, ONE)
+    await lease(store, "late")
+    await hold(store, "late", 0.0)
+    await lease(other, "theirs", overlap=HOUR)
+    await store.close(ONE)
+    assert [await end_lease(store, token) for token in ("late", "theirs")] == [RefreshEnd.VOID] * 2
+
+
 async def test_a_refresh_of_unknown_outcome_is_doubtful_but_within_the_overlap(stores: Stores) -> None:
     """The overlap is counted from the first use, and a later try that was not sent leaves the doubt."""
     store, other = stores(), stores()

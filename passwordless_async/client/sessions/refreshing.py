@@ -11,6 +11,7 @@ Invariants:
 - New tokens are not lost while the store is unreachable: they are reported again for ``_PATIENCE_SECONDS``.
 - A caller that is cancelled does not end a refresh that the store may know of.
 - Tokens do not outlive their session: if it was closed meanwhile, the new ones are revoked.
+- Tokens of a login that has a living session are not revoked, however late a process reports its refresh.
 """
 
 from __future__ import annotations
@@ -171,7 +172,8 @@ class SessionRefreshes:
         shared = self._records.seal_shared(record.login, renewed)
         end = await patiently(lambda: self._end(record, renewed, token, sealed=sealed, shared=shared))
         if isinstance(end, RefreshEnd):
-            if end is RefreshEnd.VOID:
+            # What is revoked must not be what the session had before: whether that ends, its closing decides.
+            if end is RefreshEnd.VOID and renewed.refresh_token != record.session.tokens.refresh_token:
                 # Where the service is unreachable they stay valid, but no caller gets them.
                 with suppress(PasswordlessError):
                     await self._refreshes.revoke(renewed)
@@ -194,14 +196,22 @@ class SessionRefreshes:
         )
         if end is RefreshEnd.KEPT:
             return attrs.evolve(record.session, tokens=renewed)
-        if end is RefreshEnd.CLOSED:
-            return end
-        # The session was closed. Or an earlier report arrived, its answer was lost, and others have refreshed since.
-        try:
-            now = await self._records.find(record.session.id)
-        except InvalidSession:
-            return end
-        return now.session if now.is_refreshed(record) else end
+        return await self._keep_late(record, renewed, sealed) if end is RefreshEnd.PASSED else end
+
+    async def _keep_late(self, record: Record, renewed: TokenSet, sealed: str) -> StoredSession | RefreshEnd:
+        """Return what others have refreshed since the lease passed to them; where they have not yet, keep the tokens.
+
+        Nothing is revoked: the service would end the login, whichever of its tokens that names.
+        """
+        while True:
+            try:
+                now = await self._records.find(record.session.id)
+            except InvalidSession:
+                return RefreshEnd.PASSED
+            if now.is_refreshed(record):
+                return now.session
+            if await self._store.reseal(now.place, now.sealed, sealed):
+                return attrs.evolve(now.session, tokens=renewed)
 
     async def _release(self, record: Record, token: str, *, refused: bool) -> None:
         """Report that nothing was spent, or that the service has refused the refresh token."""

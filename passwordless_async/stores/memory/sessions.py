@@ -173,14 +173,17 @@ class MemorySessions:
         remember: float,
     ) -> RefreshEnd:
         """Report new tokens."""
-        found, known = self._alive(place.session), self._logins.get(login)
+        found, is_shared = self._alive(place.session), self._is_shared(login, place)
+        known = self._logins.get(login)  # it ends with the last of its sessions
         reported = RefreshEnd.CLOSED if found is None else RefreshEnd.KEPT
         if (replacement, tokens) == self._newest.get(login) or (found is not None and found.sealed == sealed):
             return reported
-        if known is None or known.holder != token:
+        if known is None:
             return RefreshEnd.VOID
+        if known.holder != token:
+            return RefreshEnd.PASSED
         known.holder, known.spends, known.refused = None, None, None
-        self._newest.put(login, (replacement, tokens), remember if self._is_shared(known, place) else _SHARED_SECONDS)
+        self._newest.put(login, (replacement, tokens), remember if is_shared else _SHARED_SECONDS)
         self._keep(found, sealed, seconds)
         return reported
 
@@ -189,9 +192,10 @@ class MemorySessions:
         if session is not None:
             session.sealed, session.expires = sealed, _clock.monotonic() + seconds
 
-    def _is_shared(self, login: _Login, place: Place) -> bool:
+    def _is_shared(self, login: str, place: Place) -> bool:
         """Return whether a login has other sessions than one."""
-        return any(self._alive(session) is not None for session in login.sessions - {place.session})
+        known = self._logins.get(login, _Login())
+        return any(self._alive(session) is not None for session in known.sessions - {place.session})
 
     def _alive(self, session: str) -> _Session | None:
         found = self._sessions.get(session)

@@ -8,7 +8,7 @@ Invariants of the scripts:
 - ``spends`` without a lock means: the refresh token may be spent. It is spent again only within the overlap that the
   service allows, counted from when it was first about to be sent.
 - A lease is granted only to a caller that has read the text that is kept and has the login's newest refresh token.
-- Only the process named as holder ends the lease. A report that comes after another process got the lease is void.
+- Only the process named as holder ends the lease. A report that comes later than that keeps nothing.
 - A call that is repeated with the same token gets the same answer.
 """
 
@@ -108,7 +108,6 @@ local kept = redis.call('GET', key)
 local reported = kept and 'kept' or 'closed'
 local holder, known = unpack(redis.call('HMGET', login, 'holder', 'tokens'))
 if known == tokens or kept == sealed then return reported end
-if holder ~= token then return 'void' end
 local prefix, shared = string.sub(key, 1, -#session - 1), redis.call('HLEN', list) > 256
 if not shared then
   local sessions = redis.call('HGETALL', list)
@@ -118,11 +117,12 @@ if not shared then
     end
   end
 end
-redis.call('DEL', lock)
 if not kept and not shared then
-  redis.call('DEL', login)
+  redis.call('DEL', lock, login)
   return 'void'
 end
+if holder ~= token then return 'passed' end
+redis.call('DEL', lock)
 redis.call('HDEL', login, 'spends', 'holder', 'since', 'doubtful', 'refused')
 redis.call('HSET', login, 'newest', replacement, 'tokens', tokens)
 redis.call('PEXPIRE', login, shared and remember or short)

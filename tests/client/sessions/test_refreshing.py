@@ -25,6 +25,7 @@ from passwordless_async import (
     InvalidSession,
     KeyRing,
     Lifetimes,
+    MemoryStore,
     NotSent,
     OutcomeUnknown,
     PasswordlessClient,
@@ -210,6 +211,56 @@ async def test_new_tokens_of_a_session_closed_meanwhile_are_revoked(store: Any) 
         with pytest.raises(InvalidSession, match="closed while"):
             await refreshing
         assert [family.revoked for family in tenant.refresh_families] == [True]
+
+
+async def test_a_refresh_token_that_is_not_replaced_is_not_revoked_by_a_late_refresh() -> None:
+    """It is what the session had: whether it ends was decided by who closed the session."""
+    store, settings = MemoryStore(), TenantSettings(refresh_rotation=False)
+    async with opened(store, settings=settings, refresh_token_rotation=False) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        with pytest.MonkeyPatch.context() as patch:
+            before_call(patch, store, "end_refresh", lambda: client.sessions.close(identifier, revoke=False))
+            with pytest.raises(InvalidSession, match="closed while"):
+                await client.sessions.refresh(identifier)
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
+@pytest.mark.parametrize("rotates", [True, False], ids=["rotation", "no rotation"])
+@pytest.mark.parametrize("then", ["lease", "refresh", "close"])
+async def test_a_late_report_revokes_no_token_of_a_living_login(
+    store: Any, monkeypatch: pytest.MonkeyPatch, then: str, *, rotates: bool
+) -> None:
+    """The lease has passed to another process, which is still at it, has refreshed, or whose session was closed."""
+    settings = TenantSettings(refresh_rotation=rotates, refresh_leeway=3600.0)
+    options: dict[str, Any] = {"refresh_token_leeway": 3600.0} if rotates else {"refresh_token_rotation": False}
+    async with opened(store, clients=2, settings=settings, **options) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        identifier, sibling = [await here.sessions.open(tokens) for _ in range(2)]
+        record = await here.sessions._records.find(identifier)
+        ask, reports = store.end_refresh, list[str]()
+
+        async def end(*arguments: Any, **named: Any) -> Any:
+            reports.append(named["token"])
+            if len(reports) == 1:
+                await store.hold_refresh(record.place, login=record.login, token=reports[0], seconds=0.0)
+                await there.sessions._session_refreshes._begin(record, "theirs")
+                if then != "lease":
+                    await store.hold_refresh(record.place, login=record.login, token="theirs", seconds=0.0)
+                    await there.sessions.refresh(identifier)
+                if then == "close":
+                    await there.sessions.close(identifier, revoke=False)
+            return await ask(*arguments, **named)
+
+        monkeypatch.setattr(store, "end_refresh", end)
+        if then == "close":
+            with pytest.raises(InvalidSession, match="closed while"):
+                await here.sessions.refresh(identifier)
+        else:
+            refreshed = await here.sessions.refresh(identifier)
+            assert refreshed.tokens == (await there.sessions.get(identifier)).tokens
+            assert refreshed.tokens.access_token != tokens.access_token
+        assert (await there.sessions.get(sibling)).user == record.session.user
+        assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
 async def test_a_session_refreshed_between_read_and_lease_is_not_refreshed_again(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from passwordless_async import MemoryStore, StoreError
-from passwordless_async.stores import Place
+from passwordless_async.stores import Place, RefreshEnd
 
 
 def place(number: int, user: str = "user") -> Place:
@@ -66,3 +66,26 @@ async def test_living_sessions_do_not_shield_ended_ones(clock: Any) -> None:
     for number in range(20, 40):
         await store.open(place(number), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
     assert len(store._sessions) == 30
+
+
+async def test_an_expired_session_of_the_login_keeps_no_tokens(clock: Any) -> None:
+    """The refreshed session was closed, the other one has expired: no caller would ever get the new tokens."""
+    store = MemoryStore()
+    for number, seconds in enumerate((3600.0, 10.0)):
+        await store.open(place(number), "sealed", login="login", seconds=seconds, user_seconds=3600.0)
+    await store.begin_refresh(
+        place(0), login="login", sealed="sealed", spends="old", token="t", seconds=60.0, overlap=0.0, remember=3600.0
+    )
+    await store.close(place(0))
+    clock.time += 11.0
+    end = await store.end_refresh(
+        place(0),
+        login="login",
+        token="t",
+        sealed="resealed",
+        replacement="new",
+        tokens="tokens",
+        seconds=60.0,
+        remember=3600.0,
+    )
+    assert (end, len(store._newest)) == (RefreshEnd.VOID, 0)
