@@ -117,13 +117,20 @@ class DPoPMiddleware:
 
     async def _send_authorized(self, request: ClientRequest, handler: ClientHandlerType, origin: str) -> ClientResponse:
         tokens = self._usable(await self._source.current())
+        response = await self._send_in_slot(request, handler, origin, tokens)
+        if rejects_token(_head(response)) and self._source.is_renewable(tokens) and not _is_used_up(request):
+            # Its slot goes with it: on_refresh may call APIs itself, and other calls need not wait for the renewal.
+            await _release(response)
+            tokens = self._usable(await self._source.renew(tokens))
+            response = await self._send_in_slot(request, handler, origin, tokens)
+        return response
+
+    async def _send_in_slot(
+        self, request: ClientRequest, handler: ClientHandlerType, origin: str, tokens: TokenSet
+    ) -> ClientResponse:
         lease = await ConnectionSlots.take(request.session.connector, origin)
         try:
             response = await self._send(request, handler, origin, tokens.access_token)
-            if rejects_token(_head(response)) and self._source.is_renewable(tokens) and not _is_used_up(request):
-                await _release(response)
-                tokens = self._usable(await self._source.renew(tokens))
-                response = await self._send(request, handler, origin, tokens.access_token)
         except BaseException:
             lease.release()
             raise

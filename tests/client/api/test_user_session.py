@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import attrs
 import pytest
 from aiohttp import web
@@ -346,6 +347,32 @@ async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient) -> None
     async with api({"access-1"}) as (url, _), client.request(tokens(), "GET", url, on_refresh=keep) as response:
         assert response.status == 200
         assert kept == ["refresh-1"]
+
+
+async def test_a_callback_may_call_apis_through_a_pool_of_one_connection(
+    refreshes: Refreshes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that waits for the renewal of a refused token holds no connection and no slot of the pool."""
+    statuses: list[int] = []
+
+    async def keep(_renewed: TokenSet) -> None:
+        statuses.append(await call())
+
+    async def call() -> int:
+        async with session.request("GET", url) as response:
+            return response.status
+
+    async with (
+        api({"access-1"}) as (url, seen),
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http,
+        PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING, session=http) as client,
+    ):
+        monkeypatch.setattr(client._refreshes, "_refresh", refreshes)
+        session = client.session(tokens(), origins=[url], on_refresh=keep)
+        async with asyncio.timeout(5):
+            statuses.append(await call())
+    assert (statuses, seen) == ([200, 200], ["access-0", "access-1", "access-1"])
+    assert refreshes.spent == ["refresh-0"]
 
 
 async def given_up(call: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
