@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -57,7 +58,7 @@ class Handovers:
         # By the hashes of the old and the new refresh token: within a leeway the service replaces one token twice.
         self._done: Bounded[tuple[bytes, bytes], None] = Bounded(_REMEMBERED)
         self._in_hook: dict[RefreshKey, TokenSet] = {}  # new tokens that on_refresh is keeping at this moment
-        self._renewals: Bounded[bytes, _Renewal] = Bounded(_REMEMBERED)  # by the hash of the new refresh token
+        self._renewals: Bounded[tuple[bytes, bytes], _Renewal] = Bounded(_REMEMBERED)  # by the new tokens
 
     def newest(self, tokens: TokenSet) -> TokenSet:
         """Return what replaces these tokens while ``on_refresh`` is keeping it; otherwise these."""
@@ -67,13 +68,13 @@ class Handovers:
         """Return whether tokens expire within ``early`` seconds and were not renewed just now."""
         if tokens.expires_at is None or tokens.expires_at - _clock.now() > early:
             return False
-        renewal = self._renewals.get(token_hash(tokens))
+        renewal = self._renewals.get(_hashes(tokens))
         wait = 0.0 if renewal is None else max(renewal.lifetime * _USED_SHARE, _LEAST_SECONDS)
         return renewal is None or _clock.monotonic() - renewal.at >= wait
 
     def is_fresh(self, tokens: TokenSet) -> bool:
         """Return whether tokens were renewed just now: an API that refuses them would refuse newer ones as well."""
-        renewal = self._renewals.get(token_hash(tokens))
+        renewal = self._renewals.get(_hashes(tokens))
         if renewal is None:
             return False
         lifetime = max(renewal.lifetime, _LEAST_SECONDS)
@@ -152,7 +153,7 @@ class Handovers:
 
     def _note_renewal(self, renewed: TokenSet) -> None:
         lifetime = math.inf if renewed.expires_at is None else renewed.expires_at - _clock.now()
-        self._renewals[token_hash(renewed)] = _Renewal(_clock.monotonic(), lifetime)
+        self._renewals[_hashes(renewed)] = _Renewal(_clock.monotonic(), lifetime)
 
     def _require_unrevoked(self, key: RefreshKey, tokens: TokenSet) -> None:
         if self._refreshes.is_revoked(key[0], tokens):
@@ -168,3 +169,8 @@ class Handovers:
 def _key_of(tokens: TokenSet) -> RefreshKey:
     # By the key too: the refresh token alone gives no tokens.
     return token_hash(tokens), tokens.key.thumbprint
+
+
+def _hashes(tokens: TokenSet) -> tuple[bytes, bytes]:
+    # By the access token too: a refresh token that does not rotate is that of older tokens as well.
+    return token_hash(tokens), hashlib.sha256(tokens.access_token.encode()).digest()

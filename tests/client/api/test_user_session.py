@@ -56,6 +56,7 @@ class Refreshes:
         self.spent: list[str] = []
         self.error: Exception | None = None
         self.lifetime = 3600
+        self.rotates = True
         self.kept: list[TokenSet] = []
 
     async def __call__(self, request: Any, _departure: object, _policy: object) -> TokenSet:
@@ -68,7 +69,7 @@ class Refreshes:
         return attrs.evolve(
             stale,
             access_token=Secret(f"access-{number}"),
-            refresh_token=Secret(f"refresh-{number}"),
+            refresh_token=Secret(f"refresh-{number}") if self.rotates else stale.refresh_token,
             expires_at=int(_clock.now()) + self.lifetime,
         )
 
@@ -347,6 +348,20 @@ async def test_a_callback_may_be_a_coroutine(client: PasswordlessClient) -> None
     async with api({"access-1"}) as (url, _), client.request(tokens(), "GET", url, on_refresh=keep) as response:
         assert response.status == 200
         assert kept == ["refresh-1"]
+
+
+@pytest.mark.parametrize(("lifetime", "sent"), [(-1, []), (3600, ["access-0"])])
+async def test_older_tokens_with_a_refresh_token_that_stays_are_renewed(
+    client: PasswordlessClient, refreshes: Refreshes, lifetime: int, sent: list[str]
+) -> None:
+    """Only the tokens of the last refresh are new, not all that have its refresh token."""
+    refreshes.rotates = False
+    older = tokens(lifetime=lifetime)
+    async with api({"access-1", "access-2"}) as (url, seen):
+        for _ in range(2):
+            async with client.request(older, "GET", url, on_refresh=refreshes.kept.append) as response:
+                assert response.status == 200
+    assert (seen, refreshes.spent) == ([*sent, "access-1", *sent, "access-2"], ["refresh-0"] * 2)
 
 
 async def test_a_callback_may_call_apis_through_a_pool_of_one_connection(
