@@ -264,6 +264,10 @@ class Codes:
                 return own
             attempts = answer
         self._alone.discard(claim.user)
+        if not own and attempts and attempts > _MAX_ATTEMPTS:
+            # The code was used up here, and the store knows of no newer one: the attempts that it counts go on from it.
+            await self._undo(claim)
+            return 0
         if not attempts:
             await self._own.undo_attempt(claim.user, claim.code, token=claim.token)
         return attempts

@@ -710,6 +710,32 @@ async def test_a_code_presented_without_the_store_is_not_presented_again_with_it
         await present(other, "000004")
 
 
+async def test_a_code_that_was_used_up_without_the_store_stays_so_with_it(clock: Clock) -> None:
+    """The store did not hear of its start; a newer code, which another process sent, is presented."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    store.is_unreachable = True
+    await start(codes, ADA)
+    assert [await present(codes, f"00000{number}") for number in range(3)] == [2, 1, 0]
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    for number in range(3, 20):
+        with pytest.raises(CodeSpent, match="no attempts left"):
+            await present(codes, f"0000{number:02}")
+    await start(other, ADA)
+    assert await present(codes, "000003") == 2
+
+
+async def test_a_code_that_was_used_up_here_is_followed_by_one_that_another_process_sent() -> None:
+    """What this process remembers of the first says nothing of the second."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    await start(codes, ADA)
+    assert [await present(codes, f"00000{number}") for number in range(3)] == [2, 1, 0]
+    await start(other, ADA)
+    assert await present(codes, "000003") == 2
+
+
 async def test_a_code_presented_with_the_store_is_not_presented_again_without_it(clock: Clock) -> None:
     """A process knows what it has presented itself."""
     store = RemoteStore()
