@@ -203,12 +203,10 @@ class Refreshes:
         began = _clock.monotonic() if first is None else first
         try:
             renewed = await self._refresh(request, departure, self._policy_of(first))
-        except PasswordlessError as error:
-            if not is_unspent(error):
-                self._doubtful[spent] = began
-            raise
-        except asyncio.CancelledError:
-            if departure.on_wire:
+        except BaseException as error:
+            # A cancellation, or any foreign exception, says nothing of what is on the wire.
+            is_lost = not is_unspent(error) if isinstance(error, PasswordlessError) else departure.on_wire
+            if is_lost:
                 self._doubtful[spent] = began
             raise
         self._doubtful.pop(spent, None)

@@ -173,6 +173,27 @@ async def test_a_refresh_that_is_cancelled_before_it_is_sent_spends_nothing() ->
         assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
 
 
+async def test_a_foreign_exception_while_it_is_on_the_wire_leaves_the_outcome_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the exception is: the service may have spent the token."""
+    async with opened() as (tenant, client, tokens):
+        transport = client._dispatcher._transport
+        send = transport.send
+
+        async def fail(*arguments: Any) -> None:
+            await send(*arguments)
+            raise RuntimeError("foreign")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(transport, "send", fail)
+            with pytest.raises(RuntimeError, match="foreign"):
+                await client.refresh(tokens)
+        with pytest.raises(OutcomeUnknown, match="was not sent again"):
+            await client.refresh(tokens)
+        assert arrived(tenant, TOKEN) == 1
+
+
 async def test_tokens_without_a_refresh_token_are_refused() -> None:
     """Nothing is sent."""
     async with opened() as (tenant, client, tokens):
