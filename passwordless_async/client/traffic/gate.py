@@ -9,7 +9,7 @@ Invariants:
   within each class by arrival. No class is starved: of every eight requests, five are exchanges, two refreshes and one
   is a start if all of them wait, and each class keeps a sixteenth of the slots for itself.
 - A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
-  gives its slot back.
+  gives its slot and its count back.
 """
 
 from __future__ import annotations
@@ -134,8 +134,12 @@ class Gate:
         try:
             return await waiter
         except asyncio.CancelledError:
-            if _was_admitted(waiter) and priority is not Priority.AGAIN:
-                self.leave(priority)
+            if _was_admitted(waiter):
+                self.refund()
+                if priority is Priority.AGAIN:
+                    self._admit()
+                else:
+                    self.leave(priority)
             raise
         finally:
             if deadline is not None:

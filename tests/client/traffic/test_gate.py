@@ -478,8 +478,26 @@ def test_a_call_cancelled_when_sent_again_frees_one_slot(in_virtual_time: Run) -
         await idle()
         assert (again.cancelled(), gate.in_flight, other.done()) == (True, 1, False)
         gate.leave(Priority.EXCHANGE)
-        await other
+        assert await other == 0.0
         assert gate.in_flight == 1
+
+    in_virtual_time(main())
+
+
+def test_a_call_cancelled_after_it_was_admitted_gives_its_place_back(in_virtual_time: Run) -> None:
+    """It sends nothing, so the next call goes at once."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(1), per_second=2.0)
+        await gate.enter(Priority.EXCHANGE, 0.0)
+        await asyncio.sleep(0.6)
+        waiting = asyncio.create_task(gate.enter(Priority.EXCHANGE, 5.0))
+        await idle()
+        gate.leave(Priority.EXCHANGE)
+        waiting.cancel()
+        await idle()
+        assert (waiting.cancelled(), gate.in_flight) == (True, 0)
+        assert await gate.enter(Priority.EXCHANGE, 0.0) == 0.0
 
     in_virtual_time(main())
 
