@@ -204,6 +204,8 @@ class PasswordlessClient:
         return await asyncio.shield(self._closing)
 
     async def _close(self, grace: float) -> ClosingReport:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace
         async with asyncio.TaskGroup() as closing:
             calls = closing.create_task(self._dispatcher.drain(grace))
             closing.create_task(self._handovers.aclose(grace=grace))
@@ -211,6 +213,7 @@ class PasswordlessClient:
             logins = closing.create_task(self._logins.aclose(grace=grace))
             refreshes = closing.create_task(self._refreshes.aclose(grace=grace))
             factors = closing.create_task(self._mfa.aclose(grace=grace))
+        await self._sessions.aclose_logins(grace=max(ends - loop.time(), 0.0))
         await self._dispatcher.aclose()
         await self._peers.aclose(grace=grace)
         await self._transport.aclose()

@@ -3,12 +3,14 @@
 Invariants:
 
 - After the exchange the tokens are in a session, with the caller, with ``on_orphan``, or revoked: never dropped.
+- A client that is closed gives up what the store did not take in time, before its connections are closed.
 - A caller that is cancelled once the tokens are here leaves no session that only it could have opened.
 - Concurrent calls with the same code get the same session.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,9 +19,9 @@ import attrs
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.refreshes import token_hash
-from passwordless_async.client.sessions.records import SessionRecords, place_of
+from passwordless_async.client.sessions.records import Record, SessionRecords, place_of
 from passwordless_async.client.sessions.refreshing import patiently
-from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
+from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
 
 _PATIENCE_SECONDS = 5.0  # for which an unreachable store is asked again: the user waits, and the code is spent
+_CLOSING_SECONDS = 1.0  # for giving up the tokens of a session that is not open when the client is closed
 
 
 @attrs.frozen
@@ -67,27 +70,43 @@ class Openings:
         # No await in between: from here a flight has the tokens, however the caller ends.
         return await self._flights.run(
             (token_hash(tokens), tokens.access_token),
-            lambda departure: self._open(_Opening(login, tokens), departure, user_of, data),
+            lambda _departure: self._open(_Opening(login, tokens), user_of, data),
             detail=_Opening(login, tokens),
+            on_wire=True,
         )
 
     async def _open(
         self,
         opening: _Opening,
-        departure: Departure,
         user_of: Callable[[TokenSet], str],
         data: dict[str, object],
     ) -> StoredSession:
-        departure.on_wire = True
         try:
             new = self._records.new(opening.tokens, user=user_of(opening.tokens), data=data)
-            await patiently(lambda: self._records.keep(new), seconds=_PATIENCE_SECONDS)
+            await self._keep(opening, new)
         except (StoreError, UsageError) as error:
             failure = error.with_traceback(None)
         else:
             return new.session
         await self._give_up(opening)
         raise failure
+
+    async def _keep(self, opening: _Opening, new: Record) -> None:
+        try:
+            await patiently(lambda: self._records.keep(new), seconds=_PATIENCE_SECONDS)
+        except asyncio.CancelledError:
+            # The client is closed. This task must end, and the tokens must not be lost with it.
+            withdrawing = asyncio.create_task(self._withdraw(opening, new))
+            await asyncio.wait([withdrawing], timeout=_CLOSING_SECONDS)
+            withdrawing.cancel()
+            await asyncio.gather(withdrawing, return_exceptions=True)
+            raise
+
+    async def _withdraw(self, opening: _Opening, new: Record) -> None:
+        """Give up the tokens of a session that the store may have."""
+        await self._give_up(opening)
+        with suppress(StoreError):
+            await self._records.store.close(new.place)
 
     async def _give_up(self, opening: _Opening) -> None:
         """Hand the tokens to the application, or revoke them."""
@@ -103,5 +122,6 @@ class Openings:
         await self._give_up(opening)
 
     async def aclose(self, *, grace: float) -> None:
-        """End what is being opened after ``grace`` seconds."""
+        """End what is being opened after ``grace`` seconds; its tokens are given up."""
+        await asyncio.sleep(0)  # in which callers that have just received tokens begin
         await self._flights.aclose(grace=grace)

@@ -255,10 +255,13 @@ class Sessions:
             await _all(self._store.close(place) for place in ended)
         return tuple(sorted((info for info in known if info is not None), key=_age))
 
+    async def aclose_logins(self, *, grace: float) -> None:
+        """End what logins are opening after ``grace`` seconds. By now no exchange is under way."""
+        await self._openings.aclose(grace=grace)
+
     async def aclose(self, *, grace: float) -> None:
         """End refreshes and closings after ``grace`` seconds."""
         await asyncio.gather(
-            self._openings.aclose(grace=grace),
             self._session_refreshes.aclose(grace=grace),
             self._closings.aclose(grace=grace),
         )

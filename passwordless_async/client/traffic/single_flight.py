@@ -116,6 +116,7 @@ class SingleFlight(Generic[K, T]):
         detail: object = None,
         queue: Hashable = None,
         finish: bool = False,
+        on_wire: bool = False,
     ) -> T:
         """Start a call, or wait for the one under the same key. Raises what the call raises.
 
@@ -125,8 +126,9 @@ class SingleFlight(Generic[K, T]):
             detail: The caller's own description, for :meth:`detail` and ``orphaned``.
             queue: Flights of one queue run one after the other; None: the call runs at once.
             finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
+            on_wire: Whether it counts as on the wire before its first step.
         """
-        flight = self._join(key, _Flight(detail, queue), call)
+        flight = self._join(key, _Flight(detail, queue, Departure(on_wire)), call)
         return _raised(await self._wait(key, flight, finish=finish))
 
     async def hold(

@@ -15,6 +15,7 @@ from passwordless_async import (
     InvalidSession,
     MemoryStore,
     Orphan,
+    OutcomeUnknown,
     PasswordlessClient,
     StoredSession,
     StoreError,
@@ -142,6 +143,52 @@ async def test_a_login_of_a_caller_that_has_gone_is_no_session(monkeypatch: pyte
         go.set()
         await until(lambda: tenant.refresh_families[0].revoked)
         assert await store.peek(places[0]) is None
+
+
+@pytest.mark.parametrize("takes", [True, False], ids=["handed over", "revoked"])
+@pytest.mark.parametrize("lands", ["before", "after"])
+async def test_a_client_that_is_closed_drops_no_tokens_of_a_login(
+    monkeypatch: pytest.MonkeyPatch, lands: str, *, takes: bool
+) -> None:
+    """The store takes no session; the exchange ended before the client was closed, or only then."""
+    store, orphans, asked = MemoryStore(), list[Orphan](), asyncio.Event()
+
+    async def hang(*_arguments: object, **_named: object) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(store, "open", hang)
+    options: dict[str, Any] = {"on_orphan": orphans.append} if takes else {}
+    async with opened(store, **options) as (tenant, (client,)):
+        otp, answer = await code(tenant, client), asyncio.Event()
+        if lands == "after":
+            tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await (asked.wait() if lands == "before" else until(lambda: arrived(tenant, TOKEN) > 0))
+        closing = asyncio.create_task(client.aclose(grace=0.0 if lands == "before" else 0.5))
+        await asyncio.sleep(0)
+        answer.set()
+        await closing
+        with pytest.raises(OutcomeUnknown):
+            await logging_in
+        assert [family.revoked for family in tenant.refresh_families] == [not takes]
+        assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+
+
+async def test_a_caller_cancelled_before_the_opening_begins_leaves_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flight has the tokens from its start."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp, exchange = await code(tenant, client), client._logins.exchange
+
+        async def then_cancelled(*arguments: Any, **named: Any) -> Any:
+            tokens = await exchange(*arguments, **named)
+            asyncio.get_running_loop().call_soon(logging_in.cancel)
+            return tokens
+
+        monkeypatch.setattr(type(client._logins), "exchange", lambda _self, *a, **named: then_cancelled(*a, **named))
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await asyncio.wait([logging_in])
+        await until(lambda: tenant.refresh_families[0].revoked)
 
 
 async def test_a_login_of_no_known_user_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
