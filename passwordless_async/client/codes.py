@@ -255,14 +255,10 @@ class Codes:
         own = await self._count_attempt(self._own, claim)
         if own is None:
             return None
-        unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
-        attempts: int | None = 0
-        for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
-            answer = await self._reach(partial(self._count_attempt, claim=each))
-            if answer is _UNREACHABLE:
-                self._alone.put(claim.user, value=True, seconds=_REMEMBERED_SECONDS)
-                return own
-            attempts = answer
+        attempts = await self._count_in_store(claim)
+        if attempts is _UNREACHABLE:
+            self._alone.put(claim.user, value=True, seconds=_REMEMBERED_SECONDS)
+            return own
         self._alone.discard(claim.user)
         if not own and attempts and attempts > _MAX_ATTEMPTS:
             # The code was used up here, and the store knows of no newer one: the attempts that it counts go on from it.
@@ -271,6 +267,16 @@ class Codes:
         if not attempts:
             await self._own.undo_attempt(claim.user, claim.code, token=claim.token)
         return attempts
+
+    async def _count_in_store(self, claim: Claim) -> int | _Unreachable | None:
+        """Count an attempt in the store, after those of this process that it does not know."""
+        unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
+        answer: int | _Unreachable | None = 0
+        for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
+            answer = await self._reach(partial(self._count_attempt, claim=each))
+            if answer is _UNREACHABLE:
+                break
+        return answer
 
     async def _count_attempt(self, store: CodeStore, claim: Claim) -> int | None:
         return await store.begin_attempt(
