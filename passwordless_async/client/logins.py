@@ -63,24 +63,27 @@ class Logins:
     def __attrs_post_init__(self) -> None:
         self._flights = SingleFlight(orphaned=self._orphaned)
 
-    async def exchange(self, login: Login, *, forwarded_for: IpAddress | str | None = None) -> TokenSet:
+    async def exchange(
+        self, login: Login, *, forwarded_for: IpAddress | str | None = None, purpose: object = None
+    ) -> TokenSet:
         """Exchange a login's code, or share the exchange that is under way for it.
 
         Args:
             login: The login.
             forwarded_for: The end user's address.
+            purpose: What the tokens are for: concurrent callers must agree on it, as on the parameters.
 
         Raises:
             UsageError: The code is being exchanged already, with other parameters, or the address cannot be a user's.
             CodeSpent: The code was presented before; nothing was sent.
             PasswordlessError: What the exchange raises.
         """
-        return await self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None))
+        return await self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None, purpose))
 
     def _exchange_of(
-        self, login: Login, address: IpAddress | None, policy: Policy | None
+        self, login: Login, address: IpAddress | None, policy: Policy | None, purpose: object = None
     ) -> tuple[_Code, Call[TokenSet]]:
-        code = _Code(login.who, login.otp, (login, address), login.tag)
+        code = _Code(login.who, login.otp, (login, address, purpose), login.tag)
         call = Call(
             Operation.EXCHANGE,
             lambda: exchange(self._tenant, login, forwarded_for=address),

@@ -5,17 +5,19 @@ Invariants:
 - After the exchange the tokens are in a session, with the caller, with ``on_orphan``, or revoked: never dropped.
 - A client that is closed gives up what the store did not take in time, before its connections are closed.
 - A caller that is cancelled once the tokens are here leaves no session that only it could have opened.
-- Concurrent calls with the same code get the same session.
+- Concurrent calls with the same code get the same session, and must agree on its user and data.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.refreshes import token_hash
@@ -63,10 +65,15 @@ class Openings:
         user_of: Callable[[TokenSet], str],
         *,
         forwarded_for: IpAddress | str | None,
+        user: str | None,
         data: dict[str, object],
     ) -> StoredSession:
-        """Exchange a login's code and open a session with its tokens."""
-        tokens = await self._logins.exchange(login, forwarded_for=forwarded_for)
+        """Exchange a login's code and open a session with its tokens.
+
+        Raises ``UsageError`` if the code is being exchanged already, for another session or none.
+        """
+        purpose = ("session", user, Secret(json.dumps(data, sort_keys=True)))
+        tokens = await self._logins.exchange(login, forwarded_for=forwarded_for, purpose=purpose)
         # No await in between: from here a flight has the tokens, however the caller ends.
         return await self._flights.run(
             (token_hash(tokens), tokens.access_token),

@@ -89,7 +89,8 @@ class Sessions:
             data: As for :meth:`open`.
 
         Raises:
-            UsageError: An argument is invalid; nothing was sent.
+            UsageError: An argument is invalid, or the code is being exchanged already with other arguments; nothing was
+                sent.
             StoreError: The session could not be kept; the code is spent.
             PasswordlessError: As ``client.exchange``.
         """
@@ -110,7 +111,7 @@ class Sessions:
             key=key,
         )
         session = await self._openings.run(
-            login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, data=kept
+            login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, user=user, data=kept
         )
         self._refreshes.note_stored(session.tokens, session.id)
         return session

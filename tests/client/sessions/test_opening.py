@@ -62,6 +62,22 @@ async def test_concurrent_logins_with_one_code_are_one_session() -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    [{"user": "u2", "data": {"d": 1}}, {"user": "u1", "data": {"d": True}}, {"user": "u1"}, {"data": {"d": 1}}],
+)
+async def test_concurrent_logins_with_one_code_agree_on_the_session(other: dict[str, Any]) -> None:
+    """The later one is refused, as it is where it asks for other tokens; the same arguments are one session."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp, first = await code(tenant, client), {"user": "u1", "data": {"d": 1}}
+        calls = [log_in(client, otp, **arguments) for arguments in (first, other, first)]
+        results: Any = await asyncio.gather(*calls, return_exceptions=True)
+        session, refused, same = results
+        assert (session.user, dict(session.data), session.id == same.id) == ("u1", {"d": 1}, True)
+        assert isinstance(refused, UsageError)
+        assert (len(tenant.refresh_families), len(await client.sessions.list("u1"))) == (1, 1)
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         {"scope": "email"},
