@@ -37,6 +37,7 @@ class _Login:
     holder: str | None = None  # the token of the lease
     lease_expires: float = 0.0
     refused: str | None = None  # names the refresh token that the service has refused
+    newest: tuple[str, str] | None = None  # the name of the newest refresh token, and the tokens, sealed for the others
 
 
 class MemorySessions:
@@ -47,7 +48,7 @@ class MemorySessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
         self._users: dict[str, set[str]] = {}
         self._logins: dict[str, _Login] = {}
-        # By login: the name of its newest refresh token, and the sealed tokens.
+        # The newest of logins that have no session to share them with, all for the same time: as in ``_Login``.
         self._newest: Expiring[tuple[str, str]] = Expiring(size)
 
     async def ping(self) -> None:
@@ -55,16 +56,17 @@ class MemorySessions:
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session."""
+        del user_seconds  # a user's list ends with its sessions, and so does what is known of a login
         full = len(self._sessions) >= self._max_sessions
         self._drop_ended(len(self._sessions) if full else _CHECKED_AT_ONCE)
         if len(self._sessions) >= self._max_sessions:
             raise StoreError(f"the store is full: {self._max_sessions} sessions, none of them ended")
         self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user, login)
         self._users.setdefault(place.user, set()).add(place.session)
-        self._logins.setdefault(login, _Login()).sessions.add(place.session)
-        newest = self._newest.get(login)
-        if newest is not None:
-            self._newest.put(login, newest, user_seconds)
+        known = self._logins.setdefault(login, _Login())
+        known.sessions.add(place.session)
+        known.newest = self._newest_of(login)
+        self._newest.discard(login)
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
         """Return a session's text and keep it for ``seconds`` from now."""
@@ -128,7 +130,7 @@ class MemorySessions:
         return RefreshTurn(RefreshLease.GRANTED, now - known.since if known.is_doubtful else None)
 
     def _refusal(self, name: str, login: _Login, spends: str, overlap: float) -> RefreshTurn | None:
-        newest = self._newest.get(name)
+        newest = self._newest_of(name)
         if newest is not None and newest[0] != spends:
             return RefreshTurn(RefreshLease.REPLACED, tokens=newest[1])
         if login.refused == spends:
@@ -173,19 +175,32 @@ class MemorySessions:
         remember: float,
     ) -> RefreshEnd:
         """Report new tokens."""
+        del remember  # what is known of a login ends with its sessions
         found, is_shared = self._alive(place.session), self._is_shared(login, place)
         known = self._logins.get(login)  # it ends with the last of its sessions
         reported = RefreshEnd.CLOSED if found is None else RefreshEnd.KEPT
-        if (replacement, tokens) == self._newest.get(login) or (found is not None and found.sealed == sealed):
+        if (replacement, tokens) == self._newest_of(login) or (found is not None and found.sealed == sealed):
             return reported
         if known is None:
             return RefreshEnd.VOID
         if known.holder != token:
             return RefreshEnd.PASSED
         known.holder, known.spends, known.refused = None, None, None
-        self._newest.put(login, (replacement, tokens), remember if is_shared else _SHARED_SECONDS)
+        known.newest = (replacement, tokens)
+        if not is_shared:
+            self._newest_for_a_moment(login, known)
         self._keep(found, sealed, seconds)
         return reported
+
+    def _newest_of(self, login: str) -> tuple[str, str] | None:
+        known = self._logins.get(login)
+        return self._newest.get(login) if known is None or known.newest is None else known.newest
+
+    def _newest_for_a_moment(self, name: str, login: _Login) -> None:
+        """Keep the newest tokens of a login only for a session that is just being opened."""
+        if login.newest is not None:
+            self._newest.put(name, login.newest, _SHARED_SECONDS)
+            login.newest = None
 
     @staticmethod
     def _keep(session: _Session | None, sealed: str, seconds: float) -> None:
@@ -214,6 +229,7 @@ class MemorySessions:
         if not sessions:
             del self._users[found.user]
         if not login.sessions:
+            self._newest_for_a_moment(found.login, login)
             del self._logins[found.login]
 
     def _drop_ended(self, checked: int) -> None:

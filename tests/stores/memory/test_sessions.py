@@ -89,3 +89,35 @@ async def test_an_expired_session_of_the_login_keeps_no_tokens(clock: Any) -> No
         remember=3600.0,
     )
     assert (end, len(store._newest)) == (RefreshEnd.VOID, 0)
+
+
+async def refreshed(store: MemoryStore, number: int, *sessions: str) -> None:
+    """Open sessions of one login, refresh the first, and close all."""
+    login, places = f"login {number}", [Place("shard", f"{session}{number}", "user") for session in sessions]
+    for each in places:
+        await store.open(each, "sealed", login=login, seconds=3600.0, user_seconds=1e6)
+    await store.begin_refresh(
+        places[0], login=login, sealed="sealed", spends="old", token="t", seconds=60.0, overlap=0.0, remember=1e6
+    )
+    await store.end_refresh(
+        places[0],
+        login=login,
+        token="t",
+        sealed="resealed",
+        replacement="new",
+        tokens="tokens",
+        seconds=3600.0,
+        remember=1e6,
+    )
+    for each in places:
+        await store.close(each)
+
+
+async def test_tokens_of_ended_logins_do_not_pile_up(clock: Any) -> None:
+    """They are kept for a minute, also behind those of a login whose sessions shared them."""
+    store = MemoryStore()
+    await refreshed(store, 0, "one", "two")
+    for number in range(1, 200):
+        clock.time += 1.0
+        await refreshed(store, number, "one")
+    assert (len(store._logins), len(store._newest)) == (0, 60)
