@@ -98,7 +98,9 @@ async def _gone_by(logins: int, resident: Callable[[], int]) -> float:
         return await _drain(client, numbers, logins, resident) - before
 
 
-async def _answer(_request: HttpRequest) -> HttpResponse:
+async def _answer(_request: HttpRequest, departs: Callable[[], None] | None = None) -> HttpResponse:
+    if departs is not None:
+        departs()
     await asyncio.sleep(0)
     return _CANNED
 
