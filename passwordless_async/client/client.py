@@ -410,9 +410,10 @@ class PasswordlessClient:
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
 
-        A code is presented once. Concurrent calls with the same code share one request and get the same tokens; two
-        codes of one user go one after the other. An exchange that was sent is finished even if its caller is
-        cancelled, and its tokens go to ``on_orphan``.
+        A code is presented once. Concurrent calls with the same code share one request and get the same tokens; beside
+        ``sessions.login`` with the same code the later call raises :class:`UsageError`. Two codes of one user go one
+        after the other. An exchange that was sent is finished even if its caller is cancelled: its tokens go to
+        ``on_orphan``.
 
         Args:
             who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` returned.
