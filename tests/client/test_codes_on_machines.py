@@ -173,6 +173,7 @@ async def test_a_code_with_unknown_outcome_is_presented_by_no_machine(stores: An
             await there.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cancelled_after", [0, 1, 2, 3, 5, 8])
 async def test_a_cancelled_exchange_spends_the_code_or_leaves_it_to_another_machine(
     stores: Any, cancelled_after: int

@@ -119,6 +119,7 @@ async def test_the_errors_of_wrong_codes_count_down() -> None:
         assert arrived(tenant, TOKEN) == 3
 
 
+@pytest.mark.slow
 async def test_a_code_that_was_refused_before_it_was_looked_at_is_presented_again() -> None:
     """A 429 spends neither the code nor an attempt."""
     async with opened() as (tenant, client):
@@ -173,6 +174,7 @@ async def test_a_login_that_is_cancelled_while_it_asks_for_leave_is_undone(where
         await client.exchange(ADA, tenant.outbox.code_for(ADA))
 
 
+@pytest.mark.slow
 async def test_a_login_that_is_cancelled_while_it_reports_that_nothing_was_sent_is_undone() -> None:
     """The store hears of it all the same: the code is as good as before."""
     async with with_remote_store() as (tenant, client, store):

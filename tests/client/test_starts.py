@@ -185,6 +185,7 @@ async def test_a_429_for_one_address_holds_back_that_address_alone(seconds: int)
         assert arrived(tenant, START) == 3
 
 
+@pytest.mark.slow
 async def test_a_short_429_for_this_machine_is_waited_for() -> None:
     """Starts that name no address wait for it within their patience; those that name one go at once."""
     async with opened(confidential=True, single=PATIENT) as (tenant, client):

@@ -136,6 +136,7 @@ async def test_a_session_gets_tokens_that_have_not_ended(store: Any) -> None:
         assert tenant.stats.refresh_rotations == 2
 
 
+@pytest.mark.slow
 async def test_a_lease_lasts_as_long_as_its_refresh(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long that takes, another machine waits for the result; a dead process's lease still ends soon."""
     monkeypatch.setattr(refreshing, "_LEASE_SECONDS", 0.3)

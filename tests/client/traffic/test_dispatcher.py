@@ -80,6 +80,7 @@ async def test_a_pause_longer_than_the_patience_is_refused() -> None:
         assert arrived(tenant, TOKEN) == 1
 
 
+@pytest.mark.slow
 async def test_a_429_to_a_start_pauses_only_starts_of_its_address() -> None:
     """It is about the hour of an address, here this machine's: an exchange goes at once, and the next start waits."""
     async with opened(single=PATIENT) as (tenant, client):
@@ -144,6 +145,7 @@ async def test_a_429_about_a_user_delays_no_other() -> None:
         assert arrived(tenant, TOKEN) - before == 1
 
 
+@pytest.mark.slow
 async def test_a_user_who_is_held_back_waits_within_the_patience() -> None:
     """The refused code is sent again when the time has come, and logs in."""
     events: list[Event] = []

@@ -270,6 +270,7 @@ def called(operation: Operation, client: PasswordlessClient) -> Awaitable[object
     return calls[operation]()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("operation", "trouble"), retried_by_the_readme())
 async def test_the_readme_says_what_is_retried(operation: Operation, trouble: str | int) -> None:
     """Each cell of its table, on a real wire."""

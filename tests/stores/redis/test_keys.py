@@ -31,6 +31,7 @@ async def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
     return await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis_server", "redis_cluster"])
 async def test_keys_reveal_nothing_and_expire(request: pytest.FixtureRequest, kind: str) -> None:
     """After all kinds of outcomes no address, code or user is in the store, and each key has a lifetime."""
