@@ -74,7 +74,7 @@ def _sent_at(headers: MultiMapping[str], now: float) -> float:
 
 
 def unavailable_for(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds a server that fails is away, as :func:`retry_after`: by ``Retry-After`` alone.
+    """Return how many seconds a failing server asks to wait, as :func:`retry_after`: by ``Retry-After`` alone.
 
     The other headers describe a window of the rate limit, which such a response may carry too.
     """

@@ -122,13 +122,13 @@ class Refreshes:
     def note_stored(self, tokens: TokenSet, identifier: Secret) -> None:
         """Note that a stored session has these tokens."""
         if tokens.refresh_token is not None:
-            self._stored[_key_of(tokens)] = identifier
+            self._stored[key_of(tokens)] = identifier
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Refresh tokens, by their stored session if there is one. Raises as ``client.refresh``."""
         own_key(self._tenant, tokens)
         own_refresh_token(tokens)
-        key = _key_of(tokens)
+        key = key_of(tokens)
         identifier = self._stored.get(key)
         if identifier is not None and self.renew_stored is not None:
             if scope is not None:
@@ -149,10 +149,9 @@ class Refreshes:
         """
         sent_at = None if sent_before is None else _clock.monotonic() - sent_before
         while True:
-            # By the key too: the refresh token alone gives no tokens.
-            thumbprint = own_key(self._tenant, tokens).thumbprint
+            own_key(self._tenant, tokens)
             own_refresh_token(tokens)
-            key = (token_hash(tokens), thumbprint)
+            key = key_of(tokens)
             shared: _Request | None = self._flights.detail(key)
             renewed = await self._share(key, _Request(tokens, scope, sent_at))
             if shared is None or shared.scope == scope:
@@ -270,8 +269,8 @@ class Refreshes:
         return len(await self._flights.aclose(grace=grace))
 
 
-def _key_of(tokens: TokenSet) -> RefreshKey:
-    # By the key too: the refresh token alone gives no tokens.
+def key_of(tokens: TokenSet) -> RefreshKey:
+    """Return what a refresh is known by: by the key too, because the refresh token alone gives no tokens."""
     return token_hash(tokens), tokens.key.thumbprint
 
 

@@ -21,7 +21,7 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.client.orphans import is_done_by
-from passwordless_async.client.refreshes import Refreshes, RefreshKey, token_hash
+from passwordless_async.client.refreshes import Refreshes, RefreshKey, key_of, token_hash
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidRefreshToken, StoreError
 
@@ -62,7 +62,7 @@ class Handovers:
 
     def newest(self, tokens: TokenSet) -> TokenSet:
         """Return what replaces these tokens while ``on_refresh`` is keeping it; otherwise these."""
-        return self._in_hook.get(_key_of(tokens), tokens) if self._in_hook else tokens
+        return self._in_hook.get(key_of(tokens), tokens) if self._in_hook else tokens
 
     def is_due(self, tokens: TokenSet, *, early: float) -> bool:
         """Return whether tokens expire within ``early`` seconds and were not renewed just now."""
@@ -95,7 +95,7 @@ class Handovers:
         """
         if stale.refresh_token is None:
             return stale
-        key = _key_of(stale)
+        key = key_of(stale)
         adopters: list[Adopt] = self._flights.detail(key) or []
         adopters.append(adopt)
         in_hook = self._in_hook.get(key)
@@ -164,11 +164,6 @@ class Handovers:
     async def aclose(self, *, grace: float) -> None:
         """End the handovers that are under way after ``grace`` seconds."""
         await self._flights.aclose(grace=grace)
-
-
-def _key_of(tokens: TokenSet) -> RefreshKey:
-    # By the key too: the refresh token alone gives no tokens.
-    return token_hash(tokens), tokens.key.thumbprint
 
 
 def _hashes(tokens: TokenSet) -> tuple[bytes, bytes]:

@@ -53,18 +53,6 @@ _FIRST_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5  # between polls; each is twi
 _CLOSING_SECONDS = 1.0  # for reports to the store when the client is closed
 
 
-def _doubtful() -> OutcomeUnknown:
-    return OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
-
-
-def _refused() -> InvalidRefreshToken:
-    return InvalidRefreshToken(
-        status=403,
-        error="invalid_grant",
-        error_description="the service has refused the refresh token: it was not sent",
-    )
-
-
 class SessionRefreshes:
     """The refreshes of a client's stored sessions; lives as long as the client."""
 

@@ -72,7 +72,7 @@ class RedisReplayStore(OnRedis):
         """Remember a proof until ``expires_at``, by this machine's clock; False if it is known already.
 
         Raises:
-            StoreError: Another clock than this machine's gave ``expires_at``, for it is over; or the proof's key has
+            StoreError: ``expires_at`` is over, so another clock than this machine's gave it; or the proof's key has
                 used its share; or the server is unreachable (:class:`StoreUnavailable`).
         """
         seconds = expires_at - _clock.now()
