@@ -15,6 +15,7 @@ Invariants:
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,8 +69,9 @@ class DPoPVerifier:
 
     Args:
         replay: Remembers used proofs; lives as long as the service and is shared by all its processes.
-        base_url: The URL that clients use. Its scheme, host and port replace those of the request, which a proxy may
-            have changed; its path is put before the request's.
+        base_url: The URL that clients use, or several: a proof may be for any of them (RFC 9449 §4.3 (9)). Its scheme,
+            host and port replace those of the request, which a proxy may have changed and a client may forge; its path
+            is put before the request's. Verifiers that share a ``replay`` store may have different ones.
         nonces: Issues the service's nonces; without it, a ``nonce`` in a proof is ignored.
         require_nonce: Whether a proof must have a nonce if ``nonces`` is given. If False, only a nonce that the proof
             has is checked.
@@ -85,7 +87,7 @@ class DPoPVerifier:
     """
 
     __slots__ = (
-        "_base", "_clock", "_keys", "_max_age", "_nonce_time", "_nonces", "_replay", "_require_nonce", "_skew",
+        "_bases", "_clock", "_keys", "_max_age", "_nonce_time", "_nonces", "_replay", "_require_nonce", "_skew",
         "_store_clock",
     )  # fmt: skip
 
@@ -93,7 +95,7 @@ class DPoPVerifier:
         self,
         *,
         replay: ReplayStore,
-        base_url: str | URL,
+        base_url: str | URL | Iterable[str | URL],
         nonces: NonceIssuer | None = None,
         require_nonce: bool = True,
         nonce_time: bool = False,
@@ -107,7 +109,7 @@ class DPoPVerifier:
             raise UsageError("nonce_time", "needs nonces")
         self._replay = replay
         self._store_clock: Callable[[], float] = getattr(replay, "clock", _clock.now)
-        self._base = _base(base_url)
+        self._bases = _bases(base_url)
         self._nonces = nonces
         self._require_nonce = require_nonce
         self._nonce_time = nonce_time
@@ -192,13 +194,17 @@ class DPoPVerifier:
         path = uri.path_of(url)
         if path is None:
             raise FailedCheck("the request's target cannot be compared with htu")
-        if htu == self._base + path:
+        if self._is_at(htu, path):
             return
         # RFC 9449 §4.3 (9): query and fragment do not count, and both sides are normalised (RFC 3986 §6.2.2, §6.2.3).
         # The base's path is put before the normalised path: dot segments cannot climb out of it.
-        normal = uri.normalize_path(path)
-        if normal is None or uri.normalize(htu) != self._base + normal:
+        normal_htu, normal_path = uri.normalize(htu), uri.normalize_path(path)
+        if normal_htu is None or normal_path is None or not self._is_at(normal_htu, normal_path):
             raise FailedCheck("htu is not the request's URL")
+
+    def _is_at(self, url: str, path: str) -> bool:
+        """Return whether a URL is a base URL and the path behind it. The number of base URLs costs no time."""
+        return url.endswith(path) and url[: len(url) - len(path)] in self._bases
 
     def _check_nonce(self, nonce: str | None, status: int) -> AcceptedNonce | None:
         """Check ``nonce`` (RFC 9449 §4.3 (10)); return None if no nonce is needed or none can be checked."""
@@ -246,7 +252,8 @@ class DPoPVerifier:
         return proof
 
     def __repr__(self) -> str:
-        return f"<DPoPVerifier for {self._base}>"
+        first, *others = self._bases
+        return f"<DPoPVerifier for {first}{f' and {len(others)} more' if others else ''}>"
 
 
 def _check_arguments(method: object, url: object, confirmation: object, access_token: object) -> None:
@@ -260,8 +267,18 @@ def _check_arguments(method: object, url: object, confirmation: object, access_t
         raise UsageError("access_token", "must be a str")
 
 
-def _base(base_url: str | URL) -> str:
-    normal = uri.normalize(str(base_url)) if isinstance(base_url, str | URL) else None
-    if normal is None or "?" in str(base_url) or "#" in str(base_url):
+def _bases(base_url: object) -> dict[str, None]:
+    """Return one or several base URLs, normalised; a dict keeps their order, for the ``repr``."""
+    given = base_url if isinstance(base_url, Iterable) and not isinstance(base_url, str | bytes) else (base_url,)
+    bases = dict.fromkeys(map(_base, given))
+    if not bases:
+        raise UsageError("base_url", "must be at least one URL")
+    return bases
+
+
+def _base(base_url: object) -> str:
+    text = str(base_url) if isinstance(base_url, str | URL) else ""
+    normal = uri.normalize(text)
+    if normal is None or "?" in text or "#" in text:
         raise UsageError("base_url", "must be an http or https URL without user information, query and fragment")
     return normal.rstrip("/")

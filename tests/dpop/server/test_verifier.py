@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from yarl import URL
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
@@ -120,6 +121,63 @@ async def test_base_url_is_the_public_one(base: str, htu: str, target: str, serv
     """Rule 25: behind a proxy the base URL says scheme, host, port and the path in front."""
     server = server_with(options={"base_url": base})
     await server.get(server.proof(htu=htu), target)
+
+
+SEVERAL = ("https://api.example", "https://Old.example:443/v1/", "http://127.0.0.1:8080")
+
+
+@pytest.mark.parametrize("several", [list, tuple, set, iter, lambda urls: (URL(url) for url in urls)])
+@pytest.mark.parametrize(
+    ("htu", "target"),
+    [
+        ("https://api.example/me", "/me"),
+        ("https://old.example/v1/me", "/me"),
+        ("http://127.0.0.1:8080/me", "/me"),
+        ("HTTPS://OLD.example/v1/../v1/%6de?x", "/me"),
+        ("http://127.0.0.1:8080", "*"),
+    ],
+)
+async def test_one_api_has_several_names(several: Any, htu: str, target: str, server_with: Any) -> None:
+    """Rule 25: a proof may be for any of several base URLs, each compared as one alone is."""
+    server = server_with(options={"base_url": several(SEVERAL)})
+    await server.get(server.proof(htu=htu), target)
+
+
+@pytest.mark.parametrize(
+    ("htu", "target"),
+    [
+        ("https://evil.example/me", "https://evil.example/me"),
+        ("https://api.example/v1/me", "/me"),
+        ("https://old.example/me", "/me"),
+        ("http://api.example/me", "/me"),
+        ("https://127.0.0.1:8080/me", "/me"),
+        ("https://api.examplehttps://old.example/v1/me", "/me"),
+        ("https://api.example/me", "/v1/../../old.example/me"),
+        ("/me", "/me"),
+    ],
+)
+async def test_no_other_name_passes(htu: str, target: str, server_with: Any) -> None:
+    """Rule 25: no part of one base URL is combined with a part of another, and no other host passes."""
+    server = server_with(options={"base_url": SEVERAL})
+    headers = [("Host", "evil.example"), ("DPoP", server.proof(htu=htu))]
+    assert await server.refusal(headers, target) == "htu is not the request's URL"
+
+
+async def test_a_proof_passes_once_whatever_the_name(server_with: Any) -> None:
+    """Rule 28: one that was used at one name is used at all; so it is for two verifiers with one store."""
+    server = server_with(options={"base_url": SEVERAL})
+    proof = server.proof()
+    await server.get(proof, "https://api.example/me")
+    assert await server.refusal(proof, "http://127.0.0.1:8080/me") == "the proof was used before"
+    other = server_with(clock=server.clock, prover=server.prover, options={"replay": server.replay})
+    assert await other.refusal(proof) == "the proof was used before"
+
+
+def test_repr_names_the_base_url() -> None:
+    """Of several, the first, and how many more there are."""
+    urls = ["https://b.example", "https://a.example/", "https://c.example"]
+    shown = [repr(DPoPVerifier(replay=MemoryReplayStore(), base_url=given)) for given in (urls[0], urls)]
+    assert shown == ["<DPoPVerifier for https://b.example>", "<DPoPVerifier for https://b.example and 2 more>"]
 
 
 async def test_dot_segments_stay_under_the_base(server_with: Any) -> None:
@@ -389,6 +447,11 @@ async def test_nonce_without_an_issuer_is_ignored(server: Any) -> None:
         ({"base_url": "https://user@api.example"}, "base_url"),
         ({"base_url": "https://api.example?x"}, "base_url"),
         ({"base_url": "https://api.example#x"}, "base_url"),
+        ({"base_url": []}, "base_url"),
+        ({"base_url": b"https://api.example"}, "base_url"),
+        ({"base_url": lambda _request: "https://api.example"}, "base_url"),
+        ({"base_url": ["https://api.example", "api.example"]}, "base_url"),
+        ({"base_url": [["https://api.example"]]}, "base_url"),
         ({"max_age": -1}, "max_age"),
         ({"max_age": True}, "max_age"),
         ({"max_age": float("nan")}, "max_age"),
