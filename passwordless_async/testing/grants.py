@@ -64,6 +64,7 @@ class Prepared:
 
     audience: str | None  # the API that the tokens are for
     redeem: Callable[[str | None], Grant]  # given the thumbprint of the proof's key; None: without a proof
+    bound_to: str | None = None  # the thumbprint of the key that it is bound to already
 
 
 def _check_key(state: TenantState, bound_to: str | None, key: str | None) -> None:
@@ -158,12 +159,13 @@ def _authorization_code(request: TokenRequest) -> Prepared:
     if authorization is not None and authorization.client_id != request.client.client_id:
         authorization = None
     audience = None if authorization is None else authorization.parameters.get("audience")
+    bound_to = None if authorization is None else authorization.parameters.get("dpop_jkt")
 
     def redeem(key: str | None) -> Grant:
         if authorization is None or not alive:
             raise RequestRefused(refusals.INVALID_CODE)
         _check_authorization(request, authorization)
-        _check_key(state, authorization.parameters.get("dpop_jkt"), key)
+        _check_key(state, bound_to, key)
         state.authorization_codes.spend(code)
         _check_blocked(state, authorization.user)
         return Grant(
@@ -177,7 +179,7 @@ def _authorization_code(request: TokenRequest) -> Prepared:
             nonce=authorization.parameters.get("nonce"),
         )
 
-    return Prepared(audience, redeem)
+    return Prepared(audience, redeem, bound_to)
 
 
 def verifies(code_verifier: str | None, code_challenge: str | None) -> bool:
@@ -222,7 +224,7 @@ def _refresh(request: TokenRequest) -> Prepared:
             refresh_token=state.refresh.spend(refresh_token),
         )
 
-    return Prepared(audience, redeem)
+    return Prepared(audience, redeem, None if family is None else family.thumbprint)
 
 
 def _narrowed(state: TenantState, family: RefreshFamily, asked: tuple[str, ...]) -> tuple[str, ...]:
@@ -263,7 +265,7 @@ def _by_factor(request: TokenRequest, login: MfaLogin, take: Callable[[], Mappin
             _check_key(state, login.grant.key, key)
         return state.mfa.passed(login, key, more=take())
 
-    return Prepared(login.grant.audience, redeem)
+    return Prepared(login.grant.audience, redeem, login.grant.key)
 
 
 GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {

@@ -39,8 +39,8 @@ class ApiPolicy(enum.StrEnum):
     """An API's sender-constraining policy."""
 
     NONE = "none"
-    """Plain Bearer tokens, even for a request with a proof."""
-    ALLOWED = "allowed"
+    """Sender constraining is off: Bearer tokens, and a proof is ignored."""
+    OPTIONAL = "optional"
     """Bound tokens for requests with a proof, Bearer tokens for the others."""
     REQUIRED = "required"
     """Requests without a proof are refused."""
@@ -114,7 +114,7 @@ class RegisteredClient:
         return [methods for methods, credential in given.items() if credential is not None]
 
 
-_READY_APIS = {BOUND_API: ApiPolicy.ALLOWED, PLAIN_API: ApiPolicy.NONE, STRICT_API: ApiPolicy.REQUIRED}
+_READY_APIS = {BOUND_API: ApiPolicy.OPTIONAL, PLAIN_API: ApiPolicy.NONE, STRICT_API: ApiPolicy.REQUIRED}
 
 
 def _apis(given: Mapping[str, ApiPolicy | str]) -> Mapping[str, ApiPolicy]:
@@ -215,8 +215,12 @@ class TenantSettings:
         scope_in_answer: Whether the response repeats the scope (no scope means the requested one).
         id_token_alg: The algorithm of ID tokens: RS256, PS256, ES256, or HS256 for the application with a secret.
         auth_time_in_id_token: Whether an ID token has ``auth_time`` even without ``max_age``.
-        apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (allowed),
+        apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (optional),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
+        userinfo_policy: The policy where a request names no audience: its access token is for ``/userinfo`` alone.
+        unused_proof: What happens to a proof where the policy is ``none`` (undocumented): it is ``ignored`` as if it
+            had not been sent, or ``checked``, nonce included, and the refresh token is bound to its key. The proof of a
+            grant that is bound already is always checked.
         discovery: Members of ``/.well-known/openid-configuration`` that replace the tenant's own; None leaves one out.
         refresh_rotation: Whether each refresh returns a new refresh token.
         refresh_leeway: Seconds in which a replaced refresh token still works (Auth0's Rotation Overlap Period: 0); only
@@ -319,6 +323,8 @@ class TenantSettings:
     id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = attrs.field(default="RS256")
     auth_time_in_id_token: bool = False
     apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
+    userinfo_policy: ApiPolicy = attrs.field(default=ApiPolicy.OPTIONAL, converter=ApiPolicy)
+    unused_proof: Literal["ignored", "checked"] = "ignored"
     discovery: Mapping[str, Any] = attrs.field(factory=dict)
     refresh_rotation: bool = True
     refresh_leeway: float = 0.0

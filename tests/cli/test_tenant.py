@@ -55,7 +55,7 @@ def test_codes(started: Callable[..., Popen[str]]) -> None:
     url, client_id = named["Tenant"], named["Public client"]
     assert {client_id, named["Confidential client"]} == {"public-client", "confidential-client"}
     assert len(named["its secret"]) >= 32
-    assert named["API, DPoP allowed"] == "https://api.example"
+    assert named["API, DPoP optional"] == "https://api.example"
     asyncio.run(_start(url, client_id, ADA, Phone("+4930901820")))
     _, who, code = piped(process.stdout).readline().split()
     assert who == ADA.address

@@ -76,7 +76,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ("[settings]\ncode_lifetime = inf", "code_lifetime must be a number"),
         ('[settings]\nstart_answer = "x"', "start_answer must be one of full, empty, created, no_content"),
         ('[settings]\nrequests_per_second = "x"', "requests_per_second must be a whole number or false"),
-        ('[settings.apis]\n"https://a" = "x"', "apis must be a table of items, each one of none, allowed, required"),
+        ('[settings.apis]\n"https://a" = "x"', "apis must be a table of items, each one of none, optional, required"),
         ("[settings]\nclients = []", "'clients' is unknown"),
         ('[[clients]]\nsecret = "hush"', "clients, number 1: must have client_id"),
         ('[[clients]]\nclient_id = "a"\nsecret = 7', "secret must be a text or false"),

@@ -363,8 +363,9 @@ async def test_a_thief_without_the_key_cannot_end_the_family(wire: Wire) -> None
     assert (await wire.refresh(new)).status == 200
 
 
-async def test_a_refresh_token_of_a_plain_api_is_bound_too(wire: Wire) -> None:
-    """Facts: "Refresh tokens: assume always bound to the key", also where the access token is a Bearer token."""
+async def test_a_refresh_token_of_a_plain_api_may_be_bound(wire_for: Opener) -> None:
+    """Undocumented: where the proof is checked, its key binds the refresh token of a Bearer token too."""
+    wire = await wire_for(unused_proof="checked")
     login = await log_in_offline(wire, audience=PLAIN_API)
     assert login["token_type"] == "Bearer"
     right, wire.key = wire.key, ECKey.generate_key("P-256", auto_kid=False)

@@ -4,6 +4,7 @@ Invariants of ``POST /oauth/token``:
 
 - The order of checks is the application, the parameters and the API, then the proof with its nonce, then the grant.
 - A request that is refused before its grant leaves the code and its attempts, or the refresh token, untouched.
+- Where the API's policy is ``none``, only the proof of a grant that is bound already is looked at.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from passwordless_async.testing.settings import ApiPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from passwordless_async.testing.checks.clients import AuthenticatedClient
     from passwordless_async.testing.grants import Prepared
     from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
     from passwordless_async.testing.state.tokens import Grant
@@ -47,9 +49,9 @@ def redeem(request: TenantRequest, *, nonce_waived: bool = False) -> Grant:
     application = authenticate(request, parameters, basic_allowed=True)
     prepared = prepare(TokenRequest(request.state, application, parameters))
     policy = _policy(request.state, prepared.audience)
-    settings = request.state.settings
-    needed = settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
-    proof = check_proof(request, nonce_required=needed and not nonce_waived)
+    proof = None
+    if not _ignores_proof(request.state, prepared, policy):
+        proof = check_proof(request, nonce_required=not nonce_waived and _needs_nonce(request.state, application))
     if proof is None and policy is ApiPolicy.REQUIRED:
         raise RequestRefused(refusals.DPOP_REQUIRED)
     grant = prepared.redeem(None if proof is None else proof.thumbprint)
@@ -67,10 +69,20 @@ def _grant_type(parameters: Mapping[str, str]) -> Callable[[TokenRequest], Prepa
 
 def _policy(state: TenantState, audience: str | None) -> ApiPolicy:
     if audience is None:
-        return ApiPolicy.ALLOWED
+        return state.settings.userinfo_policy
     if audience not in state.settings.apis:
         raise RequestRefused(Refusal(403, "access_denied", f"Service not found: {audience}"))
     return state.settings.apis[audience]
+
+
+def _ignores_proof(state: TenantState, prepared: Prepared, policy: ApiPolicy) -> bool:
+    ignored = state.settings.unused_proof == "ignored"
+    return ignored and policy is ApiPolicy.NONE and prepared.bound_to is None
+
+
+def _needs_nonce(state: TenantState, application: AuthenticatedClient) -> bool:
+    settings = state.settings
+    return settings.confidential_nonce_required if application.confidential else settings.public_nonce_required
 
 
 def revoke(request: TenantRequest) -> web.Response:

@@ -227,7 +227,7 @@ class TokenIssuer:
             client_id=grant.client_id,
             scope=grant.scope,
             audience=grant.audience,
-            thumbprint=grant.key,  # "assume always bound to the key", whatever the API's policy for access tokens
+            thumbprint=grant.key,  # "assume always bound to the key" of a proof that counts
             database=grant.database,
             auth_time=self._clock.wall() if grant.auth_time is None else grant.auth_time,
             started_at=now,

@@ -6,8 +6,18 @@ import base64
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey
 
-from helpers.tenant_wire import Wire, claims_of, log_in_offline, revoke
+from helpers.tenant_wire import (
+    ABSENT,
+    Opener,
+    Wire,
+    ask_and_follow,
+    claims_of,
+    log_in_offline,
+    open_auth_session,
+    revoke,
+)
 from passwordless_async.testing import (
     BOUND_API,
     PLAIN_API,
@@ -52,22 +62,92 @@ async def test_malformed_grants_are_refused(warm: Wire, members: dict[str, Any],
     assert (await warm.exchange()).status == 200
 
 
-@pytest.mark.parametrize(
-    ("proof", "audience", "token_type"),
-    [
-        (True, BOUND_API, "DPoP"),
-        (False, BOUND_API, "Bearer"),
-        (True, PLAIN_API, "Bearer"),
-        (False, PLAIN_API, "Bearer"),
-        (True, STRICT_API, "DPoP"),
-    ],
-)
-async def test_the_policy_of_an_api_decides(warm: Wire, *, proof: bool, audience: str, token_type: str) -> None:
-    """An API with the policy ``none`` yields Bearer even with a proof; otherwise the proof decides."""
-    answer = await warm.exchange(proof=warm.proof() if proof else None, audience=audience)
+INSISTS = (400, "invalid_request")
+BAD_PROOF = (400, "invalid_dpop_proof")
+# The policy, and what follows from a right proof, from none and from a bad one: a token_type or a refusal.
+POLICIES = [
+    (PLAIN_API, "Bearer", "Bearer", "Bearer"),
+    (BOUND_API, "DPoP", "Bearer", BAD_PROOF),
+    (STRICT_API, "DPoP", INSISTS, BAD_PROOF),
+]
+Outcome = str | tuple[int, str]
 
-    assert answer.json["token_type"] == token_type
-    assert ("cnf" in claims_of(answer.json["access_token"])) == (token_type == "DPoP")
+
+async def _otp(wire: Wire, audience: str) -> dict[str, Any]:
+    await wire.start()
+    return wire.form(audience=audience)
+
+
+async def _database(wire: Wire, audience: str) -> dict[str, Any]:
+    session = await open_auth_session(wire)
+    return wire.form(audience=audience, auth_session=session, username=ABSENT, realm=ABSENT)
+
+
+async def _link(wire: Wire, audience: str) -> dict[str, Any]:
+    code = (await ask_and_follow(wire, audience=audience))["code"]
+    return {"grant_type": "authorization_code", "client_id": wire.tenant.public_client_id, "code": code}
+
+
+async def _refresh(wire: Wire, audience: str) -> dict[str, Any]:
+    await wire.start()
+    token = (await wire.exchange(proof=None, scope="openid offline_access")).json["refresh_token"]
+    client_id = wire.tenant.public_client_id
+    return {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": token, "audience": audience}
+
+
+@pytest.mark.parametrize("grant", [_otp, _database, _link, _refresh])
+@pytest.mark.parametrize(("audience", "proven", "unproven", "badly_proven"), POLICIES)
+async def test_the_policy_of_an_api_decides(
+    warm: Wire, audience: str, proven: Outcome, unproven: Outcome, badly_proven: Outcome, grant: Any
+) -> None:
+    """Each policy, grant and proof has its token or refusal, which leaves the grant unspent; a token has one scheme."""
+    bad = warm.proof(htm="GET")
+    for proof, expected in ((ABSENT, proven), (None, unproven), (bad, badly_proven)):
+        form = await grant(warm, audience)
+        answer = await warm.token(form, proof=proof)
+        if isinstance(expected, tuple):
+            assert answer.words[:2] == expected
+            answer = await warm.token(form)
+        else:
+            assert answer.json["token_type"] == expected
+        token = answer.json["access_token"]
+        bound = answer.json["token_type"] == "DPoP"
+        assert claims_of(token).get("cnf") == ({"jkt": warm.thumbprint} if bound else None)
+        assert [
+            (await warm.userinfo(token)).status,
+            (await warm.userinfo(token, scheme="Bearer", proof=None)).status,
+        ] == ([200, 401] if bound else [401, 200])
+
+
+async def test_a_proof_is_ignored_where_the_policy_is_none(wire: Wire) -> None:
+    """No nonce is asked for, and the refresh token is not bound: no proof is needed, and another key's does no harm."""
+    await wire.start()
+    login = (await wire.exchange(audience=PLAIN_API, scope="openid offline_access")).json
+    wire.key = ECKey.generate_key("P-256", auto_kid=False)
+    second = (await wire.refresh(login["refresh_token"])).json
+    third = await wire.refresh(second["refresh_token"], proof=None)
+
+    assert [answer["token_type"] for answer in (login, second, third.json)] == ["Bearer"] * 3
+    assert wire.tenant.stats.nonce_challenges == 0
+
+
+async def test_a_bound_grant_needs_its_key_whatever_the_policy(wire: Wire) -> None:
+    """A bound refresh token that asks for tokens of an API without DPoP: a Bearer token, and only with the key."""
+    token = (await log_in_offline(wire))["refresh_token"]
+
+    assert (await wire.refresh(token, proof=None, audience=PLAIN_API)).words[:2] == BAD_PROOF
+    assert (await wire.refresh(token, audience=PLAIN_API)).json["token_type"] == "Bearer"
+
+
+@pytest.mark.parametrize(("policy", "proven"), [("none", "Bearer"), ("optional", "DPoP"), ("required", "DPoP")])
+async def test_the_policy_without_an_audience(wire_for: Opener, policy: str, proven: str) -> None:
+    """A setting decides about tokens that are for userinfo alone."""
+    wire = await wire_for(userinfo_policy=policy)
+    await wire.start()
+    refused = await wire.exchange(otp="000", proof=None)
+
+    assert refused.words[:2] == (INSISTS if policy == "required" else (403, "invalid_grant"))
+    assert (await wire.login()).json["token_type"] == proven
 
 
 async def test_an_api_that_insists(warm: Wire) -> None:
