@@ -41,9 +41,23 @@ def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     return algorithms
 
 
-def _at(path: str, name: str) -> URL:
+# The endpoints of a tenant, by the names of the attributes below: their paths at its domain.
+PATHS = {
+    "start_url": "passwordless/start",
+    "token_url": "oauth/token",
+    "otp_challenge_url": "otp/challenge",
+    "revoke_url": "oauth/revoke",
+    "userinfo_url": "userinfo",
+    "jwks_url": ".well-known/jwks.json",
+    "mfa_authenticators_url": "mfa/authenticators",
+    "mfa_challenge_url": "mfa/challenge",
+    "mfa_associate_url": "mfa/associate",
+}
+
+
+def _at(name: str) -> URL:
     def url(application: Application) -> URL:
-        return application.named.get(name) or application.base / path
+        return application.named.get(name) or application.base / PATHS[name]
 
     return attrs.Factory(url, takes_self=True)  # typed as what it makes
 
@@ -70,16 +84,16 @@ class Application:
     # The endpoints that the tenant's metadata names, by the names of these attributes; the others are at the domain.
     named: Mapping[str, URL] = attrs.field(factory=dict, kw_only=True)
     origin: str = attrs.field(init=False)
-    start_url: URL = attrs.field(init=False, default=_at("passwordless/start", "start_url"))
-    token_url: URL = attrs.field(init=False, default=_at("oauth/token", "token_url"))
+    start_url: URL = attrs.field(init=False, default=_at("start_url"))
+    token_url: URL = attrs.field(init=False, default=_at("token_url"))
     token_origin: str = attrs.field(init=False)  # that nonces of the token endpoint are kept by
-    otp_challenge_url: URL = attrs.field(init=False, default=_at("otp/challenge", "otp_challenge_url"))
-    revoke_url: URL = attrs.field(init=False, default=_at("oauth/revoke", "revoke_url"))
-    userinfo_url: URL = attrs.field(init=False, default=_at("userinfo", "userinfo_url"))
-    jwks_url: URL = attrs.field(init=False, default=_at(".well-known/jwks.json", "jwks_url"))
-    mfa_authenticators_url: URL = attrs.field(init=False, default=_at("mfa/authenticators", "mfa_authenticators_url"))
-    mfa_challenge_url: URL = attrs.field(init=False, default=_at("mfa/challenge", "mfa_challenge_url"))
-    mfa_associate_url: URL = attrs.field(init=False, default=_at("mfa/associate", "mfa_associate_url"))
+    otp_challenge_url: URL = attrs.field(init=False, default=_at("otp_challenge_url"))
+    revoke_url: URL = attrs.field(init=False, default=_at("revoke_url"))
+    userinfo_url: URL = attrs.field(init=False, default=_at("userinfo_url"))
+    jwks_url: URL = attrs.field(init=False, default=_at("jwks_url"))
+    mfa_authenticators_url: URL = attrs.field(init=False, default=_at("mfa_authenticators_url"))
+    mfa_challenge_url: URL = attrs.field(init=False, default=_at("mfa_challenge_url"))
+    mfa_associate_url: URL = attrs.field(init=False, default=_at("mfa_associate_url"))
 
     @client_auth.validator
     def _check_client_auth(self, _attribute: object, value: object) -> None:

@@ -9,10 +9,12 @@ Invariants:
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from passwordless_async.auth0.metadata import metadata_request, read_endpoints
-from passwordless_async.errors import NotSent, ProtocolError, TransportError
+from passwordless_async.auth0.refusals import failure as failure_of
+from passwordless_async.errors import NotSent, OAuthError, ProtocolError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,12 +42,15 @@ def discover(tenant: Tenant) -> Flow[None]:
     """
     failure: NotSent
     try:
-        response = yield metadata_request(tenant.application)
+        request = metadata_request(tenant.application)
+        response = yield request
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise failure_of(request, response)
         tenant.application = tenant.application.at(read_endpoints(tenant.application, response))
         tenant.metadata.has_read()
     except NotSent as error:
         failure = error.with_traceback(None)
-    except TransportError as error:
+    except (TransportError, OAuthError) as error:
         failure = NotSent(f"the tenant's metadata could not be fetched, so nothing else was sent: {error}")
     except ProtocolError as error:
         failure = NotSent(f"the tenant's metadata cannot be used, so nothing else was sent: {error}").with_facts(

@@ -4,8 +4,10 @@ Invariants:
 
 - The issuer is the one that the caller named: metadata of another one is refused (RFC 8414 §3.3), and ID tokens are
   checked against it wherever the endpoints are.
-- An endpoint is https, or plain http on loopback, and has no credentials in it.
+- An endpoint is https, and has no credentials in it; of a tenant that is plain http on loopback it may be that too.
 - The aliases for client certificates count for an application that has one (RFC 8705 §5).
+- Metadata has no names for some of Auth0's own endpoints. They move with their neighbours: an application that
+  authenticates itself by certificate does so there too.
 """
 
 from __future__ import annotations
@@ -20,13 +22,12 @@ from yarl import URL
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.origin import parse_origin
+from passwordless_async.auth0.application import PATHS, Application
 from passwordless_async.auth0.client_auth import TlsClientAuth
 from passwordless_async.errors import MalformedAnswer, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from passwordless_async.auth0.application import Application
 
 _MAX_AGE_SECONDS = 86_400.0  # a tenant that moves its endpoints keeps the old ones for longer
 _RETRY_SECONDS = 60.0  # after a renewal that failed
@@ -37,6 +38,14 @@ _METADATA_NAMES = {
     "userinfo_url": "userinfo_endpoint",
     "mfa_challenge_url": "mfa_challenge_endpoint",
     "jwks_url": "jwks_uri",
+}
+# Endpoints that may be without a name, and their neighbours, which are at the same place; in this order.
+_NEIGHBOURS = {
+    "start_url": "token_url",
+    "otp_challenge_url": "token_url",
+    "mfa_challenge_url": "token_url",
+    "mfa_associate_url": "mfa_challenge_url",
+    "mfa_authenticators_url": "mfa_challenge_url",
 }
 
 
@@ -84,19 +93,30 @@ def read_endpoints(application: Application, response: HttpResponse) -> Mapping[
         raise MalformedAnswer(f"the metadata's issuer is not {application.issuer}", status=response.status)
     aliases = document.get("mtls_endpoint_aliases") if isinstance(application.client_auth, TlsClientAuth) else None
     named = {**document, **(aliases if isinstance(aliases, dict) else {}), "jwks_uri": document.get("jwks_uri")}
-    return {
-        attribute: _endpoint(name, named[name], response.status)
+    endpoints = {
+        attribute: _endpoint(application, name, named[name], response.status)
         for attribute, name in _METADATA_NAMES.items()
         if named.get(name) is not None
     }
+    return _with_neighbours(endpoints)
 
 
-def _endpoint(name: str, value: object, status: int) -> URL:
+def _endpoint(application: Application, name: str, value: object, status: int) -> URL:
     try:
         url = URL(value) if isinstance(value, str) and len(value) <= _MAX_URL else URL()
-        if url.user is None and url.password is None and not url.raw_fragment:
+        is_plain = url.user is None and url.password is None and not url.raw_fragment
+        if is_plain and url.scheme in {"https", application.base.scheme}:
             parse_origin(name, str(url.origin()))
             return url
     except (ValueError, UsageError):
         pass
     raise MalformedAnswer(f"the metadata's {name} is not a URL that may be sent to", status=status)
+
+
+def _with_neighbours(endpoints: dict[str, URL]) -> dict[str, URL]:
+    """Return the endpoints with those beside them, where a neighbour has its usual path."""
+    for attribute, neighbour in _NEIGHBOURS.items():
+        place = str(endpoints.get(neighbour, "")).removesuffix(PATHS[neighbour])
+        if attribute not in endpoints and place.endswith("/"):
+            endpoints[attribute] = URL(place + PATHS[attribute])
+    return endpoints

@@ -90,7 +90,8 @@ class PasswordlessClient:
             if the session has ``trust_env``.
         discovery: Whether requests go to the endpoints that the tenant's metadata names, read before the first of them,
             instead of those at the domain. Always so with :class:`TlsClientAuth`: its endpoints may be elsewhere
-            (RFC 8705 §5). The issuer stays the domain's.
+            (RFC 8705 §5). Auth0's own endpoints, which metadata has no names for, are beside the token endpoint. The
+            issuer stays the domain's.
         refresh_token_rotation: Whether the tenant replaces a refresh token at each use, as it does unless configured
             otherwise. If False, a refresh token is never spent: after a lost answer it is sent again.
         refresh_token_leeway: The tenant's rotation overlap period: seconds in which a refresh token that was replaced

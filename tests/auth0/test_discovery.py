@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.discovery import with_endpoints
 from passwordless_async.auth0.metadata import Metadata
+from passwordless_async.auth0.mfa.state import MfaState
+from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.otp import exchange
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.testing import ThrowAwayCa
@@ -95,6 +98,15 @@ def test_keys_that_cannot_be_fetched_say_why() -> None:
     assert (caught.value.retryable, caught.value.advice) == (False, "Check the certificate.")
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_failing_server_is_no_wrong_domain(tenant: Tenant, status: int) -> None:
+    """The metadata may be read later: the call may be tried again, and the domain needs no check."""
+    flow, _ = begin(tenant)
+    with pytest.raises(NotSent, match="metadata could not be fetched") as caught:
+        flow.send(flows.answer(status, b"<html>"))
+    assert (caught.value.retryable, caught.value.advice) == (True, NotSent.advice)
+
+
 def test_metadata_of_another_issuer_lets_nothing_be_sent(tenant: Tenant) -> None:
     """Trying again does not help."""
     flow, _ = begin(tenant)
@@ -146,6 +158,11 @@ class TwoHosts:
         self._note(request)
         return web.json_response({"sub": "ada"})
 
+    async def associate(self, request: web.Request) -> web.Response:
+        """Give a new factor."""
+        self._note(request)
+        return web.json_response({"authenticator_type": "otp", "secret": "ABCDEFGH"})
+
     def _note(self, request: web.Request) -> None:
         certificate = request.get_extra_info("ssl_object").getpeercert(binary_form=True)
         self.seen.append((request.path, certificate is not None))
@@ -161,6 +178,8 @@ async def two_hosts(ca: ThrowAwayCa) -> AsyncIterator[TwoHosts]:
     certified.router.add_post("/oauth/token", hosts.token)
     certified.router.add_post("/oauth/revoke", hosts.other)
     certified.router.add_get("/userinfo", hosts.other)
+    certified.router.add_post("/passwordless/start", hosts.other)
+    certified.router.add_post("/mfa/associate", hosts.associate)
     runners = [web.AppRunner(issuing), web.AppRunner(certified)]
     places = []
     for runner in runners:
@@ -174,21 +193,34 @@ async def two_hosts(ca: ThrowAwayCa) -> AsyncIterator[TwoHosts]:
 
 
 async def test_what_follows_a_login_goes_to_the_alias_too() -> None:
-    """Exchange, refresh, userinfo and revocation go where the certificate is seen; metadata is read once."""
+    """All that is asked goes where the certificate is seen; metadata is read once."""
     ca = ThrowAwayCa()
     auth = TlsClientAuth(ca.client_context(ca.issue("client")))
     async with (
         two_hosts(ca) as hosts,
         PasswordlessClient(hosts.issuer, "client", client_auth=auth, profile=TESTING) as client,
     ):
+        await client.start(Email("ada@example.com"))
         tokens = await client.exchange(Email("ada@example.com"), "111111", key=flows.KEY)
         assert tokens.issuer == f"{hosts.issuer}/"
         await client.userinfo(tokens)
         tokens = await client.refresh(attrs.evolve(tokens, refresh_token=Secret("refresh-1")))
         await client.revoke(tokens)
+        state = MfaState(
+            mfa_token=Secret("mfa-token"),
+            requirements=MfaRequirements(),
+            key=flows.KEY,
+            jkt=flows.KEY.thumbprint,
+            issuer=f"{hosts.issuer}/",
+            client_id="client",
+            expires_at=int(time.time()) + 600,
+        )
+        await client.mfa.associate(state)
     assert hosts.seen == [
+        ("/passwordless/start", True),
         ("/oauth/token", True),
         ("/userinfo", True),
         ("/oauth/token", True),
         ("/oauth/revoke", True),
+        ("/mfa/associate", True),
     ]

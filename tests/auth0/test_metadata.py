@@ -56,20 +56,53 @@ def test_endpoints_are_those_that_are_named(public: Application, answer: Callabl
     assert moved.token_origin == "https://login.example"
 
 
+CERTIFIED_PLACE = "https://mtls.tenant.example"
+
+
+@pytest.mark.parametrize(
+    ("named", "start", "associate"),
+    [
+        pytest.param({"token_endpoint": ALIAS}, CERTIFIED_PLACE, CERTIFIED_PLACE, id="all beside the token endpoint"),
+        pytest.param(
+            {"token_endpoint": ALIAS, "mfa_challenge_endpoint": "https://mfa.example/t/mfa/challenge"},
+            CERTIFIED_PLACE,
+            "https://mfa.example/t",
+            id="of the second factor, beside its challenges",
+        ),
+        pytest.param({"token_endpoint": f"{ALIAS}?a=b"}, ISSUER[:-1], ISSUER[:-1], id="at the domain, by no usual path"),
+        pytest.param({"token_endpoint": "https://other.example/my-oauth/token"}, ISSUER[:-1], ISSUER[:-1], id="nor so"),
+    ],
+)
+def test_endpoints_without_a_name_are_beside_those_with_one(
+    named: dict[str, str], start: str, associate: str, answer: Callable[..., HttpResponse]
+) -> None:
+    """A start or an enrolment needs the certificate too, and metadata has no name for either."""
+    document = {"issuer": ISSUER, "mtls_endpoint_aliases": named}
+    moved = CERTIFIED.at(read_endpoints(CERTIFIED, answer(200, document)))
+    assert [str(moved.start_url), str(moved.otp_challenge_url)] == [
+        f"{start}/passwordless/start",
+        f"{start}/otp/challenge",
+    ]
+    assert [str(moved.mfa_associate_url), str(moved.mfa_authenticators_url)] == [
+        f"{associate}/mfa/associate",
+        f"{associate}/mfa/authenticators",
+    ]
+
+
 def test_aliases_count_for_a_client_certificate(answer: Callable[..., HttpResponse]) -> None:
     """RFC 8705 §5: an alias counts before the endpoint itself; the keys are where they are for all."""
     document = {"issuer": ISSUER, "token_endpoint": TOKEN, "revocation_endpoint": f"{ISSUER}oauth/revoke", **ALIASES}
-    assert endpoints(answer(200, document), CERTIFIED) == {
-        "token_url": ALIAS,
-        "revoke_url": f"{ISSUER}oauth/revoke",
-    }
+    named = endpoints(answer(200, document), CERTIFIED)
+    assert (named["token_url"], named["revoke_url"]) == (ALIAS, f"{ISSUER}oauth/revoke")
+    assert "jwks_url" not in named
 
 
 @pytest.mark.parametrize("aliases", [None, "no object", []])
 def test_aliases_that_are_none_are_ignored(aliases: object, answer: Callable[..., HttpResponse]) -> None:
     """The endpoints are then those of all clients."""
     document = {"issuer": ISSUER, "token_endpoint": TOKEN, "mtls_endpoint_aliases": aliases}
-    assert endpoints(answer(200, document), CERTIFIED) == {"token_url": TOKEN}
+    assert CERTIFIED.at(read_endpoints(CERTIFIED, answer(200, document))).start_url == CERTIFIED.start_url
+    assert endpoints(answer(200, document), CERTIFIED)["token_url"] == TOKEN
 
 
 def test_a_tenant_without_metadata_has_its_endpoints_at_the_domain(
@@ -86,6 +119,7 @@ def test_a_tenant_without_metadata_has_its_endpoints_at_the_domain(
         {"issuer": "https://other.example/"},
         {"issuer": ISSUER.rstrip("/")},
         {"issuer": ISSUER, "token_endpoint": "http://tenant.example/oauth/token"},
+        {"issuer": ISSUER, "token_endpoint": "http://127.0.0.1:8080/oauth/token"},
         {"issuer": ISSUER, "token_endpoint": "/oauth/token"},
         {"issuer": ISSUER, "token_endpoint": "https://user:pw@tenant.example/oauth/token"},
         {"issuer": ISSUER, "token_endpoint": "https://tenant.example/oauth/token#part"},
