@@ -69,7 +69,9 @@ CERTIFIED_PLACE = "https://mtls.tenant.example"
             "https://mfa.example/t",
             id="of the second factor, beside its challenges",
         ),
-        pytest.param({"token_endpoint": f"{ALIAS}?a=b"}, ISSUER[:-1], ISSUER[:-1], id="at the domain, by no usual path"),
+        pytest.param(
+            {"token_endpoint": f"{ALIAS}?a=b"}, ISSUER[:-1], ISSUER[:-1], id="at the domain, by no usual path"
+        ),
         pytest.param({"token_endpoint": "https://other.example/my-oauth/token"}, ISSUER[:-1], ISSUER[:-1], id="nor so"),
     ],
 )
