@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from passwordless_async.auth0.tokens import StartReceipt as StartReceipt, TokenSet as TokenSet
     from passwordless_async.client import events as events
+    from passwordless_async.client.api.credentials import TokenSource as TokenSource
     from passwordless_async.client.api.middleware import DPoPMiddleware as DPoPMiddleware
     from passwordless_async.client.api.user_session import UserSession as UserSession
     from passwordless_async.client.client import PasswordlessClient as PasswordlessClient
@@ -138,6 +139,7 @@ _NAMES = {
     "auth0.mfa.values": "Association Authenticator MfaChallenge MfaRequirements",
     "auth0.tokens": "StartReceipt TokenSet",
     "client": "events",
+    "client.api.credentials": "TokenSource",
     "client.api.middleware": "DPoPMiddleware",
     "client.api.user_session": "UserSession",
     "client.client": "PasswordlessClient",

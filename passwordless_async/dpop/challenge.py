@@ -86,9 +86,9 @@ def _errors_of_body(response: HttpResponse) -> frozenset[str]:
     return frozenset({error} if isinstance(error, str) else ())
 
 
-def _errors_of_header(response: HttpResponse) -> frozenset[str]:
+def _errors_of_header(response: HttpResponse, scheme: str = "dpop") -> frozenset[str]:
     challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
-    return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == "dpop")
+    return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == scheme)
 
 
 # A table: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.
@@ -110,6 +110,11 @@ def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
     return not errors.isdisjoint(_NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
 
 
-def rejects_token(response: HttpResponse) -> bool:
-    """Return whether a resource server refuses the access token (RFC 9449 §7.1, RFC 6750 §3.1)."""
-    return "invalid_token" in dpop_errors(response) and response.status == HTTPStatus.UNAUTHORIZED
+def rejects_token(response: HttpResponse, *, scheme: str = "dpop") -> bool:
+    """Return whether a resource server refuses the access token (RFC 9449 §7.1, RFC 6750 §3.1).
+
+    Args:
+        response: The response.
+        scheme: How the token was sent, in lower case: ``dpop`` or ``bearer``.
+    """
+    return response.status == HTTPStatus.UNAUTHORIZED and "invalid_token" in _errors_of_header(response, scheme)

@@ -84,9 +84,10 @@ class ProofGenerator:
 
     def _hash(self, access_token: str) -> str:
         """Return ``ath``, cached for the last token: API calls send the same one many times."""
-        if self._ath[0] != access_token:
-            self._ath = (access_token, token_hash(access_token))
-        return self._ath[1]
+        ath = self._ath  # once: another thread may replace it
+        if ath[0] != access_token:
+            ath = self._ath = (access_token, token_hash(access_token))
+        return ath[1]
 
     def __repr__(self) -> str:
         return f"<ProofGenerator {self.key.thumbprint}>"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.api.middleware import DPoPMiddleware
-from passwordless_async.errors import PasswordlessError, TransportError
+from passwordless_async.errors import PasswordlessError, TransportError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -41,6 +41,8 @@ class UserSession:
         nonces: NonceCache,
         refresh: Refresh | None = None,
     ) -> None:
+        if tokens.token_type.lower() != "dpop":
+            raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
         self._tokens = tokens
         self._http = http
         self._handovers = handovers

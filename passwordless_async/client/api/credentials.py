@@ -1,0 +1,193 @@
+"""What goes with a request to an API, and what its answer means (RFC 9449 §7, RFC 6750 §2.1); no I/O.
+
+Invariants:
+
+- Only the named origins get the token. A request to another origin carries neither the token nor a proof.
+- Every transmission has a proof of its own, signed for its method and URL.
+- Tokens that are bound to a key go out with a proof by that key, and never as Bearer, whatever their source returns.
+- The token and the proof are secrets: they print as ``<redacted>``.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.secret import Secret, SecretDict, hide, type_name
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.client.traffic.first_nonce import FirstNonce
+from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
+from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from yarl import URL
+
+    from passwordless_async._common.http import HttpResponse
+    from passwordless_async.dpop import DPoPKey
+
+NAMES = ("Authorization", "DPoP")  # the header fields that carry credentials
+
+
+class TokenSource(Protocol):
+    """Supplies a user's tokens to API calls if they change during its life."""
+
+    @property
+    def tokens(self) -> TokenSet:
+        """The newest tokens."""
+
+    def is_renewable(self, refused: TokenSet) -> bool:
+        """Return whether :meth:`renew` can return other tokens than these."""
+
+    async def current(self) -> TokenSet:
+        """Return the tokens to use now, renewed if they expire soon."""
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        """Return newer tokens than these, which a resource server has refused."""
+
+
+@attrs.frozen
+class _Fixed:
+    """Tokens that do not change."""
+
+    tokens: TokenSet
+
+    def is_renewable(self, _refused: TokenSet) -> bool:
+        return False
+
+    async def current(self) -> TokenSet:
+        return self.tokens
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        return refused
+
+
+class Authorization(Secret):
+    """An ``Authorization`` field that was made here, not one that a caller set."""
+
+    __slots__ = ()
+
+
+class ApiCredentials:
+    """The tokens of one user, their key, and the origins that they are for.
+
+    Args:
+        tokens: The tokens, or their source.
+        origins: The origins that the access token is for: ``https://api.example``; plain http on loopback only.
+        nonces: The servers' nonces; a new cache if None.
+
+    Raises:
+        UsageError: An argument has a wrong type, or an origin is not one.
+    """
+
+    def __init__(self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None) -> None:
+        tokens = hide(tokens)
+        self._source: TokenSource = _Fixed(tokens) if isinstance(tokens, TokenSet) else tokens
+        newest = getattr(self._source, "tokens", None)
+        if not isinstance(newest, TokenSet):
+            raise UsageError("tokens", f"must be a TokenSet, not {type_name(tokens)}")
+        if not isinstance(nonces, NonceCache | None):
+            raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
+        self.nonces = NonceCache() if nonces is None else nonces
+        self._proofs = ProofGenerator(newest.key) if _is_bound(newest) else None
+        named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
+        self._first_nonces = {origin: FirstNonce(self.nonces, origin) for origin in named}
+
+    @property
+    def fixed_tokens(self) -> TokenSet | None:
+        """The tokens, if they do not change; None if they have a source."""
+        return self._source.tokens if isinstance(self._source, _Fixed) else None
+
+    async def current(self) -> TokenSet:
+        """Return the tokens to use now.
+
+        Raises:
+            KeyMismatch: They are not bound to the key of the first ones.
+            PasswordlessError: What the source raises.
+        """
+        return self._usable(await self._source.current())
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        """Return newer tokens than these, which an API has refused; raises what :meth:`current` does."""
+        return self._usable(await self._source.renew(refused))
+
+    def calls_for_renewal(self, response: HttpResponse, tokens: TokenSet) -> bool:
+        """Return whether a response refuses these tokens, and there are others."""
+        scheme = "dpop" if _is_bound(tokens) else "bearer"
+        return rejects_token(response, scheme=scheme) and self._source.is_renewable(tokens)
+
+    def _usable(self, tokens: TokenSet) -> TokenSet:
+        if self._proofs is None:
+            if _is_bound(tokens):
+                self._proofs = ProofGenerator(tokens.key)
+        elif not _is_bound(tokens) or tokens.key != self._proofs.key:
+            raise KeyMismatch("the renewed tokens are not bound to the key of the first ones: nothing was sent")
+        return tokens
+
+    def is_for(self, origin: str) -> bool:
+        """Return whether an origin was named."""
+        return origin in self._first_nonces
+
+    def is_revealed_by(self, authorization: str) -> bool:
+        """Return whether a caller's own ``Authorization`` field has the access token in it."""
+        return self._source.tokens.access_token in authorization
+
+    def turn(self, origin: str) -> AbstractAsyncContextManager[Callable[[int], None]]:
+        """Let one request go first while the nonce of a named origin is unknown: see :class:`FirstNonce`."""
+        if self._proofs is None:  # Bearer knows no nonces
+            return nullcontext(lambda _status: None)
+        return self._first_nonces[origin].turn()
+
+    def transmissions(
+        self, tokens: TokenSet, origin: str, method: str, url: URL
+    ) -> Generator[SecretDict, HttpResponse, object]:
+        """Yield the header fields of each transmission of a request, and receive the head of its response.
+
+        Raises:
+            MalformedAnswer: The server demands a nonce and gives none.
+            NonceChallengeRepeated: The server challenges again with a nonce that was used, or a fourth time.
+        """
+        proofs, token = self._proofs, tokens.access_token
+        if proofs is None:
+            return _once(SecretDict({"Authorization": Authorization(f"Bearer {token}")}))
+        authorization = Authorization(f"DPoP {token}")
+
+        def make(nonce: str | None) -> SecretDict:
+            proof = proofs.proof(method, url, nonce=nonce, access_token=token)
+            return SecretDict({"Authorization": authorization, "DPoP": Secret(proof)})
+
+        return negotiate(self.nonces, origin, proofs.key, make)
+
+    def body_is_used_up(self, origin: str) -> UseDPoPNonce:
+        """Return the error of a challenge after which the body, a stream, cannot be sent again."""
+        key: DPoPKey | None = None if self._proofs is None else self._proofs.key
+        return UseDPoPNonce(
+            status=401,
+            error_description="the body, a stream, is used up: send the request again",
+            nonce=self.nonces.get(origin, key),
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(self._first_nonces)
+
+    def __repr__(self) -> str:
+        return f"<ApiCredentials for {self}>"
+
+
+def _once(fields: SecretDict) -> Generator[SecretDict, HttpResponse, None]:
+    yield fields
+
+
+def _is_bound(tokens: TokenSet) -> bool:
+    return tokens.token_type.lower() == "dpop"
+
+
+def _each(origins: Iterable[str]) -> Iterable[str]:
+    if isinstance(origins, str):
+        raise UsageError("origins", "must be a list of origins, not one text")
+    return origins

@@ -1,0 +1,126 @@
+"""What goes with a request to an API, without a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+from multidict import CIMultiDict
+from yarl import URL
+
+from passwordless_async import DPoPKey, KeyMismatch, NonceCache, TokenSet, UsageError
+from passwordless_async._common.http import HttpResponse
+from passwordless_async._common.secret import Secret
+from passwordless_async.client.api.credentials import ApiCredentials
+
+API = "https://api.example"
+UNBOUND: dict[str, Any] = {"token_type": "Bearer", "access_token": Secret("an-unbound-token")}
+
+
+class Source:
+    """Tokens that change."""
+
+    def __init__(self, *tokens: TokenSet) -> None:
+        self._tokens = list(tokens)
+
+    @property
+    def tokens(self) -> TokenSet:
+        return self._tokens[0]
+
+    def is_renewable(self, _refused: TokenSet) -> bool:
+        return len(self._tokens) > 1
+
+    async def current(self) -> TokenSet:
+        return self._tokens[0]
+
+    async def renew(self, _refused: TokenSet) -> TokenSet:
+        del self._tokens[0]
+        return self._tokens[0]
+
+
+def credentials(tokens: Any) -> ApiCredentials:
+    return ApiCredentials(tokens, origins=[API], nonces=None)
+
+
+def refusal(*challenges: str, status: int = 401) -> HttpResponse:
+    return HttpResponse(status, CIMultiDict([("WWW-Authenticate", challenge) for challenge in challenges]))
+
+
+def test_unbound_tokens_go_as_bearer_without_a_proof(tokens: TokenSet) -> None:
+    """RFC 6750 §2.1: one transmission, whatever the answer is."""
+    transmissions = credentials(attrs.evolve(tokens, **UNBOUND)).transmissions(
+        attrs.evolve(tokens, **UNBOUND), API, "GET", URL(f"{API}/me")
+    )
+    assert dict(next(transmissions)) == {"Authorization": "Bearer an-unbound-token"}
+    with pytest.raises(StopIteration):
+        transmissions.send(refusal('DPoP error="use_dpop_nonce"'))
+
+
+def test_bound_tokens_go_with_a_proof(tokens: TokenSet) -> None:
+    """RFC 9449 §7.1: the DPoP scheme, and a proof; neither is in a repr."""
+    fields = next(credentials(tokens).transmissions(tokens, API, "GET", URL(f"{API}/me")))
+    assert fields["Authorization"] == f"DPoP {tokens.access_token}"
+    assert [repr(value) for value in fields.values()] == ["<redacted>", "<redacted>"]
+
+
+async def test_bound_tokens_are_not_followed_by_unbound_ones(tokens: TokenSet) -> None:
+    """Once bound, always bound: a source that returns Bearer tokens later is refused."""
+    api = credentials(Source(tokens, attrs.evolve(tokens, **UNBOUND)))
+    with pytest.raises(KeyMismatch):
+        await api.renew(await api.current())
+
+
+async def test_unbound_tokens_may_be_followed_by_bound_ones(tokens: TokenSet) -> None:
+    """From the first bound tokens on, all are bound to their key."""
+    unbound = attrs.evolve(tokens, **UNBOUND)
+    api = credentials(Source(unbound, tokens, attrs.evolve(tokens, key=DPoPKey.generate())))
+    await api.renew(unbound)
+    assert set(next(api.transmissions(tokens, API, "GET", URL(API)))) == {"Authorization", "DPoP"}
+    with pytest.raises(KeyMismatch):
+        await api.renew(tokens)
+
+
+@pytest.mark.parametrize(
+    ("changes", "response", "calls"),
+    [
+        ({}, refusal('DPoP error="invalid_token"'), True),
+        ({}, refusal('Bearer error="invalid_token"'), False),
+        ({}, refusal('DPoP error="invalid_token"', status=403), False),
+        (UNBOUND, refusal('Bearer error="invalid_token"'), True),
+        (UNBOUND, refusal('DPoP algs="ES256"', 'Bearer error="invalid_token"'), True),
+        (UNBOUND, refusal('DPoP error="invalid_token"'), False),
+    ],
+)
+def test_which_refusals_call_for_a_renewal(
+    tokens: TokenSet, changes: dict[str, Any], response: HttpResponse, *, calls: bool
+) -> None:
+    """``invalid_token`` in the challenge of the scheme that was used, where there are other tokens."""
+    given = attrs.evolve(tokens, **changes)
+    assert credentials(Source(given, given)).calls_for_renewal(response, given) is calls
+    assert credentials(given).calls_for_renewal(response, given) is False
+
+
+async def test_unbound_tokens_wait_for_no_nonce(tokens: TokenSet) -> None:
+    """Nonces are DPoP's: a second request with Bearer goes while the first is not answered."""
+    api = credentials(attrs.evolve(tokens, **UNBOUND))
+    async with api.turn(API) as answered, api.turn(API):
+        answered(200)
+
+
+@pytest.mark.parametrize(
+    ("changes", "argument"),
+    [
+        ({"tokens": "an-access-token"}, "tokens"),
+        ({"tokens": None}, "tokens"),
+        ({"origins": API}, "origins"),
+        ({"origins": ["http://api.example"]}, "origins"),
+        ({"nonces": {}}, "nonces"),
+    ],
+)
+def test_arguments_are_checked(tokens: TokenSet, changes: dict[str, Any], argument: str) -> None:
+    """Each error names its argument, and shows no token."""
+    arguments = {"tokens": tokens, "origins": [API], "nonces": NonceCache(), **changes}
+    with pytest.raises(UsageError) as caught:
+        ApiCredentials(arguments.pop("tokens"), **arguments)
+    assert (caught.value.argument, "an-access-token" in str(caught.value)) == (argument, False)
