@@ -259,15 +259,20 @@ class NonceStore(Protocol):
     async def nonce(self, origin: str) -> str | None:
         """Return the newest nonce of an origin; empty if the origin demands none, None if it is not known."""
 
-    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+    async def nonce_or_turn(self, origin: str, *, token: str, seconds: float) -> str | bool:
         """Return the newest nonce, or ask for the turn to fetch it, which expires after ``seconds``.
 
+        ``token`` names the caller. The turn is released by the same token.
+
         Returns:
-            The nonce, as :meth:`nonce`; True if it is the caller's turn; False if another process has the turn.
+            The nonce, as :meth:`nonce`; True if it is the caller's turn; False if another caller has the turn.
         """
 
-    async def release_turn(self, origin: str) -> None:
-        """Pass the turn on: the nonce could not be fetched. Only the process that has the turn calls this."""
+    async def release_turn(self, origin: str, *, token: str) -> None:
+        """Pass the turn on: the nonce could not be fetched.
+
+        Has no effect if the turn has expired, or passed to another caller.
+        """
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """Keep a nonce, empty if the origin demands none, and end the turn."""

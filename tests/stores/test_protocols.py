@@ -47,6 +47,10 @@ def count(store: Any, token: str, *, at_most: int | None = 3, window: float = HO
     return store.begin_address_start(ADDRESS, token=token, max_starts=at_most, window=window)
 
 
+def turn(store: Any, token: str, *, seconds: float = 60.0) -> Any:
+    return store.nonce_or_turn(ORIGIN, token=token, seconds=seconds)
+
+
 async def test_one_of_many_concurrent_starts_is_allowed(stores: Stores) -> None:
     """Of a hundred on four machines one may send a code; the others get the seconds until they may."""
     made = [stores() for _ in range(4)]
@@ -400,7 +404,7 @@ async def test_a_nonce_is_known_once_it_was_put(stores: Stores) -> None:
     await store.put_nonce(ORIGIN, "second", seconds=60)
     assert [
         await other.nonce(ORIGIN),
-        await other.nonce_or_turn(ORIGIN, seconds=60),
+        await turn(other, "theirs"),
         await other.nonce("another"),
     ] == ["second", "second", None]
 
@@ -408,46 +412,66 @@ async def test_a_nonce_is_known_once_it_was_put(stores: Stores) -> None:
 async def test_one_of_many_concurrent_callers_gets_the_turn(stores: Stores) -> None:
     """Of a hundred on four machines one fetches the first nonce."""
     made = [stores() for _ in range(4)]
-    answers = await asyncio.gather(*(made[n % 4].nonce_or_turn(ORIGIN, seconds=60) for n in range(100)))
+    answers = await asyncio.gather(*(turn(made[n % 4], f"token{n}") for n in range(100)))
     assert Counter(answers) == {True: 1, False: 99}
-    assert [await made[0].nonce_or_turn("another", seconds=60), await made[1].nonce(ORIGIN)] == [True, None]
+    another = await made[0].nonce_or_turn("another", token="mine", seconds=60)
+    assert [another, await made[1].nonce(ORIGIN)] == [True, None]
 
 
 async def test_a_nonce_ends_the_turn(stores: Stores) -> None:
     """Whichever process put it. When it expires the next caller gets the turn, and not the one before."""
     store, other = stores(), stores()
-    assert await store.nonce_or_turn(ORIGIN, seconds=60)
+    assert await turn(store, "mine")
     await other.put_nonce(ORIGIN, "nonce", seconds=0.03)
-    assert await store.nonce_or_turn(ORIGIN, seconds=60) == "nonce"
+    assert await turn(store, "mine") == "nonce"
     async with asyncio.timeout(10):
         while await store.nonce(ORIGIN) is not None:  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0.005)
-    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)] == [True, False]
+    assert [await turn(other, "theirs"), await turn(store, "mine")] == [True, False]
 
 
 async def test_an_empty_nonce_is_an_answer(stores: Stores) -> None:
     """No caller gets the turn: the origin demands no nonce."""
     store, other = stores(), stores()
     await store.put_nonce(ORIGIN, "", seconds=60)
-    assert [await other.nonce(ORIGIN), await other.nonce_or_turn(ORIGIN, seconds=60)] == ["", ""]
+    assert [await other.nonce(ORIGIN), await turn(other, "theirs")] == ["", ""]
 
 
 async def test_a_released_turn_passes_on_at_once(stores: Stores) -> None:
     """The next caller fetches the nonce."""
     store, other = stores(), stores()
-    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (store, other)] == [True, False]
-    await store.release_turn(ORIGIN)
-    assert [await each.nonce_or_turn(ORIGIN, seconds=60) for each in (other, store)] == [True, False]
+    assert [await turn(store, "mine"), await turn(other, "theirs")] == [True, False]
+    await store.release_turn(ORIGIN, token="mine")
+    assert [await turn(other, "theirs"), await turn(store, "mine")] == [True, False]
+
+
+async def test_a_turn_is_released_by_its_own_token(stores: Stores) -> None:
+    """A caller that was slower than its turn does not end that of the next."""
+    store, other = stores(), stores()
+    assert await turn(store, "mine", seconds=0.03)
+    async with asyncio.timeout(10):
+        while not await turn(other, "theirs"):  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+    await store.release_turn(ORIGIN, token="mine")
+    assert [await turn(store, "third"), await turn(other, "theirs")] == [False, True]
+    await other.release_turn(ORIGIN, token="theirs")
+    assert await turn(store, "third")
+
+
+async def test_a_caller_that_lost_the_answer_still_has_the_turn(stores: Stores) -> None:
+    """By its token; and its time begins anew."""
+    store, other = stores(), stores()
+    assert [await turn(store, "mine"), await turn(other, "theirs"), await turn(store, "mine")] == [True, False, True]
 
 
 async def test_a_turn_expires(stores: Stores) -> None:
     """Another caller gets it if the process that had it has died."""
     store, other = stores(), stores()
-    assert await store.nonce_or_turn(ORIGIN, seconds=0.03)
+    assert await turn(store, "mine", seconds=0.03)
     async with asyncio.timeout(10):
-        while not await other.nonce_or_turn(ORIGIN, seconds=60):  # noqa: ASYNC110 - only polling tells
+        while not await turn(other, "theirs"):  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0.005)
-    assert not await store.nonce_or_turn(ORIGIN, seconds=60)
+    assert not await turn(store, "mine")
 
 
 # Sessions and the leases of their logins

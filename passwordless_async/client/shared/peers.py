@@ -47,7 +47,7 @@ class SharedNonces:
         self._name = availability.keys.pseudonym(f"nonce {origin}")
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)  # the newest last
         self._polled_at = float("-inf")
-        self._has_turn = False
+        self._turn: str | None = None  # what names this process's turn in the store
         self._stop_listening = cache.listen(self._learned)
 
     def poll(self) -> asyncio.Task[None] | None:
@@ -65,15 +65,18 @@ class SharedNonces:
         """Wait for a nonce of another process (True), or until this process may fetch one (False)."""
         ends = _clock.monotonic() + _TURN_SECONDS
         own_turn: bool = True  # if the store is unreachable
+        token = _clock.unique_id()
         while True:
             answer = await self._availability.ask(
-                Use.NONCES, lambda: self._store.nonce_or_turn(self._name, seconds=_TURN_SECONDS), own_turn
+                Use.NONCES,
+                lambda: self._store.nonce_or_turn(self._name, token=token, seconds=_TURN_SECONDS),
+                own_turn,
             )
             if isinstance(answer, str):
                 self._take(answer)
                 return True
             if answer or _clock.monotonic() > ends:
-                self._has_turn = answer
+                self._turn = token if answer else None
                 return False
             await asyncio.sleep(_TURN_POLL_SECONDS)
 
@@ -83,9 +86,9 @@ class SharedNonces:
 
     def failed(self) -> None:
         """Pass the turn on, if this process has it: the origin has not answered."""
-        if self._has_turn:
-            self._has_turn = False
-            self._availability.report(Use.NONCES, lambda: self._store.release_turn(self._name))
+        token, self._turn = self._turn, None
+        if token is not None:
+            self._availability.report(Use.NONCES, lambda: self._store.release_turn(self._name, token=token))
 
     def _learned(self, origin: str, nonce: str, thumbprint: str | None) -> None:
         if origin == self._origin and thumbprint is None:

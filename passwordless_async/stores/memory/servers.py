@@ -12,7 +12,7 @@ class MemoryServers:
     def __init__(self, size: int) -> None:
         self._next_places: Expiring[float] = Expiring(size)
         self._nonces: Expiring[str] = Expiring(size)
-        self._turns: Expiring[bool] = Expiring(size)
+        self._turns: Expiring[str] = Expiring(size)  # the token of the caller whose turn it is
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
         """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
@@ -33,19 +33,20 @@ class MemoryServers:
         """Return the newest nonce of an origin."""
         return self._nonces.get(origin)
 
-    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+    async def nonce_or_turn(self, origin: str, *, token: str, seconds: float) -> str | bool:
         """Return the newest nonce, or whether it is the caller's turn to fetch it."""
         nonce = self._nonces.get(origin)
         if nonce is not None:
             return nonce
-        if self._turns.get(origin):
+        if self._turns.get(origin) not in {None, token}:
             return False
-        self._turns.put(origin, value=True, seconds=seconds)
+        self._turns.put(origin, token, seconds)
         return True
 
-    async def release_turn(self, origin: str) -> None:
+    async def release_turn(self, origin: str, *, token: str) -> None:
         """Pass the turn on."""
-        self._turns.discard(origin)
+        if self._turns.get(origin) == token:
+            self._turns.discard(origin)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """Keep a nonce, and end the turn."""

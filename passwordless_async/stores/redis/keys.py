@@ -26,7 +26,7 @@ key                                       type    value                         
 ``pa:{shard}:blocked:ADDRESS``            string  empty                                    what the service said
 ``pa:{shard}:quota:QUOTA``                string  server time in µs of the next place      until then, and 1 s
 ``pa:{shard}:nonce:ORIGIN``               string  the newest nonce, or empty               10 minutes
-``pa:{shard}:turn:ORIGIN``                string  empty                                    3 s
+``pa:{shard}:turn:ORIGIN``                string  token of the caller that fetches it      3 s
 ``pa:{shard}:replay:JKT``                 zset    PROOFs that were used, by the server     until the last expires
                                                   time in ms until which they are kept
 ========================================  ======  =======================================  ===========================

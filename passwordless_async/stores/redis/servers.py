@@ -25,11 +25,17 @@ _PAUSE = f"""{_QUEUE}
 keep(math.max(first, now + ARGV[1] * 1000))
 """
 _NONCE_OR_TURN = """
-local nonce, turn, time = KEYS[1], KEYS[2], ARGV[1]
+local nonce, turn, token, time = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local known = redis.call('GET', nonce)
 if known then return known end
-if redis.call('SET', turn, '', 'NX', 'PX', time) then return 1 end
-return 0
+local holder = redis.call('GET', turn)
+if holder and holder ~= token then return 0 end
+redis.call('SET', turn, token, 'PX', time)
+return 1
+"""
+_RELEASE_TURN = """
+local turn, token = KEYS[1], ARGV[1]
+if redis.call('GET', turn) == token then redis.call('DEL', turn) end
 """
 _PUT = """
 local nonce, turn, value, time = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
@@ -57,14 +63,14 @@ class RedisServers(OnRedis):
         nonce = await self._ask("GET", self._key.named("nonce", origin))
         return None if nonce is None else text(nonce)
 
-    async def nonce_or_turn(self, origin: str, *, seconds: float) -> str | bool:
+    async def nonce_or_turn(self, origin: str, *, token: str, seconds: float) -> str | bool:
         """Return the newest nonce, or whether it is the caller's turn to fetch it."""
-        answer = await self._run(_NONCE_OR_TURN, self._origin(origin), milliseconds(seconds))
+        answer = await self._run(_NONCE_OR_TURN, self._origin(origin), token, milliseconds(seconds))
         return bool(answer) if isinstance(answer, int) else text(answer)
 
-    async def release_turn(self, origin: str) -> None:
+    async def release_turn(self, origin: str, *, token: str) -> None:
         """Pass the turn on."""
-        await self._ask("DEL", self._key.named("turn", origin))
+        await self._run(_RELEASE_TURN, self._origin(origin)[1:], token)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
         """Keep a nonce, and end the turn."""

@@ -30,11 +30,11 @@ async def test_nonces_and_turns_expire(clock: Any) -> None:
     clock.time += 0.5
     assert [
         await store.nonce(ORIGIN),
-        await store.nonce_or_turn(ORIGIN, seconds=3),
-        await store.nonce_or_turn(ORIGIN, seconds=3),
+        await store.nonce_or_turn(ORIGIN, token="one", seconds=3),
+        await store.nonce_or_turn(ORIGIN, token="two", seconds=3),
     ] == [None, True, False]
     clock.time += 3
-    assert await store.nonce_or_turn(ORIGIN, seconds=3) is True
+    assert await store.nonce_or_turn(ORIGIN, token="two", seconds=3) is True
 
 
 TAKES = st.lists(st.tuples(st.integers(1, 50), st.floats(0.001, 10.0), st.floats(0.0, 30.0)), min_size=1, max_size=30)

@@ -58,7 +58,7 @@ async def test_keys_reveal_nothing_and_expire(request: pytest.FixtureRequest, ki
         await store.begin_attempt("another", "code", token="mine", max_attempts=3, max_codes=10, remember=HOUR)
         await store.reserve("quota", requests=3, interval=1.0)
         await store.pause("held", 5.0)
-        await store.nonce_or_turn("origin", seconds=5.0)
+        await store.nonce_or_turn("origin", token="token", seconds=5.0)
         await store.put_nonce("another", "nonce", seconds=5.0)
     nodes = server.nodes if kind == "redis_cluster" else [server]
     names = [(node, name) for node in nodes for name in node.ask("KEYS", "*")]

@@ -22,9 +22,10 @@ async def test_a_nonce_is_text_however_the_client_decodes(redis_url: str) -> Non
     """The application's own client may decode answers, or not."""
     for options in ("", "?decode_responses=True", "?protocol=3"):
         async with RedisStore(redis_url + options, keys=KeyRing(b"k" * 32, users=b"u" * 32)) as store:
-            assert await store.nonce_or_turn(f"origin{options}", seconds=60) is True
+            assert await store.nonce_or_turn(f"origin{options}", token="mine", seconds=60) is True
             await store.put_nonce(ORIGIN, "nonce", seconds=60)
-            assert [await store.nonce(ORIGIN), await store.nonce_or_turn(ORIGIN, seconds=60)] == ["nonce", "nonce"]
+            turn = await store.nonce_or_turn(ORIGIN, token="mine", seconds=60)
+            assert [await store.nonce(ORIGIN), turn] == ["nonce", "nonce"]
 
 
 async def test_the_queue_expires(redis_server: Any) -> None:
