@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import passwordless_async
-from passwordless_async import dpop, stores
+from passwordless_async import dpop, stores, testing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -41,7 +41,7 @@ def _fresh(code: str) -> str:
 def test_the_lists_agree() -> None:
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(vars(passwordless_async)["__all__"]) == sorted(passwordless_async._MODULE_OF)
-    for package in (passwordless_async, dpop, stores):
+    for package in (passwordless_async, dpop, stores, testing):
         assert package._MODULE_OF == _shown_to_type_checkers(package)  # noqa: SIM300 - the constant is what is tested
         assert set(vars(package)["__all__"]) >= set(package._MODULE_OF)
         assert all(getattr(package, name) is not None for name in vars(package)["__all__"])
@@ -68,6 +68,7 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
     """The import alone loads neither an HTTP library nor one for cryptography, and an error not either."""
     loaded = "print(sorted({'aiohttp', 'asyncio', 'attrs', 'cryptography', 'joserfc'} & sys.modules.keys()))"
     assert _fresh(f"import sys, passwordless_async; dir(passwordless_async); {loaded}") == "[]"
+    assert _fresh(f"import sys, passwordless_async.testing; {loaded}") == "[]"
     assert _fresh(f"import sys; from passwordless_async import PasswordlessError; {loaded}") == "[]"
 
 

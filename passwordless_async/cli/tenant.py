@@ -149,14 +149,14 @@ def _tls(ca_file: Path, hosts: list[str]) -> ssl.SSLContext:
 
 
 def _introduce(tenant: LocalTenant, config: TenantConfig, options: _Options) -> None:
-    client_id, client_secret = tenant.confidential_client
+    confidential = tenant.confidential_client
     rows = [
         ("Tenant", tenant.url),
         *(("  also", url) for url in config.public_url),
         *([] if options.ca_file is None else [("  its CA", str(options.ca_file))]),
         ("Public client", tenant.public_client_id),
-        ("Confidential client", client_id),
-        ("  its secret", str(client_secret)),
+        ("Confidential client", confidential.client_id),
+        ("  its secret", str(confidential.secret)),
         *(("Client", client.client_id) for client in tenant.settings.clients),
         *((f"API, DPoP {policy}", audience) for audience, policy in tenant.settings.apis.items()),
         *(("User", _user(user)) for user in config.users),

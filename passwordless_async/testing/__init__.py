@@ -15,51 +15,72 @@ not document is a setting, see :class:`TenantSettings`.
 The tenant is written from the documents and uses none of the client's protocol code: a defect must be made twice, in
 different words, to go unseen. The library's verifier checks every proof too; ``tenant.disagreements`` lists where the
 two differ.
+
+Each name is imported when it is first used (PEP 562).
 """
+# ruff: isort: skip_file
 
-from passwordless_async.testing.certificates import ClientCertificate, ThrowAwayCa
-from passwordless_async.testing.checks.clients import ReadyClient
-from passwordless_async.testing.faults import ClaimFault, Fault, FaultOptions, Faults, KeySetFault
-from passwordless_async.testing.process.tenant_process import TenantProcess
-from passwordless_async.testing.settings import (
-    BOUND_API,
-    PLAIN_API,
-    STRICT_API,
-    ApiPolicy,
-    RateLimitStyle,
-    RegisteredClient,
-    TenantSettings,
-)
-from passwordless_async.testing.state.clock import TenantClock
-from passwordless_async.testing.state.records import Message, Outbox, RecordedRequest, RequestLog, TenantStats
-from passwordless_async.testing.state.tokens import RefreshFamily
-from passwordless_async.testing.state.users import User
-from passwordless_async.testing.tenant import LocalTenant
+from __future__ import annotations
 
-__all__ = [
-    "BOUND_API",
-    "PLAIN_API",
-    "STRICT_API",
-    "ApiPolicy",
-    "ClaimFault",
-    "ClientCertificate",
-    "Fault",
-    "FaultOptions",
-    "Faults",
-    "KeySetFault",
-    "LocalTenant",
-    "Message",
-    "Outbox",
-    "RateLimitStyle",
-    "ReadyClient",
-    "RecordedRequest",
-    "RefreshFamily",
-    "RegisteredClient",
-    "RequestLog",
-    "TenantClock",
-    "TenantProcess",
-    "TenantSettings",
-    "TenantStats",
-    "ThrowAwayCa",
-    "User",
-]
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.lazy import lazy
+
+if TYPE_CHECKING:
+    # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async.testing.certificates import (
+        ClientCertificate as ClientCertificate,
+        ThrowAwayCa as ThrowAwayCa,
+    )
+    from passwordless_async.testing.checks.clients import (
+        ClientCredentials as ClientCredentials,
+        ReadyClient as ReadyClient,
+    )
+    from passwordless_async.testing.faults import (
+        ClaimFault as ClaimFault,
+        Fault as Fault,
+        FaultOptions as FaultOptions,
+        Faults as Faults,
+        KeySetFault as KeySetFault,
+    )
+    from passwordless_async.testing.process.tenant_process import TenantProcess as TenantProcess
+    from passwordless_async.testing.settings import (
+        ApiPolicy as ApiPolicy,
+        BOUND_API as BOUND_API,
+        PLAIN_API as PLAIN_API,
+        RateLimitStyle as RateLimitStyle,
+        RegisteredClient as RegisteredClient,
+        STRICT_API as STRICT_API,
+        TenantSettings as TenantSettings,
+    )
+    from passwordless_async.testing.state.clock import TenantClock as TenantClock
+    from passwordless_async.testing.state.records import (
+        Message as Message,
+        Outbox as Outbox,
+        RecordedRequest as RecordedRequest,
+        RequestLog as RequestLog,
+        TenantStats as TenantStats,
+    )
+    from passwordless_async.testing.state.tokens import RefreshFamily as RefreshFamily
+    from passwordless_async.testing.state.users import User as User
+    from passwordless_async.testing.tenant import LocalTenant as LocalTenant
+
+# The public names, by the module that each is imported from.
+_NAMES = {
+    "certificates": "ClientCertificate ThrowAwayCa",
+    "checks.clients": "ClientCredentials ReadyClient",
+    "faults": "ClaimFault Fault FaultOptions Faults KeySetFault",
+    "process.tenant_process": "TenantProcess",
+    "settings": "ApiPolicy BOUND_API PLAIN_API RateLimitStyle RegisteredClient STRICT_API TenantSettings",
+    "state.clock": "TenantClock",
+    "state.records": "Message Outbox RecordedRequest RequestLog TenantStats",
+    "state.tokens": "RefreshFamily",
+    "state.users": "User",
+    "tenant": "LocalTenant",
+}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
+
+# A type checker reads no computed __all__, and if it saw __getattr__, it would accept any name.
+if not TYPE_CHECKING:
+    __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list at run time
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)

@@ -15,7 +15,7 @@ import base64
 import enum
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
@@ -219,7 +219,7 @@ class Faults:
         path: str | None = None,
         times: int | None = None,
         after: int = 0,
-        **options: Any,  # noqa: ANN401 - see FaultOptions
+        **options: float | str | Sequence[str] | asyncio.Event | None,
     ) -> None:
         """Switch a fault on.
 
@@ -233,7 +233,9 @@ class Faults:
         Raises:
             ValueError: There is no such fault, or a detail is malformed.
         """
-        self._active.append(_ActiveFault(fault_named(fault), path, times, after, FaultOptions(**options)))
+        self._active.append(
+            _ActiveFault(fault_named(fault), path, times, after, FaultOptions(**cast("dict[str, Any]", options)))
+        )
 
     def clear(self) -> None:
         """Switch all faults off."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from passwordless_async.errors import UsageError
-from passwordless_async.testing.checks.clients import ReadyClient, ready_client
+from passwordless_async.testing.checks.clients import ClientCredentials, ReadyClient, ready_client
 from passwordless_async.testing.endpoints.application import TenantApplication
 from passwordless_async.testing.faults import Faults
 from passwordless_async.testing.listening import listen, url_of
@@ -60,9 +60,9 @@ class TenantAddress:
         return self.settings.public_client_id
 
     @property
-    def confidential_client(self) -> tuple[str, str]:
-        """The application with a secret: ``client_id`` and ``client_secret``."""
-        return self.settings.confidential_client_id, self.settings.confidential_client_secret
+    def confidential_client(self) -> ClientCredentials:
+        """The application with a secret."""
+        return ClientCredentials(self.settings.confidential_client_id, self.settings.confidential_client_secret)
 
 
 class LocalTenant(TenantAddress):

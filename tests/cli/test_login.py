@@ -168,14 +168,14 @@ class TestClientSecret:
         self, confidential: Confidential, tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """``env:NAME`` reads the variable."""
-        monkeypatch.setenv("THE_SECRET", tenant.confidential_client[1])
+        monkeypatch.setenv("THE_SECRET", tenant.confidential_client.secret)
         assert confidential("env:THE_SECRET")[0] == 0
 
     @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
     def test_file(self, end: str, confidential: Confidential, tenant: LocalTenant, tmp_path: Path) -> None:
         """``file:PATH`` reads the file; a line break at its end is not part of the secret."""
         path = tmp_path / "secret"
-        path.write_bytes((tenant.confidential_client[1] + end).encode())
+        path.write_bytes((tenant.confidential_client.secret + end).encode())
         assert confidential(f"file:{path}")[0] == 0
 
     def test_wrong_secret(self, confidential: Confidential, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("members", ["ab", [], ["code"], ["code", "code"], ["a", "b", "c"]])
-async def test_a_refusal_has_two_members(warm: Wire, members: object) -> None:
+async def test_a_refusal_has_two_members(warm: Wire, members: str | list[str]) -> None:
     """One for the code and another one for the text."""
     with pytest.raises(ValueError, match="members must be two names"):
         warm.tenant.faults.add(Fault.REFUSAL, members=members)

@@ -99,7 +99,7 @@ class Fuzzer:
         tenant = self.wire.tenant
         right: dict[str, list[Any]] = {
             "client_id": [tenant.public_client_id, *tenant.confidential_client, "private-key-jwt-client", "tls-client"],
-            "client_secret": [tenant.confidential_client[1]],
+            "client_secret": [tenant.confidential_client.secret],
             "client_assertion": [self.assertion()],
             "client_assertion_type": [JWT_BEARER],
             "connection": ["email", "sms", "Username-Password-Authentication"],

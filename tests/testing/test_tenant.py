@@ -71,7 +71,9 @@ def test_applications_are_known_before_the_url() -> None:
     address = TenantAddress(TenantSettings(public_client_id="public", confidential_client_secret="hush"))
 
     assert address.public_client_id == "public"
-    assert address.confidential_client == ("confidential-client", "hush")
+    client_id, secret = confidential = address.confidential_client
+    assert (confidential.client_id, confidential.secret) == (client_id, secret) == ("confidential-client", "hush")
+    assert "hush" not in repr(confidential)
     with pytest.raises(RuntimeError, match="async with"):
         address.url  # noqa: B018 - the property raises
 

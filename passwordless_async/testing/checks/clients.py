@@ -23,7 +23,7 @@ from passwordless_async.testing.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from passwordless_async.testing.settings import RegisteredClient, TenantSettings
     from passwordless_async.testing.state.tenant_state import TenantRequest
@@ -48,6 +48,22 @@ class AuthenticatedClient:
     def by_secret(self) -> bool:
         """Whether it has sent its secret."""
         return self.method in (METHOD_POST, METHOD_BASIC)
+
+
+@attrs.frozen
+class ClientCredentials:
+    """The identifier and the secret of an application; it unpacks into the two.
+
+    Attributes:
+        client_id: Its identifier.
+        secret: Its secret.
+    """
+
+    client_id: str
+    secret: Secret = attrs.field(converter=Secret, repr=redacted)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((self.client_id, self.secret))
 
 
 @attrs.frozen(kw_only=True)

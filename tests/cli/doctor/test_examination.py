@@ -149,7 +149,7 @@ async def test_a_wrong_secret_is_found(tenant: LocalTenant) -> None:
 
 async def test_a_confidential_application_needs_its_secret(tenant: LocalTenant) -> None:
     """A confidential application without its secret is refused."""
-    found = await examine(Application(tenant.url, tenant.confidential_client[0], NoClientAuth()))
+    found = await examine(Application(tenant.url, tenant.confidential_client.client_id, NoClientAuth()))
     assert statuses(found) == {**HEALTHY, **NO_ANSWER}
 
 

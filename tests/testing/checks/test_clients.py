@@ -138,7 +138,7 @@ def test_ready_clients() -> None:
     assert tenant.client_for("none").client_id == tenant.public_client_id
     for method in ("client_secret_post", "client_secret_basic"):
         client = tenant.client_for(method)
-        assert (client.client_id, client.secret) == tenant.confidential_client
+        assert (client.client_id, client.secret) == tuple(tenant.confidential_client)
         assert "hush" not in repr(client)
     assert ready.alg == "PS256"
     assert ready.private_pem is not None
@@ -170,7 +170,7 @@ async def test_further_applications(wire_for: Opener) -> None:
     ]
     wrong = [
         {"client_id": "web"},
-        {"client_id": "web", "client_secret": wire.tenant.confidential_client[1]},
+        {"client_id": "web", "client_secret": wire.tenant.confidential_client.secret},
         {"client_id": "confidential-client", "client_secret": SECRET},
         {"client_id": "open", "client_secret": SECRET},
         {**asserted, "client_assertion": foreign},
