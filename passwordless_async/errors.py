@@ -246,7 +246,8 @@ class InvalidClient(OAuthError, code="invalid_client", advice="Check client_id a
     """The application's own credentials were refused.
 
     Attributes:
-        clock_difference: As for :class:`InvalidDPoPProof`: an assertion is refused where the clocks differ.
+        clock_difference: As for :class:`InvalidDPoPProof`, of an application that authenticates itself by an assertion:
+            one is refused where the clocks differ. None for others.
     """
 
     clock_difference: float | None = None

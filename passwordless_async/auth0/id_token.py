@@ -168,12 +168,14 @@ def _check_audience(claims: Mapping[str, Any], client_id: str) -> None:
 
 def _check_times(claims: Mapping[str, Any], clocks: Clocks, max_age: int | None) -> None:
     required = ("exp", "iat") if max_age is None else ("exp", "iat", "auth_time")
-    for name in required:
+    # RFC 7519 §4.1.5: a token is not valid before nbf, which OpenID Connect leaves out.
+    for name in (*required, "nbf") if "nbf" in claims else required:
         if not _is_time(claims.get(name)):
             raise InvalidIdToken(name, "is missing, or not a time")
     if clocks.now >= claims["exp"] + clocks.skew:
         raise _out_of_time("exp", "is past", clocks)
     _check_not_early("iat", claims["iat"], clocks)
+    _check_not_early("nbf", claims.get("nbf", 0), clocks)
     if max_age is not None:
         _check_not_early("auth_time", claims["auth_time"], clocks)
         if clocks.now - clocks.skew - claims["auth_time"] > max_age:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.tenant import Flow, Tenant, own_key, own_refresh_token
-from passwordless_async.dpop import ProofGenerator, rejects_token
+from passwordless_async.dpop import ProofGenerator
 from passwordless_async.errors import InvalidRefreshToken, InvalidToken, MalformedAnswer
 
 if TYPE_CHECKING:
@@ -45,11 +46,14 @@ def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | N
     ``subject`` is the ``sub`` of the ID token, which the response must have too (OpenID Connect Core §5.3.2).
 
     Raises:
-        OAuthError: The service refused.
+        InvalidToken: The access token is refused, in whatever form: a 401 is about it (RFC 6750 §3.1).
+        OAuthError: The service refused for another reason.
         MalformedAnswer: The response is not what the protocol allows, or is about another user.
     """
     if not response.is_success:
-        raise failure(request, response)
+        error = failure(request, response)
+        is_bare = response.status == HTTPStatus.UNAUTHORIZED and isinstance(error, MalformedAnswer)
+        raise InvalidToken(status=response.status, error="invalid_token") if is_bare else error
     claims = response.require_json_object()
     if not isinstance(claims.get("sub"), str) or subject not in {None, claims["sub"]}:
         raise MalformedAnswer("userinfo has no sub, or is about another user", status=response.status)
@@ -95,8 +99,6 @@ def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
     request, response = yield from prove(
         tenant, proofs, lambda: userinfo_request(tenant.application, token), access_token=token
     )
-    if rejects_token(response):
-        raise InvalidToken(status=response.status, error="invalid_token")
     return read_userinfo(request, response, _subject(tokens))
 
 

@@ -22,6 +22,7 @@ from passwordless_async.auth0.identity import Email
 from passwordless_async.auth0.refusals import meant
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.start import start
+from passwordless_async.auth0.tenant import require_own
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import BrokenSeal, InvalidCallback, UsageError
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_CALLBACK = 8192  # characters
 _MAX_CODE = 2048  # characters
+_MAX_PARAMETERS = 32  # of a callback, which has four
 _TYPE = "pending-link+jwe"
 
 
@@ -51,6 +53,8 @@ class PendingLink:
         nonce: The ``nonce`` that the ID token must have (OpenID Connect Core §3.1.2.1).
         code_verifier: The PKCE verifier of the code (RFC 7636 §4.1).
         key: The key that the tokens will be bound to.
+        issuer: The tenant that sends the link.
+        client_id: The application that it is for.
     """
 
     who: Email
@@ -61,6 +65,8 @@ class PendingLink:
     state: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
     nonce: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
     code_verifier: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
+    issuer: str = attrs.field(kw_only=True)
+    client_id: str = attrs.field(kw_only=True)
 
     @property
     def auth_params(self) -> dict[str, str]:
@@ -190,14 +196,19 @@ def start_link(
         scope=_check.scope(scope),
         audience=_check.optional("audience", audience),
         key=proofs.key,
+        issuer=tenant.application.issuer,
+        client_id=tenant.application.client_id,
     )
     yield from start(tenant, who, send="link", auth_params=pending.auth_params, **parameters)
     return pending
 
 
 def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Flow[TokenSet]:
-    """Exchange the code of a callback for tokens, with the key of the link (RFC 9449 §10)."""
-    _check.instance("pending", pending, PendingLink, named="a PendingLink")
+    """Exchange the code of a callback for tokens, with the key of the link (RFC 9449 §10).
+
+    One tenant's code is not sent to another (RFC 9700 §4.4).
+    """
+    require_own(tenant, "pending", _check.instance("pending", pending, PendingLink, named="a PendingLink"))
     code = read_callback(callback_url, pending, tenant.application.issuer)
     expected = Expected(nonce=pending.nonce) if "openid" in (pending.scope or "").split() else Expected()
     requested = GrantRequest(scope=pending.scope, audience=pending.audience, who=pending.who, expected=expected)
@@ -207,7 +218,10 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
 
 def _query(callback_url: object) -> dict[str, Secret]:
     url = _check.bounded("callback_url", callback_url, at_most=_MAX_CALLBACK)
-    query = parse_qs(url.partition("#")[0].partition("?")[2], keep_blank_values=True, max_num_fields=32)
+    text = url.partition("#")[0].partition("?")[2]
+    if text.count("&") >= _MAX_PARAMETERS:
+        raise InvalidCallback("it has too many parameters")
+    query = parse_qs(text, keep_blank_values=True)
     if not query:
         raise UsageError("callback_url", "must be the whole URL of the callback, with its query")
     # RFC 6749 §3.1: parameters must not be repeated.

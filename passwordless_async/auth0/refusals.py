@@ -21,6 +21,7 @@ from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conc
 from passwordless_async.auth0.clocks import Clocks
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after, says_limit, unavailable_for
+from passwordless_async.dpop import parse_www_authenticate
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("invalid_client", "", errors.InvalidClient),
     ("access_denied", "", errors.AccessDenied),
     ("unauthorized", "user is blocked", errors.AccessDenied),
+    ("invalid_token", "", errors.InvalidToken),
     ("requires_verification", "", errors.VerificationRequired),
     ("invalid_dpop_proof", "", errors.InvalidDPoPProof),
     ("use_dpop_nonce", "", errors.UseDPoPNonce),
@@ -85,7 +87,7 @@ _PROVIDER_CODES: dict[str, type[OAuthError]] = {
     ),
     **dict.fromkeys(("21215", "21408", "21612", "60605"), errors.RegionNotAllowed),
 }
-_ABOUT_CLOCKS = (errors.InvalidDPoPProof, errors.InvalidClient)  # a proof or an assertion may be too old or too new
+_ASSERTION = b"client_assertion"  # in the body of a request that is authenticated by one
 _CODE_NAMES, _TEXT_NAMES = ("error", "code", "errorCode"), ("error_description", "description", "message")
 
 
@@ -97,17 +99,34 @@ def refusal(
     The request's secrets are redacted in the server's words. ``invalid_grant`` is what that code means for a grant
     whatever its description is, which is for people (RFC 6749 §5.2); None: the rows decide.
     """
-    body = response.json_object()
-    if body is None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
+    body = _said(response)
+    if body is None:
         return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
-    body = body or SecretDict()
     error, description = error_code(body), _text(body, _TEXT_NAMES)
     meaning = _meaning(response.status, error, description)
     if error == "invalid_grant" and invalid_grant is not None:
         meaning = invalid_grant
     facts = _facts(meaning, request, response, body)
     refused = _error(meaning, response.status, error, description, request.secrets, **facts)
-    return Clocks.at(response, _clock.now()).told(refused) if isinstance(refused, _ABOUT_CLOCKS) else refused
+    return Clocks.at(response, _clock.now()).told(refused) if _is_about_clocks(refused, request) else refused
+
+
+def _said(response: HttpResponse) -> SecretDict | None:
+    """Return what a refusal says: in its body, or else in ``WWW-Authenticate`` (RFC 6750 §3); None if nothing."""
+    body = response.json_object()
+    if body is not None and error_code(body):
+        return body
+    challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
+    named = next((SecretDict(each.parameters) for each in challenges if each.parameters.get("error")), None)
+    # The status of a 429 says enough.
+    return named or body or (SecretDict() if response.status == HTTPStatus.TOO_MANY_REQUESTS else body)
+
+
+def _is_about_clocks(error: OAuthError, request: HttpRequest) -> bool:
+    """Return whether the clocks may be why: a proof, or an assertion, may be too old or too new."""
+    if isinstance(error, errors.InvalidClient):
+        return request.body.find(_ASSERTION) >= 0
+    return isinstance(error, errors.InvalidDPoPProof)
 
 
 def _facts(meaning: type[OAuthError], request: HttpRequest, response: HttpResponse, body: SecretDict) -> dict[str, Any]:

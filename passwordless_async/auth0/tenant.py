@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import attrs
 
@@ -44,12 +44,25 @@ class Tenant:
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
     """Raise :class:`UsageError` unless tokens are this tenant's and this application's."""
+    require_own(tenant, "tokens", _check.instance("tokens", tokens, TokenSet, named="a TokenSet"))
+
+
+class _Issued(Protocol):
+    """What is one tenant's and one application's; None where that is unknown."""
+
+    @property
+    def issuer(self) -> str | None: ...
+    @property
+    def client_id(self) -> str | None: ...
+
+
+def require_own(tenant: Tenant, argument: str, issued: _Issued) -> None:
+    """Raise :class:`UsageError` unless what was issued is this tenant's and this application's."""
     application = tenant.application
-    _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
-    if tokens.issuer not in {None, application.issuer}:
-        raise UsageError("tokens", "are another tenant's")
-    if tokens.client_id not in {None, application.client_id}:
-        raise UsageError("tokens", "are another application's")
+    if issued.issuer not in {None, application.issuer}:
+        raise UsageError(argument, "must be this tenant's, not another's")
+    if issued.client_id not in {None, application.client_id}:
+        raise UsageError(argument, "must be this application's, not another's")
 
 
 def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey:

@@ -425,6 +425,26 @@ def test_huge_tokens(public: Application, signing_key: RSAKey) -> None:
     assert refusal(read_header, Secret(f"{padded}.e30.c2ln"), public) == ("header", "is not readable")
 
 
+@pytest.mark.parametrize(
+    ("nbf", "problem"),
+    [
+        (int(NOW) + 60, None),
+        (int(NOW) + 61, ("nbf", "is in the future by this machine's clock")),
+        ("soon", ("nbf", "is missing, or not a time")),
+        (None, ("nbf", "is missing, or not a time")),
+    ],
+)
+def test_no_token_is_valid_before_its_time(
+    public: Application, signing_key: RSAKey, nbf: object, problem: tuple[str, str] | None
+) -> None:
+    """RFC 7519 §4.1.5: ``nbf`` is heeded where it is."""
+    token = sign(signing_key, claims_with(nbf=nbf))
+    if problem is None:
+        check(token, signing_key, public)
+    else:
+        assert refusal(check, token, signing_key, public) == problem
+
+
 AT_HASH = ("at_hash", "is not that of the access token")
 NONCE = ("nonce", "is not the one that was sent")
 NO_LOGIN_TIME = ("auth_time", "is missing, or not a time")

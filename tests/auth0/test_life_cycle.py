@@ -13,6 +13,7 @@ import attrs
 import pytest
 from joserfc import jws
 
+from helpers import flows
 from helpers.values import present
 from passwordless_async import (
     TESTING,
@@ -37,6 +38,8 @@ from passwordless_async import (
     TokenSet,
     UsageError,
 )
+from passwordless_async.auth0.life_cycle import userinfo
+from passwordless_async.auth0.otp import exchange
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
 
 if TYPE_CHECKING:
@@ -317,6 +320,25 @@ async def test_an_access_token_that_ended() -> None:
         tenant.revoke_access_tokens(ADA)
         with pytest.raises(InvalidToken):
             await client.userinfo(tokens)
+
+
+@pytest.mark.parametrize(
+    ("body", "challenge"),
+    [(b"Unauthorized", ""), (b"", 'Bearer error="invalid_token"'), ({}, 'DPoP error="invalid_token", algs="ES256"')],
+)
+def test_an_access_token_that_is_refused_in_any_form(body: Any, challenge: str) -> None:
+    """RFC 6750 §3.1: a 401 of userinfo is about the token, with JSON or without."""
+    tenant = flows.new_tenant()
+    flow = exchange(tenant, flows.login())
+    next(flow)
+    asked = userinfo(tenant, flows.end(flow, flows.answer(200, flows.TOKENS)))
+    next(asked)
+    response = flows.answer(401, body)
+    if challenge:
+        response.headers.add("WWW-Authenticate", challenge)  # type: ignore[attr-defined] # of the test's own
+    with pytest.raises(InvalidToken) as caught:
+        asked.send(response)
+    assert (caught.value.status, caught.value.error) == (401, "invalid_token")
 
 
 async def test_a_downgraded_login_leaves_nothing_behind() -> None:

@@ -226,6 +226,25 @@ async def test_what_is_no_callback_is_refused(callback: Any) -> None:
             await client.exchange_link(pending, callback)
 
 
+async def test_endless_parameters_are_no_callback() -> None:
+    """Who calls the callback chooses its query: that raises no foreign exception."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        with pytest.raises(InvalidCallback):
+            await client.exchange_link(pending, f"{CALLBACK}?{'&'.join(f'a{i}=1' for i in range(33))}")
+        assert list(tenant.requests.to(TOKEN)) == []
+
+
+@pytest.mark.parametrize("change", [{"issuer": "https://other.example/"}, {"client_id": "other"}])
+async def test_a_code_is_not_sent_to_another_tenant(change: dict[str, Any]) -> None:
+    """RFC 9700 §4.4: an application with several tenants exchanges a code where its link came from."""
+    async with opened() as (tenant, client):
+        pending = await client.start_link(ADA, redirect_uri=CALLBACK)
+        with pytest.raises(UsageError) as caught:
+            await client.exchange_link(attrs.evolve(pending, **change), await follow(tenant))
+        assert (caught.value.argument, list(tenant.requests.to(TOKEN))) == ("pending", [])
+
+
 async def test_what_is_kept_does_not_show() -> None:
     """State, nonce, verifier and key print redacted."""
     async with opened() as (_, client):
@@ -242,6 +261,8 @@ def test_a_sealed_link_comes_back() -> None:
         scope="openid",
         audience=None,
         key=DPoPKey.generate(),
+        issuer="https://tenant.example/",
+        client_id="client",
     )
     sealed = pending.seal(sealing_key)
     back = PendingLink.unseal(sealed, [bytes(32), sealing_key])

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc.jwk import RSAKey
 from multidict import CIMultiDict
 from yarl import URL
 
 from passwordless_async import (
     AccessDenied,
+    ClientSecretPost,
     CodeExpired,
     InvalidClient,
+    InvalidDPoPProof,
     InvalidPhoneNumber,
     InvalidRefreshToken,
+    InvalidToken,
     MalformedAnswer,
     OAuthError,
+    PrivateKeyJwt,
     RateLimited,
     RegionNotAllowed,
     SmsFailed,
@@ -28,7 +33,9 @@ from passwordless_async import (
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.refusals import failure, refusal, reports_error
+from passwordless_async.auth0.requests import form_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -284,16 +291,27 @@ def test_what_invalid_grant_means_for_a_grant(
     assert type(refusal(REQUEST, other, invalid_grant=meant_by_it)) is AccessDenied
 
 
+@pytest.fixture(scope="module")
+def assertion() -> PrivateKeyJwt:
+    """Return an authentication by assertions."""
+    return PrivateKeyJwt(RSAKey.generate_key(2048).as_pem(private=True))
+
+
 @pytest.mark.parametrize("error", ["invalid_dpop_proof", "invalid_client"])
 @pytest.mark.parametrize(
     ("date", "difference"),
     [("Tue, 14 Nov 2023 22:13:20 GMT", 0.0), ("Tue, 14 Nov 2023 22:15:20 GMT", -120.0), ("soon", None)],
 )
 def test_a_refused_proof_or_assertion_speaks_of_the_clocks(
-    answer: Callable[..., HttpResponse], error: str, date: str, difference: float | None
+    answer: Callable[..., HttpResponse],
+    assertion: PrivateKeyJwt,
+    error: str,
+    date: str,
+    difference: float | None,
 ) -> None:
     """Either may be too old or too new for the server: the error says by how much the clocks differ."""
-    read = refusal_of(REQUEST, answer(401, {"error": error}, Date=date))
+    request = form_request(Application("tenant.example", "client", assertion), REQUEST.url, {})
+    read = refusal_of(request, answer(401, {"error": error}, Date=date))
     assert read.clock_difference == difference
     advice = "Set the clock of this machine: it is 120 s behind the server's." if difference else type(read).advice
     assert read.advice == advice
@@ -351,3 +369,29 @@ def test_a_short_secret_is_not_found_in_what_stands_for_another(answer: Callable
 def test_bodies_that_report_an_error(answer: Callable[..., HttpResponse], body: Any, expected: bool) -> None:  # noqa: FBT001 - a row
     """Whatever the status is, a body may report an error, in each shape."""
     assert reports_error(answer(200, body)) == expected
+
+
+def test_a_refused_secret_is_not_about_clocks(answer: Callable[..., HttpResponse]) -> None:
+    """No clock makes a wrong client secret right: the advice is about the secret."""
+    secret = ClientSecretPost("secret")
+    request = form_request(Application("tenant.example", "client", secret), REQUEST.url, {})
+    read = refusal_of(request, answer(401, {"error": "invalid_client"}, Date="Tue, 14 Nov 2023 22:15:20 GMT"))
+    assert (type(read), read.clock_difference, read.advice) == (InvalidClient, None, InvalidClient.advice)
+
+
+@pytest.mark.parametrize(
+    ("body", "challenge", "kind", "error"),
+    [
+        (b"Unauthorized", 'Bearer realm="Users", error="invalid_token"', InvalidToken, "invalid_token"),
+        (b"", 'Bearer, DPoP error="invalid_dpop_proof"', InvalidDPoPProof, "invalid_dpop_proof"),
+        ({}, 'DPoP error="invalid_token"', InvalidToken, "invalid_token"),
+        ({"error": "invalid_token"}, 'DPoP error="other"', InvalidToken, "invalid_token"),
+        (b"Unauthorized", 'Bearer realm="Users"', MalformedAnswer, None),
+    ],
+)
+def test_a_challenge_says_what_the_body_does_not(
+    answer: Callable[..., HttpResponse], body: Any, challenge: str, kind: type, error: str | None
+) -> None:
+    """RFC 6750 §3: the error of a protected resource is in its header."""
+    read = refusal_of(REQUEST, answer(401, body, **{"WWW-Authenticate": challenge}))
+    assert (type(read), getattr(read, "error", None)) == (kind, error)

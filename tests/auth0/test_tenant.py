@@ -42,8 +42,8 @@ def test_tokens_that_do_not_say_where_they_are_from_pass() -> None:
 @pytest.mark.parametrize(
     ("changes", "kind", "problem"),
     [
-        ({"issuer": "https://other.example/"}, UsageError, "tokens: are another tenant's"),
-        ({"client_id": "other"}, UsageError, "tokens: are another application's"),
+        ({"issuer": "https://other.example/"}, UsageError, "tokens: must be this tenant's, not another's"),
+        ({"client_id": "other"}, UsageError, "tokens: must be this application's, not another's"),
         ({"key": None}, KeyMissing, "the tokens have no key: nothing was sent"),
         ({"key": DPoPKey.generate()}, KeyMismatch, "the key is not the one that the tokens are bound to"),
     ],
