@@ -95,8 +95,8 @@ class Assertions:
         jti = claims.get("jti")
         if not isinstance(jti, str) or not 1 <= len(jti) <= _MAX_JTI_CHARACTERS:
             _refuse("jti of the assertion is missing or too long")
-        until = claims["exp"] + _SKEW_SECONDS
-        if not self._seen.add(claims["sub"], jti, until=until, now=self._clock.wall()):
+        seconds = claims["exp"] + _SKEW_SECONDS - self._clock.wall()
+        if not self._seen.add(claims["sub"], jti, seconds=seconds):
             self._stats.assertions_replayed += 1
             _refuse("jti of the assertion was used before")
 

@@ -13,16 +13,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import heapq
 import hmac
 import math
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from passwordless_async._common import clock as _clock
 from passwordless_async.testing.checks.compact import read_compact
+from passwordless_async.testing.refusals import UNAVAILABLE, RequestRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,25 +93,40 @@ class SeenJtis:
     """The JWTs that passed, while they could pass again (RFC 9449 §11.1); two issuers may choose the same ``jti``.
 
     The issuer of a proof is its key's thumbprint, that of an assertion its ``sub``. A hash of the whole JWT would not
-    do: for a signature (r, s) the pair (r, n-s) verifies too.
+    do: for a signature (r, s) the pair (r, n-s) verifies too. An issuer may have as many as are free: one
+    that floods the tenant leaves half the memory to the others.
     """
 
     _capacity: int = _MAX_JTIS
-    _seen: dict[tuple[str, str], float] = attrs.field(factory=dict, init=False, repr=False)
+    _now: Callable[[], float] = _clock.monotonic  # seconds; a wall clock may be set
+    _seen: set[tuple[str, str]] = attrs.field(factory=set, init=False, repr=False)
+    _ends: list[tuple[float, tuple[str, str]]] = attrs.field(factory=list, init=False, repr=False)  # a heap
+    _held: Counter[str] = attrs.field(factory=Counter, init=False, repr=False)  # by issuer
 
-    def add(self, issuer: str, jti: str, *, until: float, now: float) -> bool:
-        """Remember a JWT until a time; return False where it is known, or where the memory is full.
+    def add(self, issuer: str, jti: str, *, seconds: float) -> bool:
+        """Remember a JWT for so many seconds; return False where it is known.
 
-        A full memory refuses a new JWT rather than forget an old one: forgetting would let a replay pass.
+        Raises:
+            RequestRefused: 503: the memory is full, or the issuer's share of it. Forgetting a JWT would let a replay
+                pass.
         """
-        if self._seen.get((issuer, jti), now) > now:
+        now, jwt = self._now(), (issuer, jti)
+        while self._ends and self._ends[0][0] <= now:
+            self._forget(heapq.heappop(self._ends)[1])
+        if jwt in self._seen:
             return False
-        if len(self._seen) >= self._capacity:
-            self._seen = {key: end for key, end in self._seen.items() if end > now}
-            if len(self._seen) >= self._capacity:
-                return False
-        self._seen[issuer, jti] = until
+        if self._held[issuer] >= self._capacity - len(self._seen):
+            raise RequestRefused(UNAVAILABLE.because("too many JWTs are remembered"))
+        self._seen.add(jwt)
+        self._held[issuer] += 1
+        heapq.heappush(self._ends, (now + seconds, jwt))
         return True
+
+    def _forget(self, jwt: tuple[str, str]) -> None:
+        self._seen.remove(jwt)
+        self._held[jwt[0]] -= 1
+        if not self._held[jwt[0]]:
+            del self._held[jwt[0]]
 
 
 @attrs.define
@@ -147,7 +166,7 @@ class ProofChecker:
             nonce = self._check_nonce(claims.get("nonce"), required=target.nonce_required)
             if nonce is None or not self._settings.nonce_replaces_iat:
                 self._check_time(claims, now)
-            self._remember(thumbprint, claims, now)
+            self._remember(thumbprint, claims)
         except ProofRefused as refused:
             refused.thumbprint = thumbprint
             raise
@@ -170,14 +189,14 @@ class ProofChecker:
         if claims.get("exp", math.inf) <= now - skew or claims.get("nbf", -math.inf) > now + skew:
             _refuse("exp or nbf")
 
-    def _remember(self, thumbprint: str, claims: Mapping[str, Any], now: float) -> None:
+    def _remember(self, thumbprint: str, claims: Mapping[str, Any]) -> None:
         settings = self._settings
         window = settings.proof_max_age + settings.proof_skew
-        until = now + window + settings.proof_skew
+        seconds = window + settings.proof_skew
         if settings.nonce_replaces_iat:
             # Then the nonce says how long the proof passes, and iat may be any number.
-            until += settings.nonce_lifetime * (1 + settings.accepted_previous_nonces)
-        if not self._seen.add(thumbprint, claims["jti"], until=until, now=now):
+            seconds += settings.nonce_lifetime * (1 + settings.accepted_previous_nonces)
+        if not self._seen.add(thumbprint, claims["jti"], seconds=seconds):
             self._stats.replays_refused += 1
             _refuse("jti was used before")
 

@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async.dpop.server import uri
 from passwordless_async.testing.checks.proofs import SeenJtis, normalised
+from passwordless_async.testing.refusals import RequestRefused
 
 if TYPE_CHECKING:
     from helpers.tenant_wire import Opener, Wire
@@ -241,13 +242,38 @@ def test_the_normal_form(url: str, normal: str) -> None:
 
 
 def test_a_full_memory_refuses() -> None:
-    """A full memory forgets expired entries only, and otherwise refuses new ones."""
-    memory = SeenJtis(2)
-    assert memory.add("key", "1", until=10, now=0)
-    assert memory.add("key", "2", until=20, now=0)
-    assert not memory.add("key", "3", until=30, now=0)
-    assert not memory.add("key", "1", until=10, now=0)
-    assert memory.add("key", "3", until=30, now=10)
+    """A full memory forgets expired entries only, and refuses new ones as unavailable: they are no replays."""
+    now = 0.0
+    memory = SeenJtis(2, lambda: now)
+    assert memory.add("key", "1", seconds=10)
+    assert memory.add("other", "2", seconds=20)
+    with pytest.raises(RequestRefused, match="temporarily_unavailable"):
+        memory.add("third", "3", seconds=30)
+    assert not memory.add("key", "1", seconds=10)
+    now = 10
+    assert memory.add("third", "3", seconds=30)
+
+
+def test_one_key_does_not_fill_the_memory_for_all() -> None:
+    """A key that floods it has half of it and is refused alone; its share is free again when its entries expire."""
+    now = 0.0
+    memory = SeenJtis(100, lambda: now)
+    for number in range(50):
+        assert memory.add("flood", str(number), seconds=10)
+    with pytest.raises(RequestRefused):
+        memory.add("flood", "50", seconds=10)
+    assert [memory.add("other", str(number), seconds=10) for number in range(25)] == [True] * 25
+    now = 10
+    assert memory.add("flood", "50", seconds=10)
+
+
+async def test_a_proof_that_cannot_be_remembered(warm: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with 503, not as a replay, and the two checks do not disagree about it."""
+    monkeypatch.setattr(SeenJtis, "add", SeenJtis(0).add)
+
+    assert (await warm.exchange()).words[:2] == (503, "temporarily_unavailable")
+    stats = warm.tenant.stats
+    assert (stats.replays_refused, warm.tenant.disagreements) == (0, ())
 
 
 URL_PARTS = [
