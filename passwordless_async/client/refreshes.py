@@ -157,7 +157,7 @@ class Refreshes:
             if shared is None or shared.scope == scope:
                 return renewed
             # That one asked for another scope: its result is refreshed for this one. The other waiters go first.
-            tokens = renewed
+            tokens, sent_at = renewed, None
             await asyncio.sleep(0)
 
     async def _share(self, key: RefreshKey, request: _Request) -> TokenSet:

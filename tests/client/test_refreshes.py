@@ -350,6 +350,17 @@ async def test_callers_with_two_scopes_at_once_each_get_theirs(*, rotation: bool
         assert (await client.refresh(renewed[1])).scope == SCOPE
 
 
+async def test_tokens_that_came_meanwhile_have_not_been_sent_before() -> None:
+    """A caller whose refresh token another process may have sent gets the tokens of the refresh under way."""
+    async with opened() as (_, client, tokens):
+        both = [
+            client._refreshes.refresh_directly(tokens, scope=NARROW),
+            client._refreshes.refresh_directly(tokens, sent_before=1.0),
+        ]
+        narrow, wide = await asyncio.gather(*both)
+        assert (narrow.scope, wide.scope) == (NARROW, SCOPE)
+
+
 async def test_callers_with_many_scopes_without_rotation_come_to_an_end() -> None:
     """However many find the flight of another scope that has just landed."""
     async with opened(TenantSettings(refresh_rotation=False)) as (tenant, client, tokens):

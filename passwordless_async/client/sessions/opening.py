@@ -24,7 +24,7 @@ from passwordless_async.client.refreshes import token_hash
 from passwordless_async.client.sessions.records import Record, SessionRecords, place_of
 from passwordless_async.client.sessions.refreshing import patiently
 from passwordless_async.client.traffic.single_flight import SingleFlight
-from passwordless_async.errors import PasswordlessError, StoreError, UsageError
+from passwordless_async.errors import PasswordlessError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,12 +91,11 @@ class Openings:
         try:
             new = self._records.new(opening.tokens, user=user_of(opening.tokens), data=data)
             await self._keep(opening, new)
-        except (StoreError, UsageError) as error:
-            failure = error.with_traceback(None)
-        else:
-            return new.session
-        await self._give_up(opening)
-        raise failure
+        except Exception:
+            # Of whatever kind: a store is the application's.
+            await self._give_up(opening)
+            raise
+        return new.session
 
     async def _keep(self, opening: _Opening, new: Record) -> None:
         try:

@@ -24,8 +24,11 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.errors import CircuitOpen
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from yarl import URL
 
+    from passwordless_async.client.events import Operation
     from passwordless_async.client.profile import Profile
 
 _BUCKETS = 10  # parts of the window that are forgotten one by one
@@ -176,18 +179,37 @@ class Circuits:
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
         self._breakers: dict[tuple[URL, str], Breaker] = {}
+        self._first: dict[tuple[Operation, str], dict[URL, Breaker]] = {}  # by operation and channel
         self._given_up = False
 
-    def of(self, url: URL, channel: str) -> Breaker:
-        """Return the circuit of an endpoint; the channel is empty unless messages are sent by it."""
-        breaker = self._breakers.get((url, channel))
-        if breaker is None:
-            if len(self._breakers) >= _MAX_CIRCUITS:
-                del self._breakers[next(iter(self._breakers))]
-            breaker = self._breakers[url, channel] = Breaker(self._profile)
-            if self._given_up:
-                breaker.give_up()
+    def of(self, url: URL, channel: str, *, first_of: Operation | None = None) -> Breaker:
+        """Return the circuit of an endpoint; the channel is empty unless messages are sent by it.
+
+        ``first_of`` is the operation whose calls send their first request there.
+        """
+        breaker = self._breakers.get((url, channel)) or self._made(url, channel)
+        if first_of is not None:
+            self._first.setdefault((first_of, channel), {})[url] = breaker
         return breaker
+
+    def first(self, operation: Operation, channel: str) -> Collection[Breaker]:
+        """Return the circuits of the endpoints that calls of an operation have sent their first request to."""
+        known = self._first.get((operation, channel))
+        return () if known is None else known.values()
+
+    def _made(self, url: URL, channel: str) -> Breaker:
+        if len(self._breakers) >= _MAX_CIRCUITS:
+            self._forget(*next(iter(self._breakers)))
+        breaker = self._breakers[url, channel] = Breaker(self._profile)
+        if self._given_up:
+            breaker.give_up()
+        return breaker
+
+    def _forget(self, url: URL, channel: str) -> None:
+        del self._breakers[url, channel]
+        for (_, by), first in self._first.items():
+            if by == channel:
+                first.pop(url, None)
 
     def give_up(self) -> None:
         """Release all who wait for news of an outage."""

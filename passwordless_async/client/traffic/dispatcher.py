@@ -133,8 +133,6 @@ class Dispatcher:
         limit = AdaptiveLimit(in_flight) if profile.adaptive else FixedLimit(in_flight)
         self.gate = Gate(limit, per_second=profile.requests_per_second, peers=peer_quota)
         self._circuits = Circuits(profile)
-        # The circuits of the first requests of calls, by operation and channel.
-        self._first_circuits: dict[tuple[Operation, str], set[Breaker]] = {}
         self._callers = CallerLimits()
         self._feedback = Feedback(self.gate, self._callers)
         self._sleepers: set[asyncio.Future[None]] = set()
@@ -240,7 +238,7 @@ class Dispatcher:
 
     def _require_closed_circuit(self, journey: _Journey) -> None:
         """Refuse a call before it waits for anything, if its first request would be refused."""
-        circuits = self._first_circuits.get((journey.operation, journey.call.channel))
+        circuits = self._circuits.first(journey.operation, journey.call.channel)
         if not circuits:
             return
         waits = {circuit: left for circuit in circuits if (left := circuit.retry_after) is not None}
@@ -278,7 +276,6 @@ class Dispatcher:
         """Send what the flow yields, and send it what came back, until it returns."""
         try:
             request = next(flow)
-            self._note_first(request, journey)
             while True:
                 try:
                     response = await self._send(request, journey)
@@ -303,16 +300,6 @@ class Dispatcher:
             self._events.emit(Challenged(journey.operation))
             self._note_wait(journey, await self.gate.again(journey.patience))
             journey.paid += 1
-
-    def _note_first(self, request: HttpRequest, journey: _Journey) -> None:
-        """Note which circuit the calls of an operation meet first."""
-        if request.shareable:
-            return
-        key = journey.operation, journey.call.channel
-        circuit = self._circuits.of(request.url, journey.call.channel)
-        known = self._first_circuits.get(key)
-        if known is None or circuit not in known:
-            self._first_circuits.setdefault(key, set()).add(circuit)
 
     def _note_wait(self, journey: _Journey, seconds: float) -> None:
         journey.waited += seconds
@@ -373,7 +360,8 @@ class Dispatcher:
         raise failure
 
     def _check_circuit(self, request: HttpRequest, journey: _Journey) -> Passage:
-        circuit = self._circuits.of(request.url, journey.call.channel)
+        first_of = None if journey.transmissions else journey.operation
+        circuit = self._circuits.of(request.url, journey.call.channel, first_of=first_of)
         try:
             return circuit.check()
         except CircuitOpen:

@@ -25,7 +25,7 @@ from passwordless_async.client.traffic.retries import (
     CALLER_LIMIT_SECONDS,
     LIMITED_PER_USER,
     OTHER_WINDOWS,
-    STARTS_PAUSE_SECONDS,
+    SUSPECTED_PAUSE_SECONDS,
 )
 from passwordless_async.errors import PasswordlessError, TransportError
 
@@ -103,11 +103,11 @@ class Feedback:
         seconds = None if seconds is None else min(seconds, longest)
         if not self._callers.refused(operation, caller, seconds, now):
             return
-        # Not for long: that the limit is the tenant's is a conclusion, and the time is a caller's.
+        # Not for long, however often: that the limit is the tenant's is a conclusion, and the time is a caller's.
         if is_start:
-            self._gate.pause_starts(STARTS_PAUSE_SECONDS)
+            self._gate.pause_starts(SUSPECTED_PAUSE_SECONDS)
         else:
-            self._gate.refused(None, None)
+            self._gate.pause(SUSPECTED_PAUSE_SECONDS)
 
 
 def _is_server_failure(status: int) -> bool:

@@ -7,7 +7,7 @@ Invariants:
 - Each transmission counts against the pace exactly once; :meth:`Gate.refund` undoes the count of one that was not sent.
 - The answer to a nonce challenge goes first. Then exchanges go (their codes expire), then refreshes, then starts, and
   within each class by arrival. No class is starved: of every eight requests, five are exchanges, two refreshes and one
-  is a start if all of them wait, and each class keeps a sixteenth of the slots for itself.
+  is a start if all of them wait, and each class keeps a sixteenth of the slots for itself, and one at least.
 - A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
   gives its slot and its count back.
 """
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from passwordless_async.client.traffic.concurrency import FixedLimit
 
 _COMPACT_ABOVE = 64  # entries in the queue; a shorter one is not worth compacting
-_RESERVED_PART = 16  # of the slots that each class keeps for itself; with fewer slots than that, none
+_RESERVED_PART = 16  # of the slots that each class keeps for itself; one at least
+_MIN_RESERVING = 4  # slots; with fewer, none is kept for a class: there are three
 
 
 class Priority(enum.IntEnum):
@@ -111,8 +112,9 @@ class Gate:
         return later if 0 < later < math.inf else None
 
     def _has_slot(self, priority: Priority) -> bool:
-        free = self.limit.value - self.in_flight
-        reserved = self.limit.value // _RESERVED_PART
+        limit = self.limit.value
+        free = limit - self.in_flight
+        reserved = max(limit // _RESERVED_PART, 1) if limit >= _MIN_RESERVING else 0
         if not reserved or free > 2 * reserved:
             return free > 0
         others = (number for other, number in self._in_flight_of.items() if other is not priority)
@@ -221,6 +223,8 @@ class Gate:
     def refund(self) -> None:
         """Undo the count of the last request: it was not sent."""
         self._pace.undo()
+        if self._reservations is not None:
+            self._reservations.undo()
 
     def charge(self) -> None:
         """Count a request that was sent without waiting."""
@@ -250,6 +254,10 @@ class Gate:
         if self._reservations is not None and retry_after is not None:
             self._reservations.pause(retry_after)
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
+
+    def pause(self, seconds: float) -> None:
+        """Let no request of this process go for so many seconds."""
+        self._pace.pause(asyncio.get_running_loop().time(), seconds)
 
     def pause_starts(self, seconds: float) -> None:
         """Let no start go for so many seconds; exchanges and refreshes go on, as many as before."""

@@ -104,6 +104,10 @@ class Pace:
             return
         self._learn(now, said)
 
+    def pause(self, now: float, seconds: float) -> None:
+        """Send nothing for so many seconds. It teaches no rate, and lengthens no pause of a 429."""
+        self._resumes_at = max(self._resumes_at, now + with_jitter(seconds))
+
     def _learn(self, now: float, said: Allowance | None) -> None:
         """Learn from a 429 at which rate requests may go, if they went at a rate at all."""
         most, known = self._most_in_a_second(now), self._learned_rate or self._quota

@@ -52,6 +52,7 @@ class Reservations:
         self._on_ready = on_ready
         self._places: deque[float] = deque()
         self._owed = 0
+        self._taken: float | None = None  # the place of the last request; None: it had none
         self._alone_until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
@@ -69,10 +70,17 @@ class Reservations:
 
     def sent(self) -> None:
         """Count a request that is sent now, with or without a place."""
-        if self._places:
-            self._places.popleft()
-        elif asyncio.get_running_loop().time() >= self._alone_until:
+        self._taken = self._places.popleft() if self._places else None
+        if self._taken is None and asyncio.get_running_loop().time() >= self._alone_until:
             self._owed = min(self._owed + 1, self._batch)
+
+    def undo(self) -> None:
+        """Undo the count of the last request: its place is the next one's, while it is not missed."""
+        if self._taken is None:
+            self._owed = max(self._owed - 1, 0)
+        else:
+            self._places.appendleft(self._taken)
+            self._taken = None
 
     def pause(self, seconds: float) -> None:
         """Give no process a place for so many seconds."""

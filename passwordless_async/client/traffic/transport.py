@@ -88,7 +88,7 @@ class Transport:
         self._api: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it is open
         self._sending: set[asyncio.Task[Any] | None] = set()
-        self._closing = False
+        self._ended: set[asyncio.Task[Any] | None] = set()  # whose request was cancelled by closing
 
     def _require_checks(self) -> None:
         """Refuse a session that does not check the servers it connects to."""
@@ -120,7 +120,7 @@ class Transport:
         # For API calls: the same connections, and aiohttp's defaults for redirects, time-outs and bodies.
         self._api = self._made(connector, {"connector_owner": False})
         self._loop = asyncio.get_running_loop()
-        self._closing = False
+        self._ended = set()
         return self
 
     def _made(self, connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
@@ -163,7 +163,7 @@ class Transport:
     async def aclose(self) -> None:
         """Cancel the requests on the wire, and close the connections unless they are the caller's. Idempotent."""
         self.require_own_loop()
-        self._closing = True
+        self._ended |= self._sending
         for task in self._sending:
             if task is not None:
                 task.cancel()
@@ -248,7 +248,7 @@ class Transport:
         """Re-raise a cancellation unless :meth:`aclose` caused it: that one becomes an error, as a time-out does."""
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and (
-            not self._closing or task is None or task.uncancel() > cancelling
+            task is None or task not in self._ended or task.uncancel() > cancelling
         ):
             raise error
 

@@ -118,12 +118,14 @@ async def test_a_store_that_is_lost_for_a_moment_costs_no_login(store: Any, monk
         assert len(await client.sessions.list(session.user)) == 1
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("lost"), StoreError("full")], ids=["lost", "full"])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("lost"), StoreError("full"), ZeroDivisionError()], ids=["lost", "full", "foreign"]
+)
 @pytest.mark.parametrize("takes", [True, False], ids=["handed over", "revoked"])
 async def test_tokens_that_could_not_be_kept_are_handed_over_or_revoked(
-    monkeypatch: pytest.MonkeyPatch, error: StoreError, *, takes: bool
+    monkeypatch: pytest.MonkeyPatch, error: Exception, *, takes: bool
 ) -> None:
-    """The caller gets the store's error, and no tokens are left over."""
+    """The caller gets the store's error, whatever it is, and no tokens are left over."""
     store, orphans = MemoryStore(), list[Orphan]()
     monkeypatch.setattr(opening, "_PATIENCE_SECONDS", 0.0)
 

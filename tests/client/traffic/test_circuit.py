@@ -10,6 +10,7 @@ import pytest
 from yarl import URL
 
 from passwordless_async import INTERACTIVE, CircuitOpen
+from passwordless_async.client.events import Operation
 from passwordless_async.client.traffic.circuit import Breaker, Circuits, Passage
 
 PROFILE = attrs.evolve(
@@ -215,3 +216,17 @@ async def test_circuits_that_were_given_up_keep_no_one_waiting(clock: Any) -> No
     for channel in ("", "sms"):
         await asyncio.wait_for(circuits.of(URL_, channel).news(), 5)
     assert clock.time == 1000.0
+
+
+def test_what_is_known_of_first_requests_is_forgotten_with_their_circuits() -> None:
+    """A circuit that is forgotten says nothing of calls any more."""
+    circuits = Circuits(PROFILE)
+    first = circuits.of(URL_, "", first_of=Operation.EXCHANGE)
+    assert list(circuits.first(Operation.EXCHANGE, "")) == [first]
+    assert list(circuits.first(Operation.EXCHANGE, "sms")) == list(circuits.first(Operation.START, "")) == []
+    for number in range(64):
+        circuits.of(URL_.with_path(f"/{number}"), "")
+    assert list(circuits.first(Operation.EXCHANGE, "")) == []
+    again = circuits.of(URL_, "", first_of=Operation.EXCHANGE)
+    assert list(circuits.first(Operation.EXCHANGE, "")) == [again]
+    assert again is not first

@@ -55,6 +55,10 @@ class RecordingGate(Gate):
         self.told.append(("pause_starts", seconds))
         super().pause_starts(seconds)
 
+    def pause(self, seconds: float) -> None:
+        self.told.append(("pause", seconds))
+        super().pause(seconds)
+
     def failed(self) -> None:
         self.told.append(("failed",))
         super().failed()
@@ -293,7 +297,24 @@ async def test_several_users_who_are_refused_in_a_row_are_the_tenants_limit(worl
     body, headers = {"error": "too_many_logins"}, {"Retry-After": "20"}
     for caller in ("ada", "ada", "ada", "ada", "bob"):
         assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller=caller) == []
-    assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller="eve") == [("refused", None, None)]
+    assert world.answer(Operation.EXCHANGE, 429, headers, body=body, caller="eve") == [("pause", 1.0)]
+
+
+def test_users_who_are_refused_again_and_again_cost_all_others_a_moment(in_virtual_time: Run) -> None:
+    """However often several are refused in a row: that it is the tenant's limit is a conclusion, no statement."""
+
+    async def main() -> list[float]:
+        world, waits = World.made(), list[float]()
+        for group in range(8):
+            for caller in range(3):
+                world.answer(Operation.EXCHANGE, 429, body={"error": "too_many_logins"}, caller=f"{group} {caller}")
+            waits.append(await world.gate.enter(Priority.EXCHANGE, math.inf))
+            world.gate.leave(Priority.EXCHANGE)
+        return waits
+
+    waits = in_virtual_time(main())
+    assert min(waits) >= 1.0
+    assert max(waits) <= 1.5
 
 
 @pytest.mark.parametrize("served", [200, 400, 403])

@@ -229,17 +229,17 @@ def test_a_lower_limit_holds_for_waiting_calls(in_virtual_time: Run) -> None:
     async def main() -> None:
         limit = FixedLimit(10)
         gate = Gate(limit, per_second=None)
-        for _ in range(10):
+        for _ in range(8):
             await gate.enter(Priority.EXCHANGE, 0.0)
         waiting = asyncio.create_task(gate.enter(Priority.EXCHANGE, 60.0))
-        limit.value = 4
-        for left in range(9, 3, -1):
+        limit.value = 3
+        for left in range(7, 2, -1):
             gate.leave(Priority.EXCHANGE)
             await idle()
             assert (gate.in_flight, waiting.done()) == (left, False)
         gate.leave(Priority.EXCHANGE)
         await waiting
-        assert gate.in_flight == 4
+        assert gate.in_flight == 3
 
     in_virtual_time(main())
 
@@ -330,19 +330,31 @@ def test_no_class_is_starved(in_virtual_time: Run, flood: Priority) -> None:
 
 
 @pytest.mark.parametrize("flood", ORDERED)
-def test_no_class_takes_all_slots(in_virtual_time: Run, flood: Priority) -> None:
-    """What hangs for one class leaves the others a sixteenth of the slots each."""
+@pytest.mark.parametrize(("slots", "reserved"), [(64, 4), (32, 2), (16, 1), (15, 1), (8, 1), (4, 1)])
+def test_no_class_takes_all_slots(in_virtual_time: Run, flood: Priority, slots: int, reserved: int) -> None:
+    """What hangs for one class leaves the others a sixteenth of the slots each, and one at least."""
 
     async def main() -> None:
-        gate = Gate(FixedLimit(64), per_second=None)
+        gate = Gate(FixedLimit(slots), per_second=None)
         hanging = [asyncio.create_task(gate.enter(flood, 1.0)) for _ in range(100)]
         await idle()
-        assert gate.in_flight == 64 - 2 * 4
+        assert gate.in_flight == slots - 2 * reserved
         for other in ORDERED:
             if other is not flood:
-                assert [await gate.enter(other, 0.0) for _ in range(4)] == [0.0] * 4
-        assert gate.in_flight == 64
+                assert [await gate.enter(other, 0.0) for _ in range(reserved)] == [0.0] * reserved
+        assert gate.in_flight == slots
         await asyncio.gather(*hanging, return_exceptions=True)
+
+    in_virtual_time(main())
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_fewer_slots_than_four_are_for_all_classes(in_virtual_time: Run, slots: int) -> None:
+    """They do not suffice to keep one for each."""
+
+    async def main() -> None:
+        gate = Gate(FixedLimit(slots), per_second=None)
+        assert [await gate.enter(Priority.EXCHANGE, 0.0) for _ in range(slots)] == [0.0] * slots
 
     in_virtual_time(main())
 

@@ -352,3 +352,16 @@ def test_one_refusal_does_not_slow_down_a_quota_that_was_set() -> None:
     assert pytest.approx(once) == 1 / 9.7
     # Seven tenths of what led to it, which the seconds of a clock divide in one way or another.
     assert 1.1 / 9.7 < twice < 1 / 3
+
+
+def test_a_pause_teaches_nothing() -> None:
+    """After it requests go as before, and a 429 pauses them as the first one does."""
+    pace = Pace(None)
+    for place in range(300):
+        pace.sent(100 + place / 100)
+    for _ in range(8):
+        pace.pause(103.0, 1.0)
+    assert 1.0 <= pace.delay(103.0) <= 1.25
+    assert pace.interval(105.0) == 0
+    pace.refused(110.0, None, None)
+    assert 1.0 <= pace.delay(110.0) <= 1.25

@@ -153,6 +153,64 @@ def test_a_request_without_a_place_is_owed(in_virtual_time: Run) -> None:
     in_virtual_time(main())
 
 
+@pytest.mark.parametrize("unsent", [1, 3])
+def test_the_place_of_a_request_that_was_not_sent_is_the_next_ones(in_virtual_time: Run, unsent: int) -> None:
+    """A call that was cancelled, or got no connection, costs no other process a place."""
+
+    async def main() -> None:
+        shared = Peers()
+        gate = Gate(FixedLimit(1000), per_second=20.0, peers=shared)
+        for _ in range(unsent):
+            await gate.enter(Priority.EXCHANGE, math.inf)
+            gate.refund()
+            gate.leave(Priority.EXCHANGE)
+        await send(gate, [])
+        assert shared.taken == [1]
+
+    in_virtual_time(main())
+
+
+def test_a_place_that_was_given_back_too_late_is_lost(in_virtual_time: Run) -> None:
+    """By then it is another process's turn."""
+
+    async def main() -> None:
+        shared = Peers()
+        gate = Gate(FixedLimit(1000), per_second=20.0, peers=shared)
+        await gate.enter(Priority.EXCHANGE, math.inf)
+        await asyncio.sleep(1)
+        gate.refund()
+        await send(gate, [])
+        assert shared.taken == [1, 1]
+
+    in_virtual_time(main())
+
+
+def test_a_request_that_was_not_sent_is_not_owed(in_virtual_time: Run) -> None:
+    """Neither before its place is reserved, nor afterwards."""
+
+    async def main() -> None:
+        shared = Peers()
+        places = Reservations(shared, 40.0, waiting=lambda: 1, on_ready=lambda: None)
+        places.sent()
+        places.sent()
+        places.undo()
+        places.delay(now())
+        await asyncio.sleep(1)
+        assert shared.taken == [1 + 1]
+        places.undo()
+        places.delay(now())
+        await asyncio.sleep(1)
+        assert shared.taken == [2, 1]
+        shared.away = True
+        places.delay(now())
+        await asyncio.sleep(0.1)
+        places.sent()  # alone
+        places.undo()
+        assert places.delay(now()) == 0
+
+    in_virtual_time(main())
+
+
 def test_the_batch_is_bounded(in_virtual_time: Run) -> None:
     """As many places as requests wait are reserved, a quarter of a second of the quota at most, and at least one."""
 

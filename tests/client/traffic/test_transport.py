@@ -344,6 +344,19 @@ async def test_a_transport_that_is_not_open_says_so() -> None:
         await transport.send(request)
 
 
+async def test_a_callers_cancellation_while_the_transport_is_closed_is_the_callers() -> None:
+    """It does not become an error as the cancellations by closing do."""
+    transport = await Transport(None, timeout=5).__aenter__()
+    closing = asyncio.create_task(transport.aclose())
+    # It begins after closing has cancelled what was being sent.
+    sending = asyncio.ensure_future(transport.send(HttpRequest("GET", URL("https://192.0.2.1/"), {})))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await closing
+
+
 async def test_a_session_must_be_one_and_open() -> None:
     """Something else, or a closed session, is refused by name."""
     with pytest.raises(UsageError, match=r"session: must be an aiohttp\.ClientSession"):
