@@ -1,17 +1,18 @@
-"""One rule for codes: may a user be sent one, and may a code be presented. Always through a store.
+"""The one rule for codes: may a user be sent a code, and may a code be presented. Its records are in a store.
 
 Invariants:
 
-- A code is presented once, by one process. Only an attempt that the service did not look at is undone.
-- Attempts at a code are counted wherever they are made.
-- Both are forgotten when it is confirmed that a new code was sent, by no start that came to nothing.
-- A user who is being sent a code, or was sent one within the cool-down, is sent no other: a new code kills the first.
-  A code that is dead ends the cool-down.
-- A start that came to nothing neither cools the user down nor counts for an address.
-- A start holds its user for as long as it takes. Only if its process may have died, which a store in this process
-  survives as little, the hold ends within a minute: while the start lasts it is renewed.
-- If the store is unreachable, each process falls back to its own memory. When the store is back either record refuses:
-  what this process has presented is never presented by it again, and its attempts are added to the store's.
+- A code is presented once, by one process. An attempt is undone only if the service did not look at the code.
+- Attempts at a code are counted across all processes that share the store.
+- Presented codes and attempts are forgotten when a new code is confirmed as sent. A start that failed forgets nothing.
+- Within the cool-down of a code, and while a start is in progress, the user is sent no other code: a new code
+  invalidates the one before. A dead code ends the cool-down.
+- A start that failed before the service sent a code starts no cool-down. One that the service did not see does not
+  count for its address either.
+- A start holds its user: no other start begins meanwhile. In a shared store the hold expires after a minute and is
+  renewed while the start lasts, so that the hold of a process that died soon ends.
+- If the store is unreachable, each process falls back to its own memory. When the store is back, both records count:
+  a process never presents a code again that it has presented, and its attempts are added to the store's.
 """
 
 from __future__ import annotations
@@ -46,14 +47,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_ATTEMPTS = 3  # failures that kill a code at Auth0
-_MAX_DISTINCT_CODES = 10  # of one user that are remembered: a caller that tries more is guessing
-_REMEMBERED_SECONDS = 3600.0  # longer than codes live
-_ADDRESS_WINDOW_SECONDS = 3600.0  # in which Auth0 counts the starts of an address
-_HOLD_SECONDS = 60.0  # for which a start holds its user in a store that survives its process, unless it is renewed
-_RENEW_SECONDS = 20.0  # after which it is: a code sent last of all cools its user down, even if the process dies then
-_MAX_ALONE = 65_536  # users with attempts that the store does not know: as many as are remembered
-_OWN_ADDRESS = "own address"  # under which this process's own address is blocked; no pseudonym looks like it
-# The request was not sent, or the server refuses it before it looks at the code (RFC 9449 §5, RFC 6749 §5.2).
+_MAX_DISTINCT_CODES = 10  # remembered for one user: a caller that tries more is guessing
+_REMEMBERED_SECONDS = 3600.0  # records are kept for longer than codes are valid
+_ADDRESS_WINDOW_SECONDS = 3600.0  # Auth0 counts the starts of an address by the hour
+_HOLD_SECONDS = 60.0  # until a hold in a shared store expires, unless it is renewed
+_RENEW_SECONDS = 20.0  # between two renewals: if the process dies, 40 seconds or more of the hold are left
+_MAX_ALONE = 65_536  # users with attempts that the store does not know; the memory store keeps as many
+_OWN_ADDRESS = "own address"  # the name of this machine's own address; no pseudonym looks like it
+# The request was not sent, or the server refused it before it looked at the code (RFC 9449 §5, RFC 6749 §5.2).
 _BEFORE_THE_CODE = (
     errors.NotSent,
     errors.QuotaExceeded,
@@ -64,10 +65,10 @@ _BEFORE_THE_CODE = (
     errors.UseDPoPNonce,
     errors.NonceChallengeRepeated,
 )
-# The service took the code: what failed came after it.
-_AFTER_THE_CODE = (MfaRequired, errors.NotSenderConstrained, errors.InvalidIdToken)
-# Likewise these codes of RFC 6749 §5.2, unless their description says more: they are about the request's form.
+# So do these error codes of a plain OAuthError: the form of the request is wrong (RFC 6749 §5.2).
 _ABOUT_THE_FORM = frozenset({"invalid_request", "invalid_scope", "unsupported_grant_type"})
+# The service accepted the code; a later step failed.
+_AFTER_THE_CODE = (MfaRequired, errors.NotSenderConstrained, errors.InvalidIdToken)
 
 
 class _Unreachable(enum.Enum):
@@ -79,23 +80,23 @@ _UNREACHABLE: Final = _Unreachable.UNREACHABLE
 
 @attrs.define(eq=False)
 class StartTicket:
-    """Leave to send a user a code, in the store's names."""
+    """A start that was allowed. Its user and address have the names that the store knows them by."""
 
     user: str
-    address: str | None  # None: the start names none
-    token: str  # names this start
-    longest: float  # seconds that it may take
-    mark: int | None = None  # the user's last attempt before it; None: unknown
-    own_mark: int | None = None  # likewise in this process's own memory
-    renewal: asyncio.Task[None] | None = None  # of the hold, where it may outlast one
+    address: str | None  # None: this machine's own
+    token: str  # identifies this start
+    longest: float  # seconds that the start may take
+    mark: int | None = None  # the user's last attempt before the start, by the store; None: unknown
+    own_mark: int | None = None  # the same, by this process's own memory
+    renewal: asyncio.Task[None] | None = None  # renews the hold; None: the start ends before the hold expires
 
 
 class Claim(NamedTuple):
-    """Leave to present a code, in the store's names."""
+    """An attempt at a code. The user and the code have the names that the store knows them by."""
 
     user: str
     code: str
-    token: str  # names this attempt
+    token: str  # identifies this attempt
 
 
 class Codes:
@@ -107,13 +108,13 @@ class Codes:
         self._alone: Expiring[bool] = Expiring(_MAX_ALONE)  # users with attempts that the store does not know
         self._scope = f"{issuer} {client_id}"
         self._profile = profile
-        # A name for each start and each attempt, unlike those of all processes.
+        # A token for each start and each attempt, unique among all processes.
         self._tokens = map(f"{_clock.unique_id()}{{}}".format, itertools.count())
 
     async def begin_start(self, who: Email | Phone, address: IpAddress | None, *, patience: float) -> StartTicket:
-        """Ask for leave to send a user a code; the caller reports by :meth:`end_start` how the start ended.
+        """Ask whether a user may be sent a code. The caller reports the outcome by :meth:`end_start`.
 
-        The start may wait ``patience`` seconds for its turn.
+        ``patience`` is how many seconds the start may wait for its turn.
 
         Raises:
             CoolingDown: The user was sent a code within the cool-down, or is being sent one.
@@ -139,13 +140,13 @@ class Codes:
         if not is_local and (left := self._own.cooling_left(ticket.user)):
             return left
         if not is_local:
-            # Without a hold: this only says which attempts come before the start.
+            # No hold, just the mark: it tells the attempts before the start from later ones.
             _, ticket.own_mark = await self._hold(self._own, ticket, 0.0)
         longest = ticket.longest if is_local else min(ticket.longest, _HOLD_SECONDS)
         hold = max(longest, cool_down) if cool_down else 0.0
         answer = await self._reach(lambda store: self._hold(store, ticket, hold))
         if answer is _UNREACHABLE:
-            # This memory ends with the process, and so with the start.
+            # This memory ends with its process, so the hold need not expire before the start does.
             left, _ = await self._hold(self._own, ticket, max(ticket.longest, cool_down) if cool_down else 0.0)
         else:
             left, ticket.mark = answer
@@ -155,7 +156,7 @@ class Codes:
         return store.begin_start(ticket.user, token=ticket.token, seconds=seconds, remember=_REMEMBERED_SECONDS)
 
     def _renew(self, ticket: StartTicket) -> None:
-        """Renew the hold of a start while it lasts, where it is kept in a store that survives this process."""
+        """Renew the hold of a start that may take longer, in a store that outlives this process."""
         is_long = ticket.longest > _HOLD_SECONDS and self._profile.cool_down
         if is_long and not self._availability.is_local:
             ticket.renewal = asyncio.create_task(self._keep_renewing(ticket))
@@ -168,12 +169,12 @@ class Codes:
 
     async def _begin_for_address(self, ticket: StartTicket) -> float:
         if ticket.address is None:
-            # This machine's own address, which the service counts: other machines have others.
+            # The service counts this machine's own address; other machines have other addresses.
             return await self._own.begin_address_start(_OWN_ADDRESS, token=ticket.token, max_starts=None, window=0.0)
         question = partial(self._count, address=ticket.address, token=ticket.token)
         if self._availability.is_local:
             return await question(self._availability.store)
-        # Also here, so that a store that was unreachable, or becomes so, allows no more.
+        # Counted here too: an unreachable store must not allow more starts.
         if used_up := await question(self._own):
             return used_up
         answer = await self._reach(question)
@@ -189,9 +190,9 @@ class Codes:
 
         Args:
             ticket: The start.
-            sent: Whether a code was sent: what is known of the codes before is forgotten, and the cool-down begins.
-                None: that is not known, so the cool-down begins and nothing is forgotten.
-            counted: Whether the service saw the request, and so counts it for the address.
+            sent: True: a code was sent, so the cool-down begins and the record of earlier codes is forgotten. None: a
+                code may have been sent, so the cool-down begins and nothing is forgotten. False: no code was sent.
+            counted: Whether the service saw the request, which it then counts for the address.
         """
         await self._finish(self._end_start(ticket, sent=sent, counted=counted))
 
@@ -216,11 +217,11 @@ class Codes:
         )
 
     def end_start_in_background(self, ticket: StartTicket, *, sent: bool | None, counted: bool) -> None:
-        """Report as :meth:`end_start`, without waiting for the store."""
+        """Do as :meth:`end_start`, without waiting for the store."""
         self._availability.in_background(self._end_start(ticket, sent=sent, counted=counted))
 
     async def block(self, address: IpAddress | None, seconds: float) -> None:
-        """Allow no start for an address for so many seconds; None: for this machine's own, here alone."""
+        """Block starts for an address for so many seconds; None: this machine's own address, in this process alone."""
         name = self._address(address)
         if name is None:
             await self._own.end_address_start(_OWN_ADDRESS, token=None, blocked=seconds)
@@ -228,7 +229,7 @@ class Codes:
             await self._report(lambda store: store.end_address_start(name, token=None, blocked=seconds))
 
     def name(self, who: Recipient, code: str) -> Claim:
-        """Return what an attempt at a user's code is known by."""
+        """Return a new attempt at a user's code, for :meth:`claim`."""
         name = self._user(who)
         text = f"{who.auth_session} {code}" if isinstance(who, AuthSession) else code
         return Claim(
@@ -236,7 +237,7 @@ class Codes:
         )
 
     async def claim(self, claim: Claim) -> int:
-        """Ask for leave to present a code, count the attempt, and return how many failures the code survives after it.
+        """Count an attempt at a code, and return how many failures are left to the code after this one.
 
         Raises:
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
@@ -251,7 +252,7 @@ class Codes:
     async def _begin_attempt(self, claim: Claim) -> int | None:
         if self._availability.is_local:
             return await self._count_attempt(self._availability.store, claim)
-        # What this process has presented it knows itself, whenever the store was unreachable.
+        # This process remembers what it has presented, also while the store is unreachable.
         own = await self._count_attempt(self._own, claim)
         if own is None:
             return None
@@ -261,7 +262,7 @@ class Codes:
             return own
         self._alone.discard(claim.user)
         if not own and attempts and attempts > _MAX_ATTEMPTS:
-            # The code was used up here, and the store knows of no newer one: the attempts that it counts go on from it.
+            # The code has no attempts left here, and the store knows no newer code: it has counted on from this one.
             await self._undo(claim)
             return 0
         if not attempts:
@@ -269,7 +270,7 @@ class Codes:
         return attempts
 
     async def _count_in_store(self, claim: Claim) -> int | _Unreachable | None:
-        """Count an attempt in the store, after those of this process that it does not know."""
+        """Count an attempt in the store, and before it the attempts of this process that the store does not know."""
         unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
         answer: int | _Unreachable | None = 0
         for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
@@ -289,7 +290,7 @@ class Codes:
         )
 
     async def accepted(self, claim: Claim) -> None:
-        """Report that a code was right: its user may be sent another at once."""
+        """Report that a code was right. It ends the cool-down."""
         await self._report(_retirement(claim, correct=True))
 
     async def refused(
@@ -297,8 +298,8 @@ class Codes:
     ) -> None:
         """Report how an attempt failed.
 
-        One that the service did not look at is undone. After every other the code that was presented is not presented
-        again. Unless it was only wrong, it may have been the newest one: its user needs another, and may be sent it.
+        If the service did not look at the code, the attempt is undone. Otherwise the code is never presented again. A
+        code that is dead, not merely wrong, ends the cool-down: the user needs a new one.
         """
         if not departure.was_sent or _is_before_the_code(error):
             await self._finish(self._undo(claim))
@@ -306,25 +307,25 @@ class Codes:
             await self._report(_retirement(claim, correct=isinstance(error, _AFTER_THE_CODE)))
 
     def cancelled(self, claim: Claim, departure: Departure) -> None:
-        """Report that an attempt was cancelled: between two transmissions, or while one is on the wire."""
+        """Report that an attempt was cancelled, on the wire or between two transmissions."""
         if departure.on_wire:
             self._availability.in_background(self._tell(_retirement(claim, correct=False)))
         else:
-            # It would have been sent again, so the service has not looked at the code.
+            # The request was to be sent again, so the service has not looked at the code.
             self._availability.in_background(self._undo(claim))
 
     async def _undo(self, claim: Claim) -> None:
         await self._tell(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
 
     async def _finish(self, report: Coroutine[Any, Any, None]) -> None:
-        """Make a report to its end, even if the caller is cancelled: what it undoes would stay for an hour."""
+        """Complete a report even if the caller is cancelled: otherwise its attempt or hold would stay in the store."""
         if self._availability.is_local:
             await report  # never suspends
         else:
             await asyncio.shield(self._availability.in_background(report))
 
     async def _reach(self, question: Callable[[CodeStore], Awaitable[T]]) -> T | _Unreachable:
-        """Ask the store, as far as it can be reached."""
+        """Ask the store; ``_UNREACHABLE`` if it cannot be reached."""
         if self._availability.is_local:
             return await question(self._availability.store)
         return await self._availability.ask(Use.CODES, partial(question, self._availability.store), _UNREACHABLE)
@@ -334,13 +335,13 @@ class Codes:
         report: Callable[[CodeStore], Awaitable[None]],
         own_report: Callable[[CodeStore], Awaitable[None]] | None = None,
     ) -> None:
-        """Make a report to the store, and to this process's own memory: each knows by the token whether it is meant."""
+        """Report to the store and to this process's own memory. Each ignores a token that it does not know."""
         if not self._availability.is_local:
             await (own_report or report)(self._own)
         await self._reach(report)
 
     async def _report(self, report: Callable[[CodeStore], Awaitable[None]]) -> None:
-        """Tell the store what the caller need not wait for; a store in this process hears it at once."""
+        """Report at once in this process, and to a shared store in the background."""
         await report(self._availability.store if self._availability.is_local else self._own)
         if not self._availability.is_local:
             self._availability.in_background(self._reach(report))
@@ -353,24 +354,24 @@ class Codes:
         return None if address is None else self._name(f"address {self._scope} {counted_as(address)}")
 
     def _name(self, text: str) -> str:
-        # A pseudonym hides it from those who read a store. In this process it would cost a login more than the rest.
+        # A pseudonym hides the text from readers of the store. In this process's memory it is not worth its cost.
         return Secret(text) if self._availability.is_local else self._availability.keys.pseudonym(text)
 
 
 def _retirement(claim: Claim, *, correct: bool) -> Callable[[CodeStore], Awaitable[None]]:
-    """Return the report that a code is dead."""
+    """Return a report that a code is dead; ``correct``: because it was accepted."""
     return lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=correct)
 
 
 def _is_before_the_code(error: errors.PasswordlessError) -> bool:
-    """Return whether the service refused a request before it looked at the code."""
+    """Return whether the request failed before the service looked at the code."""
     if type(error) is errors.OAuthError:
         return error.error in _ABOUT_THE_FORM
     return isinstance(error, _BEFORE_THE_CODE)
 
 
 def with_attempts_left(error: errors.PasswordlessError, attempts_left: int) -> errors.PasswordlessError:
-    """Return an error that says how many failures the code survives, where the error is about a wrong code."""
+    """Add to a ``WrongCode`` how many failures are left to the code; any other error stays as it is."""
     return error.with_facts(attempts_left=attempts_left) if isinstance(error, errors.WrongCode) else error
 
 
