@@ -53,11 +53,22 @@ class HttpRequest:
 
 @attrs.frozen(repr=False, eq=False)
 class HttpResponse:
-    """One response, read to its end; the names of header fields are case-insensitive, the transport bounds the body."""
+    """One response, read to its end; the names of header fields are case-insensitive, the transport bounds the body.
+
+    Args:
+        unreadable: Why the body could not be read, such as "is over 10 bytes"; then there is none. Status and header
+            fields count all the same: a 429 is one, whatever its body is.
+    """
 
     status: int
     headers: MultiMapping[str] = attrs.field(factory=CIMultiDict, repr=redacted)
     body: SecretBytes = attrs.field(factory=SecretBytes, converter=SecretBytes, repr=redacted)
+    unreadable: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no body, or one of blanks alone; one that cannot be read is not empty."""
+        return not self.unreadable and not self.body.strip()
 
     @property
     def is_success(self) -> bool:
@@ -96,7 +107,7 @@ class HttpResponse:
         """Return the body as a JSON object; any other body raises :class:`MalformedAnswer`."""
         value = self.json_object()
         if value is None:
-            raise MalformedAnswer("the answer is not a JSON object", status=self.status)
+            raise MalformedAnswer(f"the answer {self.unreadable or 'is not a JSON object'}", status=self.status)
         return value
 
     def __repr__(self) -> str:

@@ -101,7 +101,9 @@ def refusal(
     """
     body = _said(response)
     if body is None:
-        return MalformedAnswer("a refusal that is not a JSON object", status=response.status)
+        return MalformedAnswer(
+            f"a refusal that {response.unreadable or 'is not a JSON object'}", status=response.status
+        )
     error, description = error_code(body), _text(body, _TEXT_NAMES)
     meaning = _meaning(response.status, error, description)
     if error == "invalid_grant" and invalid_grant is not None:

@@ -66,7 +66,7 @@ def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at:
     """
     if not response.is_success or reports_error(response):
         raise failure(request, response)
-    if response.body.strip() and not isinstance(response.json_of_any_type(), SecretDict):
+    if not response.is_empty and not isinstance(response.json_of_any_type(), SecretDict):
         raise MalformedAnswer("the answer is no receipt", status=response.status)
     return StartReceipt(who, sent_at)
 

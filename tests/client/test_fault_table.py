@@ -145,7 +145,8 @@ SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
 REVOKE: dict[Fault, Row] = {
     Fault.DROP_BEFORE_READ: Row(OutcomeUnknown, requests=3, spent=0),
     Fault.DROP_AFTER_PROCESSING: Row(OutcomeUnknown, requests=3),
-    Fault.GARBAGE_JSON: GOOD,  # RFC 7009 §2.2: the body is ignored
+    # RFC 7009 §2.2: the body is ignored, of whatever size.
+    **dict.fromkeys((Fault.GARBAGE_JSON, Fault.HUGE_BODY), GOOD),
 }
 USERINFO: dict[Fault, Row] = {
     **dict.fromkeys((Fault.DROP_BEFORE_READ, Fault.DROP_AFTER_PROCESSING), Row(OutcomeUnknown, requests=3)),

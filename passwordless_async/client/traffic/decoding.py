@@ -1,19 +1,28 @@
 """Bodies that a server, or a gateway between, compressed although ``identity`` was asked for (RFC 9110 §8.4).
 
-The request is spent by then: a body that can be decoded is, within the bound that holds for all bodies.
+The request is spent by then: a body that can be decoded is, within the bound that holds for all bodies. gzip and
+deflate always can. zstd and Brotli need a module that this package does not require: ``compression.zstd`` (Python 3.14)
+or ``backports.zstd``; ``brotli`` or ``brotlicffi`` from 1.2, which can bound what they decode.
 """
 
 from __future__ import annotations
 
 import zlib
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from passwordless_async._common.secret import SecretBytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
 
 _MAX_CODINGS = 2  # applied one after the other; more is no accident
 _IDENTITY = "identity"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # by the header that is found
 _RAW = -zlib.MAX_WBITS  # what some servers send as ``deflate``
-_FORMATS = {"gzip": (_GZIP_OR_ZLIB,), "x-gzip": (_GZIP_OR_ZLIB,), "deflate": (_GZIP_OR_ZLIB, _RAW)}
+_MAX_ZSTD_WINDOW = 23  # 8 MB, as the logarithm to base 2: no more may be needed to decode (RFC 9659 §3)
 
 
 def decoded(body: SecretBytes, content_encoding: str, *, at_most: int) -> SecretBytes | None:
@@ -21,22 +30,65 @@ def decoded(body: SecretBytes, content_encoding: str, *, at_most: int) -> Secret
     codings = [name for part in content_encoding.split(",") if (name := part.strip().lower()) not in {"", _IDENTITY}]
     if len(codings) > _MAX_CODINGS:
         return None
-    # They are listed in the order in which they were applied.
+    result: SecretBytes | None = body
+    # They are listed in the order in which they were applied. No body at all is not encoded.
     for coding in reversed(codings):
-        formats = _FORMATS.get(coding, ())
-        results = (_inflated(body, wbits, at_most) for wbits in formats)
-        result = next((each for each in results if each is not None), None)
-        if result is None:
-            return None
-        body = result
-    return body
+        decode = _DECODERS.get(coding)
+        if result:
+            result = None if decode is None else decode(result, at_most)
+    return result
 
 
-def _inflated(body: SecretBytes, wbits: int, at_most: int) -> SecretBytes | None:
-    decoder = zlib.decompressobj(wbits)
+def _inflated(body: SecretBytes, at_most: int, *, formats: tuple[int, ...]) -> SecretBytes | None:
+    for wbits in formats:
+        decoder = zlib.decompressobj(wbits)
+        try:
+            # One more than allowed, which tells a body that is too long.
+            result = SecretBytes(decoder.decompress(body, at_most + 1))
+        except zlib.error:
+            continue
+        return result if decoder.eof and len(result) <= at_most and not decoder.unused_data else None
+    return None
+
+
+def _from_zstd(body: SecretBytes, at_most: int) -> SecretBytes | None:
+    module = _first_of("compression.zstd", "backports.zstd")
+    if module is None:
+        return None
+    decoder = module.ZstdDecompressor(options={module.DecompressionParameter.window_log_max: _MAX_ZSTD_WINDOW})
     try:
-        # One more than allowed, which tells a body that is too long.
-        result = SecretBytes(decoder.decompress(body, at_most + 1))
-    except zlib.error:
+        result = SecretBytes(decoder.decompress(body, max_length=at_most + 1))
+    except module.ZstdError:
         return None
     return result if decoder.eof and len(result) <= at_most and not decoder.unused_data else None
+
+
+def _from_brotli(body: SecretBytes, at_most: int) -> SecretBytes | None:
+    module = _first_of("brotli", "brotlicffi")
+    if module is None:
+        return None
+    decoder = module.Decompressor()
+    try:
+        result = SecretBytes(decoder.process(body, output_buffer_limit=at_most + 1))
+    except (TypeError, module.error):  # TypeError: an older release, which knows no limit
+        return None
+    return result if decoder.is_finished() and len(result) <= at_most else None
+
+
+def _first_of(*names: str) -> ModuleType | None:
+    """Return the first module that is installed."""
+    for name in names:
+        try:
+            return import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+_DECODERS: dict[str, Callable[[SecretBytes, int], SecretBytes | None]] = {
+    "gzip": partial(_inflated, formats=(_GZIP_OR_ZLIB,)),
+    "x-gzip": partial(_inflated, formats=(_GZIP_OR_ZLIB,)),
+    "deflate": partial(_inflated, formats=(_GZIP_OR_ZLIB, _RAW)),
+    "zstd": _from_zstd,
+    "br": _from_brotli,
+}

@@ -5,6 +5,7 @@ Invariants:
 - Each call sends at most one request: no redirect is followed, and no failure is retried on the wire.
 - No cookie is kept or sent. Proxies are those of :class:`Proxies`, never those of the environment unasked.
 - No body is read beyond :data:`MAX_BODY` bytes, nor decoded beyond them, and no header field beyond :data:`MAX_FIELD`.
+  A response with another body is a response all the same: its status and its header fields count.
 - A failure says whether bytes of the request may have left: ``NotSent`` or ``OutcomeUnknown``. No other exception
   leaves, be it of a hook of the application, except a cancellation of the caller.
 - A response belongs to its request: a pooled connection that has unread bytes, or that the server closed, is not used.
@@ -28,7 +29,7 @@ from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import checks_peer
 from passwordless_async.client.traffic.decoding import decoded
 from passwordless_async.client.traffic.proxies import Proxies
-from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, PasswordlessError, UsageError
+from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,6 +45,7 @@ MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certifi
 MAX_FIELD = 65_536  # bytes of a header field or a status line; aiohttp's 8,190 would cost a login for a long cookie
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
+_MAX_SHOWN = 40  # characters of the server's words
 _MAX_STALE_CONNECTIONS = 8  # in a row that have bytes of no request, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
@@ -186,7 +188,6 @@ class Transport:
             UsageError: The client is not open, or open in another event loop; nothing was sent.
             NotSent: Nothing was sent.
             OutcomeUnknown: The request was sent and no response arrived.
-            MalformedAnswer: The response is too large, or compressed in a way that is not known.
         """
         if self._session is None or self._loop is None:
             raise UsageError("client", "is not open: use it inside async with")
@@ -228,8 +229,6 @@ class Transport:
                 failure = NotSent("nothing was sent (the connection answered before it was asked)")
         except (_StaleConnection, UsageError):
             raise
-        except MalformedAnswer as error:
-            failure = error.with_traceback(None)
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook may raise anything, and the code may have left
             self._require_ours(error, cancelling)
             # aiohttp's errors show the request with its headers: only the kind of the failure is kept.
@@ -439,24 +438,21 @@ def _final(error: NotSent, advice: str) -> NotSent:
 
 
 async def _read(response: aiohttp.ClientResponse) -> HttpResponse:
-    """Read a response to its end.
-
-    Raises:
-        MalformedAnswer: Its body is too large, or compressed in a way that is not known.
-    """
+    """Read a response to its end, or to the bound of bodies."""
     chunks: list[SecretBytes] = []
     size = 0
     # Each chunk is redacted: a traceback of a time-out may print local variables.
     while size <= MAX_BODY and (chunk := SecretBytes(await response.content.readany())):
         size += len(chunk)
         chunks.append(chunk)
-    body: SecretBytes | None = SecretBytes(b"".join(chunks)) if size <= MAX_BODY else None
-    if body is not None and (coding := response.headers.get("Content-Encoding")):
-        body = decoded(body, coding, at_most=MAX_BODY)
-    if body is None:
+    if size > MAX_BODY:
         # The unread rest must not be read as the start of the next response.
         response.close()
-        raise MalformedAnswer(
-            f"the answer is over {MAX_BODY} bytes or compressed in an unknown way", status=response.status
-        )
-    return HttpResponse(response.status, response.headers, body)
+        return HttpResponse(response.status, response.headers, unreadable=f"is over {MAX_BODY} bytes")
+    body = SecretBytes(b"".join(chunks))
+    coding = response.headers.get("Content-Encoding", "")
+    plain = decoded(body, coding, at_most=MAX_BODY) if coding else body
+    if plain is None:
+        problem = f"is compressed as {coding[:_MAX_SHOWN]!a}, and cannot be decoded to {MAX_BODY} bytes or less"
+        return HttpResponse(response.status, response.headers, unreadable=problem)
+    return HttpResponse(response.status, response.headers, plain)

@@ -20,12 +20,14 @@ from yarl import URL
 from helpers.values import present
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import SecretBytes
+from passwordless_async.auth0.refusals import refusal
 from passwordless_async.client.traffic.transport import MAX_BODY, MAX_FIELD, Transport
 from passwordless_async.errors import (
     MalformedAnswer,
     NotSent,
     OutcomeUnknown,
     PasswordlessError,
+    RateLimited,
     TransportError,
     UsageError,
 )
@@ -57,9 +59,9 @@ async def served(handler: Handler) -> AsyncIterator[HttpRequest]:
         yield HttpRequest("POST", URL(f"http://{host}:{port}/oauth/token"), {}, SecretBytes(b"otp=123456"))
 
 
-def compressed(body: bytes, *, coding: str = "gzip") -> bytes:
+def compressed(body: bytes, *, coding: str = "gzip", status: str = "200 OK") -> bytes:
     """Make a response with a body in a coding."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"HTTP/1.1 {status}\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -179,11 +181,29 @@ async def test_a_redirect_is_not_followed() -> None:
     ],
 )
 async def test_a_body_is_bounded(answer: bytes) -> None:
-    """A body beyond its bound, or one that could be on unpacking, is not read; the answer is refused."""
-    async with served(answering(answer)) as request:
-        error = await send(request)
-    assert isinstance(error, MalformedAnswer)
-    assert error.status == 200
+    """A body beyond its bound, or one that could be on unpacking, is not read; the answer says why."""
+    async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
+        response = await transport.send(request)
+    assert (response.status, response.body, response.is_empty, response.json_of_any_type()) == (200, b"", False, None)
+    with pytest.raises(MalformedAnswer, match=f"(over|to) {MAX_BODY} bytes") as caught:
+        response.require_json_object()
+    assert caught.value.status == 200
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 429 No\r\nRetry-After: 7\r\n\r\n" + b" " * (MAX_BODY + 1), id="an endless page"),
+        pytest.param(compressed(b"?", coding="br", status="429 No\r\nRetry-After: 7"), id="a page in Brotli"),
+    ],
+)
+async def test_a_refusal_counts_though_its_body_cannot_be_read(answer: bytes) -> None:
+    """A gateway's page is no reason to throw away what its status says: a 429 spent no code."""
+    async with served(answering(answer)) as request, Transport(None, timeout=5) as transport:
+        response = await transport.send(request)
+    error = refusal(request, response)
+    assert isinstance(error, RateLimited)
+    assert error.retry_after == 7.0
 
 
 async def test_the_largest_body_passes() -> None:
