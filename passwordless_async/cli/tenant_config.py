@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     Table = dict[str, Any]
 
-_RUNTIME = {"Mapping": Mapping, "PublicKeys": tuple[Mapping[str, Any], ...]}  # what annotations name
 _TOP = {
     "public_url": str | tuple[str, ...],
     "settings": Mapping[str, Any],
@@ -152,7 +151,7 @@ def _add_user(tenant: LocalTenant, user: Table) -> None:
 
 
 def _hints(kind: type, *, without: frozenset[str] | set[str] = frozenset()) -> Mapping[str, Any]:
-    hints = get_type_hints(kind, localns=_RUNTIME)
+    hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in attrs.fields(kind) if field.init and field.name not in without}
 
 

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     Jwks = list[dict[str, Any]]
 
 
+_MAX_NUMBER = 1_000_000_000
+
+
 class Fault(enum.StrEnum):
     """The faults by name; one named after an error code is a refusal with that code."""
 
@@ -167,6 +170,20 @@ def _pair(names: Sequence[str]) -> tuple[str, str]:
     raise ValueError("members must be two names")
 
 
+def _between(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], float | None], object]:
+    return attrs.validators.optional([attrs.validators.ge(least), attrs.validators.le(most)])
+
+
+def _printable(_instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
+    if not value.isprintable():
+        raise ValueError(f"{attribute.name} must have no control characters")
+
+
+def _absolute(_instance: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not value.startswith("/"):
+        raise ValueError(f"{attribute.name} must begin with a slash")
+
+
 @attrs.frozen(kw_only=True)
 class FaultOptions:
     """The details of a fault; each fault's description names those it uses.
@@ -183,15 +200,16 @@ class FaultOptions:
         members: The names of the members that hold the two, such as ``("code", "message")``; None: the endpoint's.
 
     Raises:
-        ValueError: ``members`` are not two names.
+        ValueError: A number is out of its range, ``location`` has a control character, or ``members`` are not two
+            names.
     """
 
-    delay: float = 0.0
+    delay: float = attrs.field(default=0.0, validator=_between(0, _MAX_NUMBER))
     until: asyncio.Event | None = None
-    location: str = "https://elsewhere.example/"
-    retry_after: int = 1
-    size: int = 10 * 1024 * 1024
-    status: int = 400
+    location: str = attrs.field(default="https://elsewhere.example/", validator=_printable)
+    retry_after: int = attrs.field(default=1, validator=_between(0, _MAX_NUMBER))
+    size: int = attrs.field(default=10 * 1024 * 1024, validator=_between(0, _MAX_NUMBER))
+    status: int = attrs.field(default=400, validator=_between(200, 599))
     error: str = "invalid_request"
     description: str = ""
     members: tuple[str, str] | None = attrs.field(default=None, converter=attrs.converters.optional(_pair))
@@ -200,9 +218,9 @@ class FaultOptions:
 @attrs.define
 class _ActiveFault:
     fault: AnyFault
-    path: str | None
-    times: int | None
-    after: int
+    path: str | None = attrs.field(validator=_absolute)
+    times: int | None = attrs.field(validator=_between(0, _MAX_NUMBER))
+    after: int = attrs.field(validator=_between(0, _MAX_NUMBER))
     options: FaultOptions
 
 

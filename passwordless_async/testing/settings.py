@@ -6,9 +6,11 @@ A knob for what Auth0 leaves undocumented lets a test play both behaviours.
 from __future__ import annotations
 
 import enum
+import functools
 import secrets
 import types
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -16,11 +18,13 @@ from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-    PublicKeys = tuple[Mapping[str, Any], ...]
-
+PublicKeys = tuple[Mapping[str, Any], ...]
 Number = TypeVar("Number", int, float, int | None, float | None)
+_MAX_NUMBER = 10**12
+_MAX_WRONG_SECONDS = 10**9  # more than thirty years; a date has to be written
+_MAX_DIGITS = 40  # of a code
 
 BOUND_API = "https://api.example"
 PLAIN_API = "https://plain.example"
@@ -59,6 +63,8 @@ class RateLimitStyle(enum.StrEnum):
     """No header at all."""
 
 
+_AssertionAlg = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256"]
+_Enrolled = Literal["otp", "sms", "voice", "email", "push"]
 METHOD_NONE = "none"
 METHOD_POST = "client_secret_post"
 METHOD_BASIC = "client_secret_basic"
@@ -126,14 +132,31 @@ def _clients(given: Iterable[RegisteredClient | Mapping[str, Any]]) -> tuple[Reg
     return tuple(one if isinstance(one, RegisteredClient) else RegisteredClient(**one) for one in given)
 
 
-def _at_least_one(instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-    del instance
-    if value is not None and value < 1:
-        raise UsageError(attribute.name, f"must be 1 or more, not {value}")
+def _between(least: float, most: float) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
+        if value is not None and not least <= value <= most:  # a NaN is not
+            raise UsageError(attribute.name, f"must be {least} to {most}, not {value}")
+
+    return check
 
 
-def _positive(default: Number) -> Number:
-    return attrs.field(default=default, validator=_at_least_one)
+def _positive(default: Number, most: float = _MAX_NUMBER) -> Number:
+    return attrs.field(default=default, validator=_between(1, most))
+
+
+def _not_negative(default: Number) -> Number:
+    return attrs.field(default=default, validator=_between(0, _MAX_NUMBER))
+
+
+@functools.cache
+def _choices() -> Mapping[str, tuple[object, ...]]:
+    """Return the values that a setting is chosen from, of each that has such."""
+    choices = {}
+    for name, hint in get_type_hints(TenantSettings).items():
+        kind = get_args(hint)[0] if get_origin(hint) is tuple else hint
+        if get_origin(kind) is Literal:
+            choices[name] = get_args(kind)
+    return choices
 
 
 @attrs.frozen(kw_only=True)
@@ -247,7 +270,7 @@ class TenantSettings:
         messages_kept: How many of the newest messages ``tenant.outbox`` holds.
 
     Raises:
-        UsageError: A number is out of its range.
+        UsageError: A number is out of its range, or a setting is not one of those that it is chosen from.
         ValueError: There is no such policy or style.
     """
 
@@ -259,7 +282,9 @@ class TenantSettings:
     )
     private_key_jwt_client_id: str = "private-key-jwt-client"
     private_key_jwt_keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
-    private_key_jwt_algs: tuple[str, ...] = attrs.field(default=("RS256", "RS384", "PS256", "ES256"), converter=tuple)
+    private_key_jwt_algs: tuple[_AssertionAlg, ...] = attrs.field(
+        default=("RS256", "RS384", "PS256", "ES256"), converter=tuple
+    )
     assertion_lifetime: float = _positive(300.0)
     tls_client_id: str = "tls-client"
     tls_client_subject: str = "CN=tls-client"
@@ -276,7 +301,7 @@ class TenantSettings:
     allow_signup: bool = True
     start_error_shape: Literal["error", "code", "errorCode"] = "error"
     start_answer: Literal["full", "empty", "created", "no_content"] = "full"
-    code_length: int = _positive(6)
+    code_length: int = _positive(6, _MAX_DIGITS)
     code_lifetime: float = _positive(180.0)
     max_attempts: int = _positive(3)
     callback_urls: tuple[str, ...] = attrs.field(default=("https://app.example/callback",), converter=tuple)
@@ -290,7 +315,7 @@ class TenantSettings:
     mfa_status: Literal[401, 403] = 403
     mfa_requirements: Literal["challenge", "challenge_types"] = "challenge"
     mfa_rounds: int = _positive(1)
-    mfa_enrolls: tuple[str, ...] = attrs.field(default=("otp", "sms", "voice", "email", "push"), converter=tuple)
+    mfa_enrolls: tuple[_Enrolled, ...] = attrs.field(default=("otp", "sms", "voice", "email", "push"), converter=tuple)
     mfa_token_lifetime: float = _positive(600.0)
     mfa_code_lifetime: float = _positive(300.0)
     mfa_polls_per_minute: int = _positive(12)
@@ -305,18 +330,18 @@ class TenantSettings:
     userinfo_nonce_required: bool = False
     nonce_rotation: int | None = _positive(None)
     nonce_lifetime: float = _positive(300.0)
-    accepted_previous_nonces: int = 1
+    accepted_previous_nonces: int = _not_negative(1)
     single_use_nonces: bool = False
     nonce_in_answers: Literal["always", "changed", "never"] = "always"
     stale_nonce_error: Literal["use_dpop_nonce", "invalid_dpop_nonce"] = "use_dpop_nonce"
-    proof_max_age: float = 60.0
-    proof_skew: float = 10.0
+    proof_max_age: float = _not_negative(60.0)
+    proof_skew: float = _not_negative(10.0)
     nonce_replaces_iat: bool = False
 
     # Tokens and APIs
     resource_parameter: bool = False
-    access_token_lifetime: int = 86_400
-    id_token_lifetime: int = 36_000
+    access_token_lifetime: int = _positive(86_400)
+    id_token_lifetime: int = _positive(36_000)
     token_dialect: Literal["access_token", "rfc9068_profile"] = attrs.field(default="access_token")
     token_type: str = attrs.field(default="DPoP")
     scope_in_answer: bool = True
@@ -327,7 +352,7 @@ class TenantSettings:
     unused_proof: Literal["ignored", "checked"] = "ignored"
     discovery: Mapping[str, Any] = attrs.field(factory=dict)
     refresh_rotation: bool = True
-    refresh_leeway: float = 0.0
+    refresh_leeway: float = _not_negative(0.0)
     refresh_lifetime: float | None = _positive(2_592_000.0)
     refresh_idle_lifetime: float | None = _positive(1_296_000.0)
     excess_scope: Literal["refused", "dropped"] = "refused"
@@ -343,7 +368,7 @@ class TenantSettings:
     trust_forwarded_for: bool = True
     forwarded_for_by_assertion: bool = False
     rate_limit_style: RateLimitStyle = attrs.field(default=RateLimitStyle.X_RATELIMIT, converter=RateLimitStyle)
-    clock_wrong_by: float = 0.0
+    clock_wrong_by: float = attrs.field(default=0.0, validator=_between(-_MAX_WRONG_SECONDS, _MAX_WRONG_SECONDS))
     max_body: int = _positive(65_536)
     requests_kept: int = _positive(10_000)
     messages_kept: int = _positive(10_000)
@@ -351,6 +376,10 @@ class TenantSettings:
     _by_client_id: dict[str, RegisteredClient] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
+        for name, allowed in _choices().items():
+            given = getattr(self, name)
+            if not set(given if isinstance(given, tuple) else (given,)) <= set(allowed):
+                raise UsageError(name, f"must be one of {', '.join(map(str, allowed))}")
         applications = [*self._ready_clients(), *self.clients]
         self._by_client_id.update({application.client_id: application for application in applications})
         if len(self._by_client_id) < len(applications):

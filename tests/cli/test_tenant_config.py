@@ -72,7 +72,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ("[settings]\ncode_lenght = 6", "'code_lenght' is unknown; it must be one of "),
         ('[settings]\ncode_length = "6"', "code_length must be a whole number"),
         ("[settings]\ncode_length = true", "code_length must be a whole number"),
-        ("[settings]\ncode_length = 0", "code_length: must be 1 or more, not 0"),
+        ("[settings]\ncode_length = 0", "code_length: must be 1 to 40, not 0"),
         ("[settings]\ncode_lifetime = inf", "code_lifetime must be a number"),
         ('[settings]\nstart_answer = "x"', "start_answer must be one of full, empty, created, no_content"),
         ('[settings]\nrequests_per_second = "x"', "requests_per_second must be a whole number or false"),

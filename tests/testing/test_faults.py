@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from passwordless_async.testing import (
     Fault,
     KeySetFault,
 )
-from passwordless_async.testing.faults import FAULTS
+from passwordless_async.testing.faults import FAULTS, Faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,27 @@ async def test_a_refusal_has_two_members(warm: Wire, members: str | list[str]) -
     """One for the code and another one for the text."""
     with pytest.raises(ValueError, match="members must be two names"):
         warm.tenant.faults.add(Fault.REFUSAL, members=members)
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [
+        (Fault.REFUSAL, {"status": 7}),
+        (Fault.REFUSAL, {"status": 1000}),
+        (Fault.SLOW, {"delay": -1.0}),
+        (Fault.SLOW, {"delay": math.nan}),
+        (Fault.HUGE_BODY, {"size": -1}),
+        (Fault.REDIRECT, {"location": "https://elsewhere.example/\r\nSet-Cookie: a=b"}),
+        (Fault.RATE_LIMITED_X_RATELIMIT, {"retry_after": math.nan}),
+        (Fault.SERVICE_UNAVAILABLE, {"times": -1}),
+        (Fault.SERVICE_UNAVAILABLE, {"after": -1}),
+        (Fault.SERVICE_UNAVAILABLE, {"path": "oauth/token"}),
+    ],
+)
+def test_a_malformed_detail_is_refused(fault: Fault, wrong: dict[str, Any]) -> None:
+    """It is named when the fault is switched on, not by the request that meets it."""
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))}'? must"):
+        Faults().add(fault, **wrong)
 
 
 TOKEN = "/oauth/token"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
@@ -32,6 +33,29 @@ def test_settings_are_checked() -> None:
     assert "hush" not in repr(settings)
     with pytest.raises(RuntimeError, match="async with"):
         LocalTenant(settings).url  # noqa: B018 - it is the property that raises
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("code_length", 41),
+        ("code_lifetime", math.nan),
+        ("nonce_lifetime", math.inf),
+        ("accepted_previous_nonces", -1),
+        ("proof_skew", -1.0),
+        ("clock_wrong_by", 1e10),
+        ("access_token_lifetime", 0),
+        ("token_dialect", "rfc9068"),
+        ("other_key_error", ""),
+        ("mfa_status", 402),
+        ("mfa_enrolls", ["otp", "fax"]),
+        ("private_key_jwt_algs", ["none"]),
+    ],
+)
+def test_a_setting_that_would_fail_a_request_is_refused(name: str, value: object) -> None:
+    """A number beyond every use and an unknown choice are named at once: a request would get a 500 for them."""
+    with pytest.raises(UsageError, match=name):
+        TenantSettings(**{name: value})  # type: ignore[arg-type] # on purpose
 
 
 def test_an_application_has_one_kind_of_credential() -> None:
