@@ -85,6 +85,8 @@ if TYPE_CHECKING:
         CodeExpired as CodeExpired,
         CodeSpent as CodeSpent,
         CoolingDown as CoolingDown,
+        InsufficientScope as InsufficientScope,
+        InsufficientUserAuthentication as InsufficientUserAuthentication,
         InvalidCallback as InvalidCallback,
         InvalidClient as InvalidClient,
         InvalidDPoPProof as InvalidDPoPProof,
@@ -123,6 +125,9 @@ if TYPE_CHECKING:
         VerificationRequired as VerificationRequired,
         WrongCode as WrongCode,
     )
+    from passwordless_async.resource_server.guard import Authorized as Authorized
+    from passwordless_async.resource_server.metadata import ResourceMetadata as ResourceMetadata
+    from passwordless_async.resource_server.server import ResourceServer as ResourceServer
     from passwordless_async.stores import (
         KeyRing as KeyRing,
         MemoryStore as MemoryStore,
@@ -151,6 +156,7 @@ _NAMES = {
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
         "AccessDenied AuthorizationPending BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
+        "InsufficientScope InsufficientUserAuthentication "
         "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState InvalidPhoneNumber "
         "InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired "
         "NonceChallengeRepeated NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError "
@@ -158,6 +164,9 @@ _NAMES = {
         "TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError UseDPoPNonce "
         "VerificationRequired WrongCode"
     ),
+    "resource_server.guard": "Authorized",
+    "resource_server.metadata": "ResourceMetadata",
+    "resource_server.server": "ResourceServer",
     "stores": "KeyRing MemoryStore SessionStore Store",
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}

@@ -22,7 +22,9 @@
     │   │   └── SmsGatewayFailed   the gateway failed; nothing is wrong with the number
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
-    │   ├── InvalidToken           the access token is expired, revoked or for something else
+    │   ├── InvalidToken           the access token is missing, expired, revoked or for something else
+    │   ├── InsufficientScope      the access token does not allow this request (scope)
+    │   ├── InsufficientUserAuthentication  the user must log in again, or in a stronger way (max_age, acr_values)
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
     │   ├── TemporarilyUnavailable the server could not serve the request (retry_after)
     │   ├── InvalidDPoPProof       the proof was refused
@@ -56,9 +58,11 @@ show no secret.
 from __future__ import annotations
 
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Self
 
     # It carries a value of a layer above this one and is typed there: ``passwordless_async.MfaRequired``.
@@ -136,7 +140,13 @@ class OAuthError(
         status: The HTTP status of the response.
         error: The server's error code, for example ``invalid_grant``.
         error_description: The server's text, shortened and with secrets redacted; may be empty.
+        headers: The header fields of the response to send, where a :class:`~passwordless_async.ResourceServer` refused
+            a request; empty otherwise.
+        body: The members of that response's JSON body; empty where a refusal must not say why (RFC 6750 §3.1).
     """
+
+    headers: Mapping[str, str] = MappingProxyType({})
+    body: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, *, status: int, error: str, error_description: str = "") -> None:
         super().__init__(f"{error} ({status}): {error_description}" if error_description else f"{error} ({status})")
@@ -262,7 +272,52 @@ class UnauthorizedClient(
 
 
 class InvalidToken(OAuthError, code="invalid_token", advice="Refresh the tokens, or have the user log in again."):
-    """The access token is expired, revoked or for something else (RFC 6750 §3.1)."""
+    """The access token is missing, malformed, expired, revoked or for something else (RFC 6750 §3.1).
+
+    A resource server raises it with ``status`` 401, or 400 where a request has more than one token or a malformed one.
+    """
+
+
+class InsufficientScope(
+    OAuthError, code="insufficient_scope", advice="Have the user log in with the scope, or give them the permission."
+):
+    """The access token is valid and does not allow this request (RFC 6750 §3.1).
+
+    Attributes:
+        scope: The scope that the request needs, words with a space between; empty if it needs a permission.
+    """
+
+    def __init__(
+        self, *, status: int = 403, error: str = "insufficient_scope", error_description: str = "", scope: str = ""
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.scope = scope
+
+
+class InsufficientUserAuthentication(
+    OAuthError,
+    code="insufficient_user_authentication",
+    advice="Have the user log in again, with max_age and acr_values of this error.",
+):
+    """The user's login is too long ago, or was not strong enough, for this request (RFC 9470 §3).
+
+    Attributes:
+        max_age: Seconds that the login may be ago; None if the request has no such limit.
+        acr_values: The accepted authentication context classes, words with a space between; empty if all are.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int = 401,
+        error: str = "insufficient_user_authentication",
+        error_description: str = "",
+        max_age: int | None = None,
+        acr_values: str = "",
+    ) -> None:
+        super().__init__(status=status, error=error, error_description=error_description)
+        self.max_age = max_age
+        self.acr_values = acr_values
 
 
 class InvalidRefreshToken(

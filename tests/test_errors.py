@@ -21,6 +21,8 @@ from passwordless_async.errors import (
     CodeExpired,
     CodeSpent,
     CoolingDown,
+    InsufficientScope,
+    InsufficientUserAuthentication,
     InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
@@ -190,6 +192,20 @@ TABLE = [
         "invalid_token",
         False,
         "Refresh the tokens, or have the user log in again.",
+    ),
+    (
+        InsufficientScope(**SAID_NO),
+        "e (403): d",
+        "insufficient_scope",
+        False,
+        "Have the user log in with the scope, or give them the permission.",
+    ),
+    (
+        InsufficientUserAuthentication(**SAID_NO),
+        "e (403): d",
+        "insufficient_user_authentication",
+        False,
+        "Have the user log in again, with max_age and acr_values of this error.",
     ),
     (
         InvalidRefreshToken(**SAID_NO),
@@ -383,6 +399,20 @@ def test_carried_elsewhere(again: object, error: PasswordlessError) -> None:
         (
             UseDPoPNonce(status=400),
             {"status": 400, "error": "use_dpop_nonce", "error_description": "", "nonce": None},
+        ),
+        (
+            InsufficientScope(scope="a b"),
+            {"status": 403, "error": "insufficient_scope", "error_description": "", "scope": "a b"},
+        ),
+        (
+            InsufficientUserAuthentication(max_age=5, acr_values="gold"),
+            {
+                "status": 401,
+                "error": "insufficient_user_authentication",
+                "error_description": "",
+                "max_age": 5,
+                "acr_values": "gold",
+            },
         ),
         (InvalidIdToken("exp", "x"), {"claim": "exp"}),
         (InvalidMfaState("seal", "x"), {"failed": "seal"}),

@@ -144,7 +144,9 @@ print(all(answer == answers[0] for answer in answers))
 CLIENT = ("client", "client.api", "client.sessions", "client.shared", "client.traffic")
 
 
-@pytest.mark.parametrize("package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "stores"])
+@pytest.mark.parametrize(
+    "package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "resource_server", "stores"]
+)
 def test_a_package_imports_none_of_its_modules(package: str) -> None:
     """A thread importing a module waits for its package: a package that imports the module would deadlock with it."""
     loaded = f"print([name for name in sys.modules if name.startswith('passwordless_async.{package}.')])"

@@ -20,8 +20,8 @@ from aiohttp import web
 
 from passwordless_async.adapters._authorize import Authorizer, TokenInfo
 from passwordless_async.dpop.server.checked import CheckedProof
-from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
-from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
+from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
+from passwordless_async.resource_server.guard import REFUSALS
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
@@ -63,17 +63,17 @@ def dpop_middleware(
         try:
             # raw_path is the target as it came; a URL object may have rewritten its escapes.
             authorized = await authorizer.authorize(request.method, request.raw_path, request.headers)
-        except (InvalidDPoPProof, UseDPoPNonce) as error:
+        except REFUSALS as error:
             return web.json_response(refusal_body(error), status=error.status, headers=refusal_headers(error))
-        request[TOKEN] = authorized.token
+        request[TOKEN] = authorized.claims
         if authorized.proof is not None:
             request[DPOP] = authorized.proof
-        return await _answer(request, handler, nonce_headers(authorized.proof))
+        return await _answer(request, handler, authorized.headers)
 
     return middleware
 
 
-async def _answer(request: web.Request, handler: Handler, offered: dict[str, str]) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, offered: Mapping[str, str]) -> web.StreamResponse:
     try:
         response = await handler(request)
     except web.HTTPException as error:
@@ -85,7 +85,7 @@ async def _answer(request: web.Request, handler: Handler, offered: dict[str, str
     return response
 
 
-def _add(response: web.StreamResponse, offered: dict[str, str]) -> None:
+def _add(response: web.StreamResponse, offered: Mapping[str, str]) -> None:
     for name, value in offered.items():
         if name == "Access-Control-Expose-Headers":
             response.headers.add(name, value)

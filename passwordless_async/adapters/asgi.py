@@ -15,13 +15,13 @@ Every scope but ``lifespan`` needs a token. A WebSocket handshake is a GET; its 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from passwordless_async.adapters._authorize import Authorizer, TokenInfo
-from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
-from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
+from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
+from passwordless_async.resource_server.guard import REFUSALS, Refusal
 
 if TYPE_CHECKING:
     from passwordless_async.dpop.server.verifier import DPoPVerifier
@@ -75,11 +75,11 @@ class DPoPASGIMiddleware:
         try:
             method = scope.get("method", "GET")
             authorized = await self._authorizer.authorize(method, _target(scope), scope.get("headers", ()))
-        except (InvalidDPoPProof, UseDPoPNonce) as error:
+        except REFUSALS as error:
             refusal = error
         else:
-            offered = _encoded(nonce_headers(authorized.proof))
-            inner = {**scope, DPOP: authorized.proof, TOKEN: authorized.token}
+            offered = _encoded(authorized.headers)
+            inner = {**scope, DPOP: authorized.proof, TOKEN: authorized.claims}
             await self._app(inner, receive, _offering(send, offered) if offered else send)
             return
         await _refuse(refusal, scope, receive, send)
@@ -91,7 +91,7 @@ def _target(scope: Scope) -> str:
     return quote(scope["path"], safe=_PATH_SAFE, errors="replace") if raw is None else raw.decode("latin-1")
 
 
-def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
@@ -108,7 +108,7 @@ def _offering(send: Send, offered: list[tuple[bytes, bytes]]) -> Send:
     return offering_send
 
 
-async def _refuse(error: InvalidDPoPProof | UseDPoPNonce, scope: Scope, receive: Receive, send: Send) -> None:
+async def _refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect: nothing may be sent before it

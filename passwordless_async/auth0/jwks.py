@@ -13,9 +13,12 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import redacted
+from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
 from passwordless_async.errors import MalformedAnswer, PasswordlessError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from passwordless_async.auth0.application import Application
 
 _MAX_KEYS = 128  # more are ignored; a tenant has two or three: the current, the next and previous ones
@@ -81,6 +84,7 @@ class SigningKeys:
     - Searches have a pause between them, whatever they look for.
     """
 
+    algorithms: Collection[str] = ID_TOKEN_ALGORITHMS  # that keys are wanted for
     _keys: dict[str, tuple[SigningKey, ...]] = attrs.field(factory=dict, init=False)
     _learned_at: float = attrs.field(default=-math.inf, init=False)
     _learned_from: HttpResponse | None = attrs.field(default=None, init=False)
@@ -155,7 +159,7 @@ class SigningKeys:
         """
         if response is self._learned_from:
             return
-        self._keys = read_jwks(response)
+        self._keys = read_jwks(response, self.algorithms)
         self.problem = ""
         self._learned_at = _clock.monotonic()
         self._learned_from = response
@@ -177,8 +181,10 @@ def jwks_request(application: Application, *, delay: float = 0.0, revalidate: bo
     return HttpRequest("GET", application.jwks_url, headers, shareable=True, delay=delay)
 
 
-def read_jwks(response: HttpResponse) -> dict[str, tuple[SigningKey, ...]]:
-    """Read a key set, key by key: its RSA and P-256 keys for signatures, by ``kid``.
+def read_jwks(
+    response: HttpResponse, algorithms: Collection[str] = ID_TOKEN_ALGORITHMS
+) -> dict[str, tuple[SigningKey, ...]]:
+    """Read a key set, key by key: its RSA and EC keys for signatures by some algorithms, by ``kid``.
 
     Any other key is ignored, and verifies nothing (RFC 7517 §5): one of another kind, a malformed, short or oversized
     one, one with a published secret, and two that a ``kid`` and an algorithm do not tell apart.
@@ -192,7 +198,7 @@ def read_jwks(response: HttpResponse) -> dict[str, tuple[SigningKey, ...]]:
     if not isinstance(members, list):
         raise MalformedAnswer("the key set has no list of keys", status=response.status)
     keys: dict[str, tuple[SigningKey, ...]] = {}
-    for kid, alike in _by_name(members[:_MAX_KEYS]).items():
+    for kid, alike in _by_name(members[:_MAX_KEYS], algorithms).items():
         usable = tuple(key for key in alike if _is_distinct(key, alike))
         if usable:
             keys[kid] = usable
@@ -201,10 +207,10 @@ def read_jwks(response: HttpResponse) -> dict[str, tuple[SigningKey, ...]]:
     return keys
 
 
-def _by_name(members: list[Any]) -> dict[str, list[SigningKey]]:
+def _by_name(members: list[Any], wanted: Collection[str]) -> dict[str, list[SigningKey]]:
     named: dict[str, list[SigningKey]] = {}
     for jwk in members:
-        algorithms = _algorithms(jwk)
+        algorithms = tuple(alg for alg in _algorithms(jwk) if alg in wanted)
         key = _import(jwk) if algorithms else None
         if key is None:
             continue
@@ -221,7 +227,11 @@ def _is_distinct(key: SigningKey, alike: list[SigningKey]) -> bool:
 
 
 # By key type and curve.
-_ALGORITHMS = {("RSA", None): ("RS256", "PS256"), ("EC", "P-256"): ("ES256",)}
+_ALGORITHMS = {
+    ("RSA", None): ("RS256", "PS256", "RS384", "PS384", "RS512", "PS512"),
+    ("EC", "P-256"): ("ES256",),
+    ("EC", "P-384"): ("ES384",),
+}
 
 
 def _algorithms(jwk: object) -> tuple[str, ...]:
@@ -254,7 +264,7 @@ def _import(jwk: dict[str, Any]) -> RSAKey | ECKey | None:
         kind, names = RSAKey, ("kty", "n", "e", "kid")
     try:
         key = kind.import_key({name: jwk[name] for name in names})
-        key.public_key  # noqa: B018 - joserfc imports on first use; a bad key must fail here
+        _ = key.public_key  # joserfc imports on first use: a bad key must fail here
     except (JoseError, KeyError, ValueError, TypeError, AttributeError):
         return None
     return key

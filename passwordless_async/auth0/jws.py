@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, RSAKey
 
 _MAX_TOKEN = 131_072  # characters; twice what a token of the token endpoint may have
-_ALGORITHMS = JWSRegistry(algorithms=("RS256", "PS256", "ES256", "HS256"))
+# Each caller has an allow-list of its own, and a key has its algorithms.
+_ALGORITHMS = JWSRegistry(algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "HS256"))
 
 
 def signed_payload(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> SecretBytes | None:

@@ -94,18 +94,24 @@ def read_endpoints(application: Application, response: HttpResponse) -> Mapping[
     aliases = document.get("mtls_endpoint_aliases") if isinstance(application.client_auth, TlsClientAuth) else None
     named = {**document, **(aliases if isinstance(aliases, dict) else {}), "jwks_uri": document.get("jwks_uri")}
     endpoints = {
-        attribute: _endpoint(application, name, named[name], response.status)
+        attribute: endpoint_of(name, named[name], response.status, scheme=application.base.scheme)
         for attribute, name in _METADATA_NAMES.items()
         if named.get(name) is not None
     }
     return _with_neighbours(endpoints)
 
 
-def _endpoint(application: Application, name: str, value: object, status: int) -> URL:
+def endpoint_of(name: str, value: object, status: int, *, scheme: str) -> URL:
+    """Return an endpoint that a metadata document names.
+
+    Raises:
+        MalformedAnswer: It is no URL that may be sent to: it is neither https nor of the issuer's own ``scheme``, it
+            is plain http elsewhere than on loopback, or it has credentials in it.
+    """
     try:
         url = URL(value) if isinstance(value, str) and len(value) <= _MAX_URL else URL()
         is_plain = url.user is None and url.password is None and not url.raw_fragment
-        if is_plain and url.scheme in {"https", application.base.scheme}:
+        if is_plain and url.scheme in {"https", scheme}:
             parse_origin(name, str(url.origin()))
             return url
     except (ValueError, UsageError):

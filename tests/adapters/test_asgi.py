@@ -124,7 +124,7 @@ async def test_refusal(world: Any) -> None:
 )
 async def test_schemes(headers: Any, world: Any) -> None:
     """Rule 27: no token, two Authorization headers, an unknown token, or one under a scheme not its own: refused."""
-    assert (await get(starlette(world), headers=headers)).status_code == 401
+    assert (await get(starlette(world), headers=headers)).status_code == (400 if len(headers) == 2 else 401)
 
 
 @pytest.mark.parametrize(("bound", "proof", "status"), [(False, False, 200), (False, True, 401), (True, False, 401)])
@@ -311,7 +311,7 @@ def test_whatever_comes(make_world: Any, hostile_fields: Any, data: st.DataObjec
     wire.scope["headers"] = fields
     guarded = DPoPASGIMiddleware(answer_204, world.verifier, world.token_info, allow_bearer=data.draw(st.booleans()))
     sent = asyncio.run(wire.run(guarded))
-    assert sent[0]["status"] in {204, 401}
+    assert sent[0]["status"] in {204, 400, 401}
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 

@@ -16,14 +16,13 @@ from typing import Any
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["passwordless_async.dpop"]):
+with atheris.instrument_imports(include=["passwordless_async.dpop", "passwordless_async.resource_server"]):
     from passwordless_async.dpop import DPoPKey
-    from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
     from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
     from passwordless_async.dpop.server.refusal import refusal_headers
     from passwordless_async.dpop.server.replay import MemoryReplayStore
     from passwordless_async.dpop.server.verifier import DPoPVerifier
-    from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
+    from passwordless_async.resource_server.guard import REFUSALS, Guard
 
 REPORT_EVERY = 100_000
 NOW = 1_700_000_000
@@ -56,8 +55,9 @@ UNTIMELY = "iat is too far from this server's clock"
 OUTCOMES = dict.fromkeys(
     (
         "CheckedProof",
-        "a bound access token came as a Bearer token",
-        "a DPoP header came with a Bearer token",
+        "the access token is bound to a key and came as a Bearer token",
+        "the Authorization header is malformed",
+        "the request has no DPoP or Bearer access token",
         "a nonce is required",
         "alg is not ES256",
         "a registered header parameter is not a text",
@@ -80,7 +80,6 @@ OUTCOMES = dict.fromkeys(
         "the proof's header and claims must be JSON objects without a name given twice",
         "the request has more than one DPoP header",
         "the request has no DPoP header",
-        "the request must have one Authorization header, of scheme DPoP",
         "the request's target cannot be compared with htu",
         "the signature is wrong",
         "typ is not dpop+jwt",
@@ -161,13 +160,11 @@ def outcome(verifier: DPoPVerifier, data: atheris.FuzzedDataProvider) -> str:
     headers = [("Authorization", authorization)]
     headers += [("dPoP", proof(data))] * data.PickValueInList([1, 1, 1, 1, 1, 1, 1, 0, 2])
     try:
-        credentials = read_authorization(headers)
-        confirmation = confirmation_of({"cnf": CONFIRMATION}, credentials)
-        token = credentials.access_token
-        verifier.verify("GET", target, headers, confirmation=confirmation, access_token=token).send(None)
+        guard = Guard.of("preferred", verifier, "https://api.example")
+        guard.authorize("GET", target, headers, lambda _token: {"cnf": CONFIRMATION}).send(None)
     except StopIteration as stopped:
-        return type(stopped.value).__name__
-    except (InvalidDPoPProof, UseDPoPNonce) as error:
+        return type(stopped.value.proof).__name__
+    except REFUSALS as error:
         printable = all(field.isprintable() for field in refusal_headers(error).values())
         untimely = error.error_description.startswith("iat is ") and "this server's clock" in error.error_description
         description = UNTIMELY if untimely else error.error_description

@@ -8,6 +8,11 @@ trailing slash, the case of a path.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from yarl import URL
+
+from passwordless_async.errors import UsageError
 
 _URI = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.IGNORECASE)
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=-]+)(?::([0-9]*))?")
@@ -41,6 +46,23 @@ def normalize_path(path: str) -> str | None:
     if "/." in path:
         path = _without_dot_segments(path)
     return path or "/"  # RFC 3986 §6.2.3
+
+
+def base_urls(base_url: object) -> dict[str, None]:
+    """Return one or several base URLs, normalised; a dict keeps their order, for the ``repr``."""
+    given = base_url if isinstance(base_url, Iterable) and not isinstance(base_url, str | bytes) else (base_url,)
+    bases = dict.fromkeys(map(_base, given))
+    if not bases:
+        raise UsageError("base_url", "must be at least one URL")
+    return bases
+
+
+def _base(base_url: object) -> str:
+    text = str(base_url) if isinstance(base_url, str | URL) else ""
+    normal = normalize(text)
+    if normal is None or "?" in text or "#" in text:
+        raise UsageError("base_url", "must be an http or https URL without user information, query and fragment")
+    return normal.rstrip("/")
 
 
 def path_of(target: str) -> str | None:

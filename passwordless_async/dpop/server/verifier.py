@@ -15,7 +15,6 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +30,7 @@ from passwordless_async.dpop.server.fields import Headers, proof_of
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from passwordless_async.dpop.server.nonce_issuer import AcceptedNonce, NonceIssuer
     from passwordless_async.dpop.server.replay import ReplayStore
@@ -109,7 +108,7 @@ class DPoPVerifier:
             raise UsageError("nonce_time", "needs nonces")
         self._replay = replay
         self._store_clock: Callable[[], float] = getattr(replay, "clock", _clock.now)
-        self._bases = _bases(base_url)
+        self._bases = uri.base_urls(base_url)
         self._nonces = nonces
         self._require_nonce = require_nonce
         self._nonce_time = nonce_time
@@ -117,6 +116,11 @@ class DPoPVerifier:
         self._skew = _check.at_least_zero("skew", skew)
         self._clock = clock
         self._keys = _CachedKeys(_MAX_CACHED_KEYS)
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The URLs that proofs may be for, normalised, without a trailing slash."""
+        return tuple(self._bases)
 
     async def verify(
         self,
@@ -265,20 +269,3 @@ def _check_arguments(method: object, url: object, confirmation: object, access_t
         raise UsageError("access_token", "must be given with confirmation")
     if not isinstance(access_token, (str, type(None))):
         raise UsageError("access_token", "must be a str")
-
-
-def _bases(base_url: object) -> dict[str, None]:
-    """Return one or several base URLs, normalised; a dict keeps their order, for the ``repr``."""
-    given = base_url if isinstance(base_url, Iterable) and not isinstance(base_url, str | bytes) else (base_url,)
-    bases = dict.fromkeys(map(_base, given))
-    if not bases:
-        raise UsageError("base_url", "must be at least one URL")
-    return bases
-
-
-def _base(base_url: object) -> str:
-    text = str(base_url) if isinstance(base_url, str | URL) else ""
-    normal = uri.normalize(text)
-    if normal is None or "?" in text or "#" in text:
-        raise UsageError("base_url", "must be an http or https URL without user information, query and fragment")
-    return normal.rstrip("/")

@@ -7,16 +7,8 @@ from typing import Any
 import pytest
 
 from passwordless_async.dpop.challenge import parse_www_authenticate
-from passwordless_async.dpop.server.authorization import read_authorization
 from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
-
-
-def refusal(*arguments: Any, call: Any = read_authorization) -> InvalidDPoPProof:
-    """Return the refusal."""
-    with pytest.raises(InvalidDPoPProof) as caught:
-        call(*arguments)
-    return caught.value
 
 
 async def test_headers_of_a_refused_resource_request(server: Any) -> None:
@@ -54,9 +46,11 @@ def test_headers_of_a_nonce_challenge(status: int) -> None:
     assert ("WWW-Authenticate" in headers) == (status == 401)
 
 
-def test_no_credentials_no_error() -> None:
-    """RFC 6750 §3.1: a request without any credentials gets a challenge without an error code."""
-    assert refusal_headers(refusal([]))["WWW-Authenticate"] == 'DPoP algs="ES256"'
+def test_what_a_resource_server_answers_is_kept() -> None:
+    """Its error has its response already."""
+    error = InvalidDPoPProof(status=401, error="invalid_dpop_proof", error_description="x")
+    error.headers, error.body = {"WWW-Authenticate": "Bearer"}, {}
+    assert (refusal_headers(error), refusal_body(error)) == ({"WWW-Authenticate": "Bearer"}, {})
 
 
 def test_nothing_is_offered_without_need() -> None:

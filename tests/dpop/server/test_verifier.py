@@ -11,11 +11,11 @@ import pytest
 from yarl import URL
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.dpop.server.authorization import confirmation_of, read_authorization
 from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
 from passwordless_async.dpop.server.replay import MemoryReplayStore
 from passwordless_async.dpop.server.verifier import DPoPVerifier, _CachedKeys
-from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError, UseDPoPNonce
+from passwordless_async.errors import InvalidDPoPProof, InvalidToken, StoreError, UsageError, UseDPoPNonce
+from passwordless_async.resource_server.guard import Guard
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -557,18 +557,18 @@ async def test_resource_request(case: Any, server: Any) -> None:
     """Rules 21-28: a resource server accepts and refuses what the public conformance suite says."""
     target = server.Target("GET", f"{server.base}/me", server.clock.now, server.token)
 
+    guard = Guard.of("required", server.verifier, server.base)
+
     async def send() -> None:
         fields = case.fields(server.prover, target, jti="twice" if case.twice else None)
-        presented = read_authorization(fields)
-        confirmation = confirmation_of({"cnf": {"jkt": server.prover.thumbprint}}, presented)
-        await server.get(fields, confirmation=confirmation, access_token=presented.access_token)
+        await guard.authorize("GET", "/me", fields, lambda _token: {"cnf": {"jkt": server.prover.thumbprint}})
 
     if case.twice:
         await send()
     if case.passes:
         await send()
     else:
-        with pytest.raises(InvalidDPoPProof) as caught:
+        with pytest.raises((InvalidDPoPProof, InvalidToken)) as caught:
             await send()
         assert caught.value.status == 401
 

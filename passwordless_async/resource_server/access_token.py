@@ -1,0 +1,239 @@
+"""Access tokens that are JWTs, read strictly: RFC 9068, and Auth0's dialect of it.
+
+Invariants:
+
+- The input is hostile; no input raises anything but :class:`InvalidToken`.
+- The header chooses the key, the issuer's key set decides the key's algorithms, and the application which of them it
+  accepts: never ``none``, never a symmetric one (RFC 8725 §3.1).
+- Keys in the token, or that it points to (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
+- An ID token is no access token (RFC 9068 §5, RFC 8725 §3.11): see :func:`_require_no_id_token`.
+- A token that is bound in a way that cannot be checked is refused.
+- The times are checked for each request anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import attrs
+
+from passwordless_async._common.http import read_segment
+from passwordless_async.auth0.jws import signed_payload
+from passwordless_async.errors import InvalidToken
+
+if TYPE_CHECKING:
+    from passwordless_async._common.secret import Secret, SecretDict
+    from passwordless_async.auth0.jwks import SigningKey
+
+MAX_TOKEN = 16_384  # characters; servers' bounds of a header field are 8,192 to 16,384
+_MAX_HEADER = 1024  # characters of its segment
+_MAX_KID = 256  # characters
+_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
+_THUMBPRINT = 43  # characters: SHA-256 in base64url
+_PROFILE = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §2.1; media types have no case
+_PLAIN = frozenset({"jwt", "application/jwt", ""})  # Auth0 says JWT; some issuers say nothing
+# Claims that only ID tokens have (OpenID Connect Core §2, §3.1.3.6, §3.3.2.11).
+_OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
+
+
+@attrs.frozen
+class AccessToken:
+    """What an access token that passed every check but that of its times says."""
+
+    claims: Mapping[str, Any] = attrs.field(repr=False)
+    subject: str = attrs.field(repr=False)  # empty if it has none
+    client_id: str | None
+    scopes: frozenset[str]
+    permissions: frozenset[str]
+    is_bound: bool
+    confirmation: Mapping[str, str] | None  # with jkt alone; None if it is not bound, or bound in another way
+
+    @classmethod
+    def of(cls, claims: Mapping[str, Any]) -> AccessToken:
+        """Return what claims say; a claim of another type says nothing."""
+        subject, cnf = claims.get("sub"), claims.get("cnf")
+        client_id = claims.get("client_id", claims.get("azp"))
+        return cls(
+            claims,
+            subject if isinstance(subject, str) else "",
+            client_id if isinstance(client_id, str) else None,
+            _words(claims.get("scope")),
+            _words(claims.get("permissions")),
+            cnf is not None,
+            _confirmation(cnf),
+        )
+
+
+@attrs.frozen
+class Header:
+    """The header parameters that choose the key, and the dialect."""
+
+    alg: str
+    kid: str
+    is_profile: bool  # RFC 9068's; Auth0's otherwise
+
+
+@attrs.frozen
+class TokenRules:
+    """What an API accepts."""
+
+    issuers: frozenset[str]
+    audiences: frozenset[str]
+    algorithms: frozenset[str]
+
+
+def read_header(token: Secret, rules: TokenRules) -> Header:
+    """Read the header of a token; raises :class:`InvalidToken`."""
+    # Before anything is decoded.
+    if len(token) > MAX_TOKEN:
+        raise refused("is too long")
+    segment = token.partition(".")[0]
+    header = _read_header(segment, rules.algorithms) if len(segment) <= _MAX_HEADER else "is not a signed JWT"
+    if isinstance(header, str):
+        raise refused(header)
+    return header
+
+
+@lru_cache(maxsize=64)  # an issuer's tokens have the same few headers, one for each signing key
+def _read_header(segment: str, algorithms: frozenset[str]) -> Header | str:
+    """Return the header, or what is wrong with it."""
+    header = read_segment(segment)
+    if header is None:
+        return "is not a signed JWT"
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "")
+    for is_wrong, problem in (
+        (not isinstance(alg, str) or alg not in algorithms, "is signed by an algorithm that is not accepted"),
+        # RFC 7515 §4.1.11: critical parameters must be understood; RFC 7797 §6.
+        ("crit" in header or "b64" in header, "has critical header parameters"),
+        (not isinstance(typ, str) or typ.lower() not in _PROFILE | _PLAIN, "is another kind of JWT"),
+        (not isinstance(kid, str) or not 0 < len(kid) <= _MAX_KID, "names no key"),
+    ):
+        if is_wrong:
+            return problem
+    return Header(str(alg), str(kid), typ.lower() in _PROFILE)
+
+
+def read_claims(token: Secret, rules: TokenRules) -> SecretDict:
+    """Read the claims of a token, whose issuer is an accepted one. Its signature has not been checked."""
+    _, _, rest = token.partition(".")
+    payload, dot, _ = rest.partition(".")
+    claims = read_segment(payload) if dot else None
+    if claims is None:
+        raise refused("is not a signed JWT")
+    issuer = claims.get("iss")
+    if not isinstance(issuer, str) or issuer not in rules.issuers:
+        raise refused("is of another issuer")
+    return claims
+
+
+def verify(token: Secret, header: Header, claims: SecretDict, key: SigningKey | None, rules: TokenRules) -> AccessToken:
+    """Check everything but the times.
+
+    Args:
+        token: The token.
+        header: Its header.
+        claims: Its claims.
+        key: The key that the header names, of the issuer that the claims name; None if there is none.
+        rules: What is accepted.
+
+    Raises:
+        InvalidToken: A check failed.
+    """
+    if key is None or header.alg not in key.algorithms:
+        raise refused("is signed with a key that its issuer does not publish")
+    if signed_payload(token, header.alg, key.key) is None:
+        raise refused("has a wrong signature")
+    _require_audience(claims, rules.audiences)
+    _require_types(claims, header)
+    if not header.is_profile:
+        _require_no_id_token(claims)
+    access_token = AccessToken.of(MappingProxyType(dict(claims)))
+    if "cnf" in claims and access_token.confirmation is None:
+        raise refused("is bound in a way that is not supported")
+    return access_token
+
+
+def check_times(claims: Mapping[str, Any], now: float, skew: float) -> None:
+    """Check that a token is valid now: seconds since the UNIX epoch; raises :class:`InvalidToken`."""
+    if now >= claims["exp"] + skew:
+        raise refused("has expired")
+    if claims["iat"] > now + skew or claims.get("nbf", 0) > now + skew:
+        raise refused("is not valid yet")
+
+
+def refused(problem: str) -> InvalidToken:
+    """Return the refusal of a token."""
+    return InvalidToken(status=401, error="invalid_token", error_description=f"the access token {problem}")
+
+
+def _require_audience(claims: Mapping[str, Any], audiences: frozenset[str]) -> None:
+    audience = claims.get("aud")
+    named = [audience] if isinstance(audience, str) else audience
+    if not _is_texts(named) or audiences.isdisjoint(named):  # RFC 9068 §4
+        raise refused("is for another audience")
+
+
+def _require_types(claims: Mapping[str, Any], header: Header) -> None:
+    """Check that the claims that are read have their types, and the required ones are there (RFC 9068 §2.2)."""
+    required = _REQUIRED_BY_PROFILE if header.is_profile else _REQUIRED
+    for name, is_right in _CLAIMS.items():
+        if name in claims and not is_right(claims[name]):
+            raise refused(f"has {name} of another type")
+        if name not in claims and name in required:
+            raise refused(f"lacks {name}")
+
+
+def _require_no_id_token(claims: Mapping[str, Any]) -> None:
+    """Refuse an ID token, where ``typ`` does not tell: it has claims of its own, or is for its client alone."""
+    if not _OF_ID_TOKENS.isdisjoint(claims) or claims.get("aud") in (claims.get("azp"), [claims.get("azp")]):
+        raise refused("is an ID token")
+
+
+def _confirmation(cnf: object) -> Mapping[str, str] | None:
+    """Return the confirmation by ``jkt``; None if there is none, or another one, which cannot be checked.
+
+    RFC 7800 §3.1 has members ignored that are not understood, unless the application says otherwise. This one does: a
+    token that is bound to a certificate (``x5t#S256``, RFC 8705 §3.1) besides must not pass without it.
+    """
+    if not isinstance(cnf, Mapping) or len(cnf) != 1:
+        return None
+    jkt = cnf.get("jkt")
+    return {"jkt": jkt} if isinstance(jkt, str) and len(jkt) == _THUMBPRINT else None
+
+
+def _words(value: object) -> frozenset[str]:
+    """Return the words of a list, or of a text with spaces between."""
+    words = value.split(" ") if isinstance(value, str) else value
+    return frozenset(word for word in words if word) if _is_texts(words) else frozenset()
+
+
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Return whether a claim is a time (RFC 7519 §2, NumericDate)."""
+    # The range excludes NaN, which is neither past nor future, and integers too large for a float.
+    return type(value) in {int, float} and 0 <= value <= _END_OF_TIME  # type: ignore[operator]
+
+
+def _is_filled(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_scope(value: object) -> bool:
+    return isinstance(value, str) or _is_texts(value)
+
+
+# Auth0's dialect has azp in the place of client_id, and jti only where the API's token profile says so.
+_REQUIRED = frozenset({"sub", "exp", "iat"})
+_REQUIRED_BY_PROFILE = _REQUIRED | {"client_id", "jti"}
+_CLAIMS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("sub", "client_id", "azp", "jti"), _is_filled),
+    **dict.fromkeys(("exp", "iat", "nbf", "auth_time"), is_time),
+    "scope": _is_scope,
+    "permissions": _is_texts,
+}

@@ -1,0 +1,168 @@
+"""The I/O of a resource server: fetching signing keys.
+
+Invariants:
+
+- Requests that need keys at the same time share one fetch. One that is cancelled leaves it to the others.
+- Each fetch has a session of its own unless one was lent: fetches are rare, and so a server needs no closing.
+- No redirect is followed, no body is read beyond :data:`MAX_BODY`, and a fetch has a time limit.
+- A key set that can be renewed but need not be is renewed in the background: no request waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, TemporarilyUnavailable, UsageError
+from passwordless_async.resource_server.keys import RETRY_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+    from passwordless_async.auth0.jwks import SigningKey
+    from passwordless_async.auth0.tenant import Flow
+    from passwordless_async.resource_server.keys import IssuerKeys
+
+MAX_BODY = 262_144  # bytes; the largest honest key set, one with certificates, has about ten thousand
+_TIMEOUT = aiohttp.ClientTimeout(total=5.0, sock_connect=3.0)  # seconds for one request
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
+
+
+class KeyFetcher:
+    """Finds the signing keys of one issuer; lives as long as its server, and needs no closing.
+
+    Args:
+        keys: What is known of the issuer.
+        http: A session to fetch with; one of its own for each fetch unless given.
+    """
+
+    __slots__ = ("_flight", "_http", "keys")
+
+    def __init__(self, keys: IssuerKeys, http: aiohttp.ClientSession | None) -> None:
+        if http is not None and not isinstance(http, aiohttp.ClientSession):
+            raise UsageError("http", "must be an aiohttp.ClientSession")
+        self.keys = keys
+        self._http = http
+        self._flight: asyncio.Task[None] | None = None
+
+    async def find(self, kid: str, alg: str) -> SigningKey | None:
+        """Return a key; None if the issuer has none of that name.
+
+        Raises:
+            TemporarilyUnavailable: The keys cannot be fetched, so there may be one.
+        """
+        await self.refresh()
+        key = self.keys.get(kid, alg)
+        signing = self.keys.signing
+        while key is None and (fetch := signing.next_fetch()) is not None:
+            await self._join(fetch.delay, revalidate=True)
+            signing.end_fetch(fetch.number)
+            key = self.keys.get(kid, alg)
+        if key is None and signing.problem:
+            raise _unavailable(signing.problem)
+        return key
+
+    async def refresh(self) -> None:
+        """Fetch the keys if there are none; begin to renew them if they are old.
+
+        Raises:
+            TemporarilyUnavailable: There are none, and they cannot be fetched.
+        """
+        signing = self.keys.signing
+        if not signing.due:
+            return
+        if signing.empty and not self.keys.must_wait:
+            await self._join()
+        elif not signing.empty:
+            signing.renewal_begins()
+            self._start()
+        if signing.empty:
+            raise _unavailable(signing.problem)
+
+    def _join(self, delay: float = 0.0, *, revalidate: bool = False) -> Awaitable[None]:
+        """Wait for the fetch in flight; where there is none, start one."""
+        return self._wait(self._start(delay, revalidate=revalidate))
+
+    def _start(self, delay: float = 0.0, *, revalidate: bool = False) -> asyncio.Task[None]:
+        loop = asyncio.get_running_loop()
+        flight = self._flight
+        # A flight of a loop that was closed in the meantime never lands.
+        if flight is None or flight.done() or flight.get_loop() is not loop:
+            flight = self._flight = loop.create_task(self._fly(delay, revalidate=revalidate))
+        return flight
+
+    async def _wait(self, flight: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.shield(flight)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not flight.cancelled() or (task is not None and task.cancelling()):
+                raise
+            # The flight was ended with its loop, and this request was not.
+
+    async def _fly(self, delay: float, *, revalidate: bool) -> None:
+        if delay:
+            await asyncio.sleep(delay)
+        async with self._session() as session:
+            await _drive(self.keys.fetch(revalidate=revalidate), session)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        if self._http is not None:
+            yield self._http
+            return
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
+            yield session
+
+
+async def _drive(flow: Flow[None], session: aiohttp.ClientSession) -> None:
+    """Send the requests of a flow, and give it the responses or failures."""
+    try:
+        request = next(flow)
+        while True:
+            try:
+                response = await _send(request, session)
+            except (MalformedAnswer, NotSent, OutcomeUnknown) as error:
+                request = flow.throw(error.with_traceback(None))
+            else:
+                request = flow.send(response)
+    except StopIteration:
+        return
+
+
+async def _send(request: HttpRequest, session: aiohttp.ClientSession) -> HttpResponse:
+    try:
+        async with session.get(
+            request.url, headers={**_HEADERS, **request.headers}, allow_redirects=False, timeout=_TIMEOUT
+        ) as response:
+            return HttpResponse(response.status, response.headers, await _body_of(response))
+    except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
+        # RuntimeError: a lent session that is closed. Only the kind is kept: the errors show the request.
+        kind = "time-out" if isinstance(error, TimeoutError) else type(error).__name__
+    raise OutcomeUnknown(f"no answer came from {request.url.origin()} ({kind})")
+
+
+async def _body_of(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    while len(body) <= MAX_BODY and (chunk := await response.content.readany()):
+        body += chunk
+    if len(body) > MAX_BODY or response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        response.close()
+        raise MalformedAnswer(f"the answer is over {MAX_BODY} bytes, or compressed", status=response.status)
+    return bytes(body)
+
+
+def _unavailable(problem: str) -> TemporarilyUnavailable:
+    error = TemporarilyUnavailable(
+        status=503,
+        error="temporarily_unavailable",
+        error_description="the signing keys of the issuer cannot be fetched",
+        retry_after=RETRY_SECONDS,
+    )
+    # For the operator, not for the client.
+    error.add_note(problem)
+    return error

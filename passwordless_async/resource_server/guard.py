@@ -1,0 +1,369 @@
+"""May this request pass: schemes, scopes, step-up and challenges, one rule for all doors.
+
+RFC 6750, RFC 9449 §7, RFC 9470. Invariants:
+
+- A request has one ``Authorization`` header. Tokens in a query or a form are never read (RFC 6750 §2.2, §2.3).
+- A bound token under ``Bearer`` is refused, however the API is set: a thief would have stripped the proof.
+- A token that is not bound is refused under ``DPoP``.
+- Where proofs are known, a ``DPoP`` header beside ``Bearer`` is refused.
+- A refusal carries its response. Its error code stands in the challenge of the scheme that was used (RFC 9449 §7.2),
+  and nowhere if no credentials came or their scheme is not accepted (RFC 6750 §3.1).
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+
+import attrs
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.dpop.server.fields import Headers, values_of
+from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
+from passwordless_async.errors import (
+    InsufficientScope,
+    InsufficientUserAuthentication,
+    InvalidDPoPProof,
+    InvalidToken,
+    TemporarilyUnavailable,
+    UsageError,
+    UseDPoPNonce,
+)
+from passwordless_async.resource_server.access_token import AccessToken, is_time, refused
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+    from passwordless_async.dpop.server.checked import CheckedProof
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
+
+Mode: TypeAlias = Literal["required", "preferred", "off"]
+Validator: TypeAlias = Callable[
+    [Secret], AccessToken | Mapping[str, Any] | Awaitable[AccessToken | Mapping[str, Any] | None] | None
+]
+Refusal: TypeAlias = (
+    InvalidToken
+    | InsufficientScope
+    | InsufficientUserAuthentication
+    | InvalidDPoPProof
+    | UseDPoPNonce
+    | TemporarilyUnavailable
+)
+
+REFUSALS = (
+    InvalidToken,
+    InsufficientScope,
+    InsufficientUserAuthentication,
+    InvalidDPoPProof,
+    UseDPoPNonce,
+    TemporarilyUnavailable,
+)
+"""What refuses a request; each has ``status``, ``headers`` and ``body`` for the response."""
+
+_SCHEMES: dict[Mode, tuple[Scheme, ...]] = {
+    "required": ("dpop",),
+    "preferred": ("dpop", "bearer"),
+    "off": ("bearer",),
+}
+_SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §11.1, §5.6.2
+# RFC 9449 §7.1, RFC 6750 §2.1: the scheme, spaces, token68.
+_CREDENTIALS = re.compile(r"[A-Za-z]+ +([A-Za-z0-9\-._~+/]+=*)")
+_MAX_NAMES = 100  # of scopes or permissions that a request requires
+_MAX_NAME = 256  # characters
+_NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3: a scope-token
+
+
+@attrs.frozen
+class Authorized:
+    """A request that may pass.
+
+    Attributes:
+        claims: The claims of the access token; read-only.
+        subject: The user, or the application that acts for itself; empty if a validator of your own gave no ``sub``.
+        client_id: The application that the token was issued to (``client_id`` or ``azp``); None if it does not say.
+        scopes: What the user granted the application.
+        permissions: What the API allows the user (Auth0's ``permissions``).
+        proof: The checked proof; None for a Bearer token.
+        headers: Header fields for the response, such as a newer ``DPoP-Nonce``.
+    """
+
+    claims: Mapping[str, Any] = attrs.field(repr=False)
+    subject: str = attrs.field(repr=False)
+    client_id: str | None
+    scopes: frozenset[str]
+    permissions: frozenset[str]
+    proof: CheckedProof | None
+    headers: Mapping[str, str] = attrs.field(repr=False)
+
+
+class Requirements(TypedDict, total=False):
+    """What a request requires of its token.
+
+    Names are an iterable of texts, or one text with spaces between. A requirement that is left out, or is empty, is
+    none.
+    """
+
+    scopes: Iterable[str]  # all of them
+    any_scope: Iterable[str]  # at least one of them
+    permissions: Iterable[str]  # all of them
+    max_age: int | None  # seconds that the user's login may be ago (RFC 9470)
+    acr_values: Iterable[str]  # the accepted authentication context classes (RFC 9470)
+
+
+def schemes_of(mode: Mode) -> tuple[Scheme, ...]:
+    """Return the schemes that a mode accepts; another mode raises :class:`UsageError`."""
+    if mode not in _SCHEMES:
+        raise UsageError("dpop", f"must be one of {', '.join(_SCHEMES)}")
+    return _SCHEMES[mode]
+
+
+def names(argument: str, value: object) -> tuple[str, ...]:
+    """Return names of scopes and their like, given as an iterable or as one text with spaces between."""
+    given = value.split(" ") if isinstance(value, str) else value
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise UsageError(argument, "must be texts, or one text with spaces between")
+    unique = tuple(dict.fromkeys(given))
+    if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
+        raise UsageError(argument, f"must be at most {_MAX_NAMES} words of RFC 6749 §3.3, {_MAX_NAME} long at most")
+    return unique
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_NAME and _NAME.fullmatch(value) is not None
+
+
+def _max_age(value: object) -> int | None:
+    return None if value is None else int(_check.at_least_zero("max_age", value))
+
+
+@attrs.frozen
+class Required:
+    """What a request requires of its token, checked: see :class:`Requirements`."""
+
+    scopes: tuple[str, ...] = ()
+    any_scope: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
+    max_age: int | None = None
+    acr_values: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, given: Requirements) -> Required:
+        """Return the requirements, checked; others raise :class:`UsageError`."""
+        if not given:
+            return NOTHING
+        unknown = given.keys() - _REQUIREMENTS
+        if unknown:
+            raise UsageError(min(unknown), f"is none of {', '.join(sorted(_REQUIREMENTS))}")
+        return cls(
+            names("scopes", given.get("scopes", ())),
+            names("any_scope", given.get("any_scope", ())),
+            names("permissions", given.get("permissions", ())),
+            _max_age(given.get("max_age")),
+            names("acr_values", given.get("acr_values", ())),
+        )
+
+
+_REQUIREMENTS = frozenset(Requirements.__optional_keys__)
+NOTHING = Required()
+
+
+@attrs.frozen
+class _Presented:
+    """The credentials of a request, concealed."""
+
+    authorization: tuple[Secret, ...] = attrs.field(repr=redacted)
+    proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
+
+
+@attrs.frozen
+class Guard:
+    """Decides about requests to one API.
+
+    Args:
+        verifier: Checks proofs; None if DPoP is not accepted.
+        offer: The accepted schemes, and what challenges say.
+        skew: Seconds that the clock of the issuer and this machine's may differ, for ``max_age``.
+        clock: The wall clock: seconds since the UNIX epoch.
+    """
+
+    verifier: DPoPVerifier | None
+    offer: Offer
+    skew: float = 0.0
+    clock: Callable[[], float] = _clock.now
+
+    @classmethod
+    def of(cls, mode: Mode, verifier: DPoPVerifier | None, realm: str, resource_metadata: str | None = None) -> Guard:
+        """Return a guard that offers what the mode accepts."""
+        return cls(verifier, Offer(schemes_of(mode), realm, resource_metadata))
+
+    async def authorize(
+        self,
+        method: str,
+        url: str | URL,
+        headers: Headers,
+        validate: Validator,
+        required: Required = NOTHING,
+    ) -> Authorized:
+        """Check a request.
+
+        Args:
+            method: The request's method, in its original case.
+            url: The request's path and query, not decoded, or its URL.
+            headers: The request's header fields.
+            validate: Returns the token or its claims, or None if it is not valid; sync or async.
+            required: What the request requires of its token.
+
+        Raises:
+            InvalidToken: There is no token, or more than one, or it is not valid.
+            InsufficientScope: The token lacks a scope or a permission.
+            InsufficientUserAuthentication: The user must log in again, or in a stronger way.
+            InvalidDPoPProof: The proof is refused.
+            UseDPoPNonce: The proof needs a nonce.
+            TemporarilyUnavailable: The token cannot be checked at the moment.
+            UsageError: An argument, or what ``validate`` returned, is of a wrong type.
+        """
+        presented = _presented(headers)
+        # Our frames hold no bare token from here on.
+        headers = ()
+        if presented is None:
+            raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
+        credentials = self._credentials(presented)
+        try:
+            token = await _validated(validate, credentials.access_token)
+            proof = await self._check_binding(token, credentials, method, url)
+            self._require(token, required)
+        except REFUSALS as error:
+            self._answer(error, (credentials.scheme,))
+            raise
+        return Authorized(
+            token.claims,
+            token.subject,
+            token.client_id,
+            token.scopes,
+            token.permissions,
+            proof,
+            nonce_headers(proof),
+        )
+
+    def _credentials(self, presented: _Presented) -> _Credentials:
+        """Read the one access token of a request."""
+        values, schemes = presented.authorization, self.offer.schemes
+        if len(values) > 1:
+            raise self._answer(_malformed("the request has more than one Authorization header"), schemes)
+        named = _SCHEME.match(values[0]) if values else None
+        scheme = next((each for each in schemes if named is not None and each == named[0].lower()), None)
+        if scheme is None:
+            # RFC 6750 §3.1: no error code, for nothing was tried.
+            raise self._answer(_malformed(f"the request has no {self._accepted} access token", 401), ())
+        match = _CREDENTIALS.fullmatch(values[0])
+        if match is None:
+            raise self._answer(_malformed("the Authorization header is malformed"), (scheme,))
+        return _Credentials(scheme, Secret(match[1]), presented.proofs)
+
+    async def _check_binding(
+        self, token: AccessToken, credentials: _Credentials, method: str, url: str | URL
+    ) -> CheckedProof | None:
+        """Check that the token came under its own scheme, and its proof; return the proof."""
+        if credentials.scheme == "bearer":
+            if token.is_bound:
+                raise refused("is bound to a key and came as a Bearer token")
+            # RFC 9449 §7.2: a client that sends a proof does not have a bearer token.
+            if credentials.proofs and self.verifier is not None:
+                raise refused("is a Bearer token and came with a DPoP header")
+            return None
+        if token.confirmation is None:
+            raise refused("is bound in a way that is not supported" if token.is_bound else "is not bound to a key")
+        return await self._verifier.verify(
+            method,
+            url,
+            [("DPoP", proof) for proof in credentials.proofs],
+            confirmation=token.confirmation,
+            access_token=credentials.access_token,
+        )
+
+    @property
+    def _verifier(self) -> DPoPVerifier:
+        if self.verifier is None:
+            raise UsageError("verifier", "is needed where DPoP is accepted")
+        return self.verifier
+
+    def _require(self, token: AccessToken, required: Required) -> None:
+        if required is NOTHING:
+            return
+        if not token.scopes.issuperset(required.scopes):
+            raise _lacks("a scope", required.scopes)
+        if required.any_scope and token.scopes.isdisjoint(required.any_scope):
+            raise _lacks("one of several scopes", (*required.scopes, *required.any_scope))
+        if not token.permissions.issuperset(required.permissions):
+            raise _lacks("a permission", ())
+        self._require_login(token.claims, required)
+
+    def _require_login(self, claims: Mapping[str, Any], required: Required) -> None:
+        """Check when and how the user logged in (RFC 9470 §3, RFC 9068 §2.2.1)."""
+        problem = ""
+        if required.max_age is not None:
+            auth_time, now = claims.get("auth_time"), self.clock()
+            if not is_time(auth_time) or auth_time > now + self.skew:
+                problem = "when the user logged in is unknown"
+            elif now - auth_time > required.max_age + self.skew:
+                problem = "the user logged in too long ago"
+        if required.acr_values and claims.get("acr") not in required.acr_values:
+            problem = "the user must log in in a stronger way"
+        if problem:
+            raise InsufficientUserAuthentication(
+                error_description=problem, max_age=required.max_age, acr_values=" ".join(required.acr_values)
+            )
+
+    @property
+    def _accepted(self) -> str:
+        return " or ".join({"dpop": "DPoP", "bearer": "Bearer"}[scheme] for scheme in self.offer.schemes)
+
+    def _answer(self, error: Refusal, failed: Collection[Scheme]) -> Refusal:
+        """Give an error the response that it is answered with, and return it."""
+        error.headers = self.offer.headers(error, failed)
+        error.body = told_in_body(error) if failed else {}
+        return error
+
+
+@attrs.frozen
+class _Credentials:
+    """The access token of a request, its scheme, and the proofs beside it; none of them is checked."""
+
+    scheme: Scheme
+    access_token: Secret = attrs.field(repr=redacted)
+    proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
+
+
+def _presented(headers: object) -> _Presented | None:
+    """Return the credentials among the header fields; None if these are none. Here, where nothing is raised."""
+    try:
+        fields: Any = headers
+        authorization, proofs = values_of(fields, "Authorization"), values_of(fields, "DPoP")
+    except UsageError:
+        return None
+    return _Presented(tuple(map(Secret, authorization)), tuple(map(Secret, proofs)))
+
+
+async def _validated(validate: Validator, access_token: Secret) -> AccessToken:
+    token = validate(access_token)
+    if inspect.isawaitable(token):
+        token = await token
+    if token is None:
+        raise refused("is not valid")
+    if isinstance(token, AccessToken):
+        return token
+    if not isinstance(token, Mapping):
+        raise UsageError("token_info", "must return a mapping, or None for a token that is not valid")
+    return AccessToken.of(token)
+
+
+def _malformed(problem: str, status: int = 400) -> InvalidToken:
+    return InvalidToken(status=status, error="invalid_request", error_description=problem)
+
+
+def _lacks(what: str, scopes: Iterable[str]) -> InsufficientScope:
+    return InsufficientScope(error_description=f"the access token lacks {what}", scope=" ".join(scopes))

@@ -1,0 +1,240 @@
+"""A resource server: what an API calls to have its requests checked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Unpack
+
+import attrs
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
+from passwordless_async.auth0.clocks import checked_skew
+from passwordless_async.dpop.server.refusal import Offer
+from passwordless_async.dpop.server.uri import base_urls
+from passwordless_async.dpop.server.verifier import DPoPVerifier
+from passwordless_async.errors import UsageError
+from passwordless_async.resource_server.access_token import (
+    AccessToken,
+    TokenRules,
+    check_times,
+    read_claims,
+    read_header,
+    verify,
+)
+from passwordless_async.resource_server.fetching import KeyFetcher
+from passwordless_async.resource_server.guard import Authorized, Guard, Required, Requirements, schemes_of
+from passwordless_async.resource_server.keys import IssuerKeys
+from passwordless_async.resource_server.metadata import ResourceMetadata, metadata_path, metadata_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp import ClientSession
+    from yarl import URL
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.dpop.server.fields import Headers
+    from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
+    from passwordless_async.dpop.server.replay import ReplayStore
+    from passwordless_async.resource_server.guard import Mode
+
+ALGORITHMS = ("RS256", "RS512", "PS256", "ES256")
+_KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384")
+_MAX_NAMES = 100  # of issuers, and of audiences
+_MAX_CACHED_TOKENS = 4096  # verified tokens, about 4 KB each
+
+
+@attrs.frozen
+class _Verified:
+    """A token that was verified with the keys of a generation."""
+
+    token: AccessToken
+    fetcher: KeyFetcher
+    generation: int
+
+
+class ResourceServer:
+    """Checks the requests of an API: access tokens, proofs, scopes and logins. Lives as long as the API.
+
+    Access tokens are JWTs: those of RFC 9068, or Auth0's own dialect. Signing keys are found by discovery, cached, and
+    fetched again for a new ``kid``. It needs no closing, and may be used in several event loops, one after the other.
+
+    Args:
+        issuer: The ``iss`` of accepted tokens, to the letter, or several; Auth0's ends with a slash.
+        audience: The API's identifier, or several: a token is for one of them at least.
+        base_url: The URL that clients use, or several, as for :class:`~passwordless_async.DPoPVerifier`.
+        dpop: ``required`` accepts bound tokens with a proof alone. ``preferred`` accepts Bearer tokens that are not
+            bound too. ``off`` accepts Bearer tokens alone. A bound token never passes as a Bearer token.
+        replay: Remembers used proofs; lives as long as the API and is shared by all its processes. Not needed for
+            ``off``.
+        nonces: Issues nonces for proofs; without it, a ``nonce`` in a proof is ignored.
+        require_nonce: Whether a proof must have a nonce if ``nonces`` is given.
+        proof_max_age: The oldest accepted proof by its ``iat``, in seconds.
+        algorithms: The accepted signature algorithms of tokens: some of RS256, RS384, RS512, PS256, PS384, PS512,
+            ES256, ES384.
+        clock_skew: Seconds by which this machine's clock and another one's may differ: from 0 to 600. It counts for
+            the times of tokens and of proofs.
+        metadata: What to publish about the API (RFC 9728): challenges point to it then, and :meth:`metadata_documents`
+            is to be served. None: nothing.
+        http: A session to fetch signing keys with, for example one with a proxy; it must check certificates. A session
+            is opened for each fetch unless given.
+        clock: The wall clock: seconds since the UNIX epoch.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
+    """
+
+    __slots__ = ("_cache", "_clock", "_fetchers", "_guards", "_metadata", "_mode", "_rules", "_skew")
+
+    def __init__(  # noqa: PLR0913 - what a resource server is made of, each with its default
+        self,
+        *,
+        issuer: str | Iterable[str],
+        audience: str | Iterable[str],
+        base_url: str | URL | Iterable[str | URL],
+        dpop: Mode = "required",
+        replay: ReplayStore | None = None,
+        nonces: NonceIssuer | None = None,
+        require_nonce: bool = True,
+        proof_max_age: float = 60,
+        algorithms: Iterable[str] = ALGORITHMS,
+        clock_skew: float = 10,
+        metadata: ResourceMetadata | None = None,
+        http: ClientSession | None = None,
+        clock: Callable[[], float] = _clock.now,
+    ) -> None:
+        self._skew, self._clock = checked_skew(clock_skew), clock
+        accepted, issuers = _algorithms(algorithms), _one_or_several("issuer", issuer)
+        audiences = _one_or_several("audience", audience)
+        self._rules = TokenRules(frozenset(issuers), frozenset(audiences), frozenset(accepted))
+        self._fetchers = {each: KeyFetcher(IssuerKeys(each, accepted), http) for each in issuers}
+        if "dpop" not in schemes_of(dpop):
+            verifier = None
+        elif replay is None:
+            raise UsageError("replay", "must be a ReplayStore, which lives as long as the API")
+        else:
+            verifier = DPoPVerifier(
+                replay=replay,
+                base_url=base_url,
+                nonces=nonces,
+                require_nonce=require_nonce,
+                max_age=proof_max_age,
+                skew=self._skew,
+                clock=clock,
+            )
+        self._mode, self._metadata = dpop, metadata
+        self._guards = self._made_guards(verifier, base_urls(base_url))
+        self._cache: Bounded[bytes, _Verified] = Bounded(_MAX_CACHED_TOKENS)
+
+    def _made_guards(self, verifier: DPoPVerifier | None, bases: Iterable[str]) -> dict[str, Guard]:
+        """Return a guard for each base URL."""
+        published = self._metadata is not None
+        if published:
+            _check.instance("metadata", self._metadata, ResourceMetadata, named="a ResourceMetadata")
+        schemes, skew, clock = schemes_of(self._mode), self._skew, self._clock
+        return {
+            base: Guard(verifier, Offer(schemes, base, metadata_url(base) if published else None), skew, clock)
+            for base in bases
+        }
+
+    async def authorize(
+        self, method: str, url: str | URL, headers: Headers, **requirements: Unpack[Requirements]
+    ) -> Authorized:
+        """Check a request, and spend its proof.
+
+        Names of scopes, permissions and classes are an iterable of texts, or one text with spaces between.
+
+        Args:
+            method: The request's method, in its original case.
+            url: The request's path and query, not decoded, or its URL.
+            headers: The request's header fields, names in any case: a multi-value mapping or pairs.
+            requirements: ``scopes``, all of which the token must have; ``any_scope``, one of which at least;
+                ``permissions``, all of which; ``max_age``, seconds that the user's login may be ago; ``acr_values``,
+                the authentication context classes one of which it must have had (RFC 9470).
+
+        Returns:
+            Who asks, and what they may do.
+
+        Raises:
+            InvalidToken: There is no token, or more than one, or it is not valid; ``status`` is 401, or 400.
+            InsufficientScope: The token lacks a scope or a permission; ``status`` is 403.
+            InsufficientUserAuthentication: The user must log in again, or in a stronger way; ``status`` is 401.
+            InvalidDPoPProof: The proof is refused; ``status`` is 401, or 503 if the replay store cannot take it.
+            UseDPoPNonce: The proof needs a nonce; ``status`` is 401.
+            TemporarilyUnavailable: The signing keys cannot be fetched; ``status`` is 503.
+            UsageError: An argument has a wrong type or value.
+        """
+        required = Required.of(requirements)
+        return await self._guard_of(url).authorize(method, url, headers, self._validate, required)
+
+    def metadata_documents(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the metadata documents to serve, by their paths (RFC 9728 §3); empty without ``metadata``.
+
+        Base URLs of several hosts with the same path share a place: serve :meth:`metadata_document` of the host then.
+        """
+        return {metadata_path(base): self.metadata_document(base) for base in self._guards if self._metadata}
+
+    def metadata_document(self, base_url: str | URL) -> Mapping[str, Any]:
+        """Return the metadata of one base URL (RFC 9728 §2).
+
+        Raises:
+            UsageError: It is none of the server's base URLs, or the server has no ``metadata``.
+        """
+        (base,) = base_urls(base_url)
+        if self._metadata is None:
+            raise UsageError("metadata", "was not given")
+        if base not in self._guards:
+            raise UsageError("base_url", "is none of the server's")
+        return self._metadata.document(base, issuers=self._fetchers, mode=self._mode)
+
+    def _guard_of(self, url: object) -> Guard:
+        """Return the guard of the base URL that a request came to, by its URL; of the first if that does not say."""
+        text = str(url)
+        found = next((guard for base, guard in self._guards.items() if text.startswith(f"{base}/")), None)
+        return found or next(iter(self._guards.values()))
+
+    async def _validate(self, token: Secret) -> AccessToken:
+        """Check a token; the signature of one that was verified before, with the same keys, is not checked again.
+
+        The cache is by the token's hash: who knows no valid token finds none. Its times are checked for each request,
+        and other keys of its issuer void it.
+        """
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        known = self._cache.get(digest)
+        if known is not None:
+            await known.fetcher.refresh()
+        if known is None or known.generation != known.fetcher.keys.generation:
+            known = await self._verify(token)
+            self._cache[digest] = known
+        check_times(known.token.claims, self._clock(), self._skew)
+        return known.token
+
+    async def _verify(self, token: Secret) -> _Verified:
+        header = read_header(token, self._rules)
+        claims = read_claims(token, self._rules)
+        fetcher = self._fetchers[claims["iss"]]
+        key = await fetcher.find(header.kid, header.alg)
+        generation = fetcher.keys.generation
+        return _Verified(verify(token, header, claims, key, self._rules), fetcher, generation)
+
+    def __repr__(self) -> str:
+        return f"<ResourceServer for {', '.join(self._guards)}, dpop={self._mode}>"
+
+
+def _one_or_several(argument: str, given: object) -> tuple[str, ...]:
+    values = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
+    texts = tuple(dict.fromkeys(_check.printable(argument, each, at_most=_check.MAX_AUDIENCE) for each in values))
+    if not 0 < len(texts) <= _MAX_NAMES:
+        raise UsageError(argument, f"must be one to {_MAX_NAMES} texts")
+    return texts
+
+
+def _algorithms(given: object) -> tuple[str, ...]:
+    # A text is iterable: "RS256" without brackets and comma would be five algorithms.
+    algorithms = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    if not algorithms or any(alg not in _KNOWN_ALGORITHMS for alg in algorithms):
+        raise UsageError("algorithms", f"must be some of {', '.join(_KNOWN_ALGORITHMS)}")
+    return algorithms

@@ -1,0 +1,1 @@
+"""The module is tested through the server so far."""
