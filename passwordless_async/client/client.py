@@ -19,7 +19,7 @@ from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, 
 from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.start import Send, start
 from passwordless_async.auth0.tenant import Tenant, own_key
-from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh
+from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh, Renew
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.codes import Codes
@@ -541,15 +541,17 @@ class PasswordlessClient:
             KeyMissing: The tokens have no key.
             KeyMismatch: The tokens are bound to another key.
         """
-        return self._calls(tokens, origins, on_refresh)
+        handovers = self._handovers
+        return self._calls(
+            tokens,
+            origins,
+            None if on_refresh is None else lambda stale, adopt: handovers.renew(stale, on_refresh, adopt),
+        )
 
     def _stored_calls(self, tokens: TokenSet, origins: Iterable[str], refresh: Refresh) -> UserSession:
-        # The session has the new tokens already: nothing is left to keep.
-        return self._calls(tokens, origins, lambda _tokens: None, refresh)
+        return self._calls(tokens, origins, lambda stale, _adopt: self._handovers.renew_stored(stale, refresh))
 
-    def _calls(
-        self, tokens: TokenSet, origins: Iterable[str], on_refresh: OnRefresh | None, refresh: Refresh | None = None
-    ) -> UserSession:
+    def _calls(self, tokens: TokenSet, origins: Iterable[str], renew: Renew | None) -> UserSession:
         own_key(self._tenant, tokens)
         self._transport.require_api()
         return UserSession(
@@ -557,9 +559,8 @@ class PasswordlessClient:
             http=self._transport.require_api,
             origins=origins,
             handovers=self._handovers,
-            on_refresh=on_refresh,
+            renew=renew,
             nonces=self._api_nonces,
-            refresh=refresh,
         )
 
     def request(

@@ -31,6 +31,7 @@ from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tenant import Tenant, own_key, own_refresh_token, own_tokens
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
+from passwordless_async.client.stored_tokens import StoredTokens
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import PasswordlessError
@@ -114,30 +115,31 @@ class Refreshes:
         # When each was first about to be sent, by the monotonic clock.
         self._doubtful: Bounded[bytes, float] = Bounded(_REMEMBERED)
         self._final: Bounded[RefreshKey, _Final] = Bounded(_REMEMBERED)
-        # The identifiers of stored sessions by their tokens, and what refreshes such a session.
-        self._stored: Bounded[RefreshKey, Secret] = Bounded(_REMEMBERED)
+        self._stored = StoredTokens(_REMEMBERED)
+        # What refreshes a stored session.
         self.renew_stored: Callable[[Secret, TokenSet], Awaitable[TokenSet]] | None = None
         self._revoked: Bounded[bytes, None] = Bounded(_REMEMBERED)
 
     def note_stored(self, tokens: TokenSet, identifier: Secret) -> None:
         """Note that a stored session has these tokens."""
         if tokens.refresh_token is not None:
-            self._stored[key_of(tokens)] = identifier
+            self._stored.note(key_of(tokens), tokens, identifier)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
-        """Refresh tokens, by their stored session if there is one. Raises as ``client.refresh``."""
+        """Refresh tokens, by a stored session if one has them. Raises as ``client.refresh``."""
         own_key(self._tenant, tokens)
         own_refresh_token(tokens)
-        key = key_of(tokens)
-        identifier = self._stored.get(key)
-        if identifier is not None and self.renew_stored is not None:
+        key, renew = key_of(tokens), self.renew_stored
+        for identifier in self._stored.sessions(key):
+            if renew is None:
+                break  # no session can have been noted
             if scope is not None:
                 raise errors.UsageError("scope", "cannot be narrowed for the tokens of a stored session")
             try:
-                return await self.renew_stored(identifier, tokens)
+                return await renew(identifier, tokens)
             except errors.InvalidSession:
-                # The session has ended: it cannot lose what replaces these tokens.
-                self._stored.pop(key, None)
+                # It has ended, and cannot lose what replaces these tokens. Others of the same login may be alive.
+                self._stored.forget(key, identifier)
         return await self.refresh_directly(tokens, scope=scope)
 
     async def refresh_directly(
@@ -228,6 +230,10 @@ class Refreshes:
             policy=policy,
         )
         return await self._dispatcher.run(call, departure)
+
+    def is_replaced(self, tokens: TokenSet) -> bool:
+        """Return whether this process knows that a refresh token was replaced, or refused, by the service."""
+        return key_of(tokens) in self._final
 
     def is_doubtful(self, tokens: TokenSet) -> bool:
         """Return whether a refresh token was sent by this process and its outcome is unknown."""

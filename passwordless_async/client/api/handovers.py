@@ -2,7 +2,7 @@
 
 Invariants:
 
-- Each new token set is handed over once, whichever sessions asked for it.
+- Each new token set is handed over once, whichever of them asked for it. A stored session has it from the store.
 - Tokens that ``on_refresh`` failed to keep are kept here, and handed over with the next call.
 - Every session that waited for new tokens gets them, even if its caller was cancelled.
 - While ``on_refresh`` runs, calls use the new tokens and wait for nothing: ``on_refresh`` may call APIs itself.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 OnRefresh: TypeAlias = "Callable[[TokenSet], Awaitable[None] | None]"
 Refresh: TypeAlias = "Callable[[TokenSet], Awaitable[TokenSet]]"
 Adopt: TypeAlias = "Callable[[TokenSet], None]"
+Renew: TypeAlias = "Callable[[TokenSet, Adopt], Awaitable[TokenSet]]"
 
 _REMEMBERED = 10_000  # tokens that could not be handed over, and as many that were
 _REFUSED_AGAIN_SECONDS = 60.0  # after a renewal, for which a refusal does not renew again
@@ -80,10 +81,14 @@ class Handovers:
         lifetime = max(renewal.lifetime, _LEAST_SECONDS)
         return _clock.monotonic() - renewal.at < min(lifetime, _REFUSED_AGAIN_SECONDS)
 
-    async def renew(
-        self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt, *, refresh: Refresh | None = None
-    ) -> TokenSet:
-        """Refresh and hand over, or share the handover that is under way. ``refresh`` is the client's unless given.
+    async def renew_stored(self, stale: TokenSet, refresh: Refresh) -> TokenSet:
+        """Refresh the tokens of a stored session, which has the new ones then: nothing is handed over."""
+        renewed = await refresh(stale)
+        self._note_renewal(renewed)
+        return renewed
+
+    async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
+        """Refresh and hand over, or share the handover that is under way.
 
         ``adopt`` takes the new tokens once ``on_refresh`` has kept them, even if this caller is cancelled. It raises
         nothing.
@@ -104,16 +109,13 @@ class Handovers:
             return in_hook
         return await self._flights.run(
             key,
-            lambda departure: self._hand_over(
-                key, refresh or self._refreshes.refresh, stale, on_refresh, adopters, departure
-            ),
+            lambda departure: self._hand_over(key, stale, on_refresh, adopters, departure),
             detail=adopters,
         )
 
     async def _hand_over(
         self,
         key: RefreshKey,
-        refresh: Refresh,
         stale: TokenSet,
         on_refresh: OnRefresh,
         adopters: list[Adopt],
@@ -126,7 +128,7 @@ class Handovers:
             self._require_unrevoked(key, renewed)
         else:
             self._require_unrevoked(key, stale)
-            renewed = await refresh(stale)
+            renewed = await self._refreshes.refresh(stale)
             self._note_renewal(renewed)
         step = (key[0], token_hash(renewed))
         if step not in self._done:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh
+    from passwordless_async.client.api.handovers import Handovers, Renew
     from passwordless_async.dpop import NonceCache
 
 # Seconds before its end at which an access token is renewed: longer than a call and the difference of two clocks.
@@ -26,8 +26,8 @@ class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session` and ``client.sessions.api``.
 
     Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
-    ``on_refresh`` gets each new token set exactly once. Without ``on_refresh`` nothing is refreshed: if the
-    successor of a spent refresh token is not kept, the login is lost.
+    ``on_refresh`` gets each new token set exactly once, unless a stored session has it. With neither nothing is
+    refreshed: if the successor of a spent refresh token is not kept, the login is lost.
     """
 
     def __init__(
@@ -37,17 +37,15 @@ class UserSession:
         http: Callable[[], ClientSession],
         origins: Iterable[str],
         handovers: Handovers,
-        on_refresh: OnRefresh | None,
+        renew: Renew | None,
         nonces: NonceCache,
-        refresh: Refresh | None = None,
     ) -> None:
         if tokens.token_type.lower() != "dpop":
             raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
         self._tokens = tokens
         self._http = http
         self._handovers = handovers
-        self._on_refresh = on_refresh
-        self._refresh = refresh
+        self._renew = renew  # None: new tokens would not be kept
         self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
 
     @property
@@ -56,7 +54,7 @@ class UserSession:
         return self._handovers.newest(self._tokens)
 
     def is_renewable(self, refused: TokenSet) -> bool:
-        """Return whether there are other tokens than these, or ``on_refresh`` can be given some.
+        """Return whether there are other tokens than these, or new ones would be kept.
 
         Not if these were renewed just now: the API would refuse the next ones as well.
         """
@@ -65,7 +63,7 @@ class UserSession:
 
     @property
     def _keeps_tokens(self) -> bool:
-        return self._on_refresh is not None and self._tokens.refresh_token is not None
+        return self._renew is not None and self._tokens.refresh_token is not None
 
     @asynccontextmanager
     async def request(self, method: str, url: str, **parameters: Any) -> AsyncIterator[ClientResponse]:  # noqa: ANN401 - aiohttp's own
@@ -101,14 +99,14 @@ class UserSession:
     async def renew(self, refused: TokenSet) -> TokenSet:
         """Return newer tokens than these, refreshed unless that was done in the meantime."""
         newest = self.tokens
-        if newest is not refused or self._on_refresh is None:
+        if newest is not refused or self._renew is None:
             return newest
 
         def adopt(renewed: TokenSet) -> None:
             if self._tokens is refused:
                 self._tokens = renewed
 
-        renewed = await self._handovers.renew(refused, self._on_refresh, adopt, refresh=self._refresh)
+        renewed = await self._renew(refused, adopt)
         if self._handovers.newest(refused) is not renewed:
             adopt(renewed)
         return renewed if self._tokens is refused else self._tokens

@@ -53,9 +53,7 @@ class Record:
 
     def is_refreshed(self, before: Record) -> bool:
         """Return whether it has other tokens than before."""
-        now, then = self.session.tokens, before.session.tokens
-        # Without rotation the refresh token stays the same.
-        return (now.refresh_token, now.access_token) != (then.refresh_token, then.access_token)
+        return not is_same(self.session.tokens, before.session.tokens)
 
 
 @attrs.frozen
@@ -187,6 +185,12 @@ class SessionRecords:
     def _pseudonym(self, user: str) -> str:
         # With the application in it: a user of the same name at another application is another user.
         return self.keys.pseudonym(f"session {self._application} {user}")
+
+
+def is_same(tokens: TokenSet, other: TokenSet) -> bool:
+    """Return whether two token sets came with the same answer."""
+    # Without rotation the refresh token stays the same.
+    return (tokens.refresh_token, tokens.access_token) == (other.refresh_token, other.access_token)
 
 
 def place_of(identifier: Secret) -> Place:

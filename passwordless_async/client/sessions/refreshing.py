@@ -25,7 +25,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.refreshes import Refreshes, is_unspent
-from passwordless_async.client.sessions.records import Record, SessionRecords, hashed, unknown_session
+from passwordless_async.client.sessions.records import Record, SessionRecords, hashed, is_same, unknown_session
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import (
     InvalidRefreshToken,
@@ -61,21 +61,35 @@ class SessionRefreshes:
         self._store = records.store
         self._refreshes = refreshes
         self._flights: SingleFlight[str, StoredSession] = SingleFlight()
+        self._renewals: SingleFlight[tuple[str, Secret], TokenSet] = SingleFlight()
         self._reports: set[asyncio.Task[None]] = set()
 
     async def refresh(self, identifier: Secret) -> StoredSession:
         """Refresh a session, or share the refresh that is under way for it. Raises as ``client.sessions.refresh``."""
-        return await self._flights.run(hashed(identifier), lambda departure: self._refresh(identifier, departure))
+        return await self._flights.run(
+            hashed(identifier), lambda departure: self._refresh_and_note(identifier, departure)
+        )
 
     async def renew(self, identifier: Secret, stale: TokenSet) -> TokenSet:
         """Return newer tokens of a session than these: those that the store has, unless they end soon, or refreshed."""
+        return await self._renewals.run(
+            (hashed(identifier), stale.access_token), lambda _departure: self._renew(identifier, stale), on_wire=True
+        )
+
+    async def _renew(self, identifier: Secret, stale: TokenSet) -> TokenSet:
         tokens = (await self._records.find(identifier)).session.tokens
-        if (tokens.refresh_token, tokens.access_token) == (stale.refresh_token, stale.access_token) or ends_soon(
-            tokens
-        ):
+        if is_same(tokens, stale) or ends_soon(tokens) or self._refreshes.is_replaced(tokens):
+            tokens = (await self.refresh(identifier)).tokens
+        if is_same(tokens, stale):
+            # Another session of the login had these already: so far this one has only caught up.
             tokens = (await self.refresh(identifier)).tokens
         self._refreshes.note_stored(tokens, identifier)
         return tokens
+
+    async def _refresh_and_note(self, identifier: Secret, departure: Departure) -> StoredSession:
+        session = await self._refresh(identifier, departure)
+        self._refreshes.note_stored(session.tokens, identifier)
+        return session
 
     async def _refresh(self, identifier: Secret, departure: Departure) -> StoredSession:
         first = record = await self._records.find(identifier)
@@ -221,7 +235,7 @@ class SessionRefreshes:
 
     async def aclose(self, *, grace: float) -> None:
         """End refreshes after ``grace`` seconds. The store is told what became of each: it takes a moment more."""
-        await self._flights.aclose(grace=grace + _CLOSING_SECONDS)
+        await asyncio.gather(*(each.aclose(grace=grace + _CLOSING_SECONDS) for each in (self._flights, self._renewals)))
         reports = set(self._reports)
         if reports:
             await asyncio.wait(reports, timeout=_CLOSING_SECONDS)

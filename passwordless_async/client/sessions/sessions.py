@@ -185,10 +185,7 @@ class Sessions:
             PasswordlessError: As ``client.refresh``. After an answer that fails a check the refresh token counts as
                 spent, and is not sent again.
         """
-        identifier = _concealed(identifier)
-        session = await self._session_refreshes.refresh(identifier)
-        self._refreshes.note_stored(session.tokens, session.id)
-        return session
+        return await self._session_refreshes.refresh(_concealed(identifier))
 
     async def close(self, identifier: str, *, revoke: bool = True) -> None:
         """End a session; does nothing if it has ended already.

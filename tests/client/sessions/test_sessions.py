@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import attrs
@@ -19,6 +20,7 @@ from helpers.session_clients import (
 from helpers.store_fixtures import NEW, RING, USERS
 from passwordless_async import (
     DPoPKey,
+    Email,
     InvalidDPoPProof,
     InvalidRefreshToken,
     InvalidSession,
@@ -30,6 +32,7 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common import clock as _clock
+from passwordless_async.client import refreshes
 from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import LocalTenant, TenantSettings
 
@@ -252,6 +255,71 @@ async def test_tokens_of_a_closed_session_are_refreshed_as_any_others() -> None:
         tokens = await log_in(tenant, client)
         await client.sessions.close(await client.sessions.open(tokens), revoke=False)
         assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+
+
+async def test_api_calls_of_two_sessions_of_one_login_leave_neither_behind(store: Any) -> None:
+    """Renewed at the same moment, both sessions have the new tokens, and both go on from them."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        identifiers = [await here.sessions.open(tokens) for _ in range(2)]
+        async with (
+            here.sessions.api(identifiers[0], origins=[tenant.url]) as one,
+            here.sessions.api(identifiers[1], origins=[tenant.url]) as other,
+        ):
+            both = await asyncio.gather(*(api.renew(api.tokens) for api in (one, other)))
+            assert [(await there.sessions.get(each)).tokens for each in identifiers] == both
+            newer = await other.renew(other.tokens)
+            assert newer.access_token not in {tokens.access_token, both[1].access_token}
+            assert (await there.sessions.get(identifiers[1])).tokens == newer
+        assert tenant.stats.refresh_rotations == 2
+
+
+async def test_a_session_that_others_of_its_login_have_left_behind_gives_no_older_tokens(store: Any) -> None:
+    """Its own are older than those that an API has just refused: it refreshes the newest."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        first, second = [await client.sessions.open(tokens) for _ in range(2)]
+        refused = (await client.sessions.refresh(first)).tokens
+        newer = await client.sessions._session_refreshes.renew(second, refused)
+        assert newer.access_token not in {tokens.access_token, refused.access_token}
+        assert (await client.sessions.get(second)).tokens == newer
+
+
+async def test_on_refresh_hears_of_tokens_that_api_calls_of_their_session_renewed() -> None:
+    """Whichever was first: each new token set is handed over once."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens, kept = await log_in(tenant, client), list[TokenSet]()
+        identifier = await client.sessions.open(tokens)
+        own = client.session(tokens, origins=[tenant.url], on_refresh=kept.append)
+        async with client.sessions.api(identifier, origins=[tenant.url]) as api:
+            renewed = await asyncio.gather(api.renew(api.tokens), own.renew(tokens))
+        assert [*kept, *kept] == list(renewed)
+
+
+async def test_the_sessions_of_tokens_are_known_while_the_tokens_are_in_use(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, and whichever of them was closed: none is left with a spent refresh token."""
+    monkeypatch.setattr(refreshes, "_REMEMBERED", 1)
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens, others = await log_in(tenant, here), await log_in(tenant, here, BOB)
+        stays, closed = [await here.sessions.open(tokens) for _ in range(2)]
+        await here.sessions.open(others)
+        await here.sessions.close(closed, revoke=False)
+        renewed = await here.refresh(tokens)
+        assert (await there.sessions.get(stays)).tokens == renewed
+
+
+async def test_the_sessions_of_tokens_are_forgotten_with_the_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the last ones."""
+    monkeypatch.setattr(refreshes, "_REMEMBERED", 3)
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        for number in range(10):
+            identifier = await client.sessions.open(await log_in(tenant, client, Email(f"u{number}@example.com")))
+            for _ in range(3):
+                await client.sessions.get(identifier)
+        gc.collect()
+        assert len(client._refreshes._stored) == 3
 
 
 async def test_the_tokens_of_a_session_are_given_to_no_other_key() -> None:
