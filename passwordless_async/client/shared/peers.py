@@ -23,7 +23,6 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import Tenant
-    from passwordless_async.dpop import NonceCache
     from passwordless_async.stores import Store
 
 POLL_SECONDS = 1.0  # between two polls of what others have learned
@@ -34,21 +33,24 @@ _MAX_RECENT = 8  # nonces that this process has had
 
 
 class SharedNonces:
-    """The nonces of one origin, shared with this process's own cache; lives as long as its client."""
+    """The nonces of the token endpoint, shared with this process's own cache; lives as long as its client."""
 
-    def __init__(
-        self, availability: Availability, cache: NonceCache, origin: str, *, poll_seconds: float = POLL_SECONDS
-    ) -> None:
+    def __init__(self, availability: Availability, tenant: Tenant, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._availability = availability
         self._store = availability.store
-        self._cache = cache
-        self._origin = origin
+        self._cache = tenant.nonces
+        self._tenant = tenant
         self._poll_seconds = poll_seconds
-        self._name = availability.keys.pseudonym(f"nonce {origin}")
+        # The same before and after the metadata names another origin.
+        self._name = availability.keys.pseudonym(f"nonce {tenant.application.origin}")
         self._recent: deque[str] = deque(maxlen=_MAX_RECENT)  # the newest last
         self._polled_at = float("-inf")
         self._turn: str | None = None  # what names this process's turn in the store
-        self._stop_listening = cache.listen(self._learned)
+        self._stop_listening = self._cache.listen(self._learned)
+
+    @property
+    def _origin(self) -> str:
+        return self._tenant.application.token_origin
 
     def poll(self) -> asyncio.Task[None] | None:
         """Learn in the background what others have learned; None if the last poll is too recent."""
@@ -153,7 +155,7 @@ class Peers:
         availability, application = Availability(store, events), tenant.application
         if alone:
             return cls(availability)
-        nonces = None if tenant.nonces.per_key else SharedNonces(availability, tenant.nonces, str(application.origin))
+        nonces = None if tenant.nonces.per_key else SharedNonces(availability, tenant)
         return cls(availability, nonces, SharedQuota(availability, application.issuer))
 
     def reopen(self) -> None:

@@ -63,6 +63,19 @@ async def test_a_nonce_that_one_machine_learned_serves_the_others(stores: Any, m
         assert sum(isinstance(event, Challenged) for event in events) == 2
 
 
+async def test_nonces_of_a_token_endpoint_elsewhere_are_shared(stores: Any) -> None:
+    """Where metadata names an endpoint at another origin, its nonces are those that are shared."""
+    async with machines(stores) as (tenant, clients, events):
+        for client in clients:
+            application, elsewhere = client._tenant.application, {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
+            moved = application.token_url.with_host(elsewhere[str(application.token_url.host)])
+            client._tenant.application = application.at({"token_url": moved})
+        for client in clients:
+            await client.start(ADA)
+            await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        assert sum(isinstance(event, Challenged) for event in events) == 1
+
+
 async def test_a_server_without_nonces_holds_no_machine_back(stores: Any) -> None:
     """That no nonce is demanded is learned once, and shared."""
     async with machines(stores, 3, settings=TenantSettings(public_nonce_required=False, nonce_in_answers="never")) as (
