@@ -5,6 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def now() -> float:
@@ -15,6 +19,12 @@ def now() -> float:
 def monotonic() -> float:
     """Return the monotonic clock: seconds since an arbitrary point."""
     return time.monotonic()
+
+
+def steady() -> Callable[[], float]:
+    """Return a clock that shows the wall clock's time now, and is never set: it goes on by the monotonic clock."""
+    offset = now() - monotonic()
+    return lambda: offset + monotonic()
 
 
 def cpu() -> float:

@@ -24,6 +24,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.dpop.server.fields import Headers, values_of
 from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
+from passwordless_async.dpop.server.replay import user_of
 from passwordless_async.errors import (
     InsufficientScope,
     InsufficientUserAuthentication,
@@ -283,6 +284,7 @@ class Guard:
             [("DPoP", proof) for proof in credentials.proofs],
             confirmation=token.confirmation,
             access_token=credentials.access_token,
+            owner=user_of(token.claims),
         )
 
     @property

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import time
+from typing import TYPE_CHECKING
 
 from passwordless_async._common import clock
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_the_wall_clock_is_in_seconds_since_the_epoch() -> None:
@@ -18,6 +22,17 @@ def test_the_monotonic_clock_never_goes_back() -> None:
     """Durations are measured with it."""
     readings = [clock.monotonic() for _ in range(100)]
     assert readings == sorted(readings)
+
+
+def test_a_steady_clock_is_not_set_with_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins as the wall clock and goes on by the monotonic one."""
+    wall, monotonic = 1_700_000_000.0, 5.0
+    monkeypatch.setattr(clock, "now", lambda: wall)
+    monkeypatch.setattr(clock, "monotonic", lambda: monotonic)
+    steady = clock.steady()
+    assert steady() == 1_700_000_000.0
+    wall, monotonic = 3.0, 7.5
+    assert steady() == 1_700_000_002.5
 
 
 def test_cpu_time_grows_with_work_and_not_with_waiting() -> None:

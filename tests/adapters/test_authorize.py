@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passwordless_async.adapters._authorize import Authorizer
-from passwordless_async.errors import InvalidToken, UsageError
+from passwordless_async.errors import InvalidDPoPProof, InvalidToken, UsageError
 from passwordless_async.resource_server.guard import REFUSALS
 
 
@@ -66,3 +66,19 @@ def test_whatever_headers_come(make_world: Any, hostile_fields: Any, data: st.Da
         status = 200
         assert authorized.claims["sub"] == ("ada" if authorized.proof else "bob")
     assert status in {200, 400, 401}
+
+
+async def test_one_user_has_one_share_of_the_replay_store(make_world: Any) -> None:
+    """Whatever the keys of its tokens: from some number on it is refused, and another user passes."""
+    world, outcomes = make_world(), []
+    world.verifier._replay._max_entries = 4
+    for user in ("ada", "ada", "ada", "bob"):
+        world.prover = type(world.prover)()
+        claims: dict[str, dict[str, Any]] = {"bound": {"sub": user, "cnf": {"jkt": world.prover.thumbprint}}}
+        authorizer = Authorizer(world.verifier, claims.get, allow_bearer=False)
+        try:
+            await authorizer.authorize("GET", "/me", world.headers("/me"))
+            outcomes.append((user, 200))
+        except InvalidDPoPProof as error:
+            outcomes.append((user, error.status))
+    assert outcomes == [("ada", 200), ("ada", 200), ("ada", 503), ("bob", 200)]

@@ -34,7 +34,8 @@ _NONCE_BYTES = 24  # of the 32 of the HMAC: 192 bits, 32 characters
 class AcceptedNonce:
     """A nonce that this service issued and still accepts."""
 
-    seconds_left: float  # until it is no longer accepted
+    ends: float  # when it is no longer accepted, by the issuer's clock: the same at each check
+    seconds_left: float  # until then
     successor: str | None  # the nonce to offer the client for its next request; None if it has the newest
 
 
@@ -93,7 +94,8 @@ class NonceIssuer:
                 found = step
         if found is None:
             raise UseDPoPNonce(status=status, error_description="the nonce is not accepted", nonce=self._nonces[1])
-        return AcceptedNonce((found + 2) * self._step - now, self._nonces[1] if found < current else None)
+        ends = float((found + 2) * self._step)
+        return AcceptedNonce(ends, ends - now, self._nonces[1] if found < current else None)
 
     def _current_step(self, now: float) -> int:
         """Return the number of the current time step; its nonces are made once."""

@@ -3,24 +3,29 @@
 Invariants:
 
 - A store lives as long as the service.
-- One key cannot fill a store for all: it has a share, and beyond that it alone is refused.
+- One client cannot fill a store for all: it has a share, and beyond that it alone is refused. A client is known by its
+  key, or by what the access token says of it: with each login it may have another key.
 - No entry is dropped before it expires. A full store refuses: dropping the oldest entry would let an attacker push out
   the entry of a stolen proof.
 - Adding is atomic: of two equal proofs at the same time, one is new.
+- What was dropped is not taken for new again if the clock that proofs are judged by was set back: the verifier knows
+  until when the dropped ones could pass (:class:`Dropped`).
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 
 class ReplayStore(Protocol):
@@ -30,19 +35,21 @@ class ReplayStore(Protocol):
     store how long to keep a key by the store's clock, so the two clocks need not agree.
     """
 
-    async def add(self, key: str, expires_at: float) -> bool:
+    async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
         """Add a key atomically.
 
         Args:
             key: The thumbprint of the proof's key, a dot, and its ``jti``; any text without lone surrogates.
             expires_at: The earliest time to drop it: seconds since the UNIX epoch, by the store's clock.
+            owner: Names the client for whom the key is kept, and no part of the key. The verifier gives it only if its
+                caller does. None: the client is known by the proof's key alone.
 
         Returns:
             True if the key is new, False if the store has it.
 
         Raises:
-            StoreError: The store is full, or the proof's key has used its share, or the store is unreachable. The
-                request must be refused.
+            StoreError: The store is full, or the client has used its share, or the store is unreachable. The request
+                must be refused.
         """
         ...
 
@@ -52,72 +59,118 @@ def owner_of(key: str) -> str:
     return key.partition(".")[0]
 
 
+def user_of(claims: Mapping[str, Any]) -> str | None:
+    """Return the user of an access token, by ``iss`` and ``sub``, to own entries; None if the token names none."""
+    subject = claims.get("sub")
+    return f"{claims.get('iss')} {subject}" if isinstance(subject, str) and subject else None
+
+
+@attrs.define(eq=False)
+class _Share:
+    """The entries of one client."""
+
+    owner: str
+    entries: int = 0
+
+
 class MemoryReplayStore:
     """A replay store in this process; other processes do not see its entries.
 
-    A client, by its key, may have as many entries as are free. So one that floods the service gets half of them, and
-    all others pass.
+    A client may have as many entries as are free. So one that floods the service gets half of them, and all others
+    pass. A client is known by the ``owner`` that :meth:`DPoPVerifier.verify` was given, else by its key.
 
     Args:
         max_entries: The most entries it keeps, about 300 bytes each, for 70 seconds by the verifier's defaults. 200,000
             are 2,800 requests a second, or 1,400 of one client alone.
-        clock: The wall clock: seconds since the UNIX epoch.
+        clock: A wall clock: seconds since the UNIX epoch. Unless given, one that begins as this machine's and is not
+            set with it, so that no entry is dropped early or kept for hours.
 
     Raises:
         UsageError: ``max_entries`` is not a whole number of one or more.
     """
 
-    __slots__ = ("_by_second", "_held", "_keys", "_max_entries", "_seconds", "clock")
+    __slots__ = ("_by_second", "_keys", "_max_entries", "_seconds", "_shares", "clock")
 
-    def __init__(self, *, max_entries: int = 200_000, clock: Callable[[], float] = _clock.now) -> None:
+    def __init__(self, *, max_entries: int = 200_000, clock: Callable[[], float] | None = None) -> None:
         self._max_entries = _check.positive("max_entries", max_entries)
-        self.clock = clock
-        self._keys: set[str] = set()
-        self._held: dict[str, int] = {}  # entries of each owner that has any
+        self.clock = _clock.steady() if clock is None else clock
+        self._keys: dict[str, _Share] = {}
+        self._shares: dict[str, _Share] = {}  # of each client that has any entries
         # Keys by the second they expire in. A window has about 70 seconds, so the heap of seconds stays small and the
         # cost of an entry does not grow with their number.
         self._by_second: dict[int, list[str]] = {}
         self._seconds: list[int] = []
 
-    async def add(self, key: str, expires_at: float) -> bool:
+    async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
         """Add a key; return whether it is new (see :class:`ReplayStore`)."""
         # No await here: that makes it atomic among the tasks of the loop.
         self._drop_expired()
         if key in self._keys:
             return False
-        owner = owner_of(key)
-        held = self._held.get(owner, 0)
-        self._check_room(held)
+        # A thumbprint has no blank: no owner is taken for the key of another.
+        name = owner_of(key) if owner is None else f"owner {owner}"
+        share = self._shares.get(name) or _Share(name)
+        self._check_room(share.entries)
         second = math.ceil(expires_at)
         if second not in self._by_second:
             self._by_second[second] = []
             heapq.heappush(self._seconds, second)
         self._by_second[second].append(key)
-        self._keys.add(key)
-        self._held[owner] = held + 1
+        self._keys[key] = self._shares[name] = share
+        share.entries += 1
         return True
 
     def _check_room(self, held: int) -> None:
-        """Refuse an entry of an owner that holds so many. The more owners there are, the less each of them may hold."""
+        """Refuse an entry of a client that holds so many: the more clients there are, the less each of them may."""
         free = self._max_entries - len(self._keys)
         if free == 0:
             raise StoreError(f"the replay store is full: {self._max_entries} entries, none of them expired")
         if held >= free:
-            raise StoreError(f"one key has {held} of the replay store's {self._max_entries} entries; {free} are free")
+            raise StoreError(
+                f"one client has {held} of the replay store's {self._max_entries} entries; {free} are free"
+            )
 
     def _drop_expired(self) -> None:
         now = self.clock()
         # Strictly before: with a skew of zero, a proof is still valid in the second in which its entry expires.
         while self._seconds and self._seconds[0] < now:
-            expired = self._by_second.pop(heapq.heappop(self._seconds))
-            self._keys.difference_update(expired)
-            for owner in map(owner_of, expired):
-                self._held[owner] -= 1
-                if not self._held[owner]:
-                    del self._held[owner]
+            for key in self._by_second.pop(heapq.heappop(self._seconds)):
+                share = self._keys.pop(key)
+                share.entries -= 1
+                if not share.entries:
+                    del self._shares[share.owner]
 
     def __len__(self) -> int:
         return len(self._keys)
 
     def __repr__(self) -> str:
         return f"<MemoryReplayStore of {len(self._keys)} entries, at most {self._max_entries}>"
+
+
+class Dropped:
+    """Until when the proofs could pass that a store has dropped by now, as far as one verifier knows.
+
+    By the clock that proofs are judged by, that is over. It is not if that clock was set back: a proof that ends no
+    later may be one of them.
+    """
+
+    __slots__ = ("_ends", "_latest", "_seconds")
+
+    def __init__(self) -> None:
+        self._ends: dict[int, float] = {}  # the latest end, by the second in which the store drops the proofs
+        self._seconds: list[int] = []
+        self._latest = -math.inf
+
+    def expect(self, ends: float, expires_at: float) -> None:
+        """Note until when a proof could pass, and from when the store may have dropped it, by the store's clock."""
+        second = math.ceil(expires_at)
+        known = self._ends.get(second)
+        if known is None:
+            heapq.heappush(self._seconds, second)
+        self._ends[second] = ends if known is None else max(known, ends)
+
+    def latest(self, now: float) -> float:
+        """Return until when they could pass; ``now`` is the time by the store's clock."""
+        while self._seconds and self._seconds[0] < now:
+            self._latest = max(self._latest, self._ends.pop(heapq.heappop(self._seconds)))
+        return self._latest

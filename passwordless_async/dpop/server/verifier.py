@@ -8,7 +8,8 @@ Invariants:
   the application.
 - The replay check comes last: only a proof that is right in all else is remembered.
 - A proof is remembered for at least as long as it stays acceptable; if the store cannot remember it, it is refused.
-- How long is a duration: neither the store's clock nor that of the nonces need agree with the verifier's.
+- How long is a duration: neither the store's clock nor that of the nonces need agree with the verifier's. If the
+  verifier's clock is set back, a proof that may have been used before is refused.
 - What a client fills is its own: each key has one place among the cached keys, and a share of the replay store.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from yarl import URL
 
@@ -27,6 +28,7 @@ from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
 from passwordless_async.dpop.server.fields import Headers, proof_of
+from passwordless_async.dpop.server.replay import Dropped
 from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +65,14 @@ class _CachedKeys:
         self._headers[key.thumbprint] = header
 
 
+class _Lifetime(NamedTuple):
+    """For how long a proof could be replayed."""
+
+    ends: float  # by the verifier's clock, or that of the nonces
+    dropped: Dropped  # what is known of others by that clock
+    keep_for: float  # seconds to remember it: longer, for the clocks of other machines
+
+
 class DPoPVerifier:
     """Checks proofs; lives as long as the service.
 
@@ -86,8 +96,8 @@ class DPoPVerifier:
     """
 
     __slots__ = (
-        "_bases", "_clock", "_keys", "_max_age", "_nonce_time", "_nonces", "_replay", "_require_nonce", "_skew",
-        "_store_clock",
+        "_bases", "_clock", "_dropped", "_dropped_by_nonce", "_keys", "_max_age", "_nonce_time", "_nonces", "_replay",
+        "_require_nonce", "_skew", "_store_clock",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +119,7 @@ class DPoPVerifier:
         self._replay = replay
         self._store_clock: Callable[[], float] = getattr(replay, "clock", _clock.now)
         self._bases = uri.base_urls(base_url)
+        self._dropped, self._dropped_by_nonce = Dropped(), Dropped()
         self._nonces = nonces
         self._require_nonce = require_nonce
         self._nonce_time = nonce_time
@@ -130,6 +141,7 @@ class DPoPVerifier:
         *,
         confirmation: Mapping[str, Any] | None = None,
         access_token: str | None = None,
+        owner: str | None = None,
     ) -> CheckedProof:
         """Check the proof of one request and spend it.
 
@@ -140,24 +152,28 @@ class DPoPVerifier:
             confirmation: The ``cnf`` claim of the token that you validated (RFC 9449 §6.1). A token without one is
                 not bound and is refused. None at a token endpoint.
             access_token: The access token of the request. None at a token endpoint.
+            owner: Names the client that the proof is counted for in the replay store: what the validated token says of
+                its user, such as ``iss`` and ``sub``. None: the proof's key; but a user with many logins has many keys.
 
         Returns:
             The checked proof.
 
         Raises:
             InvalidDPoPProof: The request is refused; ``status`` is 401, or 400 at a token endpoint, or 503 if the
-                replay store cannot take the proof.
+                replay store cannot take the proof, or the clock was set back and the proof may have been used before.
             UseDPoPNonce: The proof needs a nonce, which the error carries.
             UsageError: An argument has a wrong type or value.
         """
         access_token = conceal(access_token)
         _check_arguments(method, url, confirmation, access_token)
+        if not isinstance(owner, str | None):
+            raise UsageError("owner", "must be a str or None")
         status: Literal[400, 401] = 400 if access_token is None else 401  # RFC 9449 §5, §7.1
         try:
             compact = reader.read_compact(proof_of(headers))
             cached = self._keys.get(compact.header)
             key = cached or reader.read_key(compact.header)
-            proof, keep_for = self._check(compact, key, method, str(url), status)
+            proof, lifetime = self._check(compact, key, method, str(url), status)
             if access_token is not None:
                 check_binding(proof, confirmation, access_token)
         except FailedCheck as failed:
@@ -166,12 +182,12 @@ class DPoPVerifier:
             # Not before: only a right proof of the token's own key earns that key a place.
             if cached is None:
                 self._keys.put(compact.header, key)
-            return await self._spend(proof, keep_for, status)
+            return await self._spend(proof, lifetime, status, owner)
         raise error
 
     def _check(
         self, compact: reader.Compact, key: reader.PublicKey, method: str, url: str, status: int
-    ) -> tuple[CheckedProof, float]:
+    ) -> tuple[CheckedProof, _Lifetime]:
         """Return the proof and for how long it could be replayed; binding and replay are not checked here."""
         claims = reader.read_claims(compact.payload)
         reader.check_signature(key, compact)
@@ -180,7 +196,7 @@ class DPoPVerifier:
         self._check_htu(claims["htu"], url)
         # Before the times: a client with a wrong clock must learn of the nonce that could replace them.
         nonce = self._check_nonce(claims.get("nonce"), status)
-        keep_for = self._check_time(claims, nonce)
+        lifetime = self._check_time(claims, nonce)
         proof = CheckedProof(
             thumbprint=key.thumbprint,
             jti=claims["jti"],
@@ -192,7 +208,7 @@ class DPoPVerifier:
             claims=MappingProxyType(claims),
             next_nonce=None if nonce is None else nonce.successor,
         )
-        return proof, keep_for
+        return proof, lifetime
 
     def _check_htu(self, htu: str, url: str) -> None:
         path = uri.path_of(url)
@@ -216,7 +232,7 @@ class DPoPVerifier:
             return None
         return self._nonces.check(nonce, status=status)
 
-    def _check_time(self, claims: dict[str, Any], nonce: AcceptedNonce | None) -> float:
+    def _check_time(self, claims: dict[str, Any], nonce: AcceptedNonce | None) -> _Lifetime:
         """Check ``iat``, ``exp`` and ``nbf`` (RFC 9449 §4.3 (11)); return for how long the proof could be replayed."""
         now = self._clock()
         # Comparisons only: arithmetic on an int of 4,000 digits would overflow.
@@ -224,13 +240,13 @@ class DPoPVerifier:
             raise FailedCheck("the proof is expired or not valid yet")
         if nonce is not None and self._nonce_time:
             # iat does not bound how long this proof could be replayed; its nonce does.
-            return nonce.seconds_left + self._skew
+            return _Lifetime(nonce.ends, self._dropped_by_nonce, nonce.seconds_left + self._skew)
         iat: float = claims["iat"]
         if not now - self._max_age <= iat <= now + self._skew:
             raise FailedCheck(self._untimely(iat, now))
         # A proof of a clock that is ahead stays acceptable for longer than the window. An old one is kept for the whole
         # window too: by the clock of another machine it may be newer.
-        return max(iat - now, 0.0) + self._max_age + self._skew
+        return _Lifetime(iat + self._max_age, self._dropped, max(iat - now, 0.0) + self._max_age + self._skew)
 
     def _untimely(self, iat: float, now: float) -> str:
         # Compared before subtracted: an int of 4,000 digits would overflow.
@@ -239,11 +255,13 @@ class DPoPVerifier:
         accepted = f"{self._skew:g} ahead to {self._max_age:g} behind are accepted"
         return f"iat is {math.ceil(abs(ahead))} seconds {where} this server's clock: {accepted}"
 
-    async def _spend(self, proof: CheckedProof, keep_for: float, status: int) -> CheckedProof:
+    async def _spend(self, proof: CheckedProof, lifetime: _Lifetime, status: int, owner: str | None) -> CheckedProof:
         # RFC 9449 §4.3 (11), §11.1. Keyed by key and jti, not by the proof's bytes: for each signature (r, s) there is
         # (r, n - s), which verifies too.
+        expires_at = self._store_clock() + lifetime.keep_for
+        named = {} if owner is None else {"owner": owner}
         try:
-            new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", self._store_clock() + keep_for)
+            new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", expires_at, **named)
         except StoreError as cause:
             # Fail closed. 503: the proof is right. The cause tells the operator which store failed, and why.
             raise InvalidDPoPProof(
@@ -253,6 +271,14 @@ class DPoPVerifier:
             raise InvalidDPoPProof(
                 status=status, error="invalid_dpop_proof", error_description="the proof was used before"
             )
+        # After the store has looked: what it had dropped by then is known here.
+        if lifetime.ends <= lifetime.dropped.latest(self._store_clock()):
+            raise InvalidDPoPProof(
+                status=503,
+                error="temporarily_unavailable",
+                error_description="this server's clock was set back: the proof may have been used before",
+            )
+        lifetime.dropped.expect(lifetime.ends, expires_at)
         return proof
 
     def __repr__(self) -> str:

@@ -2,7 +2,8 @@
 
 Invariants of the script:
 
-- Expiry is relative: the server is told how long to keep a proof, and counts by its own clock.
+- Expiry is relative: the server is told how long to keep a proof, and counts by its own clock. Neither that nor this
+  machine's need show the right time.
 - Each key of a client has an entry of its own, so one that floods the service fills its share alone.
 """
 
@@ -67,15 +68,19 @@ class RedisReplayStore(OnRedis):
         redis = conceal(redis) if isinstance(redis, str) else redis
         self._max_per_key = _check.positive("max_per_key", max_per_key)
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
+        self.clock = _clock.steady()
 
-    async def add(self, key: str, expires_at: float) -> bool:
-        """Remember a proof until ``expires_at``, by this machine's clock; False if it is known already.
+    async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
+        """Remember a proof until ``expires_at``, by this store's ``clock``; False if it is known already.
+
+        The share is the key's, whatever its ``owner``: the server has no limit that all keys share.
 
         Raises:
-            StoreError: ``expires_at`` is over, so another clock than this machine's gave it; or the proof's key has
-                used its share; or the server is unreachable (:class:`StoreUnavailable`).
+            StoreError: ``expires_at`` is over, so another clock than this store's gave it; or the proof's key has used
+                its share; or the server is unreachable (:class:`StoreUnavailable`).
         """
-        seconds = expires_at - _clock.now()
+        del owner
+        seconds = expires_at - self.clock()
         if seconds < 0:
             raise StoreError("the time to keep a proof is over before it began: two clocks differ")
         proofs = self._key.named("replay", _hash(owner_of(key)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
 from typing import Any
 
@@ -10,17 +11,19 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from passwordless_async.dpop.server.replay import MemoryReplayStore, owner_of
+from passwordless_async._common import clock as _clock
+from passwordless_async.dpop.server.replay import Dropped, MemoryReplayStore, owner_of, user_of
 from passwordless_async.errors import StoreError, UsageError
 
 # Two clients with four proofs each, and three with one.
 KEYS = [f"{owner}.{jti}" for owner in "ab" for jti in range(4)] + ["c.1", "d.1.2", "e"]
+OWNERS = [None, "ada", "bob"]
 
 
-def add(store: MemoryReplayStore, key: str, expires_at: float) -> bool:
+def add(store: MemoryReplayStore, key: str, expires_at: float, owner: str | None = None) -> bool:
     """Run ``add``, which waits for nothing, without a loop."""
     with pytest.raises(StopIteration) as stopped:
-        store.add(key, expires_at).send(None)
+        store.add(key, expires_at, owner=owner).send(None)
     new: bool = stopped.value.value
     return new
 
@@ -32,25 +35,27 @@ class Replay(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.kept: dict[str, float] = {}
+        self.names: dict[str, str] = {}
         self.store = MemoryReplayStore(max_entries=5, clock=lambda: self.now)
 
-    @rule(key=st.sampled_from(KEYS), lifetime=st.integers(0, 8) | st.floats(0, 8))
-    def add(self, key: str, lifetime: float) -> None:
-        """A key that is kept is refused; a new one is kept, or refused because its owner has no room."""
+    @rule(key=st.sampled_from(KEYS), lifetime=st.integers(0, 8) | st.floats(0, 8), owner=st.sampled_from(OWNERS))
+    def add(self, key: str, lifetime: float, owner: str | None) -> None:
+        """A key that is kept is refused, for any owner; a new one is kept, or refused because its owner has no room."""
         live = {key for key, until in self.kept.items() if until >= self.now}
+        name = owner or owner_of(key)
         try:
-            added = add(self.store, key, self.now + lifetime)
+            added = add(self.store, key, self.now + lifetime, owner)
         except StoreError:
             # The store may keep a key to the end of its second, so it may be full a second longer.
             kept = [key for key, until in self.kept.items() if until > self.now - 1]
-            assert sum(owner_of(other) == owner_of(key) for other in kept) >= 5 - len(kept)
+            assert sum(self.names[other] == name for other in kept) >= 5 - len(kept)
             return
         if key in live:
             assert not added
         if added:
-            self.kept[key] = self.now + lifetime
             assert len(live | {key}) <= 5
-            assert sum(owner_of(other) == owner_of(key) for other in live) < 5 - len(live)
+            assert sum(self.names[other] == name for other in live) < 5 - len(live)
+            self.kept[key], self.names[key] = self.now + lifetime, name
 
     @rule(seconds=st.integers(0, 5) | st.floats(0, 3) | st.just(1e6))
     def wait(self, seconds: float) -> None:
@@ -63,7 +68,8 @@ class Replay(RuleBasedStateMachine):
         assert len(self.store) <= 5
         assert len(self.store) == sum(len(slot) for slot in self.store._by_second.values())
         assert sorted(self.store._seconds) == sorted(self.store._by_second)
-        assert self.store._held == Counter(owner_of(key) for key in self.store._keys)
+        counted = Counter(share.owner for share in self.store._keys.values())
+        assert {name: share.entries for name, share in self.store._shares.items()} == counted
 
 
 TestReplay = pytest.mark.slow(Replay.TestCase)
@@ -91,7 +97,7 @@ def test_one_key_has_as_many_entries_as_are_free() -> None:
     store = MemoryReplayStore(max_entries=100, clock=lambda: now)
     assert all(add(store, f"greedy.{number}", 10) for number in range(50))
     for number in (50, 51):
-        with pytest.raises(StoreError, match="one key has 50 of the replay store's 100 entries; 50 are free"):
+        with pytest.raises(StoreError, match="one client has 50 of the replay store's 100 entries; 50 are free"):
             store.add(f"greedy.{number}", 10).send(None)
     assert not add(store, "greedy.0", 10)
     assert all(add(store, f"modest{number}.1", 10) for number in range(50))
@@ -112,6 +118,70 @@ async def test_one_client_does_not_close_the_api_for_others(server_with: Any) ->
     for _ in range(10):
         other = server.Prover()
         await server.get(other.proof({}, server.claims()), confirmation={"jkt": other.thumbprint})
+
+
+def test_one_owner_has_a_share_whatever_its_keys() -> None:
+    """A user with a key for each of many logins is refused at half of the store, and all others pass."""
+    now = 0.0
+    store = MemoryReplayStore(max_entries=100, clock=lambda: now)
+    assert all(add(store, f"key{number}.1", 10, "greedy") for number in range(50))
+    with pytest.raises(StoreError, match="one client has 50 of the replay store's 100 entries; 50 are free"):
+        store.add("key50.1", 10, owner="greedy").send(None)
+    assert not add(store, "key0.1", 10, "another")
+    assert all(add(store, f"greedy.{number}", 10) for number in range(25))
+    assert all(add(store, f"modest{number}.1", 10, f"user{number}") for number in range(25))
+    now = 10.001
+    assert add(store, "key0.1", 20, "greedy")
+    assert list(store._shares) == ["owner greedy"]
+
+
+async def test_one_user_with_many_keys_does_not_close_the_api_for_others(server_with: Any) -> None:
+    """Its requests are answered by 503 from some number on, whatever their key; every other user's request passes."""
+    server = server_with()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(max_entries=20, clock=server.clock)})
+
+    async def request(owner: str) -> Any:
+        prover = server.Prover()
+        proof = prover.proof({}, server.claims())
+        return await server.get(proof, confirmation={"jkt": prover.thumbprint}, owner=owner)
+
+    outcomes = await asyncio.gather(*(request("greedy") for _ in range(30)), return_exceptions=True)
+    assert [getattr(outcome, "status", 200) for outcome in outcomes] == [200] * 10 + [503] * 20
+    for number in range(10):
+        await request(f"modest{number}")
+
+
+async def test_a_proof_is_used_for_every_owner(server: Any) -> None:
+    """Rule 28: the owner is no part of what is remembered: a proof does not pass for another one."""
+    proof = server.proof()
+    await server.get(proof, owner="ada")
+    assert [await server.refusal(proof, owner=owner) for owner in ("bob", None)] == ["the proof was used before"] * 2
+
+
+def test_no_proof_is_dropped_by_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch, clock: Any) -> None:
+    """Rule 28: this machine's clock is set ahead, and back again: an entry is kept for its seconds, and no longer."""
+    wall = 1_700_000_000.0
+    monkeypatch.setattr(_clock, "now", lambda: wall)
+    store = MemoryReplayStore()
+    assert add(store, "a.1", store.clock() + 70)
+    for step in (3600.0, -7200.0, 3600.0):
+        wall += step
+        clock.time += 20
+        assert not add(store, "a.1", store.clock() + 70)
+    clock.time += 11.001
+    assert add(store, "a.1", store.clock() + 70)
+
+
+def test_dropped_proofs_end_with_the_latest() -> None:
+    """What a store has not dropped yet does not count, whatever the order."""
+    dropped = Dropped()
+    assert dropped.latest(1e9) == -math.inf
+    for ends, expires_at in ((1060.0, 70.0), (1090.0, 69.5), (1010.0, 20.0), (1000.0, 80.0)):
+        dropped.expect(ends, expires_at)
+    # A store may keep a proof to the end of its second.
+    assert [dropped.latest(now) for now in (20.0, 20.1, 70.0, 70.1, 0.0, 80.1)] == [
+        -math.inf, 1010.0, 1010.0, 1090.0, 1090.0, 1090.0,
+    ]  # fmt: skip
 
 
 def test_kept_through_its_last_instant() -> None:
@@ -161,3 +231,18 @@ def test_size_is_a_whole_number(size: Any) -> None:
     """The bound is a whole number of one or more."""
     with pytest.raises(UsageError, match="max_entries"):
         MemoryReplayStore(max_entries=size)
+
+
+@pytest.mark.parametrize(
+    ("claims", "user"),
+    [
+        ({"iss": "https://a.example/", "sub": "ada"}, "https://a.example/ ada"),
+        ({"sub": "ada"}, "None ada"),
+        ({"sub": ""}, None),
+        ({"sub": 7}, None),
+        ({}, None),
+    ],
+)
+def test_a_user_is_known_by_issuer_and_subject(claims: dict[str, Any], user: str | None) -> None:
+    """Two issuers may name their users alike; a token without a user leaves the proof to its key."""
+    assert user_of(claims) == user

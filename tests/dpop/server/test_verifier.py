@@ -375,6 +375,92 @@ async def test_a_machine_whose_clock_is_ahead_forgets_no_proof_early(ahead: floa
         assert await server.refusal(proof) == "the proof was used before"
 
 
+SET_BACK = "this server's clock was set back: the proof may have been used before"
+
+
+@pytest.mark.parametrize("step", [3600.0, 71.0, 40.0, 12.0])
+async def test_a_clock_that_is_set_back_lets_no_used_proof_pass(step: float, server_with: Any) -> None:
+    """Rule 28: the store drops a proof after its seconds; by the verifier's clock it is good again, and is refused."""
+    server = server_with()
+    steady = type(server.clock)()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(clock=steady)})
+    proof, made = server.proof(), int(server.clock.now)
+    await server.get(proof)
+    server.clock.now -= step
+    for _ in range(int(step) + 80):
+        ahead = made - int(server.clock.now)
+        expected = {"the proof was used before", SET_BACK} if -60 <= ahead <= 10 else {server.untimely(ahead)}
+        assert await server.refusal(proof) in expected
+        steady.now += 1
+        server.clock.now += 1
+    await server.get(server.proof())
+
+
+@pytest.mark.parametrize("step", [0.0, 5.0, 30.0, 60.0])
+async def test_a_small_step_of_the_clock_costs_no_request(step: float, server_with: Any) -> None:
+    """Rule 28: new proofs pass at all times: what is not remembered any more is older than they."""
+    server = server_with()
+    steady = type(server.clock)()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(clock=steady)})
+    for second in range(300):
+        if second == 100:
+            server.clock.now -= step
+        for age in (-10, 0, 9):
+            await server.get(server.proof(iat=server.clock.now - age))
+        steady.now += 1
+        server.clock.now += 1
+
+
+async def test_a_clock_that_was_wrong_refuses_until_it_is_certain(server_with: Any) -> None:
+    """Rule 28: set back by an hour, it refuses new proofs of the hour that it has seen before, with 503."""
+    server = server_with()
+    steady = type(server.clock)()
+    server = server_with(clock=server.clock, options={"replay": MemoryReplayStore(clock=steady)})
+    await server.get(server.proof())
+    server.clock.now -= 3600
+    await server.get(server.proof())
+    steady.now += 71
+    server.clock.now += 71
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get(server.proof())
+    assert [caught.value.status, caught.value.error, caught.value.error_description] == [
+        503, "temporarily_unavailable", SET_BACK,
+    ]  # fmt: skip
+    server.clock.now += 3600
+    await server.get(server.proof())
+
+
+async def test_a_nonce_clock_that_is_set_back_lets_no_used_proof_pass(server_with: Any) -> None:
+    """Rule 28: likewise where the time in a nonce stands in for iat: it is the nonce that is good again."""
+    server = server_with()
+    steady, nonces = type(server.clock)(), NonceIssuer(b"s" * 32, clock=server.clock)
+    options = {"replay": MemoryReplayStore(clock=steady), "nonces": nonces, "nonce_time": True}
+    server = server_with(clock=server.clock, options=options)
+    proof = server.proof(nonce=nonces.issue())
+    await server.get(proof)
+    steady.now += 131
+    assert await server.refusal(proof) == SET_BACK
+    server.clock.now += 131
+    await server.get(server.proof(nonce=nonces.issue()))
+
+
+async def test_owner_is_told_to_the_store_if_it_is_given(server_with: Any) -> None:
+    """A store that knows no owners works as long as none is given."""
+    asked = []
+
+    class Recorder:
+        async def add(self, key: str, expires_at: float, **owner: str) -> bool:
+            asked.append(owner)
+            return bool(key) and expires_at > 0
+
+    server = server_with(options={"replay": Recorder()})
+    for owner in ({}, {"owner": None}, {"owner": "ada"}):
+        await server.get(server.proof(), **owner)
+    assert asked == [{}, {}, {"owner": "ada"}]
+    with pytest.raises(UsageError, match="owner: "):
+        await server.get(server.proof(), owner=1)
+
+
 def test_store_is_required() -> None:
     """Rule 28: the store is a required argument."""
     with pytest.raises(TypeError):

@@ -83,6 +83,23 @@ async def test_expiry_is_relative(redis_server: Any, monkeypatch: pytest.MonkeyP
         assert 59_000 < redis_server.ask("PTTL", name) <= 61_100
 
 
+async def test_a_clock_that_is_set_back_lets_no_used_proof_pass(redis_server: Any, clock: Any) -> None:
+    """The server has dropped the proof, and by the verifier's clock it is good again."""
+    wall, key = time.time(), DPoPKey.generate()
+    proof = ProofGenerator(key, clock=lambda: wall).proof("GET", URL)
+    now = wall
+    async with RedisReplayStore(redis_server.url) as store:
+        verifier = DPoPVerifier(replay=store, base_url="https://api.example", clock=lambda: now)
+        await verifier.verify("GET", URL, {"DPoP": proof})
+        redis_server.ask("FLUSHALL")  # as if its time were over
+        clock.time += 72.0
+        now += 72.0 - 60.0
+        with pytest.raises(InvalidDPoPProof, match="set back: the proof may have been used before"):
+            await verifier.verify("GET", URL, {"DPoP": proof})
+        fresh = ProofGenerator(key, clock=lambda: now).proof("GET", URL)
+        assert await verifier.verify("GET", URL, {"DPoP": fresh})
+
+
 async def test_a_time_that_is_over_is_refused(redis_server: Any) -> None:
     """It is by another clock: the store cannot tell how long the proof would pass."""
     async with RedisReplayStore(redis_server.url) as store:
