@@ -10,7 +10,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -138,6 +137,11 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     Fault.SMS_PROVIDER_ERROR: refused(InvalidPhoneNumber),
     Fault.REFUSAL: refused(OAuthError),
 }
+FAULTS_OF_TOKENS = {
+    Fault.BEARER_TOKEN,
+    Fault.TOKEN_OF_OTHER_KEY,
+    *(fault for fault in Fault if fault.name.startswith("ID_TOKEN_")),
+}
 # A fault of the token endpoint alone: it redeems the grant, and then demands the nonce that the proof had. Without
 # another nonce the request is not sent again.
 SPENT_BY_CHALLENGE = Row(NonceChallengeRepeated)
@@ -157,40 +161,48 @@ USERINFO: dict[Fault, Row] = {
     Fault.CHALLENGE_WITHOUT_HEADER: Row(MalformedAnswer),
 }
 
-Call = Callable[[], Awaitable[Any]]
+Call = Callable[[PasswordlessClient], Awaitable[Any]]  # any client of the tenant may make it
 
 
-async def start(_tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
-    return partial(client.start, who)
+async def start(_tenant: LocalTenant, _client: PasswordlessClient, who: Email) -> Call:
+    return lambda client: client.start(who)
 
 
 async def exchange(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
     await client.start(who)
-    return partial(client.exchange, who, tenant.outbox.code_for(who), scope=SCOPE)
+    code = tenant.outbox.code_for(who)
+    return lambda client: client.exchange(who, code, scope=SCOPE)
 
 
 async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
-    tokens: TokenSet = await (await exchange(tenant, client, who))()
+    tokens: TokenSet = await (await exchange(tenant, client, who))(client)
     return tokens
 
 
+def refresh_of(tokens: TokenSet) -> Call:
+    return lambda client: client.refresh(tokens)
+
+
 async def refresh(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
-    return partial(client.refresh, await logged_in(tenant, client, who))
+    return refresh_of(await logged_in(tenant, client, who))
 
 
 async def userinfo(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
-    return partial(client.userinfo, await logged_in(tenant, client, who))
+    tokens = await logged_in(tenant, client, who)
+    return lambda client: client.userinfo(tokens)
 
 
 async def revoke(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
-    return partial(client.revoke, await logged_in(tenant, client, who))
+    tokens = await logged_in(tenant, client, who)
+    return lambda client: client.revoke(tokens)
 
 
 async def mfa(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Call:
     tenant.users.add(who, mfa=("otp",))
     with pytest.raises(MfaRequired) as stopped:
         await logged_in(tenant, client, who)
-    return partial(client.mfa.verify_otp, present(stopped.value.state), tenant.mfa.otp_for(who))
+    state = present(stopped.value.state)
+    return lambda client: client.mfa.verify_otp(state, tenant.mfa.otp_for(who))
 
 
 @attrs.frozen
@@ -221,6 +233,14 @@ class Operation:
         }
         return rows[self.name]
 
+    def calls_after(self, fault: Fault, calls: list[Call], results: list[Any]) -> list[Call]:
+        """Return the calls that the same users can make next; none if what they had is spent."""
+        row = self.row(fault)
+        if self.name == "refresh" and row.error is None:
+            return [refresh_of(tokens) for tokens in results]
+        is_spent = row.spent > 0 or fault is Fault.CHALLENGE_SPENDS_CODE
+        return [] if is_spent and self.name != "start" else calls
+
     def counts(self, tenant: LocalTenant) -> tuple[int, int]:
         """Return how many requests came, and how many were processed."""
         return len(tenant.requests.to(self.path)), getattr(tenant.stats, self.counter) if self.counter else 0
@@ -242,33 +262,43 @@ def test_every_fault_has_its_row() -> None:
 
 
 @asynccontextmanager
-async def opened(**options: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
-    """Run a tenant, and a client that knows its nonce and its keys."""
-    async with (
-        LocalTenant(TenantSettings(id_token_alg="ES256")) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, profile=PROFILE, **options) as client,
-    ):
+async def opened_client(tenant: LocalTenant, **options: Any) -> AsyncIterator[PasswordlessClient]:
+    """Open a client of a tenant that knows its nonce and its keys."""
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=PROFILE, **options) as client:
         warm = Email("warm@example.com")
         await client.start(warm)
         await client.exchange(warm, tenant.outbox.code_for(warm), scope="openid")
-        yield tenant, client
+        yield client
 
 
-async def outcomes_of(calls: Iterable[Call]) -> Counter[type | None]:
-    results = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+async def results_of(calls: Iterable[Call], client: PasswordlessClient) -> list[Any]:
+    results = await asyncio.gather(*(call(client) for call in calls), return_exceptions=True)
     unexpected = [r for r in results if isinstance(r, BaseException) and not isinstance(r, PasswordlessError)]
     assert unexpected == []
+    return results
+
+
+def outcomes_in(results: Iterable[Any]) -> Counter[type | None]:
     return Counter(type(r) if isinstance(r, PasswordlessError) else None for r in results)
+
+
+async def outcomes_of(calls: Iterable[Call], client: PasswordlessClient) -> Counter[type | None]:
+    return outcomes_in(await results_of(calls, client))
+
+
+def faults_of(operation: Operation) -> list[Fault]:
+    """Return the faults that an operation's endpoint can have."""
+    return [f for f in Fault if f is not Fault.CHALLENGE_SPENDS_CODE or operation.path == "/oauth/token"]
+
+
+def faults_met_by(operation: Operation) -> list[Fault]:
+    """Return the faults that an operation can notice: what is wrong with tokens shows where there are any."""
+    return [f for f in faults_of(operation) if operation.gives_tokens or f not in FAULTS_OF_TOKENS]
 
 
 def combinations(quick: int) -> pytest.MarkDecorator:
     """Make a test run for each operation and each fault that its endpoint can have; one of ``quick`` is quick."""
-    pairs = [
-        (operation, fault)
-        for operation in OPERATIONS
-        for fault in Fault
-        if fault is not Fault.CHALLENGE_SPENDS_CODE or operation.path == "/oauth/token"
-    ]
+    pairs = [(operation, fault) for operation in OPERATIONS for fault in faults_of(operation)]
     return pytest.mark.parametrize(
         ("operation", "fault"),
         [
@@ -293,62 +323,103 @@ def unaffected(fault: Fault) -> set[type | None]:
     return {None, QuotaExceeded} if fault.name.startswith("RATE_LIMITED_") else {None}
 
 
-async def meet(operation: Operation, fault: Fault, users: int, **options: Any) -> None:
-    """Assert that each user's operation ends as its row says, and that no other user is affected."""
-    async with opened(**options) as (tenant, client):
-        crowd = [Email(f"user{number}@example.com") for number in range(users)]
-        calls = await asyncio.gather(*(operation.prepare(tenant, client, who) for who in crowd))
-        elsewhere, another = await others_of(operation, tenant, client)
-        tenant.faults.add(fault, path=operation.path, size=SIZE)
-        requests, spent = operation.counts(tenant)
-        outcomes = await outcomes_of(calls)
-        now_requests, now_spent = operation.counts(tenant)
-        row = operation.row(fault)
-        assert outcomes == {row.error: users}
-        assert (now_requests - requests, now_spent - spent) == (row.requests * users, row.spent * users)
-        during = await outcomes_of(elsewhere)
-        tenant.faults.clear()
-        after = await outcomes_of([another])
-        assert set(during + after) <= unaffected(fault)
-        assert tenant.stats.presented_again == 0
-        assert tenant.disagreements == ()
+async def prepared(
+    operation: Operation, tenant: LocalTenant, client: PasswordlessClient, users: int, name: str = "user"
+) -> list[Call]:
+    """Bring users to an operation."""
+    crowd = [Email(f"{name}{number}@example.com") for number in range(users)]
+    return await asyncio.gather(*(operation.prepare(tenant, client, who) for who in crowd))
+
+
+async def meet(
+    operation: Operation,
+    fault: Fault,
+    calls: list[Call],
+    tenant: LocalTenant,
+    client: PasswordlessClient,
+    *,
+    is_repeated: bool = False,
+) -> list[Any]:
+    """Assert that each call ends as its row says, and that no other user is affected; return the results.
+
+    ``is_repeated``: another client made the same calls before, and presented what they present.
+    """
+    presented_again = tenant.stats.presented_again
+    elsewhere, another = await others_of(operation, tenant, client)
+    tenant.faults.add(fault, path=operation.path, size=SIZE)
+    requests, spent = operation.counts(tenant)
+    results = await results_of(calls, client)
+    now_requests, now_spent = operation.counts(tenant)
+    row, users = operation.row(fault), len(calls)
+    assert outcomes_in(results) == {row.error: users}
+    assert (now_requests - requests, now_spent - spent) == (row.requests * users, row.spent * users)
+    during = await outcomes_of(elsewhere, client)
+    tenant.faults.clear()
+    after = await outcomes_of([another], client)
+    assert set(during + after) <= unaffected(fault)
+    assert tenant.stats.presented_again - presented_again in ({0, users} if is_repeated else {0})
+    assert tenant.disagreements == ()
+    return results
+
+
+async def meet_alone(operation: Operation, fault: Fault, users: int, **options: Any) -> None:
+    async with new_tenant() as tenant, opened_client(tenant, **options) as client:
+        await meet(operation, fault, await prepared(operation, tenant, client, users), tenant, client)
+
+
+def new_tenant() -> LocalTenant:
+    return LocalTenant(TenantSettings(id_token_alg="ES256"))
 
 
 @combinations(quick=3)
 async def test_alone(operation: Operation, fault: Fault) -> None:
     """A code or refresh token is sent again only after a nonce challenge or a 429; no other user notices."""
-    await meet(operation, fault, 1)
+    await meet_alone(operation, fault, 1)
+
+
+SHARES = 3  # of an operation's faults, to be run by several processes
 
 
 @pytest.mark.slow
-@combinations(quick=1)
-async def test_crowd(operation: Operation, fault: Fault) -> None:
-    """The same holds for each of 200 users at once."""
-    await meet(operation, fault, CROWD)
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+async def test_crowd(operation: Operation, share: int) -> None:
+    """The same holds for each of 200 users at once, in one fault after the other.
+
+    Each fault meets a new client. Users whose code or token was not spent call again in the next one.
+    """
+    calls: list[Call] = []
+    async with new_tenant() as tenant:
+        for fault in faults_met_by(operation)[share::SHARES]:
+            async with opened_client(tenant) as client:
+                is_repeated = bool(calls)
+                calls = calls or await prepared(operation, tenant, client, CROWD, name=f"{fault}-")
+                results = await meet(operation, fault, calls, tenant, client, is_repeated=is_repeated)
+            calls = operation.calls_after(fault, calls, results)
 
 
 @combinations(quick=10)
 async def test_with_a_store(operation: Operation, fault: Fault) -> None:
     """The same holds for a client whose rules about codes and refresh tokens go by a store."""
-    await meet(operation, fault, 2, store=MemoryStore())
+    await meet_alone(operation, fault, 2, store=MemoryStore())
 
 
 @combinations(quick=10)
 async def test_cancelled(operation: Operation, fault: Fault) -> None:
     """A caller that is cancelled once its request is on the wire: nothing is sent again, tokens are handed over."""
     orphans: list[Orphan] = []
-    async with opened(on_orphan=orphans.append) as (tenant, client):
+    async with new_tenant() as tenant, opened_client(tenant, on_orphan=orphans.append) as client:
         call = await operation.prepare(tenant, client, Email("user@example.com"))
         elsewhere, another = await others_of(operation, tenant, client)
         tenant.faults.add(fault, path=operation.path, size=SIZE)
         requests = operation.counts(tenant)[0]
-        caller = asyncio.ensure_future(call())
+        caller = asyncio.ensure_future(call(client))
         while operation.counts(tenant)[0] == requests:  # noqa: ASYNC110 - the tenant's log has no event
             await asyncio.sleep(0)
         caller.cancel()
-        during = await outcomes_of(elsewhere)
+        during = await outcomes_of(elsewhere, client)
         tenant.faults.clear()
-        after = await outcomes_of([another])
+        after = await outcomes_of([another], client)
         assert set(during + after) <= unaffected(fault)
         await client.aclose(grace=5.0)
         assert caller.cancelled()
