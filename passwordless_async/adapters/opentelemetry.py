@@ -53,12 +53,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 import attrs
-from opentelemetry import metrics, trace
-from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
 from yarl import URL
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.extras import missing_extra
 from passwordless_async.client.events import Challenged, Done, Orphaned, Paced, Retried, Sent, StoreLost, StoreRegained
+
+try:
+    from opentelemetry import metrics, trace
+    from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
+except ModuleNotFoundError as missing:
+    raise missing_extra("otel", missing, library="opentelemetry") from None
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

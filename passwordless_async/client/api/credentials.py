@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from passwordless_async.dpop import DPoPKey
 
 NAMES = ("Authorization", "DPoP")  # the header fields that carry credentials
+_HTTP_OF = {"ws": "http", "wss": "https"}
 
 
 class TokenSource(Protocol):
@@ -138,8 +139,8 @@ class ApiCredentials:
         return self._source.tokens.access_token in authorization
 
     def turn(self, origin: str) -> AbstractAsyncContextManager[Callable[[int], None]]:
-        """Let one request go first while the nonce of a named origin is unknown: see :class:`FirstNonce`."""
-        if self._proofs is None:  # Bearer knows no nonces
+        """Let one request go first while the nonce of a named origin is unknown, see :class:`FirstNonce`."""
+        if self._proofs is None or origin not in self._first_nonces:  # Bearer knows no nonces
             return nullcontext(lambda _status: None)
         return self._first_nonces[origin].turn()
 
@@ -177,6 +178,12 @@ class ApiCredentials:
 
     def __repr__(self) -> str:
         return f"<ApiCredentials for {self}>"
+
+
+def target_of(url: URL) -> URL:
+    """Return the URL for the proof: the handshake of a WebSocket is an HTTP request (RFC 6455 §4.1)."""
+    scheme = _HTTP_OF.get(url.scheme)
+    return url if scheme is None else url.with_scheme(scheme)
 
 
 def _once(fields: SecretDict) -> Generator[SecretDict, HttpResponse, None]:

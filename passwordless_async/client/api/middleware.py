@@ -14,13 +14,11 @@ from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientRespons
 
 from passwordless_async._common.http import HttpResponse
 from passwordless_async.client.api.connection_slots import ConnectionSlots
-from passwordless_async.client.api.credentials import ApiCredentials, Authorization
+from passwordless_async.client.api.credentials import ApiCredentials, Authorization, target_of
 from passwordless_async.client.traffic.transport import on_fresh_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from yarl import URL
 
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.api.credentials import TokenSource
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _MAX_DRAINED_BYTES = 16_384  # of a challenge's body, to reuse its connection; with a longer body it is closed
 _DRAIN_SECONDS = 0.5  # that the rest of a challenge is waited for
-_HTTP_OF = {"ws": "http", "wss": "https"}
 
 
 class DPoPMiddleware:
@@ -67,7 +64,7 @@ class DPoPMiddleware:
             return await handler(request)
         # A proof that the caller set would be sent again unchanged, here and on the next hop.
         request.headers.popall("DPoP", None)
-        origin = str(_target(request).origin())
+        origin = str(target_of(request.url).origin())
         if not self._credentials.is_for(origin):
             if self._credentials.is_revealed_by(request.headers.get("Authorization", "")):
                 del request.headers["Authorization"]
@@ -100,7 +97,7 @@ class DPoPMiddleware:
         self, request: ClientRequest, handler: ClientHandlerType, origin: str, tokens: TokenSet
     ) -> ClientResponse:
         async with self._credentials.turn(origin) as answered:
-            transmissions = self._credentials.transmissions(tokens, origin, request.method, _target(request))
+            transmissions = self._credentials.transmissions(tokens, origin, request.method, target_of(request.url))
             fields = next(transmissions)
             while True:
                 request.headers.update(fields)
@@ -120,12 +117,6 @@ class DPoPMiddleware:
 
     def __repr__(self) -> str:
         return f"<DPoPMiddleware for {self._credentials}>"
-
-
-def _target(request: ClientRequest) -> URL:
-    """Return the URL for the proof: the handshake of a WebSocket is an HTTP request (RFC 6455 §4.1)."""
-    scheme = _HTTP_OF.get(request.url.scheme)
-    return request.url if scheme is None else request.url.with_scheme(scheme)
 
 
 def _head(response: ClientResponse) -> HttpResponse:

@@ -11,13 +11,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passwordless_async._common.extras import missing_extra
 from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.redis.codes import RedisCodes
-from passwordless_async.stores.redis.replay import RedisReplayStore
-from passwordless_async.stores.redis.servers import RedisServers
-from passwordless_async.stores.redis.sessions import RedisSessions
+
+try:
+    from passwordless_async.stores.redis.codes import RedisCodes
+    from passwordless_async.stores.redis.replay import RedisReplayStore
+    from passwordless_async.stores.redis.servers import RedisServers
+    from passwordless_async.stores.redis.sessions import RedisSessions
+except ModuleNotFoundError as missing:
+    raise missing_extra("redis", missing, library="redis") from None
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster
