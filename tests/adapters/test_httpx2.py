@@ -279,6 +279,19 @@ async def test_a_redirect_to_another_origin(
     assert [token for _method, _path, token in other.targets] == [False]
 
 
+async def test_a_challenge_of_another_origin_is_not_answered(
+    send: Any, make_api: Callable[..., Awaitable[Api]], api: Api, tokens: TokenSet
+) -> None:
+    """What a hop to another origin answers is the caller's: it says nothing about the API's nonces or tokens."""
+    headers = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "of-another-origin"}
+    other = await make_api(challenge=headers)
+    auth = DPoPAuth(tokens, origins=[api.url])
+    url = f"{api.url}/moved?status=302&to={other.url}/b"
+    for transmissions in (2, 3):
+        assert (await send(auth, "GET", url, client={"follow_redirects": True})).status_code == 401
+        assert len(api.requests) == transmissions
+
+
 async def test_a_redirect_through_another_origin(
     send: Any, make_api: Callable[..., Awaitable[Api]], api: Api, tokens: TokenSet
 ) -> None:
@@ -371,6 +384,25 @@ async def test_fifty_at_once_on_a_cold_cache(api: Api, tokens: TokenSet) -> None
         responses = await asyncio.gather(*(http.get(f"{api.url}/me") for _ in range(50)))
     assert {response.status_code for response in responses} == {200}
     assert len(api.requests) == 51
+
+
+async def test_others_go_before_the_challenge_is_answered(api: Api, tokens: TokenSet) -> None:
+    """The nonce that the first has learned serves all, while its own second transmission is held."""
+    sent, hold = asyncio.Event(), asyncio.Event()
+
+    async def hold_the_second(_request: Any) -> None:
+        if api.requests:
+            sent.set()
+            await hold.wait()
+
+    auth = DPoPAuth(tokens, origins=[api.url])
+    hooks = {"request": [hold_the_second]}
+    first = asyncio.create_task(send_async(auth, "GET", f"{api.url}/me", client={"event_hooks": hooks}))
+    await sent.wait()
+    assert auth._credentials._first_nonces[api.url].over  # which is what the others wait for
+    assert (await send_async(auth, "GET", f"{api.url}/me")).status_code == 200
+    hold.set()
+    assert (await first).status_code == 200
 
 
 async def test_threads_share_one_object(api: Api, tokens: TokenSet) -> None:
