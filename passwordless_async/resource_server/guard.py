@@ -344,7 +344,7 @@ def _presented(headers: object) -> _Presented | None:
     """Return the credentials among the header fields; None if these are none. Here, where nothing is raised."""
     try:
         fields: Any = headers
-        authorization, proofs = values_of(fields, "Authorization"), values_of(fields, "DPoP")
+        authorization, proofs = values_of(fields, "Authorization", "DPoP")
     except UsageError:
         return None
     return _Presented(tuple(map(Secret, authorization)), tuple(map(Secret, proofs)))

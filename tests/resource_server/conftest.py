@@ -39,7 +39,7 @@ class Client:
     issuer: str = "https://issuer.example/"
     key: DPoPKey = attrs.field(factory=DPoPKey.generate)
     signing_key: Any = KEY
-    now: float = attrs.field(factory=time.time)
+    now: float = attrs.field(factory=lambda: float(int(time.time())))  # whole, as the times of a token are
 
     absent = ABSENT
 

@@ -150,6 +150,8 @@ def test_a_proof_beside_bearer() -> None:
     """Rule 27: refused where proofs are known; a server that knows none ignores the field."""
     headers = [("Authorization", "Bearer a"), ("DPoP", "x")]
     status, error, challenges = refusal("preferred", headers, UNBOUND)
+    # An iterator can be read only once: the proof is seen all the same.
+    assert refusal("preferred", iter(headers), UNBOUND) == (status, error, challenges)
     description = "the access token is a Bearer token and came with a DPoP header"
     assert (status, error) == (401, "invalid_token")
     assert challenges == f"{DPOP}, {told('Bearer', 'invalid_token', description)}"

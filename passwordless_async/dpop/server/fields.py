@@ -14,20 +14,25 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 """A multi-value mapping (multidict, Starlette), a plain mapping, or pairs of ``str`` or ``bytes`` (ASGI)."""
 
 
-def values_of(headers: Headers, name: str) -> list[str]:
-    """Return all values of a field in order; its name matches in any case (RFC 9110 §5.1).
+def values_of(headers: Headers, *names: str) -> list[list[str]]:
+    """Return all values of each field in order; names match in any case (RFC 9110 §5.1).
 
-    ``headers`` that are neither a mapping nor an iterable of pairs raise :class:`UsageError`.
+    The fields are read at once: an iterator can be read only once. ``headers`` that are neither a mapping nor an
+    iterable of pairs raise :class:`UsageError`.
     """
     if isinstance(headers, (CIMultiDict, CIMultiDictProxy)):
-        return list(headers.getall(name, ()))
-    wanted = name.lower()
-    return [value for field, value in _pairs(headers) if field.lower() == wanted]
+        return [list(headers.getall(name, ())) for name in names]
+    values: dict[str, list[str]] = {name.lower(): [] for name in names}
+    for field, value in _pairs(headers):
+        found = values.get(field.lower())
+        if found is not None:
+            found.append(value)
+    return list(values.values())
 
 
 def proof_of(headers: Headers) -> str:
     """Return the proof of a request; none, or more than one, raises :class:`FailedCheck`."""
-    values = values_of(headers, "DPoP")
+    (values,) = values_of(headers, "DPoP")
     if not values:
         raise FailedCheck("the request has no DPoP header")
     # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two with a comma (RFC 9110 §5.3).
