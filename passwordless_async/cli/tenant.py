@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CA_FILE = "tenant-ca.pem"
+_MAX_CONFIG_BYTES = 1_048_576
 _EMAIL = "ada@example.com"
 _GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 _PEM = b"-----BEGIN CERTIFICATE-----"
@@ -90,10 +91,21 @@ def tenant(
     options = _Options(host, port, tls, as_json)
     with one_line(), renamed(public_url="--public-url", ssl="--tls"):
         try:
-            given = TenantConfig() if config is None else read_config(config.read_bytes())
+            given = TenantConfig() if config is None else read_config(_read(config))
             interrupt.run(_serve(options, attrs.evolve(given, public_url=(*public_url, *given.public_url))))
         except ConfigError as error:
             raise click.BadParameter(str(error), click.get_current_context(), param_hint="--config") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise click.ClickException(f"{show.plain(str(path))} cannot be read: {error.strerror}.") from None
+    if len(raw) > _MAX_CONFIG_BYTES:
+        raise ConfigError(f"is over {_MAX_CONFIG_BYTES:,} bytes: it is the wrong file")
+    return raw
 
 
 async def _serve(options: _Options, config: TenantConfig) -> None:
@@ -191,9 +203,15 @@ def _how_to_log_in(tenant: LocalTenant, options: _Options) -> str:
 
 def _as_line(message: Message) -> str:
     at = time.strftime("%H:%M:%S", time.localtime(message.at))
-    code = "a link; start with send=code for a code" if message.code is None else message.code
+    code = _link(message) if message.code is None else message.code
     factor = "" if message.factor is None else f"  (second factor: {message.factor})"
     return f"{at}  {show.plain(message.username)}  {code}{factor}"
+
+
+def _link(message: Message) -> str:
+    if message.factor is None:
+        return f"link: {message.link}"
+    return f"approve: {message.link}  deny: {message.link}&decision=deny"
 
 
 def _as_json(message: Message) -> str:

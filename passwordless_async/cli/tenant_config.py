@@ -43,6 +43,7 @@ import attrs
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import UsageError
 from passwordless_async.testing import ClaimFault, Fault, FaultOptions, KeySetFault, RegisteredClient, TenantSettings
+from passwordless_async.testing.state.names import public_origins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,7 +62,7 @@ _TOP = {
 _USER = {
     "email": str,
     "phone": str,
-    "mfa": tuple[Literal["otp", "sms", "voice", "email", "recovery-code"], ...],  # a push could not be approved
+    "mfa": tuple[Literal["otp", "sms", "voice", "email", "push", "recovery-code"], ...],
     "otp_secret": str,
     "blocked": bool,
     "database": bool,
@@ -119,10 +120,12 @@ def read_config(raw: bytes) -> TenantConfig:
     with _at("settings"):
         made = TenantSettings(**settings, clients=clients)
     public_url = top.get("public_url", ())
+    with _at("public_url"):
+        public_urls = public_origins(public_url)
     faults = {**_FAULT, **_hints(FaultOptions, without={"until"})}
     return TenantConfig(
         made,
-        (public_url,) if isinstance(public_url, str) else tuple(public_url),
+        public_urls,
         tuple(_rows(top, "users", _USER)),
         tuple(_rows(top, "faults", faults, needs="fault")),
     )
@@ -239,8 +242,10 @@ def _at(where: str) -> Iterator[None]:
     """Say where a mistake is that was found by the code that takes the value."""
     try:
         yield
-    except (ValueError, TypeError, UsageError) as error:
+    except (ValueError, TypeError) as error:
         problem = f"{where}: {error}"
+    except UsageError as error:
+        problem = f"{where}: {str(error).removeprefix(f'{where}: ')}"
     else:
         return
     raise ConfigError(problem)

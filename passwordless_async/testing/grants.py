@@ -35,7 +35,7 @@ class TokenRequest:
 
     state: TenantState
     client: AuthenticatedClient
-    parameters: Mapping[str, str]
+    parameters: Mapping[str, str] = attrs.field(repr=False)  # with secrets
 
     def required(self, name: str) -> str:
         """Return a parameter, or refuse a request without it."""

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from helpers.pipes import piped
-from passwordless_async import TESTING, Email, PasswordlessClient, Phone
+from passwordless_async import TESTING, Email, MfaRequired, OAuthError, PasswordlessClient, Phone
 from passwordless_async.cli.app import run
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_link(started: Callable[..., Popen[str]]) -> None:
             await client.start(ADA, send="link")
 
     asyncio.run(ask_for_link())
-    assert "a link" in piped(process.stdout).readline()
+    assert re.search(r"  link: http://\S+\?ticket=\S+$", piped(process.stdout).readline())
 
 
 def test_a_closed_pipe_ends_the_tenant(started: Callable[..., Popen[str]]) -> None:
@@ -127,6 +127,38 @@ def test_messages_as_json_over_tls(started: Callable[..., Popen[str]], tmp_path:
     asyncio.run(log_in())
 
 
+@pytest.mark.parametrize(("decision", "answer"), [("approve", None), ("deny", "invalid_grant")])
+def test_a_push_message(started: Callable[..., Popen[str]], tmp_path: Path, decision: str, answer: str | None) -> None:
+    """Its line has two links, one of which approves it and the other denies it; the application has neither."""
+    config = tmp_path / "tenant.toml"
+    config.write_text('[[users]]\nemail = "ada@example.com"\nmfa = ["push"]\n', encoding="utf-8")
+    process = started("tenant", "--port", "0", "--config", str(config))
+    url = _introduced(process)["Tenant"]
+
+    async def log_in() -> None:
+        async with PasswordlessClient(url, "public-client") as client, aiohttp.ClientSession() as browser:
+            await client.start(ADA)
+            code = piped(process.stdout).readline().split()[-1]
+            with pytest.raises(MfaRequired) as needed:
+                await client.exchange(ADA, code)
+            state = needed.value.state
+            assert state is not None
+            challenge = await client.mfa.challenge(state)
+            links = dict(re.findall(r"(approve|deny): (\S+)", piped(process.stdout).readline()))
+            assert (await browser.get(f"{url}/mfa/push?ticket={challenge.oob_code}")).status == 400
+            assert (await browser.get(f"{links['approve']}x")).status == 400
+            assert (await browser.get(links[decision])).status == 200
+            polled = client.mfa.poll_oob(state, challenge, sleep=lambda _: asyncio.sleep(0))
+            if answer is None:
+                assert (await polled).access_token
+            else:
+                with pytest.raises(OAuthError) as denied:
+                    await polled
+                assert denied.value.error == answer
+
+    asyncio.run(log_in())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -134,6 +166,7 @@ def test_messages_as_json_over_tls(started: Callable[..., Popen[str]], tmp_path:
         (["--public-url", "tenant"], "--public-url"),
         (["--tls", __file__], "--tls: the file exists and is not a certificate"),
         (["--config", __file__], "--config: is not TOML"),
+        (["--config", "/dev/zero"], "--config: is over 1,048,576 bytes"),
     ],
 )
 def test_wrong_options(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

@@ -81,6 +81,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ('[[clients]]\nsecret = "hush"', "clients, number 1: must have client_id"),
         ('[[clients]]\nclient_id = "a"\nsecret = 7', "secret must be a text or false"),
         ('[[clients]]\nclient_id = "public-client"', "two applications have the same client_id"),
+        ('public_url = "tenant"', "public_url: must be http or https"),
         ('[[faults]]\nfault = "slwo"', "such as slow"),
         ('[[faults]]\npath = "/x"', "faults, number 1: must have fault"),
     ],

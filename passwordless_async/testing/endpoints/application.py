@@ -12,13 +12,14 @@ from aiohttp import web
 from passwordless_async.testing import refusals
 from passwordless_async.testing.endpoints.body import refusal_response
 from passwordless_async.testing.endpoints.cors import allow_origin, preflight
-from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor
+from passwordless_async.testing.endpoints.mfa import associate, authenticators, challenge_factor, decide_push
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, USERINFO_PATH
 from passwordless_async.testing.endpoints.openid import key_set, openid_configuration, userinfo
 from passwordless_async.testing.endpoints.start import LINK_PATH, follow, start, start_database
 from passwordless_async.testing.endpoints.token import revoke, token
 from passwordless_async.testing.faults import FAULTS, FaultOptions, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
+from passwordless_async.testing.state.mfa import PUSH_PATH
 from passwordless_async.testing.state.records import RecordedRequest
 from passwordless_async.testing.state.tenant_state import TenantRequest, TenantState
 
@@ -44,6 +45,7 @@ ENDPOINTS: Mapping[str, tuple[Sequence[str], Endpoint]] = {
     "/mfa/authenticators": (_GET, authenticators),
     "/mfa/challenge": (_POST, challenge_factor),
     "/mfa/associate": (_POST, associate),
+    PUSH_PATH: (_GET, decide_push),
     "/.well-known/openid-configuration": (_GET, openid_configuration),
     "/.well-known/jwks.json": (_GET, key_set),
 }

@@ -1,4 +1,4 @@
-"""``/mfa/``: list a login's factors, challenge one, and associate the first."""
+"""``/mfa/``: list a login's factors, challenge one, associate the first, and decide a push message."""
 
 from __future__ import annotations
 
@@ -59,8 +59,17 @@ def associate(request: TenantRequest) -> web.Response:
     return json_response({**body, "oob_channel": factor.channel, **_send(request, login, factor)})
 
 
+def decide_push(request: TenantRequest) -> web.Response:
+    """Approve or deny a push message by its link, as the user does on a phone."""
+    decision = request.query.get("decision", "approve")
+    if decision not in ("approve", "deny"):
+        raise invalid_request("decision must be approve or deny")
+    request.state.mfa.decide(request.query.get("ticket", ""), approved=decision == "approve")
+    return json_response({"decision": decision})
+
+
 def _send(request: TenantRequest, login: MfaLogin, factor: Factor) -> dict[str, str]:
-    challenge = request.state.mfa.send(login, factor, request.peer)
+    challenge = request.state.mfa.send(login, factor, request.peer, request.name.url)
     prompt = {} if challenge.binding_code is None else {"binding_method": "prompt"}
     return {"oob_code": challenge.oob_code, **prompt}
 

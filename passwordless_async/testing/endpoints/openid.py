@@ -24,10 +24,15 @@ def _refusal(status: int, error: str, description: str, authenticate: str) -> Re
 _NO_TOKEN = _refusal(401, "unauthorized", "No access token", 'Bearer, DPoP algs="ES256"')
 _TWO_TOKENS = Refusal(400, "invalid_request", "More than one Authorization header")
 _BAD_BEARER = _refusal(401, "invalid_token", "The access token is not valid", 'Bearer error="invalid_token"')
-_NEEDS_OPENID = 'DPoP error="insufficient_scope", scope="openid", algs="ES256"'
+_NEEDS_OPENID = 'error="insufficient_scope", scope="openid"'
 _CLAIMS = ["aud", "auth_time", "email", "email_verified", "exp", "iat", "iss", "nonce", "phone_number", "sid", "sub"]
 _MTLS_ENDPOINTS = {"token_endpoint": "oauth/token", "revocation_endpoint": "oauth/revoke"}
-_NO_OPENID = _refusal(403, "insufficient_scope", "The access token has no openid scope", _NEEDS_OPENID)
+# RFC 9449 §7.2: in the challenge of the scheme that was used.
+_CHALLENGES = {"bearer": f"Bearer {_NEEDS_OPENID}", "dpop": f'DPoP {_NEEDS_OPENID}, algs="ES256"'}
+_NO_OPENID = {
+    scheme: _refusal(403, "insufficient_scope", "The access token has no openid scope", challenge)
+    for scheme, challenge in _CHALLENGES.items()
+}
 
 
 def userinfo(request: TenantRequest) -> web.Response:
@@ -44,7 +49,7 @@ def userinfo(request: TenantRequest) -> web.Response:
         raise RequestRefused(_NO_TOKEN)
     grant = schemes[scheme.lower()](request, access_token)
     if "openid" not in grant.scope:
-        raise RequestRefused(_NO_OPENID)
+        raise RequestRefused(_NO_OPENID[scheme.lower()])
     request.state.limits.take_userinfo(grant.subject)
     return json_response({"sub": grant.subject, **grant.user.claims})
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.refusals import TOO_MANY_REQUESTS, RequestRefused
 from passwordless_async.testing.settings import RateLimitStyle
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _SECOND = 1.0
 _MINUTE = 60.0
 _HOUR = 3600.0
-_MAX_WINDOWS = 10_000  # names in memory; when full, expired windows go first
+_MAX_WINDOWS = 10_000  # names in memory; the least recently used goes first
 
 
 @attrs.frozen
@@ -35,15 +36,15 @@ class FixedWindows:
 
     _clock: TenantClock
     _length: float
-    _counts: dict[str, tuple[float, int]] = attrs.field(factory=dict, init=False, repr=False)
+    _counts: Bounded[str, tuple[float, int]] = attrs.field(
+        factory=lambda: Bounded(_MAX_WINDOWS), init=False, repr=False
+    )
 
     def take(self, name: str, limit: int) -> Remaining | None:
         """Count a request and return what remains, or None where the limit is reached."""
         now = self._clock.now()
         end, count = self._counts.get(name, (0.0, 0))
         if now >= end:
-            if len(self._counts) >= _MAX_WINDOWS:
-                self._counts = {name: window for name, window in self._counts.items() if window[0] > now}
             end, count = now + self._length, 0
         if count >= limit:
             return None
@@ -60,7 +61,9 @@ class TokenBuckets:
     """Buckets that refill, one per name."""
 
     _clock: TenantClock
-    _levels: dict[str, tuple[float, float]] = attrs.field(factory=dict, init=False, repr=False)
+    _levels: Bounded[str, tuple[float, float]] = attrs.field(
+        factory=lambda: Bounded(_MAX_WINDOWS), init=False, repr=False
+    )
 
     def take(self, name: str, burst: int, rate: float) -> float:
         """Take a token and return 0.0, or return the seconds until there is one."""
@@ -69,8 +72,6 @@ class TokenBuckets:
         level = min(burst, level + (now - since) * rate)
         if level < 1:
             return (1 - level) / rate
-        if len(self._levels) >= _MAX_WINDOWS:
-            self._levels.clear()
         self._levels[name] = (level - 1, now)
         return 0.0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import RequestRefused, invalid_request
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _MINUTE = 60.0
 _MAX_LOGINS = 100_000  # in memory; the oldest go first
 _BINDING_DIGITS = 6
+PUSH_PATH = "/mfa/push"  # in place of the user's phone
 
 
 @attrs.define(eq=False)
@@ -40,6 +42,8 @@ class FactorChallenge:
     binding_code: str | None = attrs.field(repr=redacted)  # that the user types; None: the user approves a push message
     expires_at: float
     approved: bool | None = None  # the user's decision; None: none yet
+    # Of the link by which a user decides; the application, which has the oob_code, must not.
+    ticket: str = attrs.field(factory=lambda: secrets.token_urlsafe(24), repr=redacted)
 
 
 @attrs.define(eq=False)
@@ -118,7 +122,8 @@ class Mfa:
     These raise ``LookupError`` where the user has no such factor, or was sent no message.
 
     Attributes:
-        on_send: Called with each code of a second factor as it is sent; None: not called.
+        on_send: Called with each code and push message of a second factor as it is sent; None: not called. The link of
+            a push message approves it, with ``&decision=deny`` it denies it.
     """
 
     def __init__(self, settings: TenantSettings, clock: TenantClock, users: Users, stats: TenantStats) -> None:
@@ -128,6 +133,7 @@ class Mfa:
         self._stats = stats
         self.logins = MfaLogins(settings, clock)
         self._polls = FixedWindows(clock, _MINUTE)
+        self._pushes: Bounded[str, FactorChallenge] = Bounded(_MAX_LOGINS)  # by ticket
         self.on_send: Callable[[Message], None] | None = None
 
     def otp_for(self, who: HasUsername) -> str:
@@ -153,13 +159,24 @@ class Mfa:
         """Deny a user's newest push message."""
         self._newest_push(who).approved = False
 
-    def send(self, login: MfaLogin, factor: Factor, ip: str) -> FactorChallenge:
-        """Send a code or a push message to a factor."""
+    def send(self, login: MfaLogin, factor: Factor, ip: str, url: str) -> FactorChallenge:
+        """Send a code or a push message to a factor; ``url`` is the tenant's."""
         challenge, user = self.logins.challenge_factor(login, factor), login.grant.user
-        if challenge.binding_code is not None and self.on_send is not None:
-            code, now = challenge.binding_code, self._clock.now()
-            self.on_send(Message(user.realm, user.username, code, None, ip, now, factor=factor.kind))
+        code, link = challenge.binding_code, None
+        if code is None:
+            self._pushes[challenge.ticket] = challenge
+            link = f"{url}{PUSH_PATH}?ticket={challenge.ticket}"
+        if self.on_send is not None:
+            now = self._clock.now()
+            self.on_send(Message(user.realm, user.username, code, None, ip, now, link, factor=factor.kind))
         return challenge
+
+    def decide(self, ticket: str, *, approved: bool) -> None:
+        """Approve or deny a push message by the ticket of its link, or refuse an unknown one."""
+        challenge = self._pushes.get(ticket)
+        if challenge is None:
+            raise invalid_request("The push message is unknown")
+        challenge.approved = approved
 
     def demand(self, grant: Grant, *, number: int = 1) -> Grant:
         """Return a grant that needs no further factor, or refuse it with ``mfa_required``."""

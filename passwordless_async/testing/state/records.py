@@ -101,9 +101,9 @@ class Message:
         language: The request's ``x-request-language``, or None.
         ip: The address that the start was charged to: the peer's, or a trusted ``auth0-forwarded-for``.
         at: When it was sent, in seconds since the UNIX epoch by the tenant's clock.
-        link: The link; None in a message with a code.
+        link: The link, of a push message the one that approves it; None in a message with a code.
         delivery: How a code reaches a phone: ``text`` or ``voice``.
-        factor: The second factor that the code is for, such as ``sms``; None: it is the code to log in with.
+        factor: The second factor that the code or link is for, such as ``sms``; None: it is the code to log in with.
     """
 
     realm: str

@@ -71,10 +71,10 @@ class TenantRequest:
     state: TenantState
     method: str
     path: str
-    query: Mapping[str, str]
-    headers: CIMultiDictProxy[str]
+    query: Mapping[str, str] = attrs.field(repr=False)
+    headers: CIMultiDictProxy[str] = attrs.field(repr=False)
     content_type: str  # the media type of the body, in lower case, without parameters
-    body: bytes
+    body: bytes = attrs.field(repr=False)
     peer: str  # the IP address of the connection
     certificate: bytes | None = None  # the client's, in DER
     alter: Callable[[Grant], Grant] | None = None  # a fault's change of the grant

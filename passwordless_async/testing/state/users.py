@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
 BY_CODE = (SMS, VOICE, EMAIL)  # out of band; the user types the code that was sent (binding_method "prompt")
 KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
+_MAX_FAILING = 100_000  # users with wrong codes in a row; the least recent goes first
 _SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
 _TOTP_DIGITS = 6
 _TOTP_PERIOD_SECONDS = 30
@@ -197,7 +199,8 @@ class Users:
     """The accounts: users who logged in once, or were added by a test."""
 
     _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
-    _failures: dict[User, int] = attrs.field(factory=dict, init=False, repr=False)
+    # Anyone may fail as any user: bounded.
+    _failures: Bounded[User, int] = attrs.field(factory=lambda: Bounded(_MAX_FAILING), init=False, repr=False)
 
     def add(
         self,

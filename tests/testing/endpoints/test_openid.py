@@ -72,6 +72,20 @@ async def test_userinfo_refuses_more(warm: Wire) -> None:
     assert (await warm.userinfo(token)).json["error"] == "invalid_token"
 
 
+@pytest.mark.parametrize("scheme", ["DPoP", "Bearer"])
+async def test_a_missing_scope_is_told_in_the_scheme_that_was_used(warm: Wire, scheme: str) -> None:
+    """RFC 6750 §3.1, RFC 9449 §7.1: the challenge names the scope in the request's own scheme."""
+    bound = scheme == "DPoP"
+    proof = warm.proof() if bound else None
+    token = (await warm.exchange(proof=proof, scope="email")).json["access_token"]
+    proof = warm.proof(method="GET", path="/userinfo", access_token=token) if bound else None
+
+    answer = await warm.userinfo(token, scheme=scheme, proof=proof)
+
+    assert answer.status == 403
+    assert answer.headers["WWW-Authenticate"].startswith(f'{scheme} error="insufficient_scope", scope="openid"')
+
+
 ALGS = ["RS256", "RS384", "PS256", "ES256"]
 
 

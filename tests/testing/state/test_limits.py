@@ -6,6 +6,8 @@ import pytest
 
 from helpers.tenant_wire import Opener, log_in_offline, start_database
 from passwordless_async.auth0.identity import Email
+from passwordless_async.testing import TenantClock
+from passwordless_async.testing.state.limits import _MAX_WINDOWS, FixedWindows, TokenBuckets
 
 
 async def test_the_limit(wire_for: Opener) -> None:
@@ -45,6 +47,18 @@ async def test_the_tenants_limit(wire_for: Opener, style: str, limited: str | No
     assert on_success is None or first.headers[on_success]
     wire.tenant.clock.advance(1)
     assert (await wire.start()).status == 200
+
+
+def test_limits_have_a_bounded_memory() -> None:
+    """Of any number of addresses and users, the least recent is forgotten, the others keep their counts."""
+    clock = TenantClock()
+    windows, buckets = FixedWindows(clock, 3600.0), TokenBuckets(clock)
+    for number in range(_MAX_WINDOWS + 10):
+        assert windows.take(str(number), 1)
+        assert buckets.take(str(number), 1, 0.001) == 0.0
+
+    assert (len(windows._counts), len(buckets._levels)) == (_MAX_WINDOWS, _MAX_WINDOWS)
+    assert (windows.take("10", 1), buckets.take("10", 1, 0.001) > 0) == (None, True)
 
 
 async def test_starts_per_hour_and_address(wire_for: Opener) -> None:
