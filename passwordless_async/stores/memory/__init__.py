@@ -20,7 +20,8 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryServers):
 
     Args:
         keys: What values are sealed with; a ring of this store's own unless given.
-        max_sessions: How many sessions are kept. If there are as many, and none has ended, another one is refused.
+        max_sessions: How many sessions are kept. If there are as many, another one is refused until some have ended;
+            so is one of a user that has as many as are free.
 
     Raises:
         UsageError: ``max_sessions`` is not a whole number of one or more.

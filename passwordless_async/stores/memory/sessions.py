@@ -13,6 +13,7 @@ from passwordless_async.stores.memory.expiring import Expiring
 from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
 
 _CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have ended
+_CHECKED_IF_FULL = 1000  # about a millisecond: all of a full store would hold the event loop up for seconds
 _SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
 
 
@@ -57,10 +58,7 @@ class MemorySessions:
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session."""
         del user_seconds  # a user's list ends with its sessions, and so does what is known of a login
-        full = len(self._sessions) >= self._max_sessions
-        self._drop_ended(len(self._sessions) if full else _CHECKED_AT_ONCE)
-        if len(self._sessions) >= self._max_sessions:
-            raise StoreError(f"the store is full: {self._max_sessions} sessions, none of them ended")
+        self._make_room(place.user)
         self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user, login)
         self._users.setdefault(place.user, set()).add(place.session)
         known = self._logins.setdefault(login, _Login())
@@ -231,6 +229,17 @@ class MemorySessions:
         if not login.sessions:
             self._newest_for_a_moment(found.login, login)
             del self._logins[found.login]
+
+    def _make_room(self, user: str) -> None:
+        """Drop ended sessions, and refuse another one if a user has as many as are free, so that others have room."""
+        for checked in (_CHECKED_AT_ONCE, _CHECKED_IF_FULL):
+            self._drop_ended(checked)
+            held, free = len(self._users.get(user, ())), self._max_sessions - len(self._sessions)
+            if held < free:
+                return
+        if free <= 0:
+            raise StoreError(f"the store is full: {self._max_sessions} sessions")
+        raise StoreError(f"one user has {held} of the store's {self._max_sessions} sessions; {free} are free")
 
     def _drop_ended(self, checked: int) -> None:
         for session in list(islice(self._sessions, checked)):

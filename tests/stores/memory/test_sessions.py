@@ -18,12 +18,50 @@ async def test_a_full_store_refuses_a_session(clock: Any) -> None:
     """It raises StoreError, and takes one again once another has ended."""
     store = MemoryStore(max_sessions=2)
     for number in range(2):
-        await store.open(place(number), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
-    with pytest.raises(StoreError, match="2 sessions, none of them ended"):
+        user = f"user{number}"
+        await store.open(place(number, user), "sealed", login=f"login {number}", seconds=60.0, user_seconds=60.0)
+    with pytest.raises(StoreError, match="full: 2 sessions"):
         await store.open(place(2), "sealed", login="login 2", seconds=60.0, user_seconds=60.0)
     clock.time += 60.0
     await store.open(place(2), "sealed", login="login 2", seconds=60.0, user_seconds=60.0)
     assert repr(store) == "<MemoryStore of 1 sessions>"
+
+
+async def open_many(store: MemoryStore, *places: Place) -> None:
+    """Open sessions for a minute, each of a login of its own."""
+    for each in places:
+        await store.open(each, "sealed", login=f"login {each.session}", seconds=60.0, user_seconds=60.0)
+
+
+async def test_one_user_leaves_room_for_the_others(clock: Any) -> None:
+    """It may have as many sessions as are free; then it alone is refused, until some have ended."""
+    store = MemoryStore(max_sessions=20)
+    await open_many(store, *(place(number) for number in range(10)))
+    with pytest.raises(StoreError, match="one user has 10 of the store's 20 sessions; 10 are free"):
+        await open_many(store, place(10))
+    await open_many(store, *(place(number, f"user{number}") for number in range(10, 20)))
+    clock.time += 60.0
+    await open_many(store, place(20))
+    await open_many(store, place(21))
+
+
+async def test_a_full_store_refuses_at_once(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not look at all sessions: that would hold up every caller. Ended ones make room all the same."""
+    store = MemoryStore(max_sessions=5000)
+    await open_many(store, *(place(number, f"user{number}") for number in range(5000)))
+    looked: list[str] = []
+    alive = store._alive
+
+    def look(session: str) -> Any:
+        looked.append(session)
+        return alive(session)
+
+    monkeypatch.setattr(store, "_alive", look)
+    with pytest.raises(StoreError, match="full: 5000 sessions"):
+        await open_many(store, place(5000, "late"))
+    assert len(looked) <= 1010
+    clock.time += 60.0
+    await open_many(store, place(5000, "late"))
 
 
 async def test_ended_sessions_are_dropped_while_others_are_opened(clock: Any) -> None:
