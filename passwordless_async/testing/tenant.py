@@ -183,7 +183,12 @@ class LocalTenant(TenantAddress):
         listeners = listen(self._host, self._port)
         self._port = listeners[0].getsockname()[1]
         if self._mtls_port is not None:
-            for_certificates = listen(self._host, self._mtls_port)
+            try:
+                for_certificates = listen(self._host, self._mtls_port)
+            except OSError:
+                for listener in listeners:
+                    listener.close()
+                raise
             self._mtls_port = for_certificates[0].getsockname()[1]
             listeners += for_certificates
         return listeners

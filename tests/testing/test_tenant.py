@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -12,10 +13,15 @@ from passwordless_async.testing import (
     Fault,
     LocalTenant,
     TenantSettings,
+    ThrowAwayCa,
 )
+from passwordless_async.testing import tenant as tenant_module
+from passwordless_async.testing.listening import listen
 from passwordless_async.testing.tenant import TenantAddress
 
 if TYPE_CHECKING:
+    import socket
+
     from helpers.tenant_wire import Wire
 
 
@@ -64,6 +70,23 @@ async def test_a_tenant_that_is_closed_in_an_outage_stays_closed() -> None:
     async with LocalTenant() as tenant:
         async with tenant.outage():
             await tenant.aclose()
+
+
+async def test_a_tenant_that_cannot_listen_at_its_second_port_leaves_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it listened on already is closed."""
+    opened: list[socket.socket] = []
+
+    def listen_once(host: str | None, port: int) -> list[socket.socket]:
+        if opened:
+            raise OSError(errno.EADDRINUSE, "in use")
+        opened.extend(listen(host, port))
+        return opened
+
+    monkeypatch.setattr(tenant_module, "listen", listen_once)
+    with pytest.raises(OSError, match="in use"):
+        await LocalTenant(TenantSettings(mtls_alias=True), ssl=ThrowAwayCa().server_context()).__aenter__()
+
+    assert {listener.fileno() for listener in opened} == {-1}
 
 
 def test_applications_are_known_before_the_url() -> None:

@@ -147,10 +147,11 @@ class ChildProcess:
             raise RuntimeError("the child process is not running")
         if self._reader.done():
             raise _ended(self._process)
+        line = _line(message)  # before it is pending: what is no JSON gets no answer
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         stdin = _pipe(self._process.stdin)
         try:
-            stdin.write(_line(message))
+            stdin.write(line)
             await stdin.drain()
         except ConnectionError:
             pass  # the reader sees the end of the child, and fails the answer

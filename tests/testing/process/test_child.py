@@ -40,6 +40,15 @@ async def test_calls_are_answered_in_any_order(child: ChildProcess) -> None:
     assert await waiting == "late"
 
 
+async def test_a_call_that_is_no_json_is_not_pending(child: ChildProcess) -> None:
+    """It raises here and waits for no answer; the next call is answered."""
+    with pytest.raises(TypeError, match="JSON"):
+        await child.call("setup", value=object())
+
+    assert child._pending == {}
+    assert await child.call("setup") == {"name": "ada"}
+
+
 async def test_the_answer_to_a_cancelled_call_is_dropped(child: ChildProcess) -> None:
     """A cancelled call's answer is not taken for the next call's."""
     waiting = asyncio.create_task(child.call("wait_for_gate", value="dropped"))
