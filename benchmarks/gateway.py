@@ -110,7 +110,7 @@ class Gateway:
         """Exchange a code and open a session."""
         tokens = await self._client.exchange(Email(user), code, scope=SCOPE)
         identifier = await self._client.sessions.open(tokens)
-        return {"session": str(identifier), "subject": (tokens.claims or {}).get("sub"), "jkt": tokens.key.thumbprint}
+        return {"session": str(identifier), "subject": (tokens.claims or {}).get("sub"), "jkt": tokens.jkt}
 
     async def get(self, session: str) -> dict[str, Any]:
         """Read a session."""
@@ -150,7 +150,7 @@ def _with_code(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
 
 def _shown(session: StoredSession) -> dict[str, Any]:
     subject = (session.tokens.claims or {}).get("sub")
-    return {"user": session.user, "subject": subject, "jkt": session.tokens.key.thumbprint}
+    return {"user": session.user, "subject": subject, "jkt": session.tokens.jkt}
 
 
 @asynccontextmanager

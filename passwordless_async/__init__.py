@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         MfaChallenge as MfaChallenge,
         MfaRequirements as MfaRequirements,
     )
+    from passwordless_async.auth0.tenant import DPoPMode as DPoPMode
     from passwordless_async.auth0.tokens import StartReceipt as StartReceipt, TokenSet as TokenSet
     from passwordless_async.client import events as events
     from passwordless_async.client.api.credentials import TokenSource as TokenSource
@@ -80,11 +81,13 @@ if TYPE_CHECKING:
     from passwordless_async.errors import (
         AccessDenied as AccessDenied,
         AuthorizationPending as AuthorizationPending,
+        BindingRequired as BindingRequired,
         BrokenSeal as BrokenSeal,
         CircuitOpen as CircuitOpen,
         CodeExpired as CodeExpired,
         CodeSpent as CodeSpent,
         CoolingDown as CoolingDown,
+        DPoPRequired as DPoPRequired,
         InsufficientScope as InsufficientScope,
         InsufficientUserAuthentication as InsufficientUserAuthentication,
         InvalidCallback as InvalidCallback,
@@ -111,6 +114,7 @@ if TYPE_CHECKING:
         QuotaExceeded as QuotaExceeded,
         RateLimited as RateLimited,
         RegionNotAllowed as RegionNotAllowed,
+        SenderConstrained as SenderConstrained,
         SlowDown as SlowDown,
         SmsFailed as SmsFailed,
         SmsGatewayFailed as SmsGatewayFailed,
@@ -142,6 +146,7 @@ _NAMES = {
     "auth0.link": "PendingLink",
     "auth0.mfa.state": "MfaRequired MfaState MfaTokenSet",
     "auth0.mfa.values": "Association Authenticator MfaChallenge MfaRequirements",
+    "auth0.tenant": "DPoPMode",
     "auth0.tokens": "StartReceipt TokenSet",
     "client": "events",
     "client.api.credentials": "TokenSource",
@@ -155,14 +160,14 @@ _NAMES = {
     "client.sessions.values": "Lifetimes SessionInfo StoredSession",
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
-        "AccessDenied AuthorizationPending BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
-        "InsufficientScope InsufficientUserAuthentication "
-        "InvalidCallback InvalidClient InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState InvalidPhoneNumber "
-        "InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired "
-        "NonceChallengeRepeated NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError "
-        "QuotaExceeded RateLimited RegionNotAllowed SlowDown SmsFailed SmsGatewayFailed StoreError StoreUnavailable "
-        "TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError UseDPoPNonce "
-        "VerificationRequired WrongCode"
+        "AccessDenied AuthorizationPending BindingRequired BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
+        "DPoPRequired InsufficientScope InsufficientUserAuthentication InvalidCallback InvalidClient "
+        "InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState InvalidPhoneNumber InvalidRefreshToken "
+        "InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired NonceChallengeRepeated "
+        "NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError QuotaExceeded "
+        "RateLimited RegionNotAllowed SenderConstrained SlowDown SmsFailed SmsGatewayFailed StoreError "
+        "StoreUnavailable TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError "
+        "UseDPoPNonce VerificationRequired WrongCode"
     ),
     "resource_server.guard": "Authorized",
     "resource_server.metadata": "ResourceMetadata",

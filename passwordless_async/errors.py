@@ -27,11 +27,13 @@
     │   ├── InsufficientUserAuthentication  the user must log in again, or in a stronger way (max_age, acr_values)
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
     │   ├── TemporarilyUnavailable the server could not serve the request (retry_after)
+    │   ├── DPoPRequired           the API takes only bound tokens, and no proof was sent
     │   ├── InvalidDPoPProof       the proof was refused
     │   ├── UseDPoPNonce           the proof needs a nonce of the server's
     │   └── NonceChallengeRepeated the server challenged again after its nonce was used
     ├── ProtocolError              an answer that must not be trusted
     │   ├── NotSenderConstrained   the token is not bound to the key
+    │   ├── SenderConstrained      the token is bound to a key that the client does not have
     │   ├── InvalidIdToken         the ID token failed a check
     │   ├── InvalidCallback        a callback does not belong to the login that was started
     │   └── MalformedAnswer        the answer is not what the protocol allows
@@ -48,6 +50,7 @@
         ├── BrokenSeal             a stored value was changed, moved or sealed with an unknown key (failed)
         ├── KeyMissing             the tokens have lost their key
         ├── KeyMismatch            the key at hand is not the one the tokens are bound to
+        ├── BindingRequired        the tokens at hand are bound to no key, and the client takes only bound ones
         └── InvalidMfaState        a sealed MFA state is changed, expired or for another client (failed)
 
 The type says who is to blame, the field ``advice`` what to do. Each class has a stable ``code``; ``retryable`` says
@@ -340,6 +343,14 @@ class TemporarilyUnavailable(OAuthError, code="temporarily_unavailable", advice=
         self.retry_after = retry_after
 
 
+class DPoPRequired(
+    OAuthError,
+    code="dpop_required",
+    advice="Set the client's dpop to 'preferred' or 'required': the API's policy demands a proof.",
+):
+    """The API takes only tokens that are bound to a key, and no proof was sent; nothing is spent."""
+
+
 class InvalidDPoPProof(
     OAuthError, code="invalid_dpop_proof", advice="Check the clock of this machine, the URL and the key."
 ):
@@ -393,9 +404,17 @@ class ProtocolError(
 class NotSenderConstrained(
     ProtocolError,
     code="not_sender_constrained",
-    advice="Set the API's sender-constraining policy to DPoP; the tokens were thrown away.",
+    advice="Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were thrown away.",
 ):
     """A proof was sent and the returned token is not bound to its key (RFC 9449 §5)."""
+
+
+class SenderConstrained(
+    ProtocolError,
+    code="sender_constrained",
+    advice="Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were thrown away.",
+):
+    """No proof was sent and the returned token is bound to a key, which this client does not have (RFC 9449 §5)."""
 
 
 class InvalidIdToken(
@@ -555,6 +574,14 @@ class KeyMissing(StoreError, code="key_missing", advice="Keep tokens and key tog
 
 class KeyMismatch(StoreError, code="key_mismatch", advice="Use the key that the login was made with."):
     """The key at hand is not the one that the tokens are bound to; nothing was sent."""
+
+
+class BindingRequired(
+    StoreError,
+    code="binding_required",
+    advice="The user logs in again; or set the client's dpop to 'preferred', which takes tokens that are not bound.",
+):
+    """The tokens, or the login, are bound to no key, and the client has ``dpop="required"``; nothing was sent."""
 
 
 class InvalidMfaState(

@@ -16,6 +16,7 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.errors import (
     AccessDenied,
     AuthorizationPending,
+    BindingRequired,
     BrokenSeal,
     CircuitOpen,
     CodeExpired,
@@ -23,6 +24,7 @@ from passwordless_async.errors import (
     CoolingDown,
     InsufficientScope,
     InsufficientUserAuthentication,
+    DPoPRequired,
     InvalidCallback,
     InvalidClient,
     InvalidDPoPProof,
@@ -48,6 +50,7 @@ from passwordless_async.errors import (
     QuotaExceeded,
     RateLimited,
     RegionNotAllowed,
+    SenderConstrained,
     SlowDown,
     SmsFailed,
     SmsGatewayFailed,
@@ -216,6 +219,13 @@ TABLE = [
     ),
     (TemporarilyUnavailable(**SAID_NO), "e (403): d", "temporarily_unavailable", True, "Try again later."),
     (
+        DPoPRequired(**SAID_NO),
+        "e (403): d",
+        "dpop_required",
+        False,
+        "Set the client's dpop to 'preferred' or 'required': the API's policy demands a proof.",
+    ),
+    (
         InvalidDPoPProof(**SAID_NO),
         "e (403): d",
         "invalid_dpop_proof",
@@ -242,7 +252,14 @@ TABLE = [
         "m",
         "not_sender_constrained",
         False,
-        "Set the API's sender-constraining policy to DPoP; the tokens were thrown away.",
+        "Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were thrown away.",
+    ),
+    (
+        SenderConstrained("m"),
+        "m",
+        "sender_constrained",
+        False,
+        "Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were thrown away.",
     ),
     (
         InvalidIdToken("iss", "is another"),
@@ -308,6 +325,13 @@ TABLE = [
         "key_missing",
         False,
         "Keep tokens and key together; the user logs in again.",
+    ),
+    (
+        BindingRequired("m"),
+        "m",
+        "binding_required",
+        False,
+        "The user logs in again; or set the client's dpop to 'preferred', which takes tokens that are not bound.",
     ),
     (KeyMismatch("m"), "m", "key_mismatch", False, "Use the key that the login was made with."),
     (

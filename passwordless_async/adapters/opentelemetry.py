@@ -36,6 +36,7 @@ Metric                               Kind      Unit          Attributes
 ``passwordless.nonce.challenges``    counter   {challenge}   ``passwordless.operation``
 ``passwordless.retries``             counter   {retry}       ``passwordless.operation``, ``error.type``
 ``passwordless.orphans``             counter   {orphan}      ``passwordless.operation``, ``error.type``
+``passwordless.tokens.unbound``      counter   {answer}      ``passwordless.operation``
 ``passwordless.stores.lost``         updown    {store}       ``passwordless.store.use``
 ==================================== ========= ============= =======================================================
 
@@ -57,7 +58,17 @@ from yarl import URL
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.extras import missing_extra
-from passwordless_async.client.events import Challenged, Done, Orphaned, Paced, Retried, Sent, StoreLost, StoreRegained
+from passwordless_async.client.events import (
+    Challenged,
+    Done,
+    Orphaned,
+    Paced,
+    Retried,
+    Sent,
+    StoreLost,
+    StoreRegained,
+    UnboundTokens,
+)
 
 try:
     from opentelemetry import metrics, trace
@@ -123,6 +134,7 @@ class OpenTelemetry:
         self._orphans = counter(
             "passwordless.orphans", "{orphan}", "Operations that ended after their caller had gone."
         )
+        self._unbound = counter("passwordless.tokens.unbound", "{answer}", "Tokens that are bound to no key.")
         self._lost = meter.create_up_down_counter(
             "passwordless.stores.lost", "{store}", "Clients for which a store is unreachable, by use."
         )
@@ -141,6 +153,8 @@ class OpenTelemetry:
                 self._retries.add(1, _attributes(event.operation, event.error))
             case Orphaned():
                 self._orphans.add(1, _attributes(event.operation, event.error))
+            case UnboundTokens():
+                self._unbound.add(1, _attributes(event.operation))
             case Done():
                 self._done(event)
             case _:

@@ -5,8 +5,9 @@ Invariants:
 - Each transmission is built anew and has a proof of its own: nothing in it that is good for one use is sent twice.
 - A request is sent again only in answer to a DPoP nonce challenge, which a server makes before it looks at the code.
 - Signing keys are fetched before the request is sent: it spends a code or a refresh token, and its answer is checked.
-- Tokens are returned only if they are bound to the key that was proven and their ID token is valid. The refresh token
-  of an answer that is refused, or cannot be checked, is revoked.
+- Tokens are returned only if they are bound to the key that was proven, or may be bound to none, and their ID token
+  is valid. The refresh token of an answer that is refused, or cannot be checked, is revoked.
+- Tokens that replace bound ones are bound, whatever the client's mode is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from passwordless_async.auth0.id_token import Expected, UncheckedIdToken, claims
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaRequired, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
-from passwordless_async.auth0.token_answer import keeps_refresh_token, read_token, refresh_token_of, require_bound
+from passwordless_async.auth0.token_answer import checked_binding, keeps_refresh_token, read_token, refresh_token_of
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey, ProofGenerator, negotiate
 from passwordless_async.errors import OAuthError, OutcomeUnknown, PasswordlessError, ProtocolError
@@ -46,15 +47,22 @@ class GrantRequest:
     expected: Expected = attrs.field(factory=Expected)
     invalid_grant: type[OAuthError] | None = None  # what that code means, whatever its description is
     id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
+    replaces_bound: bool = False  # the tokens replace bound ones, so they must be bound too
 
 
 def prove(
-    tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], *, access_token: Secret | None = None
+    tenant: Tenant, key: DPoPKey | None, build: Callable[[], HttpRequest], *, access_token: Secret | None = None
 ) -> Flow[tuple[HttpRequest, HttpResponse]]:
     """Send a request with a DPoP proof, answer a nonce challenge (RFC 9449 §8), and return the last exchange.
 
-    ``build`` is called anew for each transmission. With an access token the proof has its hash, ``ath``.
+    ``build`` is called anew for each transmission. With an access token the proof has its hash, ``ath``. Without a key
+    the request goes once, and without a proof.
     """
+    if key is None:
+        request = build()
+        response = yield request
+        return request, response
+    proofs = ProofGenerator(key)
 
     def proven(nonce: str | None) -> HttpRequest:
         request = build()
@@ -68,14 +76,15 @@ def prove(
 
 
 def grant(
-    tenant: Tenant, proofs: ProofGenerator, build: Callable[[], HttpRequest], requested: GrantRequest
+    tenant: Tenant, key: DPoPKey | None, build: Callable[[], HttpRequest], requested: GrantRequest
 ) -> Flow[TokenSet]:
-    """Run a grant; its tokens are bound to the key of the proofs.
+    """Run a grant; its tokens are bound to the key, unless the client takes others too. None: no proof is sent.
 
     Raises:
         MfaRequired: A second factor is required; its ``state`` continues with the same key.
         OAuthError: The service refused.
         NotSenderConstrained: The tokens are not bound to the key.
+        SenderConstrained: They are bound, and no proof was sent.
         InvalidIdToken: The ID token failed a check.
         MalformedAnswer: The answer is not what the protocol allows.
         NotSent: The signing keys could not be fetched; nothing else was sent.
@@ -83,12 +92,17 @@ def grant(
     """
     yield from fetch_keys_before(tenant, requested.scope)
     sent_at = int(_clock.now())
-    exchanged = yield from prove(tenant, proofs, build)
-    return (yield from accept(tenant, proofs.key, exchanged, requested, sent_at=sent_at))
+    exchanged = yield from prove(tenant, key, build)
+    return (yield from accept(tenant, key, exchanged, requested, sent_at=sent_at))
 
 
 def accept(
-    tenant: Tenant, key: DPoPKey, exchanged: tuple[HttpRequest, HttpResponse], requested: GrantRequest, *, sent_at: int
+    tenant: Tenant,
+    key: DPoPKey | None,
+    exchanged: tuple[HttpRequest, HttpResponse],
+    requested: GrantRequest,
+    *,
+    sent_at: int,
 ) -> Flow[TokenSet]:
     """Continue :func:`grant` from the last exchange: check the response and return the tokens.
 
@@ -96,9 +110,10 @@ def accept(
     """
     failure: PasswordlessError
     clocks = Clocks.at(exchanged[1], _clock.now(), tenant.clock_skew)
+    thumbprint = None if key is None else key.thumbprint
     try:
         answer = read_token(*exchanged, requested.scope, invalid_grant=requested.invalid_grant)
-        require_bound(answer, key.thumbprint)
+        bound = checked_binding(answer, thumbprint, required=tenant.dpop == "required" or requested.replaces_bound)
         claims, id_token = yield from _checked(tenant, answer, requested, clocks)
     except MfaRequired as error:
         failure = error.with_facts(state=_mfa_state(tenant, key, error, sent_at, requested))
@@ -113,11 +128,12 @@ def accept(
             refresh_token=answer.refresh_token,
             id_token=id_token,
             claims=claims,
-            key=key,
-            jkt=key.thumbprint,
+            key=key if bound else None,
+            jkt=thumbprint if bound else None,
             issuer=tenant.application.issuer,
             client_id=tenant.application.client_id,
             audience=requested.audience,
+            refresh_key=None if bound else key,
         )
     if not isinstance(failure, MfaRequired):
         if isinstance(failure, ProtocolError) and keeps_refresh_token(*exchanged):
@@ -143,7 +159,7 @@ def _checked(
 
 
 def _mfa_state(
-    tenant: Tenant, key: DPoPKey, error: MfaRequired, sent_at: int, requested: GrantRequest
+    tenant: Tenant, key: DPoPKey | None, error: MfaRequired, sent_at: int, requested: GrantRequest
 ) -> MfaState | None:
     mfa_token = usable_token(error.mfa_token)
     if mfa_token is None:
@@ -152,7 +168,7 @@ def _mfa_state(
         mfa_token=mfa_token,
         requirements=MfaRequirements.read(error.mfa_requirements),
         key=key,
-        jkt=key.thumbprint,
+        jkt=None if key is None else key.thumbprint,
         issuer=tenant.application.issuer,
         client_id=tenant.application.client_id,
         expires_at=sent_at + LIFETIME,
@@ -160,6 +176,7 @@ def _mfa_state(
         audience=requested.audience,
         who=requested.who,
         expected=requested.expected,
+        replaces_bound=requested.replaces_bound,
     )
 
 

@@ -1,4 +1,8 @@
-"""What follows a login: refresh (RFC 6749 §6) and userinfo (OpenID Connect Core §5.3), each by the tokens' key."""
+"""What follows a login: refresh (RFC 6749 §6) and userinfo (OpenID Connect Core §5.3), each by the tokens' key.
+
+Tokens that are bound to none are refreshed with the key that was proven for them, or with a new one where the client
+prefers bound tokens: so they become bound once the API's policy asks for it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,21 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.grant import GrantRequest, grant, prove
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
-from passwordless_async.auth0.tenant import Flow, Tenant, own_key, own_refresh_token
-from passwordless_async.dpop import ProofGenerator
+from passwordless_async.auth0.tenant import Flow, Tenant, login_key, own_key, own_refresh_token
+from passwordless_async.auth0.tokens import authorization
 from passwordless_async.errors import InvalidRefreshToken, InvalidToken, MalformedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.dpop import DPoPKey
 
 
 def refresh_request(
@@ -34,10 +39,10 @@ def refresh_request(
     return form_request(application, application.token_url, fields)
 
 
-def userinfo_request(application: Application, access_token: Secret) -> HttpRequest:
-    """Build the request for the user's claims; its proof needs ``ath``."""
-    authorization = Secret(f"DPoP {access_token}")
-    return HttpRequest("GET", application.userinfo_url, {"Authorization": authorization}, secrets=(access_token,))
+def userinfo_request(application: Application, tokens: TokenSet) -> HttpRequest:
+    """Build the request for the user's claims; the proof of bound tokens needs ``ath``."""
+    headers = {"Authorization": authorization(tokens)}
+    return HttpRequest("GET", application.userinfo_url, headers, secrets=(tokens.access_token,))
 
 
 def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | None) -> Mapping[str, Any]:
@@ -61,17 +66,19 @@ def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | N
 
 
 def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Flow[TokenSet]:
-    """Spend the refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
+    """Spend the refresh token for new tokens, bound to the same key if these are bound (RFC 6749 §6, RFC 9449 §5).
 
     Raises:
         UsageError: The tokens are another tenant's or application's, or have no refresh token; nothing was sent.
-        KeyMissing: The tokens have no key; nothing was sent.
+        KeyMissing: The tokens are bound and have no key; nothing was sent.
         KeyMismatch: The key is not the one that the tokens are bound to; nothing was sent.
+        BindingRequired: The tokens are not bound, and the client takes only bound ones; nothing was sent.
+        NotSenderConstrained: The tokens are bound, and the new ones are not.
         InvalidIdToken: The new ID token does not continue the one before (OpenID Connect Core §12.2).
         InvalidRefreshToken: The refresh token is refused (``invalid_grant``), whatever the description.
         OAuthError: The service refused for another reason.
     """
-    proofs = ProofGenerator(own_key(tenant, tokens))
+    key = own_key(tenant, tokens)
     application, audience = tenant.application, tokens.audience
     refresh_token, scope = own_refresh_token(tokens), _check.scope(scope)
     requested = GrantRequest(
@@ -81,9 +88,13 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         invalid_grant=InvalidRefreshToken,
         # Throwing the tokens away would end the login, and the user is known from the ID token before.
         id_token_optional=True,
+        replaces_bound=key is not None,
     )
     renewed = yield from grant(
-        tenant, proofs, lambda: refresh_request(application, refresh_token, scope=scope, audience=audience), requested
+        tenant,
+        _renewal_key(tenant, tokens) if key is None else key,
+        lambda: refresh_request(application, refresh_token, scope=scope, audience=audience),
+        requested,
     )
     if renewed.refresh_token is None:
         # RFC 6749 §6: without a new refresh token the old one stays valid.
@@ -95,11 +106,16 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
 
 def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
     """Fetch the user's claims."""
-    proofs, token = ProofGenerator(own_key(tenant, tokens)), tokens.access_token
+    key, token = own_key(tenant, tokens), tokens.access_token
     request, response = yield from prove(
-        tenant, proofs, lambda: userinfo_request(tenant.application, token), access_token=token
+        tenant, key, lambda: userinfo_request(tenant.application, tokens), access_token=token
     )
     return read_userinfo(request, response, _subject(tokens))
+
+
+def _renewal_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey | None:
+    """Return the key to prove in a refresh of tokens that are not bound: the refresh token may be bound to it."""
+    return login_key(tenant, None) if tokens.refresh_key is None else tokens.refresh_key
 
 
 def _subject(tokens: TokenSet) -> str | None:

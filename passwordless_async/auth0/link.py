@@ -22,8 +22,8 @@ from passwordless_async.auth0.identity import Email
 from passwordless_async.auth0.refusals import meant
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.start import start
-from passwordless_async.auth0.tenant import require_own
-from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.auth0.tenant import login_key, require_allowed, require_own
+from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import BrokenSeal, InvalidCallback, UsageError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PendingLink:
         state: The ``state`` that the callback must return (RFC 6749 §10.12).
         nonce: The ``nonce`` that the ID token must have (OpenID Connect Core §3.1.2.1).
         code_verifier: The PKCE verifier of the code (RFC 7636 §4.1).
-        key: The key that the tokens will be bound to.
+        key: The key that the tokens will be bound to; None if the client sends no proofs.
         issuer: The tenant that sends the link.
         client_id: The application that it is for.
     """
@@ -61,7 +61,7 @@ class PendingLink:
     redirect_uri: str
     scope: str | None
     audience: str | None
-    key: DPoPKey
+    key: DPoPKey | None
     state: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
     nonce: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
     code_verifier: Secret = attrs.field(factory=lambda: Secret(_random()), repr=redacted)
@@ -82,7 +82,7 @@ class PendingLink:
             "code_challenge": encode_text(digest),
             "code_challenge_method": "S256",
             # RFC 9449 §10: the code is valid with this key alone.
-            "dpop_jkt": self.key.thumbprint,
+            "dpop_jkt": None if self.key is None else self.key.thumbprint,
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -96,7 +96,8 @@ class PendingLink:
             UsageError: A key is not 32 bytes.
         """
         members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
-        members["who"], members["key"] = self.who.address, self.key.to_jwk(private=True)
+        members["who"] = self.who.address
+        members["key"] = None if self.key is None else self.key.to_jwk(private=True)
         return sealing.seal_members(members, keys, _TYPE)
 
     @classmethod
@@ -115,7 +116,7 @@ class PendingLink:
         members = sealing.unseal_members(text, keys, _TYPE)
         try:
             members["who"] = Email(members["who"])
-            members["key"] = DPoPKey.from_jwk(SecretDict(members["key"]))
+            members["key"] = None if members["key"] is None else DPoPKey.from_jwk(SecretDict(members["key"]))
             for name in ("state", "nonce", "code_verifier"):
                 members[name] = conceal(members[name])
             return cls(**{field.name: members[field.name] for field in attrs.fields(cls)})
@@ -189,13 +190,12 @@ def start_link(
     """Ask for an e-mail with a link; return what the callback is checked against."""
     if not isinstance(who, Email):
         raise UsageError("who", "must be an Email: only an e-mail can carry a link")
-    proofs = ProofGenerator(DPoPKey.generate() if key is None else key)
     pending = PendingLink(
         who=who,
         redirect_uri=checked_redirect_uri(redirect_uri),
         scope=_check.scope(scope),
         audience=_check.optional("audience", audience),
-        key=proofs.key,
+        key=login_key(tenant, key),
         issuer=tenant.application.issuer,
         client_id=tenant.application.client_id,
     )
@@ -207,13 +207,18 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
     """Exchange the code of a callback for tokens, with the key of the link (RFC 9449 §10).
 
     One tenant's code is not sent to another (RFC 9700 §4.4).
+
+    Raises:
+        UsageError: The link is another tenant's or application's; nothing was sent.
+        BindingRequired: The link has no key, and the client takes only bound tokens; nothing was sent.
+        As :func:`read_callback` and :func:`~passwordless_async.auth0.grant.grant` for the rest.
     """
     require_own(tenant, "pending", _check.instance("pending", pending, PendingLink, named="a PendingLink"))
+    require_allowed(tenant, bound=pending.key is not None)
     code = read_callback(callback_url, pending, tenant.application.issuer)
     expected = Expected(nonce=pending.nonce) if "openid" in (pending.scope or "").split() else Expected()
     requested = GrantRequest(scope=pending.scope, audience=pending.audience, who=pending.who, expected=expected)
-    proofs = ProofGenerator(pending.key)
-    return (yield from grant(tenant, proofs, lambda: code_request(tenant.application, pending, code), requested))
+    return (yield from grant(tenant, pending.key, lambda: code_request(tenant.application, pending, code), requested))
 
 
 def _query(callback_url: object) -> dict[str, Secret]:

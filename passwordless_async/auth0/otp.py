@@ -9,7 +9,7 @@ from passwordless_async.auth0.grant import GrantRequest, grant
 from passwordless_async.auth0.id_token import Expected
 from passwordless_async.auth0.identity import AuthSession, Login
 from passwordless_async.auth0.requests import form_request, forwarded_for_header
-from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.auth0.tenant import login_key
 from passwordless_async.errors import OAuthError, WrongCode
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | N
     """Exchange a code for tokens.
 
     Raises:
-        UsageError: ``forwarded_for`` is invalid; nothing was sent.
+        UsageError: ``forwarded_for`` is invalid, or a key is given to a client that sends no proofs; nothing was sent.
         WrongCode, CodeExpired, TooManyAttempts: The service refused the code.
         As :func:`~passwordless_async.auth0.grant.grant` for the rest.
     """
-    proofs = ProofGenerator(DPoPKey.generate() if login.key is None else login.key)
+    key = login_key(tenant, login.key)
     headers = forwarded_for_header(tenant.application, forwarded_for)
     requested = GrantRequest(
         scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)
     )
     try:
-        return (yield from grant(tenant, proofs, lambda: otp_request(tenant.application, login, headers), requested))
+        return (yield from grant(tenant, key, lambda: otp_request(tenant.application, login, headers), requested))
     except OAuthError as error:
         refused = _refusal(login, error)
     raise refused

@@ -64,6 +64,7 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("unauthorized", "user is blocked", errors.AccessDenied),
     ("invalid_token", "", errors.InvalidToken),
     ("requires_verification", "", errors.VerificationRequired),
+    ("invalid_request", "Resource server requires the use of DPoP", errors.DPoPRequired),
     ("invalid_dpop_proof", "", errors.InvalidDPoPProof),
     ("use_dpop_nonce", "", errors.UseDPoPNonce),
     # The provider's number says more: _PROVIDER_CODES.

@@ -1,8 +1,8 @@
-"""What the flows of one tenant share, and whether tokens are this tenant's."""
+"""What the flows of one tenant share, which key a login has, and whether tokens are this tenant's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import attrs
 
@@ -10,13 +10,12 @@ from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.clocks import CLOCK_SKEW, checked_skew
 from passwordless_async.auth0.jwks import SigningKeys
 from passwordless_async.auth0.metadata import Metadata
-from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.auth0.tokens import TokenSet, require_bearer, require_key
 from passwordless_async.dpop import DPoPKey, NonceCache
-from passwordless_async.errors import KeyMismatch, KeyMissing, UsageError
+from passwordless_async.errors import BindingRequired, KeyMismatch, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import TypeAlias
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async._common.secret import Secret
@@ -25,6 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A flow does no I/O: it yields requests, is sent their responses, and returns its result. A shell drives it.
 Flow: TypeAlias = "Generator[HttpRequest, HttpResponse, T]"
+
+DPoPMode: TypeAlias = Literal["required", "preferred", "off"]
+"""Whether tokens must be bound to a key: ``required`` takes bound tokens only, ``preferred`` sends a proof and takes
+what the tenant's policy gives, ``off`` makes no key and sends no proof."""
+
+
+def _mode(value: object) -> DPoPMode:
+    for mode in get_args(DPoPMode):
+        if isinstance(value, str) and value == mode:
+            known: DPoPMode = mode
+            return known
+    raise UsageError("dpop", "must be 'required', 'preferred' or 'off'")
 
 
 @attrs.define(eq=False)
@@ -40,6 +51,26 @@ class Tenant:
     clock_skew: float = attrs.field(default=CLOCK_SKEW, converter=checked_skew)
     keys: SigningKeys = attrs.field(factory=SigningKeys)
     metadata: Metadata = attrs.field(factory=Metadata)
+    dpop: DPoPMode = attrs.field(default="required", converter=_mode, kw_only=True)
+
+
+def login_key(tenant: Tenant, key: DPoPKey | None) -> DPoPKey | None:
+    """Return the key of a new login: the given one, or a new one; None where the client sends no proofs.
+
+    Raises:
+        UsageError: A key is given and the client sends no proofs.
+    """
+    if tenant.dpop == "off":
+        if key is not None:
+            raise UsageError("key", "is given, and the client sends no proofs: it has dpop='off'")
+        return None
+    return DPoPKey.generate() if key is None else key
+
+
+def require_allowed(tenant: Tenant, *, bound: bool) -> None:
+    """Raise :class:`BindingRequired` for tokens or a login without a key, where the client takes only bound tokens."""
+    if not bound and tenant.dpop == "required":
+        raise BindingRequired("they are bound to no key, and the client takes only bound tokens: nothing was sent")
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
@@ -65,20 +96,23 @@ def require_own(tenant: Tenant, argument: str, issued: _Issued) -> None:
         raise UsageError(argument, "must be this application's, not another's")
 
 
-def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey:
-    """Return the key of tokens that are this tenant's and this application's.
+def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey | None:
+    """Return the key of tokens that are this tenant's and this application's; None if they are not bound.
 
     Raises:
-        UsageError: The tokens are not this tenant's or this application's.
-        KeyMissing: The tokens have no key.
+        UsageError: The tokens are not this tenant's or this application's, or their type is unknown.
+        KeyMissing: The tokens are bound and have no key.
         KeyMismatch: The key is not the one that the tokens are bound to.
+        BindingRequired: The tokens are not bound, and the client takes only bound ones.
     """
     own_tokens(tenant, tokens)
-    if not isinstance(tokens.key, DPoPKey):
-        raise KeyMissing("the tokens have no key: nothing was sent")
-    if tokens.jkt not in {None, tokens.key.thumbprint}:
+    key = require_key(tokens, consequence="nothing was sent")
+    if key is None:
+        require_allowed(tenant, bound=False)
+        require_bearer(tokens)
+    elif tokens.jkt not in {None, key.thumbprint}:
         raise KeyMismatch("the key is not the one that the tokens are bound to: nothing was sent")
-    return tokens.key
+    return key
 
 
 def own_refresh_token(tokens: TokenSet) -> Secret:

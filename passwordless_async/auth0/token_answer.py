@@ -17,6 +17,7 @@ from passwordless_async.errors import (
     OAuthError,
     OutcomeUnknown,
     PasswordlessError,
+    SenderConstrained,
 )
 
 _MAX_TOKEN = 65_536  # characters
@@ -27,6 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # RFC 6749 appendix A.17: refresh-token = 1*VSCHAR, which is wider.
 _SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10})?", re.ASCII)
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
+_TYPES = ("dpop", "bearer")  # of tokens that this client can use, in lower case
 
 
 @attrs.frozen
@@ -114,16 +116,39 @@ def _refuses_grant_type(response: HttpResponse) -> bool:
     return body is not None and error_code(body) == "unsupported_grant_type"
 
 
-def require_bound(answer: TokenAnswer, thumbprint: str) -> None:
-    """Raise :class:`NotSenderConstrained` unless the tokens are bound to the proven key (RFC 9449 §5, §6.1)."""
-    if answer.token_type.lower() != "dpop":
+def checked_binding(answer: TokenAnswer, thumbprint: str | None, *, required: bool) -> bool:
+    """Return whether tokens are bound to the proven key (RFC 9449 §5, §6.1); raise if they must not be used.
+
+    The one rule about what an answer says of its binding, for every grant and every mode of the client.
+
+    Args:
+        answer: The answer.
+        thumbprint: That of the proven key; None: no proof was sent.
+        required: Whether tokens that are not bound are refused.
+
+    Raises:
+        NotSenderConstrained: They must be bound, or are bound to another key.
+        SenderConstrained: They are bound, and no proof was sent.
+        MalformedAnswer: Their type is neither DPoP nor Bearer (RFC 6749 §7.1).
+    """
+    kind = answer.token_type.lower()
+    if kind != "dpop" and required:
         raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
+    if kind not in _TYPES:
+        raise MalformedAnswer("token_type is neither DPoP nor Bearer", status=HTTPStatus.OK)
     claims = _jwt_claims(answer.access_token)
-    if claims is None:
-        return
-    confirmation = claims.get("cnf")
-    if not isinstance(confirmation, dict) or confirmation.get("jkt") != thumbprint:
+    confirmation = None if claims is None else claims.get("cnf")
+    if thumbprint is None and (kind == "dpop" or confirmation is not None):
+        raise SenderConstrained("no proof was sent and the token is bound to a key: it is of no use")
+    if kind == "bearer" and confirmation is not None:
+        raise NotSenderConstrained("token_type is Bearer and the access token names a key (cnf): it is not ours")
+    if kind == "dpop" and claims is not None and _thumbprint(confirmation) != thumbprint:
         raise NotSenderConstrained("cnf.jkt of the access token is not the thumbprint of the key")
+    return kind == "dpop"
+
+
+def _thumbprint(confirmation: object) -> object:
+    return confirmation.get("jkt") if isinstance(confirmation, dict) else None
 
 
 def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secret | None:

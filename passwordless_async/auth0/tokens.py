@@ -20,28 +20,34 @@ if TYPE_CHECKING:
 
 _TYPE = "tokens+jwe"
 _SECRETS = frozenset({"access_token", "refresh_token", "id_token", "recovery_code"})
+_KEYS = ("key", "refresh_key")
 
 
 @attrs.frozen
 class TokenSet:
     """The tokens of one user and the key that they are bound to; one is of no use without the other.
 
-    The tokens are ``str`` with a redacted repr.
+    The tokens are ``str`` with a redacted repr. With ``dpop="preferred"`` or ``"off"`` they may be bound to no key:
+    then :attr:`bound` is False, ``key`` and ``jkt`` are None, and they are sent as ``Bearer`` (RFC 6750).
 
     Attributes:
         access_token: The access token (RFC 6749 §1.4).
-        token_type: ``DPoP`` (RFC 9449 §5), as the server wrote it.
+        token_type: ``DPoP`` (RFC 9449 §5) or ``Bearer`` (RFC 6750), as the server wrote it.
         expires_at: When the access token expires: whole seconds since the UNIX epoch, counted from before the request
             was sent; None if the server did not say.
         scope: The granted scope, words separated by one space; empty if none was requested or named.
         refresh_token: The refresh token; None unless ``offline_access`` was granted.
         id_token: The ID token as received; None unless ``openid`` was granted.
         claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
-        key: The key that the tokens are bound to; None if it was stripped, and then they are of no use.
-        jkt: The thumbprint of the key when the tokens were issued (RFC 9449 §6); None if unknown.
+        key: The key that the tokens are bound to; None if they are bound to none. Bound tokens that have lost it are
+            of no use.
+        jkt: The thumbprint of the key when the tokens were issued (RFC 9449 §6); None if unknown, or without a key.
         issuer: The tenant that issued them; None if unknown.
         client_id: The application that they were issued to; None if unknown.
         audience: The requested API; None if none was requested.
+        refresh_key: The key whose proof went with the request for tokens that are not bound; None for bound ones, and
+            where no proof was sent. A refresh proves it again: the service may have bound the refresh token to it
+            (RFC 9449 §5), whatever the API's policy for access tokens is.
     """
 
     access_token: Secret = attrs.field(repr=redacted)
@@ -53,11 +59,20 @@ class TokenSet:
     claims: Mapping[str, Any] | None = attrs.field(
         repr=lambda claims: "None" if claims is None else "<claims>", eq=False
     )
-    key: DPoPKey
+    key: DPoPKey | None
     jkt: str | None = attrs.field(default=None, kw_only=True)
     issuer: str | None = attrs.field(default=None, kw_only=True)
     client_id: str | None = attrs.field(default=None, kw_only=True)
     audience: str | None = attrs.field(default=None, kw_only=True)
+    refresh_key: DPoPKey | None = attrs.field(default=None, kw_only=True, repr=False)
+
+    @property
+    def bound(self) -> bool:
+        """Whether the tokens are bound to a key: they have one, its thumbprint, or the type ``DPoP``.
+
+        Tokens that are bound are only ever sent as ``DPoP`` with a proof, in every mode of the client.
+        """
+        return self.key is not None or self.jkt is not None or self.token_type.lower() == "dpop"
 
     def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
         """Seal the tokens with their private key, to keep them at a place of the application's (RFC 7516).
@@ -72,12 +87,12 @@ class TokenSet:
 
         Raises:
             UsageError: A key is not 32 bytes.
-            KeyMissing: The tokens have no key: they are of no use.
+            KeyMissing: The tokens are bound and have no key: they are of no use.
         """
-        if not isinstance(self.key, DPoPKey):
-            raise KeyMissing("the tokens have no key: they are of no use")
+        require_key(self)
         members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
-        members["key"] = self.key.to_jwk(private=True)
+        for name in _KEYS:
+            members[name] = None if members[name] is None else members[name].to_jwk(private=True)
         members["claims"] = None if self.claims is None else dict(self.claims)
         return sealing.seal_members(members, keys, _TYPE)
 
@@ -96,19 +111,48 @@ class TokenSet:
         text, keys = conceal(text), sealing.concealed_keys(keys)
         members = sealing.unseal_members(text, keys, _TYPE)
         try:
-            members["key"] = DPoPKey.from_jwk(SecretDict(members["key"]))
+            for name in _KEYS:
+                jwk = members.setdefault(name, None)  # older texts have no refresh_key
+                members[name] = None if jwk is None else DPoPKey.from_jwk(SecretDict(jwk))
             claims = members["claims"]
             members["claims"] = None if claims is None else MappingProxyType(claims)
             for name in _SECRETS & members.keys():
                 members[name] = conceal(members[name])
-            return cls(**{field.name: members[field.name] for field in attrs.fields(cls)})
-        except (KeyError, TypeError, ValueError, UsageError):
+            unsealed = cls(**{field.name: members[field.name] for field in attrs.fields(cls)})
+            require_key(unsealed)
+        except (KeyError, AttributeError, TypeError, ValueError, UsageError, KeyMissing):
             broken = BrokenSeal("form")
+        else:
+            return unsealed
         raise broken
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         claims = None if self.claims is None else MappingProxyType(copy.deepcopy(dict(self.claims), memo))
         return attrs.evolve(self, claims=claims)
+
+
+def require_key(tokens: TokenSet, *, consequence: str = "they are of no use") -> DPoPKey | None:
+    """Return the key of tokens; None if they are not bound.
+
+    Raises:
+        KeyMissing: They are bound and have no key; ``consequence`` ends its message.
+    """
+    if isinstance(tokens.key, DPoPKey):
+        return tokens.key
+    if tokens.bound:
+        raise KeyMissing(f"the tokens have no key: {consequence}")
+    return None
+
+
+def require_bearer(tokens: TokenSet) -> None:
+    """Raise :class:`UsageError` for tokens without a key whose type is not ``Bearer`` (RFC 6749 §7.1)."""
+    if tokens.token_type.lower() != "bearer":
+        raise UsageError("tokens", "are of an unknown type: token_type is neither DPoP nor Bearer")
+
+
+def authorization(tokens: TokenSet) -> Secret:
+    """Return the ``Authorization`` header field of tokens: bound ones are never sent as Bearer (RFC 9449 §7.1)."""
+    return Secret(f"{'DPoP' if tokens.bound else 'Bearer'} {tokens.access_token}")
 
 
 @attrs.frozen

@@ -85,7 +85,7 @@ def _print(tokens: TokenSet) -> None:
         show.table("Claims", tokens.claims.items())
     binding = {
         "token type": tokens.token_type,
-        "bound to key": tokens.key.thumbprint,
+        "bound to key": tokens.jkt,
         "expires in": _expiry(tokens.expires_at),
         "scope": tokens.scope,
         "refresh token": "no" if tokens.refresh_token is None else "yes",

@@ -18,7 +18,7 @@ from passwordless_async.auth0.database import DeliveryMethod, start_database
 from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, user
 from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.start import Send, start
-from passwordless_async.auth0.tenant import Tenant, own_key
+from passwordless_async.auth0.tenant import DPoPMode, Tenant, own_key
 from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh, Renew
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
@@ -101,6 +101,11 @@ class PasswordlessClient:
             application with a client secret, HS256. Name the one that the application is registered with.
         clock_skew: Seconds by which this machine's clock and the tenant's may differ where the times of an ID token
             are checked: from 0 to 600.
+        dpop: Whether tokens must be bound to a key (RFC 9449): ``required``, ``preferred`` or ``off``. ``required``
+            refuses tokens that are not. ``preferred`` sends a proof and takes what the API's policy gives; tokens that
+            are bound to no key have ``bound`` False, and :class:`.events.UnboundTokens` tells of them. ``off`` makes no
+            key, sends no proof and refuses bound tokens. In every mode bound tokens go with a proof, and a refresh of
+            them gives bound ones.
 
     Raises:
         UsageError: An argument is invalid.
@@ -125,10 +130,12 @@ class PasswordlessClient:
         refresh_token_leeway: float = 0.0,
         id_token_algorithms: Iterable[str] = ID_TOKEN_ALGORITHMS,
         clock_skew: float = CLOCK_SKEW,
+        dpop: DPoPMode = "required",
     ) -> None:
         domain, client_auth, proxy = conceal(domain), hide(client_auth), conceal(proxy)
         nonces = NonceCache() if nonces is None else nonces
-        self._tenant = Tenant(Application(domain, client_id, client_auth, id_token_algorithms), nonces, clock_skew)
+        application = Application(domain, client_id, client_auth, id_token_algorithms)
+        self._tenant = Tenant(application, nonces, clock_skew, dpop=dpop)
         self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
         _check.instance("profile", profile, Profile, named="a Profile")
         _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
@@ -309,7 +316,8 @@ class PasswordlessClient:
             redirect_uri: The callback, registered for the application.
             scope: As for :meth:`exchange`.
             audience: As for :meth:`exchange`.
-            key: As for :meth:`exchange`; the link's code works only with this key (RFC 9449 §10).
+            key: As for :meth:`exchange`; the link's code works only with this key (RFC 9449 §10). Without one, and
+                unless ``dpop`` is ``off``, with a new one.
             language: As for :meth:`start`.
             forwarded_for: As for :meth:`start`.
 
@@ -340,6 +348,7 @@ class PasswordlessClient:
 
         Raises:
             InvalidCallback: The callback belongs to another login, or has no code; nothing was sent.
+            BindingRequired: The login was started without a key, by a client with ``dpop="off"``; nothing was sent.
             OAuthError: The callback says that the login failed, or the service refused the code.
             As :meth:`exchange` for the rest.
         """
@@ -409,7 +418,7 @@ class PasswordlessClient:
         extra_parameters: Mapping[str, str] | None = None,
         forwarded_for: IpAddress | str | None = None,
     ) -> TokenSet:
-        """Exchange a code for tokens that are bound to a key (RFC 9449 §5).
+        """Exchange a code for tokens that are bound to a key (RFC 9449 §5), or as ``dpop`` of the client allows.
 
         A code is presented once. Concurrent calls with the same code share one request and get the same tokens; beside
         ``sessions.login`` with the same code the later call raises :class:`UsageError`. Two codes of one user go one
@@ -425,7 +434,7 @@ class PasswordlessClient:
             redirect_uri: A callback URL of the application, for tenants that require one.
             max_age: Seconds. The ID token's ``auth_time`` must not be older. The grant cannot ask for ``auth_time``:
                 use it with a tenant that always sends it.
-            key: The key to bind the tokens to; the login makes its own unless given.
+            key: The key to bind the tokens to; the login makes its own unless given. Refused with ``dpop="off"``.
             extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action
                 reads them from ``event.request.body``). They cannot replace the grant's own (RFC 6749 §3.2).
             forwarded_for: As for :meth:`start`.
@@ -435,7 +444,9 @@ class PasswordlessClient:
 
         Raises:
             OAuthError: The service refused: :class:`WrongCode`, :class:`CodeExpired`, :class:`MfaRequired` and so on.
+            DPoPRequired: The API's policy demands a proof, and the client has ``dpop="off"``; nothing is spent.
             NotSenderConstrained: The tokens are not bound to the key; they were discarded and revoked.
+            SenderConstrained: The tokens are bound, and the client has ``dpop="off"``; they were discarded and revoked.
             InvalidIdToken: The ID token failed a check; the tokens were discarded and revoked.
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
             OutcomeUnknown: The code was sent and no usable answer came: it may be spent.
@@ -484,6 +495,8 @@ class PasswordlessClient:
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
 
+        Tokens that are bound to no key stay so, unless ``dpop`` is ``preferred`` and the API's policy binds new ones.
+
         Concurrent callers with the same refresh token share one request, and so do callers that come up to half a
         minute later. A cancelled caller disturbs neither the request nor the others.
 
@@ -493,8 +506,9 @@ class PasswordlessClient:
 
         Raises:
             UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
-            KeyMissing: They have no key; nothing was sent.
+            KeyMissing: They are bound and have no key; nothing was sent.
             KeyMismatch: They are bound to another key; nothing was sent.
+            BindingRequired: They are not bound, and ``dpop`` is ``required``; nothing was sent.
             InvalidRefreshToken: The refresh token is unknown, expired, revoked or used: the user logs in again.
             ProtocolError: The answer must not be trusted.
             OutcomeUnknown: The refresh token was sent, by this or an earlier call, and no usable answer came. It may be
@@ -515,19 +529,22 @@ class PasswordlessClient:
 
         Raises:
             UsageError: The tokens belong to another tenant or application; nothing was sent.
-            KeyMissing: They have no key; nothing was sent.
+            KeyMissing: They are bound and have no key; nothing was sent.
             KeyMismatch: They are bound to another key; nothing was sent.
+            BindingRequired: They are not bound, and ``dpop`` is ``required``; nothing was sent.
             InvalidToken: The access token is expired or revoked.
             MalformedAnswer: The answer violates the protocol, or is about another user.
         """
-        call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=True)
+        key = own_key(self._tenant, tokens)
+        call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=key is not None)
         return await self._dispatcher.run(call)
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Return an object that calls APIs for one user and refreshes the tokens by itself.
 
-        For a stored session use ``client.sessions.api``. Tokens that ``client.sessions`` took or gave are refreshed by
-        their session, which has the new ones too.
+        Bound tokens go as ``DPoP`` with a proof, others as ``Bearer``. For a stored session, use
+        ``client.sessions.api``. Tokens that ``client.sessions`` took or gave are refreshed by their session, which has
+        the new ones too.
 
         Args:
             tokens: The user's tokens.
@@ -536,10 +553,11 @@ class PasswordlessClient:
                 Without it nothing is refreshed: the new refresh token would be lost.
 
         Raises:
-            UsageError: The tokens belong to another tenant or application or are not bound, an origin is invalid, or
-                the client is not open.
-            KeyMissing: The tokens have no key.
+            UsageError: The tokens belong to another tenant or application, an origin is invalid, or the client is not
+                open.
+            KeyMissing: The tokens are bound and have no key.
             KeyMismatch: The tokens are bound to another key.
+            BindingRequired: The tokens are not bound, and ``dpop`` is ``required``.
         """
         handovers = self._handovers
         return self._calls(

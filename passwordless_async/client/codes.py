@@ -68,7 +68,7 @@ _BEFORE_THE_CODE = (
 # So do these error codes of a plain OAuthError: the form of the request is wrong (RFC 6749 §5.2).
 _ABOUT_THE_FORM = frozenset({"invalid_request", "invalid_scope", "unsupported_grant_type"})
 # The service accepted the code; a later step failed.
-_AFTER_THE_CODE = (MfaRequired, errors.NotSenderConstrained, errors.InvalidIdToken)
+_AFTER_THE_CODE = (MfaRequired, errors.NotSenderConstrained, errors.SenderConstrained, errors.InvalidIdToken)
 
 
 class _Unreachable(enum.Enum):

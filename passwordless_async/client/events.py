@@ -117,6 +117,19 @@ class Orphaned:
     error: str | None
 
 
+@attrs.frozen
+class UnboundTokens:
+    """A proof was sent, and the service has issued tokens that are bound to no key (``dpop="preferred"``).
+
+    Attributes:
+        operation: The operation.
+        audience: The API that was asked for; None: none was.
+    """
+
+    operation: Operation
+    audience: str | None
+
+
 class Use(enum.StrEnum):
     """What processes share through a store, besides sessions."""
 
@@ -139,7 +152,7 @@ class StoreRegained:
     use: Use
 
 
-Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | StoreLost | StoreRegained
+Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | UnboundTokens | StoreLost | StoreRegained
 OnEvent: TypeAlias = "Callable[[Event], None]"
 
 

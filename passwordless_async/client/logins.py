@@ -87,7 +87,7 @@ class Logins:
         call = Call(
             Operation.EXCHANGE,
             lambda: exchange(self._tenant, login, forwarded_for=address),
-            is_proven=True,
+            is_proven=self._tenant.dpop != "off",
             policy=policy,
             caller=(login.who, address and counted_as(address)),  # Auth0 counts the logins of a user by address
         )
@@ -100,7 +100,7 @@ class Logins:
         call = Call(
             Operation.EXCHANGE,
             lambda: exchange_link(self._tenant, pending, callback_url),
-            is_proven=True,
+            is_proven=pending.key is not None,
             caller=pending.who,
         )
         return await self._share(code, call)

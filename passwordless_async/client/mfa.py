@@ -98,13 +98,13 @@ class MfaClient:
         """Finish the login with the code of an authenticator app.
 
         Returns:
-            The tokens, bound to the key that the login began with.
+            The tokens, bound to the key that the login began with; in another mode than ``required``, or to none.
 
         Raises:
             WrongCode: The code is wrong or was used before.
             TooManyAttempts: Too many codes were wrong.
             MfaRequired: Another factor is needed; continue with the new state.
-            NotSenderConstrained, InvalidIdToken: As for ``exchange``.
+            NotSenderConstrained, SenderConstrained, InvalidIdToken: As for ``exchange``.
         """
         state, otp = hide(state), conceal(otp)
         return await self._verify(state, MFA_OTP_GRANT, otp=_typed.code("otp", otp, at_most=_check.MAX_CODE))
@@ -225,7 +225,9 @@ class MfaClient:
         flow.own_state(self._tenant, state)
         # By the key too: the mfa_token alone gives no tokens.
         factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
-        call = Call(Operation.MFA, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=True)
+        call = Call(
+            Operation.MFA, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=state.key is not None
+        )
         return await self._verifications.run(
             factor, lambda departure: self._dispatcher.run(call, departure), detail=state.who
         )

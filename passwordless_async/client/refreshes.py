@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.profile import Policy
+    from passwordless_async.dpop import DPoPKey
 
-RefreshKey: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key
+RefreshKey: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key; empty: none
 
 _KEEP_SECONDS = 30.0  # for which a spent refresh token still gives the tokens that replaced it
 _REMEMBERED = 10_000  # refresh tokens of unknown outcome, as many that were revoked, and as many with a final answer
@@ -54,6 +55,7 @@ _UNSPENT = (
     errors.UsageError,
     errors.KeyMissing,
     errors.KeyMismatch,
+    errors.BindingRequired,
     errors.OAuthError,
 )
 
@@ -226,7 +228,7 @@ class Refreshes:
         call = Call(
             Operation.REFRESH,
             lambda: refresh(self._tenant, request.tokens, scope=request.scope),
-            is_proven=True,
+            is_proven=self._tenant.dpop != "off" or _key_of(request.tokens) is not None,
             policy=policy,
         )
         return await self._dispatcher.run(call, departure)
@@ -277,7 +279,12 @@ class Refreshes:
 
 def key_of(tokens: TokenSet) -> RefreshKey:
     """Return what a refresh is known by: by the key too, because the refresh token alone gives no tokens."""
-    return token_hash(tokens), tokens.key.thumbprint
+    key = _key_of(tokens)
+    return token_hash(tokens), "" if key is None else key.thumbprint
+
+
+def _key_of(tokens: TokenSet) -> DPoPKey | None:
+    return tokens.refresh_key if tokens.key is None else tokens.key
 
 
 def _replaced() -> errors.InvalidRefreshToken:

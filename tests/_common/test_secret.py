@@ -59,7 +59,7 @@ from passwordless_async.auth0.refusals import refusal
 from passwordless_async.auth0.requests import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start, start_request
 from passwordless_async.auth0.tenant import Tenant
-from passwordless_async.auth0.token_answer import TokenAnswer, read_token, require_bound
+from passwordless_async.auth0.token_answer import TokenAnswer, checked_binding, read_token
 from passwordless_async.dpop import token_hash
 
 if TYPE_CHECKING:
@@ -422,9 +422,17 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "an echo with 429": lambda: read_start(REQUEST, answer(429, ECHO), ADA, 0.0),
     "an MFA token": lambda: read_token(REQUEST, answer(403, {"error": "mfa_required", "mfa_token": MARKER}), None),
     "an error of its own": raised_by(refusal(REQUEST, answer(403, ECHO))),
-    "a token that is not bound": lambda: require_bound(TokenAnswer(Secret(MARKER), "Bearer", 1, "", None, None), "jkt"),
-    "a token bound to another": lambda: require_bound(
-        TokenAnswer(Secret(jwt_of({"cnf": {"jkt": "x"}})), "DPoP", 1, "", None, None), "jkt"
+    "a token that is not bound": lambda: checked_binding(
+        TokenAnswer(Secret(MARKER), "Bearer", 1, "", None, None), "jkt", required=True
+    ),
+    "a token bound to another": lambda: checked_binding(
+        TokenAnswer(Secret(jwt_of({"cnf": {"jkt": "x"}})), "DPoP", 1, "", None, None), "jkt", required=True
+    ),
+    "a token that is bound though no proof was sent": lambda: checked_binding(
+        TokenAnswer(Secret(MARKER), "DPoP", 1, "", None, None), None, required=False
+    ),
+    "a token of no known type": lambda: checked_binding(
+        TokenAnswer(Secret("a"), MARKER, 1, "", None, None), None, required=False
     ),
     "an ID token for another": lambda: validate(
         id_token(iss="https://tenant.example/", aud="other", email=MARKER),

@@ -32,7 +32,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.adapters.opentelemetry import OpenTelemetry
-from passwordless_async.client.events import Challenged, Done, Operation, Orphaned, Paced, Retried, Sent
+from passwordless_async.client.events import Challenged, Done, Operation, Orphaned, Paced, Retried, Sent, UnboundTokens
 from passwordless_async.testing import BOUND_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ EVENTS: list[tuple[Event, dict[str, Any]]] = [
     ),
     (Orphaned(Operation.EXCHANGE, None), {"passwordless.orphans": [(EXCHANGE, 1)]}),
     (Orphaned(Operation.EXCHANGE, "rate_limited"), {"passwordless.orphans": [(FAILED, 1)]}),
+    (UnboundTokens(Operation.EXCHANGE, "https://api.example"), {"passwordless.tokens.unbound": [(EXCHANGE, 1)]}),
 ]
 
 
@@ -234,6 +235,7 @@ def test_units_and_boundaries(telemetry: Telemetry) -> None:
         "passwordless.nonce.challenges": "{challenge}",
         "passwordless.retries": "{retry}",
         "passwordless.orphans": "{orphan}",
+        "passwordless.tokens.unbound": "{answer}",
     }
     (requests,) = telemetry.histogram("http.client.request.duration")
     assert tuple(requests.explicit_bounds) == (

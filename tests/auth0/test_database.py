@@ -13,6 +13,7 @@ from passwordless_async import (
     TESTING,
     AuthSession,
     CodeSpent,
+    DPoPRequired,
     Email,
     MalformedAnswer,
     OAuthError,
@@ -53,7 +54,7 @@ async def test_a_login_of_a_database_user() -> None:
         session = await client.start_database(ADA, connection=CONNECTION)
         tokens = await client.exchange(session, tenant.outbox.code_for(ADA), scope="openid")
         assert present(tokens.claims)["sub"].startswith("auth0|")
-        assert tokens.jkt == tokens.key.thumbprint
+        assert tokens.jkt == present(tokens.key).thumbprint
         sent = tenant.requests.to("/oauth/token")[-1].form
     assert {"username", "realm"}.isdisjoint(sent)
     assert sent["auth_session"] == session.auth_session
@@ -73,21 +74,21 @@ async def test_a_code_that_is_wrong_or_was_used() -> None:
 
 
 @pytest.mark.parametrize(
-    "description",
+    ("description", "kind"),
     [
-        "Resource server requires the use of DPoP to issue sender-constrained access tokens",
-        "Missing required parameter: auth_session",
+        ("Resource server requires the use of DPoP to issue sender-constrained access tokens", DPoPRequired),
+        ("Missing required parameter: auth_session", OAuthError),
     ],
 )
 @pytest.mark.parametrize("otp", ["918273", "Resource", "Missing", "request", "e"])
-async def test_what_is_not_about_the_code(description: str, otp: str) -> None:
+async def test_what_is_not_about_the_code(description: str, kind: type[OAuthError], otp: str) -> None:
     """The same code for the API's policy or a parameter is no wrong code, whatever was typed, and costs no attempt."""
     async with opened() as (tenant, client):
         session = await client.start_database(ADA, connection=CONNECTION)
         tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description=description, times=1)
         with pytest.raises(OAuthError) as refused:
             await client.exchange(session, otp)
-        assert (type(refused.value), refused.value.error) == (OAuthError, "invalid_request")
+        assert (type(refused.value), refused.value.error) == (kind, "invalid_request")
         tenant.faults.add(Fault.REFUSAL, path="/oauth/token", description="Invalid code", times=1)
         with pytest.raises(WrongCode) as wrong:
             await client.exchange(session, otp)

@@ -20,6 +20,7 @@ from passwordless_async import (
     OAuthError,
     OutcomeUnknown,
     Phone,
+    SenderConstrained,
     WrongCode,
 )
 from passwordless_async._common.http import HttpResponse
@@ -27,10 +28,10 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.otp import otp_request
 from passwordless_async.auth0.token_answer import (
     TokenAnswer,
+    checked_binding,
     keeps_refresh_token,
     read_token,
     refresh_token_of,
-    require_bound,
 )
 
 if TYPE_CHECKING:
@@ -333,17 +334,62 @@ def test_no_answer_raises_anything_else(
 @pytest.mark.parametrize("token_type", ["DPoP", "dpop", "DPOP", "dPoP"])
 def test_bound_by_any_spelling(token_type: str) -> None:
     """RFC 6749 §5.1: token_type is compared without regard to case."""
-    require_bound(bound("opaque", token_type), JKT)
+    assert checked_binding(bound("opaque", token_type), JKT, required=True)
+    assert checked_binding(bound("opaque", token_type), JKT, required=False)
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "", "MAC", "DPoP ", "D PoP", "DPoP2", "ďpop"])
 def test_not_bound_by_type(token_type: str) -> None:
     """Rule 17, RFC 9449 §5: a proof was sent, so any other type is thrown away, whatever cnf says."""
     with pytest.raises(NotSenderConstrained) as refused:
-        require_bound(bound(jwt_of({"cnf": {"jkt": JKT}}), token_type), JKT)
+        checked_binding(bound(jwt_of({"cnf": {"jkt": JKT}}), token_type), JKT, required=True)
     assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
 
 
+@pytest.mark.parametrize("thumbprint", [JKT, None], ids=["proven", "unproven"])
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
+@pytest.mark.parametrize("access_token", ["opaque", jwt_of({}), jwt_of({"cnf": None}), jwt_of("text"), "a..c"])
+def test_bound_to_none(access_token: str, token_type: str, thumbprint: str | None) -> None:
+    """RFC 6749 §7.1: Bearer tokens are what they say, where they may be: a proof that was ignored binds nothing."""
+    assert not checked_binding(bound(access_token, token_type), thumbprint, required=False)
+
+
+@pytest.mark.parametrize("thumbprint", [JKT, None], ids=["proven", "unproven"])
+@pytest.mark.parametrize("token_type", ["", "MAC", "DPoP ", "D PoP", "DPoP2", "ďpop", "Bearer ", "N_A"])
+def test_an_unknown_type_is_of_no_use(token_type: str, thumbprint: str | None) -> None:
+    """RFC 6749 §7.1: "The client MUST NOT use an access token if it does not understand the token type"."""
+    with pytest.raises(MalformedAnswer) as refused:
+        checked_binding(bound("opaque", token_type), thumbprint, required=False)
+    assert str(refused.value) == "token_type is neither DPoP nor Bearer (status 200)"
+
+
+@pytest.mark.parametrize("confirmation", [{"jkt": JKT}, {}, [], "x", {"x5t#S256": JKT}, {"jkt": "another"}])
+def test_a_bearer_token_that_names_a_key_is_not_one(confirmation: object) -> None:
+    """RFC 7800 §3.1: a token with cnf is for the holder of a key. It is not sent as Bearer, whatever its type says."""
+    with pytest.raises(NotSenderConstrained) as refused:
+        checked_binding(bound(jwt_of({"cnf": confirmation}), "Bearer"), JKT, required=False)
+    assert str(refused.value) == "token_type is Bearer and the access token names a key (cnf): it is not ours"
+
+
+@pytest.mark.parametrize(
+    ("access_token", "token_type"),
+    [
+        ("opaque", "DPoP"),
+        ("opaque", "dpop"),
+        (jwt_of({}), "DPoP"),
+        (jwt_of({"cnf": {"jkt": JKT}}), "DPoP"),
+        (jwt_of({"cnf": {"jkt": JKT}}), "Bearer"),
+        (jwt_of({"cnf": {}}), "bearer"),
+    ],
+)
+def test_bound_to_a_key_that_was_not_proven(access_token: str, token_type: str) -> None:
+    """No proof was sent: the key is not the client's."""
+    with pytest.raises(SenderConstrained) as refused:
+        checked_binding(bound(access_token, token_type), None, required=False)
+    assert str(refused.value) == "no proof was sent and the token is bound to a key: it is of no use"
+
+
+@pytest.mark.parametrize("required", [True, False])
 @pytest.mark.parametrize(
     "claims",
     [
@@ -361,10 +407,10 @@ def test_not_bound_by_type(token_type: str) -> None:
         {"jkt": JKT},
     ],
 )
-def test_not_bound_by_claim(claims: dict[str, object]) -> None:
+def test_not_bound_by_claim(claims: dict[str, object], *, required: bool) -> None:
     """Rule 17, RFC 9449 §6.1: a JWT access token must name our key's thumbprint."""
     with pytest.raises(NotSenderConstrained) as refused:
-        require_bound(bound(jwt_of(claims)), JKT)
+        checked_binding(bound(jwt_of(claims)), JKT, required=required)
     assert str(refused.value) == "cnf.jkt of the access token is not the thumbprint of the key"
 
 
@@ -390,7 +436,7 @@ def test_not_bound_by_claim(claims: dict[str, object]) -> None:
 )
 def test_bound_as_far_as_can_be_seen(access_token: str) -> None:
     """A token that is opaque, encrypted or no JWT at all is the resource server's to judge; the RFC's own is one."""
-    require_bound(bound(access_token), JKT)
+    assert checked_binding(bound(access_token), JKT, required=True)
 
 
 @settings(max_examples=200, deadline=None)
@@ -398,6 +444,6 @@ def test_bound_as_far_as_can_be_seen(access_token: str) -> None:
 def test_no_access_token_raises_anything_else(access_token: str) -> None:
     """Whatever the token, it passes or it is not bound."""
     try:
-        require_bound(bound(access_token), JKT)
+        checked_binding(bound(access_token), JKT, required=True)
     except NotSenderConstrained:
         assert access_token.count(".") == 2

@@ -18,6 +18,7 @@ from passwordless_async.client.events import (
     Sent,
     StoreLost,
     StoreRegained,
+    UnboundTokens,
     Use,
 )
 
@@ -28,6 +29,7 @@ EXAMPLES = [
     Retried(Operation.REFRESH, 1, "rate_limited", 0.5),
     Done(Operation.USERINFO, None, 0.2, 2),
     Orphaned(Operation.MFA, "not_sent"),
+    UnboundTokens(Operation.EXCHANGE, "https://plain.example"),
     StoreLost(Use.QUOTA),
     StoreRegained(Use.NONCES),
 ]

@@ -108,6 +108,11 @@ async def test_tokens_print_redacted(tenant: LocalTenant) -> None:
         await client.start(ADA)
         tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
     printed = f"{tokens!r} {tokens}"
-    secrets = [tokens.access_token, tokens.refresh_token, tokens.id_token, tokens.key.to_jwk(private=True)["d"]]
+    secrets = [
+        tokens.access_token,
+        tokens.refresh_token,
+        tokens.id_token,
+        present(tokens.key).to_jwk(private=True)["d"],
+    ]
     assert [secret for secret in secrets if str(secret) in printed] == []
     assert "redacted" not in f"{tokens.access_token}"

@@ -429,7 +429,7 @@ async def test_a_cancelled_verification_is_shared_with_the_next_call() -> None:
         assert tenant.stats.token_requests == before + 1
         thief = attrs.evolve(state, key=DPoPKey.generate())
         with pytest.raises(OAuthError):
-            await client.mfa.verify_recovery_code(attrs.evolve(thief, jkt=thief.key.thumbprint), old)
+            await client.mfa.verify_recovery_code(attrs.evolve(thief, jkt=present(thief.key).thumbprint), old)
 
 
 @pytest.mark.parametrize("fault", [Fault.SERVICE_UNAVAILABLE, Fault.DROP_AFTER_PROCESSING])

@@ -43,13 +43,13 @@ FAULT_PARAMETERS = [
 
 
 def secrets_of(state: MfaState, tenant: LocalTenant | None = None) -> set[str]:
-    scalar = state.key.to_bytes()
+    scalar = present(state.key).to_bytes()
     secrets = {
         str(state.mfa_token),
         CLIENT_SECRET,
         CODE,
         SEALING_KEY.decode(),
-        str(state.key.to_jwk(private=True)["d"]),
+        str(present(state.key).to_jwk(private=True)["d"]),
     }
     secrets |= {scalar.hex(), str(int.from_bytes(scalar)), str(bytes(scalar))}
     for request in tenant.requests if tenant is not None else ():

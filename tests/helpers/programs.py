@@ -373,7 +373,7 @@ class World:
             if tokens.refresh_token is not None:
                 refresh = present(self.tenant._state).refresh
                 family = present(refresh.find(tokens.refresh_token, self.tenant.public_client_id))
-                assert (family.user, family.thumbprint) == (User.of(who), tokens.key.thumbprint)
+                assert (family.user, family.thumbprint) == (User.of(who), present(tokens.key).thumbprint)
 
     def _user_of(self, orphan: Orphan) -> Email:
         if isinstance(orphan.who, Email):
@@ -413,8 +413,8 @@ class World:
     def _nothing_lost(self) -> None:
         """Each login that the tenant let in is somebody's: or it is revoked, or somebody was told."""
         codes = self._codes_by_key()
-        given = {tokens.key.thumbprint for _, tokens in self.given}
-        handed = [o.tokens.key.thumbprint for o in self.orphans if o.spent is None and o.tokens is not None]
+        given = {present(tokens.key).thumbprint for _, tokens in self.given}
+        handed = [present(o.tokens.key).thumbprint for o in self.orphans if o.spent is None and o.tokens is not None]
         assert len(handed) == len(set(handed))
         assert not given & set(handed)
         named = {who for report in self.reports for who in report.exchanges}

@@ -80,9 +80,8 @@ class Store:
 
 
 def tokens() -> TokenSet:
-    given = {"access_token": Secret("the-access-token"), "refresh_token": Secret("the-refresh-token")}
-    key = DPoPKey.generate()
-    return TokenSet(**given, token_type="DPoP", expires_at=None, scope="", id_token=None, claims=None, key=key)
+    access, refresh = Secret("the-access-token"), Secret("the-refresh-token")
+    return TokenSet(access, "DPoP", None, "", refresh, None, None, DPoPKey.generate())
 
 
 Shown = tuple[int, str, str]

@@ -41,8 +41,9 @@ async def a_login(session: aiohttp.ClientSession) -> None:
         assert_type(receipt, StartReceipt)
         tokens = await client.exchange(Phone("+4930901820"), "123456", scope="openid", audience="https://api.example")
         assert_type(tokens, TokenSet)
-        assert_type(tokens.key, DPoPKey)
-        assert_type(tokens.key.thumbprint, str)
+        assert_type(tokens.bound, bool)
+        assert_type(tokens.key, DPoPKey | None)
+        assert_type(tokens.jkt, str | None)
         assert_type(tokens.claims, Mapping[str, Any] | None)
         assert_type(tokens.expires_at, int | None)
         token: str = tokens.access_token

@@ -12,8 +12,8 @@ from passwordless_async.auth0.grant import GrantRequest, accept, prove
 from passwordless_async.auth0.id_token import fetch_keys_before
 from passwordless_async.auth0.mfa import endpoints
 from passwordless_async.auth0.mfa.state import MfaRequired, MfaState, MfaTokenSet
+from passwordless_async.auth0.tenant import require_allowed
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.dpop import ProofGenerator
 from passwordless_async.errors import AccessDenied, OutcomeUnknown, PasswordlessError, ProtocolError, WrongCode
 
 if TYPE_CHECKING:
@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 
 
 def own_state(tenant: Tenant, state: MfaState) -> None:
-    """Raise :class:`InvalidMfaState` unless a state is this tenant's and application's, has its key and is in time."""
+    """Check that this client can continue with a state.
+
+    Raises:
+        InvalidMfaState: It is another tenant's or application's, has lost its key, or has expired.
+        BindingRequired: It began without a key, and the client takes only bound tokens.
+    """
     _check.instance("state", state, MfaState, named="an MfaState").require_usable(tenant.application)
+    require_allowed(tenant, bound=state.key is not None)
 
 
 def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator, ...]]:
@@ -76,17 +82,22 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
     spent in both cases.
     """
     own_state(tenant, state)
-    proofs = ProofGenerator(state.key)
     yield from fetch_keys_before(tenant, state.scope)
     sent_at = int(_clock.now())
     exchanged = yield from prove(
         tenant,
-        proofs,
+        state.key,
         lambda: endpoints.factor_request(tenant.application, grant_type, {"mfa_token": state.mfa_token, **fields}),
     )
     recovery_code = endpoints.read_recovery_code(exchanged[1])
     try:
-        requested = GrantRequest(scope=state.scope, audience=state.audience, who=state.who, expected=state.expected)
+        requested = GrantRequest(
+            scope=state.scope,
+            audience=state.audience,
+            who=state.who,
+            expected=state.expected,
+            replaces_bound=state.replaces_bound,
+        )
         tokens = yield from accept(tenant, state.key, exchanged, requested, sent_at=sent_at)
     except PasswordlessError as error:
         failure = _refusal(error, grant_type, recovery_code)

@@ -77,8 +77,8 @@ class MfaState:
     Attributes:
         mfa_token: The service's handle of the login.
         requirements: The factors that the service accepts.
-        key: The key of the login: the tokens will be bound to it.
-        jkt: The key's thumbprint when the login began.
+        key: The key of the login: the tokens will be bound to it. None if it began without a proof.
+        jkt: The key's thumbprint when the login began; None without a key.
         issuer: The tenant.
         client_id: The application.
         expires_at: When the ``mfa_token`` expires: seconds since the UNIX epoch.
@@ -87,12 +87,13 @@ class MfaState:
         audience: The requested API.
         expected: What the ID token must show.
         challenge: The factor challenge that :meth:`with_challenge` added.
+        replaces_bound: Whether a refresh of bound tokens led here: the new ones must be bound too.
     """
 
     mfa_token: Secret = attrs.field(repr=redacted)
     requirements: MfaRequirements
-    key: DPoPKey
-    jkt: str
+    key: DPoPKey | None
+    jkt: str | None
     issuer: str
     client_id: str
     expires_at: int
@@ -101,6 +102,7 @@ class MfaState:
     audience: str | None = None
     expected: Expected = attrs.field(factory=Expected)
     challenge: MfaChallenge | None = None
+    replaces_bound: bool = False
 
     def with_challenge(self, challenge: MfaChallenge) -> MfaState:
         """Return the same state with a factor challenge, so that the process that unseals it can answer that."""
@@ -124,7 +126,7 @@ class MfaState:
         """
         key = conceal_bytes(key)
         key = sealing.sealing_key(key)
-        header = {"typ": _TYPE, "iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt}
+        header = {"typ": _TYPE, "iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt or ""}
         return sealing.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
 
     @classmethod
@@ -168,7 +170,7 @@ class MfaState:
             raise InvalidMfaState("issuer", "it is another tenant's")
         if self.client_id != client.client_id:
             raise InvalidMfaState("client_id", "it is another application's")
-        if not isinstance(self.key, DPoPKey) or self.key.thumbprint != self.jkt:
+        if (self.key.thumbprint if isinstance(self.key, DPoPKey) else self.key) != self.jkt:
             raise InvalidMfaState("jkt", "its key is missing, or not the one that the login began with")
         if _clock.now() >= self.expires_at:
             raise InvalidMfaState("expires_at", "it is expired: the user logs in again")
@@ -178,13 +180,14 @@ class MfaState:
             mfa_token=self.mfa_token,
             challenge=self.requirements.challenge,
             enroll=self.requirements.enroll,
-            key=self.key.to_jwk(private=True),
+            key=None if self.key is None else self.key.to_jwk(private=True),
             expires_at=self.expires_at,
             who=_who_members(self.who),
             scope=self.scope,
             audience=self.audience,
             expected=attrs.asdict(self.expected),
             sent=None if self.challenge is None else attrs.asdict(self.challenge),
+            replaces_bound=self.replaces_bound,
         )
 
     @classmethod
@@ -195,8 +198,8 @@ class MfaState:
             return cls(
                 mfa_token=Secret(members["mfa_token"]),
                 requirements=MfaRequirements(tuple(members["challenge"]), tuple(members["enroll"])),
-                key=DPoPKey.from_jwk(SecretDict(members["key"])),
-                jkt=header["jkt"],
+                key=None if members["key"] is None else DPoPKey.from_jwk(SecretDict(members["key"])),
+                jkt=header["jkt"] or None,
                 issuer=header["iss"],
                 client_id=header["client_id"],
                 expires_at=int(members["expires_at"]),
@@ -205,6 +208,7 @@ class MfaState:
                 audience=members["audience"],
                 expected=Expected(**members["expected"]),
                 challenge=None if members["sent"] is None else _challenge(SecretDict(members["sent"])),
+                replaces_bound=bool(members.get("replaces_bound")),
             )
         except (KeyError, TypeError, ValueError, UsageError):
             return None

@@ -65,8 +65,10 @@ class Evidence:
         async with self.http.get(f"{self.tenant.url}/userinfo", headers=headers, timeout=_TIMEOUT) as response:
             return response.status, response.headers.get("WWW-Authenticate", ""), await response.json()
 
-    def proof(self, key: DPoPKey, access_token: str) -> str:
+    def proof(self, key: DPoPKey | None, access_token: str) -> str:
         """Make a proof for a request to userinfo."""
+        if key is None:
+            raise CheckFailed("the tokens have no key")
         return ProofGenerator(key).proof("GET", f"{self.tenant.url}/userinfo", access_token=access_token)
 
 
@@ -92,8 +94,9 @@ async def tokens_bound_to_their_keys(evidence: Evidence) -> None:
         confirmation = _claims(tokens).get("cnf")
         bound_to = confirmation.get("jkt") if isinstance(confirmation, dict) else None
         _expect(tokens.token_type.lower(), "dpop", f"the token for {who.address} is of type {tokens.token_type!r}")
-        _expect(bound_to, tokens.key.thumbprint, f"the token for {who.address} is not bound to its key")
-        thumbprints.add(tokens.key.thumbprint)
+        thumbprint = None if tokens.key is None else tokens.key.thumbprint
+        _expect(bound_to, thumbprint, f"the token for {who.address} is not bound to its key")
+        thumbprints.add(thumbprint)
         logins += 1
     _expect(len(thumbprints), logins, f"{logins:,} logins share {len(thumbprints):,} keys")
     seen = evidence.logins.stats.distinct_keys

@@ -18,7 +18,7 @@ from passwordless_async.auth0.otp import otp_request
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import read_token
 from passwordless_async.cli.doctor.findings import WHERE_DOMAIN, Finding, Status, advice, not_checked
-from passwordless_async.dpop import DPoPKey, ProofGenerator
+from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import OAuthError, PasswordlessError
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
 
 async def probe(application: Application, login: Login, send: Send) -> PasswordlessError | None:
     """Log in with a made-up code; returns the error, or None where tokens came back."""
-    proofs = ProofGenerator(DPoPKey.generate())
-    flow = prove(Tenant(application), proofs, lambda: otp_request(application, login, {}))
+    flow = prove(Tenant(application), DPoPKey.generate(), lambda: otp_request(application, login, {}))
     try:
         read_token(*await _drive(flow, send), None)
     except PasswordlessError as error:

@@ -5,6 +5,7 @@ Invariants:
 - Only the named origins get the token. A request to another origin carries neither the token nor a proof.
 - Every transmission has a proof of its own, signed for its method and URL.
 - Tokens that are bound to a key go out with a proof by that key, and never as Bearer, whatever their source returns.
+- Once a source's tokens are bound, they stay so. Tokens that were not may be renewed into bound ones.
 - The token and the proof are secrets: they print as ``<redacted>``.
 """
 
@@ -17,7 +18,7 @@ import attrs
 
 from passwordless_async._common.origin import parse_origin
 from passwordless_async._common.secret import Secret, SecretDict, hide, type_name
-from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.auth0.tokens import TokenSet, authorization, require_bearer, require_key
 from passwordless_async.client.traffic.first_nonce import FirstNonce
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
 from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
@@ -83,7 +84,9 @@ class ApiCredentials:
         nonces: The servers' nonces; a new cache if None.
 
     Raises:
-        UsageError: An argument has a wrong type, or an origin is not one.
+        UsageError: An argument has a wrong type, an origin is not one, or the type of the tokens and their key do not
+            agree.
+        KeyMissing: The tokens are bound and have no key.
     """
 
     def __init__(self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None) -> None:
@@ -95,7 +98,7 @@ class ApiCredentials:
         if not isinstance(nonces, NonceCache | None):
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
         self.nonces = NonceCache() if nonces is None else nonces
-        self._proofs = ProofGenerator(newest.key) if _is_bound(newest) else None
+        self._proofs = _proofs_of(newest)  # None until the tokens are bound
         named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
         self._first_nonces = {origin: FirstNonce(self.nonces, origin) for origin in named}
 
@@ -119,14 +122,17 @@ class ApiCredentials:
 
     def calls_for_renewal(self, response: HttpResponse, tokens: TokenSet) -> bool:
         """Return whether a response refuses these tokens, and there are others."""
-        scheme = "dpop" if _is_bound(tokens) else "bearer"
+        scheme = "dpop" if tokens.bound else "bearer"
         return rejects_token(response, scheme=scheme) and self._source.is_renewable(tokens)
 
     def _usable(self, tokens: TokenSet) -> TokenSet:
         if self._proofs is None:
-            if _is_bound(tokens):
-                self._proofs = ProofGenerator(tokens.key)
-        elif not _is_bound(tokens) or tokens.key != self._proofs.key:
+            self._proofs = _proofs_of(tokens)
+            return tokens
+        if not tokens.bound:
+            # Another call had these renewed while this one waited, and the new ones are bound.
+            tokens = self._source.tokens
+        if tokens.key != self._proofs.key:
             raise KeyMismatch("the renewed tokens are not bound to the key of the first ones: nothing was sent")
         return tokens
 
@@ -153,14 +159,13 @@ class ApiCredentials:
             MalformedAnswer: The server demands a nonce and gives none.
             NonceChallengeRepeated: The server challenges again with a nonce that was used, or a fourth time.
         """
-        proofs, token = self._proofs, tokens.access_token
-        if proofs is None:
-            return _once(SecretDict({"Authorization": Authorization(f"Bearer {token}")}))
-        authorization = Authorization(f"DPoP {token}")
+        proofs, field = self._proofs, Authorization(authorization(tokens))
+        if proofs is None or not tokens.bound:
+            return _once(SecretDict({"Authorization": field}))
 
         def make(nonce: str | None) -> SecretDict:
-            proof = proofs.proof(method, url, nonce=nonce, access_token=token)
-            return SecretDict({"Authorization": authorization, "DPoP": Secret(proof)})
+            proof = proofs.proof(method, url, nonce=nonce, access_token=tokens.access_token)
+            return SecretDict({"Authorization": field, "DPoP": Secret(proof)})
 
         return negotiate(self.nonces, origin, proofs.key, make)
 
@@ -190,8 +195,15 @@ def _once(fields: SecretDict) -> Generator[SecretDict, HttpResponse, None]:
     yield fields
 
 
-def _is_bound(tokens: TokenSet) -> bool:
-    return tokens.token_type.lower() == "dpop"
+def _proofs_of(tokens: TokenSet) -> ProofGenerator | None:
+    """Return what makes the proofs of tokens; None if they are not bound."""
+    key = require_key(tokens, consequence="nothing was sent")
+    if key is None:
+        require_bearer(tokens)
+        return None
+    if tokens.token_type.lower() != "dpop":
+        raise UsageError("tokens", "have a key, and token_type is not DPoP")
+    return ProofGenerator(key)
 
 
 def _each(origins: Iterable[str]) -> Iterable[str]:

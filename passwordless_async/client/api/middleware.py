@@ -41,7 +41,9 @@ class DPoPMiddleware:
         nonces: The servers' nonces, to share them with other middlewares; a new cache if None.
 
     Raises:
-        UsageError: An argument has a wrong type, or an origin is not one.
+        UsageError: An argument has a wrong type, an origin is not one, or the type of the tokens and their key do not
+            agree.
+        KeyMissing: The tokens are bound and have no key.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.api.middleware import DPoPMiddleware
-from passwordless_async.errors import PasswordlessError, TransportError, UsageError
+from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -40,8 +40,6 @@ class UserSession:
         renew: Renew | None,
         nonces: NonceCache,
     ) -> None:
-        if tokens.token_type.lower() != "dpop":
-            raise UsageError("tokens", "are not bound to a key: token_type is not DPoP")
         self._tokens = tokens
         self._http = http
         self._handovers = handovers
@@ -112,7 +110,7 @@ class UserSession:
         return renewed if self._tokens is refused else self._tokens
 
     def __repr__(self) -> str:
-        return f"<UserSession of {self._tokens.key!r}>"
+        return f"<UserSession of {self._tokens.key or 'unbound tokens'!s}>"
 
 
 def _has_ended(tokens: TokenSet) -> bool:

@@ -1,8 +1,8 @@
 """A token set with its key, as bytes to be sealed.
 
-A JSON object, a NUL, the key, and the tokens. A JWT is kept as the bytes that its segments encode, a quarter less than
-its text: a session with 2 KB of tokens takes 3.2 KB on Redis, and as JSON alone 4.2 KB, a gigabyte more for a million.
-JSON alone would take 4 to 17 % less CPU to open and to read a session.
+A JSON object, a NUL, the key if there is one, and the tokens. A JWT is kept as the bytes that its segments encode, a
+quarter less than its text: a session with 2 KB of tokens takes 3.2 KB on Redis, and as JSON alone 4.2 KB, a gigabyte
+more for a million. JSON alone would take 4 to 17 % less CPU to open and to read a session.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
-from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.auth0.tokens import TokenSet, require_key
 from passwordless_async.dpop import DPoPKey
-from passwordless_async.errors import UsageError
+from passwordless_async.errors import KeyMissing, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TOKENS = ("access_token", "refresh_token", "id_token")
+_KEYS = ("key", "refresh_key")
 _PLAIN = ("token_type", "expires_at", "scope", "jkt", "issuer", "client_id", "audience")
 _SCALAR_BYTES = 32  # a key's private part, before its public one
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
@@ -31,14 +32,20 @@ def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> Sec
 
     Claims are not kept where the ID token has them: it was validated when it came, and they are read from it again.
     After a refresh that brought no ID token they are kept. What the reader knows is not: ``known`` has it, by its names
-    in a token set.
+    in a token set. Bound tokens without a key raise ``KeyMissing``.
     """
+    require_key(tokens)
     plain = {name: getattr(tokens, name) for name in _PLAIN}
     kept = {name: value for name, value in plain.items() if value is not None and known.get(name) != value}
     if tokens.claims is not None and tokens.claims != _claims(tokens.id_token):
         kept["claims"] = dict(tokens.claims)
-    parts = [SecretBytes(tokens.key.to_bytes() + tokens.key.point)]
-    sizes: dict[str, int | list[int]] = {"key": len(parts[0])}
+    parts: list[SecretBytes] = []
+    sizes: dict[str, int | list[int]] = {}
+    for name in _KEYS:
+        key: DPoPKey | None = getattr(tokens, name)
+        if key is not None:
+            parts.append(SecretBytes(key.to_bytes() + key.point))
+            sizes[name] = len(parts[-1])
     for name in _TOKENS:
         token = getattr(tokens, name)
         if token is not None:
@@ -64,8 +71,10 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
         sizes = members.pop("sizes")
         # Slices of a view are no copies, and their repr shows nothing.
         view = memoryview(content)[end + 1 :]
-        at = sizes["key"]
-        key = view[:at]
+        at = 0
+        keys: dict[str, Any] = {}
+        for name in _KEYS:
+            keys[name], at = _key(view, at, sizes.get(name, 0))
         tokens: dict[str, Any] = SecretDict()
         for name in _TOKENS:
             tokens[name], at = _token(view, at, sizes.get(name))
@@ -73,12 +82,21 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
         decoded = TokenSet(
             **{name: members.pop(name, known.get(name)) for name in _PLAIN},
             **tokens,
-            key=DPoPKey.from_bytes(SecretBytes(key[:_SCALAR_BYTES]), point=bytes(key[_SCALAR_BYTES:])),
+            **keys,
             claims=None if claims is None else MappingProxyType(claims),
         )
-    except (KeyError, IndexError, TypeError, ValueError, UsageError):
+        require_key(decoded)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, UsageError, KeyMissing):
         return None
     return None if decoded.access_token is None else (decoded, members)
+
+
+def _key(view: memoryview, at: int, size: int) -> tuple[DPoPKey | None, int]:
+    """Return the key that begins at a byte, and where what follows it begins."""
+    if size == 0:
+        return None, at
+    scalar, point = view[at : at + _SCALAR_BYTES], view[at + _SCALAR_BYTES : at + size]
+    return DPoPKey.from_bytes(SecretBytes(scalar), point=bytes(point)), at + size
 
 
 def _token(view: memoryview, at: int, sizes: int | list[int] | None) -> tuple[Secret | None, int]:

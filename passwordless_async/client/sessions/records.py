@@ -3,7 +3,8 @@
 Invariants:
 
 - The identifier is 256 random bits. The store has its hash alone, so a copy of the store opens no session.
-- A session is sealed with its place, tenant, application, user and key in the header: moved, it cannot be unsealed.
+- A session is sealed with its place, tenant, application, user and key, if it has one, in the header: moved, it cannot
+  be unsealed.
 - The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
 """
 
@@ -20,6 +21,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import base64url as _base64url
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretDict, redacted
+from passwordless_async.auth0.tokens import require_key
 from passwordless_async.client.sessions.encoding import decode, encode
 from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
 from passwordless_async.errors import BrokenSeal, InvalidSession
@@ -131,9 +133,10 @@ class SessionRecords:
         return tokens
 
     def _seal(self, tokens: TokenSet, bound_to: dict[str, str], members: dict[str, object]) -> str:
-        jkt = tokens.key.thumbprint
-        content = encode(tokens, {**self._known, "jkt": jkt}, **members)
-        return self.keys.seal(content, {**self._bound_to, **bound_to, "jkt": jkt})
+        key = require_key(tokens)
+        bound = {} if key is None else {"jkt": key.thumbprint}
+        content = encode(tokens, {**self._known, **bound}, **members)
+        return self.keys.seal(content, {**self._bound_to, **bound_to, **bound})
 
     def seconds(self, record: Record) -> float:
         """Return how long a session is kept from now on unless it is used."""
@@ -173,7 +176,8 @@ class SessionRecords:
 
     def _opened(self, unsealed: Unsealed) -> tuple[TokenSet, SecretDict]:
         # Header and content were sealed together: user and key may be taken from the header.
-        decoded = decode(unsealed.content, {**self._known, "jkt": unsealed.header.get("jkt", "")})
+        header = unsealed.header
+        decoded = decode(unsealed.content, {**self._known, **({"jkt": header["jkt"]} if "jkt" in header else {})})
         if decoded is None:
             raise BrokenSeal("form")
         return decoded

@@ -130,6 +130,7 @@ class Sessions:
 
         Raises:
             UsageError: The tokens have no ID token, and no user is given; or ``data`` is not of its form.
+            KeyMissing: The tokens are bound and have no key.
             StoreError: A store in memory is full.
         """
         new = self._records.new(tokens, user=_user_of(tokens, user), data=_data(data))
@@ -151,6 +152,7 @@ class Sessions:
         Raises:
             InvalidSession: It is unknown, has ended or was closed. So do calls, once the access token has ended.
             BrokenSeal: As for :meth:`get`.
+            BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
         """
         session = await self.get(identifier)

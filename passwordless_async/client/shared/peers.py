@@ -146,7 +146,8 @@ class Peers:
     """What a client shares with other processes."""
 
     availability: Availability
-    nonces: SharedNonces | None = None  # None where no other process has any, or where nonces are bound to keys
+    # None where no other process has any, where nonces are bound to keys, or where no proof is sent.
+    nonces: SharedNonces | None = None
     quota: SharedQuota | None = None  # None where this client has it alone
 
     @classmethod
@@ -155,7 +156,8 @@ class Peers:
         availability, application = Availability(store, events), tenant.application
         if alone:
             return cls(availability)
-        nonces = None if tenant.nonces.per_key else SharedNonces(availability, tenant)
+        unshared = tenant.nonces.per_key or tenant.dpop == "off"
+        nonces = None if unshared else SharedNonces(availability, tenant)
         return cls(availability, nonces, SharedQuota(availability, application.issuer))
 
     def reopen(self) -> None:

@@ -18,7 +18,18 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.discovery import with_endpoints
-from passwordless_async.client.events import CANCELLED, Challenged, Done, Emitter, Operation, Paced, Retried, Sent
+from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.client.events import (
+    CANCELLED,
+    Challenged,
+    Done,
+    Emitter,
+    Operation,
+    Paced,
+    Retried,
+    Sent,
+    UnboundTokens,
+)
 from passwordless_async.client.traffic.caller_limits import CallerLimits
 from passwordless_async.client.traffic.circuit import Breaker, Circuits
 from passwordless_async.client.traffic.concurrency import AdaptiveLimit, FixedLimit
@@ -158,11 +169,13 @@ class Dispatcher:
         except asyncio.CancelledError:
             self._emit_done(journey, CANCELLED)
             raise
-        self._emit_done(journey, None)
+        self._emit_done(journey, None, result)
         return result
 
-    def _emit_done(self, journey: _Journey, error: str | None) -> None:
+    def _emit_done(self, journey: _Journey, error: str | None, result: object = None) -> None:
         if self._events.is_wanted:
+            if isinstance(result, TokenSet) and result.refresh_key is not None:
+                self._events.emit(UnboundTokens(journey.operation, result.audience))
             seconds = _clock.monotonic() - journey.began
             self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
 

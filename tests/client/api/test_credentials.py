@@ -9,13 +9,13 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from passwordless_async import DPoPKey, KeyMismatch, NonceCache, TokenSet, UsageError
+from passwordless_async import DPoPKey, KeyMismatch, KeyMissing, NonceCache, TokenSet, UsageError
 from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.api.credentials import ApiCredentials
 
 API = "https://api.example"
-UNBOUND: dict[str, Any] = {"token_type": "Bearer", "access_token": Secret("an-unbound-token")}
+UNBOUND: dict[str, Any] = {"token_type": "Bearer", "access_token": Secret("an-unbound-token"), "key": None}
 
 
 class Source:
@@ -79,6 +79,41 @@ async def test_unbound_tokens_may_be_followed_by_bound_ones(tokens: TokenSet) ->
     assert set(next(api.transmissions(tokens, API, "GET", URL(API)))) == {"Authorization", "DPoP"}
     with pytest.raises(KeyMismatch):
         await api.renew(tokens)
+
+
+async def test_a_call_that_was_overtaken_by_a_renewal_uses_the_bound_tokens(tokens: TokenSet) -> None:
+    """Unbound tokens that a call was given before another call's renewal are replaced by the newest ones."""
+    unbound = attrs.evolve(tokens, **UNBOUND)
+
+    class Slow(Source):
+        async def current(self) -> TokenSet:
+            return unbound
+
+    api = credentials(Slow(unbound, tokens))
+    given = await api.current()
+    assert await api.renew(given) is tokens
+    assert await api.current() is tokens
+    sent = [next(api.transmissions(each, API, "GET", URL(API)))["Authorization"] for each in (given, tokens)]
+    assert sent == ["Bearer an-unbound-token", f"DPoP {tokens.access_token}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"key": None}, KeyMissing),
+        ({"key": None, "token_type": "Bearer", "jkt": "a-thumbprint"}, KeyMissing),
+        ({"token_type": "Bearer"}, UsageError),
+        ({"token_type": "MAC"}, UsageError),
+        ({"token_type": "MAC", "key": None}, UsageError),
+        ({"token_type": "", "key": None}, UsageError),
+    ],
+)
+def test_tokens_whose_type_and_key_do_not_agree_are_refused(
+    tokens: TokenSet, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    """What has a key, its thumbprint or the type DPoP is bound: it is not sent as Bearer, nor without its key."""
+    with pytest.raises(error):
+        credentials(attrs.evolve(tokens, **changes))
 
 
 @pytest.mark.parametrize(
