@@ -61,6 +61,7 @@ _BEFORE_THE_CODE = (
     errors.RateLimited,
     errors.InvalidClient,
     errors.UnauthorizedClient,
+    errors.DPoPRequired,
     errors.InvalidDPoPProof,
     errors.UseDPoPNonce,
     errors.NonceChallengeRepeated,
