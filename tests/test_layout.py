@@ -33,6 +33,7 @@ CROSS_CUTTING = {
     "client/test_id_tokens.py": "ID tokens and key sets, through the whole client",
     "client/test_closing.py": "closing a client, which ends what every other module has begun",
     "client/test_codes_on_machines.py": "codes on several machines, through whole clients",
+    "client/test_dpop_modes.py": "the modes of a client, through every grant and what follows it",
     "client/test_fault_table.py": "every fault of the tenant, through the whole client",
     "client/test_interleavings.py": "random programs of calls, through the whole client",
     "client/test_leaks.py": "secrets in errors, logs and reprs, through the whole client",

@@ -129,12 +129,14 @@ class OpenTelemetry:
             for name, unit, description, buckets in _HISTOGRAMS
         ]
         self._requests, self._operations, self._paced, self._transmissions = histograms
-        self._challenges = counter("passwordless.nonce.challenges", "{challenge}", "Nonce challenges of the server.")
+        self._counters = {
+            Challenged: counter("passwordless.nonce.challenges", "{challenge}", "Nonce challenges of the server."),
+            UnboundTokens: counter("passwordless.tokens.unbound", "{answer}", "Tokens that are bound to no key."),
+        }
         self._retries = counter("passwordless.retries", "{retry}", "Failed tries that were repeated.")
         self._orphans = counter(
             "passwordless.orphans", "{orphan}", "Operations that ended after their caller had gone."
         )
-        self._unbound = counter("passwordless.tokens.unbound", "{answer}", "Tokens that are bound to no key.")
         self._lost = meter.create_up_down_counter(
             "passwordless.stores.lost", "{store}", "Clients for which a store is unreachable, by use."
         )
@@ -145,16 +147,14 @@ class OpenTelemetry:
         match event:
             case Sent():
                 self._sent(event)
-            case Challenged():
-                self._challenges.add(1, _attributes(event.operation))
+            case Challenged() | UnboundTokens():
+                self._counters[type(event)].add(1, _attributes(event.operation))
             case Paced():
                 self._paced.record(event.seconds, _attributes(event.operation))
             case Retried():
                 self._retries.add(1, _attributes(event.operation, event.error))
             case Orphaned():
                 self._orphans.add(1, _attributes(event.operation, event.error))
-            case UnboundTokens():
-                self._unbound.add(1, _attributes(event.operation))
             case Done():
                 self._done(event)
             case _:

@@ -110,10 +110,9 @@ def accept(
     """
     failure: PasswordlessError
     clocks = Clocks.at(exchanged[1], _clock.now(), tenant.clock_skew)
-    thumbprint = None if key is None else key.thumbprint
     try:
         answer = read_token(*exchanged, requested.scope, invalid_grant=requested.invalid_grant)
-        bound = checked_binding(answer, thumbprint, required=tenant.dpop == "required" or requested.replaces_bound)
+        binding = _binding(tenant, answer, key, requested)
         claims, id_token = yield from _checked(tenant, answer, requested, clocks)
     except MfaRequired as error:
         failure = error.with_facts(state=_mfa_state(tenant, key, error, sent_at, requested))
@@ -128,18 +127,29 @@ def accept(
             refresh_token=answer.refresh_token,
             id_token=id_token,
             claims=claims,
-            key=key if bound else None,
-            jkt=thumbprint if bound else None,
             issuer=tenant.application.issuer,
             client_id=tenant.application.client_id,
             audience=requested.audience,
-            refresh_key=None if bound else key,
+            **binding,
         )
     if not isinstance(failure, MfaRequired):
         if isinstance(failure, ProtocolError) and keeps_refresh_token(*exchanged):
             raise failure.with_facts(keeps_refresh_token=True)
         yield from _revoke(tenant, exchanged)
     raise failure
+
+
+def _binding(tenant: Tenant, answer: TokenAnswer, key: DPoPKey | None, requested: GrantRequest) -> dict[str, Any]:
+    """Check what tokens are bound to; return the keys that they have, by their names in a token set."""
+    thumbprint = _thumbprint(key)
+    required = tenant.dpop == "required" or requested.replaces_bound
+    if checked_binding(answer, thumbprint, required=required):
+        return {"key": key, "jkt": thumbprint}
+    return {"key": None, "refresh_key": key}
+
+
+def _thumbprint(key: DPoPKey | None) -> str | None:
+    return None if key is None else key.thumbprint
 
 
 def _checked(
@@ -168,7 +178,7 @@ def _mfa_state(
         mfa_token=mfa_token,
         requirements=MfaRequirements.read(error.mfa_requirements),
         key=key,
-        jkt=None if key is None else key.thumbprint,
+        jkt=_thumbprint(key),
         issuer=tenant.application.issuer,
         client_id=tenant.application.client_id,
         expires_at=sent_at + LIFETIME,

@@ -58,13 +58,13 @@ def login_key(tenant: Tenant, key: DPoPKey | None) -> DPoPKey | None:
     """Return the key of a new login: the given one, or a new one; None where the client sends no proofs.
 
     Raises:
-        UsageError: A key is given and the client sends no proofs.
+        UsageError: The given key is none, or the client sends no proofs.
     """
     if tenant.dpop == "off":
         if key is not None:
             raise UsageError("key", "is given, and the client sends no proofs: it has dpop='off'")
         return None
-    return DPoPKey.generate() if key is None else key
+    return DPoPKey.generate() if key is None else _check.instance("key", key, DPoPKey, named="a DPoPKey")
 
 
 def require_allowed(tenant: Tenant, *, bound: bool) -> None:

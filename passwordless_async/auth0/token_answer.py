@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 # RFC 6749 appendix A.17: refresh-token = 1*VSCHAR, which is wider.
 _SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10})?", re.ASCII)
 _REFRESH_TOKEN = re.compile(r"[\x20-\x7E]+")
-_TYPES = ("dpop", "bearer")  # of tokens that this client can use, in lower case
+_UNPROVEN = "no proof was sent and the token is bound to a key: it is of no use"
 
 
 @attrs.frozen
@@ -131,24 +131,36 @@ def checked_binding(answer: TokenAnswer, thumbprint: str | None, *, required: bo
         SenderConstrained: They are bound, and no proof was sent.
         MalformedAnswer: Their type is neither DPoP nor Bearer (RFC 6749 §7.1).
     """
-    kind = answer.token_type.lower()
-    if kind != "dpop" and required:
+    if answer.token_type.lower() == "dpop":
+        _require_key(answer, thumbprint)
+        return True
+    if required:
         raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
-    if kind not in _TYPES:
-        raise MalformedAnswer("token_type is neither DPoP nor Bearer", status=HTTPStatus.OK)
+    _require_bearer(answer, thumbprint)
+    return False
+
+
+def _require_key(answer: TokenAnswer, thumbprint: str | None) -> None:
+    """Refuse bound tokens of another key than the proven one, as far as they can be looked into."""
+    if thumbprint is None:
+        raise SenderConstrained(_UNPROVEN)
     claims = _jwt_claims(answer.access_token)
-    confirmation = None if claims is None else claims.get("cnf")
-    if thumbprint is None and (kind == "dpop" or confirmation is not None):
-        raise SenderConstrained("no proof was sent and the token is bound to a key: it is of no use")
-    if kind == "bearer" and confirmation is not None:
-        raise NotSenderConstrained("token_type is Bearer and the access token names a key (cnf): it is not ours")
-    if kind == "dpop" and claims is not None and _thumbprint(confirmation) != thumbprint:
+    if claims is None:
+        return
+    confirmation = claims.get("cnf")
+    if not isinstance(confirmation, dict) or confirmation.get("jkt") != thumbprint:
         raise NotSenderConstrained("cnf.jkt of the access token is not the thumbprint of the key")
-    return kind == "dpop"
 
 
-def _thumbprint(confirmation: object) -> object:
-    return confirmation.get("jkt") if isinstance(confirmation, dict) else None
+def _require_bearer(answer: TokenAnswer, thumbprint: str | None) -> None:
+    """Refuse tokens of an unknown type, and Bearer tokens that name a key (RFC 7800 §3.1)."""
+    if answer.token_type.lower() != "bearer":
+        raise MalformedAnswer("token_type is neither DPoP nor Bearer", status=HTTPStatus.OK)
+    if (_jwt_claims(answer.access_token) or {}).get("cnf") is None:
+        return
+    if thumbprint is None:
+        raise SenderConstrained(_UNPROVEN)
+    raise NotSenderConstrained("token_type is Bearer and the access token names a key (cnf): it is not ours")
 
 
 def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secret | None:

@@ -137,9 +137,7 @@ class PasswordlessClient:
         application = Application(domain, client_id, client_auth, id_token_algorithms)
         self._tenant = Tenant(application, nonces, clock_skew, dpop=dpop)
         self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
-        _check.instance("profile", profile, Profile, named="a Profile")
-        _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
-        _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
+        _require_values(profile, nonces, lifetimes)
         _require_store(store)
         _require_hooks(on_event=on_event, on_orphan=on_orphan)
         self._overlap = _overlap(refresh_token_leeway, rotation=refresh_token_rotation)
@@ -617,6 +615,12 @@ def _overlap(leeway: object, *, rotation: object) -> float:
     """Return for how many seconds a refresh token may be sent again after its first use."""
     leeway = _check.at_least_zero("refresh_token_leeway", leeway)
     return leeway if _check.instance("refresh_token_rotation", rotation, bool, named="a bool") else math.inf
+
+
+def _require_values(profile: object, nonces: object, lifetimes: object) -> None:
+    _check.instance("profile", profile, Profile, named="a Profile")
+    _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
+    _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
 
 
 def _require_store(store: object) -> None:

@@ -431,9 +431,6 @@ ANSWERS: dict[str, Callable[[], object]] = {
     "a token that is bound though no proof was sent": lambda: checked_binding(
         TokenAnswer(Secret(MARKER), "DPoP", 1, "", None, None), None, required=False
     ),
-    "a token of no known type": lambda: checked_binding(
-        TokenAnswer(Secret("a"), MARKER, 1, "", None, None), None, required=False
-    ),
     "an ID token for another": lambda: validate(
         id_token(iss="https://tenant.example/", aud="other", email=MARKER),
         SigningKey(SIGNING_KEY, ("RS256",)),

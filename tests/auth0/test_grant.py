@@ -38,6 +38,9 @@ from passwordless_async import (
     NotSent,
     OAuthError,
     OutcomeUnknown,
+    SenderConstrained,
+    UsageError,
+    UseDPoPNonce,
     WrongCode,
 )
 from passwordless_async._common.secret import Secret
@@ -382,6 +385,68 @@ def test_an_unbound_token_is_refused_before_keys_are_fetched(tenant: Tenant) -> 
     next(flow)
     with pytest.raises(NotSenderConstrained):
         flow.send(answer(200, {**TOKENS, "token_type": "Bearer", "id_token": id_token()}))
+
+
+# Exchange: the modes of a client.
+
+UNBOUND = {**TOKENS, "token_type": "Bearer"}
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer"])
+@pytest.mark.parametrize("token", ["opaque", access_token(None)])
+def test_preferred_takes_tokens_that_are_not_bound(token: str, token_type: str) -> None:
+    """RFC 9449 §5: the proof was ignored. Its key is kept for refreshes: the refresh token may be bound to it."""
+    flow = exchange(new_tenant("preferred"), login())
+    assert proof(next(flow))["htm"] == "POST"
+    tokens = end(flow, answer(200, {**UNBOUND, "access_token": token, "token_type": token_type}))
+    assert (tokens.bound, tokens.key, tokens.jkt, tokens.token_type) == (False, None, None, token_type)
+    assert tokens.refresh_key is KEY
+
+
+def test_preferred_checks_tokens_that_are_bound() -> None:
+    """They are bound to the key that was proven, or refused."""
+    flow = exchange(new_tenant("preferred"), login())
+    next(flow)
+    tokens = end(flow, answer(200, {**TOKENS, "access_token": access_token(KEY.thumbprint)}))
+    assert (tokens.bound, tokens.key, tokens.jkt, tokens.refresh_key) == (True, KEY, KEY.thumbprint, None)
+    flow = exchange(new_tenant("preferred"), login())
+    next(flow)
+    with pytest.raises(NotSenderConstrained):
+        flow.send(answer(200, {**TOKENS, "access_token": access_token(DPoPKey.generate().thumbprint)}))
+
+
+def test_off_sends_no_proof() -> None:
+    """One request without a proof; its tokens are Bearer tokens."""
+    flow = exchange(new_tenant("off"), login(key=None))
+    request = next(flow)
+    tokens = end(flow, answer(200, UNBOUND, nonce="n1"))
+    assert "DPoP" not in request.headers
+    assert (tokens.bound, tokens.key, tokens.jkt, tokens.refresh_key) == (False, None, None, None)
+
+
+@pytest.mark.parametrize("changes", [{"token_type": "DPoP"}, {"access_token": access_token(KEY.thumbprint)}])
+def test_off_refuses_bound_tokens_and_revokes_them(changes: dict[str, str]) -> None:
+    """They are bound to a key that the client does not have."""
+    flow = exchange(new_tenant("off"), login(key=None))
+    next(flow)
+    request = flow.send(answer(200, {**UNBOUND, **changes, "refresh_token": "rt"}))
+    assert (request.url.path, form(request)["token"]) == ("/oauth/revoke", "rt")
+    with pytest.raises(SenderConstrained):
+        flow.send(answer(200))
+
+
+def test_off_answers_no_challenge() -> None:
+    """There is no proof that could have a nonce."""
+    flow = exchange(new_tenant("off"), login(key=None))
+    next(flow)
+    with pytest.raises(UseDPoPNonce):
+        flow.send(answer(400, CHALLENGE, nonce="n1"))
+
+
+def test_off_takes_no_key() -> None:
+    """A key that would never be proven is a mistake; nothing is sent."""
+    with pytest.raises(UsageError, match=r"^key: is given, and the client sends no proofs"):
+        next(exchange(new_tenant("off"), login()))
 
 
 # Exchange: the ID token and its keys.

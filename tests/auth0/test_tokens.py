@@ -24,6 +24,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import sealing
 from passwordless_async._common.secret import Secret, SecretDict
+from passwordless_async.auth0.tokens import authorization
 
 ADA = Email("ada@example.com")
 KEY = DPoPKey.generate()
@@ -142,6 +143,58 @@ def test_sealed_tokens_come_back(keys: Any, changes: dict[str, Any]) -> None:
         assert (back, back.claims, back.key) == (tokens, tokens.claims, KEY)
         assert all(secret not in sealed + repr(back) for secret in SECRETS)
         assert isinstance(back.access_token, Secret)
+
+
+UNBOUND: dict[str, Any] = {"token_type": "Bearer", "key": None, "jkt": None}
+
+
+@pytest.mark.parametrize("refresh_key", [None, KEY], ids=["no proof", "a proof"])
+def test_sealed_tokens_without_a_key_come_back(refresh_key: DPoPKey | None) -> None:
+    """They stay unbound, and keep the key that a refresh proves."""
+    tokens = issued(**UNBOUND, refresh_key=refresh_key)
+    back = TokenSet.unseal(tokens.seal(SEALING), SEALING)
+    assert (back, back.bound, back.key, back.refresh_key) == (tokens, False, None, refresh_key)
+    assert copy.deepcopy(tokens) == copy.copy(tokens) == tokens
+
+
+def test_tokens_that_were_sealed_before_there_were_unbound_ones_come_back() -> None:
+    """Their text has no refresh_key."""
+    members = sealing.unseal_members(issued().seal(SEALING), SEALING, "tokens+jwe")
+    del members["refresh_key"]
+    assert TokenSet.unseal(sealing.seal_members(members, SEALING, "tokens+jwe"), SEALING) == issued()
+
+
+@pytest.mark.parametrize(
+    ("changes", "bound"),
+    [
+        ({}, True),
+        ({"jkt": None}, True),
+        ({"key": None}, True),
+        ({"key": None, "jkt": None}, True),
+        ({"key": None, "jkt": None, "token_type": "dpop"}, True),
+        ({"key": None, "token_type": "Bearer"}, True),
+        ({"token_type": "Bearer", "jkt": None}, True),
+        (UNBOUND, False),
+        ({**UNBOUND, "token_type": "bearer"}, False),
+        ({**UNBOUND, "refresh_key": KEY}, False),
+    ],
+)
+def test_what_says_that_tokens_are_bound(changes: dict[str, Any], *, bound: bool) -> None:
+    """A key, its thumbprint, or the type: each alone is enough. Bound tokens never go as Bearer."""
+    tokens = issued(**changes)
+    assert tokens.bound is bound
+    assert str(authorization(tokens)) == f"{'DPoP' if bound else 'Bearer'} an-access-token"
+
+
+@pytest.mark.parametrize("changes", [{"key": None}, {"key": None, "jkt": None}, {"key": None, "token_type": "Bearer"}])
+def test_bound_tokens_without_their_key_are_sealed_in_no_mode(changes: dict[str, Any]) -> None:
+    """They would come back as tokens of no use; a sealed text of such tokens is none."""
+    with pytest.raises(KeyMissing):
+        issued(**changes).seal(SEALING)
+    members = sealing.unseal_members(issued().seal(SEALING), SEALING, "tokens+jwe")
+    members.update(changes)
+    with pytest.raises(BrokenSeal):
+        TokenSet.unseal(sealing.seal_members(members, SEALING, "tokens+jwe"), SEALING)
 
 
 def test_sealed_tokens_of_a_second_factor_keep_the_recovery_code() -> None:

@@ -473,6 +473,7 @@ BEFORE_THE_CODE = {
     "RateLimited",
     "InvalidClient",
     "UnauthorizedClient",
+    "DPoPRequired",
     "InvalidDPoPProof",
     "UseDPoPNonce",
     "NonceChallengeRepeated",

@@ -73,7 +73,16 @@ async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email)
 
 # What a failed refresh says of its token
 
-UNSPENT = {"NotSent", "CircuitOpen", "QuotaExceeded", "CoolingDown", "UsageError", "KeyMissing", "KeyMismatch"}
+UNSPENT = {
+    "NotSent",
+    "CircuitOpen",
+    "QuotaExceeded",
+    "CoolingDown",
+    "UsageError",
+    "KeyMissing",
+    "KeyMismatch",
+    "BindingRequired",
+}
 
 
 def test_a_refresh_token_is_unspent_where_it_was_not_sent_or_was_refused() -> None:

@@ -25,7 +25,7 @@ from passwordless_async.auth0.tenant import Tenant
 
 if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest
-    from passwordless_async.auth0.tenant import Flow
+    from passwordless_async.auth0.tenant import DPoPMode, Flow
 
 NOW = 1_700_000_000.75
 ADA = Email("ada@example.com")
@@ -57,9 +57,9 @@ def stop_clocks(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return stopped
 
 
-def new_tenant() -> Tenant:
+def new_tenant(dpop: DPoPMode = "required") -> Tenant:
     """Return a tenant that knows neither nonce nor key."""
-    return Tenant(Application("tenant.example", "client", NoClientAuth()))
+    return Tenant(Application("tenant.example", "client", NoClientAuth()), dpop=dpop)
 
 
 def answer(

@@ -39,19 +39,20 @@ def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> Sec
     kept = {name: value for name, value in plain.items() if value is not None and known.get(name) != value}
     if tokens.claims is not None and tokens.claims != _claims(tokens.id_token):
         kept["claims"] = dict(tokens.claims)
-    parts: list[SecretBytes] = []
-    sizes: dict[str, int | list[int]] = {}
-    for name in _KEYS:
-        key: DPoPKey | None = getattr(tokens, name)
-        if key is not None:
-            parts.append(SecretBytes(key.to_bytes() + key.point))
-            sizes[name] = len(parts[-1])
+    keys = _keys(tokens)
+    parts = [*keys.values()]
+    sizes: dict[str, int | list[int]] = dict(zip(keys, map(len, parts), strict=True))
     for name in _TOKENS:
         token = getattr(tokens, name)
         if token is not None:
             segments, sizes[name] = _segments(token)
             parts += segments
     return SecretBytes(b"".join((_to_json({**kept, **members, "sizes": sizes}).encode(), b"\0", *parts)))
+
+
+def _keys(tokens: TokenSet) -> dict[str, SecretBytes]:
+    keys = {name: getattr(tokens, name) for name in _KEYS}
+    return {name: SecretBytes(key.to_bytes() + key.point) for name, key in keys.items() if key is not None}
 
 
 def _segments(token: Secret) -> tuple[list[SecretBytes], int | list[int]]:

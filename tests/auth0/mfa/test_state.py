@@ -96,6 +96,7 @@ CLAIMS = {"iss": "https://tenant.example/", "sub": "auth0|ada", "aud": ["client"
         ),
         attrs.evolve(STATE, who=Phone("+4930901820"), requirements=MfaRequirements()),
         attrs.evolve(STATE, who=AuthSession("session", Phone("+4930901820"))),
+        attrs.evolve(STATE, who=None, replaces_bound=True),
         STATE.with_challenge(CHALLENGE),
         STATE.with_challenge(MfaChallenge("otp", None, None, 5)),
     ],
@@ -107,6 +108,27 @@ def test_what_is_sealed_comes_back(state: MfaState) -> None:
     assert present(state.key).to_bytes() == present(again.key).to_bytes()
     assert repr(again.mfa_token) == "<redacted>"
     assert again.challenge is None or repr(again.challenge) == repr(state.challenge)
+
+
+def test_a_state_without_a_key_comes_back() -> None:
+    """A login that began without a proof goes on without one."""
+    state = attrs.evolve(STATE, key=None, jkt=None)
+    again = MfaState.unseal(state.seal(KEY), KEY, client=CLIENT)
+    assert (again, again.key, again.jkt) == (state, None, None)
+
+
+@pytest.mark.parametrize("changes", [{"key": None}, {"jkt": None}, {"jkt": ""}, {"key": None, "jkt": ""}])
+def test_a_state_has_both_key_and_thumbprint_or_neither(changes: dict[str, Any]) -> None:
+    """One of them alone was lost, or added."""
+    with pytest.raises(InvalidMfaState) as refused:
+        attrs.evolve(STATE, **changes).require_usable(CLIENT)
+    assert refused.value.failed == "jkt"
+
+
+def test_a_state_that_was_sealed_by_an_older_version_comes_back() -> None:
+    """It does not say whether the tokens replace bound ones."""
+    sealed = sealed_with(lambda _header, members: members.pop("replaces_bound"))
+    assert MfaState.unseal(sealed, KEY, client=CLIENT) == STATE
 
 
 def test_what_the_seal_shows() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from types import MappingProxyType
+from typing import Any
 
 import attrs
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.values import present
-from passwordless_async import TokenSet
+from passwordless_async import KeyMissing, TokenSet
 from passwordless_async._common import base64url
 from passwordless_async._common.secret import Secret, SecretBytes
 from passwordless_async.client.sessions.encoding import decode, encode
@@ -42,8 +43,12 @@ TOKENS = TokenSet(
 )
 
 
-def back(tokens: TokenSet) -> tuple[TokenSet, dict[str, object]]:
-    decoded = decode(encode(tokens, KNOWN, user="ada", opened_at=1.5), KNOWN)
+UNBOUND = attrs.evolve(TOKENS, token_type="Bearer", key=None, jkt=None)
+KNOWN_OF_UNBOUND = {name: value for name, value in KNOWN.items() if name != "jkt"}
+
+
+def back(tokens: TokenSet, known: dict[str, str] = KNOWN) -> tuple[TokenSet, dict[str, object]]:
+    decoded = decode(encode(tokens, known, user="ada", opened_at=1.5), known)
     assert decoded is not None
     return decoded
 
@@ -75,6 +80,30 @@ def test_any_token_set_comes_back(
     assert again == tokens
     assert members == {"user": "ada", "opened_at": 1.5}
     assert present(again.key).thumbprint == KEY.thumbprint
+
+
+@pytest.mark.parametrize("refresh_key", [None, KEY], ids=["no proof", "a proof"])
+def test_tokens_without_a_key_come_back(refresh_key: DPoPKey | None) -> None:
+    """They stay unbound, and keep the key that a refresh proves."""
+    tokens = attrs.evolve(UNBOUND, refresh_key=refresh_key)
+    again, members = back(tokens, KNOWN_OF_UNBOUND)
+    assert (again, again.bound, again.refresh_key) == (tokens, False, refresh_key)
+    assert members == {"user": "ada", "opened_at": 1.5}
+
+
+@pytest.mark.parametrize("changes", [{"key": None}, {"key": None, "jkt": None}, {"key": None, "token_type": "Bearer"}])
+def test_bound_tokens_without_their_key_are_not_kept(changes: dict[str, Any]) -> None:
+    """They would come back as tokens of no use."""
+    with pytest.raises(KeyMissing):
+        encode(attrs.evolve(TOKENS, **changes), KNOWN)
+
+
+def test_bytes_of_bound_tokens_without_a_key_are_no_token_set() -> None:
+    """A key that is missing does not make them Bearer tokens."""
+    kept = bytes(encode(UNBOUND, KNOWN_OF_UNBOUND))
+    assert decode(SecretBytes(kept), KNOWN_OF_UNBOUND) is not None
+    assert decode(SecretBytes(kept), KNOWN) is None
+    assert decode(SecretBytes(kept.replace(b'"Bearer"', b'"DPoP"')), KNOWN_OF_UNBOUND) is None
 
 
 def test_claims_that_the_id_token_has_are_not_kept() -> None:
