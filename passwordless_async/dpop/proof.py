@@ -7,9 +7,9 @@ signature are new in each proof. joserfc makes the same proof in the tests and i
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING
 
 from yarl import URL
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+# By the package: a thread that imports a module of it alone deadlocks with one that imports the package.
+_quoted = json.encoder.encode_basestring_ascii
 # RFC 9110 §9.1: method = token, case-sensitive.
 _METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,64}")
 
@@ -75,11 +77,11 @@ class ProofGenerator:
             raise UsageError("nonce", f"must be a str, not {type(nonce).__name__}")
         if not isinstance(url, (str, URL)):
             raise UsageError("url", f"must be a str or a URL, not {type(url).__name__}")
-        claims = f'{{{_of_request(method, url)},"jti":{encode_basestring_ascii(self._jti())},"iat":{int(self._clock())}'
+        claims = f'{{{_of_request(method, url)},"jti":{_quoted(self._jti())},"iat":{int(self._clock())}'
         if access_token is not None:
             claims += f',"ath":"{self._hash(access_token)}"'
         if nonce is not None:
-            claims += f',"nonce":{encode_basestring_ascii(nonce)}'
+            claims += f',"nonce":{_quoted(nonce)}'
         return self.key.sign_jwt(f"{claims}}}".encode())
 
     def _hash(self, access_token: str) -> str:
@@ -131,4 +133,4 @@ def _of_request(method: str, url: str | URL) -> str:
     """Return ``htm`` and ``htu`` as JSON text: the same for all proofs of an endpoint."""
     if not _METHOD.fullmatch(method):
         raise UsageError("method", "must be an HTTP method")
-    return f'"htm":"{method}","htu":{encode_basestring_ascii(htu(url))}'
+    return f'"htm":"{method}","htu":{_quoted(htu(url))}'
