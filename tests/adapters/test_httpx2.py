@@ -18,6 +18,7 @@ import pytest
 from aiohttp import ClientSession, web
 from multidict import CIMultiDict
 
+from helpers.values import present
 from passwordless_async import (
     DPoPKey,
     DPoPMiddleware,
@@ -109,7 +110,7 @@ async def make_api(tokens: TokenSet) -> AsyncIterator[Callable[..., Awaitable[Ap
     started: list[web.AppRunner] = []
 
     async def make(**settings: Any) -> Api:
-        api = Api(**{"jkt": tokens.key.thumbprint, "tokens": {str(tokens.access_token)}, **settings})
+        api = Api(**{"jkt": present(tokens.key).thumbprint, "tokens": {str(tokens.access_token)}, **settings})
         started.append(await api.start())
         return api
 
@@ -131,7 +132,7 @@ def tokens() -> TokenSet:
 
 
 def bearer(tokens: TokenSet) -> TokenSet:
-    return attrs.evolve(tokens, token_type="Bearer")
+    return attrs.evolve(tokens, token_type="Bearer", key=None)
 
 
 async def send_async(auth: httpx2.Auth, method: str, url: str, **parameters: Any) -> httpx2.Response:
@@ -536,7 +537,9 @@ async def test_refused_token_of_a_fixed_set_is_returned(send: Any, api: Api, tok
     assert len(api.requests) == 1
 
 
-@pytest.mark.parametrize("changes", [{"key": DPoPKey.generate()}, {"token_type": "Bearer"}])
+@pytest.mark.parametrize(
+    "changes", [{"key": DPoPKey.generate()}, {"token_type": "Bearer"}, {"token_type": "Bearer", "key": None}]
+)
 async def test_renewed_tokens_of_another_key_are_refused(api: Api, tokens: TokenSet, changes: dict[str, Any]) -> None:
     """Tokens and key stay together, and a bound session never falls back to Bearer."""
     source = Source(tokens, attrs.evolve(tokens, **changes))

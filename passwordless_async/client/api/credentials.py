@@ -132,7 +132,7 @@ class ApiCredentials:
         if not tokens.bound:
             # Another call had these renewed while this one waited, and the new ones are bound.
             tokens = self._source.tokens
-        if tokens.key != self._proofs.key:
+        if tokens.key != self._proofs.key or tokens.token_type.lower() != "dpop":
             raise KeyMismatch("the renewed tokens are not bound to the key of the first ones: nothing was sent")
         return tokens
 
