@@ -33,7 +33,10 @@ def code(argument: str, value: object, *, at_most: int) -> Secret:
 
 def _code(argument: str, value: object, at_most: int) -> Secret:
     typed = _check.bounded(argument, value, at_most=_MAX_TYPED)
-    if not (typed.isascii() and typed.isalnum()):
+    if typed.isascii() and typed.isalnum():
+        if len(typed) <= at_most:
+            return Secret(typed)
+    else:
         typed = Secret(_without_blanks(typed))
         digits = Secret("".join(character for character in typed if not _is_dash(character)))
         typed = digits if digits.isdecimal() else typed

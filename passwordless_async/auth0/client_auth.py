@@ -45,6 +45,9 @@ class Credentials:
     headers: dict[str, Secret] = attrs.field(factory=dict, repr=redacted)
 
 
+_NO_CREDENTIALS = Credentials()
+
+
 @runtime_checkable
 class ClientAuth(Protocol):
     """A way to authenticate the application."""
@@ -76,7 +79,7 @@ class NoClientAuth:
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return nothing."""
-        return Credentials()
+        return _NO_CREDENTIALS
 
 
 @always_printable

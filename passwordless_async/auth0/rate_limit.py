@@ -41,6 +41,8 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
     ``now`` (UNIX epoch) is when it came by this machine's clock: for a response that has no ``Date``.
     """
     said = headers.get("Auth0-RateLimit")
+    if said is None and _X_RATELIMIT[0] not in headers:
+        return None
     if said is not None:
         found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
         values, since = ["" if match is None else match[1] for match in found], 0.0  # t is a duration

@@ -106,6 +106,8 @@ def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
         fresh: Whether it brought another nonce than the one in the proof. If so, ``invalid_dpop_proof`` counts too:
             some servers answer a nonce that is too old with it.
     """
+    if response.status not in _ERRORS:
+        return False
     errors = dpop_errors(response)
     return not errors.isdisjoint(_NONCE_ERRORS) or (fresh and "invalid_dpop_proof" in errors)
 

@@ -57,8 +57,14 @@ class DPoPKey:
         private_key = conceal_bytes(private_key)
         if not _is_scalar(private_key) and not _is_p256(private_key):
             raise UsageError("private_key", "must be a P-256 private key")
-        self._live: ec.EllipticCurvePrivateKey | None = None if isinstance(private_key, bytes) else private_key
-        self._scalar: SecretBytes | None = SecretBytes(private_key) if isinstance(private_key, bytes) else None
+        if isinstance(private_key, bytes):
+            self._take(None, SecretBytes(private_key))
+        else:
+            self._take(private_key, None)
+
+    def _take(self, live: ec.EllipticCurvePrivateKey | None, scalar: SecretBytes | None) -> None:
+        self._live = live
+        self._scalar = scalar
         self._point: bytes | None = None
         self._header: str | None = None
         self._prefix: bytes | None = None
@@ -67,7 +73,9 @@ class DPoPKey:
     @classmethod
     def generate(cls) -> Self:
         """Make a new key (about 15 µs)."""
-        return cls(ec.generate_private_key(_CURVE))
+        key = cls.__new__(cls)  # what it is need not be checked
+        cls._take(key, ec.generate_private_key(_CURVE), None)
+        return key
 
     @classmethod
     def from_bytes(cls, scalar: bytes, *, point: bytes | None = None) -> Self:
