@@ -243,7 +243,8 @@ class Codes:
         Raises:
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
         """
-        attempts = await self._begin_attempt(claim)
+        local = self._availability.store if self._availability.is_local else None
+        attempts = await (self._begin_attempt(claim) if local is None else self._count_attempt(local, claim))
         if attempts is None:
             raise errors.CodeSpent("the code was presented before, and is not presented again")
         if attempts == 0:
@@ -251,8 +252,7 @@ class Codes:
         return max(_MAX_ATTEMPTS - attempts, 0)
 
     async def _begin_attempt(self, claim: Claim) -> int | None:
-        if self._availability.is_local:
-            return await self._count_attempt(self._availability.store, claim)
+        """Count an attempt in a store that may be unreachable, and here."""
         # This process remembers what it has presented, also while the store is unreachable.
         own = await self._count_attempt(self._own, claim)
         if own is None:
@@ -280,8 +280,8 @@ class Codes:
                 break
         return answer
 
-    async def _count_attempt(self, store: CodeStore, claim: Claim) -> int | None:
-        return await store.begin_attempt(
+    def _count_attempt(self, store: CodeStore, claim: Claim) -> Awaitable[int | None]:
+        return store.begin_attempt(
             claim.user,
             claim.code,
             token=claim.token,

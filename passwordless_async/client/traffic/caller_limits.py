@@ -33,9 +33,13 @@ class CallerLimits:
         self._resume_at: Bounded[Hashable, float] = Bounded(_MAX_CALLERS)
         self._in_a_row: dict[Operation, dict[Hashable, float]] = {}
 
+    def may_limit(self, caller: Hashable) -> bool:
+        """Return whether a caller may be held back: mostly none is. A caller that is None is not known."""
+        return bool(self._resume_at) and caller is not None
+
     def delay(self, caller: Hashable, now: float) -> float:
-        """Return the seconds for which a caller's requests wait; 0: none. A caller that is None is not known."""
-        if not self._resume_at or caller is None:
+        """Return the seconds for which a caller's requests wait; 0: none."""
+        if not self.may_limit(caller):
             return 0.0
         left = self._resume_at.get(caller, 0.0) - now
         if left <= 0:

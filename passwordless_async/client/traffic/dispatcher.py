@@ -92,10 +92,10 @@ class _Journey:
     was_sent_before: bool = False  # before the present transmission
     is_held: bool = False  # whether the last answer holds its caller, or all callers, back
     circuit: Breaker | None = None  # that was open
+    operation: Operation = attrs.field(init=False)
 
-    @property
-    def operation(self) -> Operation:
-        return self.call.operation
+    def __attrs_post_init__(self) -> None:
+        self.operation = self.call.operation
 
     @property
     def patience(self) -> float:
@@ -239,7 +239,8 @@ class Dispatcher:
         if self._is_closing and journey.operation is not Operation.REVOKE:
             raise UsageError("client", "is not open: use it inside async with")
         self._require_closed_circuit(journey)
-        await self._wait_for_caller(journey)
+        if self._callers.may_limit(journey.call.caller):
+            await self._wait_for_caller(journey)
         is_proven = journey.call.is_proven
         if is_proven and self._peers is not None:
             self._peers.poll()
@@ -251,11 +252,13 @@ class Dispatcher:
 
     def _require_closed_circuit(self, journey: _Journey) -> None:
         """Refuse a call before it waits for anything, if its first request would be refused."""
-        circuits = self._circuits.first(journey.operation, journey.call.channel)
-        if not circuits:
-            return
-        waits = {circuit: left for circuit in circuits if (left := circuit.retry_after) is not None}
-        if len(waits) == len(circuits):
+        waits: dict[Breaker, float] = {}
+        for circuit in self._circuits.first(journey.operation, journey.call.channel):
+            left = circuit.retry_after
+            if left is None:
+                return
+            waits[circuit] = left
+        if waits:
             journey.circuit = min(waits, key=waits.__getitem__)
             raise CircuitOpen(retry_after=waits[journey.circuit])
 
@@ -272,7 +275,9 @@ class Dispatcher:
 
     async def _pass(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
         """Pass the gate, drive the flow, and leave the gate."""
-        self._note_wait(journey, await self.gate.enter(PRIORITIES[journey.operation], journey.patience))
+        priority = PRIORITIES[journey.operation]
+        if waited := await self.gate.enter(priority, journey.patience):
+            self._note_wait(journey, waited)
         journey.tries += 1
         journey.paid = journey.transmissions + 1
         try:
@@ -283,7 +288,7 @@ class Dispatcher:
             flow.close()
             if journey.transmissions < journey.paid:
                 self.gate.refund()
-            self.gate.leave(PRIORITIES[journey.operation])
+            self.gate.leave(priority)
 
     async def _drive(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
         """Send what the flow yields, and send it what came back, until it returns."""

@@ -241,7 +241,8 @@ class Gate:
         self._in_flight_of[priority] -= 1
         if not self.in_flight and self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
-        self._admit()
+        if self._queued:
+            self._admit()
 
     def answered(self, seconds: float, said: Allowance | None) -> None:
         """Record a response: how long it took, and what it says of the limit."""

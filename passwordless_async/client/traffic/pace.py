@@ -12,6 +12,7 @@ the longest delay counts:
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING
 
@@ -127,8 +128,7 @@ class Pace:
         """Return the seconds between two requests."""
         if self._learned_rate is not None and now > self._resumes_at + _FORGET_RATE_AFTER:
             self._learned_rate = None
-        rates = [rate for rate in (self._quota, self._learned_rate) if rate is not None]
-        interval = 1 / min(rates) if rates else 0.0
+        interval = 1 / min(self._quota or math.inf, self._learned_rate or math.inf)
         left = self._window_ends_at - now
         if left > 0 and self._window_left * 2 <= self._window_size:
             interval = max(interval, left / max(self._window_left, 1))

@@ -76,8 +76,15 @@ class Held(Generic[T]):
     """A result that a waiter has not received yet. It says once whether it has: the flight is joined until then."""
 
     result: T
-    receive: Callable[[], object]
-    give_back: Callable[[], asyncio.Task[None] | None]  # returns what an orphan is handed over in
+    _settle: Callable[..., asyncio.Task[None] | None]
+
+    def receive(self) -> None:
+        """Say that the result was received."""
+        self._settle(is_received=True)
+
+    def give_back(self) -> asyncio.Task[None] | None:
+        """Say that it was not; return what hands an orphan over."""
+        return self._settle(is_received=False)
 
 
 class SingleFlight(Generic[K, T]):
@@ -143,8 +150,7 @@ class SingleFlight(Generic[K, T]):
         """Do as :meth:`run`, for a caller that will know later whether the result is received."""
         flight = self._join(key, _Flight(detail, queue), call)
         result = _raised(await self._wait(key, flight, finish=finish, holds=True))
-        settle = partial(self._settle, key, flight)
-        return Held(result, partial(settle, is_received=True), partial(settle, is_received=False))
+        return Held(result, partial(self._settle, key, flight))
 
     def _settle(self, key: K, flight: _Flight[T], *, is_received: bool) -> asyncio.Task[None] | None:
         flight.is_delivered = flight.is_delivered or is_received
@@ -162,22 +168,21 @@ class SingleFlight(Generic[K, T]):
 
     async def _wait(self, key: K, flight: _Flight[T], *, finish: bool, holds: bool = False) -> T | PasswordlessError:
         """Wait for a flight and leave it, with its result or error; with ``holds``, leave it with an error only."""
-        before = cancellations()
         try:
-            result = await asyncio.shield(flight.task)
-            if holds and not isinstance(result, PasswordlessError):
-                return result
-            flight.is_delivered = True
+            await _landing(flight.task)
         except asyncio.CancelledError:
-            if not flight.task.cancelled() or cancellations() > before:
-                await self._abandon(key, flight, finish=finish)
-                raise
-            # The flight was ended by closing; its waiter was not cancelled.
-            result = _ended(flight)
+            await self._abandon(key, flight, finish=finish)
+            raise
+        try:
+            # A flight is cancelled by closing; its waiter was not cancelled.
+            result = _ended(flight) if flight.task.cancelled() else flight.task.result()
         except Exception:
             # Not an error of ours but, for example, of an application's hook: every waiter raises it.
             self._leave(key, flight)
             raise
+        if holds and not isinstance(result, PasswordlessError):
+            return result
+        flight.is_delivered = True
         self._leave(key, flight)
         return result
 
@@ -206,13 +211,12 @@ class SingleFlight(Generic[K, T]):
             self._land(key, flight)
 
     def _land(self, key: K, flight: _Flight[T]) -> None:
-        loop = asyncio.get_running_loop()
         self._clear_queue(flight)
         if flight.keeps_result:
-            loop.call_later(self._keep, self._drop, key, flight)
+            asyncio.get_running_loop().call_later(self._keep, self._drop, key, flight)
         if not flight.waiters:
             # After this task has its result; waiters receive theirs in the same turn of the loop.
-            loop.call_soon(self._settle_orphan, key, flight)
+            asyncio.get_running_loop().call_soon(self._settle_orphan, key, flight)
 
     def _clear_queue(self, landed: _Flight[T]) -> None:
         """Forget a queue in which no flight is left."""
@@ -312,6 +316,25 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     waited = set(tasks)
     if waited and seconds:
         await asyncio.wait(waited, timeout=seconds)
+
+
+async def _landing(task: asyncio.Task[Any]) -> None:
+    """Wait until a task is done. A waiter that is cancelled leaves it alone, at half the price of asyncio.shield."""
+    if task.done():
+        return
+    waiter: asyncio.Future[None] = task.get_loop().create_future()
+    wake = partial(_wake, waiter)
+    task.add_done_callback(wake)
+    try:
+        await waiter
+    except asyncio.CancelledError:
+        task.remove_done_callback(wake)
+        raise
+
+
+def _wake(waiter: asyncio.Future[None], _task: asyncio.Task[Any]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _raised(result: T | PasswordlessError) -> T:

@@ -211,7 +211,7 @@ class Transport:
     async def _send_once(
         self, session: aiohttp.ClientSession, request: HttpRequest, progress: _Progress
     ) -> HttpResponse:
-        cancelling = self._begin()
+        task, cancelling = self._begin()
         failure: PasswordlessError
         try:
             async with session.request(
@@ -234,14 +234,14 @@ class Transport:
             # aiohttp's errors show the request with its headers: only the kind of the failure is kept.
             failure = _failure(error, left=progress.left)
         finally:
-            self._sending.discard(asyncio.current_task())
+            self._sending.discard(task)
         raise failure
 
-    def _begin(self) -> int:
-        """Register the current task, and return how many cancellations of it are pending."""
+    def _begin(self) -> tuple[asyncio.Task[Any] | None, int]:
+        """Register the current task; return it, and how many cancellations of it are pending."""
         task = asyncio.current_task()
         self._sending.add(task)
-        return 0 if task is None else task.cancelling()
+        return task, 0 if task is None else task.cancelling()
 
     def _require_ours(self, error: BaseException, cancelling: int) -> None:
         """Re-raise a cancellation unless :meth:`aclose` caused it: that one becomes an error, as a time-out does."""
@@ -306,37 +306,42 @@ class _Request(aiohttp.ClientRequest):
         super().update_proxy(proxy, proxy_auth, proxy_headers)
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        if conn.protocol is None or conn.protocol.should_close:
+        protocol = conn.protocol
+        if protocol is None or protocol.should_close:
             raise _StaleConnection
-        if _is_closed_unseen(conn):
+        # Not of a new connection: after a handshake TLS 1.3 sends its session tickets unasked.
+        if getattr(protocol, "_payload", None) is not None and _is_closed_unseen(conn.transport):
             raise _ClosedConnection
-        progress = self.body.progress if isinstance(self.body, _Body) else self.progress
-        if progress is not None:
-            progress.reaches()
+        body = self.body
+        if isinstance(body, _Body):
+            body.progress.reaches()
+            return await super().send(conn)  # the body records that it was sent
+        if self.progress is not None:
+            self.progress.reaches()
         response = await super().send(conn)
-        if progress is not None and not isinstance(self.body, _Body):
-            progress.left = True
+        if self.progress is not None:
+            self.progress.left = True
         return response
 
 
-def _is_closed_unseen(conn: Connection) -> bool:
-    """Return whether something waits in the socket of a pooled connection: its end, or bytes of no request.
-
-    Not of a new connection: after a handshake TLS 1.3 sends its session tickets unasked.
-    """
-    if getattr(conn.protocol, "_payload", None) is None:  # it has had no response yet
-        return False
-    sock = None if conn.transport is None else conn.transport.get_extra_info("socket")
+def _is_closed_unseen(transport: asyncio.Transport | None) -> bool:
+    """Return whether something waits in the socket of a pooled connection: its end, or bytes of no request."""
+    sock = None if transport is None else transport.get_extra_info("socket")
     number = -1 if sock is None else sock.fileno()
     return number < 0 or _is_readable(number)
 
 
-def _is_readable(number: int) -> bool:
-    if not hasattr(select, "poll"):  # Windows
+if hasattr(select, "poll"):
+
+    def _is_readable(number: int) -> bool:
+        poll = select.poll()
+        poll.register(number, select.POLLIN)
+        return bool(poll.poll(0))
+
+else:  # Windows
+
+    def _is_readable(number: int) -> bool:
         return bool(select.select([number], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 async def on_fresh_connection(
@@ -439,17 +444,18 @@ def _final(error: NotSent, advice: str) -> NotSent:
 
 async def _read(response: aiohttp.ClientResponse) -> HttpResponse:
     """Read a response to its end, or to the bound of bodies."""
-    chunks: list[SecretBytes] = []
-    size = 0
-    # Each chunk is redacted: a traceback of a time-out may print local variables.
-    while size <= MAX_BODY and (chunk := SecretBytes(await response.content.readany())):
-        size += len(chunk)
-        chunks.append(chunk)
+    content = response.content
+    # Each chunk is redacted: a traceback of a time-out may print local variables. Mostly the first is the whole body.
+    chunks = [SecretBytes(await content.readany())]
+    size = len(chunks[0])
+    while size <= MAX_BODY and not content.at_eof():
+        chunks.append(SecretBytes(await content.readany()))
+        size += len(chunks[-1])
     if size > MAX_BODY:
         # The unread rest must not be read as the start of the next response.
         response.close()
         return HttpResponse(response.status, response.headers, unreadable=f"is over {MAX_BODY} bytes")
-    body = SecretBytes(b"".join(chunks))
+    body = chunks[0] if len(chunks) == 1 else SecretBytes(b"".join(chunks))
     coding = response.headers.get("Content-Encoding", "")
     plain = decoded(body, coding, at_most=MAX_BODY) if coding else body
     if plain is None:

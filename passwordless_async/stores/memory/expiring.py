@@ -42,15 +42,16 @@ class Expiring(Generic[T]):
         self._entries[name] = (value, now + seconds)
         if is_known:
             self._entries.move_to_end(name)
-        self._drop_oldest(now)
-        self._drop_oldest(now)
+        if self._drop_oldest(now) and self._entries:
+            self._drop_oldest(now)
 
-    def _drop_oldest(self, now: float) -> None:
-        """Drop the longest unchanged value if it has expired, or if there are too many."""
-        for oldest, (_, expires) in self._entries.items():
-            if len(self._entries) > self._size or expires <= now:
-                del self._entries[oldest]
-            return
+    def _drop_oldest(self, now: float) -> bool:
+        """Drop the longest unchanged value if it has expired, or if there are too many; return whether it did."""
+        oldest = next(iter(self._entries))
+        if len(self._entries) <= self._size and self._entries[oldest][1] > now:
+            return False
+        del self._entries[oldest]
+        return True
 
     def discard(self, name: str) -> None:
         """Delete a value, if there is one."""
