@@ -198,6 +198,9 @@ class ClusterBatches:
             name = getattr(self._redis.get_node_from_key(str(key)), "name", "")
         except Exception:  # noqa: BLE001 - whatever it is, the batch of the unknown node will report it
             name = ""
+        # It may have been closed meanwhile: no other call would wait for the answer.
+        if self._closed:
+            raise StoreUnavailable(_CLOSED)
         if name not in self._nodes:
             self._nodes[name] = Batches(self._redis, timeout=self._timeout)
         return self._nodes[name]

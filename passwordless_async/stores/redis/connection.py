@@ -40,10 +40,13 @@ class OnRedis:
         self._require_own_loop()
         self._is_closed = True
         connected = self._connected
-        await connected.batches.drain()
-        await connected.durable.drain()
-        for client in connected.own:
-            await client.aclose()
+        try:
+            await connected.batches.drain()
+            await connected.durable.drain()
+        finally:
+            # If this call is cancelled, no other will close them.
+            for client in connected.own:
+                await client.aclose()
 
     async def __aenter__(self) -> Self:
         """Open a store that was closed again, in this or another event loop."""

@@ -7,13 +7,13 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from helpers.leaks import lines_with
 from passwordless_async import KeyRing, StoreUnavailable
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
-from passwordless_async.stores.redis.batches import Batches
+from passwordless_async.stores.redis.batches import Batches, ClusterBatches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -295,6 +295,31 @@ async def test_a_used_proof_survives_a_fail_over(redis_sentinel: Any) -> None:
         await asyncio.to_thread(redis_sentinel.fail_over)
     async with RedisReplayStore(url, timeout=5.0) as store:
         assert not any(await asyncio.gather(*(store.add(key, 2e9) for key in keys)))
+
+
+class HeldCluster(RedisCluster):
+    """A cluster that is not known before it is told to be."""
+
+    def __init__(self) -> None:
+        self.is_known = asyncio.Event()
+
+    def __del__(self, *_: Any) -> None: ...
+
+    async def initialize(self, *_: Any, **__: Any) -> Any:
+        await self.is_known.wait()
+
+
+async def test_a_command_to_a_cluster_that_is_closed_meanwhile_is_not_sent() -> None:
+    """Closing waits for the answers to what was sent: a command that comes later would have no reader."""
+    cluster = HeldCluster()
+    batches = ClusterBatches(cluster, timeout=PATIENCE)
+    asking = asyncio.create_task(batches.ask("GET", "key"))
+    await asyncio.sleep(0)
+    await batches.drain()
+    cluster.is_known.set()
+    with pytest.raises(StoreUnavailable, match="the store was closed"):
+        await asking
+    assert batches._nodes == {}
 
 
 async def test_a_closed_store_opens_no_connection(redis_server: Any) -> None:

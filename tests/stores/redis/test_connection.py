@@ -52,6 +52,26 @@ def test_a_cluster_takes_no_replicas() -> None:
         RedisStore(f"redis+cluster://:{PASSWORD}@a:1", keys=RING, replicas=1)
 
 
+async def test_closing_that_is_cancelled_leaves_no_connection_open(redis_server: Any) -> None:
+    """The server does not answer, and the caller waits no longer: closing again would do nothing."""
+    store = RedisStore(redis_server.url, keys=RING, timeout=30.0)
+    await store.nonce("user-of-43-characters")
+    pool = store._connected.own[0].connection_pool
+    redis_server.pause()
+    asking = asyncio.create_task(store.nonce("user-of-43-characters"))
+    while not pool._in_use_connections:  # noqa: ASYNC110 - only polling tells
+        await asyncio.sleep(0)
+    (connection,) = pool._in_use_connections
+    closing = asyncio.create_task(store.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert not connection.is_connected
+    with pytest.raises(StoreUnavailable):
+        await asking
+
+
 @pytest.mark.parametrize("replicas", [-1, True, 1.5, None])
 def test_a_wrong_number_of_replicas_is_refused(replicas: Any) -> None:
     """It must be a whole number, 0 or more."""
