@@ -12,11 +12,13 @@ import aiohttp
 import attrs
 import pytest
 from joserfc import jws
+from joserfc.jwk import ECKey
 
 from helpers import flows
 from helpers.values import present
 from passwordless_async import (
     TESTING,
+    BindingRequired,
     ClientAuth,
     ClientSecretBasic,
     ClientSecretPost,
@@ -38,12 +40,15 @@ from passwordless_async import (
     TokenSet,
     UsageError,
 )
-from passwordless_async.auth0.life_cycle import userinfo
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.life_cycle import refresh, userinfo
 from passwordless_async.auth0.otp import exchange
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from passwordless_async._common.http import HttpRequest
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 CALLBACK = "https://app.example/callback"
@@ -426,3 +431,78 @@ async def test_a_refresh_whose_answer_is_lost() -> None:
         with pytest.raises(OutcomeUnknown):
             await client.refresh(tokens)
         assert tenant.stats.token_requests == before + 1
+
+
+# Tokens that are bound to no key
+
+UNBOUND = TokenSet(
+    Secret("an-access-token"), "Bearer", None, "openid", Secret("a-refresh-token"), None, None, None, audience=PLAIN_API
+)
+BEARER = {"access_token": "opaque", "token_type": "Bearer", "expires_in": 60}
+
+
+def proven_key(request: HttpRequest) -> str | None:
+    """Return the thumbprint of the key that a request proves."""
+    proof = request.headers.get("DPoP")
+    return (
+        None if proof is None else ECKey.import_key(jws.extract_compact(proof.encode()).headers()["jwk"]).thumbprint()
+    )
+
+
+def begun(mode: Any, tokens: TokenSet) -> tuple[Any, str | None]:
+    """Begin a refresh; return its flow and the key that it proves."""
+    flow = refresh(flows.new_tenant(mode), attrs.evolve(tokens, scope=""))
+    return flow, proven_key(next(flow))
+
+
+def test_a_refresh_proves_a_new_key_where_bound_tokens_are_preferred() -> None:
+    """Tokens of a login without a proof become bound once the API's policy has it so; the key is kept from then on."""
+    flow, proven = begun("preferred", UNBOUND)
+    other = begun("preferred", UNBOUND)[1]
+    renewed = flows.end(flow, flows.answer(200, BEARER))
+    assert (renewed.bound, renewed.refresh_key.thumbprint, other == proven) == (False, proven, False)
+    flow, proven = begun("preferred", renewed)
+    assert proven == renewed.refresh_key.thumbprint
+    bound = flows.end(flow, flows.answer(200, {**BEARER, "token_type": "DPoP"}))
+    assert (bound.jkt, bound.key, bound.refresh_key) == (proven, renewed.refresh_key, None)
+
+
+@pytest.mark.parametrize("mode", ["preferred", "off"])
+def test_a_refresh_proves_the_key_that_the_login_has_proven(mode: Any) -> None:
+    """RFC 9449 §5: the refresh token may be bound to it, though the access token is not."""
+    flow, proven = begun(mode, attrs.evolve(UNBOUND, refresh_key=flows.KEY))
+    assert proven == flows.KEY.thumbprint
+    assert flows.end(flow, flows.answer(200, BEARER)).refresh_key is flows.KEY
+
+
+def test_a_refresh_proves_nothing_where_no_key_was_ever_made() -> None:
+    """Its tokens stay Bearer tokens."""
+    flow, proven = begun("off", UNBOUND)
+    renewed = flows.end(flow, flows.answer(200, BEARER))
+    assert (proven, renewed.bound, renewed.refresh_token) == (None, False, UNBOUND.refresh_token)
+
+
+@pytest.mark.parametrize("mode", ["required", "preferred", "off"])
+def test_a_refresh_of_bound_tokens_gives_bound_ones_in_every_mode(mode: Any) -> None:
+    """It proves their key; an answer with Bearer tokens is thrown away, and so is one for another key."""
+    tokens = attrs.evolve(UNBOUND, token_type="DPoP", key=flows.KEY, jkt=flows.KEY.thumbprint)
+    for answer in (BEARER, {**BEARER, "token_type": "DPoP", "access_token": flows.access_token("another")}):
+        flow, proven = begun(mode, tokens)
+        assert proven == flows.KEY.thumbprint
+        with pytest.raises(NotSenderConstrained):
+            flow.send(flows.answer(200, answer))
+
+
+def test_userinfo_of_tokens_without_a_key() -> None:
+    """RFC 6750 §2.1: as Bearer, without a proof."""
+    flow = userinfo(flows.new_tenant("off"), UNBOUND)
+    request = next(flow)
+    assert (request.headers, proven_key(request)) == ({"Authorization": "Bearer an-access-token"}, None)
+    assert flows.end(flow, flows.answer(200, {"sub": "ada"}))["sub"] == "ada"
+
+
+@pytest.mark.parametrize("call", [refresh, userinfo])
+def test_tokens_without_a_key_are_refused_where_all_must_be_bound(call: Any) -> None:
+    """Before anything is sent."""
+    with pytest.raises(BindingRequired):
+        next(call(flows.new_tenant(), UNBOUND))

@@ -274,3 +274,17 @@ def test_a_sealed_link_comes_back() -> None:
         with pytest.raises(BrokenSeal) as refused:
             PendingLink.unseal(text, key)  # type: ignore[arg-type] # what is no text either
         assert refused.value.failed == failed
+
+
+async def test_a_link_without_a_key() -> None:
+    """A client that sends no proofs asks for a code that any client of the application can use."""
+    async with opened() as (tenant, client):
+        auth, profile = ClientSecretPost(tenant.confidential_client.secret), TESTING
+        async with PasswordlessClient(
+            tenant.url, client.client_id, client_auth=auth, profile=profile, dpop="off"
+        ) as plain:
+            pending = await plain.start_link(ADA, redirect_uri=CALLBACK)
+            back = PendingLink.unseal(pending.seal(bytes(32)), bytes(32))
+            assert (back, back.key, "dpop_jkt" in back.auth_params) == (pending, None, False)
+            tokens = await plain.exchange_link(back, await follow(tenant))
+            assert (tokens.bound, tokens.refresh_key) == (False, None)

@@ -450,6 +450,9 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(
         ("nonces", {}),
         ("store", 5),
         ("lifetimes", 5),
+        ("dpop", 5),
+        ("dpop", True),
+        ("dpop", "Bearer"),
     ],
 )
 def test_an_option_of_another_kind_is_refused(argument: str, value: Any) -> None:

@@ -11,6 +11,7 @@ from passwordless_async import (
     TESTING,
     ClientSecretPost,
     DPoPKey,
+    DPoPMode,
     Email,
     Login,
     NoClientAuth,
@@ -49,6 +50,13 @@ async def a_login(session: aiohttp.ClientSession) -> None:
         token: str = tokens.access_token
         await client.start(Email(token), send="carrier pigeon")  # type: ignore[arg-type]
         await client.exchange("ada@example.com", "123456")  # type: ignore[arg-type]
+
+
+async def each_mode(mode: DPoPMode) -> None:
+    """A mode is one of three words."""
+    PasswordlessClient("acme.eu.auth0.com", "client-id", dpop=mode)
+    PasswordlessClient("acme.eu.auth0.com", "client-id", dpop="preferred")
+    PasswordlessClient("acme.eu.auth0.com", "client-id", dpop="bearer")  # type: ignore[arg-type]
 
 
 async def many_logins(many: AsyncIterator[Login], few: Iterator[Login]) -> None:

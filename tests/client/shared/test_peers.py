@@ -37,6 +37,17 @@ async def test_one_machine_fetches_the_first_nonce(stores: Any) -> None:
         assert tenant.stats.token_requests == 101
 
 
+async def test_machines_that_send_no_proofs_share_no_nonces(stores: Any) -> None:
+    """They wait for none, and do not ask the store for any."""
+    async with machines(stores, dpop="off") as (tenant, (here, there), events):
+        assert [client._peers.nonces for client in (here, there)] == [None, None]
+        await asyncio.gather(here.start(ADA), there.start(BOB))
+        for client, who in ((here, ADA), (there, BOB)):
+            assert (await client.exchange(who, tenant.outbox.code_for(who))).bound is False
+        assert [event for event in events if isinstance(event, Challenged)] == []
+        assert tenant.stats.token_requests == 2
+
+
 async def test_a_failed_first_request_passes_the_turn_on(stores: Any) -> None:
     """The next machine sends at once."""
     async with machines(stores) as (tenant, (here, there), events):

@@ -34,9 +34,10 @@ from passwordless_async.client.events import (
     Sent,
     StoreLost,
     StoreRegained,
+    UnboundTokens,
 )
 from passwordless_async.client.traffic.dispatcher import Call
-from passwordless_async.testing import Fault, LocalTenant
+from passwordless_async.testing import PLAIN_API, Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,6 +291,23 @@ async def test_a_cold_login_emits_its_events_in_order() -> None:
     assert [event.transmission for event in events if isinstance(event, Sent) and event.path == TOKEN] == [1, 2]
     assert all(event.seconds > 0 for event in events if isinstance(event, Sent | Done))
     assert not any(secret in repr(events) for secret in (code, "ada@", tokens.access_token))
+
+
+@pytest.mark.parametrize(("mode", "told"), [("preferred", [UnboundTokens, Done]), ("off", [Done])])
+async def test_tokens_without_a_key_are_told_before_the_end(mode: Any, told: list[type]) -> None:
+    """Once for each answer to a proof, with the API that was asked for; where no proof went, nothing was missed."""
+    events: list[Event] = []
+    async with LocalTenant() as tenant:
+        async with PasswordlessClient(
+            tenant.url, tenant.public_client_id, profile=TESTING, on_event=events.append, dpop=mode
+        ) as client:
+            await client.start(ADA)
+            events.clear()
+            exchanging = [client.exchange(ADA, tenant.outbox.code_for(ADA), audience=PLAIN_API) for _ in range(3)]
+            await asyncio.gather(*exchanging)
+    ends = [event for event in events if isinstance(event, UnboundTokens | Done)]
+    assert [type(event) for event in ends] == told
+    assert [event.audience for event in ends if isinstance(event, UnboundTokens)] == [PLAIN_API] * (len(told) - 1)
 
 
 async def test_a_failing_on_event_does_not_fail_the_call() -> None:
