@@ -107,6 +107,8 @@ class Codes:
         self._availability = availability
         self._own = MemoryCodes()
         self._alone: Expiring[bool] = Expiring(_MAX_ALONE)  # users with attempts that the store does not know
+        # The last start of users that sent a code while the store was unreachable, and when it ended.
+        self._unreported: Expiring[tuple[StartTicket, float]] = Expiring(_MAX_ALONE)
         self._scope = f"{issuer} {client_id}"
         self._profile = profile
         # A token for each start and each attempt, unique among all processes.
@@ -200,15 +202,19 @@ class Codes:
     async def _end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool) -> None:
         if ticket.renewal is not None:
             ticket.renewal.cancel()
-        cool_down = 0.0 if sent is False else self._profile.cool_down
-        address, mark, own_mark = ticket.address, ticket.mark, ticket.own_mark
-        if not sent:
-            mark = own_mark = None
         if self._profile.cool_down or sent:
-            end = partial(self._end_for_user, ticket=ticket, seconds=cool_down)
-            await self._tell(partial(end, mark=mark), partial(end, mark=own_mark))
+            await self._end_user_start(ticket, sent=sent)
+        address = ticket.address
         if address is not None and not counted:
             await self._tell(lambda store: store.end_address_start(address, token=ticket.token, blocked=0.0))
+
+    async def _end_user_start(self, ticket: StartTicket, *, sent: bool | None) -> None:
+        seconds = 0.0 if sent is False else self._profile.cool_down
+        mark, own_mark = (ticket.mark, ticket.own_mark) if sent else (None, None)
+        end = partial(self._end_for_user, ticket=ticket, seconds=seconds)
+        answer = await self._tell(partial(end, mark=mark), partial(end, mark=own_mark))
+        if answer is _UNREACHABLE and mark is not None:
+            self._unreported.put(ticket.user, (ticket, _clock.monotonic()), _REMEMBERED_SECONDS)
 
     def _end_for_user(
         self, store: CodeStore, *, ticket: StartTicket, seconds: float, mark: int | None
@@ -272,6 +278,10 @@ class Codes:
 
     async def _count_in_store(self, claim: Claim) -> int | _Unreachable | None:
         """Count an attempt in the store, and before it the attempts of this process that the store does not know."""
+        if (late := self._unreported.get(claim.user)) is not None:
+            if await self._reach(partial(self._end_late, ticket=late[0], ended_at=late[1])) is _UNREACHABLE:
+                return _UNREACHABLE
+            self._unreported.discard(claim.user)
         unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
         answer: int | _Unreachable | None = 0
         for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
@@ -279,6 +289,11 @@ class Codes:
             if answer is _UNREACHABLE:
                 break
         return answer
+
+    def _end_late(self, store: CodeStore, *, ticket: StartTicket, ended_at: float) -> Awaitable[None]:
+        """Report a start that sent a code. The attempts that came after it stay: its mark is from before."""
+        left = max(ended_at + self._profile.cool_down - _clock.monotonic(), 0.0)
+        return self._end_for_user(store, ticket=ticket, seconds=left, mark=ticket.mark)
 
     def _count_attempt(self, store: CodeStore, claim: Claim) -> Awaitable[int | None]:
         return store.begin_attempt(
@@ -335,11 +350,11 @@ class Codes:
         self,
         report: Callable[[CodeStore], Awaitable[None]],
         own_report: Callable[[CodeStore], Awaitable[None]] | None = None,
-    ) -> None:
+    ) -> _Unreachable | None:
         """Report to the store and to this process's own memory. Each ignores a token that it does not know."""
         if not self._availability.is_local:
             await (own_report or report)(self._own)
-        await self._reach(report)
+        return await self._reach(report)
 
     async def _report(self, report: Callable[[CodeStore], Awaitable[None]]) -> None:
         """Report at once in this process, and to a shared store in the background."""

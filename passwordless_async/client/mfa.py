@@ -59,6 +59,8 @@ class MfaClient:
         self._dispatcher = dispatcher
         self._orphans = orphans
         self._poll_times = PollTimes()
+        self._now: Callable[[], float] = _clock.now
+        self._sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
         self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(
             keep=_KEEP_SECONDS, orphaned=self._orphaned
         )
@@ -138,8 +140,6 @@ class MfaClient:
         challenge: MfaChallenge,
         *,
         interval: float = MIN_INTERVAL,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-        clock: Callable[[], float] = _clock.now,
     ) -> MfaTokenSet:
         """Wait until the user has approved a message on another device (RFC 8628 §3.5).
 
@@ -149,8 +149,6 @@ class MfaClient:
             state: The login.
             challenge: What :meth:`challenge` gave; it must not prompt for a code.
             interval: Seconds between polls, five or more.
-            sleep: Waits so many seconds.
-            clock: Returns the time: seconds since the UNIX epoch.
 
         Raises:
             AccessDenied: The user has denied it.
@@ -164,7 +162,7 @@ class MfaClient:
         if challenge.prompts:
             raise UsageError("challenge", "prompts the user for a code: use verify_oob")
         deadline = min(challenge.expires_at, state.expires_at)
-        poll = Poll(self._poll_times, state.mfa_token, deadline, clock, sleep)
+        poll = Poll(self._poll_times, state.mfa_token, deadline, self._now, self._sleep)
         return await poll.run(lambda: self.verify_oob(state, challenge), interval=_check.seconds("interval", interval))
 
     async def verify_recovery_code(self, state: MfaState, recovery_code: str) -> tuple[MfaTokenSet, Secret | None]:

@@ -148,7 +148,8 @@ def test_a_push_message(started: Callable[..., Popen[str]], tmp_path: Path, deci
             assert (await browser.get(f"{url}/mfa/push?ticket={challenge.oob_code}")).status == 400
             assert (await browser.get(f"{links['approve']}x")).status == 400
             assert (await browser.get(links[decision])).status == 200
-            polled = client.mfa.poll_oob(state, challenge, sleep=lambda _: asyncio.sleep(0))
+            client.mfa._sleep = lambda _: asyncio.sleep(0)
+            polled = client.mfa.poll_oob(state, challenge)
             if answer is None:
                 assert (await polled).access_token
             else:

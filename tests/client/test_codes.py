@@ -727,6 +727,33 @@ async def test_a_code_that_was_used_up_without_the_store_stays_so_with_it(clock:
     assert await present(codes, "000003") == 2
 
 
+@pytest.mark.parametrize("cool_down", [0.0, 30.0])
+async def test_a_code_that_was_sent_without_the_store_has_all_its_attempts_with_it(
+    clock: Clock, cool_down: float
+) -> None:
+    """The store hears late that it was sent, and forgets what was presented before it alone."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=cool_down), codes_of(store, cool_down=cool_down)
+    await start(codes, ADA)
+    assert [await present(codes, "000001"), await present(other, "000002")] == [2, 1]
+    clock.time += cool_down
+    ticket = await codes.begin_start(ADA, None, patience=5.0)
+    store.is_unreachable = True
+    await codes.end_start(ticket, sent=True, counted=True)
+    assert await present(codes, "000003") == 2
+    clock.time += REST_SECONDS
+    store.is_unreachable = False
+    assert await present(codes, "000004") == 1
+    assert await present(other, "000005") == 0
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(other, "000003")
+    for process in (codes, other):
+        with pytest.raises(CodeSpent, match="no attempts left"):
+            await present(process, "000006")
+    if cool_down:
+        assert await refusal(other, ADA) == (CoolingDown, cool_down - REST_SECONDS)
+
+
 async def test_a_code_that_was_used_up_here_is_followed_by_one_that_another_process_sent() -> None:
     """What this process remembers of the first says nothing of the second."""
     store = RemoteStore()

@@ -243,7 +243,8 @@ async def verified(bench: Bench, state: MfaState, factor: str) -> TokenSet:
         async def sleep(seconds: float) -> None:
             tenant.clock.advance(seconds)
 
-        return await mfa.poll_oob(state, challenge, sleep=sleep)
+        mfa._sleep = sleep
+        return await mfa.poll_oob(state, challenge)
     return await mfa.verify_oob(state, challenge, binding_code=tenant.mfa.code_for(ADA))
 
 

@@ -97,8 +97,9 @@ async def stopped(tenant: LocalTenant, client: PasswordlessClient, *factors: str
 class Time:
     """A time that passes only where somebody sleeps, here and at the tenant."""
 
-    def __init__(self, tenant: LocalTenant, *, approve_after: int | None = None) -> None:
+    def __init__(self, tenant: LocalTenant, client: PasswordlessClient, *, approve_after: int | None = None) -> None:
         self.tenant = tenant
+        client.mfa._sleep, client.mfa._now = self.sleep, self.clock
         self.slept: list[float] = []
         self.approve_after = approve_after
 
@@ -111,10 +112,6 @@ class Time:
         if len(self.slept) == self.approve_after:
             self.tenant.mfa.approve(ADA)
 
-    @property
-    def injected(self) -> dict[str, Any]:
-        return {"sleep": self.sleep, "clock": self.clock}
-
 
 async def finish(tenant: LocalTenant, client: PasswordlessClient, state: MfaState, factor: str) -> MfaTokenSet:
     """Bring a factor, from the list of factors to the tokens."""
@@ -126,8 +123,8 @@ async def finish(tenant: LocalTenant, client: PasswordlessClient, state: MfaStat
         assert (challenge.challenge_type, challenge.oob_code) == ("otp", None)
         return await client.mfa.verify_otp(state, tenant.mfa.otp_for(ADA))
     if factor == "push":
-        time = Time(tenant, approve_after=3)
-        tokens = await client.mfa.poll_oob(state, challenge, **time.injected)
+        time = Time(tenant, client, approve_after=3)
+        tokens = await client.mfa.poll_oob(state, challenge)
         assert time.slept == [5.0, 5.0, 5.0]
         return tokens
     assert challenge.prompts
@@ -247,8 +244,9 @@ async def test_a_denied_message(word: str) -> None:
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
         tenant.mfa.deny(ADA)
+        Time(tenant, client)
         with pytest.raises(AccessDenied, match="MFA Authorization rejected") as denied:
-            await client.mfa.poll_oob(state, challenge, **Time(tenant).injected)
+            await client.mfa.poll_oob(state, challenge)
         assert (denied.value.error, tenant.stats.mfa_polls) == (word, 1)
 
 
@@ -257,9 +255,9 @@ async def test_polling_ends_before_the_challenge_expires() -> None:
     async with opened(nonce_lifetime=1e9) as (tenant, client):
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
-        time = Time(tenant)
+        time = Time(tenant, client)
         with pytest.raises(CodeExpired, match="not answered in time"):
-            await client.mfa.poll_oob(state, challenge, interval=0.1, **time.injected)
+            await client.mfa.poll_oob(state, challenge, interval=0.1)
         assert set(time.slept) == {5.0}
         assert 290 <= sum(time.slept) < 300
         assert tenant.stats.mfa_polls == len(time.slept) <= 60
@@ -270,8 +268,9 @@ async def test_polls_of_one_login_share_its_pace() -> None:
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
-        time = Time(tenant, approve_after=4)
-        both = [client.mfa.poll_oob(state, challenge, sleep=time.sleep) for _ in range(2)]
+        time = Time(tenant, client, approve_after=4)
+        client.mfa._now = _clock.now
+        both = [client.mfa.poll_oob(state, challenge) for _ in range(2)]
         first, second = await asyncio.gather(*both)
         assert first is second
         assert [round(seconds) for seconds in time.slept[:2]] == [5.0, 10.0]
@@ -449,9 +448,9 @@ async def test_a_poll_survives_a_lost_answer() -> None:
     async with opened() as (tenant, client):
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
-        time = Time(tenant, approve_after=3)
+        time = Time(tenant, client, approve_after=3)
         tenant.faults.add(Fault.DROP_BEFORE_READ, path=TOKEN, times=1)
-        assert (await client.mfa.poll_oob(state, challenge, **time.injected)).jkt == state.jkt
+        assert (await client.mfa.poll_oob(state, challenge)).jkt == state.jkt
         assert [round(seconds) for seconds in time.slept] == [5.0, 10.0, 10.0]
 
 
@@ -505,8 +504,8 @@ async def test_an_out_of_band_factor_is_associated(parameters: dict[str, Any], c
             code = tenant.mfa.code_for(ADA)
             await client.mfa.verify_oob(state, new.challenge, binding_code=code)
         else:
-            time = Time(tenant, approve_after=1)
-            await client.mfa.poll_oob(state, new.challenge, **time.injected)
+            Time(tenant, client, approve_after=1)
+            await client.mfa.poll_oob(state, new.challenge)
         state = await stopped(tenant, client)
         listed = await client.mfa.authenticators(state)
         assert [(channel, True), (None, True)] == [(entry.oob_channel, entry.active) for entry in listed]

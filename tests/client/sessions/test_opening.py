@@ -100,6 +100,26 @@ async def test_a_login_that_could_not_be_a_session_spends_no_code(arguments: dic
         assert (await log_in(client, otp)).user
 
 
+@pytest.mark.parametrize("first", ["login", "exchange"])
+async def test_a_login_and_an_exchange_of_one_code_do_not_share_it(first: str) -> None:
+    """The later call raises UsageError and sends nothing; the earlier one is not disturbed."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp, answer = await code(tenant, client), asyncio.Event()
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        calls: list[Any] = [log_in(client, otp), client.exchange(ADA, otp, scope=SCOPE)]
+        if first == "exchange":
+            calls.reverse()
+        going = asyncio.create_task(calls[0])
+        await until(lambda: arrived(tenant, TOKEN) > 0)
+        requests = arrived(tenant, TOKEN)
+        with pytest.raises(UsageError, match="other parameters"):
+            await calls[1]
+        assert arrived(tenant, TOKEN) == requests
+        answer.set()
+        await going
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
 async def test_a_refused_login_opens_nothing() -> None:
     """The error is that of the exchange."""
     store = MemoryStore()
