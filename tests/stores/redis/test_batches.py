@@ -145,7 +145,7 @@ async def test_an_error_goes_to_its_own_caller(store: RedisStore, redis_server: 
 async def test_errors_hold_no_secret(redis_server: Any, harm: str) -> None:
     """Neither the command nor the server's message is in an error, or in its traceback with locals."""
     async with RedisStore(redis_server.url, keys=RING, timeout=0.2) as store:
-        await store.nonce("origin")
+        await regained(store)  # on a busy machine the first connection may take longer
         if harm == "fill":
             redis_server.ask("CONFIG", "SET", "maxmemory", "1")
         else:
