@@ -175,8 +175,8 @@ class SessionStore(Protocol):
             token: Names the caller.
             sealed: The session's new text, kept for ``seconds``.
             replacement: Names the new refresh token.
-            tokens: The new tokens, sealed for the other sessions of the login. They are kept for ``remember`` seconds
-                if there are any, and for a minute if there are none, for one that is just being opened.
+            tokens: The new tokens, sealed for the other sessions of the login. They are kept while there are any, for
+                ``remember`` seconds at most, and for a minute if there are none, for one that is just being opened.
             seconds: How long the session is kept.
             remember: How long its login's other sessions may need the tokens.
         """
