@@ -21,7 +21,7 @@ from passwordless_async._common.secret import REDACTED, Secret, SecretDict, conc
 from passwordless_async.auth0.clocks import Clocks
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.auth0.rate_limit import retry_after, says_limit, unavailable_for
-from passwordless_async.dpop import parse_www_authenticate
+from passwordless_async.dpop.challenge import challenges_of
 from passwordless_async.errors import MalformedAnswer, OAuthError, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _said(response: HttpResponse) -> SecretDict | None:
     body = response.json_object()
     if body is not None and error_code(body):
         return body
-    challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
+    challenges = challenges_of(response)
     named = next((SecretDict(each.parameters) for each in challenges if each.parameters.get("error")), None)
     # The status of a 429 says enough.
     return named or body or (SecretDict() if response.status == HTTPStatus.TOO_MANY_REQUESTS else body)

@@ -2,7 +2,7 @@
 
 An authorization server sends a 400 with ``error=use_dpop_nonce`` in its JSON. A resource server sends a 401 with that
 error in a ``DPoP`` challenge of ``WWW-Authenticate``. The header is parsed by its grammar (RFC 9110 §11.6.1): a search
-for the words would also find them in a realm.
+for the words would also find them in a realm. API gateways of AWS rename the header: both names are read.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Auth0's resource servers answer a nonce that is too old with ``invalid_dpop_nonce``.
 _NONCE_ERRORS = frozenset({"use_dpop_nonce", "invalid_dpop_nonce"})
 _MAX_HEADER = 8192  # characters; the rest is ignored
+# Amazon API Gateway sends the header of what is behind it under the second name.
+_FIELDS = ("WWW-Authenticate", "x-amzn-remapped-www-authenticate")
 
 _TCHARS = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # RFC 9110 §5.6.2: token = 1*tchar
 _PARAMETER = re.compile(rf'({_TCHARS})[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|({_TCHARS}))[ \t]*(?=,|$)')
@@ -45,6 +47,11 @@ class Challenge:
 def parse_www_authenticate(values: Iterable[str]) -> list[Challenge]:
     """Parse all ``WWW-Authenticate`` fields of a response; a violation of the grammar ends its field."""
     return [challenge for value in values for challenge in _parse_field(value[:_MAX_HEADER])]
+
+
+def challenges_of(response: HttpResponse) -> list[Challenge]:
+    """Return the challenges of a response, under whichever name an API gateway has left them."""
+    return parse_www_authenticate(value for name in _FIELDS for value in response.headers.getall(name, ()))
 
 
 def _parse_field(value: str) -> Iterator[Challenge]:
@@ -87,8 +94,7 @@ def _errors_of_body(response: HttpResponse) -> frozenset[str]:
 
 
 def _errors_of_header(response: HttpResponse, scheme: str = "dpop") -> frozenset[str]:
-    challenges = parse_www_authenticate(response.headers.getall("WWW-Authenticate", []))
-    return frozenset(c.parameters.get("error", "") for c in challenges if c.scheme == scheme)
+    return frozenset(c.parameters.get("error", "") for c in challenges_of(response) if c.scheme == scheme)
 
 
 # A table: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.

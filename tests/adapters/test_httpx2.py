@@ -280,6 +280,14 @@ async def test_a_redirect_to_another_origin(
     assert [token for _method, _path, token in other.targets] == [False]
 
 
+async def test_a_challenge_that_a_gateway_renamed_is_answered(send: Any, api: Api, tokens: TokenSet) -> None:
+    """Amazon API Gateway renames WWW-Authenticate; the second request has the nonce all the same."""
+    api.challenge = {"x-amzn-remapped-www-authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "same"}
+    with pytest.raises(NonceChallengeRepeated):  # the API challenges whatever comes
+        await send(DPoPAuth(tokens, origins=[api.url]), "GET", f"{api.url}/me")
+    assert len(api.requests) == 2
+
+
 async def test_a_challenge_of_another_origin_is_not_answered(
     send: Any, make_api: Callable[..., Awaitable[Api]], api: Api, tokens: TokenSet
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 
 from passwordless_async._common.http import HttpResponse
-from passwordless_async.dpop import Challenge, demands_nonce, parse_www_authenticate
+from passwordless_async.dpop import Challenge, demands_nonce, parse_www_authenticate, rejects_token
 from passwordless_async.dpop.challenge import dpop_errors
 
 SETTINGS = settings(max_examples=100, deadline=None)
@@ -148,6 +148,16 @@ def test_demanded_by_a_resource_server(field: str, error: str) -> None:
 def test_not_demanded_by_words_alone(fields: list[str]) -> None:
     """Rule 13: a search for the words is a defect; only the error of a DPoP challenge counts."""
     assert not demands_nonce(resource(*fields), fresh=True)
+
+
+@pytest.mark.parametrize("name", ["x-amzn-remapped-www-authenticate", "X-Amzn-Remapped-WWW-Authenticate"])
+def test_read_where_an_api_gateway_renamed_the_header(name: str) -> None:
+    """Amazon API Gateway hands a WWW-Authenticate on under a name of its own; one of the gateway's may be beside it."""
+    renamed = [(name, 'DPoP error="use_dpop_nonce", algs="ES256"'), ("WWW-Authenticate", "Basic")]
+    assert demands_nonce(HttpResponse(401, CIMultiDict(renamed)), fresh=False)
+    refused = HttpResponse(401, CIMultiDict([(name, 'Bearer error="invalid_token"')]))
+    assert rejects_token(refused, scheme="bearer")
+    assert not rejects_token(refused)
 
 
 @pytest.mark.parametrize("status", [200, 400, 403, 407, 500, 503])

@@ -265,6 +265,15 @@ async def test_a_challenge_that_cannot_be_answered(
         assert not acquired(calls)
 
 
+async def test_a_challenge_that_a_gateway_renamed_is_answered(resource: Any, tokens: TokenSet) -> None:
+    """Amazon API Gateway renames WWW-Authenticate; the second request has the nonce all the same."""
+    resource.challenge_headers = {"x-amzn-remapped-www-authenticate": 'DPoP error="use_dpop_nonce"'}
+    resource.challenge_headers["DPoP-Nonce"] = "nonce-1"
+    async with session(resource, tokens) as calls, calls.get(f"{resource.url}/me") as response:
+        assert response.status == 200
+    assert len(resource.requests) == 2
+
+
 @pytest.mark.parametrize(
     "challenge",
     ['DPoP realm="use_dpop_nonce_blocklist"', 'Bearer error="use_dpop_nonce"', 'DPoP error="invalid_token"'],
