@@ -9,12 +9,11 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 
 import attrs
 from multidict import CIMultiDict, MultiMapping
 
-from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, SecretList, redacted
 from passwordless_async.errors import MalformedAnswer
 
@@ -125,26 +124,6 @@ def http_date(value: str) -> float | None:
         return None
 
 
-def read_strictly(data: bytes) -> SecretDict | None:
-    """Return a JSON object that every reader reads alike; None if the data is not one.
-
-    It is UTF-8 without a byte order mark, and has no member twice, no NaN, no Infinity and no lone surrogate
-    (RFC 8259 §4, §6, §8.1, §8.2).
-    """
-    try:
-        value = _STRICT.decode(data.decode())
-        if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode()  # an escaped surrogate without its other half
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, SecretDict) else None  # as the hook made it
-
-
-def read_segment(segment: str) -> SecretDict | None:
-    """Return the JSON object of a JWT's segment (RFC 7515 §3.1), read strictly; None if it is not one."""
-    return read_strictly(_base64url.decode(segment))
-
-
 def read_segment_leniently(segment: str) -> SecretDict | None:
     """Return the JSON object of a JWT's segment, whatever its padding or encoding; None if it is not one."""
     try:
@@ -162,19 +141,6 @@ def _may_be_json(content_type: str) -> bool:
     )
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
-    raise ValueError(name)
-
-
-def _without_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = SecretDict(members)
-    if len(value) != len(members):
-        raise ValueError("a member stands twice")
-    return value
-
-
 # Named once: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.
 _OK, _MULTIPLE_CHOICES = int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES)
 _DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
-_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)

@@ -18,8 +18,8 @@ import attrs
 from joserfc.jwk import OctKey
 
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.http import read_segment, read_strictly
 from passwordless_async._common.secret import Secret, SecretDict, redacted
+from passwordless_async._common.strict_json import read_segment, read_strictly
 from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload

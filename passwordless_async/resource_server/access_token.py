@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
-from passwordless_async._common.http import read_segment
+from passwordless_async._common.strict_json import read_segment
 from passwordless_async.auth0.jws import signed_payload
 from passwordless_async.errors import InvalidToken
 

@@ -13,13 +13,7 @@ from yarl import URL
 
 from passwordless_async import MalformedAnswer
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.http import (
-    HttpRequest,
-    HttpResponse,
-    read_segment,
-    read_segment_leniently,
-    read_strictly,
-)
+from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment_leniently
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
 
 SETTINGS = settings(max_examples=100, deadline=None)
@@ -144,39 +138,11 @@ def test_successes(status: int, expected: bool) -> None:  # noqa: FBT001 - a row
     assert HttpResponse(status).is_success == expected
 
 
-STRICT = b'{"a":"x","b":{"c":[1]},"d":"\\u00e9\\ud83e\\uddee"}'
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        STRICT.decode().encode("utf-16"),
-        b"\xef\xbb\xbf" + STRICT,
-        STRICT[:-1] + b',"a":"x"}',
-        STRICT[:-1] + b',"e":{"c":1,"c":1}}',
-        STRICT[:-1] + b',"e":NaN}',
-        STRICT[:-1] + b',"e":-Infinity}',
-        STRICT[:-1] + b',"e":"\\ud800"}',
-        STRICT[:-1] + b',"\\udc00":1}',
-        b"[]",
-        b"",
-        b'{"a":' * 100_000,
-        b"\xff",
-    ],
-)
-def test_what_readers_could_read_differently_is_refused(data: bytes) -> None:
-    """RFC 8259 §4, §8.1, §8.2: UTF-8 without a mark, no member twice, no lone surrogate, no NaN."""
-    assert read_strictly(data) is None
-    assert read_segment(encode_text(data)) is None
-    assert read_strictly(STRICT) == read_segment(encode_text(STRICT)) == json.loads(STRICT)
-
-
-@pytest.mark.parametrize("form", ["{0}{1}=", " {0}{1}", "{0}{1}\n", "{0} {1}"])
-def test_segments_have_one_form(form: str) -> None:
-    """RFC 7515 §2: no padding, no blanks; the lenient reader forgives them."""
-    segment = encode_text(STRICT)
-    changed = form.format(segment[:4], segment[4:])
-    assert (read_segment(changed), read_segment_leniently(changed)) == (None, json.loads(STRICT))
+@pytest.mark.parametrize("form", ["{0}{1}", "{0}{1}=", " {0}{1}", "{0}{1}\n", "{0} {1}"])
+def test_the_lenient_reader_forgives_padding_and_blanks(form: str) -> None:
+    """RFC 7515 §2 has neither; what is not checked may be read."""
+    segment = encode_text(b'{"a":"x"}')
+    assert read_segment_leniently(form.format(segment[:4], segment[4:])) == {"a": "x"}
 
 
 @SETTINGS

@@ -5,17 +5,14 @@ Invariants:
 - The input is hostile; no input raises anything but :class:`FailedCheck`.
 - One spelling only: canonical base64url, no JSON name given twice, coordinates of full length. Two readers that
   disagree about a proof are an attack.
-- JSON that readers take differently is refused: NaN, numbers beyond a double, lone surrogates, deep nesting, and any
-  encoding but UTF-8 without a byte order mark (RFC 8259 §6, §8, §9).
+- JSON that readers take differently is refused (:mod:`passwordless_async._common.strict_json`), and so is deep nesting.
 - joserfc reads the same proofs in the tests and is the oracle there.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from passwordless_async._common.base64url import decode, encode_text
+from passwordless_async._common.strict_json import read_strictly
 from passwordless_async.dpop.server.checked import FailedCheck
 from passwordless_async.dpop.signature import der_from_raw
 
@@ -37,7 +35,6 @@ _CURVE = ec.SECP256R1()
 _ES256 = ec.ECDSA(Prehashed(hashes.SHA256()))  # hashlib hashes: it takes less time than cryptography's hashes
 _SIGNATURE = 86  # characters: r and s, 32 bytes each (RFC 7518 §3.4)
 _COORDINATE = 43  # characters: 32 bytes (RFC 7518 §6.2.1.2)
-_JSON_SPACE = " \t\r\n"  # RFC 8259 §2
 # Registered header parameters that are ignored here but must have their registered type.
 _TEXTS = frozenset({"cty", "jku", "kid", "x5t", "x5t#S256", "x5u"})
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 §6.2.2, §6.3.2, §6.4
@@ -132,7 +129,7 @@ def check_signature(key: PublicKey, compact: Compact) -> None:
 
 def read_claims(payload_segment: str) -> dict[str, Any]:
     """Return the claims; those of RFC 9449 §4.2 and RFC 7519 §4.1 have their types (RFC 9449 §4.3 (3))."""
-    claims = _object(payload_segment)
+    claims = dict(_object(payload_segment))  # no secrets, and the application may print them
     if not claims.keys() >= _REQUIRED:
         raise FailedCheck("jti, htm, htu or iat is missing")
     for name, value in claims.items():
@@ -168,25 +165,10 @@ _CLAIMS: dict[str, Callable[[object], bool]] = {
 
 
 def _object(segment: str) -> dict[str, Any]:
-    try:
-        text = _decode(segment).decode().strip(_JSON_SPACE)
-        value, end = _DECODER.raw_decode(text)
-        _check_readable(text, value)
-    except (ValueError, RecursionError):
-        text, value, end = "", None, 0
-    if not isinstance(value, dict) or end != len(text):
+    value = read_strictly(_decode(segment), most_brackets=_MAX_BRACKETS)
+    if value is None:
         raise FailedCheck("the proof's header and claims must be JSON objects without a name given twice")
     return value
-
-
-def _check_readable(text: str, value: object) -> None:
-    """Raise ``ValueError`` for JSON that another reader may refuse, or hand on as what it is not."""
-    # How deep Python itself reads depends on its stack at the moment.
-    if len(text) > _MAX_BRACKETS and text.count("{") + text.count("[") > _MAX_BRACKETS:
-        raise ValueError
-    # UTF-8 has no lone surrogates; an escape may write one, which no application could encode again.
-    if "\\u" in text:
-        json.dumps(value, ensure_ascii=False).encode()
 
 
 def _decode(segment: str) -> bytes:
@@ -194,26 +176,3 @@ def _decode(segment: str) -> bytes:
     if not decoded:
         raise FailedCheck("the proof has base64url that is malformed or not canonical")
     return decoded
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # RFC 7519 §4, RFC 7515 §4: names are unique.
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError
-    return members
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if math.isinf(value):
-        raise ValueError
-    return value
-
-
-def _refuse_constant(_name: str) -> NoReturn:
-    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
-    raise ValueError
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)

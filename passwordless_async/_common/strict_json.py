@@ -1,0 +1,59 @@
+"""JSON that every reader reads alike, for what is signed (RFC 8259, RFC 7515, RFC 7519).
+
+Two readers that disagree about a token are an attack. Refused are: an encoding but UTF-8 without a byte order mark, a
+name given twice, NaN and Infinity, numbers beyond a double, and lone surrogates (RFC 8259 §4, §6, §8).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, NoReturn
+
+from passwordless_async._common.base64url import decode
+from passwordless_async._common.secret import SecretDict
+
+
+def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDict | None:
+    """Return a JSON object that every reader reads alike; None if the data is not one.
+
+    ``most_brackets`` bounds its objects and arrays: how deep Python itself reads depends on its stack at the moment.
+    """
+    if most_brackets is not None and len(data) > most_brackets < data.count(b"{") + data.count(b"["):
+        return None
+    try:
+        value = _DECODER.decode(data.decode())
+        # UTF-8 has no lone surrogates; an escape may write one, which no application could encode again.
+        if b"\\u" in data:
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, SecretDict) else None  # as the hook made it
+
+
+def read_segment(segment: str) -> SecretDict | None:
+    """Return the JSON object of a JWT's segment (RFC 7515 §3.1); None if it is not one."""
+    return read_strictly(decode(segment))
+
+
+def _unique(members: list[tuple[str, Any]]) -> SecretDict:
+    # RFC 7519 §4, RFC 7515 §4: names are unique.
+    value = SecretDict(members)
+    if len(value) != len(members):
+        raise ValueError
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError
+    return value
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    # RFC 8259 §6 has no NaN and no Infinity; Python's decoder accepts them by default.
+    raise ValueError
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant)
