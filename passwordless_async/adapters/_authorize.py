@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.resource_server.guard import Authorized, Guard
+from passwordless_async.resource_server.guard import Authorized, Guard, presented_by
 
 if TYPE_CHECKING:
     from passwordless_async.dpop.server.fields import Headers
@@ -37,4 +37,5 @@ class Authorizer:
 
         Raises as :meth:`Guard.authorize` does.
         """
-        return await self._guard.authorize(method, target, headers, self.token_info)
+        presented, headers = presented_by(headers), ()
+        return await self._guard.authorize(method, target, presented, self.token_info)

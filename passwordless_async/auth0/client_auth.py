@@ -225,6 +225,13 @@ def checks_peer(context: object) -> bool:
     return bool(getattr(context, "check_hostname", False)) and getattr(context, "verify_mode", 0) == _CERT_REQUIRED
 
 
+def session_checks_peers(session: object) -> bool:
+    """Return whether the connections of an ``aiohttp.ClientSession`` check the servers that they lead to."""
+    lent = getattr(getattr(session, "connector", None), "_ssl", True)
+    # Neither True nor False nor a context: a fingerprint, which names the one certificate that is accepted.
+    return lent is not False and (not hasattr(lent, "verify_mode") or checks_peer(lent))
+
+
 def _client_secret(secret: object) -> Secret:
     text = _check.bounded("client_secret", secret, at_most=_check.MAX_SECRET)
     if not text.isascii() or not text.isprintable():

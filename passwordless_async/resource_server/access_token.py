@@ -13,6 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import attrs
 
+from passwordless_async._common.secret import SecretDict
 from passwordless_async._common.strict_json import read_segment
 from passwordless_async.auth0.jws import signed_payload
 from passwordless_async.errors import InvalidToken
 
 if TYPE_CHECKING:
-    from passwordless_async._common.secret import Secret, SecretDict
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.jwks import SigningKey
 
 MAX_TOKEN = 16_384  # characters; servers' bounds of a header field are 8,192 to 16,384
@@ -41,7 +43,10 @@ _OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 @attrs.frozen
 class AccessToken:
-    """What an access token that passed every check but that of its times says."""
+    """What an access token that passed every check but that of its times says.
+
+    Its claims are a ``SecretDict`` if they were read here, and may then be shared by several requests.
+    """
 
     claims: Mapping[str, Any] = attrs.field(repr=False)
     subject: str = attrs.field(repr=False)  # empty if it has none
@@ -50,6 +55,10 @@ class AccessToken:
     permissions: frozenset[str]
     is_bound: bool
     confirmation: Mapping[str, str] | None  # with jkt alone; None if it is not bound, or bound in another way
+
+    def own_claims(self) -> Mapping[str, Any]:
+        """Return the claims for one request, read-only; what is within them is that request's alone."""
+        return MappingProxyType(_copied(self.claims)) if isinstance(self.claims, SecretDict) else self.claims
 
     @classmethod
     def of(cls, claims: Mapping[str, Any]) -> AccessToken:
@@ -85,11 +94,16 @@ class TokenRules:
     algorithms: frozenset[str]
 
 
-def read_header(token: Secret, rules: TokenRules) -> Header:
-    """Read the header of a token; raises :class:`InvalidToken`."""
-    # Before anything is decoded.
+def token_hash(token: Secret) -> bytes:
+    """Return the hash that a token is remembered by; one that is too long raises :class:`InvalidToken`."""
+    # Before anything is computed with it, or decoded.
     if len(token) > MAX_TOKEN:
         raise refused("is too long")
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def read_header(token: Secret, rules: TokenRules) -> Header:
+    """Read the header of a token; raises :class:`InvalidToken`."""
     segment = token.partition(".")[0]
     header = _read_header(segment, rules.algorithms) if len(segment) <= _MAX_HEADER else "is not a signed JWT"
     if isinstance(header, str):
@@ -117,16 +131,21 @@ def _read_header(segment: str, algorithms: frozenset[str]) -> Header | str:
 
 
 def read_claims(token: Secret, rules: TokenRules) -> SecretDict:
-    """Read the claims of a token, whose issuer is an accepted one. Its signature has not been checked."""
-    _, _, rest = token.partition(".")
-    payload, dot, _ = rest.partition(".")
-    claims = read_segment(payload) if dot else None
+    """Read the claims of a token of an accepted issuer. Its signature has not been checked."""
+    claims = _claims_of(token)
     if claims is None:
         raise refused("is not a signed JWT")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or issuer not in rules.issuers:
         raise refused("is of another issuer")
     return claims
+
+
+def _claims_of(token: Secret) -> SecretDict | None:
+    """Return the claims; None if there are none. Here, where nothing is raised: the parts of a secret are bare."""
+    _, _, rest = token.partition(".")
+    payload, dot, _ = rest.partition(".")
+    return read_segment(payload) if dot else None
 
 
 def verify(token: Secret, header: Header, claims: SecretDict, key: SigningKey | None, rules: TokenRules) -> AccessToken:
@@ -150,7 +169,7 @@ def verify(token: Secret, header: Header, claims: SecretDict, key: SigningKey | 
     _require_types(claims, header)
     if not header.is_profile:
         _require_no_id_token(claims)
-    access_token = AccessToken.of(MappingProxyType(dict(claims)))
+    access_token = AccessToken.of(claims)
     if "cnf" in claims and access_token.confirmation is None:
         raise refused("is bound in a way that is not supported")
     return access_token
@@ -202,6 +221,17 @@ def _confirmation(cnf: object) -> Mapping[str, str] | None:
         return None
     jkt = cnf.get("jkt")
     return {"jkt": jkt} if isinstance(jkt, str) and len(jkt) == _THUMBPRINT else None
+
+
+def _copied(members: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of a JSON object, as plain as the application expects it."""
+    return {name: _copied_value(value) for name, value in members.items()}
+
+
+def _copied_value(value: object) -> object:
+    if isinstance(value, dict):
+        return _copied(value)
+    return list(map(_copied_value, value)) if isinstance(value, list) else value
 
 
 def _words(value: object) -> frozenset[str]:

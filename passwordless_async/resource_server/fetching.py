@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
+from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async.errors import MalformedAnswer, NotSent, OutcomeUnknown, TemporarilyUnavailable, UsageError
+from passwordless_async._common.secret import SecretBytes
+from passwordless_async.auth0.client_auth import session_checks_peers
+from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, TemporarilyUnavailable, UsageError
 from passwordless_async.resource_server.keys import RETRY_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from passwordless_async.auth0.jwks import SigningKey
     from passwordless_async.auth0.tenant import Flow
@@ -45,6 +48,8 @@ class KeyFetcher:
     def __init__(self, keys: IssuerKeys, http: aiohttp.ClientSession | None) -> None:
         if http is not None and not isinstance(http, aiohttp.ClientSession):
             raise UsageError("http", "must be an aiohttp.ClientSession")
+        if keys.is_remote and not session_checks_peers(http):
+            raise UsageError("http", "does not check certificates: any server could sign tokens")
         self.keys = keys
         self._http = http
         self._flight: asyncio.Task[None] | None = None
@@ -83,9 +88,9 @@ class KeyFetcher:
         if signing.empty:
             raise _unavailable(signing.problem)
 
-    def _join(self, delay: float = 0.0, *, revalidate: bool = False) -> Awaitable[None]:
-        """Wait for the fetch in flight; where there is none, start one."""
-        return self._wait(self._start(delay, revalidate=revalidate))
+    async def _join(self, delay: float = 0.0, *, revalidate: bool = False) -> None:
+        """Wait for the fetch in flight; where there is none, start one. A cancelled request leaves it to the others."""
+        await asyncio.wait([self._start(delay, revalidate=revalidate)])
 
     def _start(self, delay: float = 0.0, *, revalidate: bool = False) -> asyncio.Task[None]:
         loop = asyncio.get_running_loop()
@@ -93,16 +98,15 @@ class KeyFetcher:
         # A flight of a loop that was closed in the meantime never lands.
         if flight is None or flight.done() or flight.get_loop() is not loop:
             flight = self._flight = loop.create_task(self._fly(delay, revalidate=revalidate))
+            # Before those of its waiters: they find the failure recorded.
+            flight.add_done_callback(self._landed)
         return flight
 
-    async def _wait(self, flight: asyncio.Task[None]) -> None:
-        try:
-            await asyncio.shield(flight)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not flight.cancelled() or (task is not None and task.cancelling()):
-                raise
-            # The flight was ended with its loop, and this request was not.
+    def _landed(self, flight: asyncio.Task[None]) -> None:
+        """Record a failure of any kind: a hook of a lent session may raise anything."""
+        error = None if flight.cancelled() else flight.exception()
+        if error is not None:
+            self.keys.failed(OutcomeUnknown(f"the fetch failed ({type(error).__name__})"))
 
     async def _fly(self, delay: float, *, revalidate: bool) -> None:
         if delay:
@@ -115,7 +119,7 @@ class KeyFetcher:
         if self._http is not None:
             yield self._http
             return
-        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False) as session:
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             yield session
 
 
@@ -126,7 +130,7 @@ async def _drive(flow: Flow[None], session: aiohttp.ClientSession) -> None:
         while True:
             try:
                 response = await _send(request, session)
-            except (MalformedAnswer, NotSent, OutcomeUnknown) as error:
+            except (MalformedAnswer, OutcomeUnknown) as error:
                 request = flow.throw(error.with_traceback(None))
             else:
                 request = flow.send(response)
@@ -137,23 +141,31 @@ async def _drive(flow: Flow[None], session: aiohttp.ClientSession) -> None:
 async def _send(request: HttpRequest, session: aiohttp.ClientSession) -> HttpResponse:
     try:
         async with session.get(
-            request.url, headers={**_HEADERS, **request.headers}, allow_redirects=False, timeout=_TIMEOUT
+            request.url,
+            headers={**_HEADERS, **request.headers},
+            allow_redirects=False,
+            auto_decompress=False,
+            timeout=_TIMEOUT,
         ) as response:
-            return HttpResponse(response.status, response.headers, await _body_of(response))
-    except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:
-        # RuntimeError: a lent session that is closed. Only the kind is kept: the errors show the request.
+            return await _read(response)
+    except (aiohttp.ClientError, OSError) as error:
+        # Only the kind is kept: aiohttp's errors show the request.
         kind = "time-out" if isinstance(error, TimeoutError) else type(error).__name__
     raise OutcomeUnknown(f"no answer came from {request.url.origin()} ({kind})")
 
 
-async def _body_of(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    while len(body) <= MAX_BODY and (chunk := await response.content.readany()):
-        body += chunk
-    if len(body) > MAX_BODY or response.headers.get("Content-Encoding", "identity").lower() != "identity":
+async def _read(response: aiohttp.ClientResponse) -> HttpResponse:
+    read, size = [], 0
+    while size <= MAX_BODY and (chunk := await response.content.readany()):
+        size += len(chunk)
+        read.append(chunk)
+    body = SecretBytes(b"".join(read)) if size <= MAX_BODY else None
+    if body is not None and (coding := response.headers.get("Content-Encoding")):
+        body = decoded(body, coding, at_most=MAX_BODY)
+    if body is None:
         response.close()
-        raise MalformedAnswer(f"the answer is over {MAX_BODY} bytes, or compressed", status=response.status)
-    return bytes(body)
+        raise MalformedAnswer(f"the answer is over {MAX_BODY} bytes, or encoded", status=response.status)
+    return HttpResponse(response.status, response.headers, body)
 
 
 def _unavailable(problem: str) -> TemporarilyUnavailable:

@@ -124,6 +124,8 @@ def schemes_of(mode: Mode) -> tuple[Scheme, ...]:
 
 def names(argument: str, value: object) -> tuple[str, ...]:
     """Return names of scopes and their like, given as an iterable or as one text with spaces between."""
+    if value == ():
+        return ()
     given = value.split(" ") if isinstance(value, str) else value
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(argument, "must be texts, or one text with spaces between")
@@ -173,8 +175,8 @@ NOTHING = Required()
 
 
 @attrs.frozen
-class _Presented:
-    """The credentials of a request, concealed."""
+class Presented:
+    """The header fields with the credentials of a request, concealed."""
 
     authorization: tuple[Secret, ...] = attrs.field(repr=redacted)
     proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
@@ -205,7 +207,7 @@ class Guard:
         self,
         method: str,
         url: str | URL,
-        headers: Headers,
+        headers: Headers | Presented | None,
         validate: Validator,
         required: Required = NOTHING,
     ) -> Authorized:
@@ -214,7 +216,7 @@ class Guard:
         Args:
             method: The request's method, in its original case.
             url: The request's path and query, not decoded, or its URL.
-            headers: The request's header fields.
+            headers: The request's header fields, or what :func:`presented_by` made of them.
             validate: Returns the token or its claims, or None if it is not valid; sync or async.
             required: What the request requires of its token.
 
@@ -227,9 +229,7 @@ class Guard:
             TemporarilyUnavailable: The token cannot be checked at the moment.
             UsageError: An argument, or what ``validate`` returned, is of a wrong type.
         """
-        presented = _presented(headers)
-        # Our frames hold no bare token from here on.
-        headers = ()
+        presented, headers = presented_by(headers), ()
         if presented is None:
             raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
         credentials = self._credentials(presented)
@@ -241,7 +241,7 @@ class Guard:
             self._answer(error, (credentials.scheme,))
             raise
         return Authorized(
-            token.claims,
+            token.own_claims(),
             token.subject,
             token.client_id,
             token.scopes,
@@ -250,7 +250,7 @@ class Guard:
             nonce_headers(proof),
         )
 
-    def _credentials(self, presented: _Presented) -> _Credentials:
+    def _credentials(self, presented: Presented) -> _Credentials:
         """Read the one access token of a request."""
         values, schemes = presented.authorization, self.offer.schemes
         if len(values) > 1:
@@ -340,14 +340,18 @@ class _Credentials:
     proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
 
 
-def _presented(headers: object) -> _Presented | None:
-    """Return the credentials among the header fields; None if these are none. Here, where nothing is raised."""
+def presented_by(headers: Headers | Presented | None) -> Presented | None:
+    """Return the credentials among header fields; None if these are none.
+
+    For the first statement of each public door: from there on no frame of ours holds a bare token.
+    """
+    if headers is None or isinstance(headers, Presented):
+        return headers
     try:
-        fields: Any = headers
-        authorization, proofs = values_of(fields, "Authorization", "DPoP")
+        authorization, proofs = values_of(headers, "Authorization", "DPoP")
     except UsageError:
         return None
-    return _Presented(tuple(map(Secret, authorization)), tuple(map(Secret, proofs)))
+    return Presented(tuple(map(Secret, authorization)), tuple(map(Secret, proofs)))
 
 
 async def _validated(validate: Validator, access_token: Secret) -> AccessToken:

@@ -80,6 +80,11 @@ class IssuerKeys:
         return self.signing.get(kid, alg)
 
     @property
+    def is_remote(self) -> bool:
+        """Whether the issuer is reached by https; it is on this machine otherwise."""
+        return self._base.scheme == "https"
+
+    @property
     def must_wait(self) -> bool:
         """Whether there are no keys, and the issuer failed a moment ago."""
         return self.signing.empty and _clock.monotonic() < self._rests_until
@@ -97,12 +102,16 @@ class IssuerKeys:
             response = yield HttpRequest("GET", self._jwks_url, headers, shareable=True)
             self.signing.learn(response)
         except PasswordlessError as error:
-            self.signing.failed(error)
-            self._jwks_url = None
-            self._rests_until = _clock.monotonic() + RETRY_SECONDS
+            self.failed(error)
             return
         if response.body != self._learned:
             self.generation, self._learned = self.generation + 1, bytes(response.body)
+
+    def failed(self, error: PasswordlessError) -> None:
+        """Record that a fetch failed."""
+        self.signing.failed(error)
+        self._jwks_url = None
+        self._rests_until = _clock.monotonic() + RETRY_SECONDS
 
     def _locate(self) -> Flow[URL]:
         """Read where the key set is."""

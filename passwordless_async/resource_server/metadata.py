@@ -59,7 +59,7 @@ class ResourceMetadata:
 
 
 def metadata_path(resource: str) -> str:
-    """Return the path of the document of a resource, whose own path comes after (RFC 9728 §3.1)."""
+    """Return the path of the document of a resource: the resource's own path comes after (RFC 9728 §3.1)."""
     _, _, path = resource.partition("://")[2].partition("/")
     return f"{_WELL_KNOWN}/{path}" if path else _WELL_KNOWN
 

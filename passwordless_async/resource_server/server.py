@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -22,10 +21,11 @@ from passwordless_async.resource_server.access_token import (
     check_times,
     read_claims,
     read_header,
+    token_hash,
     verify,
 )
 from passwordless_async.resource_server.fetching import KeyFetcher
-from passwordless_async.resource_server.guard import Authorized, Guard, Required, Requirements, schemes_of
+from passwordless_async.resource_server.guard import Authorized, Guard, Required, Requirements, presented_by, schemes_of
 from passwordless_async.resource_server.keys import IssuerKeys
 from passwordless_async.resource_server.metadata import ResourceMetadata, metadata_path, metadata_url
 
@@ -167,8 +167,9 @@ class ResourceServer:
             TemporarilyUnavailable: The signing keys cannot be fetched; ``status`` is 503.
             UsageError: An argument has a wrong type or value.
         """
+        presented, headers = presented_by(headers), ()
         required = Required.of(requirements)
-        return await self._guard_of(url).authorize(method, url, headers, self._validate, required)
+        return await self._guard_of(url).authorize(method, url, presented, self._validate, required)
 
     def metadata_documents(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the metadata documents to serve, by their paths (RFC 9728 §3); empty without ``metadata``.
@@ -202,7 +203,7 @@ class ResourceServer:
         The cache is by the token's hash: who knows no valid token finds none. Its times are checked for each request,
         and other keys of its issuer void it.
         """
-        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        digest = token_hash(token)
         known = self._cache.get(digest)
         if known is not None:
             await known.fetcher.refresh()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
+from joserfc.jws import JWSRegistry
 
+from helpers import conformance
 from passwordless_async import DPoPKey, MemoryReplayStore, ProofGenerator, ResourceServer
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator
 
 AUDIENCE = "https://api.example"
@@ -67,6 +69,14 @@ class Client:
         members = {"alg": "RS256", "typ": "JWT", "kid": signing_key.kid, **header}
         return jwt.encode(without_absent(members), claims, signing_key, algorithms=[members["alg"]])
 
+    def compact(self, header: dict[str, Any], claims: dict[str, Any], key: Any = None) -> str:
+        """Sign any members of a header and claims by RS256, whatever they say."""
+
+        def sign(signing_input: bytes) -> bytes:
+            return JWSRegistry().get_alg("RS256").sign(signing_input, key or self.signing_key)
+
+        return conformance.compact(header, claims, sign)
+
     def token(self, *, bound: bool = False, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """Return a token, with changes to its claims and its header."""
         cnf = {"cnf": {"jkt": self.key.thumbprint}} if bound else {}
@@ -92,6 +102,7 @@ class Issuer:
     metadata: dict[str, Any] = attrs.field(factory=dict)  # changes to the document
     answers: dict[str, Any] = attrs.field(factory=dict)  # by path: what to answer instead
     hold: asyncio.Event | None = None  # that the key set waits for
+    is_asked: asyncio.Event = attrs.field(factory=asyncio.Event)  # for the key set
     url: str = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -99,10 +110,11 @@ class Issuer:
         self.asked.append(request.path)
         instead = self.answers.get(request.path)
         if instead is not None:
-            return instead() if callable(instead) else web.Response(**instead)
+            return instead() if callable(instead) else web.Response(**{"content_type": "application/json", **instead})
         if request.path == "/.well-known/openid-configuration":
             return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}jwks", **self.metadata})
         if request.path == "/jwks":
+            self.is_asked.set()
             if self.hold is not None:
                 await self.hold.wait()
             return web.json_response({"keys": [key.as_dict(private=False) for key in self.keys]})
@@ -123,6 +135,12 @@ async def issuer() -> AsyncIterator[Issuer]:
 @pytest.fixture
 def client() -> Client:
     """Return a client of an issuer that is not there."""
+    return Client()
+
+
+@pytest.fixture(scope="session")
+def client_of_session() -> Client:
+    """Return a client for the examples of a property."""
     return Client()
 
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import traceback
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from passwordless_async import MemoryReplayStore, NonceIssuer, ResourceMetadata, ResourceServer
+from passwordless_async._common.http import HttpResponse
+from passwordless_async.auth0 import jwks
+from passwordless_async.dpop import parse_www_authenticate
 from passwordless_async.errors import (
     InsufficientScope,
     InvalidDPoPProof,
     InvalidToken,
+    PasswordlessError,
     TemporarilyUnavailable,
     UsageError,
     UseDPoPNonce,
 )
+from passwordless_async.resource_server import access_token
+from passwordless_async.resource_server import server as server_module
+from passwordless_async.resource_server.guard import REFUSALS, schemes_of
 
 BASE = "https://api.example"
 
@@ -101,7 +113,7 @@ async def test_missing_scope(make_server: Any, user: Any) -> None:
 
 async def test_times_are_checked_for_each_request(make_server: Any, user: Any) -> None:
     """A token that was verified before expires all the same; the skew counts."""
-    now = user.now
+    now = float(int(user.now))
     server = make_server(dpop="off", clock=lambda: now)
     headers = user.bearer()
     await server.authorize("GET", "/me", headers)
@@ -122,6 +134,168 @@ async def test_an_issuer_that_is_not_there(make_server: Any, user: Any, issuer: 
         assert caught.value.status == 503
         assert caught.value.headers["Retry-After"] == "5"
     assert issuer.asked == ["/.well-known/openid-configuration", "/jwks"]
+
+
+async def test_rotation(make_server: Any, user: Any, issuer: Any, other_key: Any) -> None:
+    """Tokens of the old and of the new key pass while the issuer publishes both."""
+    server = make_server()
+    await server.authorize("GET", "/me", user.dpop())
+    issuer.keys.append(other_key)
+    new = user.sign(user.claims(cnf={"jkt": user.key.thumbprint}), key=other_key)
+    await server.authorize("GET", "/me", user.dpop(new))
+    await server.authorize("GET", "/me", user.dpop())
+    assert issuer.asked == ["/.well-known/openid-configuration", "/jwks", "/jwks"]
+
+
+async def test_a_withdrawn_key(
+    make_server: Any, user: Any, issuer: Any, other_key: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token that was verified before is refused once the issuer has withdrawn its key."""
+    monkeypatch.setattr(jwks, "_PAUSES_SECONDS", (0.0,))
+    server = make_server(dpop="off")
+    headers = user.bearer(exp=int(user.now) + 10**6)
+    await server.authorize("GET", "/me", headers)
+    issuer.keys[:] = [other_key]
+    clock.time += 86_400
+    await server.authorize("GET", "/me", headers)  # begins the renewal
+    await server._fetchers[issuer.url]._flight
+    with pytest.raises(InvalidToken, match="does not publish"):
+        await server.authorize("GET", "/me", headers)
+
+
+async def test_keys_that_are_too_old(make_server: Any, user: Any, issuer: Any, clock: Any) -> None:
+    """After three days without an answer nothing passes, not even a token that was verified before."""
+    server = make_server(dpop="off")
+    headers = user.bearer(exp=int(user.now) + 10**6)
+    await server.authorize("GET", "/me", headers)
+    issuer.answers["/jwks"] = {"status": 500}
+    clock.time += 3 * 86_400
+    with pytest.raises(TemporarilyUnavailable):
+        await server.authorize("GET", "/me", headers)
+
+
+async def test_a_verified_token_is_remembered(make_server: Any, user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its signature is not checked again; that of any other token is, however alike."""
+    checked = []
+
+    def verify(token: Any, *arguments: Any) -> Any:
+        checked.append(str(token))
+        return access_token.verify(token, *arguments)
+
+    monkeypatch.setattr(server_module, "verify", verify)
+    server, token = make_server(dpop="off"), user.token()
+    for _ in range(3):
+        await server.authorize("GET", "/me", user.bearer(token))
+    forged = f"{token[:-6]}AAAAAA"
+    for _ in range(2):
+        with pytest.raises(InvalidToken, match="wrong signature"):
+            await server.authorize("GET", "/me", user.bearer(forged))
+    assert checked == [token, forged, forged]
+
+
+async def test_verified_tokens_are_bounded(make_server: Any, user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tokens cost no more memory than the bound."""
+    monkeypatch.setattr(server_module, "_MAX_CACHED_TOKENS", 3)
+    server = make_server(dpop="off")
+    for number in range(5):
+        await server.authorize("GET", "/me", user.bearer(jti=str(number)))
+    assert len(server._cache) == 3
+
+
+async def test_cancelled_requests(make_server: Any, user: Any, issuer: Any) -> None:
+    """A request that is cancelled while it waits for keys costs the others nothing."""
+    issuer.hold = asyncio.Event()
+    server = make_server()
+    requests = [asyncio.create_task(server.authorize("GET", "/me", user.dpop())) for _ in range(20)]
+    await issuer.is_asked.wait()
+    for request in requests[::2]:
+        request.cancel()
+    issuer.hold.set()
+    results = await asyncio.gather(*requests, return_exceptions=True)
+    assert [type(result).__name__ for result in results] == ["CancelledError", "Authorized"] * 10
+    assert issuer.asked == ["/.well-known/openid-configuration", "/jwks"]
+
+
+async def test_no_secret_is_printed(make_server: Any, user: Any) -> None:
+    """Neither a refusal, nor the frames of ours that it passed, nor the server show a token or a proof."""
+    server = make_server()
+    good = user.dpop()
+    await server.authorize("GET", "/me", good)
+    token = good[0][1].removeprefix("DPoP ")
+    attempts = [
+        good,
+        user.bearer(token),
+        [good[0]],
+        user.dpop(user.token()),
+        user.dpop(f"{token[:-6]}AAAAAA"),
+        [*good, ("Authorization", "Bearer x")],
+        [("Authorization", f"DPoP {token} x")],
+        [("Authorization", 1), *good],
+    ]
+    for headers in attempts:
+        with pytest.raises(PasswordlessError) as caught:
+            await server.authorize("GET", "/me", headers, scopes="read:messages")
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        printed = (
+            "".join(f"{frame.locals}" for frame in frames.stack if "passwordless_async/" in frame.filename)
+            + str(caught.value)
+            + str(vars(caught.value))
+            + repr(server)
+        )
+        for secret in (token, good[1][1], token.split(".")[1], "auth0|ada"):
+            assert secret[:60] not in printed
+
+
+fields = st.lists(
+    st.tuples(
+        st.sampled_from(["Authorization", "authorization", "DPoP", "dpop", "Cookie"]),
+        st.sampled_from(["TOKEN", "UNBOUND", "PROOF", "DPoP a.b.c", "Bearer a.b.c", "DPoP", "Basic a", ""]) | st.text(),
+    ),
+    max_size=4,
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=500)
+@given(
+    headers=fields,
+    mode=st.sampled_from(["required", "preferred", "off"]),
+    url=st.sampled_from(["/me", "", "*", "//", "https://api.example/me", "http://["]) | st.text(max_size=10),
+    method=st.sampled_from(["GET", "POST", ""]) | st.text(max_size=5),
+    is_bytes=st.booleans(),
+)
+def test_whatever_comes(client_of_session: Any, headers: Any, mode: Any, url: str, method: str, **drawn: bool) -> None:
+    """Any method, URL and header fields: who asks, or one of the errors with its response; never another exception."""
+    client = client_of_session
+    server = ResourceServer(
+        issuer=client.issuer,
+        audience=BASE,
+        base_url=BASE,
+        dpop=mode,
+        replay=MemoryReplayStore(),
+        clock=lambda: client.now,
+    )
+    body = json.dumps({"keys": [client.signing_key.as_dict(private=False)]}).encode()
+    server._fetchers[client.issuer].keys.signing.learn(HttpResponse(200, body=body))
+    (_, token), (_, proof) = client.dpop()
+    right = {"TOKEN": token, "UNBOUND": f"Bearer {client.token()}", "PROOF": proof}
+    pairs = [(name, right.get(value, value)) for name, value in headers]
+    if drawn["is_bytes"]:
+        pairs = [(name.encode(), value.encode("utf-8", "surrogatepass")) for name, value in pairs]
+    with contextlib.suppress(StopIteration):
+        error = refusal_of(server.authorize(method, url, pairs))
+        assert error.status in {400, 401}
+        assert all(value.isprintable() and value.isascii() for value in error.headers.values())
+        assert [c.scheme for c in parse_www_authenticate([error.headers["WWW-Authenticate"]])] == list(schemes_of(mode))
+
+
+def refusal_of(call: Any) -> Any:
+    """Return the refusal of a request that waits for nothing; ``StopIteration`` says that it passes."""
+    try:
+        call.send(None)
+    except REFUSALS as error:
+        return error
+    raise AssertionError("it waited for something")
 
 
 def test_metadata() -> None:

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import aiohttp
 from aiohttp.payload import BytesPayload
 
+from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import SecretBytes
-from passwordless_async.auth0.client_auth import checks_peer
-from passwordless_async.client.traffic.decoding import decoded
+from passwordless_async.auth0.client_auth import session_checks_peers
 from passwordless_async.client.traffic.proxies import Proxies
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
@@ -94,9 +94,7 @@ class Transport:
 
     def _require_checks(self) -> None:
         """Refuse a session that does not check the servers it connects to."""
-        lent = getattr(None if self._callers is None else self._callers.connector, "_ssl", True)
-        # Neither True nor False nor a context: a fingerprint, which names the one certificate that is accepted.
-        if self._checks and (lent is False or (hasattr(lent, "verify_mode") and not checks_peer(lent))):
+        if self._checks and not session_checks_peers(self._callers):
             raise UsageError("session", "does not check certificates: codes and secrets would go to any server")
 
     async def __aenter__(self) -> Self:

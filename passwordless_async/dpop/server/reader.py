@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from passwordless_async._common.base64url import decode, encode_text
+from passwordless_async._common.secret import REDACTED
 from passwordless_async._common.strict_json import read_strictly
 from passwordless_async.dpop.server.checked import FailedCheck
 from passwordless_async.dpop.signature import der_from_raw
@@ -47,6 +48,9 @@ class Compact(NamedTuple):
     payload: str
     signing_input: bytes
     signature: bytes
+
+    def __repr__(self) -> str:
+        return REDACTED  # a proof that was not spent yet is a secret
 
 
 class PublicKey(NamedTuple):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from passwordless_async._common.decoding import decoded
 from passwordless_async._common.secret import SecretBytes
-from passwordless_async.client.traffic.decoding import decoded
 
 _AT_MOST = 1_000
 
