@@ -164,7 +164,7 @@ class DPoPVerifier:
             UseDPoPNonce: The proof needs a nonce, which the error carries.
             UsageError: An argument has a wrong type or value.
         """
-        access_token = conceal(access_token)
+        access_token, owner = conceal(access_token), conceal(owner)
         _check_arguments(method, url, confirmation, access_token)
         if not isinstance(owner, str | None):
             raise UsageError("owner", "must be a str or None")
