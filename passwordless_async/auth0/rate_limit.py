@@ -40,18 +40,21 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
 
     ``now`` (UNIX epoch) is when it came by this machine's clock: for a response that has no ``Date``.
     """
-    said = headers.get("Auth0-RateLimit")
-    if said is None and _X_RATELIMIT[0] not in headers:
-        return None
-    if said is not None:
-        found = [pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN)]
-        values, since = ["" if match is None else match[1] for match in found], 0.0  # t is a duration
-    else:
-        values, since = [headers.get(name, "").strip() for name in _X_RATELIMIT], _sent_at(headers, now)
+    values, since = _window(headers, now)
     if not all(map(_WHOLE.fullmatch, values)):
         return None
     limit, remaining, reset = map(int, values)
     return Allowance(limit, remaining, _bounded(reset - since)) if limit else None
+
+
+def _window(headers: MultiMapping[str], now: float) -> tuple[list[str], float]:
+    """Return limit, remaining requests and reset as sent, "" where absent; and the time from which reset counts."""
+    said = headers.get("Auth0-RateLimit")
+    if said is not None:
+        found = (pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN))
+        return ["" if match is None else match[1] for match in found], 0.0  # t is a duration
+    values = [headers.get(name, "").strip() for name in _X_RATELIMIT]
+    return values, _sent_at(headers, now) if values[0] else 0.0  # the date is read only where a limit is stated
 
 
 def says_limit(headers: MultiMapping[str]) -> bool:
