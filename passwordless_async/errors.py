@@ -450,7 +450,7 @@ class MalformedAnswer(ProtocolError, code="malformed_answer"):
 
     def __init__(self, problem: str, *, status: int) -> None:
         super().__init__(f"{problem} (status {status})")
-        self.status = int(status)
+        self.status: int = int(status)
 
 
 class TransportError(PasswordlessError, code="transport_error", advice="Check the network and the domain."):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.verifier import DPoPVerifier
 
 if TYPE_CHECKING or hasattr(web, "RequestKey"):
-    DPOP = web.RequestKey("dpop", CheckedProof)
-    TOKEN = web.RequestKey[Mapping[str, Any]]("dpop_token", Mapping)
+    DPOP: web.RequestKey[CheckedProof] = web.RequestKey("dpop", CheckedProof)
+    TOKEN: web.RequestKey[Mapping[str, Any]] = web.RequestKey("dpop_token", Mapping)
 else:  # aiohttp before 3.14 has no typed keys
     DPOP = "dpop"
     TOKEN = f"{DPOP}_token"

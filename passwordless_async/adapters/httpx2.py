@@ -30,8 +30,8 @@ from passwordless_async.errors import UsageError
 
 try:
     import httpx2
-except ModuleNotFoundError as missing:
-    raise missing_extra("httpx2", missing, library="httpx2") from None
+except ModuleNotFoundError as _missing:
+    raise missing_extra("httpx2", _missing, library="httpx2") from None
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterable

@@ -73,8 +73,8 @@ from passwordless_async.client.events import (
 try:
     from opentelemetry import metrics, trace
     from opentelemetry.trace import SpanKind, StatusCode, TracerProvider
-except ModuleNotFoundError as missing:
-    raise missing_extra("otel", missing, library="opentelemetry") from None
+except ModuleNotFoundError as _missing:
+    raise missing_extra("otel", _missing, library="opentelemetry") from None
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider

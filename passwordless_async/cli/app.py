@@ -30,8 +30,8 @@ def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
 
 
-for command in (demo, tenant, login, doctor, keygen, proof, sessions):
-    app.add_command(command)
+for _command in (demo, tenant, login, doctor, keygen, proof, sessions):
+    app.add_command(_command)
 
 
 def run(arguments: list[str] | None = None) -> int:

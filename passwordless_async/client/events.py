@@ -161,7 +161,7 @@ class Emitter:
 
     def __init__(self, on_event: OnEvent | None) -> None:
         self._on_event = on_event
-        self.is_wanted = on_event is not None  # whether an event need be made at all
+        self.is_wanted: bool = on_event is not None  # whether an event need be made at all
 
     def emit(self, event: Event) -> None:
         """Give an event to the application."""

@@ -48,7 +48,7 @@ class ProofGenerator:
         key = hide(key)
         if not isinstance(key, DPoPKey):
             raise UsageError("key", f"must be a DPoPKey, not {type_name(key)}")
-        self.key = key
+        self.key: DPoPKey = key
         self._clock = clock
         self._jti = jti
         self._ath: tuple[str | None, str] = (None, "")

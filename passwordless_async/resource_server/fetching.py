@@ -50,7 +50,7 @@ class KeyFetcher:
             raise UsageError("http", "must be an aiohttp.ClientSession")
         if keys.is_remote and not session_checks_peers(http):
             raise UsageError("http", "does not check certificates: any server could sign tokens")
-        self.keys = keys
+        self.keys: IssuerKeys = keys
         self._http = http
         self._flight: asyncio.Task[None] | None = None
 

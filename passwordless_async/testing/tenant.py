@@ -111,14 +111,14 @@ class LocalTenant(TenantAddress):
         if self.settings.mtls_alias and ssl is None:
             raise UsageError("ssl", "mtls_alias needs TLS")
         self._public_urls = public_origins(public_url)
-        self.clock = TenantClock()
+        self.clock: TenantClock = TenantClock()
         self.clock.go_wrong(self.settings.clock_wrong_by)
-        self.outbox = Outbox(self.settings.messages_kept)
-        self.requests = RequestLog(self.settings.requests_kept)
-        self.stats = TenantStats()
-        self.users = Users()
-        self.mfa = Mfa(self.settings, self.clock, self.users, self.stats)
-        self.faults = Faults()
+        self.outbox: Outbox = Outbox(self.settings.messages_kept)
+        self.requests: RequestLog = RequestLog(self.settings.requests_kept)
+        self.stats: TenantStats = TenantStats()
+        self.users: Users = Users()
+        self.mfa: Mfa = Mfa(self.settings, self.clock, self.users, self.stats)
+        self.faults: Faults = Faults()
         self._host = host
         self._port = port
         self._mtls_port: int | None = 0 if self.settings.mtls_alias else None

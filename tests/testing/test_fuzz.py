@@ -17,7 +17,7 @@ from helpers.tenant_wire import ADA, OTP_GRANT, Wire
 from passwordless_async import DPoPKey
 from passwordless_async.dpop import token_hash
 from passwordless_async.testing import BOUND_API
-from passwordless_async.testing.endpoints.application import ENDPOINTS
+from passwordless_async.testing.endpoints.application import _ENDPOINTS
 from passwordless_async.testing.grants import GRANTS
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ async def test_no_request_ends_in_a_500(wire_for: Opener, seed: int, settings: d
     fuzzer = Fuzzer(seed, wire)
     meant = {200, 204, 302, 400, 401, 403, 404, 405, 413, 429, 501}
     for _ in range(REQUESTS):
-        path = fuzzer.chance.choice([*ENDPOINTS, *["/oauth/token"] * 3, "/userinfo", "/nowhere", "/%ff?%ff=%ff"])
+        path = fuzzer.chance.choice([*_ENDPOINTS, *["/oauth/token"] * 3, "/userinfo", "/nowhere", "/%ff?%ff=%ff"])
         method = fuzzer.chance.choice(["POST", "POST", "POST", "GET", "OPTIONS", "PUT"])
         members = {name: fuzzer.value(name) for name in fuzzer.chance.sample(NAMES, fuzzer.chance.randrange(10))}
         members |= {name: fuzzer.value(name) for name in ("client_id", "grant_type", "connection", "email")}

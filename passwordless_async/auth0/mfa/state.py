@@ -240,7 +240,7 @@ class MfaRequired(OAuthError, code="mfa_required", advice="Continue with client.
     ) -> None:
         super().__init__(status=status, error=error, error_description=error_description)
         self.mfa_token = mfa_token
-        self.mfa_requirements = mfa_requirements or {}
+        self.mfa_requirements: dict[str, Any] = mfa_requirements or {}
         self.state = state
 
     def __copy__(self) -> MfaRequired:

@@ -97,7 +97,7 @@ class ApiCredentials:
             raise UsageError("tokens", f"must be a TokenSet, not {type_name(tokens)}")
         if not isinstance(nonces, NonceCache | None):
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
-        self.nonces = NonceCache() if nonces is None else nonces
+        self.nonces: NonceCache = NonceCache() if nonces is None else nonces
         self._proofs = _proofs_of(newest)  # None until the tokens are bound
         named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
         self._first_nonces = {origin: FirstNonce(self.nonces, origin) for origin in named}

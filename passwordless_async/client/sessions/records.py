@@ -29,7 +29,7 @@ from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.stores.keyring import Unsealed
+    from passwordless_async.stores.keyring import KeyRing, Unsealed
 
 _TYPE = "session+jwe"
 _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
@@ -75,7 +75,7 @@ class SessionRecords:
         self._application = f"{issuer} {client_id}"
         self._lifetimes = lifetimes
         self.store = store
-        self.keys = store.keys
+        self.keys: KeyRing = store.keys
 
     def new(self, tokens: TokenSet, *, user: str, data: dict[str, object]) -> Record:
         """Make a session of tokens, which :meth:`keep` keeps."""

@@ -20,6 +20,8 @@ from passwordless_async.stores import MemoryStore, Store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from passwordless_async.stores.keyring import KeyRing
+
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -32,8 +34,8 @@ class Availability:
 
     def __init__(self, store: Store, events: Emitter, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.store = store
-        self.keys = store.keys
-        self.is_local = isinstance(store, MemoryStore)
+        self.keys: KeyRing = store.keys
+        self.is_local: bool = isinstance(store, MemoryStore)
         self._events = events
         self._retry_seconds = retry_seconds
         self._lost: set[Use] = set()

@@ -87,4 +87,4 @@ class AdaptiveLimit(FixedLimit):
 
     def _set(self, exact: float) -> None:
         self._exact = min(max(exact, min(_MIN_LIMIT, self._max)), self._max)
-        self.value = int(self._exact)
+        self.value: int = int(self._exact)

@@ -142,7 +142,7 @@ class Dispatcher:
         # No more than the pool has connections: a proof must not be signed and then wait for one.
         in_flight = min(profile.max_in_flight, transport.limit)
         limit = AdaptiveLimit(in_flight) if profile.adaptive else FixedLimit(in_flight)
-        self.gate = Gate(limit, per_second=profile.requests_per_second, peers=peer_quota)
+        self.gate: Gate = Gate(limit, per_second=profile.requests_per_second, peers=peer_quota)
         self._circuits = Circuits(profile)
         self._callers = CallerLimits()
         self._feedback = Feedback(self.gate, self._callers)

@@ -57,7 +57,7 @@ class Gate:
             self._reservations = Reservations(peers, per_second, waiting=lambda: self.waiting, on_ready=self._admit)
         self._pace = Pace(per_second)
         self._starts_resume_at = 0.0
-        self.in_flight = 0  # calls that have entered and not left
+        self.in_flight: int = 0  # calls that have entered and not left
         self._in_flight_of = dict.fromkeys(_SHARES, 0)
         # The futures' results: True: admitted, False: expired.
         self._queues: dict[Priority, deque[asyncio.Future[bool]]] = {priority: deque() for priority in Priority}

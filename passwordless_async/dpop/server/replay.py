@@ -93,7 +93,7 @@ class MemoryReplayStore:
 
     def __init__(self, *, max_entries: int = 200_000, clock: Callable[[], float] | None = None) -> None:
         self._max_entries = _check.positive("max_entries", max_entries)
-        self.clock = _clock.steady() if clock is None else clock
+        self.clock: Callable[[], float] = _clock.steady() if clock is None else clock
         self._keys: dict[str, _Share] = {}
         self._shares: dict[str, _Share] = {}  # of each client that has any entries
         # Keys by the second they expire in. A window has about 70 seconds, so the heap of seconds stays small and the

@@ -28,7 +28,7 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryServers):
     """
 
     def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
-        self.keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
+        self.keys: KeyRing = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
         MemoryCodes.__init__(self)
         MemoryServers.__init__(self, _MAX_SERVERS)

@@ -21,8 +21,8 @@ try:
     from passwordless_async.stores.redis.replay import RedisReplayStore
     from passwordless_async.stores.redis.servers import RedisServers
     from passwordless_async.stores.redis.sessions import RedisSessions
-except ModuleNotFoundError as missing:
-    raise missing_extra("redis", missing, library="redis") from None
+except ModuleNotFoundError as _missing:
+    raise missing_extra("redis", _missing, library="redis") from None
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis, RedisCluster

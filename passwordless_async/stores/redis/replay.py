@@ -21,6 +21,8 @@ from passwordless_async.errors import StoreError
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis.asyncio import Redis, RedisCluster
 
 _MEMBER = 22  # characters of base64url: 132 bits of the hash
@@ -68,7 +70,7 @@ class RedisReplayStore(OnRedis):
         redis = conceal(redis) if isinstance(redis, str) else redis
         self._max_per_key = _check.positive("max_per_key", max_per_key)
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
-        self.clock = _clock.steady()
+        self.clock: Callable[[], float] = _clock.steady()
 
     async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
         """Remember a proof until ``expires_at``, by this store's ``clock``; False if it is known already.

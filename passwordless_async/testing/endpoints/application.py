@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
     from passwordless_async.testing.faults import Faults
 
-    Endpoint = Callable[[TenantRequest], web.Response]
+    _Endpoint = Callable[[TenantRequest], web.Response]
 
 START_PATH = "/passwordless/start"
 DATABASE_PATH = "/otp/challenge"
 REVOKE_PATH = "/oauth/revoke"
 _GET, _POST = ("GET",), ("POST",)
-ENDPOINTS: Mapping[str, tuple[Sequence[str], Endpoint]] = {
+_ENDPOINTS: Mapping[str, tuple[Sequence[str], _Endpoint]] = {
     START_PATH: (_POST, start),
     TOKEN_PATH: (_POST, token),
     LINK_PATH: (_GET, follow),
@@ -146,10 +146,10 @@ def _read(state: TenantState, request: web.Request, body: bytes) -> TenantReques
     )
 
 
-def _endpoint(request: TenantRequest) -> Endpoint:
-    if request.path not in ENDPOINTS:
+def _endpoint(request: TenantRequest) -> _Endpoint:
+    if request.path not in _ENDPOINTS:
         raise RequestRefused(refusals.ENDPOINT_DISABLED)
-    methods, endpoint = ENDPOINTS[request.path]
+    methods, endpoint = _ENDPOINTS[request.path]
     if request.method not in methods:
         raise RequestRefused(attrs.evolve(refusals.METHOD_NOT_ALLOWED, headers={"Allow": ", ".join(methods)}))
     return endpoint

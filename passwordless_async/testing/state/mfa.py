@@ -131,7 +131,7 @@ class Mfa:
         self._clock = clock
         self._users = users
         self._stats = stats
-        self.logins = MfaLogins(settings, clock)
+        self.logins: MfaLogins = MfaLogins(settings, clock)
         self._polls = FixedWindows(clock, _MINUTE)
         self._pushes: Bounded[str, FactorChallenge] = Bounded(_MAX_LOGINS)  # by ticket
         self.on_send: Callable[[Message], None] | None = None

@@ -44,19 +44,19 @@ class TenantState:
 
     def __attrs_post_init__(self) -> None:
         settings, clock, stats = self.settings, self.clock, self.stats
-        self.assertions = Assertions(settings, clock, stats)
-        self.auth_sessions = AuthSessions(settings, clock)
-        self.tickets = SingleUseCodes(clock, settings.code_lifetime)
-        self.authorization_codes = SingleUseCodes(clock, settings.authorization_code_lifetime)
-        self.codes = TenantCodes(settings, clock)
-        self.nonces = Nonces(settings, clock)
-        self.second_opinion = SecondOpinion(settings)
-        self.proofs = ProofChecker(settings, clock, self.nonces, stats, self.second_opinion)
-        self.keys = TenantSigningKeys(settings.id_token_alg)
-        self.refresh = RefreshTokens(settings, clock, stats)
-        self.tokens = TokenIssuer(settings, clock, self.keys, self.refresh)
-        self.limits = RateLimits(clock, settings)
-        self.presentations = Presentations(stats)
+        self.assertions: Assertions = Assertions(settings, clock, stats)
+        self.auth_sessions: AuthSessions = AuthSessions(settings, clock)
+        self.tickets: SingleUseCodes = SingleUseCodes(clock, settings.code_lifetime)
+        self.authorization_codes: SingleUseCodes = SingleUseCodes(clock, settings.authorization_code_lifetime)
+        self.codes: TenantCodes = TenantCodes(settings, clock)
+        self.nonces: Nonces = Nonces(settings, clock)
+        self.second_opinion: SecondOpinion = SecondOpinion(settings)
+        self.proofs: ProofChecker = ProofChecker(settings, clock, self.nonces, stats, self.second_opinion)
+        self.keys: TenantSigningKeys = TenantSigningKeys(settings.id_token_alg)
+        self.refresh: RefreshTokens = RefreshTokens(settings, clock, stats)
+        self.tokens: TokenIssuer = TokenIssuer(settings, clock, self.keys, self.refresh)
+        self.limits: RateLimits = RateLimits(clock, settings)
+        self.presentations: Presentations = Presentations(stats)
         self.draining = False
 
 
