@@ -16,8 +16,10 @@ from passwordless_async import (
     CodeSpent,
     Email,
     Login,
+    OAuthError,
     PasswordlessClient,
     RateLimited,
+    TokenSet,
     TooManyAttempts,
     UsageError,
     WrongCode,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
-SCOPE = "openid offline_access"
+SCOPE, CALLBACK = "openid offline_access", "https://app.example/callback"
 
 
 async def test_concurrent_exchanges_of_one_code_share_one_request() -> None:
@@ -65,6 +67,30 @@ async def test_codes_of_one_user_are_sent_in_order() -> None:
         await first
         with pytest.raises(WrongCode):
             await second
+
+
+@pytest.mark.parametrize("grant", ["code", "link"])
+async def test_without_proofs_no_login_waits_for_a_first_nonce(grant: str) -> None:
+    """A cold client with ``dpop="off"`` sends a second user's code while the first is not answered."""
+
+    async def log_in(who: Email) -> TokenSet:
+        if grant == "code":
+            await client.start(who)
+            return await client.exchange(who, tenant.outbox.code_for(who))
+        pending = await client.start_link(who, redirect_uri=CALLBACK)
+        return await client.exchange_link(pending, f"{CALLBACK}?code=made-up&state={pending.state}")
+
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, dpop="off") as client,
+    ):
+        first, answer = await kept_waiting(tenant, log_in(ADA))
+        second = asyncio.create_task(log_in(BOB))
+        await asyncio.wait([second], timeout=2.0)  # a first nonce is waited for longer
+        assert (second.done(), first.done()) == (True, False)
+        answer.set()
+        ends = await asyncio.gather(first, second, return_exceptions=True)
+        assert {type(end) for end in ends} == {TokenSet if grant == "code" else OAuthError}
 
 
 async def test_a_cancelled_code_does_not_open_the_queue() -> None:
