@@ -26,7 +26,7 @@ CROSS_CUTTING = {
     "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",
     "dpop/server/test_oracle.py": "the verifier against joserfc, through all its modules",
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
-    "interop/test_auth0_api_python.py": "our proofs against another verifier",
+    "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",
     "benchmarks/test_gateways.py": "the same: gateway processes on one store",
     "client/test_error_table.py": "the table of refusals, through the whole client",
