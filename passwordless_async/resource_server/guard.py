@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import attrs
 
@@ -39,10 +39,10 @@ from passwordless_async.resource_server.access_token import AccessToken, is_time
 if TYPE_CHECKING:
     from yarl import URL
 
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.dpop.server.checked import CheckedProof
     from passwordless_async.dpop.server.verifier import DPoPVerifier
 
-Mode: TypeAlias = Literal["required", "preferred", "off"]
 Validator: TypeAlias = Callable[
     [Secret], AccessToken | Mapping[str, Any] | Awaitable[AccessToken | Mapping[str, Any] | None] | None
 ]
@@ -65,7 +65,7 @@ REFUSALS = (
 )
 """What refuses a request; each has ``status``, ``headers`` and ``body`` for the response."""
 
-_SCHEMES: dict[Mode, tuple[Scheme, ...]] = {
+_SCHEMES: dict[DPoPMode, tuple[Scheme, ...]] = {
     "required": ("dpop",),
     "preferred": ("dpop", "bearer"),
     "off": ("bearer",),
@@ -115,7 +115,7 @@ class Requirements(TypedDict, total=False):
     acr_values: Iterable[str]  # the accepted authentication context classes (RFC 9470)
 
 
-def schemes_of(mode: Mode) -> tuple[Scheme, ...]:
+def schemes_of(mode: DPoPMode) -> tuple[Scheme, ...]:
     """Return the schemes that a mode accepts; another mode raises :class:`UsageError`."""
     if mode not in _SCHEMES:
         raise UsageError("dpop", f"must be one of {', '.join(_SCHEMES)}")
@@ -199,7 +199,9 @@ class Guard:
     clock: Callable[[], float] = _clock.now
 
     @classmethod
-    def of(cls, mode: Mode, verifier: DPoPVerifier | None, realm: str, resource_metadata: str | None = None) -> Guard:
+    def of(
+        cls, mode: DPoPMode, verifier: DPoPVerifier | None, realm: str, resource_metadata: str | None = None
+    ) -> Guard:
         """Return a guard that offers what the mode accepts."""
         return cls(verifier, Offer(schemes_of(mode), realm, resource_metadata))
 

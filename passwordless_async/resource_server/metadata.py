@@ -13,7 +13,7 @@ from passwordless_async.resource_server.guard import names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from passwordless_async.resource_server.guard import Mode
+    from passwordless_async.auth0.tenant import DPoPMode
 
 _WELL_KNOWN = "/.well-known/oauth-protected-resource"
 _MAX_TEXT = 2048  # characters
@@ -43,7 +43,7 @@ class ResourceMetadata:
             if name != "scopes_supported" and value is not None:
                 _check.bounded(name, value, at_most=_MAX_TEXT)
 
-    def document(self, resource: str, *, issuers: Iterable[str], mode: Mode) -> Mapping[str, Any]:
+    def document(self, resource: str, *, issuers: Iterable[str], mode: DPoPMode) -> Mapping[str, Any]:
         """Return the document of one resource, by its URL."""
         members: dict[str, Any] = {
             "resource": resource,

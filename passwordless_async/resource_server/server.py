@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from passwordless_async._common.secret import Secret
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.dpop.server.fields import Headers
     from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
     from passwordless_async.dpop.server.replay import ReplayStore
-    from passwordless_async.resource_server.guard import Mode
 
 ALGORITHMS = ("RS256", "RS512", "PS256", "ES256")
 _KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384")
@@ -95,7 +95,7 @@ class ResourceServer:
         issuer: str | Iterable[str],
         audience: str | Iterable[str],
         base_url: str | URL | Iterable[str | URL],
-        dpop: Mode = "required",
+        dpop: DPoPMode = "required",
         replay: ReplayStore | None = None,
         nonces: NonceIssuer | None = None,
         require_nonce: bool = True,

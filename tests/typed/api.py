@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 from passwordless_async import (
     TESTING,
+    Authorized,
+    CheckedProof,
     ClientSecretPost,
     DPoPKey,
     DPoPMode,
     Email,
     Login,
+    MemoryReplayStore,
     NoClientAuth,
     Outcome,
     PasswordlessClient,
@@ -21,6 +24,9 @@ from passwordless_async import (
     Phone,
     ProofGenerator,
     RateLimited,
+    Requirements,
+    ResourceMetadata,
+    ResourceServer,
     StartReceipt,
     TokenSet,
 )
@@ -75,6 +81,27 @@ async def many_logins(many: AsyncIterator[Login], few: Iterator[Login]) -> None:
         async with aclosing(client.exchange_many(few)) as stream:
             assert_type(await anext(stream), Outcome)
         client.exchange_many([("ada@example.com", "123456")])  # type: ignore[list-item]
+
+
+async def an_api(headers: Mapping[str, str]) -> None:
+    """What a resource server takes and returns."""
+    server = ResourceServer(
+        issuer=["https://acme.eu.auth0.com/"],
+        audience="https://api.example",
+        base_url="https://api.example",
+        dpop="preferred",
+        replay=MemoryReplayStore(),
+        metadata=ResourceMetadata(scopes_supported=["read"]),
+    )
+    user = await server.authorize("GET", "/me", headers, scopes={"read"}, max_age=60)
+    assert_type(user, Authorized)
+    assert_type(user.subject, str)
+    assert_type(user.scopes, frozenset[str])
+    assert_type(user.claims, Mapping[str, Any])
+    assert_type(user.proof, CheckedProof | None)
+    needs: Requirements = {"permissions": ["read"], "acr_values": ("gold",)}
+    await server.authorize("GET", "/me", headers, **needs)
+    await server.authorize("GET", "/me", headers, scope="read")  # type: ignore[call-arg]
 
 
 def a_proof() -> str:
