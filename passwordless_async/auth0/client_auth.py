@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import enum
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 from urllib.parse import quote_plus
 
 import attrs
@@ -74,8 +74,15 @@ class ClientAuth(Protocol):
 class NoClientAuth:
     """``none``: a public client, which sends its ``client_id`` alone."""
 
-    confidential: ClassVar[bool] = False
-    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.IGNORED
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return False
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.IGNORED
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return nothing."""
@@ -94,8 +101,15 @@ class ClientSecretPost:
         UsageError: The secret is empty or not printable ASCII.
     """
 
-    confidential: ClassVar[bool] = True
-    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.COUNTS
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return True
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.COUNTS
 
     secret: Secret = attrs.field(repr=redacted)
 
@@ -122,8 +136,15 @@ class ClientSecretBasic:
         UsageError: The secret is empty or not printable ASCII.
     """
 
-    confidential: ClassVar[bool] = True
-    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.COUNTS
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return True
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.COUNTS
 
     secret: Secret = attrs.field(repr=redacted)
     json_endpoints: bool
@@ -154,8 +175,15 @@ class PrivateKeyJwt:
         UsageError: The key is not for the algorithm.
     """
 
-    confidential: ClassVar[bool] = True
-    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.UNDOCUMENTED
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return True
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.UNDOCUMENTED
 
     key: RSAKey | ECKey = attrs.field(repr=redacted)
     header: dict[str, str]
@@ -202,8 +230,15 @@ class TlsClientAuth:
         UsageError: It is not an ``ssl.SSLContext``, or it does not check the tenant's certificate.
     """
 
-    confidential: ClassVar[bool] = True
-    forwarded_for: ClassVar[ForwardedFor] = ForwardedFor.UNDOCUMENTED
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return True
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.UNDOCUMENTED
 
     context: ssl.SSLContext = attrs.field(repr=lambda _context: "<ssl.SSLContext>")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 
@@ -73,7 +73,10 @@ class Email:
         UsageError: It is not a text.
     """
 
-    realm: ClassVar[Literal["email"]] = "email"
+    @property
+    def realm(self) -> Literal["email"]:
+        """The connection, as the service names it."""
+        return "email"
 
     address: str = attrs.field(repr=redacted, eq=str.lower)
 
@@ -117,7 +120,10 @@ class Phone:
         UsageError: It is not a text.
     """
 
-    realm: ClassVar[Literal["sms"]] = "sms"
+    @property
+    def realm(self) -> Literal["sms"]:
+        """The connection, as the service names it."""
+        return "sms"
 
     number: str = attrs.field(repr=redacted, converter=_number)
 

@@ -59,8 +59,8 @@ class _Fixed:
 
     tokens: TokenSet
 
-    def is_renewable(self, _refused: TokenSet) -> bool:
-        return False
+    def is_renewable(self, refused: TokenSet) -> bool:
+        return refused is not self.tokens
 
     async def current(self) -> TokenSet:
         return self.tokens
