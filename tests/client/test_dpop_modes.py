@@ -493,6 +493,8 @@ async def test_off_takes_no_key() -> None:
         with pytest.raises(UsageError, match="key: "):
             await bench.client.exchange(ADA, code, key=key)
         with pytest.raises(UsageError, match="key: "):
+            await bench.client.sessions.login(ADA, code, scope=SCOPE, key=key)
+        with pytest.raises(UsageError, match="key: "):
             await bench.client.start_link(Email("bob@example.com"), redirect_uri=CALLBACK, key=key)
         (outcome,) = [each async for each in bench.client.exchange_many([Login(ADA, code, key=key)])]
         assert isinstance(outcome.error, UsageError)
