@@ -13,14 +13,23 @@ from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async._common.secret import (
+        Secret as Secret,
+        SecretBytes as SecretBytes,
+        SecretDict as SecretDict,
+        SecretList as SecretList,
+    )
     from passwordless_async.auth0.client_auth import (
         ClientAuth as ClientAuth,
         ClientSecretBasic as ClientSecretBasic,
         ClientSecretPost as ClientSecretPost,
+        Credentials as Credentials,
+        ForwardedFor as ForwardedFor,
         NoClientAuth as NoClientAuth,
         PrivateKeyJwt as PrivateKeyJwt,
         TlsClientAuth as TlsClientAuth,
     )
+    from passwordless_async.auth0.id_token import ExpectedIdToken as ExpectedIdToken
     from passwordless_async.auth0.identity import (
         AuthSession as AuthSession,
         Email as Email,
@@ -32,6 +41,7 @@ if TYPE_CHECKING:
         MfaRequired as MfaRequired,
         MfaState as MfaState,
         MfaTokenSet as MfaTokenSet,
+        Registered as Registered,
     )
     from passwordless_async.auth0.mfa.values import (
         Association as Association,
@@ -141,10 +151,13 @@ if TYPE_CHECKING:
 
 # The public names, by the module that each is imported from.
 _NAMES = {
-    "auth0.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost NoClientAuth PrivateKeyJwt TlsClientAuth",
+    "_common.secret": "Secret SecretBytes SecretDict SecretList",
+    "auth0.client_auth": "ClientAuth ClientSecretBasic ClientSecretPost Credentials ForwardedFor NoClientAuth "
+    "PrivateKeyJwt TlsClientAuth",
+    "auth0.id_token": "ExpectedIdToken",
     "auth0.identity": "AuthSession Email Login Phone",
     "auth0.link": "PendingLink",
-    "auth0.mfa.state": "MfaRequired MfaState MfaTokenSet",
+    "auth0.mfa.state": "MfaRequired MfaState MfaTokenSet Registered",
     "auth0.mfa.values": "Association Authenticator MfaChallenge MfaRequirements",
     "auth0.tenant": "DPoPMode",
     "auth0.tokens": "StartReceipt TokenSet",

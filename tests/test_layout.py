@@ -21,6 +21,7 @@ CROSS_CUTTING = {
     "test_exports.py": "the package's names: all are there, none is loaded before it is used",
     "test_house.py": "the size of functions and the reasons of suppressions, in the whole package",
     "test_readme.py": "the README: its examples and links",
+    "test_types.py": "the types, as type checkers and users see them",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
     "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",

@@ -18,7 +18,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.clocks import Clocks
-from passwordless_async.auth0.id_token import Expected, UncheckedIdToken, claims_of, fetch_keys_before
+from passwordless_async.auth0.id_token import ExpectedIdToken, UncheckedIdToken, claims_of, fetch_keys_before
 from passwordless_async.auth0.mfa.state import LIFETIME, MfaRequired, MfaState, usable_token
 from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.auth0.revocation import revoke_request
@@ -44,7 +44,7 @@ class GrantRequest:
     scope: str | None
     audience: str | None
     who: Recipient | None = None  # None if the grant does not name a user
-    expected: Expected = attrs.field(factory=Expected)
+    expected: ExpectedIdToken = attrs.field(factory=ExpectedIdToken)
     invalid_grant: type[OAuthError] | None = None  # what that code means, whatever its description is
     id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
     replaces_bound: bool = False  # the tokens replace bound ones, so they must be bound too

@@ -47,7 +47,7 @@ class Header:
 
 
 @attrs.frozen
-class Expected:
+class ExpectedIdToken:
     """What the ID token must show."""
 
     nonce: str | None = None  # the one that was sent
@@ -56,7 +56,7 @@ class Expected:
     original: Mapping[str, Any] | None = attrs.field(default=None, hash=False, repr=redacted)
 
     @classmethod
-    def after_refresh(cls, claims: Mapping[str, Any] | None) -> Expected:
+    def after_refresh(cls, claims: Mapping[str, Any] | None) -> ExpectedIdToken:
         """Return what an ID token must keep of the one before the refresh, by its claims (§12.2)."""
         if claims is None:
             return cls()
@@ -116,7 +116,7 @@ def validate(
     clocks: Clocks,
     *,
     access_token: Secret | None = None,
-    expected: Expected = Expected(),
+    expected: ExpectedIdToken = ExpectedIdToken(),
 ) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
@@ -191,7 +191,7 @@ def _out_of_time(claim: str, problem: str, clocks: Clocks) -> InvalidIdToken:
     return clocks.told(InvalidIdToken(claim, f"{problem} by {clocks}"), advice=_TIMES_ADVICE)
 
 
-def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, expected: Expected) -> None:
+def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, expected: ExpectedIdToken) -> None:
     if expected.nonce is not None and claims.get("nonce") != expected.nonce:
         raise InvalidIdToken("nonce", "is not the one that was sent")
     if expected.original is not None:
@@ -266,7 +266,7 @@ def _fetch_keys(tenant: Tenant, *, delay: float = 0.0, revalidate: bool = False)
 
 
 def claims_of(
-    tenant: Tenant, id_token: Secret | None, *, access_token: Secret, expected: Expected, clocks: Clocks
+    tenant: Tenant, id_token: Secret | None, *, access_token: Secret, expected: ExpectedIdToken, clocks: Clocks
 ) -> Flow[Mapping[str, Any] | None]:
     """Validate an ID token; fetch the key set again if it names an unknown key.
 

@@ -15,7 +15,7 @@ import attrs
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async.auth0.grant import GrantRequest, grant, prove
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request
 from passwordless_async.auth0.tenant import Flow, Tenant, login_key, own_key, own_refresh_token
@@ -84,7 +84,7 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
     requested = GrantRequest(
         scope=tokens.scope if scope is None else scope,
         audience=audience,
-        expected=Expected.after_refresh(tokens.claims),
+        expected=ExpectedIdToken.after_refresh(tokens.claims),
         invalid_grant=InvalidRefreshToken,
         # Throwing the tokens away would end the login, and the user is known from the ID token before.
         id_token_optional=True,

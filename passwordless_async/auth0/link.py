@@ -17,7 +17,7 @@ from passwordless_async._common import sealing
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
 from passwordless_async.auth0.grant import GrantRequest, grant
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import Email
 from passwordless_async.auth0.refusals import meant
 from passwordless_async.auth0.requests import form_request
@@ -216,7 +216,7 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
     require_own(tenant, "pending", _check.instance("pending", pending, PendingLink, named="a PendingLink"))
     require_allowed(tenant, bound=pending.key is not None)
     code = read_callback(callback_url, pending, tenant.application.issuer)
-    expected = Expected(nonce=pending.nonce) if "openid" in (pending.scope or "").split() else Expected()
+    expected = ExpectedIdToken(nonce=pending.nonce) if "openid" in (pending.scope or "").split() else ExpectedIdToken()
     requested = GrantRequest(scope=pending.scope, audience=pending.audience, who=pending.who, expected=expected)
     return (yield from grant(tenant, pending.key, lambda: code_request(tenant.application, pending, code), requested))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.database import refuses_code
 from passwordless_async.auth0.grant import GrantRequest, grant
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import AuthSession, Login
 from passwordless_async.auth0.requests import form_request, forwarded_for_header
 from passwordless_async.auth0.tenant import login_key
@@ -55,7 +55,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | N
     key = login_key(tenant, login.key)
     headers = forwarded_for_header(tenant.application, forwarded_for)
     requested = GrantRequest(
-        scope=login.scope, audience=login.audience, who=login.who, expected=Expected(max_age=login.max_age)
+        scope=login.scope, audience=login.audience, who=login.who, expected=ExpectedIdToken(max_age=login.max_age)
     )
     try:
         return (yield from grant(tenant, key, lambda: otp_request(tenant.application, login, headers), requested))

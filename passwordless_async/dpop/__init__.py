@@ -12,6 +12,7 @@ from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async._common.http import HttpResponse as HttpResponse
     from passwordless_async.dpop.challenge import (
         Challenge as Challenge,
         demands_nonce as demands_nonce,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.nonce import NonceCache as NonceCache, nonce_of as nonce_of
     from passwordless_async.dpop.proof import ProofGenerator as ProofGenerator, htu as htu, token_hash as token_hash
     from passwordless_async.dpop.server.checked import CheckedProof as CheckedProof
-    from passwordless_async.dpop.server.nonce_issuer import NonceIssuer as NonceIssuer
+    from passwordless_async.dpop.server.nonce_issuer import AcceptedNonce as AcceptedNonce, NonceIssuer as NonceIssuer
     from passwordless_async.dpop.server.refusal import (
         nonce_headers as nonce_headers,
         refusal_body as refusal_body,
@@ -40,12 +41,13 @@ _NAMES = {
     "nonce": "NonceCache nonce_of",
     "proof": "ProofGenerator htu token_hash",
     "server.checked": "CheckedProof",
-    "server.nonce_issuer": "NonceIssuer",
+    "server.nonce_issuer": "AcceptedNonce NonceIssuer",
     "server.refusal": "nonce_headers refusal_body refusal_headers",
     "server.replay": "MemoryReplayStore ReplayStore",
     "server.verifier": "DPoPVerifier",
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
+_MODULE_OF["HttpResponse"] = "passwordless_async._common.http"
 
 # A type checker reads no computed __all__, and if it saw __getattr__, it would accept any name.
 if not TYPE_CHECKING:

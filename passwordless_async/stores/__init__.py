@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
-    from passwordless_async.stores.keyring import KeyRing
+    from passwordless_async._common.sealing import Ring
+    from passwordless_async.stores.keyring import KeyRing, Unsealed
     from passwordless_async.stores.memory import MemoryStore
     from passwordless_async.stores.protocols import (
         CodeStore,
@@ -35,11 +36,18 @@ __all__ = [
     "RefreshEnd",
     "RefreshLease",
     "RefreshTurn",
+    "Ring",
     "SessionStore",
     "Store",
+    "Unsealed",
 ]
 
-_ELSEWHERE = {"KeyRing": f"{__name__}.keyring", "MemoryStore": f"{__name__}.memory"}
+_ELSEWHERE = {
+    "KeyRing": f"{__name__}.keyring",
+    "MemoryStore": f"{__name__}.memory",
+    "Ring": "passwordless_async._common.sealing",
+    "Unsealed": f"{__name__}.keyring",
+}
 _MODULE_OF = dict.fromkeys(__all__, f"{__name__}.protocols") | _ELSEWHERE
 
 if not TYPE_CHECKING:

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
         TenantStats as TenantStats,
     )
     from passwordless_async.testing.state.tokens import RefreshFamily as RefreshFamily
-    from passwordless_async.testing.state.users import User as User
+    from passwordless_async.testing.state.users import HasUsername as HasUsername, User as User
     from passwordless_async.testing.tenant import LocalTenant as LocalTenant
 
 # The public names, by the module that each is imported from.
@@ -75,7 +75,7 @@ _NAMES = {
     "state.clock": "TenantClock",
     "state.records": "Message Outbox RecordedRequest RequestLog TenantStats",
     "state.tokens": "RefreshFamily",
-    "state.users": "User",
+    "state.users": "HasUsername User",
     "tenant": "LocalTenant",
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}

@@ -33,7 +33,14 @@ from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.clocks import Clocks
-from passwordless_async.auth0.id_token import Expected, Header, check_key, client_secret_key, read_header, validate
+from passwordless_async.auth0.id_token import (
+    ExpectedIdToken,
+    Header,
+    check_key,
+    client_secret_key,
+    read_header,
+    validate,
+)
 from passwordless_async.auth0.jwks import SigningKey
 from passwordless_async.auth0.otp import exchange
 
@@ -90,7 +97,7 @@ def claims_with(**changes: Any) -> dict[str, Any]:
 def check(token: Secret, key: RSAKey, application: Application, **asked: Any) -> Any:
     """Validate with the tenant's key as it is published without an algorithm."""
     access_token, clocks = asked.pop("access_token", None), asked.pop("clocks", Clocks(NOW))
-    signing_key, expected = SigningKey(key, ("RS256", "PS256")), Expected(**asked)
+    signing_key, expected = SigningKey(key, ("RS256", "PS256")), ExpectedIdToken(**asked)
     return validate(token, signing_key, application, clocks, access_token=access_token, expected=expected)
 
 
@@ -513,11 +520,13 @@ def test_what_was_asked_for_and_is_not_so(
     assert problem == refusal(check, sign(signing_key, claims_with(**changes)), signing_key, public, **asked)
 
 
-@pytest.mark.parametrize(("expected", "claim"), [(Expected(nonce="n"), "nonce"), (Expected(max_age=5), "auth_time")])
-def test_no_token_shows_nothing(expected: Expected, claim: str) -> None:
+@pytest.mark.parametrize(
+    ("expected", "claim"), [(ExpectedIdToken(nonce="n"), "nonce"), (ExpectedIdToken(max_age=5), "auth_time")]
+)
+def test_no_token_shows_nothing(expected: ExpectedIdToken, claim: str) -> None:
     """Where something was asked for, there must be an ID token."""
     assert refusal(expected.require_no_token) == (claim, "is missing: there is no ID token")
-    Expected().require_no_token()
+    ExpectedIdToken().require_no_token()
 
 
 @pytest.mark.parametrize(
@@ -559,7 +568,7 @@ def test_a_refreshed_token_that_continues(
     """OpenID Connect Core §12.2: what the first token said stays; auth_time and nonce may be left out."""
     original = {name: value for name, value in {**ORIGINAL, **before}.items() if value is not ...}
     token = sign(signing_key, claims_with(**changes))
-    expected = Expected.after_refresh(original)
+    expected = ExpectedIdToken.after_refresh(original)
     assert check(token, signing_key, public, original=expected.original)["sub"] == "auth0|ada"
 
 
@@ -585,15 +594,15 @@ def test_a_refreshed_token_that_is_another_logins(
     """OpenID Connect Core §12.2: iss, sub, aud, azp, auth_time and nonce are those of the login."""
     original = {name: value for name, value in {**ORIGINAL, **before}.items() if value is not ...}
     token = sign(signing_key, claims_with(**changes))
-    expected = Expected.after_refresh(original)
+    expected = ExpectedIdToken.after_refresh(original)
     assert problem == refusal(check, token, signing_key, public, original=expected.original)
 
 
 def test_without_claims_before_nothing_has_to_continue() -> None:
     """A login without an ID token has none to compare with; of other claims none is kept."""
-    assert Expected.after_refresh(None) == Expected()
-    assert Expected.after_refresh({**ORIGINAL, "email": "ada@example.com"}) == Expected(original=ORIGINAL)
-    assert "ada" not in repr(Expected.after_refresh(ORIGINAL))
+    assert ExpectedIdToken.after_refresh(None) == ExpectedIdToken()
+    assert ExpectedIdToken.after_refresh({**ORIGINAL, "email": "ada@example.com"}) == ExpectedIdToken(original=ORIGINAL)
+    assert "ada" not in repr(ExpectedIdToken.after_refresh(ORIGINAL))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from passwordless_async._common.secret import (
     hide,
     redacted,
 )
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient
 from passwordless_async.auth0.mfa.values import MfaChallenge, MfaRequirements
 from passwordless_async.auth0.tokens import TokenSet
@@ -100,7 +100,7 @@ class MfaState:
     who: Recipient | None = None
     scope: str | None = None
     audience: str | None = None
-    expected: Expected = attrs.field(factory=Expected)
+    expected: ExpectedIdToken = attrs.field(factory=ExpectedIdToken)
     challenge: MfaChallenge | None = None
     replaces_bound: bool = False
 
@@ -206,7 +206,7 @@ class MfaState:
                 who=_who(SecretDict(members["who"])),
                 scope=members["scope"],
                 audience=members["audience"],
-                expected=Expected(**members["expected"]),
+                expected=ExpectedIdToken(**members["expected"]),
                 challenge=None if members["sent"] is None else _challenge(SecretDict(members["sent"])),
                 replaces_bound=bool(members.get("replaces_bound")),
             )

@@ -33,7 +33,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
-from passwordless_async.auth0.id_token import Expected
+from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import AuthSession
 from passwordless_async.auth0.mfa.state import usable_token
 
@@ -56,7 +56,7 @@ STATE = MfaState(
     who=Email("ada@example.com"),
     scope="openid",
     audience="https://api.example",
-    expected=Expected(nonce="n", max_age=60),
+    expected=ExpectedIdToken(nonce="n", max_age=60),
 )
 CHALLENGE = MfaChallenge("oob", Secret("an-oob-code"), "prompt", int(NOW) + 300)
 
@@ -86,11 +86,11 @@ CLAIMS = {"iss": "https://tenant.example/", "sub": "auth0|ada", "aud": ["client"
     "state",
     [
         STATE,
-        attrs.evolve(STATE, who=None, scope=None, audience=None, expected=Expected()),
+        attrs.evolve(STATE, who=None, scope=None, audience=None, expected=ExpectedIdToken()),
         attrs.evolve(
             STATE,
             who=None,
-            expected=Expected.after_refresh(
+            expected=ExpectedIdToken.after_refresh(
                 {"iss": "https://tenant.example/", "sub": "auth0|ada", "aud": ["client"], "auth_time": 5}
             ),
         ),
