@@ -3,6 +3,7 @@
 Invariants:
 
 - Requests that need keys at the same time share one fetch. One that is cancelled leaves it to the others.
+- A fetch of a search ends when it lands, even if no request waits for it: cancelled requests do not shorten the pause.
 - Each fetch has a session of its own unless one was lent: fetches are rare, and so a server needs no closing.
 - No redirect is followed, no body is read beyond :data:`MAX_BODY`, and a fetch has a time limit.
 - A key set that can be renewed but need not be is renewed in the background: no request waits for it.
@@ -65,7 +66,6 @@ class KeyFetcher:
         signing = self.keys.signing
         while key is None and (fetch := signing.next_fetch()) is not None:
             await self._join(fetch.delay, revalidate=True)
-            signing.end_fetch(fetch.number)
             key = self.keys.get(kid, alg)
         if key is None and signing.problem:
             raise _unavailable(signing.problem)
@@ -98,12 +98,16 @@ class KeyFetcher:
         # A flight of a loop that was closed in the meantime never lands.
         if flight is None or flight.done() or flight.get_loop() is not loop:
             flight = self._flight = loop.create_task(self._fly(delay, revalidate=revalidate))
-            # Before those of its waiters: they find the failure recorded.
+            # Before those of its waiters: they find its end recorded.
             flight.add_done_callback(self._landed)
         return flight
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
-        """Record a failure of any kind: a hook of a lent session may raise anything."""
+        """Record its end, for those that began it may be gone, and a failure of any kind.
+
+        A hook of a lent session may raise anything.
+        """
+        self.keys.signing.fetched(None)
         error = None if flight.cancelled() else flight.exception()
         if error is not None:
             self.keys.failed(OutcomeUnknown(f"the fetch failed ({type(error).__name__})"))

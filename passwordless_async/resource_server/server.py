@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
-import attrs
-
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.bounded import Bounded
 from passwordless_async.auth0.clocks import checked_skew
 from passwordless_async.dpop.server.refusal import Offer
 from passwordless_async.dpop.server.uri import base_urls
@@ -28,6 +25,7 @@ from passwordless_async.resource_server.fetching import KeyFetcher
 from passwordless_async.resource_server.guard import Authorized, Guard, Required, Requirements, presented_by, schemes_of
 from passwordless_async.resource_server.keys import IssuerKeys
 from passwordless_async.resource_server.metadata import ResourceMetadata, metadata_path, metadata_url
+from passwordless_async.resource_server.verified import Verified, VerifiedTokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,16 +42,6 @@ if TYPE_CHECKING:
 ALGORITHMS = ("RS256", "RS512", "PS256", "ES256")
 _KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384")
 _MAX_NAMES = 100  # of issuers, and of audiences
-_MAX_CACHED_TOKENS = 4096  # verified tokens, about 4 KB each
-
-
-@attrs.frozen
-class _Verified:
-    """A token that was verified with the keys of a generation."""
-
-    token: AccessToken
-    fetcher: KeyFetcher
-    generation: int
 
 
 class ResourceServer:
@@ -87,7 +75,7 @@ class ResourceServer:
         UsageError: An argument has a wrong type or value.
     """
 
-    __slots__ = ("_cache", "_clock", "_fetchers", "_guards", "_metadata", "_mode", "_rules", "_skew")
+    __slots__ = ("_clock", "_fetchers", "_guards", "_metadata", "_mode", "_rules", "_skew", "_verified")
 
     def __init__(  # noqa: PLR0913 - what a resource server is made of, each with its default
         self,
@@ -127,7 +115,7 @@ class ResourceServer:
             )
         self._mode, self._metadata = dpop, metadata
         self._guards = self._made_guards(verifier, base_urls(base_url))
-        self._cache: Bounded[bytes, _Verified] = Bounded(_MAX_CACHED_TOKENS)
+        self._verified = VerifiedTokens()
 
     def _made_guards(self, verifier: DPoPVerifier | None, bases: Iterable[str]) -> dict[str, Guard]:
         """Return a guard for each base URL."""
@@ -194,32 +182,32 @@ class ResourceServer:
     def _guard_of(self, url: object) -> Guard:
         """Return the guard of the base URL that a request came to, by its URL; of the first if that does not say."""
         text = str(url)
-        found = next((guard for base, guard in self._guards.items() if text.startswith(f"{base}/")), None)
-        return found or next(iter(self._guards.values()))
+        # One base URL may be the beginning of another.
+        base = max((base for base in self._guards if text.startswith(f"{base}/")), key=len, default=None)
+        return next(iter(self._guards.values())) if base is None else self._guards[base]
 
     async def _validate(self, token: Secret) -> AccessToken:
         """Check a token; the signature of one that was verified before, with the same keys, is not checked again.
 
-        The cache is by the token's hash: who knows no valid token finds none. Its times are checked for each request,
-        and other keys of its issuer void it.
+        Its times are, and other keys of its issuer void it.
         """
         digest = token_hash(token)
-        known = self._cache.get(digest)
+        known = self._verified.get(digest)
         if known is not None:
             await known.fetcher.refresh()
-        if known is None or known.generation != known.fetcher.keys.generation:
+        if known is None or not known.is_current:
             known = await self._verify(token)
-            self._cache[digest] = known
+            self._verified.put(digest, known)
         check_times(known.token.claims, self._clock(), self._skew)
         return known.token
 
-    async def _verify(self, token: Secret) -> _Verified:
+    async def _verify(self, token: Secret) -> Verified:
         header = read_header(token, self._rules)
         claims = read_claims(token, self._rules)
         fetcher = self._fetchers[claims["iss"]]
         key = await fetcher.find(header.kid, header.alg)
         generation = fetcher.keys.generation
-        return _Verified(verify(token, header, claims, key, self._rules), fetcher, generation)
+        return Verified(verify(token, header, claims, key, self._rules), fetcher, generation, len(token))
 
     def __repr__(self) -> str:
         return f"<ResourceServer for {', '.join(self._guards)}, dpop={self._mode}>"

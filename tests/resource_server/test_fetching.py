@@ -110,6 +110,38 @@ async def test_a_flood_of_unknown_keys(issuer: Any) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
+async def test_a_flood_of_requests_that_are_cancelled(issuer: Any) -> None:
+    """The fetch that such a request began counts all the same: it begins no search before the pause is over."""
+    fetcher = fetcher_of(issuer)
+    await fetcher.find("k1", "RS256")
+    for number in range(20):
+        issuer.hold, issuer.is_asked = asyncio.Event(), asyncio.Event()
+        request = asyncio.create_task(fetcher.find(f"forged-{number}", "RS256"))
+        await asyncio.wait([request, asyncio.create_task(issuer.is_asked.wait())], return_when="FIRST_COMPLETED")
+        request.cancel()
+        await asyncio.wait([request])
+        issuer.hold.set()
+        assert fetcher._flight is not None
+        await asyncio.wait([fetcher._flight])
+    assert issuer.asked == [METADATA, *["/jwks"] * 4]
+
+
+@pytest.mark.usefixtures("no_pauses")
+async def test_a_new_key_in_a_flood(issuer: Any, other_key: Any, clock: Any) -> None:
+    """A flood of unknown keys delays a new one by the pause between two searches, and no more."""
+    fetcher = fetcher_of(issuer)
+    assert await fetcher.find("forged", "RS256") is None
+    issuer.keys.append(other_key)
+    for _ in range(9):
+        clock.time += 1
+        assert await fetcher.find("forged", "RS256") is None
+        assert await fetcher.find("k2", "RS256") is None
+    clock.time += 1
+    assert await fetcher.find("forged", "RS256") is None
+    assert await fetcher.find("k2", "RS256") is not None
+
+
+@pytest.mark.usefixtures("no_pauses")
 async def test_an_unknown_key_in_an_outage(issuer: Any) -> None:
     """The issuer may have published it in the meantime: that is no bad token."""
     fetcher = fetcher_of(issuer)
