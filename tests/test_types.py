@@ -66,8 +66,10 @@ def test_every_public_name_has_a_known_type(pyright: str) -> None:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the README's examples into files, as an application would have them."""
+    """Write the README's examples, and those of ``examples/``, into files as an application would have them."""
     directory = tmp_path_factory.mktemp("readme")
+    for path in sorted((ROOT / "examples").rglob("*.py")):
+        (directory / f"example_{path.stem}.py").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for number, code in enumerate(EXAMPLES):
         (directory / f"example_{number}.py").write_text(code, encoding="utf-8")
     settings = {"typeCheckingMode": "strict", "extraPaths": [ENVIRONMENT["PYTHONPATH"]]}

@@ -102,7 +102,8 @@ class DPoPMiddleware:
             transmissions = self._credentials.transmissions(tokens, origin, request.method, target_of(request.url))
             fields = next(transmissions)
             while True:
-                request.headers.update(fields)
+                for name, field in fields.items():  # faster than update()
+                    request.headers[name] = field
                 response = await on_fresh_connection(request, handler)
                 answered(response.status)
                 try:
