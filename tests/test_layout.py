@@ -26,6 +26,7 @@ CROSS_CUTTING = {
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
     "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",
     "dpop/server/test_oracle.py": "the verifier against joserfc, through all its modules",
+    "adapters/test_doors.py": "every adapter lets through and refuses the same",
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
     "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",

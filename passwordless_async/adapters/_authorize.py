@@ -1,4 +1,11 @@
-"""Authorising a request: the part that all web adapters share."""
+"""Authorising a request: the part that all web adapters share.
+
+Invariants:
+
+- A proof is spent once: a request that has passed one door of an API passes the next one of the same API by what is
+  known of it, and only what that door requires besides is checked.
+- A request is judged by its method and target as they came, before a framework decodes them.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +14,108 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from passwordless_async.resource_server.guard import Authorized, Guard, presented_by
+from passwordless_async.adapters._hosts import NamedHosts
+from passwordless_async.dpop.server.verifier import DPoPVerifier
+from passwordless_async.errors import UsageError
+from passwordless_async.resource_server.guard import NOTHING, Authorized, Guard, Required, Requirements, presented_by
+from passwordless_async.resource_server.server import ResourceServer, parts_of
 
 if TYPE_CHECKING:
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.dpop.server.fields import Headers
-    from passwordless_async.dpop.server.verifier import DPoPVerifier
+    from passwordless_async.resource_server.guard import Validator
 
 TokenInfo = Callable[[str], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 """Validates an access token: returns its claims, ``cnf`` included, or None if it is not valid. Sync or async."""
 
+PASSED = "passwordless_async.passed"
+"""Where a request keeps what its doors know of it: a :class:`Passed`."""
 
-@attrs.frozen
+
+@attrs.frozen(eq=False)
+class Passed:
+    """A request that has passed a door of an API."""
+
+    api: object  # the resource server or verifier of that door
+    authorized: Authorized
+
+
+@attrs.frozen(eq=False)
+class Entrance:
+    """One of an API's names: its base URL's path, and the guard behind it."""
+
+    base_path: str
+    guard: Guard
+
+
+@attrs.frozen(eq=False)
 class Authorizer:
-    """Checks the access token of a request and its proof (RFC 9449 §7)."""
+    """Checks the access token of a request, its proof, and what the request requires.
 
-    verifier: DPoPVerifier
-    token_info: TokenInfo
-    allow_bearer: bool = attrs.field(kw_only=True)
-    _guard: Guard = attrs.field(init=False, repr=False)
+    Attributes:
+        api: The resource server, or the verifier.
+    """
 
-    @_guard.default
-    def _make_guard(self) -> Guard:
-        return Guard.of(
-            "preferred" if self.allow_bearer else "required", self.verifier, realm=self.verifier.base_urls[0]
-        )
+    api: object
+    _hosts: NamedHosts[Entrance]
+    _validate: Validator
+    _required: Required = NOTHING
 
-    async def authorize(self, method: str, target: str, headers: Headers) -> Authorized:
+    @classmethod
+    def of_server(cls, server: ResourceServer, *, trusted_proxies: int, requirements: Requirements) -> Authorizer:
+        """Return what stands on a resource server; arguments of a wrong type or value raise :class:`UsageError`."""
+        parts = parts_of(server)
+        hosts = NamedHosts(_entrances(parts.guards), trusted_proxies=trusted_proxies)
+        return cls(server, hosts, parts.validate, Required.of(requirements))
+
+    @classmethod
+    def of_verifier(
+        cls, verifier: DPoPVerifier, token_info: TokenInfo | None, *, allow_bearer: bool, trusted_proxies: int
+    ) -> Authorizer:
+        """Return what stands on a verifier, and an application's own check of tokens."""
+        if token_info is None:
+            raise UsageError("token_info", "is needed with a verifier")
+        mode: DPoPMode = "preferred" if allow_bearer else "required"
+        guards = {base: Guard.of(mode, verifier, realm=base) for base in verifier.base_urls}
+        return cls(verifier, NamedHosts(_entrances(guards), trusted_proxies=trusted_proxies), token_info)
+
+    def requiring(self, scopes: tuple[str, ...]) -> Authorizer:
+        """Return the same with these scopes."""
+        return attrs.evolve(self, required=attrs.evolve(self._required, scopes=scopes))
+
+    def entrance(self, headers: Headers) -> Entrance:
+        """Return the name of the API that a request came to."""
+        return self._hosts.choose(headers)
+
+    async def authorize(self, entrance: Entrance, method: str, target: str, headers: Headers) -> Authorized:
         """Check a request: its method in the original case, its path and query as they came, not decoded.
 
         Raises as :meth:`Guard.authorize` does.
         """
         presented, headers = presented_by(headers), ()
-        return await self._guard.authorize(method, target, presented, self.token_info)
+        return await entrance.guard.authorize(method, target, presented, self._validate, self._required)
+
+    def recheck(self, passed: object, headers: Headers) -> Authorized | None:
+        """Check what is required of a request that has passed another door of this API; None if it has not.
+
+        Raises as :meth:`Guard.require` does.
+        """
+        if not isinstance(passed, Passed) or passed.api is not self.api:
+            return None
+        self._hosts.choose(headers).guard.require(passed.authorized, self._required)
+        return passed.authorized
+
+
+def _entrances(guards: Mapping[str, Guard]) -> dict[str, Entrance]:
+    return {base: Entrance("/".join(["", *base.split("/")[3:]]), guard) for base, guard in guards.items()}
+
+
+def of_either(api: object, token_info: TokenInfo | None, *, allow_bearer: bool, trusted_proxies: int) -> Authorizer:
+    """Return what stands on a resource server, or on a verifier and an application's own check of tokens."""
+    if isinstance(api, DPoPVerifier):
+        return Authorizer.of_verifier(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
+    if not isinstance(api, ResourceServer):
+        raise UsageError("server", "must be a ResourceServer, or a DPoPVerifier and token_info be given")
+    if token_info is not None or allow_bearer:
+        raise UsageError("server", "checks tokens itself: token_info and allow_bearer are for a verifier")
+    return Authorizer.of_server(api, trusted_proxies=trusted_proxies, requirements={})

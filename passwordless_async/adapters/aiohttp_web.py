@@ -1,81 +1,249 @@
-"""The verifier as an aiohttp.web middleware.
+"""Protecting handlers of aiohttp.web, one by one or a whole application.
 
 .. code-block:: python
 
-    app = web.Application(middlewares=[dpop_middleware(verifier, token_info)])
+    @protect(server, scopes={"read:messages"})
+    async def messages(request: web.Request) -> web.Response:
+        return web.json_response({"of": request[AUTHORIZED].subject})
 
-    async def me(request: web.Request) -> web.Response:
-        return web.json_response({"sub": request[TOKEN]["sub"], "jkt": request[DPOP].thumbprint})
+    app = web.Application(middlewares=[dpop_middleware(server, public=["/health"])])
 
-``request[DPOP]`` is the checked proof; it is missing for an allowed bearer token. ``request[TOKEN]`` has the claims of
-the access token, as ``token_info`` returned them. Both keys are typed.
+``request[AUTHORIZED]`` says who asks, and what they may do. After the middleware, ``request[DPOP]`` is the checked
+proof, which is missing for a Bearer token, and ``request[TOKEN]`` has the claims of the token. The keys are typed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
 
+import attrs
 from aiohttp import web
 
-from passwordless_async.adapters._authorize import Authorizer, TokenInfo
+from passwordless_async.adapters._authorize import PASSED, Authorizer, Passed, TokenInfo, of_either
+from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
+from passwordless_async.adapters._paths import PublicPaths
 from passwordless_async.dpop.server.checked import CheckedProof
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
-from passwordless_async.resource_server.guard import REFUSALS
+from passwordless_async.errors import UsageError
+from passwordless_async.resource_server.guard import REFUSALS, Authorized, Refusal, Requirements
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from passwordless_async.dpop.server.verifier import DPoPVerifier
+    from passwordless_async.resource_server.server import ResourceServer
+
+    Protected = TypeVar("Protected", bound=Callable[..., Awaitable[web.StreamResponse]])
 
 if TYPE_CHECKING or hasattr(web, "RequestKey"):
+    AUTHORIZED: web.RequestKey[Authorized] = web.RequestKey("authorized", Authorized)
     DPOP: web.RequestKey[CheckedProof] = web.RequestKey("dpop", CheckedProof)
     TOKEN: web.RequestKey[Mapping[str, Any]] = web.RequestKey("dpop_token", Mapping)
+    _PASSED: web.RequestKey[Passed] = web.RequestKey(PASSED, Passed)
 else:  # aiohttp before 3.14 has no typed keys
+    AUTHORIZED = "authorized"
     DPOP = "dpop"
     TOKEN = f"{DPOP}_token"
+    _PASSED = PASSED
 
 
+def protect(
+    server: ResourceServer, *, trusted_proxies: int = 0, **requirements: Unpack[Requirements]
+) -> Callable[[Protected], Protected]:
+    """Make a decorator of handlers that need a valid access token: functions, and methods of a ``web.View``.
+
+    A request that has passed the middleware of the same server, or another decorator, is not checked twice: its proof
+    is spent once. What this decorator requires is checked.
+
+    Args:
+        server: Checks tokens and proofs.
+        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
+            are not read. They choose among several base URLs.
+        requirements: ``scopes``, ``any_scope``, ``permissions``, ``max_age`` and ``acr_values``, as for
+            :meth:`ResourceServer.authorize <passwordless_async.ResourceServer.authorize>`.
+
+    Returns:
+        The decorator. ``request[AUTHORIZED]`` is the :class:`~passwordless_async.Authorized` in the handler.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
+    """
+    authorizer = Authorizer.of_server(server, trusted_proxies=trusted_proxies, requirements=requirements)
+
+    def decorate(handler: Protected) -> Protected:
+        if isinstance(handler, type) or not callable(handler):
+            raise UsageError("handler", "must be a function, or a method of a web.View")
+
+        @wraps(handler)
+        async def protected(*arguments: object) -> web.StreamResponse:
+            request = _request_of(arguments)
+            try:
+                authorized, is_known = await _authorize(authorizer, request)
+            except REFUSALS as error:
+                return _refusal(error)
+            request[AUTHORIZED] = authorized
+            offered = {} if is_known else authorized.headers
+            return await _offering(lambda: handler(*arguments), offered) if offered else await handler(*arguments)
+
+        return cast("Protected", protected)
+
+    return decorate
+
+
+@overload
 def dpop_middleware(
     verifier: DPoPVerifier,
     token_info: TokenInfo,
     *,
+    allow_bearer: bool = ...,
+    exempt: Callable[[web.Request], bool] | None = ...,
+    public: Iterable[str] = ...,
+    trusted_proxies: int = ...,
+) -> Middleware: ...
+@overload
+def dpop_middleware(
+    verifier: ResourceServer,
+    *,
+    exempt: Callable[[web.Request], bool] | None = ...,
+    public: Iterable[str] = ...,
+    trusted_proxies: int = ...,
+) -> Middleware: ...
+def dpop_middleware(
+    verifier: DPoPVerifier | ResourceServer,
+    token_info: TokenInfo | None = None,
+    *,
     allow_bearer: bool = False,
     exempt: Callable[[web.Request], bool] | None = None,
+    public: Iterable[str] = (),
+    trusted_proxies: int = 0,
 ) -> Middleware:
-    """Make a middleware that requires a valid access token and its proof (RFC 9449 §7).
+    """Make a middleware that requires a valid access token, and its proof if the token is bound.
 
     Args:
-        verifier: Checks the proofs; the clients' ``htu`` must match its ``base_url``.
-        token_info: Validates an access token: returns its claims, or None if it is not valid. Sync or async.
-        allow_bearer: Whether a token that is not bound to a key may come as a Bearer token, during a migration.
-        exempt: Returns True for a request that needs no token, such as a health check or a CORS preflight.
+        verifier: A :class:`~passwordless_async.ResourceServer`, which checks tokens and proofs and whose metadata is
+            served too; or a verifier, which checks the proofs.
+        token_info: With a verifier: validates an access token; returns its claims, or None if it is not valid. Sync or
+            async.
+        allow_bearer: With a verifier: whether a token that is not bound to a key may come as a Bearer token, during a
+            migration.
+        exempt: Returns True for a request that needs no token, such as a CORS preflight.
+        public: Paths that need no token, compared without decoding: ``/health``, or ``/static/*`` for all below.
+            Another spelling of the path, such as by escapes, needs one.
+        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
+            are not read. They choose among several base URLs.
 
     Returns:
-        The middleware. It sets ``request[DPOP]`` to the checked proof and ``request[TOKEN]`` to the token's claims.
+        The middleware. It sets ``request[AUTHORIZED]``, ``request[TOKEN]`` to the token's claims, and ``request[DPOP]``
+        to the checked proof.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
     """
-    authorizer = Authorizer(verifier, token_info, allow_bearer=allow_bearer)
+    authorizer = of_either(verifier, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
+    documents = MetadataDocuments(verifier, trusted_proxies=trusted_proxies)
+    unguarded = _Unguarded(exempt, PublicPaths(public), documents)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if exempt is not None and exempt(request):
+        if unguarded.includes(request):
             return await handler(request)
+        document = unguarded.document(request)
+        if document is not None:
+            return web.Response(body=document, headers=HEADERS)
         try:
-            # raw_path is the target as it came; a URL object may have rewritten its escapes.
-            authorized = await authorizer.authorize(request.method, request.raw_path, request.headers)
+            authorized, is_known = await _authorize(authorizer, request)
         except REFUSALS as error:
-            return web.json_response(refusal_body(error), status=error.status, headers=refusal_headers(error))
-        request[TOKEN] = authorized.claims
-        if authorized.proof is not None:
-            request[DPOP] = authorized.proof
-        return await _answer(request, handler, authorized.headers)
+            return _refusal(error)
+        _keep(request, authorized)
+        offered = {} if is_known else authorized.headers
+        return await _offering(lambda: handler(request), offered) if offered else await handler(request)
 
     return middleware
 
 
-async def _answer(request: web.Request, handler: Handler, offered: Mapping[str, str]) -> web.StreamResponse:
+@attrs.frozen
+class _Unguarded:
+    """The requests to an application that need no token."""
+
+    exempt: Callable[[web.Request], bool] | None
+    public: PublicPaths
+    documents: MetadataDocuments
+
+    def includes(self, request: web.Request) -> bool:
+        if self.exempt is not None and self.exempt(request):
+            return True
+        return bool(self.public) and self.public.covers(_path(request))
+
+    def document(self, request: web.Request) -> bytes | None:
+        """Return the metadata that a request asks for; None if it asks for something else."""
+        if not self.documents.paths or request.method not in {"GET", "HEAD"}:
+            return None
+        return self.documents.get(_path(request), request.headers)
+
+
+def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list[web.RouteDef]:
+    """Return the routes of an API's metadata (RFC 9728): ``app.add_routes(metadata_routes(server))``.
+
+    Args:
+        server: The server, made with ``metadata``.
+        trusted_proxies: As for :func:`protect`; of several hosts, each has a document of its own.
+
+    Raises:
+        UsageError: An argument has a wrong type, or the server has no metadata.
+    """
+    documents = MetadataDocuments.required(server, trusted_proxies=trusted_proxies)
+
+    async def metadata(request: web.Request) -> web.Response:
+        return web.Response(body=documents.get(request.path, request.headers), headers=HEADERS)
+
+    return [web.get(path, metadata) for path in documents.paths]
+
+
+async def _authorize(authorizer: Authorizer, request: web.Request) -> tuple[Authorized, bool]:
+    """Check a request, once for each API; return whether an outer door knew it, which adds the header fields then."""
+    headers = request.headers
+    known = authorizer.recheck(request.get(_PASSED), headers)
+    if known is not None:
+        return known, True
+    # raw_path is the target as it came; a URL object may have rewritten its escapes.
+    authorized = await authorizer.authorize(authorizer.entrance(headers), request.method, request.raw_path, headers)
+    request[_PASSED] = Passed(authorizer.api, authorized)
+    return authorized, False
+
+
+def _keep(request: web.Request, authorized: Authorized) -> None:
+    request[AUTHORIZED], request[TOKEN] = authorized, authorized.claims
+    if authorized.proof is not None:
+        request[DPOP] = authorized.proof
+
+
+def _request_of(arguments: tuple[object, ...]) -> web.Request:
+    """Return the request among a handler's arguments: the last one, or that of the view."""
+    given = arguments[-1] if arguments else None
+    request = given.request if isinstance(given, web.View) else given
+    if not isinstance(request, web.Request):
+        raise UsageError("handler", "must take a web.Request, or be a method of a web.View")
+    return request
+
+
+def _path(request: web.Request) -> str:
+    """Return the path as it came; empty if the router sees another, as after a middleware that rewrites it."""
+    path = request.raw_path.partition("?")[0]
+    return path if path == request.rel_url.raw_path else ""
+
+
+def _refusal(error: Refusal) -> web.Response:
+    return web.json_response(refusal_body(error), status=error.status, headers=refusal_headers(error))
+
+
+async def _offering(
+    handle: Callable[[], Awaitable[web.StreamResponse]], offered: Mapping[str, str]
+) -> web.StreamResponse:
+    """Add a newer nonce to the response."""
     try:
-        response = await handler(request)
+        response = await handle()
     except web.HTTPException as error:
         _add(error, offered)
         raise

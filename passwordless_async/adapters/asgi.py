@@ -1,94 +1,165 @@
-"""The verifier as a pure ASGI middleware: for Starlette, FastAPI, Quart, Litestar and other ASGI frameworks.
+"""A whole ASGI application protected: for Starlette, FastAPI, Quart, Litestar and other ASGI frameworks.
 
 .. code-block:: python
 
     app = FastAPI()
-    app.add_middleware(DPoPASGIMiddleware, verifier=verifier, token_info=token_info)
+    app.add_middleware(DPoPASGIMiddleware, server=server, public=["/docs", "/openapi.json", "/health"])
 
     @app.get("/me")
     async def me(request: Request) -> dict[str, str]:
-        return {"sub": request["dpop_token"]["sub"], "jkt": request["dpop"].thumbprint}
+        return {"sub": request[AUTHORIZED].subject}
 
 Every scope but ``lifespan`` needs a token. A WebSocket handshake is a GET; its proof is for the http or https URL.
+The metadata of the API (RFC 9728) is served if the server has any.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final, overload
 
-from passwordless_async.adapters._authorize import Authorizer, TokenInfo
+from passwordless_async.adapters._authorize import TokenInfo, of_either
+from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
+from passwordless_async.adapters._paths import PublicPaths
+from passwordless_async.adapters._scopes import (
+    AUTHORIZED,
+    ASGIApp,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    authorize,
+    passed,
+    public_path,
+)
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
+from passwordless_async.errors import UsageError
 from passwordless_async.resource_server.guard import REFUSALS, Refusal
+from passwordless_async.resource_server.server import parts_of
 
 if TYPE_CHECKING:
-    from passwordless_async.dpop.server.verifier import DPoPVerifier
+    from collections.abc import Callable, Iterable, Mapping
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+    from passwordless_async.dpop.server.verifier import DPoPVerifier
+    from passwordless_async.resource_server.server import ResourceServer
+
+__all__ = ["AUTHORIZED", "DPOP", "TOKEN", "DPoPASGIMiddleware"]
 
 DPOP: Final = "dpop"
 """The scope's key for the :class:`~passwordless_async.dpop.CheckedProof`; its value is None for a bearer token."""
 
 TOKEN: Final = f"{DPOP}_token"
-"""The scope's key for the claims of the access token, as ``token_info`` returned them."""
+"""The scope's key for the claims of the access token."""
 
-_PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
 class DPoPASGIMiddleware:
-    """Requires a valid access token and its proof (RFC 9449 §7).
+    """Requires a valid access token, and its proof if the token is bound (RFC 9449 §7, RFC 6750).
+
+    It stands on a ``server``, or on a ``verifier`` and a check of tokens of your own, ``token_info``.
 
     Args:
         app: The application to protect.
         verifier: Checks the proofs; the clients' ``htu`` must match its ``base_url``.
         token_info: Validates an access token: returns its claims, or None if it is not valid. Sync or async.
-        allow_bearer: Whether a token that is not bound to a key may come as a Bearer token, during a migration.
-        exempt: Returns True for a scope that needs no token, such as a health check or a CORS preflight.
+        server: Checks tokens and proofs.
+        allow_bearer: Whether a token that is not bound to a key may come as a Bearer token, during a migration; with a
+            ``verifier``.
+        exempt: Returns True for a scope that needs no token, such as a CORS preflight.
+        public: Paths that need no token, as below ``root_path`` and without decoding: ``/health``, or ``/static/*`` for
+            all below. Another spelling of the path, such as by escapes, needs one.
+        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
+            are not read. They choose among several base URLs.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
     """
 
+    @overload
     def __init__(
         self,
         app: ASGIApp,
         verifier: DPoPVerifier,
         token_info: TokenInfo,
         *,
+        allow_bearer: bool = ...,
+        exempt: Callable[[Scope], bool] | None = ...,
+        public: Iterable[str] = ...,
+        trusted_proxies: int = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        server: ResourceServer,
+        exempt: Callable[[Scope], bool] | None = ...,
+        public: Iterable[str] = ...,
+        trusted_proxies: int = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        app: ASGIApp,
+        verifier: DPoPVerifier | None = None,
+        token_info: TokenInfo | None = None,
+        *,
+        server: ResourceServer | None = None,
         allow_bearer: bool = False,
         exempt: Callable[[Scope], bool] | None = None,
+        public: Iterable[str] = (),
+        trusted_proxies: int = 0,
     ) -> None:
         self._app = app
-        self._authorizer = Authorizer(verifier, token_info, allow_bearer=allow_bearer)
+        if server is not None:
+            parts_of(server)
+            if verifier is not None:
+                raise UsageError("server", "checks proofs itself: give it or a verifier, not both")
+        api: Any = server or verifier
+        self._authorizer = of_either(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
         self._exempt = exempt
+        self._public = PublicPaths(public)
+        self._metadata = MetadataDocuments(api, trusted_proxies=trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection (ASGI 3)."""
-        if scope["type"] == "lifespan" or (self._exempt is not None and self._exempt(scope)):
+        if self._is_open(scope):
             await self._app(scope, receive, send)
             return
+        document = self._document(scope)
+        if document is not None:
+            await _send_document(document, send)
+            return
         try:
-            method = scope.get("method", "GET")
-            authorized = await self._authorizer.authorize(method, _target(scope), scope.get("headers", ()))
+            authorized, is_known = await authorize(self._authorizer, scope)
         except REFUSALS as error:
             refusal = error
         else:
-            offered = _encoded(authorized.headers)
-            inner = {**scope, DPOP: authorized.proof, TOKEN: authorized.claims}
-            await self._app(inner, receive, _offering(send, offered) if offered else send)
+            offered = {} if is_known else authorized.headers
+            inner = {**scope, DPOP: authorized.proof, TOKEN: authorized.claims, **passed(self._authorizer, authorized)}
+            await self._app(inner, receive, _offering(send, _encoded(offered)) if offered else send)
             return
-        await _refuse(refusal, scope, receive, send)
+        await refuse(refusal, scope, receive, send)
+
+    def _is_open(self, scope: Scope) -> bool:
+        """Return whether a scope needs no token."""
+        if scope["type"] == "lifespan" or (self._exempt is not None and self._exempt(scope)):
+            return True
+        return bool(self._public) and self._public.covers(public_path(scope))
+
+    def _document(self, scope: Scope) -> bytes | None:
+        """Return the metadata that a request asks for; None if it asks for something else."""
+        if not self._metadata.paths or scope.get("method") not in {"GET", "HEAD"}:
+            return None
+        return self._metadata.get(public_path(scope), scope.get("headers") or ())
 
 
-def _target(scope: Scope) -> str:
-    """Return the path as it came; a server without ``raw_path`` hides whether a ``/`` was ``%2F``."""
-    raw: bytes | None = scope.get("raw_path")
-    return quote(scope["path"], safe=_PATH_SAFE, errors="replace") if raw is None else raw.decode("latin-1")
+async def _send_document(document: bytes, send: Send) -> None:
+    headers = [*_encoded(HEADERS), (b"content-length", str(len(document)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    # The server leaves the body of a response to HEAD out.
+    await send({"type": "http.response.body", "body": document})
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -108,7 +179,8 @@ def _offering(send: Send, offered: list[tuple[bytes, bytes]]) -> Send:
     return offering_send
 
 
-async def _refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a refused request; a WebSocket is closed where its server can send no other answer."""
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect: nothing may be sent before it

@@ -252,6 +252,14 @@ class Guard:
             nonce_headers(proof),
         )
 
+    def require(self, passed: Authorized, required: Required) -> None:
+        """Check what a request requires that has passed; raises :class:`InsufficientScope` and its like."""
+        try:
+            self._require(passed, required)
+        except REFUSALS as error:
+            self._answer(error, ("bearer" if passed.proof is None else "dpop",))
+            raise
+
     def _credentials(self, presented: Presented) -> _Credentials:
         """Read the one access token of a request."""
         values, schemes = presented.authorization, self.offer.schemes
@@ -295,7 +303,7 @@ class Guard:
             raise UsageError("verifier", "is needed where DPoP is accepted")
         return self.verifier
 
-    def _require(self, token: AccessToken, required: Required) -> None:
+    def _require(self, token: AccessToken | Authorized, required: Required) -> None:
         if required is NOTHING:
             return
         if not token.scopes.issuperset(required.scopes):

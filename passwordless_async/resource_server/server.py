@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Unpack
 
+import attrs
+
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.clocks import checked_skew
@@ -38,10 +40,41 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.fields import Headers
     from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
     from passwordless_async.dpop.server.replay import ReplayStore
+    from passwordless_async.resource_server.guard import Validator
 
 ALGORITHMS = ("RS256", "RS512", "PS256", "ES256")
 _KNOWN_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384")
 _MAX_NAMES = 100  # of issuers, and of audiences
+
+
+@attrs.frozen
+class Parts:
+    """What a resource server is made of, for the adapters, which check their arguments once.
+
+    Attributes:
+        guards: The guard of each base URL.
+        validate: Validates an access token.
+        issuers: The accepted issuers.
+        metadata: What is published; None: nothing.
+        scopes: The scopes that are known to be required, in order, for documents; an adapter adds its own.
+    """
+
+    guards: Mapping[str, Guard]
+    validate: Validator
+    issuers: tuple[str, ...]
+    metadata: ResourceMetadata | None
+    scopes: dict[str, None] = attrs.field(init=False)
+
+    @scopes.default
+    def _published(self) -> dict[str, None]:
+        return dict.fromkeys(self.metadata.scopes_supported if self.metadata else ())
+
+
+def parts_of(server: object) -> Parts:
+    """Return the parts of a resource server; anything else raises :class:`UsageError`."""
+    if not isinstance(server, ResourceServer):
+        raise UsageError("server", "must be a ResourceServer")
+    return server._parts  # noqa: SLF001 - a function of the class's module
 
 
 class ResourceServer:
@@ -75,7 +108,7 @@ class ResourceServer:
         UsageError: An argument has a wrong type or value.
     """
 
-    __slots__ = ("_clock", "_fetchers", "_guards", "_metadata", "_mode", "_rules", "_skew", "_verified")
+    __slots__ = ("_clock", "_fetchers", "_guards", "_metadata", "_mode", "_parts", "_rules", "_skew", "_verified")
 
     def __init__(  # noqa: PLR0913 - what a resource server is made of, each with its default
         self,
@@ -116,6 +149,7 @@ class ResourceServer:
         self._mode, self._metadata = dpop, metadata
         self._guards = self._made_guards(verifier, base_urls(base_url))
         self._verified = VerifiedTokens()
+        self._parts = Parts(self._guards, self._validate, issuers, metadata)
 
     def _made_guards(self, verifier: DPoPVerifier | None, bases: Iterable[str]) -> dict[str, Guard]:
         """Return a guard for each base URL."""

@@ -13,6 +13,8 @@ from passwordless_async._common.extras import missing_extra
 @pytest.mark.parametrize(
     ("module", "library", "extra"),
     [
+        ("passwordless_async.adapters.fastapi", "fastapi", "fastapi"),
+        ("passwordless_async.adapters.starlette", "starlette", "starlette"),
         ("passwordless_async.adapters.httpx2", "httpx2", "httpx2"),
         ("passwordless_async.adapters.opentelemetry", "opentelemetry", "otel"),
         ("passwordless_async.stores.redis", "redis", "redis"),

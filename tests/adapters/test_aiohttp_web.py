@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
-from passwordless_async.adapters.aiohttp_web import DPOP, TOKEN, dpop_middleware
+from helpers.apis import ApiClient, make_server
+from passwordless_async.adapters.aiohttp_web import AUTHORIZED, DPOP, TOKEN, dpop_middleware, protect
 from passwordless_async.dpop import parse_www_authenticate
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -197,6 +199,48 @@ async def test_wrong_token_info_is_an_error(world: Any) -> None:
     """Rule 30: a callback that returns neither claims nor None is an error, and the request is refused."""
     async with serving(world, token_info=lambda _token: True) as get:
         assert (await get("/me", world.headers()))[0] == 500
+
+
+async def test_views_and_methods_are_protected() -> None:
+    """A method of a view has its request, a method of another class is given one; what is neither is refused."""
+    server, api = make_server(), ApiClient()
+
+    class Things(web.View):
+        @protect(server, scopes={"read"})
+        async def get(self) -> web.Response:
+            return web.Response(text=self.request[AUTHORIZED].subject)
+
+    class Handlers:
+        @protect(server)
+        async def other(self, request: web.Request) -> web.Response:
+            return web.Response(text=str(request[AUTHORIZED].client_id))
+
+    app = web.Application()
+    app.router.add_view("/things", Things)
+    app.router.add_get("/other", Handlers().other)
+    async with TestServer(app) as listening, aiohttp.ClientSession(listening.make_url("")) as session:
+        for path, text in (("/things", "ada"), ("/other", "client")):
+            async with session.get(path, headers=api.headers(path)) as passed, session.get(path) as refused:
+                assert (passed.status, await passed.text(), refused.status) == (200, text, 401)
+    decorate: Any = protect(server)
+    for wrong in (Things, None):
+        with pytest.raises(UsageError, match="handler"):
+            decorate(wrong)
+    with pytest.raises(UsageError, match="handler"):
+        await decorate(test_views_and_methods_are_protected)("no request")
+
+
+@pytest.mark.parametrize("options", [{"token_info": print}, {"allow_bearer": True}, {"public": "/health"}])
+def test_arguments_that_do_not_go_together_are_refused(options: Any) -> None:
+    """A resource server checks tokens itself; and public paths are a list."""
+    with pytest.raises(UsageError):
+        dpop_middleware(make_server(), **options)
+
+
+def test_a_verifier_needs_a_check_of_tokens(world: Any) -> None:
+    """When the application starts."""
+    with pytest.raises(UsageError, match="token_info"):
+        dpop_middleware(world.verifier)
 
 
 async def statuses_of(world: Any, requests: list[tuple[str, str, list[tuple[str, str]]]], *, allow_bearer: bool) -> Any:

@@ -16,8 +16,10 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from helpers.apis import make_server
 from passwordless_async.adapters.asgi import DPOP, TOKEN, DPoPASGIMiddleware
 from passwordless_async.dpop import parse_www_authenticate
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -287,6 +289,21 @@ async def test_exempt_requests_pass(world: Any) -> None:
     app = starlette(world, exempt=lambda scope: scope.get("method") == "OPTIONS")
     assert (await get(app, method="OPTIONS")).status_code == 405
     assert (await get(app)).status_code == 401
+
+
+@pytest.mark.parametrize("raw_path", [b"/health", b"/%68ealth", b"/health?x"])
+async def test_a_rewritten_path_is_not_public(raw_path: bytes) -> None:
+    """A middleware outside that changes ``path`` makes no other path public, and no public one protected by tricks."""
+    app = DPoPASGIMiddleware(answer_204, server=make_server(), public=["/health"])
+    sent = await Wire("http", {}, path="/admin", raw_path=raw_path, method="GET").run(app)
+    assert sent[0]["status"] == 401
+
+
+@pytest.mark.parametrize("options", [{}, {"verifier": None}, {"server": make_server(), "allow_bearer": True}])
+def test_arguments_that_do_not_go_together_are_refused(options: Any) -> None:
+    """There is one of the two: a server, or a verifier and a check of tokens."""
+    with pytest.raises(UsageError):
+        DPoPASGIMiddleware(answer_204, **options)
 
 
 async def answer_204(_scope: Any, _receive: Any, send: Any) -> None:

@@ -16,8 +16,13 @@ from passwordless_async.resource_server.guard import REFUSALS
 
 async def authorize(world: Any, headers: Any, *, allow_bearer: bool = False) -> Any:
     """Authorise a request for /me."""
-    authorizer = Authorizer(world.verifier, world.token_info, allow_bearer=allow_bearer)
-    return await authorizer.authorize("GET", "/me", headers)
+    authorizer = of_verifier(world, world.token_info, allow_bearer=allow_bearer)
+    return await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
+
+
+def of_verifier(world: Any, token_info: Any, *, allow_bearer: bool = False) -> Authorizer:
+    """Return what stands on the world's verifier."""
+    return Authorizer.of_verifier(world.verifier, token_info, allow_bearer=allow_bearer, trusted_proxies=0)
 
 
 async def test_returns_the_claims_and_the_proof(world: Any) -> None:
@@ -44,9 +49,10 @@ async def test_allowed_bearer_token_has_no_proof(world: Any) -> None:
 
 async def test_token_info_must_return_a_mapping(world: Any) -> None:
     """Anything else is a mistake of the application."""
-    authorizer = Authorizer(world.verifier, lambda _token: "ada", allow_bearer=True)  # type: ignore[arg-type,return-value] # the mistake
+    authorizer = of_verifier(world, lambda _token: "ada", allow_bearer=True)
+    headers = [("Authorization", "Bearer unbound")]
     with pytest.raises(UsageError, match="token_info"):
-        await authorizer.authorize("GET", "/me", [("Authorization", "Bearer unbound")])
+        await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
 
 
 @pytest.mark.slow
@@ -75,9 +81,9 @@ async def test_one_user_has_one_share_of_the_replay_store(make_world: Any) -> No
     for user in ("ada", "ada", "ada", "bob"):
         world.prover = type(world.prover)()
         claims: dict[str, dict[str, Any]] = {"bound": {"sub": user, "cnf": {"jkt": world.prover.thumbprint}}}
-        authorizer = Authorizer(world.verifier, claims.get, allow_bearer=False)
+        authorizer, headers = of_verifier(world, claims.get), world.headers("/me")
         try:
-            await authorizer.authorize("GET", "/me", world.headers("/me"))
+            await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
             outcomes.append((user, 200))
         except InvalidDPoPProof as error:
             outcomes.append((user, error.status))

@@ -1,0 +1,93 @@
+"""What an ASGI scope says of a request: the target that its client signed, and the path that the application routes.
+
+A server's ``path`` has percent-escapes decoded; ``raw_path`` is as it came, where the server gives it. ``root_path`` is
+where the application is mounted. uvicorn and Starlette have it at the start of ``path`` as well, Hypercorn has not; as
+Starlette does, it counts as there if ``path`` begins with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from passwordless_async.adapters._authorize import PASSED, Passed
+from passwordless_async.dpop.server import uri
+
+if TYPE_CHECKING:
+    from passwordless_async.adapters._authorize import Authorizer
+    from passwordless_async.resource_server.guard import Authorized
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+AUTHORIZED: Final = "authorized"
+"""The scope's key for the :class:`~passwordless_async.Authorized`: who asks, and what they may do."""
+
+_PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
+
+
+async def authorize(authorizer: Authorizer, scope: Scope) -> tuple[Authorized, bool]:
+    """Check the request of a scope, once for each API.
+
+    Returns:
+        What is known of the request, and whether an outer door knew it: that one adds header fields to the response.
+
+    Raises:
+        OAuthError: The request is refused, see :meth:`Guard.authorize`.
+    """
+    headers = scope.get("headers") or ()
+    if not isinstance(headers, list | tuple):  # an iterator can be read only once
+        headers = list(headers)
+    known = authorizer.recheck(scope.get(PASSED), headers)
+    if known is not None:
+        return known, True
+    entrance = authorizer.entrance(headers)
+    target = target_of(scope, entrance.base_path)
+    return await authorizer.authorize(entrance, scope.get("method") or "GET", target, headers), False
+
+
+def passed(authorizer: Authorizer, authorized: Authorized) -> dict[str, Any]:
+    """Return what a scope has of a request that passed."""
+    return {AUTHORIZED: authorized, PASSED: Passed(authorizer.api, authorized)}
+
+
+def target_of(scope: Mapping[str, Any], base_path: str) -> str:
+    """Return the path as the client sees it, without that of the base URL, which the verifier puts before it."""
+    raw, root = _raw_path(scope), _root_path(scope)
+    if not root:
+        return raw
+    mounted = quote(root, safe=_PATH_SAFE, errors="replace")
+    whole = raw if _begins(scope["path"], root) else mounted + raw
+    normal = uri.normalize_path(whole) if base_path.endswith(mounted) else None
+    # The base URL has the root path in it already.
+    return normal[len(mounted) :] if normal is not None and _begins(normal, mounted) else whole
+
+
+def public_path(scope: Mapping[str, Any]) -> str:
+    """Return the path below the root path, as it came; empty if it is spelled in two ways.
+
+    A middleware outside may have rewritten ``path``, which the application routes, and not ``raw_path``.
+    """
+    raw, path, root = _raw_path(scope), scope["path"], _root_path(scope)
+    if quote(path, safe=_PATH_SAFE, errors="replace") != raw.partition("?")[0]:
+        return ""
+    return raw[len(root) :] if root and _begins(raw, root) else raw
+
+
+def _raw_path(scope: Mapping[str, Any]) -> str:
+    """Return the path as it came; a server without ``raw_path`` hides whether a ``/`` was ``%2F``."""
+    raw: bytes | None = scope.get("raw_path")
+    return quote(scope["path"], safe=_PATH_SAFE, errors="replace") if raw is None else raw.decode("latin-1")
+
+
+def _root_path(scope: Mapping[str, Any]) -> str:
+    root: str = scope.get("root_path") or ""
+    return root.rstrip("/")
+
+
+def _begins(path: str, root: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
