@@ -84,6 +84,7 @@ class Application:
     # The endpoints that the tenant's metadata names, by the names of these attributes; the others are at the domain.
     named: Mapping[str, URL] = attrs.field(factory=dict, kw_only=True)
     origin: str = attrs.field(init=False)
+    issuer: str = attrs.field(init=False)  # of the tenant's ID tokens: its URL with a trailing slash
     start_url: URL = attrs.field(init=False, default=_at("start_url"))
     token_url: URL = attrs.field(init=False, default=_at("token_url"))
     token_origin: str = attrs.field(init=False)  # that nonces of the token endpoint are kept by
@@ -124,6 +125,10 @@ class Application:
     def _origin(self) -> str:
         return str(self.base.origin())
 
+    @issuer.default
+    def _issuer(self) -> str:
+        return f"{self.origin}/"
+
     @property
     def id_token_secret(self) -> Secret:
         """The key of HS256; without a client secret it raises :class:`UsageError`."""
@@ -135,8 +140,3 @@ class Application:
     def needs_key_set(self) -> bool:
         """Whether a key of the tenant's key set may sign ID tokens."""
         return any(alg != HS256 for alg in self.id_token_algorithms)
-
-    @property
-    def issuer(self) -> str:
-        """The issuer of the tenant's ID tokens: its URL with a trailing slash."""
-        return f"{self.origin}/"

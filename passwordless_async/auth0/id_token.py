@@ -226,7 +226,7 @@ def _half_hash(access_token: Secret) -> str:
 
 def _is_time(value: object) -> TypeGuard[float]:
     # The range excludes NaN, which is neither past nor future, and integers too large for a float.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
 
 
 class UncheckedIdToken(OutcomeUnknown):

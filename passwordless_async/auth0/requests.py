@@ -35,7 +35,7 @@ def form_request(
         url,
         {"Content-Type": "application/x-www-form-urlencoded", **(headers or {}), **credentials.headers},
         SecretBytes("&".join(pairs).encode()),
-        secrets=(*_texts(parameters), *_texts(credentials.headers)),
+        secrets=_texts(parameters) + _texts(credentials.headers),
     )
 
 
@@ -105,9 +105,9 @@ _REPEATED = frozenset({"grant_type", "scope", "audience"})
 _encoded_again = lru_cache(maxsize=64)(_quoted)
 
 
-def _texts(part: Mapping[Any, Any]) -> list[Secret]:
+def _texts(part: Mapping[str, str | None]) -> tuple[Secret, ...]:
     """Return the secrets among the values of a flat mapping."""
-    return SecretList([value for value in part.values() if isinstance(value, Secret)])
+    return tuple([value for value in part.values() if isinstance(value, Secret)]) if part else ()
 
 
 def _secrets(*parts: Mapping[Any, Any]) -> tuple[Secret, ...]:

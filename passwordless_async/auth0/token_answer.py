@@ -186,10 +186,11 @@ def _scope(body: SecretDict, requested: str | None) -> str:
     value = body.get("scope")
     if value is None:
         return requested or ""
-    words = value if isinstance(value, list) else [value]
-    if not all(isinstance(word, str) for word in words):
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        value = " ".join(value)
+    if not isinstance(value, str):
         return ""
-    scope = " ".join(" ".join(words).split())
+    scope = " ".join(value.split())
     return scope if len(scope) <= _MAX_TOKEN and scope.isprintable() else ""
 
 
@@ -198,7 +199,7 @@ def _lifetime(body: SecretDict) -> int | None:
     value = body.get("expires_in")
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
         value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MAX_LIFETIME:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MAX_LIFETIME:
         return None
     return int(value)
 

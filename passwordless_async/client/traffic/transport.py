@@ -114,6 +114,7 @@ class Transport:
             "connector_owner": callers is None,
             "trace_configs": None if callers is None else callers.trace_configs,
             "timeout": self._timeout,
+            "headers": _HEADERS,
             "auto_decompress": False,
         }
         self._session = self._made(connector, own)
@@ -216,7 +217,7 @@ class Transport:
                 request.method,
                 request.url,
                 data=_Body(request.body, progress) if request.body else None,
-                headers={**_HEADERS, **request.headers},
+                headers=request.headers,
                 allow_redirects=False,
                 ssl=self._ssl,
                 # A request with a body is a POST, which aiohttp never retries.

@@ -135,8 +135,8 @@ class MemoryCodes:
         presented_by, number = known.of(code)
         if presented_by != token:
             return
-        _, is_under_way = self._cooling.get(user) or (None, False)
-        if not is_under_way:
+        holder = self._cooling.get(user)
+        if holder is not None and not holder[1]:  # no start is under way
             self._cooling.discard(user)
         if correct:
             # A right code is no guess. Those before it are forgotten: the service takes only the newest.
