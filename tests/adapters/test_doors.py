@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
+from helpers import hostile
 from helpers.apis import BASE, ApiClient, make_server
 from passwordless_async import Authorized, DPoPVerifier, MemoryReplayStore, ResourceMetadata, ResourceServer
 from passwordless_async.adapters import aiohttp_web, asgi, fastapi, starlette
@@ -294,3 +295,11 @@ async def test_own_handlers_of_an_application_get_refusals() -> None:
         response = await client.get("/me", headers=ApiClient().headers())
     assert (response.status_code, response.json()["mine"]["error"]) == (403, "insufficient_scope")
     assert 'scope="write"' in response.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("adapter", ["ASGI", "aiohttp.web"])
+async def test_no_input_yields_a_500(adapter: str) -> None:
+    """Any method, target and header fields: let through or refused, with all statuses that there are."""
+    ask = hostile.asgi_door() if adapter == "ASGI" else await hostile.aiohttp_door()
+    seen = await hostile.attack(ask, 1500, seed=1, report=lambda _number, _seen: None)
+    assert seen.keys() >= {200, 400, 401, 404, 405}
