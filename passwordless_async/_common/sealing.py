@@ -142,10 +142,13 @@ def unseal(sealed: Sealed, key: SecretBytes) -> SecretBytes | None:
         return None
 
 
-def seal_members(members: SecretDict, keys: bytes | Sequence[bytes] | Ring, kind: str) -> str:
-    """Seal a JSON object with a key, the first of several, or a ring; ``kind`` is its ``typ``."""
+def seal_members(members: SecretDict, keys: bytes | Sequence[bytes] | Ring, kind: str, **shown: str) -> str:
+    """Seal a JSON object with a key, the first of several, or a ring; ``kind`` is its ``typ``.
+
+    ``shown`` are further members of the header: anyone can read them, and only holders of the key can set them.
+    """
     keys = concealed_keys(keys)
-    content, header = SecretBytes(_to_json(members).encode()), {"typ": kind}
+    content, header = SecretBytes(_to_json(members).encode()), {"typ": kind, **shown}
     if callable(getattr(keys, "seal", None)):
         ring: Ring = keys  # type: ignore[assignment] # by its methods
         return ring.seal(content, header)

@@ -89,7 +89,7 @@ def tenant(
       delay = 0.5
     """
     options = _Options(host, port, tls, as_json)
-    with one_line(), renamed(public_url="--public-url", ssl="--tls"):
+    with one_line(), renamed(host="--host", public_url="--public-url", ssl="--tls"):
         try:
             given = TenantConfig() if config is None else read_config(_read(config))
             interrupt.run(_serve(options, attrs.evolve(given, public_url=(*public_url, *given.public_url))))

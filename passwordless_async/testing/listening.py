@@ -48,7 +48,10 @@ def _is_unspecified(host: str) -> bool:
 
 def _listen(host: str, port: int) -> socket.socket:
     # The family by the address: create_server() takes that of IPv4 unless told.
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except UnicodeError:  # a label that is empty or too long
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
     both = host == "::" and socket.has_dualstack_ipv6()
     return socket.create_server((host, port), family=family, dualstack_ipv6=both)
 

@@ -94,7 +94,8 @@ class LocalTenant(TenantAddress):
         mfa: The users' side of their second factors.
 
     Raises:
-        UsageError: A ``public_url`` is no URL without a path, or ``mtls_alias`` is set without TLS.
+        UsageError: A ``public_url`` is no URL without a path, ``host`` is empty, or ``mtls_alias`` is set without TLS.
+            On entering: the tenant was entered before.
         OSError: On entering: the port is taken, or the host is not this machine's.
     """
 
@@ -110,6 +111,8 @@ class LocalTenant(TenantAddress):
         super().__init__(settings or TenantSettings())
         if self.settings.mtls_alias and ssl is None:
             raise UsageError("ssl", "mtls_alias needs TLS")
+        if host is not None and not host.strip():
+            raise UsageError("host", "must not be empty")
         self._public_urls = public_origins(public_url)
         self.clock: TenantClock = TenantClock()
         self.clock.go_wrong(self.settings.clock_wrong_by)
@@ -166,6 +169,8 @@ class LocalTenant(TenantAddress):
         return ready_client(self.settings, method, alg)
 
     async def __aenter__(self) -> Self:
+        if self._state is not None:
+            raise UsageError("tenant", "was entered before: a tenant is used once, so make another")
         listeners = self._bind()
         self._url = url_of(self._host, self._port, tls=self._ssl is not None)
         names = TenantNames(self._url, self._public_urls, self._mtls_port)

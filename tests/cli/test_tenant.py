@@ -164,6 +164,8 @@ def test_a_push_message(started: Callable[..., Popen[str]], tmp_path: Path, deci
     ("arguments", "message"),
     [
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7, port 8080: "),
+        (["--host", "a..b"], "cannot listen on a..b, port 8080: the host is unknown"),
+        (["--host", ""], "--host: must not be empty"),
         (["--public-url", "tenant"], "--public-url"),
         (["--tls", __file__], "--tls: the file exists and is not a certificate"),
         (["--config", __file__], "--config: is not TOML"),

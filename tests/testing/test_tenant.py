@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
+from passwordless_async import UsageError
 from passwordless_async.testing import (
     Fault,
     LocalTenant,
@@ -106,3 +107,22 @@ async def test_the_issuer_has_a_trailing_slash() -> None:
     async with LocalTenant() as tenant:
         assert tenant.issuer == f"{tenant.url}/"
         assert not tenant.url.endswith("/")
+
+
+async def test_a_tenant_is_entered_once() -> None:
+    """A second time, while it listens or after it is closed, is a clear error; the first goes on."""
+    tenant = LocalTenant()
+    async with tenant, aiohttp.ClientSession() as session:
+        with pytest.raises(UsageError, match="tenant: was entered before: a tenant is used once, so make another"):
+            await tenant.__aenter__()
+        async with session.get(f"{tenant.url}/.well-known/openid-configuration") as response:
+            assert response.status == 200
+    with pytest.raises(UsageError, match="was entered before"):
+        await tenant.__aenter__()
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_refused(host: str) -> None:
+    """It would be every address of this machine, and the tenant's accounts are everyone's."""
+    with pytest.raises(UsageError, match="host: must not be empty"):
+        LocalTenant(host=host)

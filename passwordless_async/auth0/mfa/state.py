@@ -9,7 +9,6 @@ Invariants of a sealed state:
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -19,11 +18,9 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common import sealing
 from passwordless_async._common.secret import (
     Secret,
-    SecretBytes,
     SecretDict,
     always_printable,
     conceal,
-    conceal_bytes,
     hide,
     redacted,
 )
@@ -32,7 +29,7 @@ from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipie
 from passwordless_async.auth0.mfa.values import MfaChallenge, MfaRequirements
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.dpop import DPoPKey
-from passwordless_async.errors import InvalidMfaState, OAuthError, UsageError
+from passwordless_async.errors import BrokenSeal, InvalidMfaState, OAuthError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +40,11 @@ LIFETIME = 600  # seconds that an mfa_token is valid
 _MAX_MFA_TOKEN = 16_384  # characters
 _TYPE = "mfa-state+jwe"
 _HEADER = frozenset({"alg", "enc", "kid", "typ", "iss", "client_id", "jkt"})
+_BROKEN = {
+    "form": "it is not a sealed MFA state",
+    "key": "it was sealed with another key",
+    "seal": "it was changed after it was sealed",
+}
 
 
 class Registered(Protocol):
@@ -110,32 +112,30 @@ class MfaState:
         _check.instance("challenge", challenge, MfaChallenge, named="an MfaChallenge")
         return attrs.evolve(self, challenge=challenge)
 
-    def seal(self, key: bytes) -> str:
+    def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
         """Seal the state and its private key, for another process or a later request.
 
         The sealed state and the sealing key together are the login: keep them apart.
 
         Args:
-            key: 32 random bytes, for example ``secrets.token_bytes(32)``.
+            keys: 32 random bytes, or several such keys while they rotate, the first of which seals; or a ``KeyRing``.
 
         Returns:
             Some 900 characters of base64url and dots, which show tenant, application and DPoP key and nothing else.
 
         Raises:
-            UsageError: The key is not 32 bytes.
+            UsageError: A key is not 32 bytes.
         """
-        key = conceal_bytes(key)
-        key = sealing.sealing_key(key)
-        header = {"typ": _TYPE, "iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt or ""}
-        return sealing.seal(SecretBytes(json.dumps(self._members()).encode()), key, header)
+        shown = {"iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt or ""}
+        return sealing.seal_members(self._members(), keys, _TYPE, **shown)
 
     @classmethod
-    def unseal(cls, text: str, key: bytes | Sequence[bytes], *, client: Registered) -> Self:
+    def unseal(cls, text: str, keys: bytes | Sequence[bytes] | sealing.Ring, *, client: Registered) -> Self:
         """Open a state that :meth:`seal` sealed.
 
         Args:
             text: The sealed state.
-            key: The sealing key, or several while keys rotate.
+            keys: The sealing key, several while keys rotate, or a ``KeyRing``.
             client: The client that continues with it.
 
         Raises:
@@ -143,22 +143,18 @@ class MfaState:
             InvalidMfaState: The text is not a sealed state, or the state was sealed with another key, was changed, has
                 expired, or is another tenant's or application's; ``failed`` names the check.
         """
-        sealed, key = conceal(text), sealing.concealed_keys(key)
-        keys = sealing.sealing_keys(key)
-        read = sealing.parse(sealed)
-        if read is None or read.header.keys() != _HEADER or read.header["typ"] != _TYPE:
-            raise InvalidMfaState("form", "it is not a sealed MFA state")
-        header = read.header
-        if header["kid"] not in keys:
-            raise InvalidMfaState("key", "it was sealed with another key")
-        content = sealing.unseal(read, keys[header["kid"]])
-        if content is None:
-            raise InvalidMfaState("seal", "it was changed after it was sealed")
-        state = cls._from(content, header)
-        if state is None:
-            raise InvalidMfaState("form", "it was sealed by another version")
-        state.require_usable(client)
-        return state
+        text, keys = conceal(text), sealing.concealed_keys(keys)
+        try:
+            members = sealing.unseal_members(text, keys, _TYPE)
+        except BrokenSeal as error:
+            failed = "form" if error.failed == "place" else error.failed
+        else:
+            state = cls._from(members, sealing.parse(text))
+            if state is None:
+                raise InvalidMfaState("form", "it was sealed by another version")
+            state.require_usable(client)
+            return state
+        raise InvalidMfaState(failed, _BROKEN[failed])
 
     def require_usable(self, client: Registered) -> None:
         """Check that a client can continue with this state.
@@ -191,10 +187,12 @@ class MfaState:
         )
 
     @classmethod
-    def _from(cls, content: SecretBytes, header: dict[str, str]) -> Self | None:
-        """Return the state that was sealed; None if :meth:`_members` did not write its members."""
+    def _from(cls, members: SecretDict, sealed: sealing.Sealed | None) -> Self | None:
+        """Return the state that was sealed; None if :meth:`seal` did not write its members and its header."""
+        header = {} if sealed is None else sealed.header
+        if header.keys() != _HEADER:
+            return None
         try:
-            members = SecretDict(json.loads(content))
             return cls(
                 mfa_token=Secret(members["mfa_token"]),
                 requirements=MfaRequirements(tuple(members["challenge"]), tuple(members["enroll"])),

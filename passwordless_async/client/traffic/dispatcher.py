@@ -39,7 +39,7 @@ from passwordless_async.client.traffic.gate import Gate
 from passwordless_async.client.traffic.retries import PRIORITIES, retry_delay
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.dpop.challenge import demands_nonce
-from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, UsageError
+from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, TransportError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -353,14 +353,11 @@ class Dispatcher:
             journey.paid = journey.transmissions
             self.gate.charge()
         began = _clock.monotonic()
-        failure: PasswordlessError | None = None
         try:
             response = await self._transport.send(request, lambda: journey.sends(request))
-        except UsageError:
-            raise
-        except PasswordlessError as error:
+        except TransportError as error:
             failure = error.with_traceback(None)
-            self._feedback.failed(journey.operation, passage, failure)
+            self._feedback.failed(journey.operation, passage)
         except asyncio.CancelledError:
             self._emit_sent(request, journey, None, CANCELLED, began)
             raise

@@ -27,7 +27,6 @@ from passwordless_async.client.traffic.retries import (
     OTHER_WINDOWS,
     SUSPECTED_PAUSE_SECONDS,
 )
-from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -48,17 +47,13 @@ class Feedback:
     _gate: Gate  # learns how fast requests may go
     _callers: CallerLimits  # learns who is limited
 
-    def failed(self, operation: Operation, passage: Passage | None, error: PasswordlessError) -> None:
-        """Learn from a transmission without a usable answer; an answer that cannot be believed is an answer.
+    def failed(self, operation: Operation, passage: Passage | None) -> None:
+        """Learn from a transmission without an answer, or that was not sent.
 
         ``passage`` is the circuit's leave to send it; None for keys and metadata.
         """
-        if passage is None:
-            return
-        if isinstance(error, TransportError) or getattr(error, "status", 0) >= _SERVER_ERROR:
+        if passage is not None:
             self._server_failed(operation, passage)
-        else:
-            passage.answered()
 
     def answered(
         self, operation: Operation, caller: Hashable, passage: Passage | None, response: HttpResponse, seconds: float

@@ -29,7 +29,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from passwordless_async.errors import TransportError
+from passwordless_async.errors import TransportError, UsageError
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -71,6 +71,7 @@ class ChildProcess:
         TransportError: On entering or at a call: the child has ended.
         TimeoutError: On entering: it was not ready within half a minute.
         CallFailed: On entering: it could not begin, for example because its port is taken.
+        UsageError: On entering: it is running already.
     """
 
     def __init__(self, module: str, setup: object, *, stop_seconds: float = _STOP_SECONDS) -> None:
@@ -88,6 +89,8 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     async def __aenter__(self) -> Self:
+        if self._process is not None:
+            raise UsageError("process", "is running already: make another for a second one")
         starting = asyncio.create_task(self._spawn())
         try:
             await asyncio.shield(starting)

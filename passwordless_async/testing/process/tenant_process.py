@@ -37,6 +37,7 @@ class TenantProcess(TenantAddress):
     Raises:
         TransportError: On entering: the child cannot listen. At a call: it has ended.
         TimeoutError: On entering: the child did not listen within half a minute.
+        UsageError: On entering: the child is running already.
     """
 
     def __init__(self, settings: TenantSettings | None = None, *, host: str | None = None, port: int = 0) -> None:

@@ -22,6 +22,7 @@ from passwordless_async import (
     DPoPKey,
     Email,
     InvalidMfaState,
+    KeyRing,
     MfaChallenge,
     MfaRequired,
     MfaRequirements,
@@ -32,7 +33,8 @@ from passwordless_async import (
     errors,
 )
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import Secret
+from passwordless_async._common import sealing
+from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import AuthSession
 from passwordless_async.auth0.mfa.state import usable_token
@@ -158,6 +160,33 @@ def test_keys_rotate() -> None:
     with pytest.raises(InvalidMfaState) as refused:
         MfaState.unseal(STATE.seal(KEY), [newer], client=CLIENT)
     assert refused.value.failed == "key"
+
+
+@pytest.mark.parametrize(
+    ("keys", "opener"),
+    [
+        (KEY, [bytes(32), KEY]),
+        ([KEY, bytes(32)], KEY),
+        ((KEY, bytes(32)), KeyRing(bytes(32), KEY, users=bytes(32))),
+        (KeyRing(KEY, bytes(32), users=bytes(32)), KEY),
+    ],
+    ids=["one", "list", "tuple", "ring"],
+)
+def test_a_state_is_sealed_with_the_first_key(keys: Any, opener: Any) -> None:
+    """Keys rotate as for tokens and links: one key, several, or a ring."""
+    assert MfaState.unseal(STATE.seal(keys), opener, client=CLIENT) == STATE
+
+
+@pytest.mark.parametrize("keys", [bytes(32), [bytes(32)], KeyRing(bytes(32), users=bytes(32))])
+def test_a_state_of_another_kind_or_key_has_its_failure(keys: Any) -> None:
+    """A ring's refusals have the same names as a key's."""
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(STATE.seal(KEY), keys, client=CLIENT)
+    assert refused.value.failed == "key"
+    link = sealing.seal_members(SecretDict(a="b"), keys, "pending-link+jwe")
+    with pytest.raises(InvalidMfaState) as refused:
+        MfaState.unseal(link, keys, client=CLIENT)
+    assert (refused.value.failed, str(refused.value)) == ("form", "MFA state, form: it is not a sealed MFA state")
 
 
 @pytest.mark.parametrize("segment", range(5))

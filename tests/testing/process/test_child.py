@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from passwordless_async.errors import TransportError
+from passwordless_async.errors import TransportError, UsageError
 from passwordless_async.testing.process.child import CallFailed, ChildProcess
 
 if TYPE_CHECKING:
@@ -137,3 +137,11 @@ async def test_a_cancelled_start_leaves_no_child(seconds: float) -> None:
             await asyncio.Event().wait()
 
     assert child.pid is None
+
+
+async def test_a_child_that_runs_is_not_started_again(child: ChildProcess) -> None:
+    """A second entry is a clear error, and the child that runs still answers."""
+    pid = child.pid
+    with pytest.raises(UsageError, match="process: is running already"):
+        await child.__aenter__()
+    assert (child.pid, await child.call("setup")) == (pid, {"name": "ada"})

@@ -9,7 +9,8 @@ from passwordless_async import Email
 from passwordless_async.testing import (
     LocalTenant,
 )
-from passwordless_async.testing.state.users import User, step_at, totp
+from passwordless_async.testing.state import users as users_module
+from passwordless_async.testing.state.users import User, Users, step_at, totp
 
 
 def test_factors_that_do_not_exist() -> None:
@@ -73,3 +74,13 @@ async def test_a_resend_to_another_case_kills_the_code_before(wire: Wire) -> Non
     await wire.exchange(otp="000000" if second != "000000" else "000001")
     assert (await wire.exchange(otp=second)).status == 200
     assert (await wire.exchange(otp=first)).status == 403
+
+
+def test_wrong_codes_of_a_bounded_number_of_users_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone may fail as any user: the one whose last failure is longest ago makes room, and starts anew."""
+    monkeypatch.setattr(users_module, "_MAX_FAILING", 3)
+    users, crowd = Users(), [User("email", f"user{number}@example.com") for number in range(4)]
+    for user in (*crowd[:3], crowd[0], crowd[3]):
+        users.failed(user)
+
+    assert [users.failures(user) for user in crowd] == [2, 0, 1, 1]
