@@ -13,6 +13,8 @@ from typing import Any, NoReturn
 from passwordless_async._common.base64url import decode
 from passwordless_async._common.secret import SecretDict
 
+_MAX_LEVELS = 100  # of objects and arrays; an honest token has two or three
+
 
 def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDict | None:
     """Return a JSON object that every reader reads alike; None if the data is not one.
@@ -32,8 +34,23 @@ def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDic
 
 
 def read_segment(segment: str) -> SecretDict | None:
-    """Return the JSON object of a JWT's segment (RFC 7515 §3.1); None if it is not one."""
-    return read_strictly(decode(segment))
+    """Return the JSON object of a JWT's segment (RFC 7515 §3.1); None if it is not one, or nested too deeply.
+
+    Claims are handed on to code that may recurse: it must not fail where Python's decoder did not.
+    """
+    data = decode(segment)
+    value = read_strictly(data)
+    deep = value is not None and data.count(b"{") + data.count(b"[") > _MAX_LEVELS and _is_deep(value)
+    return None if deep else value
+
+
+def _is_deep(value: SecretDict) -> bool:
+    """Return whether objects and arrays are nested beyond the bound, whatever is left of the stack."""
+    level: list[Any] = [value]
+    for _ in range(_MAX_LEVELS):
+        members = (member for each in level for member in (each.values() if isinstance(each, dict) else each))
+        level = [member for member in members if isinstance(member, dict | list)]
+    return bool(level)
 
 
 def _unique(members: list[tuple[str, Any]]) -> SecretDict:

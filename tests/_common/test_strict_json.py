@@ -58,6 +58,15 @@ def test_brackets_are_bounded(nested: bytes) -> None:
     assert read_strictly(data, most_brackets=9) is None
 
 
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_segments_are_nested_within_a_bound(opening: bytes, closing: bytes) -> None:
+    """A hundred levels, the outermost included; how many objects and arrays there are beside one another is free."""
+    flat = b'"a":[' + b"[]," * 500 + b"{}]"
+    for levels, is_read in ((98, True), (99, False), (500, False)):
+        data = b'{"b":[' + opening * levels + b"1" + closing * levels + b"]," + flat + b"}"
+        assert (read_segment(encode_text(data)) is not None) == is_read
+
+
 def test_what_is_read_is_hidden() -> None:
     """Claims are personal data: objects print redacted, at every depth."""
     value = read_strictly(STRICT)

@@ -330,6 +330,18 @@ def test_claims_are_each_requests_own(client: Any) -> None:
         second["sub"] = "root"  # type: ignore[index] # read-only
 
 
+@pytest.mark.parametrize("depth", [400, 900, 3000])
+def test_claims_that_are_nested_deeply(depth: int, client: Any) -> None:
+    """They are refused on each Python; what is accepted can be copied for a request."""
+    nested: Any = "x"
+    for _ in range(98):
+        nested = [nested]
+    assert judged(client.token(nested=nested), client.signing_key).own_claims()["nested"] == nested
+    payload = json.dumps(client.claims(nested="here")).replace('"here"', "[" * depth + "]" * depth).encode()
+    header, _, signature = client.token().split(".")
+    assert refusal(client, f"{header}.{encoded(payload)}.{signature}") == "is not a signed JWT"
+
+
 def test_claims_of_a_validator_are_handed_on() -> None:
     """They are the application's own object."""
     claims = {"sub": "ada"}
