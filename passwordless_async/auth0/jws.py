@@ -19,25 +19,27 @@ if TYPE_CHECKING:
     from joserfc.jwk import ECKey, OctKey, RSAKey
 
 _MAX_TOKEN = 131_072  # characters; twice what a token of the token endpoint may have
+_DOTS = 2
 # Each caller has an allow-list of its own, and a key has its algorithms.
 _ALGORITHMS = JWSRegistry(algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "HS256"))
 
 
 def signed_payload(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> SecretBytes | None:
-    """Return the payload of a token with a valid signature; None otherwise.
+    """Return the payload of a token with a valid signature; None otherwise (see :func:`is_signed`)."""
+    return SecretBytes(decode(token.split(".")[1])) if is_signed(token, alg, key) else None
+
+
+def is_signed(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> bool:
+    """Return whether a token is a compact JWS with a valid signature.
 
     The token's header has been checked: it names ``alg``, which the key is for. The key of HS256 is the secret.
     """
-    if len(token) > _MAX_TOKEN:
-        return None
+    if len(token) > _MAX_TOKEN or token.count(".") != _DOTS:
+        return False
     message, _, signature = token.rpartition(".")
-    _, separator, payload = message.partition(".")
     raw = decode(signature)
-    if not separator or "." in payload or not raw:
-        return None
     try:
-        valid = _ALGORITHMS.get_alg(alg).verify(message.encode(), raw, key)
+        return bool(raw) and _ALGORITHMS.get_alg(alg).verify(message.encode(), raw, key)
     except (JoseError, ValueError, TypeError, AttributeError):
         # A key of another kind than the algorithm's.
-        valid = False
-    return SecretBytes(decode(payload)) if valid else None
+        return False

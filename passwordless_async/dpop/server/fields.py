@@ -22,12 +22,36 @@ def values_of(headers: Headers, *names: str) -> list[list[str]]:
     """
     if isinstance(headers, (CIMultiDict, CIMultiDictProxy)):
         return [list(headers.getall(name, ())) for name in names]
-    values: dict[str, list[str]] = {name.lower(): [] for name in names}
-    for field, value in _pairs(headers):
-        found = values.get(field.lower())
+    values: list[list[str]] = [[] for _ in names]
+    try:
+        _read(headers, names, values)
+    except (TypeError, ValueError, AttributeError):
+        failure = UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
+    else:
+        return values
+    raise failure
+
+
+def _read(headers: Any, names: tuple[str, ...], values: list[list[str]]) -> None:  # noqa: ANN401 - before it is checked
+    """Add the values of each field to its list; raises for what has no fields."""
+    texts = {name.lower(): found for name, found in zip(names, values, strict=True)}
+    raws = {name.encode(): found for name, found in texts.items()}
+    # Not isinstance(headers, Mapping): the headers of some frameworks have items() and are no Mapping.
+    for name, value in headers.items() if hasattr(headers, "items") else headers:
+        found = (raws if isinstance(name, bytes) else texts).get(name.lower())
         if found is not None:
-            found.append(value)
-    return list(values.values())
+            found.append(_text(value))
+        elif not isinstance(value, str | bytes):
+            raise TypeError
+
+
+def _text(value: object) -> str:
+    # Latin-1 decodes every byte: hostile bytes become text that fails the checks.
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, str):
+        return value
+    raise TypeError
 
 
 def proof_of(headers: Headers) -> str:
@@ -39,22 +63,3 @@ def proof_of(headers: Headers) -> str:
     if len(values) > 1 or "," in values[0]:
         raise FailedCheck("the request has more than one DPoP header")
     return values[0]
-
-
-def _pairs(headers: object) -> list[tuple[str, str]]:
-    # Not isinstance(headers, Mapping): the headers of some frameworks have items() and are no Mapping.
-    fields: Any = headers.items() if hasattr(headers, "items") else headers
-    try:
-        return [(_text(name), _text(value)) for name, value in fields]
-    except (TypeError, ValueError):
-        failure = UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
-    raise failure
-
-
-def _text(value: object) -> str:
-    # Latin-1 decodes every byte: hostile bytes become text that fails the checks.
-    if isinstance(value, bytes):
-        return value.decode("latin-1")
-    if isinstance(value, str):
-        return value
-    raise TypeError
