@@ -32,12 +32,13 @@ def values_of(headers: Headers, *names: str) -> list[list[str]]:
     raise failure
 
 
-def _read(headers: Any, names: tuple[str, ...], values: list[list[str]]) -> None:  # noqa: ANN401 - before it is checked
+def _read(headers: Headers, names: tuple[str, ...], values: list[list[str]]) -> None:
     """Add the values of each field to its list; raises for what has no fields."""
     texts = {name.lower(): found for name, found in zip(names, values, strict=True)}
     raws = {name.encode(): found for name, found in texts.items()}
     # Not isinstance(headers, Mapping): the headers of some frameworks have items() and are no Mapping.
-    for name, value in headers.items() if hasattr(headers, "items") else headers:
+    fields: Any = headers.items() if hasattr(headers, "items") else headers
+    for name, value in fields:
         found = (raws if isinstance(name, bytes) else texts).get(name.lower())
         if found is not None:
             found.append(_text(value))
