@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
 import uvicorn
 
 from passwordless_async import DPoPMiddleware, Email, PasswordlessClient, TokenSet
@@ -55,6 +56,7 @@ async def log_in(tenant: LocalTenant, audience: str = "https://api.example") -> 
         return await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid", audience=audience)
 
 
+@pytest.mark.slow
 async def test_the_example() -> None:
     """A bound token calls a tool; without its key, for another API, or without any, there is no way in."""
     async with LocalTenant() as tenant, served(f"{tenant.url}/") as origin, aiohttp.ClientSession() as http:
