@@ -48,9 +48,13 @@ def _is_deep(value: SecretDict) -> bool:
     """Return whether objects and arrays are nested beyond the bound, whatever is left of the stack."""
     level: list[Any] = [value]
     for _ in range(_MAX_LEVELS):
-        members = (member for each in level for member in (each.values() if isinstance(each, dict) else each))
-        level = [member for member in members if isinstance(member, dict | list)]
+        level = [member for each in level for member in _nested_in(each)]
     return bool(level)
+
+
+def _nested_in(value: dict[str, Any] | list[Any]) -> list[Any]:
+    members = value.values() if isinstance(value, dict) else value
+    return [member for member in members if isinstance(member, dict | list)]
 
 
 def _unique(members: list[tuple[str, Any]]) -> SecretDict:
