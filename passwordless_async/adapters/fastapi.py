@@ -34,8 +34,8 @@ try:
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
     from starlette.exceptions import HTTPException as StarletteHTTPException
-except ModuleNotFoundError as missing:
-    raise missing_extra("fastapi", missing, library="fastapi") from None
+except ModuleNotFoundError as _missing:
+    raise missing_extra("fastapi", _missing, library="fastapi") from None
 
 from passwordless_async.adapters.starlette import metadata_routes, refused_websocket
 
@@ -91,7 +91,7 @@ class Protect:
         parts.scopes.update(dict.fromkeys(named))
         # FastAPI reads what a dependency needs from its signature. The scheme is one itself, with the scopes to show.
         shown: Any = _Scheme(parts, scheme_name) if scheme is None else scheme
-        self.__signature__ = inspect.Signature(
+        self.__signature__: inspect.Signature = inspect.Signature(
             [
                 _parameter("connection", HTTPConnection),
                 _parameter("response", Response),
@@ -122,7 +122,7 @@ class Protect:
         if connection.scope["type"] == "websocket":
             raise refused_websocket(refusal, connection)
         _answer_as_others_do(connection)
-        raise Refused(refusal)
+        raise _Refused(refusal)
 
     def _for(self, scopes: tuple[str, ...]) -> Authorizer:
         """Return what requires these scopes too."""
@@ -135,7 +135,7 @@ class Protect:
         return known
 
 
-class Refused(HTTPException):
+class _Refused(HTTPException):
     """The refusal of a request."""
 
     def __init__(self, error: Refusal) -> None:
@@ -193,8 +193,8 @@ def _answer_as_others_do(connection: HTTPConnection) -> None:
     """Have a refusal answered as the other adapters do, unless the application has a handler of its own for it."""
     handlers = connection.scope.get(_HANDLERS)
     if handlers and handlers[0].get(StarletteHTTPException) is http_exception_handler:
-        handlers[0].setdefault(Refused, _refusal)
+        handlers[0].setdefault(_Refused, _refusal)
 
 
-async def _refusal(_connection: HTTPConnection, error: Refused) -> JSONResponse:
+async def _refusal(_connection: HTTPConnection, error: _Refused) -> JSONResponse:
     return JSONResponse(error.detail, status_code=error.status_code, headers=error.headers)

@@ -32,8 +32,8 @@ try:
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
-except ModuleNotFoundError as missing:
-    raise missing_extra("starlette", missing, library="starlette") from None
+except ModuleNotFoundError as _missing:
+    raise missing_extra("starlette", _missing, library="starlette") from None
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
