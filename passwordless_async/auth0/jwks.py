@@ -101,7 +101,10 @@ class SigningKeys:
         A known ``kid`` without a key for the algorithm gives a key that is for others.
         """
         named = () if self.empty else self._keys.get(kid, ())
-        return next((key for key in named if alg in key.algorithms), named[0] if named else None)
+        for key in named:
+            if alg in key.algorithms:
+                return key
+        return named[0] if named else None
 
     @property
     def empty(self) -> bool:
