@@ -95,6 +95,7 @@ class PendingLink:
         Raises:
             UsageError: A key is not 32 bytes.
         """
+        keys = sealing.concealed_keys(keys)
         members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
         members["who"] = self.who.address
         members["key"] = None if self.key is None else self.key.to_jwk(private=True)

@@ -89,6 +89,7 @@ class TokenSet:
             UsageError: A key is not 32 bytes.
             KeyMissing: The tokens are bound and have no key: they are of no use.
         """
+        keys = sealing.concealed_keys(keys)
         require_key(self)
         members = SecretDict({field.name: getattr(self, field.name) for field in attrs.fields(type(self))})
         for name in _KEYS:

@@ -32,6 +32,7 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    PendingLink,
     Phone,
     ProofGenerator,
     TokenSet,
@@ -121,6 +122,9 @@ def drive(*answers: HttpResponse | Exception, login: Login = LOGIN, application:
 
 # Values.
 
+TOKENS = TokenSet(MARKER, "DPoP", 1, "", MARKER, MARKER, {"m": MARKER}, KEY)  # type: ignore[arg-type]
+LINK = PendingLink(ADA, "https://app.example/", None, None, KEY, issuer="https://tenant.example/", client_id="client")
+
 VALUES = {
     "a secret": [Secret(MARKER)],
     "secret bytes": [SecretBytes(MARKER.encode())],
@@ -147,7 +151,7 @@ VALUES = {
     "an answer": answer(200, {"access_token": MARKER}),
     "its members": answer(200, {"access_token": MARKER}).json_object(),
     "a read answer": TokenAnswer(Secret(MARKER), "DPoP", 1, "", Secret(MARKER), Secret(MARKER)),
-    "tokens": TokenSet(MARKER, "DPoP", 1, "", MARKER, MARKER, {"m": MARKER}, KEY),  # type: ignore[arg-type]
+    "tokens": TOKENS,
     "a key": KEY,
     "a key's private export": KEY.to_jwk(private=True),
     "a key's PEM": PEM,
@@ -357,6 +361,8 @@ WRONG_ARGUMENTS: dict[str, Callable[[], object]] = {
     ),
     "a captcha in a flow": lambda: next(start(Tenant(CONFIDENTIAL), ADA, captcha=Secret(MARKER), language="")),
     "a request with a bad address": lambda: forwarded_for_header(CONFIDENTIAL, "203.0.113.7/8"),
+    "a short key that tokens are sealed with": lambda: TOKENS.seal(MARKER.encode()),
+    "a short key that a link is sealed with": lambda: LINK.seal(MARKER.encode()),
     "a flow with a bad address": lambda: next(exchange(Tenant(CONFIDENTIAL), LOGIN, forwarded_for="203.0.113.7/8")),
 }
 

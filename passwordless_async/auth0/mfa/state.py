@@ -126,6 +126,7 @@ class MfaState:
         Raises:
             UsageError: A key is not 32 bytes.
         """
+        keys = sealing.concealed_keys(keys)
         shown = {"iss": self.issuer, "client_id": self.client_id, "jkt": self.jkt or ""}
         return sealing.seal_members(self._members(), keys, _TYPE, **shown)
 
