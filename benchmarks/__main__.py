@@ -12,7 +12,20 @@ import json
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from benchmarks import exchange, gateways, importing, memory, peers, processes, proof, quota, scale, sessions, verify
+from benchmarks import (
+    exchange,
+    gateways,
+    importing,
+    memory,
+    peers,
+    processes,
+    proof,
+    protected,
+    quota,
+    scale,
+    sessions,
+    verify,
+)
 from benchmarks.report import plot, print_table
 
 if TYPE_CHECKING:
@@ -21,6 +34,7 @@ if TYPE_CHECKING:
 BENCHMARKS = {
     "proof": proof,
     "verify": verify,
+    "protected": protected,
     "exchange": exchange,
     "peers": peers,
     "scale": scale,

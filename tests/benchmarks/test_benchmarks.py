@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = {
     "proof": ["--rounds", "5", "--calls", "2"],
     "verify": ["--rounds", "5", "--calls", "2"],
+    "protected": ["--rounds", "3", "--calls", "2"],
     "memory": ["--rounds", "1", "--calls", "20"],
     "exchange": ["--rounds", "5", "--calls", "2"],
     "peers": ["--rounds", "3", "--calls", "2"],
@@ -38,6 +39,12 @@ ALWAYS_THERE = {
         "passwordless-async, new key",
         "bare verification",
         "joserfc jwt.decode, rest by hand",
+    },
+    "protected": {"ES256", "RS256"}
+    | {
+        f"{adapter}, {what}"
+        for adapter in ("aiohttp.web", "ASGI")
+        for what in ("bare handler", "bound", "Bearer", "bound, new token", "Bearer, new token")
     },
     "memory": {
         f"{kind}, {meter}"
@@ -87,6 +94,11 @@ ALWAYS_THERE = {
 BARS: dict[str, list[tuple[str, float, float]]] = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
     "verify": [("verify ÷ bare verification", 1.6, 1.3)],
+    "protected": [
+        (f"{adapter}, {kind} ÷ handler and cryptography", 1.5, 1.25)
+        for adapter in ("aiohttp.web", "ASGI")
+        for kind in ("bound", "Bearer", "bound, new token", "Bearer, new token")
+    ],
     "memory": [
         ("bytes of an idle session's key, resident", 600, 300),
         ("bytes of a login in flight, plain HTTP", 65_536, 32_768),
