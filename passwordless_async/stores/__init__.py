@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from passwordless_async.stores.memory import MemoryStore
     from passwordless_async.stores.protocols import (
         CodeStore,
+        Counter,
+        CounterStore,
         NonceStore,
         Place,
         QuotaStore,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CodeStore",
+    "Counter",
+    "CounterStore",
     "KeyRing",
     "MemoryStore",
     "NonceStore",

@@ -20,6 +20,8 @@ import attrs
 from passwordless_async._common.secret import redacted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from passwordless_async.stores.keyring import KeyRing
 
 
@@ -278,5 +280,45 @@ class NonceStore(Protocol):
         """Keep a nonce, empty if the origin demands none, and end the turn."""
 
 
-class Store(SessionStore, CodeStore, QuotaStore, NonceStore, Protocol):
+@attrs.frozen
+class Counter:
+    """So many may be counted in a window, which begins with the first of them.
+
+    Attributes:
+        kind: What is counted, a short word of the caller's own. A flood of one kind's counters displaces no other's.
+        name: Whose count it is: a pseudonym, or what reveals nothing. In one call a kind has a name once.
+        limit: How many a window has; 0: none.
+        window: Seconds from the first that is counted until all are forgotten.
+    """
+
+    kind: str
+    name: str
+    limit: int
+    window: float
+
+
+class CounterStore(Protocol):
+    """Counts in fixed windows, several at once: all have room and count one, or none counts.
+
+    A counter exists while its window lasts. What is refused leaves nothing: it costs no memory.
+    """
+
+    async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
+        """Count one in each counter if each has room, else in none.
+
+        Args:
+            group: A pseudonym. The counters of a group are on one node of a cluster, and are counted at once.
+            counters: The counters.
+            token: Names this one; it is undone by the same token.
+            remember: Seconds for which it can be undone.
+
+        Returns:
+            For each counter the seconds until it has room. All are 0.0 if the one was counted.
+        """
+
+    async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
+        """Undo what :meth:`count` counted by a token, in the windows that last still."""
+
+
+class Store(SessionStore, CodeStore, QuotaStore, NonceStore, CounterStore, Protocol):
     """All that the processes of an application share."""

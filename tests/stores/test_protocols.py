@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import collections
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.stores import Place, RefreshEnd, RefreshLease, RefreshTurn
+from passwordless_async.stores import Counter, Place, RefreshEnd, RefreshLease, RefreshTurn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +109,7 @@ async def test_one_of_many_concurrent_attempts_at_a_code_is_allowed(stores: Stor
     """Of a hundred on four machines."""
     made = [stores() for _ in range(4)]
     told = await asyncio.gather(*(attempt(made[n % 4], "code", f"token{n}") for n in range(100)))
-    assert Counter(told) == {1: 1, None: 99}
+    assert collections.Counter(told) == {1: 1, None: 99}
 
 
 async def test_attempts_at_a_started_code_are_limited(stores: Stores) -> None:
@@ -117,7 +117,7 @@ async def test_attempts_at_a_started_code_are_limited(stores: Stores) -> None:
     made = [stores() for _ in range(4)]
     await send(made[0], "start")
     told = await asyncio.gather(*(attempt(made[n % 4], f"code{n}", f"token{n}") for n in range(100)))
-    assert Counter(told) == {0: 97, 1: 1, 2: 1, 3: 1}
+    assert collections.Counter(told) == {0: 97, 1: 1, 2: 1, 3: 1}
     await end(made[1], "start", seconds=0)
     await send(made[1], "again")
     assert await attempt(made[2], "code0", "anew") == 1
@@ -413,7 +413,7 @@ async def test_one_of_many_concurrent_callers_gets_the_turn(stores: Stores) -> N
     """Of a hundred on four machines one fetches the first nonce."""
     made = [stores() for _ in range(4)]
     answers = await asyncio.gather(*(turn(made[n % 4], f"token{n}") for n in range(100)))
-    assert Counter(answers) == {True: 1, False: 99}
+    assert collections.Counter(answers) == {True: 1, False: 99}
     another = await made[0].nonce_or_turn("another", token="mine", seconds=60)
     assert [another, await made[1].nonce(ORIGIN)] == [True, None]
 
@@ -619,3 +619,117 @@ async def test_a_refused_refresh_token_is_remembered(stores: Stores) -> None:
     await lease(store, "mine")
     await release(store, "mine", refused=True)
     assert await lease(other, "theirs", place=TWO, overlap=HOUR) == REFUSED
+
+
+GROUP = "group-of-43-characters"
+
+
+def limit(kind: str, at_most: int, *, name: str = "name", window: float = HOUR) -> Counter:
+    return Counter(kind, name, at_most, window)
+
+
+def count_one(store: Any, token: str, *counters: Counter, group: str = GROUP, remember: float = 60.0) -> Any:
+    return store.count(group, counters, token=token, remember=remember)
+
+
+async def test_a_counter_counts_up_to_its_limit(stores: Stores) -> None:
+    """Of a hundred at once on four machines as many count as there is room; the others get the window's seconds."""
+    made = [stores() for _ in range(4)]
+    told = await asyncio.gather(*(count_one(made[n % 4], f"token{n}", limit("address", 7)) for n in range(100)))
+    assert told.count((0.0,)) == 7
+    assert all(HOUR - 30 < left <= HOUR for (left,) in told if left)
+
+
+async def test_several_counters_count_together_or_not_at_all(stores: Stores) -> None:
+    """Where one is full the others stay as they were, and the answer names the full one."""
+    store, other = stores(), stores()
+    both = limit("address", 3), limit("user", 1, window=600.0)
+    assert await count_one(store, "one", *both) == (0.0, 0.0)
+    for n in range(5):
+        address, user = await count_one(other, f"more{n}", *both)
+        assert (address, 570 < user <= 600) == (0.0, True)
+    another = limit("address", 3), limit("user", 1, name="another")
+    assert await count_one(store, "two", *another) == (0.0, 0.0)
+    assert await count_one(other, "three", limit("address", 3)) == (0.0,)
+    (left,) = await count_one(other, "four", limit("address", 3))
+    assert left > 0
+
+
+@pytest.mark.parametrize("run", range(3))
+async def test_counters_that_are_shared_in_different_pairs_race(stores: Stores, run: int) -> None:
+    """A hundred calls at once on four machines, ten users from one address: neither limit is passed, nor missed."""
+    del run
+    made = [stores() for _ in range(4)]
+
+    def one(n: int) -> Any:
+        return count_one(made[n % 4], f"token{n}", limit("address", 25), limit("user", 4, name=f"user{n % 10}"))
+
+    told = await asyncio.gather(*(one(n) for n in range(100)))
+    counted = [n for n, left in enumerate(told) if not any(left)]
+    users = collections.Counter(n % 10 for n in counted)
+    assert len(counted) == 25
+    assert max(users.values()) <= 4
+
+
+async def test_a_repeated_count_gets_the_same_answer_and_counts_once(stores: Stores) -> None:
+    """A caller that lost the answer asks again by the same token, also where the counter is full by now."""
+    store, other = stores(), stores()
+    assert [await count_one(store, "mine", limit("user", 2)) for _ in range(3)] == [(0.0,)] * 3
+    assert await count_one(other, "theirs", limit("user", 2)) == (0.0,)
+    assert await count_one(other, "mine", limit("user", 2)) == (0.0,)
+    assert (await count_one(other, "third", limit("user", 2)))[0] > 0
+
+
+async def test_what_is_undone_makes_room_once(stores: Stores) -> None:
+    """By its own token, in each of its counters, once; another token undoes nothing."""
+    store, other = stores(), stores()
+    both = limit("address", 3), limit("user", 2)
+    for token in ("one", "two"):
+        assert await count_one(store, token, *both) == (0.0, 0.0)
+    await other.undo_count(GROUP, both, token="three")
+    assert any(await count_one(other, "three", *both))
+    for _ in range(2):
+        await other.undo_count(GROUP, both, token="one")
+    assert await count_one(other, "three", *both) == (0.0, 0.0)
+    assert any(await count_one(other, "four", *both))
+    assert await count_one(other, "four", limit("address", 3)) == (0.0,)
+    assert any(await count_one(other, "five", limit("address", 3)))
+
+
+async def test_one_call_of_many_at_once_is_undone_once(stores: Stores) -> None:
+    """Counts and undos of the same token race: in the end there is room for exactly one less than the limit."""
+    made = [stores() for _ in range(4)]
+    only = (limit("user", 3),)
+    await count_one(made[0], "kept", *only)
+    await count_one(made[0], "undone", *only)
+    await asyncio.gather(*(made[n % 4].undo_count(GROUP, only, token="undone") for n in range(20)))
+    told = await asyncio.gather(*(count_one(made[n % 4], f"{n}", *only) for n in range(20)))
+    assert told.count((0.0,)) == 2
+
+
+async def test_a_window_ends_and_is_not_undone_in_the_next(stores: Stores) -> None:
+    """After its time all are forgotten; an undo that comes late leaves the next window alone."""
+    store = stores()
+    assert await count_one(store, "one", limit("user", 1, window=0.05)) == (0.0,)
+    async with asyncio.timeout(10):
+        while any(await count_one(store, "two", limit("user", 1))):  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+    await store.undo_count(GROUP, (limit("user", 1),), token="one")
+    assert any(await count_one(store, "three", limit("user", 1)))
+
+
+async def test_a_limit_of_nothing_refuses_always(stores: Stores) -> None:
+    """It has room after a window, which never comes: the caller is told the window."""
+    store = stores()
+    assert await count_one(store, "one", limit("sms", 0), limit("user", 5)) == (HOUR, 0.0)
+    assert await count_one(store, "one") == ()
+
+
+async def test_groups_kinds_and_names_are_counted_apart(stores: Stores) -> None:
+    """The same name of another kind, or in another group, is another counter."""
+    store = stores()
+    assert await count_one(store, "one", limit("user", 1)) == (0.0,)
+    assert await count_one(store, "two", limit("address", 1)) == (0.0,)
+    assert await count_one(store, "three", limit("user", 1, name="else")) == (0.0,)
+    assert await count_one(store, "one", limit("user", 1), group="another-group") == (0.0,)
+    assert any(await count_one(store, "four", limit("user", 1)))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from passwordless_async.adapters.opentelemetry import OpenTelemetry
     from passwordless_async.auth0.mfa.state import Registered
     from passwordless_async.client.events import Event
-    from passwordless_async.stores import CodeStore, NonceStore, QuotaStore
+    from passwordless_async.stores import CodeStore, CounterStore, NonceStore, QuotaStore
     from passwordless_async.stores.redis import RedisReplayStore, RedisStore
     from passwordless_async.testing.state.users import HasUsername
 
@@ -51,8 +51,9 @@ def stores(memory: MemoryStore, redis: RedisStore) -> tuple[Store | SessionStore
     codes: tuple[CodeStore, ...] = memory, redis
     nonces: tuple[NonceStore, ...] = memory, redis
     quotas: tuple[QuotaStore, ...] = memory, redis
+    counters: tuple[CounterStore, ...] = memory, redis
     whole: tuple[Store, ...] = memory, redis
-    assert len(sessions) == len(codes) == len(nonces) == len(quotas)
+    assert len(sessions) == len(codes) == len(nonces) == len(quotas) == len(counters)
     return whole
 
 

@@ -7,6 +7,7 @@ import secrets
 from passwordless_async._common import arguments as _check
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory.codes import MemoryCodes
+from passwordless_async.stores.memory.counters import MemoryCounters
 from passwordless_async.stores.memory.servers import MemoryServers
 from passwordless_async.stores.memory.sessions import MemorySessions
 
@@ -15,7 +16,7 @@ __all__ = ["MemoryStore"]
 _MAX_SERVERS = 1000  # tenants and their origins
 
 
-class MemoryStore(MemorySessions, MemoryCodes, MemoryServers):
+class MemoryStore(MemorySessions, MemoryCodes, MemoryServers, MemoryCounters):
     """Keeps shared state in memory; lives as long as the process, and forgets with it.
 
     Args:
@@ -32,6 +33,7 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryServers):
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
         MemoryCodes.__init__(self)
         MemoryServers.__init__(self, _MAX_SERVERS)
+        MemoryCounters.__init__(self)
 
     def __repr__(self) -> str:
         return f"<MemoryStore of {len(self._sessions)} sessions>"

@@ -18,6 +18,7 @@ from passwordless_async.stores.keyring import KeyRing
 
 try:
     from passwordless_async.stores.redis.codes import RedisCodes
+    from passwordless_async.stores.redis.counters import RedisCounters
     from passwordless_async.stores.redis.replay import RedisReplayStore
     from passwordless_async.stores.redis.servers import RedisServers
     from passwordless_async.stores.redis.sessions import RedisSessions
@@ -31,7 +32,7 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 
 
 @always_printable
-class RedisStore(RedisSessions, RedisCodes, RedisServers):
+class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
     """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
 
     Use it as ``async with`` around the clients, or call :meth:`aclose` after they are closed. Every call raises

@@ -29,11 +29,15 @@ key                                       type    value                         
 ``pa:{shard}:turn:ORIGIN``                string  token of the caller that fetches it      3 s
 ``pa:{shard}:replay:JKT``                 zset    PROOFs that were used, by the server     until the last expires
                                                   time in ms until which they are kept
+``pa:{shard}:count:KIND:NAME``            string  number in the window, blank, token of    the window
+                                                  the first, which names the window
+``pa:{shard}:counted:TOKEN``              string  the windows that it was counted in       as long as it can be undone
 ========================================  ======  =======================================  ===========================
 
 USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, LOGIN, JKT and PROOF are SHA-256 hashes.
+NAME is a pseudonym, or what reveals nothing; its shard is the group's.
 The scripts in ``sessions`` use the first five keys, those in ``codes`` the next four, ``servers`` the quota and the
-nonces, ``replay`` the last.
+nonces, ``replay`` the used proofs, ``counters`` the last two.
 """
 
 from __future__ import annotations
@@ -74,6 +78,14 @@ class Keys:
     def sessions(self, shard: str, user: str) -> str:
         """Return the key of a user's list of sessions."""
         return self._of(shard, "sessions", user)
+
+    def counter(self, group: str, kind: str, name: str) -> str:
+        """Return the key of a counter of a group."""
+        return self._of(KeyRing.shard(group), f"count:{kind}", name)
+
+    def counted(self, group: str, token: str) -> str:
+        """Return the key that says which windows of a group a token was counted in."""
+        return self._of(KeyRing.shard(group), "counted", token)
 
     def named(self, kind: str, pseudonym: str) -> str:
         """Return a key of another kind, one of the table's."""

@@ -1,0 +1,77 @@
+"""Counters in fixed windows, in this process.
+
+Invariants:
+
+- No call suspends: what is read is what is counted on.
+- Each kind has room of its own: many addresses displace no user's count, and neither displaces a count of all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.stores.memory.expiring import Expiring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from passwordless_async.stores.protocols import Counter
+
+# Of a kind, and as many that can be undone; the one longest unchanged makes room. About 400 bytes each.
+_MAX_COUNTERS = 65_536
+
+
+@attrs.define(eq=False)
+class _Window:
+    """A window of a counter."""
+
+    ends: float  # by the monotonic clock
+    number: int = 0
+
+
+class MemoryCounters:
+    """The :class:`CounterStore <passwordless_async.stores.CounterStore>` in memory: ``size`` counters of each kind."""
+
+    def __init__(self, size: int = _MAX_COUNTERS) -> None:
+        self._counter_size = size
+        self._windows: dict[str, Expiring[_Window]] = {}
+        self._counted: Expiring[tuple[_Window, ...]] = Expiring(size)
+
+    async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
+        """Count one in each counter if each has room, and return the seconds until each has."""
+        if self._counted.get(f"{group} {token}") is not None:
+            return (0.0,) * len(counters)
+        now = _clock.monotonic()
+        windows = [self._window(group, counter) or _Window(now + counter.window) for counter in counters]
+        left = tuple(
+            0.0 if window.number < counter.limit else window.ends - now
+            for counter, window in zip(counters, windows, strict=True)
+        )
+        if any(left):
+            return left
+        for counter, window in zip(counters, windows, strict=True):
+            window.number += 1
+            self._of(counter.kind).put(f"{group} {counter.name}", window, window.ends - now)
+        self._counted.put(f"{group} {token}", tuple(windows), remember)
+        return left
+
+    async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
+        """Undo what was counted by a token, in the windows that last still."""
+        windows = self._counted.get(f"{group} {token}") or ()
+        self._counted.discard(f"{group} {token}")
+        for counter in counters:
+            window = self._window(group, counter)
+            if window is None or window not in windows:
+                continue
+            window.number -= 1
+            if window.number == 0:
+                self._of(counter.kind).discard(f"{group} {counter.name}")
+
+    def _window(self, group: str, counter: Counter) -> _Window | None:
+        return self._of(counter.kind).get(f"{group} {counter.name}")
+
+    def _of(self, kind: str) -> Expiring[_Window]:
+        return self._windows.setdefault(kind, Expiring(self._counter_size))
