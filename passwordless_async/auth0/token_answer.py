@@ -186,12 +186,15 @@ def _scope(body: SecretDict, requested: str | None) -> str:
     value = body.get("scope")
     if value is None:
         return requested or ""
-    if isinstance(value, list) and all(isinstance(word, str) for word in value):
-        value = " ".join(value)
-    if not isinstance(value, str):
-        return ""
-    scope = " ".join(value.split())
+    scope = " ".join(_joined(value).split())
     return scope if len(scope) <= _MAX_TOKEN and scope.isprintable() else ""
+
+
+def _joined(value: object) -> str:
+    """Return a text, or a list of texts as one; empty for anything else."""
+    if isinstance(value, list) and all(isinstance(word, str) for word in value):
+        return " ".join(value)
+    return value if isinstance(value, str) else ""
 
 
 def _lifetime(body: SecretDict) -> int | None:

@@ -45,8 +45,8 @@ class TokenSet:
         issuer: The tenant that issued them; None if unknown.
         client_id: The application that they were issued to; None if unknown.
         audience: The requested API; None if none was requested.
-        refresh_key: The key whose proof went with the request for tokens that are not bound; None for bound ones, and
-            where no proof was sent. A refresh proves it again: the service may have bound the refresh token to it
+        refresh_key: The key that signed the proof of the request for tokens that are not bound; None for bound ones,
+            and where no proof was sent. A refresh proves it again: the service may have bound the refresh token to it
             (RFC 9449 §5), whatever the API's policy for access tokens is.
     """
 

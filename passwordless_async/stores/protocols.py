@@ -286,7 +286,7 @@ class Counter:
 
     Attributes:
         kind: What is counted, a short word of the caller's own. A flood of one kind's counters displaces no other's.
-        name: Whose count it is: a pseudonym, or what reveals nothing. In one call a kind has a name once.
+        name: What is counted: a pseudonym, or what reveals nothing. In one call a kind has a name once.
         limit: How many a window has; 0: none.
         window: Seconds from the first that is counted until all are forgotten.
     """

@@ -90,7 +90,7 @@ class Transport:
         self._api: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it is open
         self._sending: set[asyncio.Task[Any] | None] = set()
-        self._ended: set[asyncio.Task[Any] | None] = set()  # whose request was cancelled by closing
+        self._ended: set[asyncio.Task[Any] | None] = set()  # their requests were cancelled by closing
 
     def _require_checks(self) -> None:
         """Refuse a session that does not check the servers it connects to."""

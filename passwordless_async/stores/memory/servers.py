@@ -12,7 +12,7 @@ class MemoryServers:
     def __init__(self, size: int) -> None:
         self._next_places: Expiring[float] = Expiring(size)
         self._nonces: Expiring[str] = Expiring(size)
-        self._turns: Expiring[str] = Expiring(size)  # the token of the caller whose turn it is
+        self._turns: Expiring[str] = Expiring(size)  # the token of the caller that has the turn
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
         """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
