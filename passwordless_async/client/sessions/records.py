@@ -10,7 +10,6 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,12 +17,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common import base64url as _base64url
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretDict, redacted
 from passwordless_async.auth0.tokens import require_key
 from passwordless_async.client.sessions.encoding import decode, encode
-from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession
+from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession, hashed
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.stores import Place, SessionStore
 
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
 _TYPE = "session+jwe"
 _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
-_NAME_BYTES = 21  # of a hash: 168 bits, which are 28 characters
 _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
 
 
@@ -166,7 +163,15 @@ class SessionRecords:
         ends_at = self._ends_at(members)
         if ends_at <= now:
             return None
-        return SessionInfo(place.session, members["opened_at"], min(now + seconds, ends_at), ends_at)
+        idle_ends_at = now + seconds
+        return SessionInfo(
+            place.session,
+            members["opened_at"],
+            min(idle_ends_at, ends_at),
+            ends_at,
+            last_used_at=max(idle_ends_at - self._lifetimes.idle, members["opened_at"]),
+            data=MappingProxyType(members.get("data") or {}),
+        )
 
     def _unseal(self, place: Place, sealed: str) -> _Unsealed:
         unsealed = self.keys.unseal(sealed, {**self._bound_to, "sid": place.session})
@@ -211,11 +216,6 @@ def _session(identifier: Secret, tokens: TokenSet, members: SecretDict) -> Store
 
 def _login(place: Place, tokens: TokenSet) -> str:
     return place.session if tokens.refresh_token is None else hashed(tokens.refresh_token)
-
-
-def hashed(secret: str) -> str:
-    """Return a name for a secret that reveals nothing of it."""
-    return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME_BYTES])
 
 
 def unknown_session() -> InvalidSession:

@@ -25,7 +25,8 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.refreshes import Refreshes, is_unspent
-from passwordless_async.client.sessions.records import Record, SessionRecords, hashed, is_same, unknown_session
+from passwordless_async.client.sessions.records import Record, SessionRecords, is_same, unknown_session
+from passwordless_async.client.sessions.values import hashed
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import (
     InvalidRefreshToken,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.refreshes import Refreshes
     from passwordless_async.client.sessions.values import SessionInfo, StoredSession
     from passwordless_async.dpop import DPoPKey
+    from passwordless_async.stores.keyring import KeyRing
 
 _MAX_DATA = 4096  # characters of JSON
 T = TypeVar("T")
@@ -54,6 +55,11 @@ class Sessions:
         self._session_refreshes = SessionRefreshes(records, refreshes)
         refreshes.renew_stored = self._session_refreshes.renew
         self._closings: SingleFlight[tuple[Secret, bool], bool] = SingleFlight()
+
+    @property
+    def keys(self) -> KeyRing:
+        """What the store's values are sealed with; it seals what else belongs to a login, such as a cookie."""
+        return self._records.keys
 
     async def login(  # noqa: PLR0913 - the parameters are the grant's
         self,

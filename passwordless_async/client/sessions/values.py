@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import Secret, always_printable, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async.auth0.tokens import TokenSet
+
+
+_NAME_BYTES = 21  # of a hash: 168 bits, which are 28 characters
+
+
+def hashed(secret: str) -> str:
+    """Return a name for a secret that reveals nothing of it."""
+    return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME_BYTES])
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +68,11 @@ class StoredSession:
         """The identifier, as :attr:`id`."""
         return self.id
 
+    @property
+    def name(self) -> str:
+        """The session's public name, as in :class:`SessionInfo`; it opens nothing."""
+        return hashed(self.id)
+
 
 @attrs.frozen
 class SessionInfo:
@@ -68,9 +83,13 @@ class SessionInfo:
         opened_at: When it was opened; None if no key on the ring unseals it, or it was changed.
         idle_ends_at: When it ends if it is not used.
         ends_at: When it ends however much it is used; None if ``opened_at`` is.
+        last_used_at: When it was last used; None if ``opened_at`` is.
+        data: The application's own, as it was given when the session was opened; read-only.
     """
 
     name: str
     opened_at: float | None
     idle_ends_at: float
     ends_at: float | None
+    last_used_at: float | None = None
+    data: Mapping[str, Any] = attrs.field(factory=dict, repr=redacted)

@@ -22,6 +22,7 @@ from passwordless_async import (
     StoreUnavailable,
     UsageError,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.client.sessions import opening
 from passwordless_async.testing import Fault, LocalTenant
 
@@ -46,6 +47,11 @@ async def test_a_login_is_a_session_that_every_machine_reads(store: Any) -> None
         assert (session.data, session.user) == (DATA, user_of(session.tokens))
         assert (await there.sessions.refresh(session.identifier)).data == DATA
         assert "Firefox" not in repr(session)
+        (info,) = await there.sessions.list(session.user)
+        assert (info.name, dict(info.data)) == (session.name, DATA)
+        assert info.last_used_at is not None
+        assert session.opened_at <= info.last_used_at <= _clock.now()
+        assert "Firefox" not in repr(info)
         opened_alone = await here.sessions.open(session.tokens, data=DATA)
         assert (await there.sessions.get(opened_alone)).data == DATA
 
