@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import passwordless_async
-from passwordless_async import dpop, stores, testing
+from passwordless_async import dpop, gateway, stores, testing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -41,7 +41,7 @@ def _fresh(code: str) -> str:
 def test_the_lists_agree() -> None:
     """What is exported, what is found and what type checkers are shown is the same."""
     assert sorted(vars(passwordless_async)["__all__"]) == sorted(passwordless_async._MODULE_OF)
-    for package in (passwordless_async, dpop, stores, testing):
+    for package in (passwordless_async, dpop, gateway, stores, testing):
         assert package._MODULE_OF == _shown_to_type_checkers(package)  # noqa: SIM300 - the constant is what is tested
         assert set(vars(package)["__all__"]) >= set(package._MODULE_OF)
         assert all(getattr(package, name) is not None for name in vars(package)["__all__"])
@@ -145,7 +145,19 @@ CLIENT = ("client", "client.api", "client.sessions", "client.shared", "client.tr
 
 
 @pytest.mark.parametrize(
-    "package", ["adapters", "auth0", "auth0.mfa", *CLIENT, "dpop", "dpop.server", "resource_server", "stores"]
+    "package",
+    [
+        "adapters",
+        "auth0",
+        "auth0.mfa",
+        *CLIENT,
+        "dpop",
+        "dpop.server",
+        "gateway",
+        "gateway.mounts",
+        "resource_server",
+        "stores",
+    ],
 )
 def test_a_package_imports_none_of_its_modules(package: str) -> None:
     """A thread importing a module waits for its package: a package that imports the module would deadlock with it."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import passwordless_async
-from passwordless_async import dpop, stores, testing
+from passwordless_async import dpop, gateway, stores, testing
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -111,6 +111,7 @@ MADE_BY_A_CLIENT = {"MfaClient", "Sessions", "UserSession"}
 DOCUMENTED = [
     passwordless_async,
     dpop,
+    gateway,
     stores,
     testing,
     *(

@@ -1,0 +1,37 @@
+"""Login pages, sessions and a proxy for browsers: what a team puts in front of its services.
+
+Tokens never reach the browser. It holds the identifier of a stored session in a cookie, and the gateway adds a fresh
+proof to each call that it passes on. Needs the extra ``gateway``.
+
+Each name is imported when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.lazy import lazy
+
+if TYPE_CHECKING:
+    # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async.gateway.gateway import Gateway as Gateway
+    from passwordless_async.gateway.messages import Request as Request
+    from passwordless_async.gateway.messages import Response as Response
+    from passwordless_async.gateway.mounts.asgi import ASGIGateway as ASGIGateway
+    from passwordless_async.gateway.problems import Refused as Refused
+    from passwordless_async.gateway.texts.catalogs import Texts as Texts
+
+__all__ = ["ASGIGateway", "Gateway", "Refused", "Request", "Response", "Texts"]
+
+# The public names, by the module that each is imported from.
+_NAMES = {
+    "gateway": "Gateway",
+    "messages": "Request Response",
+    "mounts.asgi": "ASGIGateway",
+    "problems": "Refused",
+    "texts.catalogs": "Texts",
+}
+_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)

@@ -1,0 +1,81 @@
+"""What a browser is told about a page, and which of its requests count: security headers and the rule against CSRF.
+
+Invariants:
+
+- A GET changes nothing. A POST counts only if it comes from a page of this site.
+- The browser says so, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. Only if it sends neither, the
+  form's token decides.
+- JSON comes with ``X-CSRF``: a page of another site cannot add that without a preflight, which is not answered.
+- No page runs inline code, is framed, is stored, or sends its URL elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import Secret
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+CSRF_HEADER = "X-CSRF"
+_HSTS = "max-age=63072000"  # two years (RFC 6797). Not includeSubDomains: other hosts are not the gateway's to bind.
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_PAGE_HEADERS = (
+    ("Content-Security-Policy", _POLICY),
+    ("Cache-Control", "no-store"),
+    # Not no-referrer: with that, browsers send "Origin: null" with a form, and the rule below would refuse it.
+    ("Referrer-Policy", "same-origin"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+
+
+def page_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of each response of the gateway's own."""
+    return (*_PAGE_HEADERS, ("Strict-Transport-Security", _HSTS)) if secure else _PAGE_HEADERS
+
+
+def csrf_token(secret: Secret) -> Secret:
+    """Return the token for the forms of a login or a session, by its secret: the login's id, the session's identifier.
+
+    It reveals nothing of the secret, and other logins and sessions have others.
+    """
+    digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), b"csrf", hashlib.sha256)
+    return Secret(encode_text(digest))
+
+
+def is_from_this_site(
+    headers: CIMultiDictProxy[str], *, origin: str, token: str | None, secrets: tuple[Secret | None, ...]
+) -> bool:
+    """Return whether a request that changes something comes from a page of this site.
+
+    Args:
+        headers: Its header fields.
+        origin: The site's origin.
+        token: The token of its form; None if it has none.
+        secrets: What tokens were made from: those of the browser's login and its session, by its cookies.
+    """
+    site = headers.getall("Sec-Fetch-Site", [])
+    if site:
+        return site == ["same-origin"]
+    origins = headers.getall("Origin", [])
+    if origins:
+        return origins == [origin]
+    if token is None or not token.isascii():
+        return False
+    return any(hmac.compare_digest(token, csrf_token(secret)) for secret in secrets if secret is not None)
+
+
+def has_csrf_header(headers: CIMultiDictProxy[str]) -> bool:
+    """Return whether a request carries the header field that only this site's own scripts can set."""
+    return headers.getall(CSRF_HEADER, []) == ["1"]

@@ -1,0 +1,46 @@
+"""What a browser calls itself, for people: ``Firefox on Linux``. It is shown to the user, and decides nothing."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+_MAX_CHARACTERS = 512  # of a User-Agent; the longest of real browsers have about 250
+# The first that is found; most browsers name others too, for old servers' sake.
+_BROWSERS = (
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
+_PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
+
+
+def device_of(headers: CIMultiDictProxy[str]) -> str:
+    """Return the browser and its system, by ``User-Agent``; empty if it does not say.
+
+    A program that is no browser is named by its product: ``curl``.
+    """
+    agent = headers.get("User-Agent", "")[:_MAX_CHARACTERS]
+    browser = next((name for mark, name in _BROWSERS if mark in agent), None)
+    system = next((name for mark, name in _SYSTEMS if mark in agent), None)
+    if browser is None:
+        product = _PRODUCT.match(agent)
+        return product[0] if product else ""
+    return browser if system is None else f"{browser} on {system}"

@@ -1,0 +1,93 @@
+"""The gateway: what an application makes one of, and mounts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.gateway import mounts
+from passwordless_async.gateway.cookies import Cookies
+from passwordless_async.gateway.handling import Handler
+from passwordless_async.gateway.pages.renderer import Pages
+from passwordless_async.gateway.services import Services
+from passwordless_async.gateway.settings import KINDS, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from yarl import URL
+
+    from passwordless_async.gateway.messages import Request, Response
+    from passwordless_async.gateway.mounts.asgi import ASGIGateway
+    from passwordless_async.gateway.texts.catalogs import Texts
+
+
+class Gateway:
+    """Login pages and sessions for browsers. Lives as long as the application, within its client.
+
+    Args:
+        client: Logs users in, and keeps their sessions in its store.
+        base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only.
+        scope: The scope of logins; it has ``openid``.
+        audience: The API that the access tokens are for.
+        identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
+        trusted_proxies: How many proxies of yours a request passes.
+        remember_for: Seconds that a browser keeps the session's cookie if its user asks for that; None: not offered.
+        brand: The name that stands above each page.
+        texts: The texts, to change them or to add languages.
+        templates: A folder with templates that replace those of the same name.
+        css: A style sheet that is added to the pages' own.
+        clock: The wall clock: seconds since the UNIX epoch.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a gateway is made of, each with its default
+        self,
+        client: PasswordlessClient,
+        *,
+        base_url: str | URL,
+        scope: str = "openid profile email offline_access",
+        audience: str | None = None,
+        identifiers: Iterable[str] = KINDS,
+        return_to: Iterable[str] = ("/",),
+        trusted_proxies: int = 0,
+        remember_for: float | None = None,
+        brand: str = "",
+        texts: Texts | None = None,
+        templates: str | None = None,
+        css: str | None = None,
+        clock: Callable[[], float] = _clock.now,
+    ) -> None:
+        _check.instance("client", client, PasswordlessClient, named="a PasswordlessClient")
+        settings = Settings(
+            base_url=base_url,
+            scope=scope,
+            audience=audience,
+            identifiers=identifiers,
+            return_to=return_to,
+            trusted_proxies=trusted_proxies,
+            remember_seconds=remember_for,
+        )
+        keys = client.sessions.keys
+        deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
+        services = Services(client=client, settings=settings, keys=keys, clock=clock)
+        cookies = Cookies(keys, deployment, settings.secure)
+        pages = Pages(texts=texts, brand=brand, templates=templates, css=css)
+        self._settings = settings
+        self._handler = Handler(services, cookies, pages)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request to the gateway's own routes; for adapters to other frameworks."""
+        return await self._handler.handle(request)
+
+    def asgi(self) -> ASGIGateway:
+        """Return an ASGI application to mount: ``app.mount("/auth", gateway.asgi())``."""
+        return mounts.ASGIGateway(self.handle)
+
+    def __repr__(self) -> str:
+        return f"<Gateway for {self._settings.base_url}>"

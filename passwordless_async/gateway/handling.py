@@ -1,0 +1,192 @@
+"""One request from its arrival to its response: route, rule against CSRF, step, rendering.
+
+Invariants:
+
+- A request is answered as JSON if it asks for that, else as a page. Both come from one reply.
+- What changes something is let through only from a page of this site.
+- An error that a step does not foresee is a page in plain words, not a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common.secret import Secret, SecretDict
+from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_from_this_site, page_headers
+from passwordless_async.gateway.devices import device_of
+from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
+from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.problems import Refused, problem_of
+from passwordless_async.gateway.proxies import user_address_of
+from passwordless_async.gateway.replies import Keep, Page, Problem, Reply
+from passwordless_async.gateway.routes import ROUTES
+from passwordless_async.gateway.visit import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from passwordless_async.gateway.cookies import Cookies
+    from passwordless_async.gateway.pages.renderer import Pages
+    from passwordless_async.gateway.services import Services
+
+_READS = frozenset({"GET", "HEAD"})
+_log = logging.getLogger("passwordless_async")
+
+
+@attrs.frozen
+class Handler:
+    """Answers requests to the gateway's own routes."""
+
+    _services: Services
+    _cookies: Cookies
+    _pages: Pages
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request."""
+        static = self._pages.static(request)
+        if static is not None:
+            return static
+        visit = self._visit(request)
+        try:
+            visit = attrs.evolve(visit, form=read_form(request))
+        except TooLarge:
+            reply = fault("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except MalformedForm:
+            reply = fault("malformed_form", HTTPStatus.BAD_REQUEST)
+        else:
+            reply = await self._reply(visit)
+        return self._response(visit, reply)
+
+    def _visit(self, request: Request) -> Visit:
+        services, headers = self._services, request.headers
+        chosen = request.query.get("language"), self._cookies.language_of(headers)
+        return Visit(
+            request=request,
+            form=SecretDict(),
+            login=self._cookies.login_of(headers, services.clock()),
+            session=self._cookies.session_of(headers),
+            address=user_address_of(request, services.settings.trusted_proxies),
+            device=device_of(headers),
+            language=self._pages.texts.language_of(headers, *chosen),
+            services=services,
+        )
+
+    async def _reply(self, visit: Visit) -> Reply:
+        """Return what the step of a request replies."""
+        request = visit.request
+        steps = ROUTES.get(request.path)
+        if steps is None:
+            return fault("not_found", HTTPStatus.NOT_FOUND)
+        step = steps.get("GET" if request.method == "HEAD" else request.method)
+        if step is None:
+            allowed = ", ".join(sorted({*steps, *(("HEAD",) if "GET" in steps else ())}))
+            refusal = fault("not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
+            return attrs.evolve(refusal, headers=(("Allow", allowed),))
+        if request.method not in _READS and not self._may_change(visit):
+            return fault("csrf", HTTPStatus.FORBIDDEN)
+        with _Defects(f"{request.method} {request.path}"):
+            try:
+                return await step(visit)
+            except (PasswordlessError, Refused) as error:
+                problem, status = problem_of(error)
+            return fault(problem, status)
+        return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _may_change(self, visit: Visit) -> bool:
+        request = visit.request
+        if wants_json(request):
+            return has_csrf_header(request.headers) and content_type(request) in {JSON, ""}
+        secrets = (None if visit.login is None else visit.login.id, visit.session)
+        return is_from_this_site(
+            request.headers,
+            origin=str(visit.services.settings.base_url),
+            token=visit.form.get("csrf"),
+            secrets=secrets,
+        )
+
+    def _response(self, visit: Visit, reply: Reply) -> Response:
+        is_json = reply.is_json or wants_json(visit.request)
+        headers = (
+            *page_headers(secure=self._services.settings.secure),
+            *reply.headers,
+            *self._cookie_fields(visit, reply),
+            ("Vary", "Accept, Accept-Language, Cookie"),
+        )
+        if reply.problem is not None and "seconds" in reply.problem.facts:
+            headers = (*headers, ("Retry-After", str(reply.problem.facts["seconds"])))
+        if reply.location is not None and not is_json:
+            # A path of the gateway's own is below the mount; where the login came from is a path of the site.
+            location = reply.location if reply.leaves else f"{visit.request.mount}{reply.location}"
+            return Response(HTTPStatus.SEE_OTHER, (*headers, ("Location", location)))
+        if is_json:
+            body, kind = _json(reply, self._pages.text_of(reply.problem, visit.language)), JSON
+        else:
+            body, kind = self._pages.render(visit, reply, csrf=_csrf(visit, reply)), "text/html; charset=utf-8"
+        return Response(reply.status, (*headers, ("Content-Type", kind)), body)
+
+    def _cookie_fields(self, visit: Visit, reply: Reply) -> Iterator[tuple[str, str]]:
+        headers = visit.request.headers
+        yield from self._cookies.written(
+            reply,
+            had_login=self._cookies.has_login(headers),
+            had_session=visit.session is not None,
+            now=self._services.clock(),
+        )
+        # What the user chose by a link is remembered; a language that there is not was not chosen.
+        if visit.request.query.get("language") == visit.language != self._cookies.language_of(headers):
+            yield self._cookies.language(visit.language)
+
+
+@attrs.frozen
+class _Defects:
+    """Ends what no step foresees, of the application's hooks or of our own, with a line in the log."""
+
+    _name: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        if kind is None or not issubclass(kind, Exception):
+            return False
+        # Without the message, which may quote what the user typed.
+        where = traceback.extract_tb(at)[-1]
+        _log.error("%s failed: %s in %s, line %s", self._name, kind.__name__, where.name, where.lineno)
+        return True
+
+
+def wants_json(request: Request) -> bool:
+    """Return whether a request asks for JSON: by ``Accept``, without preferring a page."""
+    accepted = ",".join(request.headers.getall("Accept", []))
+    return JSON in accepted and "text/html" not in accepted
+
+
+def fault(problem: Problem | str, status: int) -> Reply:
+    """Return the page of a problem that no form can mend."""
+    problem = Problem(problem) if isinstance(problem, str) else problem
+    return Reply(page=Page.FAULT, facts={"status": int(status)}, status=status, problem=problem)
+
+
+def _csrf(visit: Visit, reply: Reply) -> Secret | None:
+    """Return the token for the forms of a page."""
+    login = reply.login if not isinstance(reply.login, Keep) else visit.login
+    secret = login.id if login is not None else visit.session
+    return None if secret is None else csrf_token(secret)
+
+
+def _json(reply: Reply, text: str | None) -> bytes:
+    problem = reply.problem
+    told = (
+        {}
+        if problem is None
+        else {"problem": {**problem.facts, "key": problem.key, "text": text, "field": problem.field}}
+    )
+    return json.dumps({**reply.facts, "step": str(reply.page), **told}).encode()

@@ -1,0 +1,133 @@
+"""Pages by Jinja2, and the files that they need.
+
+Invariants:
+
+- Every value is escaped (``autoescape``); a template that uses an unknown name fails (``StrictUndefined``).
+- Static files have the hash of their content in their names: a browser keeps them for good, and gets new ones at once.
+  A name of another version, as pages have while a new one is rolled out, is answered with this one's, not to be kept.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from http import HTTPStatus
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.extras import missing_extra
+from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.texts.catalogs import Texts
+
+try:
+    import jinja2
+except ModuleNotFoundError as _missing:
+    raise missing_extra("gateway", _missing, library="jinja2") from None
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.gateway.replies import Problem, Reply
+    from passwordless_async.gateway.visit import Visit
+
+_FILES = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
+_FOREVER = "public, max-age=31536000, immutable"
+_HASH_CHARACTERS = 12
+_NAME = re.compile(rf"/static/([a-z]+)-[A-Za-z0-9_-]{{{_HASH_CHARACTERS}}}\.(css|js)")
+
+
+class Pages:
+    """Renders replies.
+
+    Args:
+        texts: The texts.
+        brand: The name that stands above each page.
+        templates: A folder with templates that replace those of the same name, or extend them.
+        css: A style sheet that is added to the page's own.
+    """
+
+    def __init__(
+        self, *, texts: Texts | None = None, brand: str = "", templates: str | None = None, css: str | None = None
+    ) -> None:
+        self.texts: Texts = Texts() if texts is None else texts
+        self._brand = brand
+        built_in = jinja2.PackageLoader("passwordless_async.gateway.pages")
+        own = [jinja2.FileSystemLoader(templates)] if templates else []
+        self._environment = jinja2.Environment(
+            loader=jinja2.ChoiceLoader([*own, jinja2.PrefixLoader({"built-in": built_in}), built_in]),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            auto_reload=False,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters.update(iso=_iso, readable=_readable)
+        folder = resources.files(__package__) / "static"
+        contents = {name: (folder / name).read_bytes() for name in _FILES}
+        contents["style.css"] += (css or "").encode()
+        self._static = contents
+        self._paths = {name: f"/static/{_hashed(name, content)}" for name, content in contents.items()}
+
+    def static(self, request: Request) -> Response | None:
+        """Return a static file; None if the request is for something else."""
+        match = _NAME.fullmatch(request.path)
+        name = "" if match is None else f"{match[1]}.{match[2]}"
+        if name not in self._static or request.method not in {"GET", "HEAD"}:
+            return None
+        headers = (
+            ("Content-Type", _FILES[name]),
+            ("Cache-Control", _FOREVER if request.path == self._paths[name] else "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+        )
+        return Response(HTTPStatus.OK, headers, self._static[name])
+
+    def text_of(self, problem: Problem | None, language: str) -> str | None:
+        """Return what a problem says in a language."""
+        if problem is None:
+            return None
+        key = problem.key
+        if key == "too_many_requests" and "seconds" not in problem.facts:
+            key = "too_many_requests_soon"
+        return self.texts.get(language, "problem", key, problem.facts)
+
+    def render(self, visit: Visit, reply: Reply, *, csrf: Secret | None) -> bytes:
+        """Return the page of a reply."""
+        language = visit.language
+
+        def text(key: str, **facts: object) -> str:
+            return self.texts.get(language, "page", key, facts)
+
+        page = self._environment.get_template(f"{reply.page}.html")
+        names: Mapping[str, Any] = {
+            "t": text,
+            "brand": self._brand,
+            "language": language,
+            "languages": sorted(self.texts.catalogs),
+            "mount": visit.request.mount,
+            "static": {name: f"{visit.request.mount}{path}" for name, path in self._paths.items()},
+            "csrf": csrf or "",
+            "problem": reply.problem,
+            "problem_text": self.text_of(reply.problem, language),
+            "page": str(reply.page),
+            "retry_to": None,
+            "user": "",
+            **reply.facts,
+        }
+        return page.render(names).encode()
+
+
+def _hashed(name: str, content: bytes) -> str:
+    stem, _, kind = name.partition(".")
+    return f"{stem}-{encode_text(hashlib.sha256(content).digest())[:_HASH_CHARACTERS]}.{kind}"
+
+
+def _iso(time: float) -> str:
+    return dt.datetime.fromtimestamp(time, dt.UTC).isoformat(timespec="seconds")
+
+
+def _readable(time: float) -> str:
+    return dt.datetime.fromtimestamp(time, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,92 @@
+"""What a library error is to the person at the browser: a text's key, a status, and what the text names.
+
+Invariants:
+
+- Every error of the library has a row, its own or that of a class above it. A test walks the whole tree.
+- A text never says whether an account exists, and never quotes a server.
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from passwordless_async import errors
+from passwordless_async.auth0.mfa.state import MfaRequired
+from passwordless_async.gateway.replies import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.errors import PasswordlessError
+
+
+class Refused(Exception):
+    """Raise it in a hook to refuse what the user is about to do.
+
+    Args:
+        key: The key of the text that the user sees; one of your own catalog, or ``refused``.
+        status: The HTTP status.
+        retry_after: Seconds after which the same may be allowed; None if it will not be.
+    """
+
+    def __init__(
+        self, key: str = "refused", *, status: int = HTTPStatus.FORBIDDEN, retry_after: float | None = None
+    ) -> None:
+        super().__init__(key)
+        self.key = key
+        self.status = status
+        self.retry_after = retry_after
+
+
+_TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
+    errors.PasswordlessError: ("fault", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.UsageError: ("fault", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.InvalidInput: ("invalid_input", HTTPStatus.BAD_REQUEST),
+    errors.OAuthError: ("not_possible", HTTPStatus.FORBIDDEN),
+    errors.WrongCode: ("wrong_code", HTTPStatus.FORBIDDEN),
+    errors.CodeExpired: ("code_expired", HTTPStatus.FORBIDDEN),
+    errors.CodeSpent: ("code_spent", HTTPStatus.FORBIDDEN),
+    errors.TooManyAttempts: ("too_many_attempts", HTTPStatus.FORBIDDEN),
+    MfaRequired: ("second_factor", HTTPStatus.FORBIDDEN),
+    errors.AuthorizationPending: ("approval_pending", HTTPStatus.ACCEPTED),
+    errors.MfaTokenExpired: ("login_expired", HTTPStatus.FORBIDDEN),
+    errors.InvalidMfaState: ("login_expired", HTTPStatus.FORBIDDEN),
+    errors.RateLimited: ("too_many_requests", HTTPStatus.TOO_MANY_REQUESTS),
+    errors.QuotaExceeded: ("too_many_requests", HTTPStatus.TOO_MANY_REQUESTS),
+    errors.CoolingDown: ("cooling_down", HTTPStatus.TOO_MANY_REQUESTS),
+    errors.AccessDenied: ("access_denied", HTTPStatus.FORBIDDEN),
+    errors.VerificationRequired: ("captcha_needed", HTTPStatus.FORBIDDEN),
+    errors.SmsFailed: ("sms_failed", HTTPStatus.BAD_GATEWAY),
+    errors.InvalidPhoneNumber: ("phone_not_reachable", HTTPStatus.BAD_REQUEST),
+    errors.RegionNotAllowed: ("region_not_allowed", HTTPStatus.FORBIDDEN),
+    errors.InvalidClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.UnauthorizedClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.TemporarilyUnavailable: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.ProtocolError: ("untrusted_answer", HTTPStatus.BAD_GATEWAY),
+    errors.InvalidCallback: ("link_not_valid", HTTPStatus.BAD_REQUEST),
+    errors.TransportError: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.OutcomeUnknown: ("outcome_unknown", HTTPStatus.BAD_GATEWAY),
+    errors.StoreError: ("store_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.InvalidSession: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.InvalidRefreshToken: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.InvalidToken: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.KeyMissing: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.KeyMismatch: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.BrokenSeal: ("session_ended", HTTPStatus.UNAUTHORIZED),
+}
+
+
+def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> tuple[Problem, HTTPStatus]:
+    """Return what an error is to the user, and the status of the response."""
+    if isinstance(error, Refused):
+        key, status = error.key, HTTPStatus(error.status)
+    else:
+        key, status = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
+    return Problem(key, _facts(error), field), status
+
+
+def _facts(error: Exception) -> Mapping[str, int]:
+    facts = {"seconds": getattr(error, "retry_after", None), "count": getattr(error, "attempts_left", None)}
+    return {name: math.ceil(value) for name, value in facts.items() if value is not None}

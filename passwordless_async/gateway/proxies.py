@@ -1,0 +1,43 @@
+"""The address of the user, behind proxies that are named.
+
+Invariants:
+
+- A browser may write any ``X-Forwarded-For``; each proxy adds, at the right, the address that it was called from. Only
+  what a named number of own proxies added is believed.
+- Too few entries, or one that is no address, means that the address is not known; it is never guessed.
+- The service is told public addresses alone: it would count all users of a private one, a proxy's, as one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.user_address import IpAddress, user_address
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from passwordless_async.gateway.messages import Request
+
+_MAX_ENTRIES = 32
+
+
+def user_address_of(request: Request, trusted_proxies: int) -> IpAddress | None:
+    """Return the user's address; None if it is not known, or cannot be a user's, such as loopback."""
+    if trusted_proxies == 0:
+        return _address(request.peer)
+    entries = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
+    if not trusted_proxies <= len(entries) <= _MAX_ENTRIES:
+        return None
+    return _address(entries[-trusted_proxies].strip())
+
+
+def public(address: IpAddress | None) -> IpAddress | None:
+    """Return an address that the service may be told; None for a private one."""
+    return None if address is None else _address(str(address), allow_private=False)
+
+
+def _address(text: str | None, *, allow_private: bool = True) -> IpAddress | None:
+    try:
+        return None if text is None else user_address("address", text, allow_private=allow_private)
+    except UsageError:
+        return None

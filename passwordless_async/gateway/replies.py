@@ -1,0 +1,107 @@
+"""What a step of the flow answers, before it is HTML or JSON.
+
+Invariants:
+
+- A step decides what happens; how it looks is decided by one renderer for pages and one for JSON, by ``Accept``.
+- A reply names its page and the facts that the page shows; no fact is a token, a code or an identifier of a session.
+- After a POST that went well a page redirects (303) to the next step; JSON has the next step's facts at once.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.gateway.state import LoginState
+
+
+class Page(enum.StrEnum):
+    """The pages; each value names a template, and ``step`` in JSON."""
+
+    IDENTIFIER = "identifier"
+    """Facts: ``kinds`` (of ``email``, ``phone``), ``identifier`` (what was typed), ``captcha`` (bool), ``return_to``,
+    ``may_remember`` (bool)."""
+    CODE = "code"
+    """Facts: ``sent_to`` (masked), ``kind``, ``resend_in`` (seconds), ``attempts_left`` (or None), ``expires_in``."""
+    LINK_SENT = "link-sent"
+    """Facts: ``sent_to`` (masked), ``resend_in``."""
+    FACTOR = "factor"
+    """Facts: ``kind`` (``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery-code``), ``name`` (masked, or
+    None), ``choices`` (int), ``poll_every`` (seconds, push only)."""
+    FACTORS = "factors"
+    """Facts: ``choices``: a list of ``{"id", "kind", "name"}``."""
+    ENROLMENT_CHOICE = "enrolment-choice"
+    """Facts: ``choices``: a list of kinds."""
+    ENROLMENT = "enrolment"
+    """Facts: ``kind``, ``qr`` (an SVG text, or None), ``setup_key`` (in groups of four, or None)."""
+    RECOVERY_CODES = "recovery-codes"
+    """Facts: ``codes``: shown once."""
+    SESSIONS = "sessions"
+    """Facts: ``sessions``: a list of ``{"name", "device", "place", "opened_at", "last_seen_at", "is_current"}``."""
+    HOME = "home"
+    """Where a login without ``return_to`` ends. Facts: ``user`` (name to show), ``device``."""
+    LOGGED_OUT = "logged-out"
+    """No facts."""
+    FAULT = "fault"
+    """A problem that no form can mend: facts: ``status``, ``retry_to`` (a path, or None)."""
+
+
+@attrs.frozen
+class Problem:
+    """What went wrong, as a text's key: a page shows the text, JSON has both.
+
+    Attributes:
+        key: The key in the catalogs: ``wrong_code``, ``cooling_down``, ``csrf``.
+        facts: What the text names: ``{"seconds": 30}``, ``{"count": 2}``.
+        field: The form field that it belongs to; None for the page.
+    """
+
+    key: str
+    facts: Mapping[str, Any] = attrs.field(factory=dict)
+    field: str | None = None
+
+
+class Keep(enum.Enum):
+    """A cookie that a reply leaves alone."""
+
+    KEEP = enum.auto()
+
+
+KEEP = Keep.KEEP
+
+
+@attrs.frozen(kw_only=True)
+class Reply:
+    """What a step answers.
+
+    Attributes:
+        page: The page to show, and the step in JSON.
+        facts: What it shows; see :class:`Page`.
+        status: The HTTP status.
+        problem: What went wrong; None if nothing did.
+        login: The login under way from now on: its cookie is set. None: the cookie is removed.
+        session: The session's identifier: its cookie is set. None: the cookie is removed.
+        session_seconds: How long a browser keeps the session's cookie; None: until it is closed.
+        is_json: Whether it is JSON whatever the browser accepts: for scripts alone.
+        location: Where a page redirects to, with 303: a path below the mount. None: the page itself is shown.
+        leaves: Whether ``location`` is a path of the site instead: the login is over, and returns where it came from.
+        headers: Further header fields.
+    """
+
+    page: Page
+    facts: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    status: int = 200
+    problem: Problem | None = None
+    login: LoginState | Keep | None = attrs.field(default=KEEP, repr=False)
+    session: Secret | Keep | None = attrs.field(default=KEEP, repr=False)
+    session_seconds: float | None = None
+    is_json: bool = False
+    location: str | None = None
+    leaves: bool = False
+    headers: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)

@@ -1,0 +1,27 @@
+"""Which step a request is for: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from passwordless_async.gateway.replies import Reply
+from passwordless_async.gateway.steps import code, home, identifier, logout, sessions
+from passwordless_async.gateway.visit import Visit
+
+Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
+
+ROUTES: Mapping[str, Mapping[str, Step]] = {
+    "/": {"GET": home.show},
+    "/login": {"GET": identifier.show, "POST": identifier.send_code},
+    "/login/cancel": {"POST": identifier.cancel},
+    "/code": {"GET": code.show, "POST": code.log_in},
+    "/code/resend": {"POST": identifier.send_again},
+    "/sessions": {"GET": sessions.show},
+    "/sessions/end": {"POST": sessions.end_one},
+    "/sessions/end-others": {"POST": sessions.end_others},
+    "/logout": {"POST": logout.log_out},
+    "/logged-out": {"GET": home.show_logged_out},
+    "/session": {"GET": home.status},
+}
+"""The steps by path and method. HEAD is answered as GET."""

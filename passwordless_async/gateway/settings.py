@@ -1,0 +1,80 @@
+"""How a gateway behaves: every number with its unit and its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.origin import parse_origin
+from passwordless_async.errors import UsageError
+from passwordless_async.gateway.returning import checked_prefixes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from attrs import Attribute
+    from yarl import URL
+
+KINDS = ("email", "phone")
+
+
+def _kinds(given: Iterable[str]) -> tuple[str, ...]:
+    kinds = (given,) if isinstance(given, str) else tuple(given)
+    if not kinds or not set(kinds) <= set(KINDS):
+        raise UsageError("identifiers", f"must be some of {', '.join(KINDS)}")
+    return kinds
+
+
+def _seconds(_settings: object, attribute: Attribute[float], value: object) -> None:
+    _check.seconds(attribute.name, value)
+
+
+def _none_or_more(_settings: object, attribute: Attribute[int], value: object) -> None:
+    if value != 0:
+        _check.positive(attribute.name, value)
+
+
+def _origin(given: str | URL) -> URL:
+    return parse_origin("base_url", str(given))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How a gateway behaves.
+
+    Args:
+        base_url: The site's origin, as browsers see it.
+        scope: The scope of logins; it has ``openid``, for a session has a user.
+        audience: The API that the access tokens are for.
+        identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        return_to: The prefixes of paths that a login may return to.
+        trusted_proxies: How many proxies of yours a request passes: the user's address is what the outermost of them
+            saw. 0: the peer is the user.
+        login_seconds: How long a login may take, from its first page to its last. Ten minutes: a code lasts for three
+            at Auth0, and a user may need a second one and a second factor.
+        resend_seconds: After how many seconds the page offers another code; the service's own patience counts too.
+        remember_seconds: How long a browser keeps the cookie of a user who asks to stay logged in; None: that is not
+            offered, and the cookie goes with the browser's windows.
+    """
+
+    base_url: URL = attrs.field(converter=_origin)
+    scope: str = attrs.field(default="openid profile email offline_access")
+    audience: str | None = None
+    identifiers: tuple[str, ...] = attrs.field(default=KINDS, converter=_kinds)
+    return_to: tuple[str, ...] = attrs.field(default=("/",), converter=checked_prefixes)
+    trusted_proxies: int = attrs.field(default=0, validator=_none_or_more)
+    login_seconds: float = attrs.field(default=600.0, validator=_seconds)
+    resend_seconds: float = attrs.field(default=30.0, validator=_seconds)
+    remember_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
+
+    @scope.validator
+    def _check_scope(self, _attribute: object, value: object) -> None:
+        if "openid" not in (_check.scope(value) or "").split():
+            raise UsageError("scope", "must have openid: a session has a user")
+
+    @property
+    def secure(self) -> bool:
+        """Whether the site is https."""
+        return self.base_url.scheme == "https"

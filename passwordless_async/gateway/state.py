@@ -1,0 +1,79 @@
+"""The login under way: what the gateway knows between two pages, sealed in a cookie of its own.
+
+Invariants:
+
+- It is sealed with the store's key ring and bound to this gateway: another deployment cannot open it, and a changed one
+  counts as none.
+- It has an end, and carries no code and no token. What may be done once only is decided by the client and the store, so
+  an old copy of the cookie opens nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from passwordless_async._common.secret import Secret, SecretDict, redacted
+from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.auth0.identity import User
+
+
+@attrs.frozen(kw_only=True)
+class LoginState:
+    """A login under way.
+
+    Attributes:
+        id: 128 random bits; the CSRF token of its forms is made from it. Another user has another one: a form that was
+            left open in another tab is found out by its token.
+        expires_at: When it ends: seconds since the UNIX epoch.
+        return_to: The path to return to after the login; None: the gateway's own home.
+        who: The user, once they have named themselves.
+        sent_at: When their last code was sent: seconds since the UNIX epoch; None if none was.
+        attempts_left: How many codes they may try; None if that is not known.
+        mfa: The sealed :class:`~passwordless_async.MfaState`, once a second factor is demanded.
+        enrols: Whether the second factor is being enrolled.
+        link: The sealed :class:`~passwordless_async.PendingLink`, if a link was sent.
+        remember: Whether the user asked to stay logged in.
+        stepping_up: The public name of the session that steps up; None for a login.
+        demands: What the session must fulfil after a step-up: ``max_age``, ``acr_values`` (RFC 9470);
+            None for a login.
+    """
+
+    id: Secret = attrs.field(repr=redacted)
+    expires_at: int
+    return_to: str | None = None
+    who: User | None = attrs.field(default=None, repr=redacted)
+    sent_at: float | None = None
+    attempts_left: int | None = None
+    mfa: Secret | None = attrs.field(default=None, repr=redacted)
+    enrols: bool = False
+    link: Secret | None = attrs.field(default=None, repr=redacted)
+    remember: bool = False
+    stepping_up: str | None = None
+    demands: Mapping[str, Any] | None = None
+
+    def members(self, **more: str) -> SecretDict:
+        """Return the state as the members of a JSON object."""
+        plain = attrs.asdict(self, recurse=False, filter=lambda field, value: value != field.default)
+        if self.who is not None:
+            plain["who"] = [self.who.realm, self.who.username]
+        return SecretDict({**plain, **more})
+
+    @classmethod
+    def from_members(cls, members: SecretDict) -> Self | None:
+        """Return the state that :meth:`members` wrote; None if they are of another form, as of another version."""
+        try:
+            who = members.pop("who", None)
+            members.update((name, Secret(members[name])) for name in ("id", "mfa", "link") if name in members)
+            return cls(**members, who=None if who is None else _USERS[who[0]](who[1]))
+        except (KeyError, IndexError, TypeError, UsageError):
+            return None
+
+
+_USERS: Mapping[str, type[Email | Phone]] = {"email": Email, "sms": Phone}  # by their realms

@@ -1,0 +1,1 @@
+"""The steps of a login, each a function from a visit to a reply."""

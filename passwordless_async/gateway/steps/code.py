@@ -1,0 +1,105 @@
+"""The code that was sent: the page that asks for it, and the login that it opens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.mfa.state import MfaRequired
+from passwordless_async.errors import (
+    CodeExpired,
+    CodeSpent,
+    InvalidInput,
+    OutcomeUnknown,
+    PasswordlessError,
+    TooManyAttempts,
+    WrongCode,
+)
+from passwordless_async.gateway.problems import problem_of
+from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.home import session_of
+from passwordless_async.gateway.steps.pages import code_page, identifier_page, is_of_other_login, new_login
+
+if TYPE_CHECKING:
+    from passwordless_async.client.sessions.values import StoredSession
+    from passwordless_async.gateway.state import LoginState
+    from passwordless_async.gateway.visit import Visit
+
+# The code is dead: another one may be sent at once.
+_DEAD = (CodeExpired, CodeSpent, TooManyAttempts, OutcomeUnknown)
+
+
+async def show(visit: Visit) -> Reply:
+    """Ask for the code."""
+    if visit.login is None or visit.login.who is None:
+        return Reply(page=Page.IDENTIFIER, location="/login")
+    return code_page(visit, visit.login)
+
+
+async def log_in(visit: Visit) -> Reply:
+    """Exchange the code for a session."""
+    login = visit.login
+    if login is None or login.who is None:
+        return await _without_login(visit)
+    if is_of_other_login(visit, login):
+        return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
+    services = visit.services
+    try:
+        session = await services.client.sessions.login(
+            login.who,
+            visit.form.get("code", Secret("")),
+            scope=services.settings.scope,
+            audience=services.settings.audience,
+            forwarded_for=visit.forwarded_for,
+            data=visit.session_data,
+        )
+    except MfaRequired as error:
+        return _second_factor(visit, login, error)
+    except PasswordlessError as error:
+        return _refused(visit, login, error)
+    return await logged_in(visit, login, session)
+
+
+async def _without_login(visit: Visit) -> Reply:
+    """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
+    if await session_of(visit) is not None:
+        return Reply(page=Page.HOME, location="/")
+    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
+
+
+def _second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> Reply:
+    if error.state is None:
+        return _refused(visit, login, error)
+    sealed = Secret(error.state.seal(visit.services.keys))
+    return Reply(page=Page.FACTOR, login=attrs.evolve(login, mfa=sealed), location="/factor")
+
+
+def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
+    problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
+    left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
+    login = attrs.evolve(login, attempts_left=left)
+    if isinstance(error, _DEAD):
+        login = attrs.evolve(login, sent_at=None, attempts_left=None)
+    return code_page(visit, login, problem, status)
+
+
+async def logged_in(visit: Visit, login: LoginState, session: StoredSession) -> Reply:
+    """End a login: the browser has a new session, and one that it had before ends."""
+    services = visit.services
+    if visit.session is not None and visit.session != session.identifier:
+        # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
+        with suppress(PasswordlessError):
+            await services.client.sessions.close(visit.session)
+    return Reply(
+        page=Page.HOME,
+        facts={"return_to": login.return_to},
+        login=None,
+        session=session.identifier,
+        session_seconds=services.settings.remember_seconds if login.remember else None,
+        location=login.return_to or "/",
+        leaves=login.return_to is not None,
+    )

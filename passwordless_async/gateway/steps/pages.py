@@ -1,0 +1,96 @@
+"""The pages of a login, as replies: what a step shows, whichever step it is."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.gateway.browser import csrf_token
+from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.returning import return_path
+from passwordless_async.gateway.state import LoginState
+
+if TYPE_CHECKING:
+    from passwordless_async.auth0.identity import User
+    from passwordless_async.gateway.visit import Visit
+
+_ID_BYTES = 16
+_SHORT_NUMBER = 9  # characters; of a shorter one, five would be most of it
+
+
+def new_login(visit: Visit) -> LoginState:
+    """Return the state of a login that begins."""
+    return LoginState(
+        id=new_id(),
+        expires_at=int(visit.services.clock() + visit.services.settings.login_seconds),
+        return_to=wanted_path(visit),
+    )
+
+
+def new_id() -> Secret:
+    """Return the name of a login that begins, or of one that goes on with another user."""
+    return Secret(encode_text(_clock.random_bytes(_ID_BYTES)))
+
+
+def wanted_path(visit: Visit) -> str | None:
+    """Return the path that a request wants to return to; None if it names none that is allowed."""
+    given = visit.request.query.get("return_to") or visit.form.get("return_to")
+    # The gateway's own pages are always allowed: some of them send the user to the login first.
+    return return_path(given, (*visit.services.settings.return_to, f"{visit.request.mount}/sessions"))
+
+
+def is_of_other_login(visit: Visit, login: LoginState) -> bool:
+    """Return whether a form was made for another login than the browser's: it was left open in another tab."""
+    token = visit.form.get("csrf")
+    return bool(token) and token != csrf_token(login.id)
+
+
+def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200) -> Reply:
+    """Return the page that asks who logs in."""
+    facts = {
+        "kinds": visit.services.settings.identifiers,
+        "identifier": visit.form.get("identifier", ""),
+        "captcha": problem is not None and problem.field == "captcha",
+        "may_remember": may_remember(visit),
+        "return_to": login.return_to,
+    }
+    return Reply(page=Page.IDENTIFIER, facts=facts, login=login, problem=problem, status=status)
+
+
+def may_remember(visit: Visit) -> bool:
+    """Return whether a user may ask to stay logged in."""
+    return visit.services.settings.remember_seconds is not None
+
+
+def code_page(
+    visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200, *, moved: bool = False
+) -> Reply:
+    """Return the page that asks for the code; ``moved``: a page redirects to it."""
+    settings, now = visit.services.settings, visit.services.clock()
+    waits = 0.0 if login.sent_at is None else login.sent_at + settings.resend_seconds - now
+    facts = {
+        "kind": "phone" if isinstance(login.who, Phone) else "email",
+        "sent_to": masked(login.who),
+        "resend_in": max(math.ceil(waits), 0),
+        "attempts_left": login.attempts_left,
+        "expires_in": max(int(login.expires_at - now), 0),
+    }
+    location = "/code" if moved and problem is None else None
+    return Reply(page=Page.CODE, facts=facts, login=login, problem=problem, status=status, location=location)
+
+
+def masked(who: User | None) -> str:
+    """Return an address or a number as a page shows it to its owner: enough to see a mistake."""
+    if who is None:
+        return ""
+    if isinstance(who, Email):
+        local, _, domain = who.address.partition("@")
+        return f"{local[0]}{'•' * max(len(local) - 2, 1)}{local[-1] if len(local) > 1 else ''}@{domain}"
+    number = who.number
+    if len(number) < _SHORT_NUMBER:
+        return "•" * len(number)
+    return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"

@@ -1,0 +1,1 @@
+"""The texts of the pages, a catalog for each language."""

@@ -1,0 +1,91 @@
+"""Choosing a language, and looking a text up in it.
+
+Invariants:
+
+- Every language has every key of English; a test compares them. A key that a team's own catalog lacks is English.
+- A text is plain: what it names is put in by name, and the page escapes the whole.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from multidict import CIMultiDictProxy
+
+FALLBACK = "en"
+_MAX_HEADER = 256  # characters of Accept-Language that are read
+Catalog = dict[str, dict[str, str]]
+
+
+def built_in() -> dict[str, Catalog]:
+    """Return the catalogs of this library, by language."""
+    files = (file for file in resources.files(__package__).iterdir() if file.name.endswith(".toml"))
+    return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
+
+
+@attrs.frozen
+class Texts:
+    """The texts of all languages.
+
+    Args:
+        catalogs: Each language's texts, by section and key.
+    """
+
+    catalogs: Mapping[str, Catalog] = attrs.field(factory=built_in)
+
+    def with_catalogs(self, added: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Texts:
+        """Return the texts with other ones in their place, and with more languages."""
+        merged = {
+            language: {section: dict(each) for section, each in self.catalogs[language].items()}
+            for language in self.catalogs
+        }
+        for language, sections in added.items():
+            known = merged.setdefault(language, {})
+            for section, texts in sections.items():
+                known.setdefault(section, {}).update(texts)
+        return Texts(merged)
+
+    def get(self, language: str, section: str, key: str, facts: Mapping[str, Any] | None = None) -> str:
+        """Return a text in a language, else in English; the key itself if there is none."""
+        for catalog in (self.catalogs.get(language, {}), self.catalogs[FALLBACK]):
+            text = catalog.get(section, {}).get(key)
+            if text is not None:
+                return text.format_map(_Facts(facts or {}))
+        return key
+
+    def language_of(self, headers: CIMultiDictProxy[str], *chosen: str | None) -> str:
+        """Return the language of a response: the chosen one, else by ``Accept-Language`` (RFC 9110 §12.5.4)."""
+        wanted = filter(None, chosen)
+        return next(filter(None, map(self._nearest, [*wanted, *_accepted(headers)])), FALLBACK)
+
+    def _nearest(self, tag: str) -> str | None:
+        lower = {language.lower(): language for language in self.catalogs}
+        return lower.get(tag.lower()) or lower.get(tag.lower().partition("-")[0])
+
+
+class _Facts(dict[str, Any]):
+    def __missing__(self, _key: str) -> str:
+        return ""
+
+
+def _accepted(headers: CIMultiDictProxy[str]) -> Iterable[str]:
+    """Return the tags of ``Accept-Language``, the most wanted first."""
+    text = ",".join(headers.getall("Accept-Language", []))[:_MAX_HEADER]
+    weighed = [entry.partition(";q=") for entry in text.replace(" ", "").split(",") if entry]
+    return [
+        tag for _, tag in sorted(((-_weight(q), tag) for tag, _, q in weighed if _weight(q) > 0), key=lambda e: e[0])
+    ]
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text) if text else 1.0
+    except ValueError:
+        return 0.0

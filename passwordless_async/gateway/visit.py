@@ -1,0 +1,54 @@
+"""One request on its way through a step: what is known of the browser, and what the steps share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.gateway.proxies import public
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.gateway.messages import Request
+    from passwordless_async.gateway.services import Services
+    from passwordless_async.gateway.state import LoginState
+
+
+@attrs.frozen(kw_only=True)
+class Visit:
+    """One request that was let through.
+
+    Attributes:
+        request: The request.
+        form: The fields of its form or its JSON object; every value is a text.
+        login: The browser's login under way.
+        session: The identifier of the browser's session; whether it still is one is known by the store.
+        address: The address of the user; None if it is not known.
+        device: The browser and its system, for people: ``Firefox on Linux``.
+        language: The language of the response, a BCP 47 tag.
+        services: What the steps share.
+    """
+
+    request: Request = attrs.field(repr=False)
+    form: Mapping[str, Secret] = attrs.field(repr=False)
+    login: LoginState | None = attrs.field(repr=False)
+    session: Secret | None = attrs.field(repr=redacted)
+    address: IpAddress | None = attrs.field(repr=redacted)
+    device: str
+    language: str
+    services: Services
+
+    @property
+    def forwarded_for(self) -> IpAddress | None:
+        """The user's address as the service is told it; None: it is told none."""
+        return public(self.address)
+
+    @property
+    def session_data(self) -> dict[str, Any]:
+        """What a session that is opened now remembers of the browser, for the list of sessions."""
+        place = {} if self.address is None else {"place": str(self.address)}
+        return {"device": self.device, **place}

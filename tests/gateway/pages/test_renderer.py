@@ -1,0 +1,73 @@
+"""Pages: escaped, complete, and the team's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jinja2
+import pytest
+
+from helpers.sites import request
+from passwordless_async import MemoryStore, PasswordlessClient
+from passwordless_async.gateway import Gateway
+from passwordless_async.gateway.pages.renderer import Pages
+from passwordless_async.gateway.replies import Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CLIENT = PasswordlessClient("acme.eu.auth0.com", "client", store=MemoryStore())
+
+
+async def test_values_are_escaped() -> None:
+    """Whatever a user types."""
+    gateway = Gateway(CLIENT, base_url="https://app.example")
+    body = b"identifier=%22%3E%3Cscript%3Ealert(1)%3C/script%3E"
+    headers = [("Sec-Fetch-Site", "same-origin"), ("Content-Type", "application/x-www-form-urlencoded")]
+    page = await gateway.handle(request("POST", headers=headers, body=body))
+    assert (page.status, b"<script>alert" in page.body, b"&lt;script&gt;alert" in page.body) == (400, False, True)
+
+
+async def test_own_templates_and_style(tmp_path: Path) -> None:
+    """A team's folder comes first, and may extend what it replaces."""
+    text = '{% extends "built-in/logged-out.html" %}{% block content %}Bye{{ super() }}{% endblock %}'
+    (tmp_path / "logged-out.html").write_text(text)
+    gateway = Gateway(CLIENT, base_url="https://app.example", templates=str(tmp_path), css="h1 { color: red }")
+    page = await gateway.handle(request(path="/logged-out"))
+    assert b"Bye<p>" in page.body
+    path = page.body.partition(b'href="')[2].partition(b'"')[0].decode()
+    assert b"color: red" in (await gateway.handle(request(path=path))).body
+
+
+def test_static_files() -> None:
+    """One with the hash of another version is this version's, not to be kept."""
+    pages = Pages()
+    path = pages._paths["style.css"]
+    kept, other = pages.static(request(path=path)), pages.static(request(path="/static/style-AAAAAAAAAAAA.css"))
+    assert kept is not None
+    assert other is not None
+    assert kept.body == other.body
+    assert [dict(each.headers)["Cache-Control"] for each in (kept, other)] == [
+        "public, max-age=31536000, immutable",
+        "no-store",
+    ]
+    for missing in ("/static/style.css", "/static/x-AAAAAAAAAAAA.css", "/static/style-AAAAAAAAAAAA.js", "/static/../a"):
+        assert pages.static(request(path=missing)) is None
+    assert pages.static(request("POST", path=path)) is None
+
+
+def test_problems_have_texts() -> None:
+    """With their facts; in words where there are none."""
+    pages = Pages()
+    assert pages.text_of(None, "en") is None
+    assert pages.text_of(Problem("too_many_requests", {"seconds": 5}), "en") == (
+        "Too many requests. Please try again in 5 seconds."
+    )
+    assert pages.text_of(Problem("too_many_requests"), "en") == "Too many requests. Please try again in a moment."
+
+
+def test_a_template_with_an_unknown_name_fails(tmp_path: Path) -> None:
+    """It does not show an empty page."""
+    (tmp_path / "home.html").write_text("{{ users }}")
+    with pytest.raises(jinja2.UndefinedError):
+        Pages(templates=str(tmp_path))._environment.get_template("home.html").render()

@@ -1,0 +1,57 @@
+"""The code, and the session that it opens."""
+
+from __future__ import annotations
+
+from helpers import sites
+from helpers.sites import ADA
+from passwordless_async import StoreError
+from passwordless_async.testing import Fault
+
+
+async def test_a_second_factor_is_asked_for() -> None:
+    """The state of the login is sealed in its cookie."""
+    async with sites.opened() as site:
+        site.tenant.users.add(ADA, mfa=["otp"])
+        browser = await site.browser()
+        await browser.start()
+        seen = await browser.post("/code", {"code": site.code()}, follow=False)
+        assert (seen.status, seen.headers["Location"]) == (303, "/factor")
+        assert (browser.cookie("session"), len(browser.cookie("login") or "") < 4000) == (None, True)
+
+
+async def test_what_a_session_remembers() -> None:
+    """The device; no address where it is no user's."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+        assert dict(session.data) == {"device": "Firefox on Linux"}
+
+
+async def test_an_old_session_that_cannot_be_closed_hinders_no_login() -> None:
+    """It ends by itself."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        site.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/oauth/revoke")
+        assert (await browser.log_in()).path == "/"
+
+
+async def test_a_login_that_could_not_be_kept() -> None:
+    """The store is lost after the exchange: nothing is logged in, and the tokens are revoked."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.start()
+        hold = site.store.hold("open")
+        site.store.inner.open = _fails  # type: ignore[method-assign]
+        hold.set()
+        seen = await browser.post("/code", {"code": site.code()})
+        assert (seen.status, seen.alert) == (
+            503,
+            "We cannot reach our records at the moment. Please try again shortly.",
+        )
+        assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
+
+
+async def _fails(*_arguments: object, **_named: object) -> None:
+    raise StoreError("full")

@@ -1,0 +1,36 @@
+"""Logging out."""
+
+from __future__ import annotations
+
+from helpers import sites
+from passwordless_async.testing import Fault
+
+
+async def test_without_a_session() -> None:
+    """It is what the user wanted."""
+    async with sites.opened() as site:
+        assert (await (await site.browser()).post("/logout")).path == "/logged-out"
+
+
+async def test_a_token_that_could_not_be_revoked_hinders_no_logout() -> None:
+    """The session is closed; the token lapses."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        old = browser.cookie("session") or ""
+        site.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/oauth/revoke")
+        assert (await browser.post("/logout")).path == "/logged-out"
+        browser.set_cookie("session", old)
+        assert (await browser.get("/")).path == "/login"
+
+
+async def test_no_logout_is_claimed_while_the_store_is_unreachable() -> None:
+    """The cookie stays, so that the user can try again."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        site.store.is_unreachable = True
+        seen = await browser.post("/logout")
+        assert (seen.status, browser.cookie("session") is None) == (503, False)
+        site.store.is_unreachable = False
+        assert (await browser.post("/logout")).path == "/logged-out"

@@ -1,0 +1,133 @@
+"""The cookies: set, read, removed; what is changed, foreign or too long is none."""
+
+from __future__ import annotations
+
+import secrets
+
+import attrs
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from passwordless_async import Email, KeyRing
+from passwordless_async._common.secret import Secret
+from passwordless_async.gateway.cookies import Cookies
+from passwordless_async.gateway.replies import Page, Reply
+from passwordless_async.gateway.state import LoginState
+
+OLD, NEW, USERS = (secrets.token_bytes(32) for _ in range(3))
+COOKIES = Cookies(KeyRing(OLD, users=USERS), "https://acme.example/ client https://app.example", secure=True)
+STATE = LoginState(id=Secret("id"), expires_at=1000, who=Email("ada@example.com"))
+
+
+def headers(*values: str) -> CIMultiDictProxy[str]:
+    return CIMultiDictProxy(CIMultiDict([("Cookie", value) for value in values]))
+
+
+def written(reply: Reply, cookies: Cookies = COOKIES, *, had: bool = True) -> list[str]:
+    return [field for _, field in cookies.written(reply, had_login=had, had_session=had, now=400.0)]
+
+
+def sealed(state: LoginState = STATE, cookies: Cookies = COOKIES) -> str:
+    (field,) = written(Reply(page=Page.CODE, login=state), cookies)
+    return field.partition(";")[0]
+
+
+def test_login_cookie() -> None:
+    """It has the prefix, no script reads it, no other site sends it, and it ends with the login."""
+    (field,) = written(Reply(page=Page.CODE, login=STATE))
+    name, _, attributes = field.partition("=")
+    assert (name, attributes.partition("; ")[2]) == (
+        "__Host-login",
+        "Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=600",
+    )
+    assert COOKIES.login_of(headers(sealed()), now=999) == STATE
+
+
+def test_loopback() -> None:
+    """Over plain http browsers refuse the prefix and ``Secure``."""
+    plain = attrs.evolve(COOKIES, secure=False)
+    (field,) = written(Reply(page=Page.HOME, session=Secret("identifier")), plain)
+    assert field == "session=identifier; Path=/; HttpOnly; SameSite=Lax"
+    assert (plain.login_name, plain.language_name) == ("login", "language")
+
+
+def test_session_cookie() -> None:
+    """It lasts until the browser is closed, or as long as the user asked."""
+    (field,) = written(Reply(page=Page.HOME, session=Secret("identifier"), session_seconds=60.0))
+    assert field == "__Host-session=identifier; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=60"
+    assert COOKIES.session_of(headers("a=b; __Host-session=identifier")) == "identifier"
+    assert repr(COOKIES.session_of(headers("__Host-session=identifier"))) == "<redacted>"
+
+
+def test_removal() -> None:
+    """Of what the browser has."""
+    gone = Reply(page=Page.LOGGED_OUT, login=None, session=None)
+    assert [field.partition(";")[0] for field in written(gone)] == ["__Host-login=", "__Host-session="]
+    assert all("Max-Age=0" in field for field in written(gone))
+    assert written(gone, had=False) == []
+    assert written(Reply(page=Page.HOME)) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        ("__Host-session=",),
+        ("session=identifier",),
+        ("__Host-session=a; __Host-session=b",),
+        ("__Host-session=a", "__Host-session=b"),
+        ("__Host-session",),
+        ("__host-session=a",),
+        ("x=" + "A" * 17_000 + "; __Host-session=a",),
+    ],
+    ids=lambda values: str(values)[:60],
+)
+def test_what_is_no_session(values: tuple[str, ...]) -> None:
+    """Absent, twice, of another name, or in too much."""
+    assert COOKIES.session_of(headers(*values)) is None
+
+
+def test_what_is_no_login() -> None:
+    """Ended, changed, of another deployment, or sealed with another key."""
+    cookie = sealed()
+    assert COOKIES.login_of(headers(cookie), now=1000) is None
+    foreign = (
+        attrs.evolve(COOKIES, deployment="https://acme.example/ client https://other.example"),
+        attrs.evolve(COOKIES, keys=KeyRing(NEW, users=USERS)),
+    )
+    assert [cookies.login_of(headers(cookie), now=400) for cookies in foreign] == [None, None]
+    value = cookie.partition("=")[2]
+    for at in range(0, len(value), 37):
+        changed = value[:at] + ("A" if value[at] != "A" else "B") + value[at + 1 :]
+        assert COOKIES.login_of(headers(f"__Host-login={changed}"), now=400) is None
+
+
+def test_keys_rotate() -> None:
+    """A login that began with the old key goes on while both are on the ring."""
+    rotated = attrs.evolve(COOKIES, keys=KeyRing(NEW, OLD, users=USERS))
+    assert rotated.login_of(headers(sealed()), now=400) == STATE
+    assert COOKIES.login_of(headers(sealed(cookies=rotated)), now=400) is None
+
+
+def test_it_fits_into_a_cookie() -> None:
+    """Browsers drop one of more than 4096 bytes in silence (RFC 6265bis §5.6)."""
+    longest = attrs.evolve(
+        STATE,
+        id=Secret(secrets.token_urlsafe(16)),
+        expires_at=2_000_000_000,
+        return_to="/" + "a" * 1023,
+        who=Email("a" * 64 + "@" + ".".join(["b" * 60] * 2) + ".example"),
+        sent_at=1_999_999_999.123456,
+        attempts_left=3,
+        remember=True,
+    )
+    assert len(sealed(longest)) < 2500
+
+
+def test_language() -> None:
+    """It is remembered for a year."""
+    assert COOKIES.language("de") == (
+        "Set-Cookie",
+        "__Host-language=de; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=31536000",
+    )
+    assert COOKIES.language_of(headers("__Host-language=de")) == "de"

@@ -1,0 +1,81 @@
+"""One request from its arrival to its response, without a socket."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from helpers.sites import request
+from passwordless_async import MemoryStore, PasswordlessClient
+from passwordless_async.gateway import Gateway, Response, handling
+from passwordless_async.gateway.handling import wants_json
+
+CLIENT = PasswordlessClient("acme.eu.auth0.com", "client", store=MemoryStore())
+GATEWAY = Gateway(CLIENT, base_url="https://app.example")
+JSON = [("Accept", "application/json"), ("X-CSRF", "1")]
+
+
+async def asked(*arguments: Any, **named: Any) -> Response:
+    return await GATEWAY.handle(request(*arguments, **named))
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_json"),
+    [
+        ([], False),
+        (["*/*"], False),
+        (["text/html,application/xhtml+xml,*/*;q=0.8"], False),
+        (["application/json"], True),
+        (["application/json, text/plain, */*"], True),
+        (["text/html, application/json"], False),
+    ],
+)
+def test_page_or_json(accept: list[str], *, is_json: bool) -> None:
+    """A page unless a script asks."""
+    assert wants_json(request(headers=[("Accept", value) for value in accept])) is is_json
+
+
+async def test_redirects_are_below_the_mount() -> None:
+    """Those of a page; JSON has the next step at once."""
+    page = await asked(path="/", mount="/auth")
+    assert (page.status, dict(page.headers)["Location"], page.body) == (303, "/auth/login", b"")
+    told = await asked(path="/", mount="/auth", headers=JSON)
+    assert (told.status, json.loads(told.body)["problem"]["key"]) == (401, "session_ended")
+
+
+async def test_cookies_are_of_https() -> None:
+    """With the prefix."""
+    page = await asked()
+    assert dict(page.headers)["Set-Cookie"].startswith("__Host-login=")
+    assert dict(page.headers)["Strict-Transport-Security"]
+
+
+async def test_a_broken_login_cookie_is_removed_or_replaced() -> None:
+    """It would be sent for ten minutes more."""
+    page = await asked(headers=[("Cookie", "__Host-login=broken")])
+    assert "__Host-login=ey" in dict(page.headers)["Set-Cookie"]
+
+
+async def test_defects_are_pages(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has their place, and not what the message quotes."""
+
+    async def fails(_visit: Any) -> Any:
+        raise ValueError("the user typed 123456")
+
+    monkeypatch.setattr(handling, "ROUTES", {"/code": {"GET": fails}})
+    page = await asked(path="/code")
+    assert (page.status, b"Something went wrong on our side." in page.body) == (500, True)
+    assert ("GET /code failed: ValueError in fails" in caplog.text, "123456" in caplog.text) == (True, False)
+
+
+async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on to whoever cancelled."""
+
+    async def is_cancelled(_visit: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handling, "ROUTES", {"/code": {"GET": is_cancelled}})
+    with pytest.raises(KeyboardInterrupt):
+        await asked(path="/code")
