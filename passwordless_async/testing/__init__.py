@@ -82,5 +82,5 @@ _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() f
 
 # A type checker reads no computed __all__, and if it saw __getattr__, it would accept any name.
 if not TYPE_CHECKING:
-    __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - a list at run time
+    __all__ = list(_MODULE_OF)
     __getattr__, __dir__ = lazy(__name__, _MODULE_OF)
