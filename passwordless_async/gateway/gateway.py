@@ -17,6 +17,7 @@ from passwordless_async.gateway.settings import KINDS, Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from aiohttp.web import Application as WebApplication
     from yarl import URL
 
     from passwordless_async.gateway.messages import Request, Response
@@ -88,6 +89,10 @@ class Gateway:
     def asgi(self) -> ASGIGateway:
         """Return an ASGI application to mount: ``app.mount("/auth", gateway.asgi())``."""
         return mounts.ASGIGateway(self.handle)
+
+    def aiohttp(self) -> WebApplication:
+        """Return an application of aiohttp.web to mount: ``app.add_subapp("/auth", gateway.aiohttp())``."""
+        return mounts.application(self.handle)
 
     def __repr__(self) -> str:
         return f"<Gateway for {self._settings.base_url}>"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import uvicorn
-from aiohttp import ClientSession, CookieJar
+from aiohttp import ClientSession, CookieJar, web
 from fastapi import FastAPI
 from multidict import CIMultiDict, CIMultiDictProxy
 from starlette.applications import Starlette
@@ -31,9 +31,9 @@ ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 JSON = {"Accept": "application/json", "X-CSRF": "1"}
 
-MOUNTS = {"asgi": "", "starlette": "/auth", "fastapi": "/auth"}
+MOUNTS = {"asgi": "", "starlette": "/auth", "fastapi": "/auth", "aiohttp": "/auth", "aiohttp-alone": ""}
 """What a gateway is mounted in, and at which path."""
-SUITE = ("asgi", "starlette")
+SUITE = ("asgi", "aiohttp")
 """The mounts that the whole suite runs on."""
 
 
@@ -175,12 +175,23 @@ def application(gateway: Gateway, kind: str) -> Any:
         app = FastAPI()
         app.mount("/auth", gateway.asgi())
         return app
-    return gateway.asgi()
+    if kind == "aiohttp":
+        web_app = web.Application()
+        web_app.add_subapp("/auth", gateway.aiohttp())
+        return web_app
+    return gateway.aiohttp() if kind == "aiohttp-alone" else gateway.asgi()
 
 
 @asynccontextmanager
 async def served(application: Any, listening: socket.socket) -> AsyncIterator[None]:
-    """Serve an ASGI application."""
+    """Serve an application, of ASGI or aiohttp.web."""
+    if isinstance(application, web.Application):
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.SockSite(runner, listening).start()
+        yield
+        await runner.cleanup()
+        return
     config = uvicorn.Config(application, log_level="error", lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
+    from passwordless_async.gateway.mounts.aiohttp_web import application as application
     from passwordless_async.gateway.mounts.asgi import ASGIGateway as ASGIGateway
 
-_MODULE_OF = {"ASGIGateway": f"{__name__}.asgi"}
+_MODULE_OF = {"ASGIGateway": f"{__name__}.asgi", "application": f"{__name__}.aiohttp_web"}
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(__name__, _MODULE_OF)
