@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from passwordless_async.gateway.replies import Reply
-from passwordless_async.gateway.steps import code, home, identifier, logout, sessions
+from passwordless_async.gateway.steps import code, enrolment, factors, home, identifier, logout, sessions
 from passwordless_async.gateway.visit import Visit
 
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
@@ -17,6 +17,10 @@ ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/login/cancel": {"POST": identifier.cancel},
     "/code": {"GET": code.show, "POST": code.log_in},
     "/code/resend": {"POST": identifier.send_again},
+    "/factor": {"GET": factors.show, "POST": factors.verify},
+    "/factors": {"GET": factors.show_choice, "POST": factors.choose},
+    "/enrolment": {"GET": enrolment.show, "POST": enrolment.enrol},
+    "/recovery-codes": {"GET": factors.show_recovery_codes, "POST": factors.keep_recovery_codes},
     "/sessions": {"GET": sessions.show},
     "/sessions/end": {"POST": sessions.end_one},
     "/sessions/end-others": {"POST": sessions.end_others},

@@ -37,7 +37,11 @@ class LoginState:
         sent_at: When their last code was sent: seconds since the UNIX epoch; None if none was.
         attempts_left: How many codes they may try; None if that is not known.
         mfa: The sealed :class:`~passwordless_async.MfaState`, once a second factor is demanded.
-        enrols: Whether the second factor is being enrolled.
+        factor: The kind of the factor that is asked for: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or
+            ``recovery``.
+        factor_name: Where its code was sent, masked; None if it was not sent.
+        enrolment: What a new factor needs, until the user has confirmed it: a JSON object.
+        recovery_codes: Codes that the user has not confirmed to have kept: a JSON array. The login is over by then.
         link: The sealed :class:`~passwordless_async.PendingLink`, if a link was sent.
         remember: Whether the user asked to stay logged in.
         stepping_up: The public name of the session that steps up; None for a login.
@@ -52,7 +56,10 @@ class LoginState:
     sent_at: float | None = None
     attempts_left: int | None = None
     mfa: Secret | None = attrs.field(default=None, repr=redacted)
-    enrols: bool = False
+    factor: str | None = None
+    factor_name: str | None = attrs.field(default=None, repr=redacted)
+    enrolment: Secret | None = attrs.field(default=None, repr=redacted)
+    recovery_codes: Secret | None = attrs.field(default=None, repr=redacted)
     link: Secret | None = attrs.field(default=None, repr=redacted)
     remember: bool = False
     stepping_up: str | None = None
@@ -70,10 +77,11 @@ class LoginState:
         """Return the state that :meth:`members` wrote; None if they are of another form, as of another version."""
         try:
             who = members.pop("who", None)
-            members.update((name, Secret(members[name])) for name in ("id", "mfa", "link") if name in members)
+            members.update((name, Secret(members[name])) for name in _SECRETS if name in members)
             return cls(**members, who=None if who is None else _USERS[who[0]](who[1]))
         except (KeyError, IndexError, TypeError, UsageError):
             return None
 
 
+_SECRETS = ("id", "mfa", "link", "enrolment", "recovery_codes")
 _USERS: Mapping[str, type[Email | Phone]] = {"email": Email, "sms": Phone}  # by their realms

@@ -23,8 +23,10 @@ from passwordless_async.gateway.texts.catalogs import Texts
 
 try:
     import jinja2
+    import segno
+    from markupsafe import Markup
 except ModuleNotFoundError as _missing:
-    raise missing_extra("gateway", _missing, library="jinja2") from None
+    raise missing_extra("gateway", _missing, library="jinja2 and segno") from None
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +66,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(iso=_iso, readable=_readable)
+        self._environment.filters.update(iso=_iso, readable=_readable, qr=_qr)
         folder = resources.files(__package__) / "static"
         contents = {name: (folder / name).read_bytes() for name in _FILES}
         contents["style.css"] += (css or "").encode()
@@ -123,6 +125,11 @@ class Pages:
 def _hashed(name: str, content: bytes) -> str:
     stem, _, kind = name.partition(".")
     return f"{stem}-{encode_text(hashlib.sha256(content).digest())[:_HASH_CHARACTERS]}.{kind}"
+
+
+def _qr(text: str) -> Markup:
+    """Return a QR code as SVG, black on white whatever the colours of the page."""
+    return Markup(segno.make(text, micro=False).svg_inline(border=4, omitsize=True, light="#fff"))  # noqa: S704 - made here
 
 
 def _iso(time: float) -> str:

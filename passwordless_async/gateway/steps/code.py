@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,12 @@ from passwordless_async.errors import (
 )
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
+from passwordless_async.gateway.steps.logging_in import logged_in
 from passwordless_async.gateway.steps.pages import code_page, identifier_page, is_of_other_login, new_login
 
 if TYPE_CHECKING:
-    from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
@@ -58,10 +58,10 @@ async def log_in(visit: Visit) -> Reply:
             data=visit.session_data,
         )
     except MfaRequired as error:
-        return _second_factor(visit, login, error)
+        return await second_factor(visit, login, error)
     except PasswordlessError as error:
         return _refused(visit, login, error)
-    return await logged_in(visit, login, session)
+    return await logged_in(visit, login, session.identifier)
 
 
 async def _without_login(visit: Visit) -> Reply:
@@ -71,13 +71,6 @@ async def _without_login(visit: Visit) -> Reply:
     return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
 
 
-def _second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> Reply:
-    if error.state is None:
-        return _refused(visit, login, error)
-    sealed = Secret(error.state.seal(visit.services.keys))
-    return Reply(page=Page.FACTOR, login=attrs.evolve(login, mfa=sealed), location="/factor")
-
-
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
@@ -85,21 +78,3 @@ def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply
     if isinstance(error, _DEAD):
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
     return code_page(visit, login, problem, status)
-
-
-async def logged_in(visit: Visit, login: LoginState, session: StoredSession) -> Reply:
-    """End a login: the browser has a new session, and one that it had before ends."""
-    services = visit.services
-    if visit.session is not None and visit.session != session.identifier:
-        # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
-        with suppress(PasswordlessError):
-            await services.client.sessions.close(visit.session)
-    return Reply(
-        page=Page.HOME,
-        facts={"return_to": login.return_to},
-        login=None,
-        session=session.identifier,
-        session_seconds=services.settings.remember_seconds if login.remember else None,
-        location=login.return_to or "/",
-        leaves=login.return_to is not None,
-    )

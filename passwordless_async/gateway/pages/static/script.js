@@ -15,3 +15,6 @@ for (const hint of document.querySelectorAll("[data-resend-in]")) {
 for (const form of document.querySelectorAll("form")) {
   form.addEventListener("submit", () => { for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; }); });
 }
+for (const form of document.querySelectorAll("[data-repeat-every]")) {
+  setTimeout(() => form.requestSubmit(), Number(form.dataset.repeatEvery) * 1000);
+}

@@ -1,0 +1,109 @@
+"""Enrolling a second factor, where the service demands one and the user has none."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.errors import InvalidInput, PasswordlessError
+from passwordless_async.gateway.problems import problem_of
+from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
+from passwordless_async.gateway.steps.pages import identifier_page, new_login
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from passwordless_async.auth0.mfa.state import MfaState
+    from passwordless_async.auth0.mfa.values import Association
+    from passwordless_async.gateway.state import LoginState
+    from passwordless_async.gateway.visit import Visit
+
+_KINDS = ("otp", "push", "email", "sms", "voice")
+_NAMES = {"push-notification": "push", "phone": "sms"}  # the service's words for kinds that have another name here
+_GROUP = 4  # characters of a key, as people type it
+
+
+def enrolment_choice(login: LoginState, state: MfaState, problem: Problem | None = None, status: int = 200) -> Reply:
+    """Return the page that lets the user choose what to enrol."""
+    offered = {_NAMES.get(kind, kind) for kind in state.requirements.enroll}
+    choices = [kind for kind in _KINDS if kind in offered or not offered]
+    return Reply(
+        page=Page.ENROLMENT_CHOICE,
+        facts={"choices": choices},
+        login=login,
+        problem=problem,
+        status=status,
+        location=None if problem else "/enrolment",
+    )
+
+
+async def show(visit: Visit) -> Reply:
+    """Show what to do for a new factor, or the choice of one."""
+    login, state = visit.login, mfa_state(visit)
+    if login is None or state is None:
+        return Reply(page=Page.IDENTIFIER, location="/login")
+    if login.enrolment is None:
+        return attrs.evolve(enrolment_choice(login, state), location=None)
+    return enrolment_page(login)
+
+
+async def enrol(visit: Visit) -> Reply:
+    """Enrol a factor; it counts once the user has confirmed it."""
+    login, state = visit.login, mfa_state(visit)
+    if login is None or state is None:
+        return identifier_page(visit, new_login(visit), Problem("login_expired"), 403)
+    kind = visit.form.get("kind", Secret(""))
+    try:
+        association = await _associated(visit, login, state, kind)
+    except InvalidInput as error:
+        problem, status = problem_of(error, "phone")
+        return enrolment_choice(login, state, problem, status)
+    except PasswordlessError as error:
+        problem, status = problem_of(error)
+        return enrolment_choice(login, state, problem, status)
+    facts = _facts(kind, association)
+    kept = sealed(visit, state.with_challenge(association.challenge))
+    login = attrs.evolve(login, mfa=kept, factor=str(kind), factor_name=None, enrolment=Secret(json.dumps(facts)))
+    return attrs.evolve(enrolment_page(login), location="/enrolment")
+
+
+def enrolment_page(login: LoginState, problem: Problem | None = None, status: int = 200) -> Reply:
+    """Return the page that shows a new factor, and asks for the proof that it works."""
+    facts = {} if login.enrolment is None else json.loads(login.enrolment)
+    # They count once the factor does: until then they are not shown.
+    facts.pop("recovery_codes", None)
+    return Reply(page=Page.ENROLMENT, facts=facts, login=login, problem=problem, status=status)
+
+
+def _associated(visit: Visit, login: LoginState, state: MfaState, kind: str) -> Awaitable[Association]:
+    mfa = visit.services.client.mfa
+    if kind == "otp":
+        return mfa.associate(state, types=["otp"])
+    if kind == "push":
+        return mfa.associate(state, types=["oob"], channels=["auth0"])
+    if kind == "email":
+        if not isinstance(login.who, Email):
+            raise InvalidInput("kind", "needs an address")
+        return mfa.associate(state, email=login.who)
+    if kind in {"sms", "voice"}:
+        phone = Phone(visit.form.get("phone", Secret("")))
+        return mfa.associate(state, phone=phone, channels=["sms" if kind == "sms" else "voice"])
+    raise InvalidInput("kind", "is no factor that can be enrolled")
+
+
+def _facts(kind: str, association: Association) -> dict[str, Any]:
+    """Return what the page shows of a new factor; it is sealed in the login's cookie meanwhile."""
+    key = association.secret
+    return {
+        "kind": kind,
+        "barcode_uri": association.barcode_uri,
+        "setup_key": None if key is None else " ".join(key[at : at + _GROUP] for at in range(0, len(key), _GROUP)),
+        "recovery_codes": list(association.recovery_codes),
+        "prompts": kind == "otp" or association.challenge.prompts,
+        "name": "",
+    }

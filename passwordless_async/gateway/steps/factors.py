@@ -1,0 +1,196 @@
+"""The second factor: choosing one, answering it, and what comes after.
+
+Invariants:
+
+- A message is sent only because the user did something: typed the first code, or chose a factor. Loading a page sends
+  none.
+- The user may choose another factor as long as the login lasts.
+- A recovery code is spent by its use, and the service sends the next one once: it is shown until the user confirms it.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.mfa.state import MfaRequired
+from passwordless_async.errors import (
+    AuthorizationPending,
+    CodeExpired,
+    InvalidInput,
+    MfaTokenExpired,
+    PasswordlessError,
+    WrongCode,
+)
+from passwordless_async.gateway.problems import problem_of
+from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
+from passwordless_async.gateway.steps.logging_in import keep, logged_in
+from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
+from passwordless_async.gateway.steps.pages import identifier_page, new_login
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
+    from passwordless_async.auth0.mfa.values import Authenticator
+    from passwordless_async.gateway.state import LoginState
+    from passwordless_async.gateway.visit import Visit
+
+_CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": "push"}
+_PREFERRED = ("otp", "push", "email", "sms", "voice", "recovery")  # what costs least, and is safest, comes first
+_POLL_SECONDS = 5  # the service allows twelve polls a minute
+
+
+async def second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> Reply:
+    """Go on with the factor that suits best, after the service has demanded one."""
+    if error.state is None:
+        return _ended(visit, error)
+    login = attrs.evolve(login, mfa=sealed(visit, error.state), factor=None, enrolment=None)
+    try:
+        factors = await _factors(visit, error.state)
+        if not factors:
+            return enrolment_choice(login, error.state)
+        best = min(factors, key=lambda factor: _PREFERRED.index(_kind(factor)))
+        return await _ask(visit, login, error.state, best)
+    except PasswordlessError as failure:
+        return _ended(visit, failure)
+
+
+async def show(visit: Visit) -> Reply:
+    """Ask for the factor that was chosen."""
+    login = visit.login
+    if login is None or login.mfa is None or login.factor is None:
+        return Reply(page=Page.IDENTIFIER, location="/login")
+    return factor_page(login)
+
+
+async def show_choice(visit: Visit) -> Reply:
+    """List the user's factors."""
+    login, state = visit.login, mfa_state(visit)
+    if login is None or state is None:
+        return Reply(page=Page.IDENTIFIER, location="/login")
+    try:
+        factors = await _factors(visit, state)
+    except PasswordlessError as error:
+        return _ended(visit, error)
+    choices = [{"id": each.id, "kind": _kind(each), "name": each.name} for each in factors]
+    return Reply(page=Page.FACTORS, facts={"choices": choices})
+
+
+async def choose(visit: Visit) -> Reply:
+    """Ask for another factor."""
+    login, state = visit.login, mfa_state(visit)
+    if login is None or state is None:
+        return _expired(visit)
+    wanted = visit.form.get("factor", Secret(""))
+    try:
+        chosen = next((each for each in await _factors(visit, state) if each.id == wanted), None)
+        if chosen is None:
+            return Reply(page=Page.FACTORS, location="/factors")
+        return await _ask(visit, login, state, chosen)
+    except PasswordlessError as error:
+        return _ended(visit, error)
+
+
+async def verify(visit: Visit) -> Reply:
+    """Finish the login with the factor."""
+    login, state = visit.login, mfa_state(visit)
+    if login is None or state is None or login.factor is None:
+        return _expired(visit)
+    try:
+        tokens = await _verified(visit, state, login.factor)
+        identifier = await keep(visit, tokens)
+    except MfaRequired as error:
+        return await second_factor(visit, login, error)
+    except (WrongCode, InvalidInput, AuthorizationPending) as error:
+        problem, status = problem_of(error, None if login.factor == "push" else "code")
+        return factor_page(login, problem, status)
+    except PasswordlessError as error:
+        return _ended(visit, error)
+    reply = await logged_in(visit, login, identifier)
+    codes = _new_codes(login, tokens)
+    if not codes:
+        return reply
+    kept = attrs.evolve(login, mfa=None, factor=None, enrolment=None, recovery_codes=Secret(json.dumps(codes)))
+    return attrs.evolve(reply, login=kept, location="/recovery-codes", leaves=False)
+
+
+async def show_recovery_codes(visit: Visit) -> Reply:
+    """Show recovery codes that the user has not confirmed yet."""
+    if visit.login is None or visit.login.recovery_codes is None:
+        return Reply(page=Page.HOME, location="/")
+    return Reply(page=Page.RECOVERY_CODES, facts={"codes": json.loads(visit.login.recovery_codes)})
+
+
+async def keep_recovery_codes(visit: Visit) -> Reply:
+    """The user has kept the codes: return to where the login came from."""
+    return_to = None if visit.login is None else visit.login.return_to
+    return Reply(page=Page.HOME, login=None, location=return_to or "/", leaves=return_to is not None)
+
+
+async def _factors(visit: Visit, state: MfaState) -> list[Authenticator]:
+    """Return the user's factors that a page can ask for."""
+    factors = await visit.services.client.mfa.authenticators(state)
+    return [each for each in factors if each.active and _kind(each) in _PREFERRED]
+
+
+def _kind(factor: Authenticator) -> str:
+    if factor.authenticator_type == "oob":
+        return _CHANNELS.get(factor.oob_channel or "", "")
+    return "recovery" if factor.authenticator_type == "recovery-code" else factor.authenticator_type
+
+
+async def _ask(visit: Visit, login: LoginState, state: MfaState, factor: Authenticator) -> Reply:
+    """Ask for a factor; a message is sent to it if it is out of band."""
+    kind = _kind(factor)
+    if factor.authenticator_type == "oob":
+        state = state.with_challenge(await visit.services.client.mfa.challenge(state, authenticator=factor))
+    login = attrs.evolve(login, mfa=sealed(visit, state), factor=kind, factor_name=factor.name, enrolment=None)
+    return attrs.evolve(factor_page(login), location="/factor")
+
+
+def factor_page(login: LoginState, problem: Problem | None = None, status: int = HTTPStatus.OK) -> Reply:
+    """Return the page that asks for a factor, or for the proof that a new one works."""
+    if login.enrolment is not None:
+        return enrolment_page(login, problem, status)
+    facts: dict[str, Any] = {"kind": login.factor, "name": login.factor_name or "", "poll_every": _POLL_SECONDS}
+    return Reply(page=Page.FACTOR, facts=facts, login=login, problem=problem, status=status)
+
+
+def _verified(visit: Visit, state: MfaState, kind: str) -> Awaitable[MfaTokenSet]:
+    mfa, code = visit.services.client.mfa, visit.form.get("code", Secret(""))
+    if kind == "recovery":
+        return _recovered(visit, state, code)
+    if kind == "otp" or state.challenge is None:
+        return mfa.verify_otp(state, code)
+    return mfa.verify_oob(state, state.challenge, binding_code=code if state.challenge.prompts else None)
+
+
+async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet:
+    tokens, _ = await visit.services.client.mfa.verify_recovery_code(state, code)
+    return tokens
+
+
+def _new_codes(login: LoginState, tokens: MfaTokenSet) -> list[str]:
+    """Return recovery codes that the user must keep: of a new factor, or in place of the one that was used."""
+    enrolled: list[str] = [] if login.enrolment is None else json.loads(login.enrolment)["recovery_codes"]
+    return [*enrolled, *(() if tokens.recovery_code is None else (tokens.recovery_code,))]
+
+
+def _ended(visit: Visit, error: PasswordlessError) -> Reply:
+    """Return to the start: this login cannot go on. A factor's message that is too old is asked for anew."""
+    problem, status = problem_of(error)
+    if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
+        return factor_page(visit.login, problem, status)
+    if isinstance(error, MfaTokenExpired):
+        problem = Problem("login_expired")
+    return identifier_page(visit, new_login(visit), problem, status)
+
+
+def _expired(visit: Visit) -> Reply:
+    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)

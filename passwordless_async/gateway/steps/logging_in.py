@@ -1,0 +1,51 @@
+"""The end of a login, whichever way it went: tokens become a session, and the browser gets its identifier.
+
+Invariants:
+
+- Each login has a new session identifier; a session that the browser had before ends.
+- Tokens that cannot be kept as a session are revoked: no login is left at the service that nobody can end.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.replies import Page, Reply
+
+if TYPE_CHECKING:
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.gateway.state import LoginState
+    from passwordless_async.gateway.visit import Visit
+
+
+async def keep(visit: Visit, tokens: TokenSet) -> Secret:
+    """Keep the tokens of a login as a session, or revoke them; return its identifier."""
+    client = visit.services.client
+    try:
+        return await client.sessions.open(tokens, data=visit.session_data)
+    except BaseException:
+        with suppress(PasswordlessError):
+            if tokens.refresh_token is not None:
+                await client.revoke(tokens)
+        raise
+
+
+async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
+    """End a login: the browser has a new session, and one that it had before ends."""
+    services = visit.services
+    if visit.session is not None and visit.session != identifier:
+        # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
+        with suppress(PasswordlessError):
+            await services.client.sessions.close(visit.session)
+    return Reply(
+        page=Page.HOME,
+        facts={"return_to": login.return_to},
+        login=None,
+        session=identifier,
+        session_seconds=services.settings.remember_seconds if login.remember else None,
+        location=login.return_to or "/",
+        leaves=login.return_to is not None,
+    )
