@@ -11,5 +11,6 @@ def test_what_changes_something_is_a_post() -> None:
     assert all(path == "/" or not path.endswith("/") for path in ROUTES)
     posts = {path for path, steps in ROUTES.items() if "POST" in steps}
     assert posts == {
-        *("/login", "/login/cancel", "/code", "/code/resend", "/sessions/end", "/sessions/end-others", "/logout")
+        *("/login", "/login/cancel", "/code", "/code/resend", "/sessions/end", "/sessions/end-others", "/logout"),
+        *("/factor", "/factors", "/enrolment", "/recovery-codes"),
     }

@@ -26,7 +26,7 @@ try:
     import segno
     from markupsafe import Markup
 except ModuleNotFoundError as _missing:
-    raise missing_extra("gateway", _missing, library="jinja2 and segno") from None
+    raise missing_extra("gateway", _missing, library=_missing.name or "") from None
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async.gateway import Texts
 from passwordless_async.gateway.texts.catalogs import built_in
 
-TEXTS = Texts().with_catalogs({"de": {"page": {"sign_in": "Anmelden"}}, "pt-BR": {}, "fr": {}})
+TEXTS = Texts().with_catalogs(
+    {"de": {"page": {"sign_in": "Anmelden"}}, "pt-BR": {}, "nl": {"page": {"sign_in": "Inloggen"}}}
+)
 FACTS = re.compile(r"{(\w+)}")
 
 
@@ -43,8 +45,9 @@ def test_accept_language(header: str, language: str) -> None:
 def test_texts() -> None:
     """A key that a language lacks is English; one that none has is itself; facts stand in it."""
     assert TEXTS.get("de", "page", "sign_in") == "Anmelden"
-    assert TEXTS.get("de", "page", "sign_out") == "Sign out"
-    assert TEXTS.get("de", "page", "nothing") == "nothing"
+    assert TEXTS.get("nl", "page", "sign_in") == "Inloggen"
+    assert TEXTS.get("nl", "page", "sign_out") == "Sign out"
+    assert TEXTS.get("nl", "page", "nothing") == "nothing"
     assert TEXTS.get("en", "page", "attempts_left", {"count": 2}) == "Attempts left: 2"
     assert TEXTS.get("en", "page", "home_as", {"user": "{brand}"}) == "Signed in as {brand}"
     assert "sign_in" in Texts().catalogs["en"]["page"]

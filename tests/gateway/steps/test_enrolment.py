@@ -1,0 +1,91 @@
+"""Enrolling a second factor."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from helpers import sites
+from helpers.sites import ADA, JSON, Browser, Site
+from passwordless_async.testing import TenantSettings
+
+ALWAYS = TenantSettings(mfa_policy="always")
+
+
+async def to_enrol(site: Site) -> Browser:
+    """Bring a browser to the choice of what to enrol."""
+    browser = await site.browser()
+    seen = await browser.log_in()
+    assert (seen.path, seen.title) == ("/enrolment", "Add a second step")
+    return browser
+
+
+async def test_an_authenticator_app() -> None:
+    """A QR code and its key; the factor's code logs in, and recovery codes are shown once it has."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        shown = await browser.post("/enrolment", {"kind": "otp"})
+        assert ("<svg" in shown.text, 'role="img"' in shown.text) == (True, True)
+        assert re.search(r"<code>([A-Z2-7]{4} )+[A-Z2-7]{1,4}</code>", shown.text)
+        codes = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (codes.path, codes.title) == ("/recovery-codes", "Keep your recovery codes")
+        assert (await browser.post("/recovery-codes")).path == "/"
+
+
+async def test_recovery_codes_are_not_shown_before_the_factor_counts() -> None:
+    """Neither in the page nor in JSON."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        shown = await browser.call("/enrolment", {"kind": "otp"})
+        assert shown.json["step"] == "enrolment"
+        assert "recovery_codes" not in shown.json
+
+
+async def test_a_phone() -> None:
+    """A code is sent to the number; a number that cannot be one is told so."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        refused = await browser.post("/enrolment", {"kind": "sms", "phone": "12"})
+        assert (refused.status, refused.alert) == (400, "This does not look right. Please check it.")
+        await browser.post("/enrolment", {"kind": "sms", "phone": "+49 30 901820"})
+        done = await browser.post("/factor", {"code": site.tenant.mfa.code_for(ADA)})
+        assert done.path in {"/", "/recovery-codes"}
+
+
+async def test_an_address() -> None:
+    """The user's own."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        assert (await browser.post("/enrolment", {"kind": "email"})).path == "/enrolment"
+
+
+async def test_a_push_application() -> None:
+    """Its QR code enrols it; the page waits for the approval."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        shown = await browser.post("/enrolment", {"kind": "push"})
+        assert ("<svg" in shown.text, "data-repeat-every" in shown.text) == (True, True)
+
+
+async def test_an_unknown_kind() -> None:
+    """The choice is shown again."""
+    async with sites.opened(settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        seen = await browser.post("/enrolment", {"kind": "nothing"})
+        assert (seen.status, seen.title) == (400, "Add a second step")
+
+
+async def test_what_may_be_enrolled_is_what_the_service_says() -> None:
+    """Other kinds are not offered."""
+    only: Any = ("otp",)
+    async with sites.opened(settings=TenantSettings(mfa_policy="always", mfa_enrolls=only)) as site:
+        browser = await to_enrol(site)
+        assert (await browser.get("/enrolment", JSON)).json["choices"] == ["otp"]
+
+
+async def test_enrolment_without_a_login() -> None:
+    """A page leads to the start; a form says that the login has ended."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        assert (await browser.get("/enrolment")).path == "/login"
+        assert (await browser.post("/enrolment", {"kind": "otp"})).status == 403
