@@ -171,6 +171,7 @@ class PasswordlessClient:
         self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, self._peers.nonces)
         self._refreshes = Refreshes(tenant, dispatcher, orphans, self._profile.single, overlap=self._overlap)
         self._handovers = Handovers(self._refreshes)
+        self._store: Store = store
         records = SessionRecords(self.issuer, self.client_id, store=store, lifetimes=lifetimes)
         self._sessions = Sessions(
             records, logins=self._logins, orphans=orphans, refreshes=self._refreshes, calls=self._stored_calls
@@ -240,6 +241,11 @@ class PasswordlessClient:
     def client_id(self) -> str:
         """The application's identifier."""
         return self._tenant.application.client_id
+
+    @property
+    def store(self) -> Store:
+        """What the machines of an application share; of this process alone, if none was given."""
+        return self._store
 
     @property
     def sessions(self) -> Sessions:

@@ -188,7 +188,7 @@ class Codes:
             address, token=token, max_starts=self._profile.starts_per_hour, window=_ADDRESS_WINDOW_SECONDS
         )
 
-    async def end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool) -> None:
+    async def end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool, refused: bool = False) -> None:
         """Report how a start ended.
 
         Args:
@@ -196,24 +196,28 @@ class Codes:
             sent: True: a code was sent, so the cool-down begins and the record of earlier codes is forgotten. None: a
                 code may have been sent, so the cool-down begins and nothing is forgotten. False: no code was sent.
             counted: Whether the service saw the request, which it then counts for the address.
+            refused: Whether the service refused the user, with ``sent`` None. The cool-down begins, and attempts are
+                limited as if a code had been sent. Otherwise a second start, or one attempt more, would tell by its
+                answer and its time whether a user has an account.
         """
-        await self._finish(self._end_start(ticket, sent=sent, counted=counted))
+        await self._finish(self._end_start(ticket, sent=sent, counted=counted, refused=refused))
 
-    async def _end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool) -> None:
+    async def _end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool, refused: bool = False) -> None:
         if ticket.renewal is not None:
             ticket.renewal.cancel()
-        if self._profile.cool_down or sent:
-            await self._end_user_start(ticket, sent=sent)
+        if self._profile.cool_down or sent or refused:
+            await self._end_user_start(ticket, sent=sent, refused=refused)
         address = ticket.address
         if address is not None and not counted:
             await self._tell(lambda store: store.end_address_start(address, token=ticket.token, blocked=0.0))
 
-    async def _end_user_start(self, ticket: StartTicket, *, sent: bool | None) -> None:
+    async def _end_user_start(self, ticket: StartTicket, *, sent: bool | None, refused: bool) -> None:
         seconds = 0.0 if sent is False else self._profile.cool_down
-        mark, own_mark = (ticket.mark, ticket.own_mark) if sent else (None, None)
+        nothing_forgotten = 0 if refused else None  # attempts are numbered from 1
+        mark, own_mark = (ticket.mark, ticket.own_mark) if sent else (nothing_forgotten, nothing_forgotten)
         end = partial(self._end_for_user, ticket=ticket, seconds=seconds)
         answer = await self._tell(partial(end, mark=mark), partial(end, mark=own_mark))
-        if answer is _UNREACHABLE and mark is not None:
+        if answer is _UNREACHABLE and sent and mark is not None:
             self._unreported.put(ticket.user, (ticket, _clock.monotonic()), _REMEMBERED_SECONDS)
 
     def _end_for_user(

@@ -14,7 +14,7 @@ from passwordless_async.client.outcomes import Start, StartOutcome
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.retries import ADDRESS_LIMIT_SECONDS, CALLER_LIMIT_SECONDS
 from passwordless_async.client.traffic.single_flight import Departure
-from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
+from passwordless_async.errors import AccessDenied, MalformedAnswer, OutcomeUnknown, PasswordlessError, RateLimited
 
 if TYPE_CHECKING:
     from passwordless_async._common.user_address import IpAddress
@@ -61,7 +61,9 @@ class Starts:
         self, failure: PasswordlessError, ticket: StartTicket, address: IpAddress | None, *, counted: bool
     ) -> None:
         """Report a start that failed, and block the address if it met that address's limit."""
-        await self._codes.end_start(ticket, sent=None if _may_have_sent(failure) else False, counted=counted)
+        refused = isinstance(failure, AccessDenied)
+        sent = None if refused or _may_have_sent(failure) else False
+        await self._codes.end_start(ticket, sent=sent, counted=counted, refused=refused)
         if isinstance(failure, RateLimited):
             await self._block(address, failure.retry_after or 0.0)
 

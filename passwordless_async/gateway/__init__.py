@@ -14,6 +14,8 @@ from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async.gateway.budgets import Budgets as Budgets
+    from passwordless_async.gateway.budgets import Sms as Sms
     from passwordless_async.gateway.gateway import Gateway as Gateway
     from passwordless_async.gateway.messages import Request as Request
     from passwordless_async.gateway.messages import Response as Response
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.problems import Refused as Refused
     from passwordless_async.gateway.texts.catalogs import Texts as Texts
 
-__all__ = ["ASGIGateway", "Gateway", "Refused", "Request", "Response", "Texts"]
+__all__ = ["ASGIGateway", "Budgets", "Gateway", "Refused", "Request", "Response", "Sms", "Texts"]
 
 # The public names, by the module that each is imported from.
 _NAMES = {
+    "budgets": "Budgets Sms",
     "gateway": "Gateway",
     "messages": "Request Response",
     "mounts.asgi": "ASGIGateway",

@@ -8,6 +8,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.gateway import mounts
+from passwordless_async.gateway.budgets import Budgets, Ledger, Sms
 from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.handling import Handler
 from passwordless_async.gateway.pages.renderer import Pages
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.mounts.asgi import ASGIGateway
     from passwordless_async.gateway.texts.catalogs import Texts
 
+_BUDGETS, _SMS = Budgets(), Sms()
+
 
 class Gateway:
     """Login pages and sessions for browsers. Lives as long as the application, within its client.
@@ -36,6 +39,8 @@ class Gateway:
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
         return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
         trusted_proxies: How many proxies of yours a request passes.
+        budgets: How much one address and one user may start and guess in an hour.
+        sms: Which phones are sent codes, and how many: name the calling codes of your users.
         remember_for: Seconds that a browser keeps the session's cookie if its user asks for that; None: not offered.
         brand: The name that stands above each page.
         texts: The texts, to change them or to add languages.
@@ -57,6 +62,8 @@ class Gateway:
         identifiers: Iterable[str] = KINDS,
         return_to: Iterable[str] = ("/",),
         trusted_proxies: int = 0,
+        budgets: Budgets = _BUDGETS,
+        sms: Sms = _SMS,
         remember_for: float | None = None,
         brand: str = "",
         texts: Texts | None = None,
@@ -73,14 +80,12 @@ class Gateway:
             return_to=return_to,
             trusted_proxies=trusted_proxies,
             remember_seconds=remember_for,
+            budgets=budgets,
+            sms=sms,
         )
-        keys = client.sessions.keys
-        deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
-        services = Services(client=client, settings=settings, keys=keys, clock=clock)
-        cookies = Cookies(keys, deployment, settings.secure)
         pages = Pages(texts=texts, brand=brand, templates=templates, css=css)
         self._settings = settings
-        self._handler = Handler(services, cookies, pages)
+        self._handler = _handler(client, settings, pages, clock)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request to the gateway's own routes; for adapters to other frameworks."""
@@ -96,3 +101,12 @@ class Gateway:
 
     def __repr__(self) -> str:
         return f"<Gateway for {self._settings.base_url}>"
+
+
+def _handler(client: PasswordlessClient, settings: Settings, pages: Pages, clock: Callable[[], float]) -> Handler:
+    """Return what answers requests, by the settings."""
+    keys = client.sessions.keys
+    ledger = Ledger.of(client, settings.budgets, settings.sms, is_behind_proxies=settings.trusted_proxies > 0)
+    services = Services(client=client, settings=settings, keys=keys, ledger=ledger, clock=clock)
+    deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
+    return Handler(services, Cookies(keys, deployment, settings.secure), pages)

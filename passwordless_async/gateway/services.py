@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.sealing import Ring
     from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.gateway.budgets import Ledger
     from passwordless_async.gateway.settings import Settings
 
 
@@ -24,10 +25,12 @@ class Services:
         client: Logs users in, and keeps their sessions.
         settings: How the gateway behaves.
         keys: Seals what a browser carries.
+        ledger: Counts what the budgets allow.
         clock: The wall clock: seconds since the UNIX epoch.
     """
 
     client: PasswordlessClient
     settings: Settings
     keys: Ring = attrs.field(repr=False)
+    ledger: Ledger
     clock: Callable[[], float] = _clock.now

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
 from passwordless_async.errors import UsageError
+from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.returning import checked_prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from attrs import Attribute
     from yarl import URL
@@ -40,6 +41,15 @@ def _origin(given: str | URL) -> URL:
     return parse_origin("base_url", str(given))
 
 
+def _of(kind: type) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator of an attribute's type."""
+
+    def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        _check.instance(attribute.name, value, kind, named=f"a {kind.__name__}")
+
+    return validate
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
     """How a gateway behaves.
@@ -57,6 +67,8 @@ class Settings:
         resend_seconds: After how many seconds the page offers another code; the service's own patience counts too.
         remember_seconds: How long a browser keeps the cookie of a user who asks to stay logged in; None: that is not
             offered, and the cookie goes with the browser's windows.
+        budgets: How much one address and one user may start and guess in an hour.
+        sms: Which phones are sent codes, and how many.
     """
 
     base_url: URL = attrs.field(converter=_origin)
@@ -68,6 +80,8 @@ class Settings:
     login_seconds: float = attrs.field(default=600.0, validator=_seconds)
     resend_seconds: float = attrs.field(default=30.0, validator=_seconds)
     remember_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
+    budgets: Budgets = attrs.field(factory=Budgets, validator=_of(Budgets))
+    sms: Sms = attrs.field(factory=Sms, validator=_of(Sms))
 
     @scope.validator
     def _check_scope(self, _attribute: object, value: object) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
+from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.values import present
 from passwordless_async import (
+    TESTING,
+    AccessDenied,
     CodeExpired,
     CodeSpent,
     CoolingDown,
@@ -17,13 +22,19 @@ from passwordless_async import (
     MalformedAnswer,
     OAuthError,
     OutcomeUnknown,
+    PasswordlessClient,
+    PasswordlessError,
     QuotaExceeded,
     RateLimited,
     Start,
     TemporarilyUnavailable,
     UsageError,
+    WrongCode,
 )
-from passwordless_async.testing import Fault, TenantSettings
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
@@ -254,6 +265,47 @@ async def test_a_start_that_was_not_sent_makes_no_code_presentable_again() -> No
             await client.start(ADA, language="not a tag")
         tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
         with pytest.raises(TemporarilyUnavailable):
+            await client.start(ADA)
+        with pytest.raises(CodeSpent):
+            await client.exchange(ADA, code)
+        assert tenant.stats.presented_again == 0
+
+
+async def test_a_refused_user_is_answered_as_one_that_was_sent_a_code() -> None:
+    """Whether a user has an account shows in no later answer: not in a second start, not in a fourth attempt."""
+    later = {}
+    profile = attrs.evolve(TESTING, cool_down=30.0)
+    async with (
+        LocalTenant(TenantSettings(allow_signup=False)) as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
+    ):
+        tenant.users.add(ADA)
+        for who in (ADA, BOB):
+            with contextlib.suppress(AccessDenied):
+                await client.start(who)
+            again = await anyhow(client.start(who))
+            later[who] = [again, *[await anyhow(client.exchange(who, f"00000{n}")) for n in range(5)]]
+    told = [[CoolingDown, WrongCode, WrongCode, CodeSpent, CodeSpent]] * 2
+    assert [[*errors[:3], *errors[4:]] for errors in later.values()] == told
+
+
+async def anyhow(call: Awaitable[object]) -> type[BaseException]:
+    """Return what a call raises."""
+    with pytest.raises(PasswordlessError) as raised:
+        await call
+    return raised.type
+
+
+async def test_a_refused_start_makes_no_code_presentable_again() -> None:
+    """The code of before may be alive: what was presented stays presented."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        with pytest.raises(OutcomeUnknown):
+            await client.exchange(ADA, code)
+        tenant.faults.add(Fault.ACCESS_DENIED, path=START, times=1)
+        with pytest.raises(AccessDenied):
             await client.start(ADA)
         with pytest.raises(CodeSpent):
             await client.exchange(ADA, code)

@@ -49,14 +49,15 @@ async def log_in(visit: Visit) -> Reply:
         return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
     services = visit.services
     try:
-        session = await services.client.sessions.login(
-            login.who,
-            visit.form.get("code", Secret("")),
-            scope=services.settings.scope,
-            audience=services.settings.audience,
-            forwarded_for=visit.forwarded_for,
-            data=visit.session_data,
-        )
+        async with services.ledger.attempt(login.who, visit.address):
+            session = await services.client.sessions.login(
+                login.who,
+                visit.form.get("code", Secret("")),
+                scope=services.settings.scope,
+                audience=services.settings.audience,
+                forwarded_for=visit.forwarded_for,
+                data=visit.session_data,
+            )
     except MfaRequired as error:
         return await second_factor(visit, login, error)
     except PasswordlessError as error:
@@ -75,6 +76,10 @@ def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply
     problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
     login = attrs.evolve(login, attempts_left=left)
-    if isinstance(error, _DEAD):
+    # The service says which wrong code was the last one, but only of users that have an account.
+    was_last = isinstance(error, WrongCode) and left == 0
+    if was_last:
+        problem = Problem("too_many_attempts")
+    if was_last or isinstance(error, _DEAD):
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
     return code_page(visit, login, problem, status)

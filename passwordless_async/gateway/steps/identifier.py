@@ -82,9 +82,10 @@ async def _start(visit: Visit, login: LoginState, who: Email | Phone, page: Page
     services, now = visit.services, visit.services.clock()
     sent = attrs.evolve(login, sent_at=now, attempts_left=None)
     try:
-        await services.client.start(
-            who, language=visit.language, forwarded_for=visit.forwarded_for, captcha=visit.form.get("captcha")
-        )
+        async with services.ledger.start(who, visit.address):
+            await services.client.start(
+                who, language=visit.language, forwarded_for=visit.forwarded_for, captcha=visit.form.get("captcha")
+            )
     except CoolingDown as error:
         # A code is on its way, or has just come.
         waits = error.retry_after or 0.0

@@ -1,0 +1,238 @@
+"""How much one address, one user and all together may start and guess in an hour: refused before anything is sent.
+
+Invariants:
+
+- All budgets of a request are counted in the store at once, before the request goes on: a hundred at the same moment
+  pass no limit, on however many machines.
+- What is counted does not depend on whether the user has an account, so neither do the answer and its time.
+- If the store is unreachable nothing is started and no code is presented: no session could be kept, so a code would be
+  spent for nothing, and messages that nobody counts cost money. The code that the user has stays valid meanwhile.
+- The store sees pseudonyms alone.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import attrs
+
+from passwordless_async import errors
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.user_address import IpAddress, counted_as
+from passwordless_async.auth0.identity import Phone
+from passwordless_async.stores import Counter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from passwordless_async.auth0.identity import User
+    from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.stores import CounterStore, KeyRing
+
+_HOUR, _DAY = 3600.0, 86_400.0  # seconds
+_UNDO_SECONDS = 120.0  # longer than a start or an exchange takes, with its retries
+_TOKEN_BYTES = 16
+_CALLING_CODE = re.compile("[1-9][0-9]{0,6}")  # +1 with an area code and an exchange is the longest that is of use
+_Errors: TypeAlias = tuple[type[errors.PasswordlessError], ...]
+
+# No code was sent, and not because of who the user is.
+_NOTHING_SENT: _Errors = (
+    errors.NotSent,
+    errors.QuotaExceeded,
+    errors.RateLimited,
+    errors.UsageError,
+    errors.VerificationRequired,
+)
+# The code was wrong, or may have been. After any other end the attempt was no guess.
+_GUESSES: _Errors = (errors.WrongCode, errors.TooManyAttempts, errors.CodeExpired, errors.OutcomeUnknown)
+
+
+def _limit(_instance: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
+    if value is not None:
+        _check.positive(attribute.name, value)
+
+
+@attrs.frozen(kw_only=True)
+class Budgets:
+    """How much is allowed in an hour, from the first that is counted. None: any number.
+
+    An address is that of the user; of IPv6 its /64, for one user has all of it. A request from the machine itself has
+    none. Behind ``trusted_proxies``, requests without a usable address share one budget.
+
+    Args:
+        starts_per_address: Codes that may be sent for one address. 100: an office or a campus has one address.
+        starts_per_user: Codes that one user may be sent. 10: more would flood their mailbox.
+        starts_per_user_and_address: The same for one address. 5: who floods a user leaves them room from elsewhere.
+        wrong_codes_per_address: Wrong codes from one address. 50: with six digits, a chance of 1 in 20,000.
+        wrong_codes_per_user: Wrong codes of one user. 30: three for each code, which the service allows.
+        wrong_codes_per_user_and_address: The same for one address. 15: one that guesses leaves the user room.
+    """
+
+    starts_per_address: int | None = attrs.field(default=100, validator=_limit)
+    starts_per_user: int | None = attrs.field(default=10, validator=_limit)
+    starts_per_user_and_address: int | None = attrs.field(default=5, validator=_limit)
+    wrong_codes_per_address: int | None = attrs.field(default=50, validator=_limit)
+    wrong_codes_per_user: int | None = attrs.field(default=30, validator=_limit)
+    wrong_codes_per_user_and_address: int | None = attrs.field(default=15, validator=_limit)
+
+
+def _calling_codes(given: Iterable[str] | None) -> tuple[str, ...] | None:
+    if given is None:
+        return None
+    codes = tuple(str(code).removeprefix("+") for code in ((given,) if isinstance(given, str) else given))
+    if not all(map(_CALLING_CODE.fullmatch, codes)):
+        raise errors.UsageError("calling_codes", "must be country codes such as 49")
+    return codes
+
+
+@attrs.frozen(kw_only=True)
+class Sms:
+    """Which phones are sent codes, and how many: a message costs money, and some numbers pay those who call for them.
+
+    Args:
+        calling_codes: The country codes of numbers that are sent codes: ``("49", "43")``. Longer ones name a region:
+            ``"1212"``. None: all; name those of your users.
+        per_address: Messages in an hour for one address; None: any number. 20: that an office needs, and a fraud not.
+        per_hour: Messages in an hour in all; None: any number. 500: some EUR 40, which a fraud costs at most.
+        per_day: Messages in a day in all; None: any number.
+    """
+
+    calling_codes: tuple[str, ...] | None = attrs.field(default=None, converter=_calling_codes)
+    per_address: int | None = attrs.field(default=20, validator=_limit)
+    per_hour: int | None = attrs.field(default=500, validator=_limit)
+    per_day: int | None = attrs.field(default=5000, validator=_limit)
+
+    def require_allowed(self, number: str) -> None:
+        """Raise ``RegionNotAllowed`` for a number of another country."""
+        if self.calling_codes is not None and not number.removeprefix("+").startswith(self.calling_codes):
+            raise errors.RegionNotAllowed(status=HTTPStatus.FORBIDDEN, error="region_not_allowed")
+
+
+@attrs.frozen(repr=False)
+class Ledger:
+    """Counts what the budgets allow; lives as long as its gateway.
+
+    Attributes:
+        store: Where is counted. All counters of a gateway are one group: they lie on one node of a cluster.
+        keys: What pseudonyms are made with.
+        scope: Names the application: its users and addresses are counted apart from another's.
+        budgets: What is allowed.
+        sms: What is allowed of messages to phones.
+        is_behind_proxies: Whether a request without an address came past them, and is counted with all such.
+    """
+
+    store: CounterStore
+    keys: KeyRing
+    scope: str
+    budgets: Budgets
+    sms: Sms
+    is_behind_proxies: bool = False
+
+    @classmethod
+    def of(cls, client: PasswordlessClient, budgets: Budgets, sms: Sms, *, is_behind_proxies: bool) -> Self:
+        """Return the ledger of a client's users, in the client's store."""
+        scope = f"{client.issuer} {client.client_id}"
+        return cls(client.store, client.store.keys, scope, budgets, sms, is_behind_proxies)
+
+    @asynccontextmanager
+    async def start(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
+        """Count a start, which is made within the context.
+
+        Raises:
+            QuotaExceeded: A budget is used up.
+            RegionNotAllowed: The phone is of another country.
+            StoreUnavailable: The store is unreachable.
+        """
+        budgets, sms = self.budgets, self.sms
+        limits = [
+            *self._named(who, address, "start", budgets.starts_per_address, budgets.starts_per_user),
+            *self._pair(who, address, "start", budgets.starts_per_user_and_address),
+        ]
+        if isinstance(who, Phone):
+            sms.require_allowed(who.number)
+            limits += self._named(None, address, "sms", sms.per_address, None)
+            limits += [self._counter("sms-hour", "", sms.per_hour), self._counter("sms-day", "", sms.per_day, _DAY)]
+        counters = [counter for counter in limits if counter is not None]
+        token = await self._count(counters)
+        try:
+            yield
+        except _NOTHING_SENT:
+            await self._undo(counters, token)
+            raise
+
+    @asynccontextmanager
+    async def attempt(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
+        """Count an attempt at a code, which is presented within the context; only a wrong one stays counted.
+
+        Raises:
+            QuotaExceeded: A budget is used up.
+            StoreUnavailable: The store is unreachable.
+        """
+        budgets = self.budgets
+        limits = [
+            *self._named(who, address, "wrong", budgets.wrong_codes_per_address, budgets.wrong_codes_per_user),
+            *self._pair(who, address, "wrong", budgets.wrong_codes_per_user_and_address),
+        ]
+        counters = [counter for counter in limits if counter is not None]
+        token = await self._count(counters)
+        try:
+            yield
+        except _GUESSES:
+            raise
+        except Exception:
+            await self._undo(counters, token)
+            raise
+        await self._undo(counters, token)
+
+    async def _count(self, counters: list[Counter]) -> str:
+        token = encode_text(_clock.random_bytes(_TOKEN_BYTES))
+        if not counters:
+            return token
+        left = await self.store.count(self._group, counters, token=token, remember=_UNDO_SECONDS)
+        if any(left):
+            used_up = ", ".join(counter.kind for counter, wait in zip(counters, left, strict=True) if wait)
+            raise errors.QuotaExceeded(f"a budget is used up: {used_up}", retry_after=max(left))
+        return token
+
+    async def _undo(self, counters: list[Counter], token: str) -> None:
+        # It would stay counted: that costs no one but its own user and address.
+        with suppress(errors.StoreUnavailable):
+            if counters:
+                await self.store.undo_count(self._group, counters, token=token)
+
+    def _named(
+        self, who: User | None, address: IpAddress | None, kind: str, per_address: int | None, per_user: int | None
+    ) -> Iterable[Counter | None]:
+        name = self._address(address)
+        if name is not None:
+            yield self._counter(f"{kind}-address", name, per_address)
+        if who is not None:
+            yield self._counter(f"{kind}-user", _identity(who), per_user)
+
+    def _pair(self, who: User, address: IpAddress | None, kind: str, limit: int | None) -> Iterable[Counter | None]:
+        name = self._address(address)
+        if name is not None:
+            yield self._counter(f"{kind}-user-address", f"{_identity(who)} {name}", limit)
+
+    def _counter(self, kind: str, name: str, limit: int | None, window: float = _HOUR) -> Counter | None:
+        if limit is None:
+            return None
+        return Counter(kind, self.keys.pseudonym(f"counter {self.scope} {kind} {name}"), limit, window)
+
+    def _address(self, address: IpAddress | None) -> str | None:
+        if address is not None:
+            return counted_as(address)
+        return "unknown" if self.is_behind_proxies else None
+
+    @property
+    def _group(self) -> str:
+        return self.keys.pseudonym(f"counters {self.scope}")
+
+
+def _identity(who: User) -> str:
+    return f"{who.realm} {who.identity}"
