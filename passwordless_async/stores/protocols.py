@@ -80,6 +80,8 @@ class RefreshEnd(enum.Enum):
 
     KEPT = "kept"
     """The session has the new tokens."""
+    CHANGED = "changed"
+    """The session has another text than the caller read, and keeps it; its login has the new tokens."""
     CLOSED = "closed"
     """The session was closed meanwhile, and other sessions of the same login have the new tokens."""
     PASSED = "passed"
@@ -163,7 +165,7 @@ class SessionStore(Protocol):
         *,
         login: str,
         token: str,
-        sealed: str,
+        texts: tuple[str, str],
         replacement: str,
         tokens: str,
         seconds: float,
@@ -175,7 +177,8 @@ class SessionStore(Protocol):
             place: The session.
             login: The session's login.
             token: Names the caller.
-            sealed: The session's new text, kept for ``seconds``.
+            texts: The session's text as the caller has read it, and its new one, which is kept for ``seconds``. Another
+                text than the first is not replaced.
             replacement: Names the new refresh token.
             tokens: The new tokens, sealed for the other sessions of the login. They are kept while there are any, for
                 ``remember`` seconds at most, and for a minute if there are none, for one that is just being opened.

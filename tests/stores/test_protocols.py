@@ -502,7 +502,7 @@ def end_lease(store: Any, token: str, *, place: Place = ONE) -> Any:
         place,
         login="login",
         token=token,
-        sealed="resealed",
+        texts=("sealed", "resealed"),
         replacement="new",
         tokens="sealed tokens",
         seconds=HOUR,
@@ -525,6 +525,27 @@ DOUBTFUL, REFUSED = RefreshTurn(RefreshLease.DOUBTFUL), RefreshTurn(RefreshLease
 async def test_a_ready_store_answers_a_ping(stores: Stores) -> None:
     """It returns nothing."""
     assert await stores().ping() is None
+
+
+async def test_a_text_that_was_changed_during_a_refresh_stays(stores: Stores) -> None:
+    """The login has the new tokens, for longer than a moment, and the report may be repeated."""
+    store = stores()
+    await open_sessions(store, ONE)
+    assert await lease(store, "t") == GRANTED
+    assert await store.reseal(ONE, "sealed", "changed") is True
+    assert [await end_lease(store, "t") for _ in range(2)] == [RefreshEnd.CHANGED] * 2
+    assert await store.read(ONE, seconds=HOUR) == "changed"
+    replaced = await store.begin_refresh(
+        ONE,
+        login="login",
+        sealed="changed",
+        spends="old",
+        token="other",
+        seconds=60.0,
+        overlap=0.0,
+        remember=HOUR,
+    )
+    assert replaced == RefreshTurn(RefreshLease.REPLACED, tokens="sealed tokens")
 
 
 async def test_the_sessions_of_a_login_share_its_lease(stores: Stores) -> None:

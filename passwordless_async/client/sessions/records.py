@@ -116,6 +116,15 @@ class SessionRecords:
         """Return the text that a session is kept as."""
         return self._seal(tokens, {"sid": place.session, "usr": place.user}, members)
 
+    def with_data(self, record: Record, data: dict[str, object]) -> Record:
+        """Return a session with other data of the application."""
+        members = SecretDict((name, value) for name, value in record.members.items() if name != "data")
+        if data:
+            members["data"] = data
+        session, place = record.session, record.place
+        sealed = self.seal(place, session.tokens, **members)
+        return Record(_session(session.id, session.tokens, members), place, sealed, members)
+
     def seal_refreshed(self, record: Record, tokens: TokenSet) -> str:
         """Return the text that a session is kept as with other tokens of the same login."""
         return self.seal(record.place, tokens, **{**record.members, "login": record.login})

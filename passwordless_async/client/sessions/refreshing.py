@@ -191,7 +191,7 @@ class SessionRefreshes:
             record.place,
             login=record.login,
             token=token,
-            sealed=sealed,
+            texts=(record.sealed, sealed),
             replacement=_name_of(renewed),
             tokens=shared,
             seconds=self._records.seconds(record),
@@ -199,10 +199,13 @@ class SessionRefreshes:
         )
         if end is RefreshEnd.KEPT:
             return attrs.evolve(record.session, tokens=renewed)
-        return await self._keep_late(record, renewed, sealed) if end is RefreshEnd.PASSED else end
+        late = end in {RefreshEnd.PASSED, RefreshEnd.CHANGED}
+        return await self._keep_late(record, renewed) if late else end
 
-    async def _keep_late(self, record: Record, renewed: TokenSet, sealed: str) -> StoredSession | RefreshEnd:
+    async def _keep_late(self, record: Record, renewed: TokenSet) -> StoredSession | RefreshEnd:
         """Return what others have refreshed since the lease passed to them; where they have not yet, keep the tokens.
+
+        What else of the session was changed meanwhile, such as its data, stays as it is by now.
 
         Nothing is revoked: the service would end the login, whichever of its tokens that names.
         """
@@ -213,7 +216,7 @@ class SessionRefreshes:
                 return RefreshEnd.PASSED
             if now.is_refreshed(record):
                 return now.session
-            if await self._store.reseal(now.place, now.sealed, sealed):
+            if await self._store.reseal(now.place, now.sealed, self._records.seal_refreshed(now, renewed)):
                 return attrs.evolve(now.session, tokens=renewed)
 
     async def _release(self, record: Record, token: str, *, refused: bool) -> None:

@@ -176,6 +176,32 @@ class Sessions:
         self._refreshes.note_stored(session.tokens, session.id)
         return session
 
+    async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
+        """Change the application's data of a session, and restart its idle time.
+
+        Each member replaces the one of the same name, and one that is None is removed; others stay. So concurrent
+        changes of different members both count, and a refresh at the same time loses none.
+
+        Args:
+            identifier: The session.
+            data: What changes: a JSON object, as for :meth:`open`; the bound is that of all members together.
+
+        Returns:
+            The session with all its data.
+
+        Raises:
+            InvalidSession: It is unknown, has ended or was closed.
+            BrokenSeal: As for :meth:`get`.
+            UsageError: ``data`` is not of its form, or too much with what is there; nothing was changed.
+        """
+        identifier, changes = _concealed(identifier), _data(data)
+        while True:
+            record = await self._records.find(identifier)
+            changed = self._records.with_data(record, _data(_merged(record.session.data, changes)))
+            # Another change, or a refresh, may come between: then this one is made on top of it.
+            if await self._store.reseal(record.place, record.sealed, changed.sealed):
+                return changed.session
+
     async def refresh(self, identifier: str) -> StoredSession:
         """Refresh a session's tokens. Concurrent callers, in any process, share one refresh.
 
@@ -304,6 +330,11 @@ def _data(data: object) -> dict[str, object]:
         raise UsageError("data", f"must be a JSON object of {_MAX_DATA} characters at most")
     copied: dict[str, object] = json.loads(text)
     return copied
+
+
+def _merged(data: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+    removed = {name for name, value in changes.items() if value is None}
+    return {name: value for name, value in {**data, **changes}.items() if name not in removed}
 
 
 def _user_of(tokens: TokenSet, user: str | None) -> str:

@@ -166,7 +166,7 @@ class MemorySessions:
         *,
         login: str,
         token: str,
-        sealed: str,
+        texts: tuple[str, str],
         replacement: str,
         tokens: str,
         seconds: float,
@@ -177,7 +177,9 @@ class MemorySessions:
         found, is_shared = self._alive(place.session), self._is_shared(login, place)
         known = self._logins.get(login)  # it ends with the last of its sessions
         reported = RefreshEnd.CLOSED if found is None else RefreshEnd.KEPT
-        if (replacement, tokens) == self._newest_of(login) or (found is not None and found.sealed == sealed):
+        if found is not None and found.sealed not in texts:
+            reported = RefreshEnd.CHANGED
+        if (replacement, tokens) == self._newest_of(login) or (found is not None and found.sealed == texts[1]):
             return reported
         if known is None:
             return RefreshEnd.VOID
@@ -185,9 +187,10 @@ class MemorySessions:
             return RefreshEnd.PASSED
         known.holder, known.spends, known.refused = None, None, None
         known.newest = (replacement, tokens)
-        if not is_shared:
+        if not is_shared and reported is not RefreshEnd.CHANGED:
             self._newest_for_a_moment(login, known)
-        self._keep(found, sealed, seconds)
+        if reported is RefreshEnd.KEPT:
+            self._keep(found, texts[1], seconds)
         return reported
 
     def _newest_of(self, login: str) -> tuple[str, str] | None:

@@ -102,10 +102,12 @@ if refused or not doubtful then redis.call('HDEL', login, 'spends', 'since') end
 # Of a user with very many sessions it is not asked which of them share a login.
 _END_REFRESH = """
 local key, login, lock, list = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local token, sealed, replacement, tokens, time = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local remember, short, session, name = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local token, before, sealed, replacement, tokens = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local time, remember, short, session, name = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
 local kept = redis.call('GET', key)
 local reported = kept and 'kept' or 'closed'
+local changed = kept and kept ~= before and kept ~= sealed
+if changed then reported = 'changed' end
 local holder, known = unpack(redis.call('HMGET', login, 'holder', 'tokens'))
 if known == tokens or kept == sealed then return reported end
 local prefix, shared = string.sub(key, 1, -#session - 1), redis.call('HLEN', list) > 256
@@ -125,8 +127,8 @@ if holder ~= token then return 'passed' end
 redis.call('DEL', lock)
 redis.call('HDEL', login, 'spends', 'holder', 'since', 'doubtful', 'refused')
 redis.call('HSET', login, 'newest', replacement, 'tokens', tokens)
-redis.call('PEXPIRE', login, shared and remember or short)
-if kept then redis.call('SET', key, sealed, 'PX', time) end
+redis.call('PEXPIRE', login, (shared or changed) and remember or short)
+if kept and not changed then redis.call('SET', key, sealed, 'PX', time) end
 return reported
 """
 
@@ -205,7 +207,7 @@ class RedisSessions(OnRedis):
         *,
         login: str,
         token: str,
-        sealed: str,
+        texts: tuple[str, str],
         replacement: str,
         tokens: str,
         seconds: float,
@@ -214,7 +216,7 @@ class RedisSessions(OnRedis):
         """Report new tokens."""
         keys = [self._key.session(place), *self._lease(place, login), self._list(place)]
         times = milliseconds(seconds), milliseconds(remember), milliseconds(_SHARED_SECONDS)
-        arguments = token, sealed, replacement, tokens, *times, place.session, login
+        arguments = token, *texts, replacement, tokens, *times, place.session, login
         return RefreshEnd(text(await self._run_durably(_END_REFRESH, keys, *arguments)))
 
     def _lease(self, place: Place, login: str) -> list[str]:

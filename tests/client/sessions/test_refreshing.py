@@ -226,6 +226,19 @@ async def test_a_refresh_token_that_is_not_replaced_is_not_revoked_by_a_late_ref
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
+async def test_data_that_changes_during_a_refresh_stays(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the new tokens: the session has both."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here), data={"a": 1})
+        update = there.sessions.update
+        before_call(monkeypatch, store, "end_refresh", lambda: update(identifier, data={"b": 2}))
+        refreshed = await here.sessions.refresh(identifier)
+        found = await there.sessions.get(identifier)
+        assert (found.tokens, found.data, refreshed.data) == (refreshed.tokens, {"a": 1, "b": 2}, {"a": 1, "b": 2})
+        again = await there.sessions.refresh(identifier)
+        assert (again.data, tenant.stats.refresh_reuse_detected) == ({"a": 1, "b": 2}, 0)
+
+
 @pytest.mark.parametrize("rotates", [True, False], ids=["rotation", "no rotation"])
 @pytest.mark.parametrize("then", ["lease", "refresh", "close"])
 async def test_a_late_report_revokes_no_token_of_a_living_login(

@@ -329,3 +329,51 @@ async def test_the_tokens_of_a_session_are_given_to_no_other_key() -> None:
         await client.sessions.open(tokens)
         with pytest.raises((InvalidDPoPProof, InvalidRefreshToken)):
             await client.refresh(attrs.evolve(tokens, key=DPoPKey.generate(), jkt=None))
+
+
+async def test_data_changes_by_its_members(store: Any) -> None:
+    """One replaces that of its name, None removes one, the others stay; every machine sees it."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        identifier, other = [await here.sessions.open(tokens, data={"a": 1, "b": 2, "n": None}) for _ in range(2)]
+        changed = await there.sessions.update(identifier, data={"b": [3], "c": {"d": None}})
+        assert changed.data == {"a": 1, "b": [3], "n": None, "c": {"d": None}}
+        assert await here.sessions.get(identifier) == changed
+        assert (await here.sessions.update(identifier, data={"a": None, "x": None})).data.keys() == {"b", "n", "c"}
+        assert (await here.sessions.get(other)).data == {"a": 1, "b": 2, "n": None}
+        assert (await here.userinfo((await there.sessions.refresh(identifier)).tokens))["sub"] == changed.user
+        everything: dict[str, None] = dict.fromkeys("bnc")
+        assert (await here.sessions.update(identifier, data=everything)).data == {}
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"a": float("nan")}, {"a": b""}, {"b": "x" * 2100}])
+async def test_data_that_cannot_be_kept_changes_nothing(data: Any) -> None:
+    """No JSON object, or too much with what is there."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client), data={"a": "x" * 2000})
+        if data is not None:
+            with pytest.raises(UsageError, match="data"):
+                await client.sessions.update(identifier, data=data)
+        assert (await client.sessions.get(identifier)).data == {"a": "x" * 2000}
+
+
+async def test_no_data_of_a_session_that_has_ended() -> None:
+    """It does not come to life."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        await client.sessions.close(identifier)
+        for ended in (identifier, "", "A" * 51):
+            with pytest.raises(InvalidSession):
+                await client.sessions.update(ended, data={"a": 1})
+
+
+async def test_concurrent_changes_all_count(stores: Any) -> None:
+    """Of several machines, and with a refresh between them."""
+    store = stores()
+    async with opened(store, clients=3) as (tenant, clients):
+        identifier = await clients[0].sessions.open(await log_in(tenant, clients[0]))
+        changes = [clients[n % 3].sessions.update(identifier, data={f"m{n}": n}) for n in range(12)]
+        await asyncio.gather(*changes, clients[1].sessions.refresh(identifier))
+        session = await clients[2].sessions.get(identifier)
+        assert session.data == {f"m{n}": n for n in range(12)}
+        assert (await clients[0].userinfo(session.tokens))["sub"] == session.user
