@@ -112,8 +112,12 @@ async def verify(visit: Visit) -> Reply:
         return factor_page(login, problem, status)
     except PasswordlessError as error:
         return _ended(visit, error)
+    return await _finished(visit, login, identifier, _new_codes(login, tokens))
+
+
+async def _finished(visit: Visit, login: LoginState, identifier: Secret, codes: list[str]) -> Reply:
+    """End the login; recovery codes are shown before it returns where it came from."""
     reply = await logged_in(visit, login, identifier)
-    codes = _new_codes(login, tokens)
     if not codes:
         return reply
     kept = attrs.evolve(login, mfa=None, factor=None, enrolment=None, recovery_codes=Secret(json.dumps(codes)))
