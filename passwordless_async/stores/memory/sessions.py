@@ -176,10 +176,8 @@ class MemorySessions:
         del remember  # what is known of a login ends with its sessions
         found, is_shared = self._alive(place.session), self._is_shared(login, place)
         known = self._logins.get(login)  # it ends with the last of its sessions
-        reported = RefreshEnd.CLOSED if found is None else RefreshEnd.KEPT
-        if found is not None and found.sealed not in texts:
-            reported = RefreshEnd.CHANGED
-        if (replacement, tokens) == self._newest_of(login) or (found is not None and found.sealed == texts[1]):
+        reported = _end_of(found, texts)
+        if (replacement, tokens) == self._newest_of(login) or _text_of(found) == texts[1]:
             return reported
         if known is None:
             return RefreshEnd.VOID
@@ -189,8 +187,7 @@ class MemorySessions:
         known.newest = (replacement, tokens)
         if not is_shared and reported is not RefreshEnd.CHANGED:
             self._newest_for_a_moment(login, known)
-        if reported is RefreshEnd.KEPT:
-            self._keep(found, texts[1], seconds)
+        self._keep(found if reported is RefreshEnd.KEPT else None, texts[1], seconds)
         return reported
 
     def _newest_of(self, login: str) -> tuple[str, str] | None:
@@ -249,3 +246,15 @@ class MemorySessions:
             if self._alive(session) is not None:
                 # To the end, so that each has its turn to be checked.
                 self._sessions.move_to_end(session)
+
+
+def _end_of(session: _Session | None, texts: tuple[str, str]) -> RefreshEnd:
+    """Return what becomes of a session that was refreshed, by its text."""
+    text = _text_of(session)
+    if text is None:
+        return RefreshEnd.CLOSED
+    return RefreshEnd.KEPT if text in texts else RefreshEnd.CHANGED
+
+
+def _text_of(session: _Session | None) -> str | None:
+    return None if session is None else session.sealed
