@@ -14,21 +14,40 @@ from passwordless_async._common.lazy import lazy
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
+    from passwordless_async.gateway.audit import AuditEvent as AuditEvent
+    from passwordless_async.gateway.audit import AuditKind as AuditKind
+    from passwordless_async.gateway.audit import JsonLines as JsonLines
     from passwordless_async.gateway.budgets import Budgets as Budgets
     from passwordless_async.gateway.budgets import Sms as Sms
     from passwordless_async.gateway.gateway import Gateway as Gateway
+    from passwordless_async.gateway.hooks import Starting as Starting
     from passwordless_async.gateway.messages import Request as Request
     from passwordless_async.gateway.messages import Response as Response
     from passwordless_async.gateway.mounts.asgi import ASGIGateway as ASGIGateway
     from passwordless_async.gateway.problems import Refused as Refused
     from passwordless_async.gateway.texts.catalogs import Texts as Texts
 
-__all__ = ["ASGIGateway", "Budgets", "Gateway", "Refused", "Request", "Response", "Sms", "Texts"]
+__all__ = [
+    "ASGIGateway",
+    "AuditEvent",
+    "AuditKind",
+    "Budgets",
+    "Gateway",
+    "JsonLines",
+    "Refused",
+    "Request",
+    "Response",
+    "Sms",
+    "Starting",
+    "Texts",
+]
 
 # The public names, by the module that each is imported from.
 _NAMES = {
+    "audit": "AuditEvent AuditKind JsonLines",
     "budgets": "Budgets Sms",
     "gateway": "Gateway",
+    "hooks": "Starting",
     "messages": "Request Response",
     "mounts.asgi": "ASGIGateway",
     "problems": "Refused",

@@ -11,6 +11,7 @@ from passwordless_async.gateway import mounts
 from passwordless_async.gateway.budgets import Budgets, Ledger, Sms
 from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.handling import Handler
+from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import KINDS, Settings
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from aiohttp.web import Application as WebApplication
     from yarl import URL
 
+    from passwordless_async.gateway.audit import OnAudit
+    from passwordless_async.gateway.hooks import AfterLogin, BeforeEnd, BeforeStart
     from passwordless_async.gateway.messages import Request, Response
     from passwordless_async.gateway.mounts.asgi import ASGIGateway
     from passwordless_async.gateway.texts.catalogs import Texts
@@ -46,6 +49,10 @@ class Gateway:
         texts: The texts, to change them or to add languages.
         templates: A folder with templates that replace those of the same name.
         css: A style sheet that is added to the pages' own.
+        on_audit: Is told of logins and sessions as they happen, for example :class:`JsonLines`. It must not block.
+        before_start: An async function that may refuse, by raising :class:`Refused`, to send a user a code.
+        after_login: The same for a session that was just opened; it ends then.
+        before_end: The same before a user ends sessions.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -69,6 +76,10 @@ class Gateway:
         texts: Texts | None = None,
         templates: str | None = None,
         css: str | None = None,
+        on_audit: OnAudit | None = None,
+        before_start: BeforeStart | None = None,
+        after_login: AfterLogin | None = None,
+        before_end: BeforeEnd | None = None,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
         _check.instance("client", client, PasswordlessClient, named="a PasswordlessClient")
@@ -83,9 +94,10 @@ class Gateway:
             budgets=budgets,
             sms=sms,
         )
-        pages = Pages(texts=texts, brand=brand, templates=templates, css=css)
+        hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)
+        services = _services(client, settings, hooks, on_audit, clock)
         self._settings = settings
-        self._handler = _handler(client, settings, pages, clock)
+        self._handler = _handler(services, Pages(texts=texts, brand=brand, templates=templates, css=css))
 
     async def handle(self, request: Request) -> Response:
         """Answer a request to the gateway's own routes; for adapters to other frameworks."""
@@ -103,10 +115,23 @@ class Gateway:
         return f"<Gateway for {self._settings.base_url}>"
 
 
-def _handler(client: PasswordlessClient, settings: Settings, pages: Pages, clock: Callable[[], float]) -> Handler:
-    """Return what answers requests, by the settings."""
-    keys = client.sessions.keys
-    ledger = Ledger.of(client, settings.budgets, settings.sms, is_behind_proxies=settings.trusted_proxies > 0)
-    services = Services(client=client, settings=settings, keys=keys, ledger=ledger, clock=clock)
+def _services(
+    client: PasswordlessClient,
+    settings: Settings,
+    hooks: Hooks,
+    on_audit: OnAudit | None,
+    clock: Callable[[], float],
+) -> Services:
+    """Return what the steps share."""
+    keys, is_behind_proxies = client.sessions.keys, settings.trusted_proxies > 0
+    ledger = Ledger.of(client, settings.budgets, settings.sms, is_behind_proxies=is_behind_proxies)
+    return Services(
+        client=client, settings=settings, keys=keys, ledger=ledger, hooks=hooks, on_audit=on_audit, clock=clock
+    )
+
+
+def _handler(services: Services, pages: Pages) -> Handler:
+    """Return what answers requests."""
+    client, settings = services.client, services.settings
     deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
-    return Handler(services, Cookies(keys, deployment, settings.secure), pages)
+    return Handler(services, Cookies(services.keys, deployment, settings.secure), pages)

@@ -10,8 +10,6 @@ Invariants:
 from __future__ import annotations
 
 import json
-import logging
-import traceback
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,26 +17,27 @@ import attrs
 
 from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_from_this_site, page_headers
+from passwordless_async.gateway.defects import Defects
 from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
-from passwordless_async.gateway.replies import Keep, Page, Problem, Reply
+from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES
+from passwordless_async.gateway.steps.pages import fault
 from passwordless_async.gateway.visit import Visit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import TracebackType
 
     from passwordless_async.gateway.cookies import Cookies
     from passwordless_async.gateway.pages.renderer import Pages
     from passwordless_async.gateway.services import Services
 
 _READS = frozenset({"GET", "HEAD"})
-_log = logging.getLogger("passwordless_async")
 
 
 @attrs.frozen
@@ -63,6 +62,8 @@ class Handler:
             reply = fault("malformed_form", HTTPStatus.BAD_REQUEST)
         else:
             reply = await self._reply(visit)
+        if reply.problem is not None and request.method not in _READS:
+            visit.audit(AuditKind.REFUSED, reason=reply.problem.key)
         return self._response(visit, reply)
 
     def _visit(self, request: Request) -> Visit:
@@ -92,7 +93,7 @@ class Handler:
             return attrs.evolve(refusal, headers=(("Allow", allowed),))
         if request.method not in _READS and not self._may_change(visit):
             return fault("csrf", HTTPStatus.FORBIDDEN)
-        with _Defects(f"{request.method} {request.path}"):
+        with Defects(f"{request.method} {request.path}"):
             try:
                 return await step(visit)
             except (PasswordlessError, Refused) as error:
@@ -145,34 +146,10 @@ class Handler:
             yield self._cookies.language(visit.language)
 
 
-@attrs.frozen
-class _Defects:
-    """Ends what no step foresees, of the application's hooks or of our own, with a line in the log."""
-
-    _name: str
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        if kind is None or not issubclass(kind, Exception):
-            return False
-        # Without the message, which may quote what the user typed.
-        where = traceback.extract_tb(at)[-1]
-        _log.error("%s failed: %s in %s, line %s", self._name, kind.__name__, where.name, where.lineno)
-        return True
-
-
 def wants_json(request: Request) -> bool:
     """Return whether a request asks for JSON: by ``Accept``, without preferring a page."""
     accepted = ",".join(request.headers.getall("Accept", []))
     return JSON in accepted and "text/html" not in accepted
-
-
-def fault(problem: Problem | str, status: int) -> Reply:
-    """Return the page of a problem that no form can mend."""
-    problem = Problem(problem) if isinstance(problem, str) else problem
-    return Reply(page=Page.FAULT, facts={"status": int(status)}, status=status, problem=problem)
 
 
 def _csrf(visit: Visit, reply: Reply) -> Secret | None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async.gateway.hooks import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from passwordless_async._common.sealing import Ring
     from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.gateway.audit import OnAudit
     from passwordless_async.gateway.budgets import Ledger
     from passwordless_async.gateway.settings import Settings
+    from passwordless_async.stores.keyring import KeyRing
 
 
 @attrs.frozen(kw_only=True)
@@ -24,13 +26,17 @@ class Services:
     Attributes:
         client: Logs users in, and keeps their sessions.
         settings: How the gateway behaves.
-        keys: Seals what a browser carries.
+        keys: Seals what a browser carries, and makes pseudonyms.
         ledger: Counts what the budgets allow.
+        hooks: The application's own say.
+        on_audit: Is told what happened; None: nothing is.
         clock: The wall clock: seconds since the UNIX epoch.
     """
 
     client: PasswordlessClient
     settings: Settings
-    keys: Ring = attrs.field(repr=False)
+    keys: KeyRing = attrs.field(repr=False)
     ledger: Ledger
+    hooks: Hooks = attrs.field(factory=Hooks)
+    on_audit: OnAudit | None = None
     clock: Callable[[], float] = _clock.now

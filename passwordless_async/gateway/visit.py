@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.gateway.audit import AuditEvent
+from passwordless_async.gateway.defects import Defects
 from passwordless_async.gateway.proxies import public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.gateway.audit import AuditKind
     from passwordless_async.gateway.messages import Request
     from passwordless_async.gateway.services import Services
     from passwordless_async.gateway.state import LoginState
@@ -46,6 +49,32 @@ class Visit:
     def forwarded_for(self) -> IpAddress | None:
         """The user's address as the service is told it; None: it is told none."""
         return public(self.address)
+
+    def audit(
+        self,
+        kind: AuditKind,
+        *,
+        user: str | None = None,
+        session: str | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Tell the audit log what happened; ``user`` is the ``sub``, ``session`` a public name."""
+        tell, keys = self.services.on_audit, self.services.keys
+        if tell is None:
+            return
+        who = None if self.login is None or self.login.who is None else self.login.who
+        event = AuditEvent(
+            kind=kind,
+            at=self.services.clock(),
+            user=None if user is None else keys.pseudonym(f"gateway user {user}"),
+            who=None if who is None else keys.pseudonym(f"gateway {who.realm} {who.identity}"),
+            session=session,
+            reason=reason,
+            address=None if self.address is None else str(self.address),
+            device=self.device,
+        )
+        with Defects("on_audit"):
+            tell(event)
 
     @property
     def session_data(self) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from passwordless_async.errors import (
     UsageError,
     VerificationRequired,
 )
+from passwordless_async.gateway.audit import AuditKind
+from passwordless_async.gateway.hooks import Starting
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Problem, Reply
 from passwordless_async.gateway.steps.pages import (
@@ -81,6 +83,10 @@ async def _start(visit: Visit, login: LoginState, who: Email | Phone, page: Page
     """Send a code to the user of a login, and go on to the page that asks for it; else show a page with the problem."""
     services, now = visit.services, visit.services.clock()
     sent = attrs.evolve(login, sent_at=now, attempts_left=None)
+    if services.hooks.before_start is not None:
+        await services.hooks.before_start(
+            Starting(who=who, address=visit.address, device=visit.device, language=visit.language)
+        )
     try:
         async with services.ledger.start(who, visit.address):
             await services.client.start(
@@ -101,6 +107,7 @@ async def _start(visit: Visit, login: LoginState, who: Email | Phone, page: Page
         return identifier_page(visit, login, *problem_of(error, "captcha"))
     except PasswordlessError as error:
         return page(visit, login, *problem_of(error))
+    attrs.evolve(visit, login=sent).audit(AuditKind.STARTED)
     return code_page(visit, sent, moved=True)
 
 

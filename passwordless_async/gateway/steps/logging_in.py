@@ -11,8 +11,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import attrs
+
+from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.audit import AuditKind
+from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Page, Reply
+from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
@@ -36,10 +42,13 @@ async def keep(visit: Visit, tokens: TokenSet) -> Secret:
 async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
     """End a login: the browser has a new session, and one that it had before ends."""
     services = visit.services
+    refusal = await _admit(visit, identifier)
+    if refusal is not None:
+        return refusal
     if visit.session is not None and visit.session != identifier:
         # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
-        with suppress(PasswordlessError):
-            await services.client.sessions.close(visit.session)
+        await _close(visit, visit.session)
+        visit.audit(AuditKind.ENDED, session=hashed(visit.session), reason="replaced")
     return Reply(
         page=Page.HOME,
         facts={"return_to": login.return_to},
@@ -49,3 +58,28 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         location=login.return_to or "/",
         leaves=login.return_to is not None,
     )
+
+
+async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
+    """Let the application judge a new session; return the reply if it is refused: it has ended."""
+    services = visit.services
+    hook = services.hooks.after_login
+    if hook is None and services.on_audit is None:
+        return None
+    try:
+        session = await services.client.sessions.get(identifier)
+        if hook is not None:
+            await hook(session)
+    except Refused as error:
+        await _close(visit, identifier)
+        return attrs.evolve(fault(*problem_of(error)), login=None)
+    except BaseException:
+        await _close(visit, identifier)
+        raise
+    visit.audit(AuditKind.LOGGED_IN, user=session.user, session=session.name)
+    return None
+
+
+async def _close(visit: Visit, identifier: Secret) -> None:
+    with suppress(PasswordlessError):
+        await visit.services.client.sessions.close(identifier)

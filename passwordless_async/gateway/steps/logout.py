@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError, StoreUnavailable
+from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Reply
+from passwordless_async.gateway.steps.home import session_of
 
 if TYPE_CHECKING:
+    from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.visit import Visit
+
+
+async def may_end(visit: Visit) -> StoredSession | None:
+    """Ask the application whether the user may end sessions; return theirs, if anything is to be told of it.
+
+    Raises:
+        Refused: They may not.
+    """
+    services = visit.services
+    if services.hooks.before_end is None and services.on_audit is None:
+        return None
+    session = await session_of(visit)
+    if session is not None and services.hooks.before_end is not None:
+        await services.hooks.before_end(session)
+    return session
 
 
 async def log_out(visit: Visit) -> Reply:
     """End the browser's session and revoke its refresh token."""
     if visit.session is not None:
         try:
+            session = await may_end(visit)
             await visit.services.client.sessions.close(visit.session)
         except StoreUnavailable as error:
             # The session may be alive: the user is not told that they are logged out.
@@ -24,4 +44,7 @@ async def log_out(visit: Visit) -> Reply:
         except PasswordlessError:
             # It is closed; only its refresh token could not be revoked, and it lapses.
             pass
+        else:
+            user = None if session is None else session.user
+            visit.audit(AuditKind.ENDED, user=user, session=hashed(visit.session), reason="logout")
     return Reply(page=Page.LOGGED_OUT, session=None, login=None, location="/logged-out")

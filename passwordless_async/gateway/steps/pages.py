@@ -94,3 +94,9 @@ def masked(who: User | None) -> str:
     if len(number) < _SHORT_NUMBER:
         return "•" * len(number)
     return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"
+
+
+def fault(problem: Problem | str, status: int) -> Reply:
+    """Return the page of a problem that no form can mend."""
+    problem = Problem(problem) if isinstance(problem, str) else problem
+    return Reply(page=Page.FAULT, facts={"status": int(status)}, status=status, problem=problem)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common.secret import Secret
+from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
-from passwordless_async.gateway.steps.logout import log_out
+from passwordless_async.gateway.steps.logout import log_out, may_end
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import SessionInfo
@@ -40,7 +41,8 @@ async def end_one(visit: Visit) -> Reply:
     name = visit.form.get("name", Secret(""))
     if name == session.name:
         return await log_out(visit)
-    await visit.services.client.sessions.close_named(session.user, name)
+    await may_end(visit)
+    await _end(visit, session.user, name)
     return Reply(page=Page.SESSIONS, location="/sessions")
 
 
@@ -49,11 +51,16 @@ async def end_others(visit: Visit) -> Reply:
     session = await session_of(visit)
     if session is None:
         return log_in_first(visit, back_to="/sessions")
-    sessions = visit.services.client.sessions
-    for info in await sessions.list(session.user):
+    await may_end(visit)
+    for info in await visit.services.client.sessions.list(session.user):
         if info.name != session.name:
-            await sessions.close_named(session.user, info.name)
+            await _end(visit, session.user, info.name)
     return Reply(page=Page.SESSIONS, location="/sessions")
+
+
+async def _end(visit: Visit, user: str, name: str) -> None:
+    if await visit.services.client.sessions.close_named(user, name):
+        visit.audit(AuditKind.ENDED, user=user, session=name, reason="by_user")
 
 
 def _facts(info: SessionInfo, *, is_current: bool) -> dict[str, Any]:

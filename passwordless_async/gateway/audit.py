@@ -1,0 +1,80 @@
+"""What an audit log is told of logins and sessions.
+
+Invariants:
+
+- Users are pseudonyms, made with the key ring: the same user is the same one in every process, and a reader of the log
+  cannot tell who it is. No event has a code, a token or an identifier of a session.
+- A sink that fails costs no login: the failure is a line in the log.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+class AuditKind(enum.StrEnum):
+    """What happened."""
+
+    STARTED = "started"
+    """A user was sent a code."""
+    LOGGED_IN = "logged_in"
+    """A session was opened."""
+    REFUSED = "refused"
+    """A request that changes something was refused: ``reason`` is the key of the text that the user saw."""
+    STEPPED_UP = "stepped_up"
+    """A user confirmed who they are: a new session replaces the old one."""
+    ENDED = "ended"
+    """A session was ended: ``reason`` is ``logout``, ``by_user`` (from the list) or ``replaced``."""
+
+
+@attrs.frozen(kw_only=True)
+class AuditEvent:
+    """One line of an audit log.
+
+    Attributes:
+        kind: What happened.
+        at: When: seconds since the UNIX epoch.
+        user: The pseudonym of the account (its ``sub``); None as long as it is not known.
+        who: The pseudonym of the address or number that the user typed; None if they typed none.
+        session: The public name of the session, which opens nothing; None if it is about none.
+        reason: Why; None if there is nothing to say.
+        address: The user's address; None if it is not known.
+        device: The browser and its system, for people.
+    """
+
+    kind: AuditKind
+    at: float
+    user: str | None = None
+    who: str | None = None
+    session: str | None = None
+    reason: str | None = None
+    address: str | None = None
+    device: str = ""
+
+
+OnAudit: TypeAlias = Callable[[AuditEvent], None]
+
+
+@attrs.frozen
+class JsonLines:
+    """A sink: one JSON object a line, for example ``on_audit=JsonLines(sys.stdout)``.
+
+    Args:
+        stream: A text stream. Each line is written at once and flushed.
+    """
+
+    stream: TextIO = attrs.field(repr=False)
+
+    def __call__(self, event: AuditEvent) -> None:
+        """Write an event; what is not known is left out."""
+        members = {name: value for name, value in attrs.asdict(event).items() if value not in {None, ""}}
+        self.stream.write(json.dumps(members) + "\n")
+        self.stream.flush()

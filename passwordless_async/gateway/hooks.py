@@ -1,0 +1,61 @@
+"""The application's own say in a login and its end: functions that may refuse by raising :class:`Refused`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+
+from passwordless_async._common.secret import redacted
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from attrs import Attribute
+
+    from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.auth0.identity import Email, Phone
+    from passwordless_async.client.sessions.values import StoredSession
+
+
+@attrs.frozen(kw_only=True)
+class Starting:
+    """A user is about to be sent a code.
+
+    Attributes:
+        who: The user, as they named themselves.
+        address: Their address; None if it is not known.
+        device: Their browser and its system, for people.
+        language: The language of the message, a BCP 47 tag.
+    """
+
+    who: Email | Phone = attrs.field(repr=redacted)
+    address: IpAddress | None = attrs.field(repr=redacted)
+    device: str
+    language: str
+
+
+BeforeStart: TypeAlias = "Callable[[Starting], Awaitable[None]]"
+AfterLogin: TypeAlias = "Callable[[StoredSession], Awaitable[None]]"
+BeforeEnd: TypeAlias = "Callable[[StoredSession], Awaitable[None]]"
+
+
+def _callable(_hooks: object, attribute: Attribute[Any], value: object) -> None:
+    if value is not None and not callable(value):
+        raise UsageError(attribute.name, "must be an async function")
+
+
+@attrs.frozen(kw_only=True)
+class Hooks:
+    """The functions that an application gives.
+
+    Args:
+        before_start: Before a code is sent. What it refuses tells who it is about: refuse by address, not by account.
+        after_login: After a session was opened, before its browser has it. If it refuses, or fails, the session ends.
+        before_end: Before a user ends sessions: the browser's own, or others from the list.
+    """
+
+    before_start: BeforeStart | None = attrs.field(default=None, validator=_callable)
+    after_login: AfterLogin | None = attrs.field(default=None, validator=_callable)
+    before_end: BeforeEnd | None = attrs.field(default=None, validator=_callable)

@@ -1,0 +1,100 @@
+"""The application's own say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from helpers.sites import ADA, BOB, JSON
+from passwordless_async import StoredSession, UsageError
+from passwordless_async.gateway import Refused, Starting
+from passwordless_async.gateway.hooks import Hooks
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from helpers.sites import Site
+
+
+async def test_before_start(serve: Callable[..., Awaitable[Site]]) -> None:
+    """It sees who, and what it refuses is not sent; the page says when to come back."""
+    seen: list[Starting] = []
+
+    async def before_start(starting: Starting) -> None:
+        seen.append(starting)
+        if starting.who == BOB:
+            raise Refused(status=429, retry_after=60.0)
+
+    site = await serve(before_start=before_start)
+    refused = await (await site.browser()).start(BOB)
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "60")
+    assert refused.alert == "This is not allowed at the moment."
+    browser = await site.browser()
+    assert (await browser.start(ADA)).path == "/code"
+    await browser.post("/code/resend")
+    assert site.tenant.stats.codes_sent == 2
+    assert [(each.who, each.device, each.language) for each in seen] == [
+        (BOB, "Firefox on Linux", "en"),
+        (ADA, "Firefox on Linux", "en"),
+        (ADA, "Firefox on Linux", "en"),
+    ]
+    assert "example.com" not in repr(seen)
+
+
+@pytest.mark.parametrize(("error", "status"), [(Refused("access_denied"), 403), (ValueError("x"), 500)])
+async def test_after_login(serve: Callable[..., Awaitable[Site]], error: Exception, status: int) -> None:
+    """A session that is refused has ended, its tokens are revoked, and the browser has no cookie of it."""
+    seen: list[StoredSession] = []
+
+    async def after_login(session: StoredSession) -> None:
+        seen.append(session)
+        raise error
+
+    site = await serve(after_login=after_login)
+    browser = await site.browser()
+    refused = await browser.log_in()
+    assert (refused.status, browser.cookie("session"), refused.title) == (status, None, "That did not work")
+    assert site.tenant.stats.revoke_requests == 1
+    browser.set_cookie("session", seen[0].id)
+    assert (await browser.get("/", JSON)).status == 401
+
+
+async def test_after_login_may_keep_data(serve: Callable[..., Awaitable[Site]]) -> None:
+    """The application's own, beside the device."""
+
+    async def after_login(session: StoredSession) -> None:
+        await site.client.sessions.update(session.id, data={"basket": 3})
+
+    site = await serve(after_login=after_login)
+    browser = await site.browser()
+    await browser.log_in()
+    session = await site.client.sessions.get(browser.cookie("session") or "")
+    assert session.data == {"device": "Firefox on Linux", "basket": 3}
+
+
+async def test_before_end(serve: Callable[..., Awaitable[Site]]) -> None:
+    """What it refuses does not end; a browser without a session is not asked about."""
+    asked: list[str] = []
+
+    async def before_end(session: StoredSession) -> None:
+        asked.append(session.name)
+        raise Refused
+
+    site = await serve(before_end=before_end)
+    browser, other = await site.browser(), await site.browser()
+    await browser.log_in()
+    await other.log_in()
+    for path in ("/logout", "/sessions/end-others", "/sessions/end"):
+        assert (await browser.post(path, {"name": "x"})).status == 403
+    assert (len(asked), (await browser.get("/")).path, (await other.get("/")).path) == (3, "/", "/")
+    assert (await (await site.browser()).post("/logout")).path == "/logged-out"
+
+
+@pytest.mark.parametrize("name", ["before_start", "after_login", "before_end"])
+def test_what_is_no_function(name: str) -> None:
+    """The error names the argument."""
+    given: Any = {name: "x"}
+    with pytest.raises(UsageError) as refused:
+        Hooks(**given)
+    assert refused.value.argument == name
