@@ -68,6 +68,19 @@ async def test_a_closing_client_takes_no_new_calls() -> None:
         assert (await closing).others == 0
 
 
+async def test_a_call_of_a_closed_client_leaves_nothing_behind() -> None:
+    """If its caller is cancelled there is no orphan, and no task that the closing did not wait for."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (_, client):
+        await client.aclose()
+        before = asyncio.all_tasks()
+        late = asyncio.create_task(client.exchange(ADA, "123456"))
+        await asyncio.sleep(0)
+        await cancelled(late)
+        await asyncio.sleep(0)
+        assert (asyncio.all_tasks(), orphans) == (before, [])
+
+
 async def test_closing_reports_abandoned_starts() -> None:
     """A start without response in time is counted in the report and raises ``OutcomeUnknown``."""
     async with opened(grace=0.01) as (tenant, client):

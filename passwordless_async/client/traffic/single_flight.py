@@ -245,6 +245,9 @@ class SingleFlight(Generic[K, T]):
         result = flight.result
         if result is None or flight.is_delivered or self._orphaned is None:
             return None
+        if isinstance(result, PasswordlessError) and not flight.departure.was_sent:
+            # Nothing came of it that the application could want: not even with a client that is closed by now.
+            return None
         flight.is_delivered = True
         handover: asyncio.Task[None] = asyncio.ensure_future(self._orphaned(flight.detail, result))
         self._handovers[handover] = key

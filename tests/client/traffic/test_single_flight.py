@@ -86,7 +86,7 @@ async def test_a_cancelled_caller_leaves_the_flight_to_the_others(wire: Wire) ->
 
 
 async def send_for_good(departure: Departure, wire: Wire) -> HttpResponse:
-    departure.on_wire = True
+    departure.on_wire = departure.was_sent = True
     return await wire.send(POST)
 
 
@@ -135,6 +135,25 @@ async def test_a_sent_flight_without_waiters_ends_as_an_orphan(wire: Wire, resul
         await asyncio.sleep(0)
     assert [("what", result)] == taken.results
     assert "key" not in flights._flights
+
+
+async def test_an_error_before_anything_was_sent_is_no_orphan(wire: Wire) -> None:
+    """The application has nothing to do about it."""
+    taken = Taken()
+    flights: Flights = SingleFlight(orphaned=taken)
+
+    async def refuse(departure: Departure) -> HttpResponse:
+        departure.on_wire = True  # it counts as on the wire before it has sent anything
+        await wire.send(GET)
+        raise NotSent("m")
+
+    asking = asyncio.create_task(flights.run("key", refuse, detail="what"))
+    await wire.reach(1)
+    await cancelled(asking)
+    wire.answer(0, HttpResponse(200))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert (taken.results, "key" in flights._flights) == ([], False)
 
 
 async def test_a_delivered_result_is_no_orphan(wire: Wire) -> None:
