@@ -14,7 +14,7 @@ import click
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.identity import Email, Login, Phone
-from passwordless_async.cli.options import ClientAuthOptions, client_auth_options
+from passwordless_async.cli.options import ClientAuthOptions, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line
 from passwordless_async.cli.terminal.questions import ask
@@ -23,6 +23,7 @@ from passwordless_async.client.client import PasswordlessClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.auth0.tokens import TokenSet
 
 
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 @click.option("--phone", help="The user's phone number, such as +4930901820.")
 @click.option("--scope", default="openid profile email", show_default=True, help="The scopes to request.")
 @click.option("--audience", help="The API that the access token is for.")
+@dpop_option
 @client_auth_options
 @click.option("--show-tokens", is_flag=True, help="Print the tokens too; they are secrets.")
-def login(
+def login(  # noqa: PLR0913 - the options of the command
     *,
     domain: str,
     client_id: str,
@@ -43,6 +45,7 @@ def login(
     phone: str | None,
     scope: str,
     audience: str | None,
+    dpop: DPoPMode,
     credentials: ClientAuthOptions,
     show_tokens: bool,
 ) -> None:
@@ -52,7 +55,7 @@ def login(
         # A login with a placeholder code: wrong options are refused before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
         client_auth = credentials.read()
-        client = functools.partial(PasswordlessClient, domain, client_id, client_auth=client_auth)
+        client = functools.partial(PasswordlessClient, domain, client_id, client_auth=client_auth, dpop=dpop)
         # Two event loops with the prompt between them: inside one, Ctrl-C would wait until the code is typed.
         interrupt.run(_start(client, who))
         otp = ask(f"A code was sent to {show.plain(who.username)}. Code: ")
@@ -85,7 +88,7 @@ def _print(tokens: TokenSet) -> None:
         show.table("Claims", tokens.claims.items())
     binding = {
         "token type": tokens.token_type,
-        "bound to key": tokens.jkt,
+        "bound to key": tokens.jkt if tokens.bound else "no: a thief could use the access token",
         "expires in": _expiry(tokens.expires_at),
         "scope": tokens.scope,
         "refresh token": "no" if tokens.refresh_token is None else "yes",

@@ -26,6 +26,7 @@ from passwordless_async.auth0.client_auth import (
     PrivateKeyJwt,
     TlsClientAuth,
 )
+from passwordless_async.auth0.tenant import DPoPMode
 from passwordless_async.cli.terminal.failure import renamed
 from passwordless_async.cli.terminal.questions import hidden, secret_from
 
@@ -79,6 +80,17 @@ def client_auth_options(command: Callable[..., None]) -> Callable[..., None]:
         command(**given, credentials=credentials)
 
     return with_options(called, _OPTIONS)
+
+
+def dpop_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the option that says whether tokens have to be bound to a key."""
+    return click.option(
+        "--dpop",
+        type=click.Choice(list(get_args(DPoPMode))),
+        default="required",
+        show_default=True,
+        help="Whether tokens are bound to a key: always, where the API's policy allows it, or never.",
+    )(command)
 
 
 def with_options(command: Callable[..., None], options: Sequence[Callable[..., Any]]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ import aiohttp
 import attrs
 
 from passwordless_async.auth0.identity import Email
-from passwordless_async.cli.demo.measure import AUDIENCE, SCOPE
+from passwordless_async.cli.demo.measure import SCOPE, audience_of
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 from passwordless_async.errors import PasswordlessError, WrongCode
 from passwordless_async.testing import User
@@ -23,6 +23,7 @@ from passwordless_async.testing import User
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.cli.demo.measure import CrowdLogins
     from passwordless_async.client.client import PasswordlessClient
@@ -43,6 +44,7 @@ class Evidence:
     tenant: TenantProcess
     client: PasswordlessClient  # that made the logins
     http: aiohttp.ClientSession  # without DPoP, for requests made by hand
+    dpop: DPoPMode = "required"  # the client's mode
 
     def tokens(self) -> Iterator[tuple[Email, TokenSet]]:
         """Yield the users that logged in, and their tokens."""
@@ -103,6 +105,23 @@ async def tokens_bound_to_their_keys(evidence: Evidence) -> None:
     _expect(seen, logins, f"the tenant saw {seen:,} keys for {logins:,} logins")
 
 
+async def tokens_without_a_key(evidence: Evidence) -> None:
+    """In the mode ``off`` each token is a Bearer token, and the tenant saw no key."""
+    for who, tokens in evidence.tokens():
+        if tokens.bound or "cnf" in _claims(tokens):
+            raise CheckFailed(f"the token for {who.address} is bound")
+    seen = evidence.logins.stats.distinct_keys
+    _expect(seen, 0, f"the tenant saw {seen:,} keys")
+
+
+async def bearer_accepted(evidence: Evidence) -> None:
+    """Userinfo accepts a token that is not bound as a Bearer token, and names the token's user."""
+    who, tokens = evidence.newest()
+    status, _, answer = await evidence.userinfo(f"Bearer {tokens.access_token}")
+    _expect(status, HTTPStatus.OK, f"userinfo answered {status} to a Bearer token")
+    _expect(answer.get("sub"), User.of(who).subject, "userinfo names another user")
+
+
 async def codes_presented_once(evidence: Evidence) -> None:
     """No code reached the tenant twice, though challenges and retries were answered."""
     presented, users = evidence.logins.stats.codes_presented, len(evidence.logins.people)
@@ -126,7 +145,7 @@ async def wrong_code_refused(evidence: Evidence) -> None:
     code = await evidence.tenant.code_for(victim)
     wrong = str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
     try:
-        await evidence.client.exchange(victim, wrong, scope=SCOPE, audience=AUDIENCE)
+        await evidence.client.exchange(victim, wrong, scope=SCOPE, audience=audience_of(evidence.dpop))
     except WrongCode:
         return
     raise CheckFailed("a wrong code was exchanged for tokens")
@@ -181,24 +200,39 @@ class Check:
     run: Callable[[Evidence], Awaitable[None]]  # raises CheckFailed
 
 
-CHECKS = (
+_COMMON = (
     Check(
         "tokens_belong_to_their_users", "Every token belongs to the user it was asked for", tokens_belong_to_their_users
     ),
-    Check("tokens_bound_to_their_keys", "Every token is bound to its user's own key", tokens_bound_to_their_keys),
     Check("codes_presented_once", "Every code was presented once", codes_presented_once),
-    Check("own_key_accepted", "A token with its own key is accepted", own_key_accepted),
     Check("wrong_code_refused", "A wrong code is refused", wrong_code_refused),
+)
+_BEARER = (
+    Check("tokens_without_a_key", "Every token is a Bearer token: a thief could use it", tokens_without_a_key),
+    Check("bearer_accepted", "A Bearer token is accepted", bearer_accepted),
+)
+_BOUND = (
+    Check("tokens_bound_to_their_keys", "Every token is bound to its user's own key", tokens_bound_to_their_keys),
+    Check("own_key_accepted", "A token with its own key is accepted", own_key_accepted),
     Check("replayed_proof_refused", "A replayed proof is refused", replayed_proof_refused),
     Check("stolen_token_refused", "A stolen token with another key is refused", stolen_token_refused),
 )
 
+CHECKS: dict[DPoPMode, tuple[Check, ...]] = {
+    "required": (*_COMMON, *_BOUND),
+    "preferred": (*_COMMON, *_BOUND),
+    "off": (*_COMMON, *_BEARER),
+}
+"""The checks by the client's mode. The demo's tenant binds tokens wherever a proof is sent."""
 
-async def prove(logins: CrowdLogins, tenant: TenantProcess, client: PasswordlessClient) -> dict[Check, str | None]:
-    """Make every check; return the defect that each found, or None."""
+
+async def prove(
+    logins: CrowdLogins, tenant: TenantProcess, client: PasswordlessClient, dpop: DPoPMode = "required"
+) -> dict[Check, str | None]:
+    """Make every check of a mode; return the defect that each found, or None."""
     async with aiohttp.ClientSession() as http:
-        evidence = Evidence(logins, tenant, client, http)
-        return {check: await _defect(check, evidence) for check in CHECKS}
+        evidence = Evidence(logins, tenant, client, http, dpop)
+        return {check: await _defect(check, evidence) for check in CHECKS[dpop]}
 
 
 async def _defect(check: Check, evidence: Evidence) -> str | None:

@@ -12,6 +12,7 @@ import click
 from passwordless_async.auth0.identity import Email
 from passwordless_async.cli.demo import measure
 from passwordless_async.cli.demo.checks import prove
+from passwordless_async.cli.options import dpop_option
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, sentence
 from passwordless_async.client.client import PasswordlessClient
@@ -21,6 +22,7 @@ from passwordless_async.testing import TenantProcess, TenantSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.cli.demo.checks import Check
     from passwordless_async.cli.demo.measure import CrowdLogins
 
@@ -38,12 +40,13 @@ _GUESTS = 10  # users that the checks add
 @click.option(
     "--concurrency", type=click.IntRange(1), default=128, show_default=True, help="The number of logins in flight."
 )
+@dpop_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def demo(*, users: int, concurrency: int, as_json: bool) -> None:
+def demo(*, users: int, concurrency: int, dpop: DPoPMode, as_json: bool) -> None:
     """Log a crowd in at a tenant on this machine, and prove the result.
 
     The tenant runs in a second process and verifies everything. Each user logs in over real sockets and gets tokens
-    that are bound to a key of their own.
+    that are bound to a key of their own; Bearer tokens with --dpop off.
 
     A latency runs from the moment the client takes a login until its tokens are checked. With many logins in flight
     most of it is waiting for the event loop; --concurrency 1 shows a login on its own.
@@ -51,7 +54,7 @@ def demo(*, users: int, concurrency: int, as_json: bool) -> None:
     concurrency = min(concurrency, users)
     _allow_sockets(concurrency)
     with one_line(), show.Bar() as bar:
-        logins, defects = interrupt.run(_demonstrate(users, concurrency, bar))
+        logins, defects = interrupt.run(_demonstrate(users, concurrency, dpop, bar))
     if as_json:
         checks = {check.name: defect is None for check, defect in defects.items()}
         click.echo(json.dumps({**logins.figures(), "checks": checks}))
@@ -81,22 +84,26 @@ def _allow_sockets(number: int) -> None:
         raise click.BadParameter(problem, click.get_current_context(), param_hint="--concurrency") from None
 
 
-async def _demonstrate(users: int, concurrency: int, bar: show.Bar) -> tuple[CrowdLogins, Mapping[Check, str | None]]:
+async def _demonstrate(
+    users: int, concurrency: int, dpop: DPoPMode, bar: show.Bar
+) -> tuple[CrowdLogins, Mapping[Check, str | None]]:
     people = [Email(f"user{number:06}@example.com") for number in range(users)]
     profile = attrs.evolve(INTERACTIVE, timeout=_TIMEOUT, max_in_flight=concurrency)
     settings = TenantSettings(code_lifetime=_CODE_LIFETIME, messages_kept=users + _GUESTS, requests_kept=1)
     async with (
         TenantProcess(settings) as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile, dpop=dpop) as client,
     ):
         tick = bar.phase("Sending codes", users, "codes")
         await measure.send_codes(client, people, concurrency=concurrency, tick=tick)
         codes = await measure.codes_of(tenant, people)
         tick = bar.phase("Logging in", users, "logins")
-        outcomes, latencies, seconds = await measure.log_in(client, people, codes, concurrency=concurrency, tick=tick)
+        outcomes, latencies, seconds = await measure.log_in(
+            client, people, codes, concurrency=concurrency, tick=tick, audience=measure.audience_of(dpop)
+        )
         # Read before the checks: their requests are not the crowd's.
         logins = measure.CrowdLogins(people, outcomes, seconds, latencies, await tenant.stats())
-        return logins, await prove(logins, tenant, client)
+        return logins, await prove(logins, tenant, client, dpop)
 
 
 def _print(title: str, logins: CrowdLogins, defects: Mapping[Check, str | None]) -> None:

@@ -18,17 +18,17 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.identity import Email, Login
-from passwordless_async.testing import BOUND_API
+from passwordless_async.testing import BOUND_API, PLAIN_API
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.client.client import PasswordlessClient
     from passwordless_async.client.outcomes import Outcome
     from passwordless_async.testing import TenantProcess, TenantStats
 
 SCOPE = "openid profile email offline_access"
-AUDIENCE = BOUND_API
 _CODES_AT_ONCE = 10_000  # codes that are read from the tenant in one call
 
 
@@ -101,6 +101,11 @@ async def codes_of(tenant: TenantProcess, people: Sequence[Email]) -> list[str]:
     return codes
 
 
+def audience_of(dpop: DPoPMode) -> str:
+    """Return an API at which a mode works: for ``off``, one without sender constraining."""
+    return PLAIN_API if dpop == "off" else BOUND_API
+
+
 async def log_in(
     client: PasswordlessClient,
     people: Sequence[Email],
@@ -108,8 +113,9 @@ async def log_in(
     *,
     concurrency: int,
     tick: Callable[[], None],
+    audience: str = BOUND_API,
 ) -> tuple[list[Outcome], list[float], float]:
-    """Exchange each user's code.
+    """Exchange each user's code for tokens for an API.
 
     Returns the outcomes in order of completion, the latencies of those that succeeded, ascending, and the seconds that
     all took.
@@ -118,7 +124,7 @@ async def log_in(
     def logins() -> Iterator[Login]:
         for who, code in zip(people, codes, strict=True):
             # The client takes a login once it has a free slot: the tag is that time.
-            yield Login(who, code, scope=SCOPE, audience=AUDIENCE, tag=_clock.monotonic())
+            yield Login(who, code, scope=SCOPE, audience=audience, tag=_clock.monotonic())
 
     outcomes, latencies = [], []
     began = _clock.monotonic()

@@ -17,29 +17,33 @@ from rich.text import Text
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.auth0.mfa.state import MfaRequired
-from passwordless_async.cli.doctor.examination import examine
-from passwordless_async.cli.doctor.findings import Finding, Status, advice, failed, not_checked, shortened
-from passwordless_async.cli.options import ClientAuthOptions, client_auth_options
+from passwordless_async.cli.doctor.examination import examine, policy_name
+from passwordless_async.cli.doctor.findings import Finding, Status, advice, failed
+from passwordless_async.cli.options import ClientAuthOptions, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
 from passwordless_async.cli.terminal.questions import ask
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
-from passwordless_async.errors import NotSenderConstrained, PasswordlessError, UsageError
+from passwordless_async.errors import NotSenderConstrained, PasswordlessError, SenderConstrained, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from passwordless_async.auth0.tenant import DPoPMode
+
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
-CODE, LOGIN, POLICY = "code", "login", "API policy"
+CODE, LOGIN = "code", "login"
 
 _WHERE_CONNECTION = (
     "Check Authentication > Passwordless: the connection has to be on, and enabled for the application in its"
     " Applications tab."
 )
 _WHERE_POLICY = (
-    "Set the API's policy: Applications > APIs > (your API) > Settings > Token Sender-Constraining, method DPoP."
+    'Use dpop="preferred", or set the API\'s policy: Applications > APIs > (your API) > Settings > Token'
+    " Sender-Constraining, method DPoP."
 )
+_WHERE_BOUND = 'Use dpop="preferred" or "required".'
 _SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
 
 
@@ -47,7 +51,8 @@ _SCOPE = "openid"  # for an ID token, and for no refresh token that would live o
 @click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
 @click.option("--client-id", required=True, help="The application.")
 @client_auth_options
-@click.option("--audience", help="The API that access tokens are for.")
+@click.option("--audience", multiple=True, help="An API that access tokens are for; may be given several times.")
+@dpop_option
 @click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in once.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def doctor(
@@ -55,23 +60,25 @@ def doctor(
     domain: str,
     client_id: str,
     credentials: ClientAuthOptions,
-    audience: str | None,
+    audience: tuple[str, ...],
+    dpop: DPoPMode,
     send_to: str | None,
     as_json: bool,
 ) -> None:
     """Check a tenant, and say what is wrong and where to change it.
 
-    Nothing is changed, and no code is sent without --send-to. One login that must fail shows whether the application
-    is accepted: with a made-up code for doctor@example.invalid, an address that cannot exist. The tenant's logs show
-    it as a failed login.
+    Nothing is changed, and no code is sent without --send-to. Logins that must fail show whether the application is
+    accepted, and whether each API takes a login without DPoP: with a made-up code for doctor@example.invalid, an
+    address that cannot exist. The tenant's logs show them as failed logins. With --send-to one login, for the first
+    --audience, shows what only tokens show.
 
     The status is 1 if a check failed.
     """
     with one_line():
         who = _who(send_to)
         application = Application(domain, client_id, credentials.read())
-        found = interrupt.run(examine(application, audience=audience))
-        found += _by_login(application, who, audience, found)
+        found = interrupt.run(examine(application, audiences=audience, dpop=dpop))
+        found = _by_login(application, who, audience[0] if audience else None, dpop, found)
     _print(found, as_json=as_json)
     if failed(found):
         click.get_current_context().exit(1)
@@ -88,27 +95,35 @@ def _who(send_to: str | None) -> Email | Phone | None:
 
 
 def _by_login(
-    application: Application, who: Email | Phone | None, audience: str | None, found: tuple[Finding, ...]
+    application: Application,
+    who: Email | Phone | None,
+    audience: str | None,
+    dpop: DPoPMode,
+    found: tuple[Finding, ...],
 ) -> tuple[Finding, ...]:
+    """Return the findings, and those of a login; what it shows of an API's policy takes the place of the guess."""
     if who is None:
-        return (_policy_not_checked("only a login shows it", "Give --send-to, and --audience for your API."),)
+        return found
     if failed(found):
-        return (_policy_not_checked("no code is sent while a check fails", "Correct what failed, then try again."),)
+        where = "Correct what failed, then try again."
+        return *found, Finding(CODE, Status.NOT_CHECKED, "no code is sent while a check fails", where)
     sent = interrupt.run(send_code(application, who))
     if failed((sent,)):
-        return sent, _policy_not_checked("no code was sent", "")
+        return *found, sent
     try:
         login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
     except click.ClickException as error:
-        return sent, *login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
+        return *found, sent, login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
     except UsageError as error:
-        return sent, *login_not_tried(f"not a code: {problem_of(error)}")
-    return sent, *interrupt.run(log_in(application, login))
+        return *found, sent, login_not_tried(f"not a code: {problem_of(error)}")
+    shown = interrupt.run(log_in(application, login, dpop))
+    names = {finding.name for finding in shown}
+    return *(finding for finding in found if finding.name not in names), sent, *shown
 
 
 async def send_code(application: Application, who: Email | Phone) -> Finding:
     """Send a user a code."""
-    async with _client(application) as client:
+    async with _client(application, "required") as client:
         try:
             await client.start(who)
         except PasswordlessError as error:
@@ -116,42 +131,41 @@ async def send_code(application: Application, who: Email | Phone) -> Finding:
     return Finding(CODE, Status.OK, "sent")
 
 
-async def log_in(application: Application, login: Login) -> tuple[Finding, ...]:
+async def log_in(application: Application, login: Login, dpop: DPoPMode = "required") -> tuple[Finding, ...]:
     """Log a user in with a code, and discard the tokens."""
-    async with _client(application) as client:
+    policy = policy_name(login.audience)
+    async with _client(application, dpop) as client:
         try:
-            await client.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
+            tokens = await client.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
         except PasswordlessError as error:
-            return _judge_failure(error, _api(login))
-    bound = f"the access token of {_api(login)} is bound to the key"
-    return Finding(LOGIN, Status.OK, "tokens were given"), Finding(POLICY, Status.OK, bound)
+            return _judge_failure(error, policy)
+    if tokens.bound:
+        detail = "the access token is bound to the key: required and preferred work"
+    elif dpop == "preferred":
+        detail = "the access token is not bound, though a proof was sent: preferred and off work, required does not"
+    else:
+        detail = "the access token is a Bearer token: off works"
+    return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.OK, detail)
 
 
-def login_not_tried(reason: str) -> tuple[Finding, ...]:
-    """Return the findings for a code that was sent and not typed."""
+def login_not_tried(reason: str) -> Finding:
+    """Return the finding for a code that was sent and not typed."""
     where = "Run it again and type the code that was sent; a newer one replaces it."
-    return Finding(LOGIN, Status.FAILED, reason, where), *not_checked(POLICY)
+    return Finding(LOGIN, Status.FAILED, reason, where)
 
 
-def _policy_not_checked(reason: str, advice: str) -> Finding:
-    return Finding(POLICY, Status.NOT_CHECKED, reason, advice)
-
-
-def _judge_failure(error: PasswordlessError, api: str) -> tuple[Finding, ...]:
-    if isinstance(error, NotSenderConstrained):
-        detail = f"the access token of {api} is not bound: {error}"
-        return Finding(LOGIN, Status.OK, "tokens were given"), Finding(POLICY, Status.FAILED, detail, _WHERE_POLICY)
+def _judge_failure(error: PasswordlessError, policy: str) -> tuple[Finding, ...]:
+    if isinstance(error, NotSenderConstrained | SenderConstrained):
+        where = _WHERE_POLICY if isinstance(error, NotSenderConstrained) else _WHERE_BOUND
+        return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.FAILED, str(error), where)
     # A second factor is no defect.
     status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
-    return Finding(LOGIN, status, str(error), advice(error)), *not_checked(POLICY)
+    return (Finding(LOGIN, status, str(error), advice(error)),)
 
 
-def _api(login: Login) -> str:
-    return "the default API" if login.audience is None else shortened(login.audience)
-
-
-def _client(application: Application) -> PasswordlessClient:
-    return PasswordlessClient(str(application.base), application.client_id, client_auth=application.client_auth)
+def _client(application: Application, dpop: DPoPMode) -> PasswordlessClient:
+    domain, client_auth = str(application.base), application.client_auth
+    return PasswordlessClient(domain, application.client_id, client_auth=client_auth, dpop=dpop)
 
 
 def _print(found: Iterable[Finding], *, as_json: bool) -> None:

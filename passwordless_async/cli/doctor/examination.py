@@ -23,13 +23,14 @@ from passwordless_async.client.traffic.transport import Transport
 from passwordless_async.errors import PasswordlessError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.tenant import DPoPMode
 
 REACHABLE, DISCOVERY, ISSUER, DPOP, KEYS = "reachable", "discovery", "issuer", "DPoP", "signing keys"
-CLOCK = "clock"
+CLOCK, POLICY = "clock", "API policy"
 _WARNING_ABOVE, _FAILED_ABOVE = 10.0, 60.0  # seconds of skew
 _MAX_AGE_DIGITS = 6
 _WHERE = "Set the clock of this machine, for example by NTP; the tenant's cannot be set."
@@ -37,24 +38,49 @@ _TIMEOUT = 10.0  # seconds for one transmission
 
 
 async def examine(
-    application: Application, *, audience: str | None = None, probe_code: str = probe.PROBE_CODE
+    application: Application,
+    *,
+    audiences: Sequence[str] = (),
+    dpop: DPoPMode = "required",
+    probe_code: str = probe.PROBE_CODE,
 ) -> tuple[Finding, ...]:
-    """Examine a tenant without sending anyone a code; the probe presents the made-up ``probe_code``.
+    """Examine a tenant without sending anyone a code; the probes present the made-up ``probe_code``.
 
     The application's credentials are sent only after the discovery document has named the right issuer.
     """
-    login = Login(Email(probe.PROBE_ADDRESS), probe_code, audience=audience)
+    logins = [Login(Email(probe.PROBE_ADDRESS), probe_code, audience=audience) for audience in audiences or (None,)]
     client_auth = application.client_auth
     context = client_auth.context if isinstance(client_auth, TlsClientAuth) else None
     async with Transport(None, timeout=_TIMEOUT, ssl=context) as transport:
         observer = _Observer(transport)
         url = application.base / ".well-known/openid-configuration"
-        described = judge_discovery(application, await observer.ask(HttpRequest("GET", url, {})))
+        described = judge_discovery(application, dpop, await observer.ask(HttpRequest("GET", url, {})))
         keys, probed = not_checked(KEYS), not_checked(probe.CLIENT, probe.GRANT, probe.PROOF)
         if not failed(described[:3]):  # reachable, described, and the right issuer; DPoP may be missing
             keys = (judge_keys(await observer.ask(jwks_request(application))),)
-            probed = probe.judge_probe(await probe.probe(application, login, observer.send))
-    return *described, *keys, judge_clock(observer.last), *probed, probe.ip_header_trust(application)
+            error = await probe.probe(application, logins[0], observer.send, is_proven=dpop != "off")
+            probed = probe.judge_probe(error)
+        is_sound = not failed((*described, *probed))
+        policies = await _policies(application, logins, observer.send if is_sound else None, dpop)
+    return *described, *keys, judge_clock(observer.last), *probed, probe.ip_header_trust(application), *policies
+
+
+async def _policies(
+    application: Application, logins: Sequence[Login], send: probe.Send | None, dpop: DPoPMode
+) -> tuple[Finding, ...]:
+    """Find out what the policies of APIs are, as far as logins that must fail show it; None: nothing is sent."""
+    if send is None:
+        return not_checked(*(policy_name(login.audience) for login in logins))
+    errors = [await probe.probe(application, login, send, is_proven=False) for login in logins]
+    return tuple(
+        probe.judge_policy(policy_name(login.audience), error, dpop)
+        for login, error in zip(logins, errors, strict=True)
+    )
+
+
+def policy_name(audience: str | None) -> str:
+    """Return the name of the check of an API's policy."""
+    return POLICY if audience is None else f"{POLICY} of {shortened(audience)}"
 
 
 class _Observer:
@@ -77,7 +103,9 @@ class _Observer:
             return error
 
 
-def judge_discovery(application: Application, answer: HttpResponse | PasswordlessError) -> tuple[Finding, ...]:
+def judge_discovery(
+    application: Application, dpop: DPoPMode, answer: HttpResponse | PasswordlessError
+) -> tuple[Finding, ...]:
     """Judge the answer to the request for the discovery document (OpenID Connect Discovery §4)."""
     if isinstance(answer, TransportError):
         where = f"Check the network and the domain. {WHERE_DOMAIN}"
@@ -89,7 +117,7 @@ def judge_discovery(application: Application, answer: HttpResponse | Passwordles
     if document is None:
         return reachable, *_no_document(f"no JSON object (status {answer.status})")
     present = Finding(DISCOVERY, Status.OK, "the document is there")
-    return reachable, present, _judge_issuer(application, document), _judge_algorithms(document)
+    return reachable, present, _judge_issuer(application, document), _judge_algorithms(document, dpop)
 
 
 def judge_keys(answer: HttpResponse | PasswordlessError) -> Finding:
@@ -117,13 +145,16 @@ def _judge_issuer(application: Application, document: Mapping[str, Any]) -> Find
     return Finding(ISSUER, Status.FAILED, detail, f"Every ID token would be refused. {WHERE_DOMAIN}")
 
 
-def _judge_algorithms(document: Mapping[str, Any]) -> Finding:
+def _judge_algorithms(document: Mapping[str, Any], dpop: DPoPMode) -> Finding:
+    if dpop == "off":
+        return Finding(DPOP, Status.OK, "not needed: the client's mode is off")
     algorithms = document.get("dpop_signing_alg_values_supported")
     if isinstance(algorithms, list) and "ES256" in algorithms:
         return Finding(DPOP, Status.OK, "ES256 is offered")
     what = "ES256 is not offered" if algorithms is not None else "DPoP is not offered"
     where = "Have sender constraining (DPoP) enabled for the tenant; its plan or its version may lack it."
-    return Finding(DPOP, Status.FAILED, f"{what} in dpop_signing_alg_values_supported", where)
+    status = Status.FAILED if dpop == "required" else Status.WARNING
+    return Finding(DPOP, status, f"{what} in dpop_signing_alg_values_supported", where)
 
 
 @attrs.frozen

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
     from passwordless_async.auth0.identity import Login
+    from passwordless_async.auth0.tenant import DPoPMode
 
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
@@ -50,12 +51,21 @@ _WHERE_IP_HEADER = (
     "Look at Applications > (your application) > Settings > Advanced Settings > OAuth > Trust Token Endpoint IP Header;"
     " then log in once with forwarded_for and compare the IP address in Monitoring > Logs."
 )
+_WHERE_MODE = (
+    'Use dpop="preferred" or "required", or set the API\'s policy: Applications > APIs > (your API) > Settings > Token'
+    " Sender-Constraining."
+)
+_WHERE_LOGIN = "Give --send-to, and the API as the first --audience."
+_CODE_WAS_SEEN = frozenset({"invalid_grant", "mfa_required", "too_many_attempts"})
 _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
 
 
-async def probe(application: Application, login: Login, send: Send) -> PasswordlessError | None:
-    """Log in with a made-up code; returns the error, or None where tokens came back."""
-    flow = prove(Tenant(application), DPoPKey.generate(), lambda: otp_request(application, login, {}))
+async def probe(
+    application: Application, login: Login, send: Send, *, is_proven: bool = True
+) -> PasswordlessError | None:
+    """Log in with a made-up code, with a proof or without; returns the error, or None where tokens came back."""
+    key = DPoPKey.generate() if is_proven else None
+    flow = prove(Tenant(application), key, lambda: otp_request(application, login, {}))
     try:
         read_token(*await _drive(flow, send), None)
     except PasswordlessError as error:
@@ -109,6 +119,10 @@ def _is_client_refused(error: OAuthError) -> bool:
     return refused or isinstance(error, errors.InvalidClient)
 
 
+def _is_no_api(error: OAuthError) -> bool:
+    return error.error_description.startswith("Service not found")
+
+
 _OK, _FAILED, _UNSEEN = Status.OK, Status.FAILED, Status.NOT_CHECKED
 _REFUSALS = (  # the first row that matches counts
     _Refusal(_is_client_refused, _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
@@ -120,10 +134,10 @@ _REFUSALS = (  # the first row that matches counts
         _FAILED,
     ),
     # The code was looked at, so the login got past all three.
-    _Refusal(lambda error: error.error in {"invalid_grant", "mfa_required", "too_many_attempts"}, _OK, _OK, _OK),
-    _Refusal(
-        lambda error: error.error_description.startswith("Service not found"), _OK, _FAILED, _UNSEEN, _WHERE_AUDIENCE
-    ),
+    _Refusal(lambda error: error.error in _CODE_WAS_SEEN, _OK, _OK, _OK),
+    # Without a proof the API's policy stands before all else; its own check says so.
+    _Refusal(lambda error: isinstance(error, errors.DPoPRequired), _UNSEEN, _UNSEEN, _UNSEEN),
+    _Refusal(_is_no_api, _OK, _FAILED, _UNSEEN, _WHERE_AUDIENCE),
 )
 
 
@@ -142,6 +156,22 @@ def judge_probe(error: PasswordlessError | None) -> tuple[Finding, ...]:
     # Whether the application was looked at first is not documented.
     detail = f"the answer does not tell: {error}"
     return Finding(CLIENT, Status.WARNING, detail, advice(error)), *not_checked(GRANT, PROOF)
+
+
+def judge_policy(name: str, error: PasswordlessError | None, mode: DPoPMode) -> Finding:
+    """Judge a probe without a proof: whether an API takes logins without DPoP, and whether the client's mode fits."""
+    if isinstance(error, errors.DPoPRequired):
+        if mode == "off":
+            return Finding(name, Status.FAILED, "the API's policy is required: off cannot work", _WHERE_MODE)
+        return Finding(name, Status.OK, "the API's policy is required: required and preferred work, off does not")
+    if isinstance(error, OAuthError) and _is_no_api(error):
+        return Finding(name, Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE)
+    if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
+        return Finding(name, Status.NOT_CHECKED, "the answer to a login without a proof does not tell")
+    detail = "a login without a proof is taken: preferred and off work"
+    if mode == "required":
+        return Finding(name, Status.NOT_CHECKED, f"{detail}; whether required does is shown by a login", _WHERE_LOGIN)
+    return Finding(name, Status.OK, detail)
 
 
 def ip_header_trust(application: Application) -> Finding:

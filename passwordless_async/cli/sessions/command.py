@@ -170,7 +170,7 @@ def _shown(time: float | None) -> str:
 
 
 def _as_json(info: SessionInfo) -> dict[str, str | None]:
-    times = {name: value for name, value in attrs.asdict(info).items() if name != "name"}
+    times = {name: getattr(info, name) for name in ("opened_at", "idle_ends_at", "ends_at")}
     iso = {name: None if time is None else f"{_date(time):%Y-%m-%dT%H:%M:%S}Z" for name, time in times.items()}
     return {"name": info.name, **iso}
 

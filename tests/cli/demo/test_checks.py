@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
 import pytest
 
-from passwordless_async import TESTING, DPoPKey, Email, PasswordlessClient
+from passwordless_async import TESTING, DPoPKey, DPoPMode, Email, PasswordlessClient
 from passwordless_async.cli.demo import measure
 from passwordless_async.cli.demo.checks import CHECKS, CheckFailed, Evidence, prove
 from passwordless_async.testing import LocalTenant
@@ -39,28 +40,55 @@ class SameLoop:
 @pytest.fixture
 async def evidence() -> AsyncIterator[Evidence]:
     """Yield the evidence of three honest logins."""
+    async with honest("required") as evidence:
+        yield evidence
+
+
+@asynccontextmanager
+async def honest(dpop: DPoPMode) -> AsyncIterator[Evidence]:
     async with (
         LocalTenant() as tenant,
-        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, dpop=dpop) as client,
         aiohttp.ClientSession() as http,
     ):
         there: Any = SameLoop(tenant)
         await measure.send_codes(client, PEOPLE, concurrency=2, tick=lambda: None)
         codes = await measure.codes_of(there, PEOPLE)
-        outcomes, latencies, seconds = await measure.log_in(client, PEOPLE, codes, concurrency=2, tick=lambda: None)
+        outcomes, latencies, seconds = await measure.log_in(
+            client, PEOPLE, codes, concurrency=2, tick=lambda: None, audience=measure.audience_of(dpop)
+        )
         logins = measure.CrowdLogins(PEOPLE, outcomes, seconds, latencies, attrs.evolve(tenant.stats))
-        yield Evidence(logins, there, client, http)
+        yield Evidence(logins, there, client, http, dpop)
 
 
 async def test_honest_logins_pass(evidence: Evidence) -> None:
     """Every check passes, and again: none of them uses anything up."""
     for _ in range(2):
-        assert [None] * len(CHECKS) == list((await prove(evidence.logins, evidence.tenant, evidence.client)).values())
+        assert [None] * len(CHECKS["required"]) == list(
+            (await prove(evidence.logins, evidence.tenant, evidence.client)).values()
+        )
+
+
+@pytest.mark.parametrize("dpop", ["preferred", "off"])
+async def test_honest_logins_pass_in_each_mode(dpop: DPoPMode) -> None:
+    """Bound tokens where proofs are sent, Bearer tokens where none are."""
+    async with honest(dpop) as evidence:
+        found = await prove(evidence.logins, evidence.tenant, evidence.client, dpop)
+        assert list(found.values()) == [None] * len(CHECKS[dpop])
+
+
+@pytest.mark.parametrize("name", ["tokens_without_a_key"])
+async def test_bound_tokens_are_a_defect_where_none_are_wanted(name: str, evidence: Evidence) -> None:
+    """The check of the mode ``off`` fails on the logins of another."""
+    (check,) = (check for check in CHECKS["off"] if check.name == name)
+    with pytest.raises(CheckFailed, match="is bound"):
+        await check.run(evidence)
 
 
 def test_names_and_claims_are_distinct() -> None:
     """No two checks have the same name or claim."""
-    assert len(CHECKS) == len({check.name for check in CHECKS}) == len({check.claim for check in CHECKS})
+    checks = {check for each in CHECKS.values() for check in each}
+    assert len(checks) == len({check.name for check in checks}) == len({check.claim for check in checks})
 
 
 def _with_tokens(evidence: Evidence, change: Callable[[list[Any]], list[Any]]) -> Evidence:
@@ -164,7 +192,7 @@ async def test_each_defect_is_found(
     name: str, spoil: Callable[[Evidence], Evidence], finding: str, evidence: Evidence
 ) -> None:
     """Each check raises on the defect that it is there for."""
-    (check,) = (check for check in CHECKS if check.name == name)
+    (check,) = (check for check in CHECKS[evidence.dpop] if check.name == name)
     with pytest.raises(CheckFailed, match=finding):
         await check.run(spoil(evidence))
 

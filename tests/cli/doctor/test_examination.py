@@ -20,7 +20,7 @@ from passwordless_async.cli.doctor.examination import Timed, examine, judge_cloc
 from passwordless_async.cli.doctor.findings import Status, failed
 from passwordless_async.cli.doctor.probe import PROBE_ADDRESS
 from passwordless_async.errors import MalformedAnswer, NotSent
-from passwordless_async.testing import Fault, LocalTenant, TenantSettings, ThrowAwayCa
+from passwordless_async.testing import PLAIN_API, STRICT_API, Fault, LocalTenant, TenantSettings, ThrowAwayCa
 
 DESCRIPTION = "/.well-known/openid-configuration"
 ADA = Email("ada@example.com")
@@ -40,6 +40,7 @@ HEALTHY = {
     "grant": OK,
     "proof": OK,
     "IP header trust": UNSEEN,
+    "API policy": UNSEEN,
 }
 NOT_ASKED = {"signing keys": UNSEEN, "client authentication": UNSEEN, "grant": UNSEEN, "proof": UNSEEN}
 NO_TENANT = {"discovery": FAILED, "issuer": UNSEEN, "DPoP": UNSEEN, **NOT_ASKED}
@@ -47,14 +48,15 @@ NO_ANSWER = {"client authentication": FAILED, "grant": UNSEEN, "proof": UNSEEN}
 PROOF_REFUSED = {"client authentication": UNSEEN, "grant": UNSEEN, "proof": FAILED}
 
 
-def assert_no_user_was_touched(tenant: LocalTenant) -> None:
+def assert_no_user_was_touched(tenant: LocalTenant, logins: int = 2) -> None:
     assert list(tenant.outbox.messages) == []
     assert tenant.stats.start_requests == 0
     # A request that was dropped before it was read has no form.
     named = {request.form.get("username") for request in tenant.requests.to("/oauth/token")}
     assert named <= {PROBE_ADDRESS, None}
     assert {request.path for request in tenant.requests} <= {DESCRIPTION, "/.well-known/jwks.json", "/oauth/token"}
-    assert tenant.stats.codes_presented <= 1
+    # One login with a proof, and one without.
+    assert tenant.stats.codes_presented <= logins
 
 
 # Settings, what differs from a healthy tenant's findings, and what one of them says.
@@ -96,7 +98,7 @@ async def test_each_state_of_a_tenant_is_found(
 FAULTS: list[tuple[Fault, str, dict[str, str]]] = [
     (Fault.GARBAGE_JSON, DESCRIPTION, NO_TENANT),
     (Fault.WRONG_CONTENT_TYPE, DESCRIPTION, NO_TENANT),
-    (Fault.HUGE_BODY, DESCRIPTION, {**NO_TENANT, "clock": UNSEEN}),
+    (Fault.HUGE_BODY, DESCRIPTION, NO_TENANT),
     (Fault.REDIRECT, DESCRIPTION, NO_TENANT),
     (Fault.SERVICE_UNAVAILABLE, DESCRIPTION, NO_TENANT),
     (Fault.DROP_BEFORE_READ, DESCRIPTION, {**NO_TENANT, "reachable": FAILED, "discovery": UNSEEN, "clock": UNSEEN}),
@@ -155,11 +157,44 @@ async def test_a_confidential_application_needs_its_secret(tenant: LocalTenant) 
 
 async def test_an_unknown_api_is_found(tenant: LocalTenant) -> None:
     """An audience that the tenant does not know is found by the probe."""
-    found = await examine(application(tenant), audience="https://nothing.example")
-    assert statuses(found) == {**HEALTHY, "grant": FAILED, "proof": UNSEEN}
+    found = await examine(application(tenant), audiences=["https://nothing.example"])
+    policy = statuses(found).pop("API policy of https://nothing.example")
+    assert (policy, statuses(found)["grant"], statuses(found)["proof"]) == (UNSEEN, FAILED, UNSEEN)
     assert "Identifier" in of(found, "grant").advice
     with pytest.raises(UsageError, match="audience"):
-        await examine(application(tenant), audience="a\nb")
+        await examine(application(tenant), audiences=["a\nb"])
+
+
+@pytest.mark.parametrize(
+    ("dpop", "strict", "plain"),
+    [("required", OK, UNSEEN), ("preferred", OK, OK), ("off", FAILED, OK)],
+)
+async def test_the_policies_of_apis(dpop: Any, strict: str, plain: str, tenant: LocalTenant) -> None:
+    """A login without a proof shows what an API demands; what it does with a proof, only tokens show."""
+    found = await examine(application(tenant), audiences=[STRICT_API, PLAIN_API], dpop=dpop)
+    assert_no_user_was_touched(tenant, logins=3)
+    named = statuses(found)
+    assert (named[f"API policy of {STRICT_API}"], named[f"API policy of {PLAIN_API}"]) == (strict, plain)
+    assert failed(found) is (dpop == "off")
+    assert named["client authentication"] == (UNSEEN if dpop == "off" else OK)
+    assert all(finding.advice for finding in found if finding.status is Status.FAILED)
+
+
+async def test_one_of_several_apis_is_unknown(tenant: LocalTenant) -> None:
+    """Its own check fails, and says where identifiers are."""
+    found = await examine(application(tenant), audiences=[PLAIN_API, "https://nothing.example"])
+    policy = of(found, "API policy of https://nothing.example")
+    assert (policy.status, policy.detail) == (Status.FAILED, "no API has this identifier")
+    assert "Identifier" in policy.advice
+
+
+@pytest.mark.parametrize(("dpop", "status"), [("required", FAILED), ("preferred", WARNING), ("off", OK)])
+async def test_a_tenant_without_dpop(dpop: Any, status: str) -> None:
+    """It is a defect for a client that demands it alone."""
+    settings = TenantSettings(discovery={"dpop_signing_alg_values_supported": None})
+    async with LocalTenant(settings) as tenant:
+        found = await examine(application(tenant), dpop=dpop)
+        assert statuses(found)["DPoP"] == status
 
 
 async def test_tokens_for_a_made_up_code_are_a_failure(tenant: LocalTenant) -> None:
@@ -204,7 +239,7 @@ def answer(body: Any, status: int = 200) -> HttpResponse:
 )
 def test_one_member_is_one_failure(document: dict[str, Any], name: str) -> None:
     """A wrong member of the document fails its own check and no other."""
-    found = judge_discovery(APPLICATION, answer(document))
+    found = judge_discovery(APPLICATION, "required", answer(document))
     assert [finding.name for finding in found if finding.status is Status.FAILED] == [name]
     assert of(found, name).advice
 
@@ -212,13 +247,13 @@ def test_one_member_is_one_failure(document: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("other", [answer([]), answer(DOCUMENT, 404), MalformedAnswer("not JSON", status=200)])
 def test_no_document_is_no_tenant(other: Any) -> None:
     """Without a JSON object there is nothing to check the issuer by."""
-    found = statuses(judge_discovery(APPLICATION, other))
+    found = statuses(judge_discovery(APPLICATION, "required", other))
     assert found == {"reachable": "ok", "discovery": "failed", "issuer": "not checked", "DPoP": "not checked"}
 
 
 def test_an_unreachable_tenant_is_not_described() -> None:
     """An error of the transport fails the first check alone."""
-    found = statuses(judge_discovery(APPLICATION, NotSent("no route")))
+    found = statuses(judge_discovery(APPLICATION, "required", NotSent("no route")))
     assert found == {"reachable": "failed", "discovery": "not checked", "issuer": "not checked", "DPoP": "not checked"}
 
 
