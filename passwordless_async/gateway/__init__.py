@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.mounts.asgi import ASGIGateway as ASGIGateway
     from passwordless_async.gateway.problems import Refused as Refused
     from passwordless_async.gateway.texts.catalogs import Texts as Texts
+    from passwordless_async.gateway.users import Connection as Connection
+    from passwordless_async.gateway.users import CurrentUser as CurrentUser
+    from passwordless_async.gateway.users import UserOf as UserOf
 
 __all__ = [
     "ASGIGateway",
     "AuditEvent",
     "AuditKind",
     "Budgets",
+    "Connection",
+    "CurrentUser",
     "Gateway",
     "JsonLines",
     "Refused",
@@ -40,6 +45,7 @@ __all__ = [
     "Sms",
     "Starting",
     "Texts",
+    "UserOf",
 ]
 
 # The public names, by the module that each is imported from.
@@ -52,6 +58,7 @@ _NAMES = {
     "mounts.asgi": "ASGIGateway",
     "problems": "Refused",
     "texts.catalogs": "Texts",
+    "users": "Connection CurrentUser UserOf",
 }
 _MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
 

@@ -15,6 +15,7 @@ from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import KINDS, Settings
+from passwordless_async.gateway.users import CurrentUser, UserOf, Users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,7 +83,6 @@ class Gateway:
         before_end: BeforeEnd | None = None,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
-        _check.instance("client", client, PasswordlessClient, named="a PasswordlessClient")
         settings = Settings(
             base_url=base_url,
             scope=scope,
@@ -97,7 +97,23 @@ class Gateway:
         hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)
         services = _services(client, settings, hooks, on_audit, clock)
         self._settings = settings
-        self._handler = _handler(services, Pages(texts=texts, brand=brand, templates=templates, css=css))
+        cookies = _cookies(services)
+        self._users = Users(client.sessions, cookies)
+        self._handler = Handler(services, cookies, Pages(texts=texts, brand=brand, templates=templates, css=css))
+
+    @property
+    def current_user(self) -> UserOf[CurrentUser | None]:
+        """Tells who sent a request, by the session's cookie; None: a user who is not logged in.
+
+        ``await gateway.current_user(request)`` in Starlette, aiohttp.web and others;
+        ``user: Annotated[CurrentUser | None, Depends(gateway.current_user)]`` in FastAPI.
+        """
+        return UserOf(self._users.find)
+
+    @property
+    def required_user(self) -> UserOf[CurrentUser]:
+        """As :attr:`current_user`; a request without one is answered 401, by the framework's own exception."""
+        return UserOf(self._users.require)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request to the gateway's own routes; for adapters to other frameworks."""
@@ -123,6 +139,7 @@ def _services(
     clock: Callable[[], float],
 ) -> Services:
     """Return what the steps share."""
+    _check.instance("client", client, PasswordlessClient, named="a PasswordlessClient")
     keys, is_behind_proxies = client.sessions.keys, settings.trusted_proxies > 0
     ledger = Ledger.of(client, settings.budgets, settings.sms, is_behind_proxies=is_behind_proxies)
     return Services(
@@ -130,8 +147,7 @@ def _services(
     )
 
 
-def _handler(services: Services, pages: Pages) -> Handler:
-    """Return what answers requests."""
+def _cookies(services: Services) -> Cookies:
     client, settings = services.client, services.settings
     deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
-    return Handler(services, Cookies(services.keys, deployment, settings.secure), pages)
+    return Cookies(services.keys, deployment, settings.secure)

@@ -84,7 +84,8 @@ class SessionRecords:
         members = SecretDict(user=user, opened_at=now, ends_at=now + self._lifetimes.absolute)
         if data:
             members["data"] = data
-        return Record(_session(identifier, tokens, members), place, self.seal(place, tokens, **members), members)
+        session = self._session(identifier, tokens, members)
+        return Record(session, place, self.seal(place, tokens, **members), members)
 
     async def keep(self, new: Record) -> None:
         """Keep a new session; keeping it twice is keeping it once."""
@@ -94,10 +95,13 @@ class SessionRecords:
             new.place, new.sealed, login=new.login, seconds=min(idle, absolute), user_seconds=absolute + idle
         )
 
-    async def find(self, identifier: Secret) -> Record:
-        """Return a session, and restart its idle time. Raises as ``client.sessions.get``."""
-        place = place_of(identifier)
-        sealed = await self.store.read(place, seconds=self._lifetimes.idle)
+    async def find(self, identifier: Secret, *, counts_as_use: bool = True) -> Record:
+        """Return a session, and restart its idle time if that counts as use. Raises as ``client.sessions.get``."""
+        place, seconds = place_of(identifier), self._lifetimes.idle
+        if counts_as_use:
+            sealed = await self.store.read(place, seconds=seconds)
+        else:
+            sealed, seconds = await self.store.peek(place) or (None, 0.0)
         if sealed is None:
             raise unknown_session()
         unsealed = self._unseal(place, sealed)
@@ -110,7 +114,15 @@ class SessionRecords:
             if await self.store.reseal(place, sealed, again):
                 sealed = again
         members = unsealed.members
-        return Record(_session(identifier, unsealed.tokens, members), place, sealed, members)
+        return Record(self._session(identifier, unsealed.tokens, members, seconds), place, sealed, members)
+
+    def _session(
+        self, identifier: Secret, tokens: TokenSet, members: SecretDict, seconds: float | None = None
+    ) -> StoredSession:
+        """Return a session that is kept for ``seconds`` from now on; the idle time unless given."""
+        ends_at, data = self._ends_at(members), MappingProxyType(members.get("data") or {})
+        idle_ends_at = min(_clock.now() + (self._lifetimes.idle if seconds is None else seconds), ends_at)
+        return StoredSession(identifier, tokens, members["user"], members["opened_at"], data, ends_at, idle_ends_at)
 
     def seal(self, place: Place, tokens: TokenSet, **members: object) -> str:
         """Return the text that a session is kept as."""
@@ -123,7 +135,7 @@ class SessionRecords:
             members["data"] = data
         session, place = record.session, record.place
         sealed = self.seal(place, session.tokens, **members)
-        return Record(_session(session.id, session.tokens, members), place, sealed, members)
+        return Record(self._session(session.id, session.tokens, members), place, sealed, members)
 
     def seal_refreshed(self, record: Record, tokens: TokenSet) -> str:
         """Return the text that a session is kept as with other tokens of the same login."""
@@ -216,11 +228,6 @@ def place_of(identifier: Secret) -> Place:
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
     return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")
-
-
-def _session(identifier: Secret, tokens: TokenSet, members: SecretDict) -> StoredSession:
-    data = MappingProxyType(members.get("data") or {})
-    return StoredSession(identifier, tokens, members["user"], members["opened_at"], data)
 
 
 def _login(place: Place, tokens: TokenSet) -> str:

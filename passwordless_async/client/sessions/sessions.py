@@ -164,15 +164,19 @@ class Sessions:
         session = await self.get(identifier)
         yield self._calls(session.tokens, origins, lambda stale: self._session_refreshes.renew(session.id, stale))
 
-    async def get(self, identifier: str) -> StoredSession:
+    async def get(self, identifier: str, *, counts_as_use: bool = True) -> StoredSession:
         """Return a session, and restart its idle time.
+
+        Args:
+            identifier: The session.
+            counts_as_use: False: its idle time goes on, as for a page's script that asks how long it will last.
 
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
         """
         identifier = _concealed(identifier)
-        session = (await self._records.find(identifier)).session
+        session = (await self._records.find(identifier, counts_as_use=counts_as_use)).session
         self._refreshes.note_stored(session.tokens, session.id)
         return session
 

@@ -54,7 +54,9 @@ class StoredSession:
         tokens: The tokens.
         user: The user.
         opened_at: When it was opened: seconds since the UNIX epoch.
-        data: The application's own, as it was given when the session was opened; read-only.
+        data: The application's own; read-only.
+        ends_at: When it ends however much it is used: seconds since the UNIX epoch; None if that is not known.
+        idle_ends_at: When it ends if it is not used from now on; None as above. It counts in no comparison.
     """
 
     id: Secret = attrs.field(repr=redacted)
@@ -62,6 +64,8 @@ class StoredSession:
     user: str = attrs.field(repr=redacted)
     opened_at: float
     data: Mapping[str, Any] = attrs.field(factory=dict, repr=redacted)
+    ends_at: float | None = None
+    idle_ends_at: float | None = attrs.field(default=None, eq=False)
 
     @property
     def identifier(self) -> Secret:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from passwordless_async._common import clock as _clock
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.gateway.browser import csrf_token
 from passwordless_async.gateway.replies import Page, Problem, Reply
@@ -38,20 +39,26 @@ async def show_logged_out(_visit: Visit) -> Reply:
 
 
 async def status(visit: Visit) -> Reply:
-    """Tell a script whether its user is logged in, and the token for forms that it makes."""
-    session = await session_of(visit)
+    """Tell a script whether its user is logged in, and the token for forms that it makes. It does not count as use."""
+    session = await session_of(visit, counts_as_use=False)
     if session is None:
         return Reply(page=Page.HOME, facts={"logged_in": False}, is_json=True)
-    facts = {"logged_in": True, **user_facts(session), "csrf": csrf_token(session.id)}
+    ends_at = session.idle_ends_at or session.opened_at
+    facts = {
+        "logged_in": True,
+        **user_facts(session),
+        "seconds_left": max(int(ends_at - _clock.now()), 0),
+        "csrf": csrf_token(session.id),
+    }
     return Reply(page=Page.HOME, facts=facts, is_json=True)
 
 
-async def session_of(visit: Visit) -> StoredSession | None:
+async def session_of(visit: Visit, *, counts_as_use: bool = True) -> StoredSession | None:
     """Return the browser's session; None if it has none, or it has ended."""
     if visit.session is None:
         return None
     try:
-        return await visit.services.client.sessions.get(visit.session)
+        return await visit.services.client.sessions.get(visit.session, counts_as_use=counts_as_use)
     except (InvalidSession, BrokenSeal):
         return None
 

@@ -377,3 +377,24 @@ async def test_concurrent_changes_all_count(stores: Any) -> None:
         session = await clients[2].sessions.get(identifier)
         assert session.data == {f"m{n}": n for n in range(12)}
         assert (await clients[0].userinfo(session.tokens))["sub"] == session.user
+
+
+async def test_reading_need_not_count_as_use(store: Any) -> None:
+    """A page that asks how long a session lasts does not make it last longer."""
+    async with opened(store, lifetimes=Lifetimes(idle=100.0, absolute=500.0)) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client), data={"a": 1})
+        used = await client.sessions.get(identifier)
+        seen = await client.sessions.get(identifier, counts_as_use=False)
+        assert (seen, seen.ends_at) == (used, used.opened_at + 500.0)
+        assert used.idle_ends_at is not None
+        assert seen.idle_ends_at is not None
+        assert 0 <= used.idle_ends_at - used.opened_at - 100.0 < 10
+        place = (await client.sessions._records.find(identifier)).place
+        await store.read(place, seconds=20.0)
+        late = await client.sessions.get(identifier, counts_as_use=False)
+        assert late.idle_ends_at is not None
+        assert late.idle_ends_at - used.opened_at < 40
+        assert (await store.peek(place))[1] <= 20.0
+        await client.sessions.close(identifier)
+        with pytest.raises(InvalidSession):
+            await client.sessions.get(identifier, counts_as_use=False)

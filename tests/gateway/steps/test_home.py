@@ -25,6 +25,7 @@ async def test_session_is_json_for_any_script() -> None:
             assert (seen.status, seen.json) == (200, {"step": "home", "logged_in": False})
         await browser.log_in()
         known = (await browser.get("/session")).json
+        assert 604_700 < known["seconds_left"] <= 604_800
         assert (await browser.request("POST", "/logout", data={"csrf": known["csrf"]})).path == "/logged-out"
 
 
