@@ -46,6 +46,8 @@ class Page(enum.StrEnum):
     """Facts: ``sessions``: a list of ``{"name", "device", "place", "opened_at", "last_seen_at", "is_current"}``."""
     HOME = "home"
     """Where a login without ``return_to`` ends. Facts: ``user`` (name to show), ``device``."""
+    STEP_UP = "step-up"
+    """A user who is logged in is asked to confirm it. Facts: ``sent_to`` (masked): where the code will go."""
     LOGGED_OUT = "logged-out"
     """No facts."""
     FAULT = "fault"

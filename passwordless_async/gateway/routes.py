@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from passwordless_async.gateway.replies import Reply
-from passwordless_async.gateway.steps import code, enrolment, factors, home, identifier, logout, sessions
+from passwordless_async.gateway.steps import code, enrolment, factors, home, identifier, logout, sessions, step_up
 from passwordless_async.gateway.visit import Visit
 
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
@@ -27,5 +27,6 @@ ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/logout": {"POST": logout.log_out},
     "/logged-out": {"GET": home.show_logged_out},
     "/session": {"GET": home.status},
+    "/step-up": {"GET": step_up.show, "POST": step_up.send_code},
 }
 """The steps by path and method. HEAD is answered as GET."""

@@ -63,10 +63,10 @@ async def send_code(visit: Visit) -> Reply:
         problem, status = problem_of(error, "identifier")
         return identifier_page(visit, login, problem, status)
     if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
-        login = attrs.evolve(login, id=fresh.id, mfa=None, link=None, sent_at=None)
+        login = attrs.evolve(login, id=fresh.id, mfa=None, link=None, sent_at=None, stepping_up=None)
     remember = "remember" in visit.form and may_remember(visit)
     login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, remember=remember, attempts_left=None)
-    return await _start(visit, login, who, identifier_page)
+    return await start(visit, login, who, identifier_page)
 
 
 async def send_again(visit: Visit) -> Reply:
@@ -76,10 +76,10 @@ async def send_again(visit: Visit) -> Reply:
         return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
     if is_of_other_login(visit, login):
         return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
-    return await _start(visit, login, login.who, code_page)
+    return await start(visit, login, login.who, code_page)
 
 
-async def _start(visit: Visit, login: LoginState, who: Email | Phone, page: PageOfLogin) -> Reply:
+async def start(visit: Visit, login: LoginState, who: Email | Phone, page: PageOfLogin) -> Reply:
     """Send a code to the user of a login, and go on to the page that asks for it; else show a page with the problem."""
     services, now = visit.services, visit.services.clock()
     sent = attrs.evolve(login, sent_at=now, attempts_left=None)

@@ -19,12 +19,16 @@ from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.steps.step_up import stepped_up
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
+
+_OPENED = {False: AuditKind.LOGGED_IN, True: AuditKind.STEPPED_UP}
 
 
 async def keep(visit: Visit, tokens: TokenSet) -> Secret:
@@ -61,22 +65,31 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
 
 
 async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
-    """Let the application judge a new session; return the reply if it is refused: it has ended."""
-    services = visit.services
-    hook = services.hooks.after_login
-    if hook is None and services.on_audit is None:
+    """Judge a new session; return the reply if it is refused: it has ended."""
+    services, is_step_up = visit.services, visit.login is not None and visit.login.stepping_up is not None
+    if not is_step_up and services.hooks.after_login is None and services.on_audit is None:
         return None
     try:
         session = await services.client.sessions.get(identifier)
-        if hook is not None:
-            await hook(session)
-    except Refused as error:
-        await _close(visit, identifier)
-        return attrs.evolve(fault(*problem_of(error)), login=None)
+        refusal = await stepped_up(visit, session) or await _refused(visit, session)
     except BaseException:
         await _close(visit, identifier)
         raise
-    visit.audit(AuditKind.LOGGED_IN, user=session.user, session=session.name)
+    if refusal is not None:
+        await _close(visit, identifier)
+    else:
+        visit.audit(_OPENED[is_step_up], user=session.user, session=session.name)
+    return refusal
+
+
+async def _refused(visit: Visit, session: StoredSession) -> Reply | None:
+    """Let the application judge a new session; return the reply if it refuses."""
+    hook = visit.services.hooks.after_login
+    if hook is not None:
+        try:
+            await hook(session)
+        except Refused as error:
+            return attrs.evolve(fault(*problem_of(error)), login=None)
     return None
 
 

@@ -1,0 +1,118 @@
+"""Step-up: a newer login of the same user, under a new identifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from helpers import sites
+from helpers.sites import ADA, BOB, JSON
+from passwordless_async.gateway import AuditEvent, AuditKind
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_step_up(kind: str) -> None:
+    """A code goes to the session's own user; the new session has the data of the old one, which ends."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, on_audit=told.append) as site:
+        browser, thief = await site.browser(), await site.browser()
+        await browser.log_in()
+        old = browser.cookie("session") or ""
+        await site.client.sessions.update(old, data={"basket": 3})
+        asked = await browser.get("/step-up?return_to=/pay")
+        assert (asked.status, asked.title, "a•a@example.com" in asked.text) == (200, "Confirm it is you", True)
+        assert site.tenant.stats.codes_sent == 1
+        sent = await browser.post("/step-up", {"csrf": asked.csrf})
+        assert (sent.path, site.tenant.stats.codes_sent) == ("/code", 2)
+        done = await browser.post("/code", {"code": site.code()}, follow=False)
+        assert (done.status, done.headers["Location"]) == (303, "/pay")
+        new = browser.cookie("session") or ""
+        assert new != old
+        assert (await site.client.sessions.get(new)).data == {"device": "Firefox on Linux", "basket": 3}
+        thief.set_cookie("session", old)
+        assert (await thief.get("/")).path == "/login"
+        kinds = [(event.kind, event.reason) for event in told[-3:]]
+        assert kinds == [(AuditKind.STARTED, None), (AuditKind.STEPPED_UP, None), (AuditKind.ENDED, "replaced")]
+
+
+@pytest.mark.parametrize(
+    ("query", "is_enough"),
+    [
+        ("max_age=600", True),
+        ("max_age=0", False),
+        ("max_age=x", False),
+        ("max_age=-5", False),
+        ("max_age=²", False),
+        ("", False),
+        ("acr_values=urn:strong", False),
+        ("max_age=600&acr_values=urn:strong", False),
+    ],
+)
+async def test_what_a_session_fulfils(query: str, *, is_enough: bool) -> None:
+    """Then nothing is asked; what cannot be read asks for the newest login."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        site.clock.ahead = 60
+        seen = await browser.get(f"/step-up?return_to=/pay&{query}", follow=False)
+        assert (seen.status, seen.headers.get("Location")) == ((303, "/pay") if is_enough else (200, None))
+
+
+async def test_a_class_that_the_login_does_not_reach() -> None:
+    """It is refused after the code, and the session before stays."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        old = browser.cookie("session")
+        await browser.get("/step-up?acr_values=urn:strong")
+        await browser.post("/step-up")
+        refused = await browser.post("/code", {"code": site.code()})
+        assert (refused.status, browser.cookie("session"), site.tenant.stats.revoke_requests) == (403, old, 1)
+        assert (await browser.get("/")).path == "/"
+
+
+async def test_without_a_session() -> None:
+    """A login is new enough: it comes first, and returns to the same place."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        assert (await browser.get("/step-up?return_to=/pay")).path == "/login"
+        await browser.start()
+        done = await browser.post("/code", {"code": site.code()}, follow=False)
+        assert done.headers["Location"] == "/pay"
+        assert (await (await site.browser()).get("/step-up", JSON)).status == 401
+
+
+@pytest.mark.parametrize("url", ["https://evil.example", "//evil.example", "/\\evil.example"])
+async def test_open_redirect(url: str) -> None:
+    """The way back is a path of this site."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        seen: Any = await browser.get("/step-up?max_age=600&return_to=" + url.replace("/", "%2F"), follow=False)
+        assert (seen.status, seen.headers["Location"]) == (303, "/")
+
+
+async def test_another_user_steps_nothing_up() -> None:
+    """Who names another address logs in as another user: nothing of the session before goes over."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in(ADA)
+        await site.client.sessions.update(browser.cookie("session") or "", data={"basket": 3})
+        await browser.get("/step-up")
+        await browser.start(BOB)
+        assert (await browser.post("/code", {"code": site.code(BOB)})).path == "/"
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+        assert dict(session.data) == {"device": "Firefox on Linux"}
+
+
+async def test_a_step_up_of_a_session_that_has_ended_meanwhile() -> None:
+    """It opens none."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.get("/step-up")
+        await browser.post("/step-up")
+        await site.client.sessions.close(browser.cookie("session") or "")
+        assert (await browser.post("/code", {"code": site.code()})).status == 403
+        assert (await browser.get("/")).path == "/login"
