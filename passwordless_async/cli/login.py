@@ -7,6 +7,7 @@ No secret is printed without ``--show-tokens``.
 from __future__ import annotations
 
 import functools
+import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import click
 from passwordless_async._common import clock as _clock
 from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.cli.options import ClientAuthOptions, client_auth_options, dpop_option
+from passwordless_async.cli.proof import read_key
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line
 from passwordless_async.cli.terminal.questions import ask
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.tenant import DPoPMode
     from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.dpop import DPoPKey
+
+_FILE_NAME = "access-token"
+_KEEP_KEY = "To use the tokens afterwards, log in with --key FILE; passwordless-async keygen --out FILE makes one."
 
 
 @click.command()
@@ -35,6 +41,9 @@ if TYPE_CHECKING:
 @click.option("--scope", default="openid profile email", show_default=True, help="The scopes to request.")
 @click.option("--audience", help="The API that the access token is for.")
 @dpop_option
+@click.option(
+    "--key", "key_file", metavar="FILE", help="The private key to bind the tokens to, PEM; a new one unless given."
+)
 @client_auth_options
 @click.option("--show-tokens", is_flag=True, help="Print the tokens too; they are secrets.")
 def login(  # noqa: PLR0913 - the options of the command
@@ -46,12 +55,14 @@ def login(  # noqa: PLR0913 - the options of the command
     scope: str,
     audience: str | None,
     dpop: DPoPMode,
+    key_file: str | None,
     credentials: ClientAuthOptions,
     show_tokens: bool,
 ) -> None:
-    """Log one person in, and show the claims and the binding."""
+    """Log one person in, and show the claims, the binding, and how to call an API with the tokens."""
     with one_line():
         who = _who(email, phone)
+        key = _key(key_file, dpop)
         # A login with a placeholder code: wrong options are refused before a code is sent.
         Login(who, "0", scope=scope, audience=audience)
         client_auth = credentials.read()
@@ -59,8 +70,9 @@ def login(  # noqa: PLR0913 - the options of the command
         # Two event loops with the prompt between them: inside one, Ctrl-C would wait until the code is typed.
         interrupt.run(_start(client, who))
         otp = ask(f"A code was sent to {show.plain(who.username)}. Code: ")
-        tokens = interrupt.run(_exchange(client, Login(who, otp, scope=scope, audience=audience)))
+        tokens = interrupt.run(_exchange(client, Login(who, otp, scope=scope, audience=audience), key))
     _print(tokens)
+    click.echo(_how_to_call(tokens, key_file))
     if show_tokens:
         _print_secrets(tokens)
 
@@ -73,14 +85,22 @@ def _who(email: str | None, phone: str | None) -> Email | Phone:
     raise click.UsageError("Give --email or --phone, one of them.", click.get_current_context())
 
 
+def _key(key_file: str | None, dpop: DPoPMode) -> DPoPKey | None:
+    if key_file is None:
+        return None
+    if dpop == "off":
+        raise click.BadParameter("with --dpop off no key is used", click.get_current_context(), param_hint="--key")
+    return read_key(key_file)
+
+
 async def _start(client: Callable[[], PasswordlessClient], who: Email | Phone) -> None:
     async with client() as opened:
         await opened.start(who)
 
 
-async def _exchange(client: Callable[[], PasswordlessClient], login: Login) -> TokenSet:
+async def _exchange(client: Callable[[], PasswordlessClient], login: Login, key: DPoPKey | None) -> TokenSet:
     async with client() as opened:
-        return await opened.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
+        return await opened.exchange(login.who, login.otp, scope=login.scope, audience=login.audience, key=key)
 
 
 def _print(tokens: TokenSet) -> None:
@@ -94,6 +114,23 @@ def _print(tokens: TokenSet) -> None:
         "refresh token": "no" if tokens.refresh_token is None else "yes",
     }
     show.table("Binding", binding.items())
+
+
+def _how_to_call(tokens: TokenSet, key_file: str | None) -> str:
+    """Return an example of an API call: bound tokens need a proof by their key, others are Bearer tokens."""
+    audience = tokens.audience or ""
+    url = shlex.quote(audience if audience.startswith(("https://", "http://")) else f"{tokens.issuer}userinfo")
+    intro = f"To call an API, write the access token to the file {_FILE_NAME} (--show-tokens prints it):"
+    if not tokens.bound:
+        return f'{intro}\n\n  curl {url} -H "Authorization: Bearer $(cat {_FILE_NAME})"\n'
+    key = "key.pem" if key_file is None else shlex.quote(key_file)
+    if key_file is None:
+        intro = f"The key of this login is gone with it. {_KEEP_KEY}\n{intro}"
+    return (
+        f'{intro}\n\n  curl {url} -H "Authorization: DPoP $(cat {_FILE_NAME})" \\\n'
+        f'    -H "DPoP: $(passwordless-async proof --key {key} --method GET --url {url} \\\n'
+        f'    --access-token-file {_FILE_NAME})"\n'
+    )
 
 
 def _expiry(expires_at: int | None) -> str:

@@ -50,7 +50,7 @@ def keygen(*, out: str, encrypt: bool) -> None:
 def proof(*, key_file: str, method: str, url: str, access_token_file: str | None, nonce: str | None) -> None:
     """Make a proof for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""
     with one_line():
-        proofs = ProofGenerator(_key(key_file))
+        proofs = ProofGenerator(read_key(key_file))
         token = (
             None if access_token_file is None else Secret(_read(access_token_file).decode("ascii", "replace").strip())
         )
@@ -58,7 +58,8 @@ def proof(*, key_file: str, method: str, url: str, access_token_file: str | None
     click.echo(signed)
 
 
-def _key(path: str) -> DPoPKey:
+def read_key(path: str) -> DPoPKey:
+    """Read a private key file; asks for the password if the file is encrypted and the environment has none."""
     pem = _read(path)
     return DPoPKey.from_pem(pem, _password() if _ENCRYPTED.search(pem) else None)
 

@@ -19,7 +19,7 @@ import click
 from passwordless_async.cli.tenant_config import ConfigError, TenantConfig, read_config
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, renamed
-from passwordless_async.testing import LocalTenant, Message, ThrowAwayCa
+from passwordless_async.testing import ApiPolicy, LocalTenant, Message, TenantSettings, ThrowAwayCa
 
 if TYPE_CHECKING:
     import ssl
@@ -171,6 +171,7 @@ def _introduce(tenant: LocalTenant, config: TenantConfig, options: _Options) -> 
         ("  its secret", str(confidential.secret)),
         *(("Client", client.client_id) for client in tenant.settings.clients),
         *((f"API, DPoP {policy}", audience) for audience, policy in tenant.settings.apis.items()),
+        (f"API, DPoP {tenant.settings.userinfo_policy}", "(no audience: for /userinfo alone)"),
         *(("User", _user(user)) for user in config.users),
         *(("Fault", str(fault["fault"])) for fault in config.faults),
     ]
@@ -185,20 +186,43 @@ def _user(user: Mapping[str, Any]) -> str:
 
 
 def _how_to_log_in(tenant: LocalTenant, options: _Options) -> str:
-    url, client_id, ca = tenant.url, tenant.public_client_id, shlex.quote(str(options.ca_file or ""))
+    client_id, ca = tenant.public_client_id, shlex.quote(str(options.ca_file or ""))
     trusted, curl = (f"SSL_CERT_FILE={ca} ", f"curl --cacert {ca}") if options.ca_file else ("", "curl")
-    start = {"client_id": client_id, "connection": "email", "email": _EMAIL, "send": "code"}
-    form = {"grant_type": _GRANT, "client_id": client_id, "realm": "email", "username": _EMAIL, "scope": "openid"}
-    fields = "".join(f" \\\n    --data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in form.items())
+    mode = " --dpop preferred" if tenant.settings.userinfo_policy is ApiPolicy.NONE else ""
     return (
         "\nStop it with Ctrl-C. Log in from another terminal, for example with:\n\n"
-        f"  {trusted}passwordless-async login --domain {url} \\\n"
-        f"    --client-id {shlex.quote(client_id)} --email {_EMAIL}\n"
+        f"  {trusted}passwordless-async login --domain {tenant.url} \\\n"
+        f"    --client-id {shlex.quote(client_id)} --email {_EMAIL}{mode}\n"
+        f"{_with_curl(tenant, curl)}"
+    )
+
+
+def _with_curl(tenant: LocalTenant, curl: str) -> str:
+    """Return how to log in with curl, at an API that does not demand a proof; there may be none."""
+    found, audience = _api_without_proof(tenant.settings)
+    if not found:
+        return "\nEvery API here demands a proof, which curl cannot make: passwordless-async keygen and proof do.\n"
+    client_id, url = tenant.public_client_id, tenant.url
+    start = {"client_id": client_id, "connection": "email", "email": _EMAIL, "send": "code"}
+    form = {"grant_type": _GRANT, "client_id": client_id, "realm": "email", "username": _EMAIL, "scope": "openid"}
+    form |= {} if audience is None else {"audience": audience}
+    fields = "".join(f" \\\n    --data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in form.items())
+    return (
         "\nOr with curl, which gets a token that is not bound to a key. Have a code sent, then exchange it:\n\n"
         f"  {curl} {url}/passwordless/start -H 'Content-Type: application/json' \\\n"
         f"    -d {shlex.quote(json.dumps(start))}\n"
         f"  {curl} {url}/oauth/token{fields} \\\n    --data-urlencode otp=THE-CODE\n"
     )
+
+
+def _api_without_proof(settings: TenantSettings) -> tuple[bool, str | None]:
+    """Return whether an API takes logins without a proof, and its audience; one without DPoP comes first."""
+    apis: list[tuple[str | None, ApiPolicy]] = [*settings.apis.items(), (None, settings.userinfo_policy)]
+    for wanted in (ApiPolicy.NONE, ApiPolicy.OPTIONAL):
+        for audience, policy in apis:
+            if policy is wanted:
+                return True, audience
+    return False, None
 
 
 def _as_line(message: Message) -> str:

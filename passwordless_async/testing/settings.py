@@ -124,6 +124,8 @@ _READY_APIS = {BOUND_API: ApiPolicy.OPTIONAL, PLAIN_API: ApiPolicy.NONE, STRICT_
 
 
 def _apis(given: Mapping[str, ApiPolicy | str]) -> Mapping[str, ApiPolicy]:
+    if "" in given:
+        raise UsageError("apis", "an audience must not be empty: userinfo_policy is that of no audience")
     return types.MappingProxyType({audience: ApiPolicy(policy) for audience, policy in given.items()})
 
 

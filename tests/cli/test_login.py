@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers.people import Person
-from passwordless_async import Email, Phone
+from passwordless_async import DPoPKey, Email, Phone
 from passwordless_async.cli.app import run
-from passwordless_async.testing import Fault
+from passwordless_async.testing import BOUND_API, PLAIN_API, STRICT_API, Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +81,66 @@ def test_without_openid(login: Login) -> None:
     assert "Claims" not in out
     assert _shown(out)["token type"] == "DPoP"
     assert re.findall(r"^(\w+_token): ", out, re.MULTILINE) == ["access_token"]
+
+
+@pytest.mark.parametrize(
+    ("dpop", "audience", "is_bound"),
+    [
+        ("required", BOUND_API, True),
+        ("required", STRICT_API, True),
+        ("preferred", BOUND_API, True),
+        ("preferred", PLAIN_API, False),
+        ("off", BOUND_API, False),
+        ("off", PLAIN_API, False),
+    ],
+)
+def test_each_mode_shows_the_binding_and_a_call(dpop: str, audience: str, *, is_bound: bool, login: Login) -> None:
+    """Whether the tokens are bound, and an example of a call: with a proof, or as Bearer."""
+    status, out, _ = login("--dpop", dpop, "--audience", audience)
+    assert status == 0
+    shown = _shown(out)
+    assert shown["token type"] == ("DPoP" if is_bound else "Bearer")
+    assert shown["bound to key"].startswith("no:") is not is_bound
+    assert (f'curl {audience} -H "Authorization: DPoP $(cat access-token)"' in out) is is_bound
+    assert (f'curl {audience} -H "Authorization: Bearer $(cat access-token)"' in out) is not is_bound
+    assert ("passwordless-async proof --key key.pem" in out) is is_bound
+    assert ("The key of this login is gone with it" in out) is is_bound
+
+
+@pytest.mark.parametrize(("dpop", "audience", "code"), [("required", PLAIN_API, 1), ("off", STRICT_API, 1)])
+def test_a_mode_that_does_not_fit_the_api(dpop: str, audience: str, code: int, login: Login) -> None:
+    """One line says which setting to change."""
+    status, out, err = login("--dpop", dpop, "--audience", audience)
+    assert (status, out) == (code, "")
+    assert "'preferred'" in err.splitlines()[-1]
+
+
+def test_a_key_of_ones_own(login: Login, tenant: LocalTenant, tmp_path: Path) -> None:
+    """The tokens are bound to the key of a file, so that the call which is shown can be made."""
+    key = DPoPKey.generate()
+    path = tmp_path / "my key.pem"
+    path.write_bytes(key.to_pem(None))
+    status, out, _ = login("--key", str(path), "--show-tokens")
+    assert (status, _shown(out)["bound to key"]) == (0, key.thumbprint)
+    assert "is gone" not in out
+    assert f"curl {tenant.url}/userinfo" in out
+    assert f"proof --key '{path}' --method GET --url {tenant.url}/userinfo" in out
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (["--key", "FILE", "--dpop", "off"], 2, "--key: with --dpop off no key is used"),
+        (["--key", "/nowhere/key.pem"], 1, "Error: /nowhere/key.pem cannot be read: No such file or directory."),
+        (["--key", __file__], 2, "--key: is not a private key in PEM form"),
+        (["--dpop", "maybe"], 2, "'maybe' is not one of 'required', 'preferred', 'off'"),
+    ],
+)
+def test_a_wrong_key_or_mode(more: list[str], status: int, message: str, login: Login, tenant: LocalTenant) -> None:
+    """Each is refused before a code is sent."""
+    ended, out, err = login(*more)
+    assert (ended, out, tenant.stats.start_requests) == (status, "", 0)
+    assert message in err
 
 
 def test_a_wrong_code(login: Login) -> None:

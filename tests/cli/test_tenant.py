@@ -161,6 +161,49 @@ def test_a_push_message(started: Callable[..., Popen[str]], tmp_path: Path, deci
 
 
 @pytest.mark.parametrize(
+    ("settings", "audience", "mode"),
+    [
+        ("", "https://plain.example", ""),
+        ('[settings.apis]\n"https://a.example" = "required"\n', "", ""),
+        ('userinfo_policy = "none"\n[settings.apis]\n"https://a.example" = "optional"\n', "", " --dpop preferred"),
+        (
+            'userinfo_policy = "required"\n[settings.apis]\n"https://a.example" = "optional"\n',
+            "https://a.example",
+            "",
+        ),
+        ('userinfo_policy = "required"\n[settings.apis]\n"https://a.example" = "required"\n', None, ""),
+    ],
+)
+def test_the_printed_recipes_fit_the_apis(
+    started: Callable[..., Popen[str]], tmp_path: Path, settings: str, audience: str | None, mode: str
+) -> None:
+    """What is printed for curl gets a Bearer token, from an API without DPoP if there is one; or says that none can."""
+    config = tmp_path / "tenant.toml"
+    section = settings if settings.startswith("[") else f"[settings]\n{settings}"
+    config.write_text(section, encoding="utf-8")
+    process = started("tenant", "--port", "0", "--config", str(config))
+    said = ""
+    while "otp=THE-CODE" not in said and "Every API here demands a proof" not in said:
+        said += piped(process.stdout).readline()
+    assert f"--email {ADA.address}{mode}\n" in said
+    if audience is None:
+        assert "curl http" not in said
+        return
+    (url,) = re.findall(r"^Tenant +(\S+)$", said, re.MULTILINE)
+    asyncio.run(_start(url, "public-client", ADA))
+    while not (code := re.search(r"  (\d{6})$", piped(process.stdout).readline())):
+        pass
+    fields = dict(re.findall(r"--data-urlencode (\w+)=(\S+)", said)) | {"otp": code[1]}
+    assert fields.get("audience", "") == audience
+
+    async def exchange() -> str:
+        async with aiohttp.ClientSession() as session, session.post(f"{url}/oauth/token", data=fields) as response:
+            return str((await response.json())["token_type"])
+
+    assert asyncio.run(exchange()) == "Bearer"
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7, port 8080: "),

@@ -87,3 +87,9 @@ def test_applications_survive_json() -> None:
     assert again.client("a") == clients[0]
     assert again.client("nobody") is None
     assert again.client(["a"]) is None
+
+
+def test_an_api_has_an_audience() -> None:
+    """Of no audience there is a policy by another name."""
+    with pytest.raises(UsageError, match="apis: an audience must not be empty: userinfo_policy"):
+        TenantSettings(apis={"": "none"})

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {Status.OK: "green", Status.WARNING: "yellow", Status.FAILED: "bold red", Status.NOT_CHECKED: "dim"}
 CODE, LOGIN = "code", "login"
+_CHECK_WIDTH = 30  # characters; the identifier of an API may be long
 
 _WHERE_CONNECTION = (
     "Check Authentication > Passwordless: the connection has to be on, and enabled for the application in its"
@@ -140,9 +141,12 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         except PasswordlessError as error:
             return _judge_failure(error, policy)
     if tokens.bound:
-        detail = "the access token is bound to the key: required and preferred work"
+        detail = "the access token is bound to the key, so the policy is not none: required and preferred work"
     elif dpop == "preferred":
-        detail = "the access token is not bound, though a proof was sent: preferred and off work, required does not"
+        detail = (
+            "the access token is not bound, though a proof was sent, so the policy is none: preferred and off work,"
+            " required does not"
+        )
     else:
         detail = "the access token is a Bearer token: off works"
     return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.OK, detail)
@@ -173,7 +177,7 @@ def _print(found: Iterable[Finding], *, as_json: bool) -> None:
         click.echo(json.dumps({"checks": [finding.to_json() for finding in found]}))
         return
     grid = Table(box=box.SIMPLE_HEAD)
-    grid.add_column("Check", no_wrap=True)
+    grid.add_column("Check", overflow="fold", max_width=_CHECK_WIDTH)
     grid.add_column("Result", no_wrap=True)
     grid.add_column("Evidence, and what to do", overflow="fold")
     for finding in found:

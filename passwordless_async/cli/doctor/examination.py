@@ -58,11 +58,12 @@ async def examine(
         keys, probed = not_checked(KEYS), not_checked(probe.CLIENT, probe.GRANT, probe.PROOF)
         if not failed(described[:3]):  # reachable, described, and the right issuer; DPoP may be missing
             keys = (judge_keys(await observer.ask(jwks_request(application))),)
-            error = await probe.probe(application, logins[0], observer.send, is_proven=dpop != "off")
-            probed = probe.judge_probe(error)
+            is_proven = dpop != "off"
+            error = await probe.probe(application, logins[0], observer.send, is_proven=is_proven)
+            probed = probe.judge_probe(error, is_proven=is_proven)
         is_sound = not failed((*described, *probed))
         policies = await _policies(application, logins, observer.send if is_sound else None, dpop)
-    return *described, *keys, judge_clock(observer.last), *probed, probe.ip_header_trust(application), *policies
+    return *described, *keys, judge_clock(observer.last, dpop), *probed, probe.ip_header_trust(application), *policies
 
 
 async def _policies(
@@ -165,18 +166,24 @@ class Timed:
     at: float  # seconds since the UNIX epoch by this machine's clock, half-way between request and response
 
 
-def judge_clock(answer: Timed | None) -> Finding:
+def judge_clock(answer: Timed | None, dpop: DPoPMode = "required") -> Finding:
     """Judge whether this machine's clock and the tenant's agree (RFC 9110 §6.6.1: ``Date``); None: no response came."""
     date = None if answer is None else _date(answer.response)
     if answer is None or date is None:
         return Finding(CLOCK, Status.NOT_CHECKED, "no response tells the tenant's time")
     skew = answer.at - date
     detail = f"this machine is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the tenant"
-    if abs(skew) > _FAILED_ABOVE:
+    return _judge_skew(abs(skew), detail, dpop)
+
+
+def _judge_skew(seconds: float, detail: str, dpop: DPoPMode) -> Finding:
+    if seconds <= _WARNING_ABOVE:
+        return Finding(CLOCK, Status.OK, f"within {_WARNING_ABOVE:.0f} s of the tenant's")
+    if dpop == "off":
+        return Finding(CLOCK, Status.WARNING, detail, f"No proof depends on it: the client's mode is off. {_WHERE}")
+    if seconds > _FAILED_ABOVE:
         return Finding(CLOCK, Status.FAILED, detail, f"Proofs would be refused. {_WHERE}")
-    if abs(skew) > _WARNING_ABOVE:
-        return Finding(CLOCK, Status.WARNING, detail, f"Proofs may be refused. {_WHERE}")
-    return Finding(CLOCK, Status.OK, f"within {_WARNING_ABOVE:.0f} s of the tenant's")
+    return Finding(CLOCK, Status.WARNING, detail, f"Proofs may be refused. {_WHERE}")
 
 
 def _date(response: HttpResponse) -> float | None:

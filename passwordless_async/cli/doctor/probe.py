@@ -57,6 +57,7 @@ _WHERE_MODE = (
 )
 _WHERE_LOGIN = "Give --send-to, and the API as the first --audience."
 _CODE_WAS_SEEN = frozenset({"invalid_grant", "mfa_required", "too_many_attempts"})
+_API_FIRST = "the API was refused before"
 _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
 
 
@@ -100,6 +101,7 @@ class _Refusal:
     grant: Status
     proof: Status
     where: str | None = None  # where to change what failed; the error's own advice unless given
+    unseen: str = "an earlier check failed"  # why the rest is not checked
 
     def findings(self, error: OAuthError) -> tuple[Finding, ...]:
         statuses = {CLIENT: self.client, GRANT: self.grant, PROOF: self.proof}
@@ -109,7 +111,7 @@ class _Refusal:
         if status is Status.OK:
             return Finding(name, status, _ACCEPTED[name])
         if status is Status.NOT_CHECKED:
-            return not_checked(name)[0]
+            return Finding(name, status, self.unseen)
         return Finding(name, status, str(error), advice(error) if self.where is None else self.where)
 
 
@@ -135,14 +137,21 @@ _REFUSALS = (  # the first row that matches counts
     ),
     # The code was looked at, so the login got past all three.
     _Refusal(lambda error: error.error in _CODE_WAS_SEEN, _OK, _OK, _OK),
-    # Without a proof the API's policy stands before all else; its own check says so.
-    _Refusal(lambda error: isinstance(error, errors.DPoPRequired), _UNSEEN, _UNSEEN, _UNSEEN),
-    _Refusal(_is_no_api, _OK, _FAILED, _UNSEEN, _WHERE_AUDIENCE),
+    # What is wrong with the API its own check says.
+    _Refusal(lambda error: isinstance(error, errors.DPoPRequired), _UNSEEN, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
+    _Refusal(_is_no_api, _OK, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
 )
 
 
-def judge_probe(error: PasswordlessError | None) -> tuple[Finding, ...]:
-    """Judge the result of the probe; None: tokens."""
+def judge_probe(error: PasswordlessError | None, *, is_proven: bool = True) -> tuple[Finding, ...]:
+    """Judge the result of the probe, which had a proof or not; None: tokens."""
+    found = _judged(error)
+    if not is_proven and found[-1].status is Status.OK:
+        return *found[:-1], Finding(PROOF, Status.NOT_CHECKED, "none is sent: the client's mode is off")
+    return found
+
+
+def _judged(error: PasswordlessError | None) -> tuple[Finding, ...]:
     if error is None:
         detail = "the tenant gave tokens for a made-up code"
         where = "Take the tenant out of service, or check what answers in its place."
@@ -168,9 +177,10 @@ def judge_policy(name: str, error: PasswordlessError | None, mode: DPoPMode) -> 
         return Finding(name, Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE)
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
         return Finding(name, Status.NOT_CHECKED, "the answer to a login without a proof does not tell")
-    detail = "a login without a proof is taken: preferred and off work"
+    detail = "the API's policy is none or optional, as a login without a proof is taken: preferred and off work"
     if mode == "required":
-        return Finding(name, Status.NOT_CHECKED, f"{detail}; whether required does is shown by a login", _WHERE_LOGIN)
+        only = "whether required works, that is whether it is optional, only a login shows"
+        return Finding(name, Status.NOT_CHECKED, f"{detail}; {only}", _WHERE_LOGIN)
     return Finding(name, Status.OK, detail)
 
 

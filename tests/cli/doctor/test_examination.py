@@ -156,11 +156,14 @@ async def test_a_confidential_application_needs_its_secret(tenant: LocalTenant) 
 
 
 async def test_an_unknown_api_is_found(tenant: LocalTenant) -> None:
-    """An audience that the tenant does not know is found by the probe."""
-    found = await examine(application(tenant), audiences=["https://nothing.example"])
-    policy = statuses(found).pop("API policy of https://nothing.example")
-    assert (policy, statuses(found)["grant"], statuses(found)["proof"]) == (UNSEEN, FAILED, UNSEEN)
-    assert "Identifier" in of(found, "grant").advice
+    """An audience that the tenant does not know is no fault of the grant, and hides no other API."""
+    found = await examine(application(tenant), audiences=["https://nothing.example", STRICT_API])
+    named = statuses(found)
+    assert (named["client authentication"], named["grant"], named["proof"]) == (OK, UNSEEN, UNSEEN)
+    assert of(found, "grant").detail == "the API was refused before"
+    assert named["API policy of https://nothing.example"] == FAILED
+    assert named[f"API policy of {STRICT_API}"] == OK
+    assert "Identifier" in of(found, "API policy of https://nothing.example").advice
     with pytest.raises(UsageError, match="audience"):
         await examine(application(tenant), audiences=["a\nb"])
 
@@ -178,6 +181,17 @@ async def test_the_policies_of_apis(dpop: Any, strict: str, plain: str, tenant: 
     assert failed(found) is (dpop == "off")
     assert named["client authentication"] == (UNSEEN if dpop == "off" else OK)
     assert all(finding.advice for finding in found if finding.status is Status.FAILED)
+
+
+async def test_without_proofs_none_is_judged(tenant: LocalTenant) -> None:
+    """Nothing is said of a proof that was not sent, and no proof depends on a wrong clock."""
+    found = await examine(application(tenant), audiences=[PLAIN_API], dpop="off")
+    assert statuses(found)["proof"] == UNSEEN
+    assert of(found, "proof").detail == "none is sent: the client's mode is off"
+    assert tenant.stats.distinct_keys == 0
+    late = Timed(HttpResponse(200, CIMultiDict({"Date": formatdate(1000, usegmt=True)})), 5000.0)
+    assert judge_clock(late, "off").status is Status.WARNING
+    assert judge_clock(late, "preferred").status is Status.FAILED
 
 
 async def test_one_of_several_apis_is_unknown(tenant: LocalTenant) -> None:
