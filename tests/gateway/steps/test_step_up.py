@@ -116,3 +116,18 @@ async def test_a_step_up_of_a_session_that_has_ended_meanwhile() -> None:
         await site.client.sessions.close(browser.cookie("session") or "")
         assert (await browser.post("/code", {"code": site.code()})).status == 403
         assert (await browser.get("/")).path == "/login"
+
+
+async def test_a_session_that_another_tab_replaced_is_not_stepped_up() -> None:
+    """The login under way is of another session: no data goes from one user to another."""
+    async with sites.opened() as site:
+        ada, bob = await site.browser(), await site.browser()
+        await ada.log_in(ADA)
+        await bob.log_in(BOB)
+        bobs = bob.cookie("session") or ""
+        await site.client.sessions.update(bobs, data={"basket": 3})
+        await ada.get("/step-up")
+        await ada.post("/step-up")
+        ada.set_cookie("session", bobs)
+        assert (await ada.post("/code", {"code": site.code(ADA)})).status == 403
+        assert (ada.cookie("session"), (await bob.get("/")).path) == (bobs, "/")
