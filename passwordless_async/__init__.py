@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         Phone as Phone,
     )
     from passwordless_async.auth0.link import PendingLink as PendingLink
+    from passwordless_async.auth0.logout_token import LogoutToken as LogoutToken
     from passwordless_async.auth0.mfa.state import (
         MfaRequired as MfaRequired,
         MfaState as MfaState,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
         InvalidDPoPProof as InvalidDPoPProof,
         InvalidIdToken as InvalidIdToken,
         InvalidInput as InvalidInput,
+        InvalidLogoutToken as InvalidLogoutToken,
         InvalidMfaState as InvalidMfaState,
         InvalidPhoneNumber as InvalidPhoneNumber,
         InvalidRefreshToken as InvalidRefreshToken,
@@ -157,6 +159,7 @@ _NAMES = {
     "auth0.id_token": "ExpectedIdToken",
     "auth0.identity": "AuthSession Email Login Phone",
     "auth0.link": "PendingLink",
+    "auth0.logout_token": "LogoutToken",
     "auth0.mfa.state": "MfaRequired MfaState MfaTokenSet Registered",
     "auth0.mfa.values": "Association Authenticator MfaChallenge MfaRequirements",
     "auth0.tenant": "DPoPMode",
@@ -175,8 +178,9 @@ _NAMES = {
     "errors": (
         "AccessDenied AuthorizationPending BindingRequired BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
         "DPoPRequired InsufficientScope InsufficientUserAuthentication InvalidCallback InvalidClient "
-        "InvalidDPoPProof InvalidIdToken InvalidInput InvalidMfaState InvalidPhoneNumber InvalidRefreshToken "
-        "InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer MfaTokenExpired NonceChallengeRepeated "
+        "InvalidDPoPProof InvalidIdToken InvalidInput InvalidLogoutToken InvalidMfaState "
+        "InvalidPhoneNumber InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer "
+        "MfaTokenExpired NonceChallengeRepeated "
         "NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError QuotaExceeded "
         "RateLimited RegionNotAllowed SenderConstrained SlowDown SmsFailed SmsGatewayFailed StoreError "
         "StoreUnavailable TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError "

@@ -35,6 +35,7 @@
     │   ├── NotSenderConstrained   the token is not bound to the key
     │   ├── SenderConstrained      the token is bound to a key that the client does not have
     │   ├── InvalidIdToken         the ID token failed a check
+    │   ├── InvalidLogoutToken     a logout token failed a check (claim)
     │   ├── InvalidCallback        a callback does not belong to the login that was started
     │   └── MalformedAnswer        the answer is not what the protocol allows
     ├── TransportError             no response
@@ -424,6 +425,7 @@ class InvalidIdToken(
 
     Attributes:
         claim: The claim or header parameter that failed.
+        problem: What is wrong with it.
         clock_difference: If the claim is a time: seconds that this machine's clock was ahead of the server's, by the
             ``Date`` of the response; negative: behind. None if it is unknown.
     """
@@ -433,6 +435,23 @@ class InvalidIdToken(
     def __init__(self, claim: str, problem: str) -> None:
         super().__init__(f"ID token, {claim}: {problem}")
         self.claim = claim
+        self.problem = problem
+
+
+class InvalidLogoutToken(
+    ProtocolError, code="invalid_logout_token", advice="Answer with 400, and end no session: it may be forged."
+):
+    """A logout token failed a check (OpenID Connect Back-Channel Logout 1.0 §2.6), or was presented before.
+
+    Attributes:
+        claim: The claim or header parameter that failed.
+        problem: What is wrong with it.
+    """
+
+    def __init__(self, claim: str, problem: str) -> None:
+        super().__init__(f"logout token, {claim}: {problem}")
+        self.claim = claim
+        self.problem = problem
 
 
 class InvalidCallback(

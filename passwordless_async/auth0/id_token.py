@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MAX_HEADER = 1024  # characters
+ID_TOKEN_TYPES = ("JWT",)  # of the header's ``typ``, in upper case; a token without one is a JWT
 _TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were thrown away."
 # OpenID Connect Core §12.2: a refreshed ID token has them as the one before.
 _KEPT_CLAIMS = ("iss", "sub", "aud", "azp", "auth_time", "nonce")
@@ -69,18 +70,18 @@ class ExpectedIdToken:
                 raise InvalidIdToken(claim, "is missing: there is no ID token")
 
 
-def read_header(id_token: Secret, application: Application) -> Header:
-    """Read the header.
+def read_header(id_token: Secret, application: Application, types: tuple[str, ...] = ID_TOKEN_TYPES) -> Header:
+    """Read the header of an ID token, or of another token of the tenant's, by its ``typ``.
 
     Raises:
         InvalidIdToken: It is not readable, is another kind of token's, has no ``kid``, or has an algorithm that the
             application does not accept.
     """
-    return _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms)
+    return _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms, types)
 
 
 @lru_cache(maxsize=64)  # a tenant's thousands of tokens have the same few headers, one for each signing key
-def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
+def _read_header(segment: str, algorithms: tuple[str, ...], types: tuple[str, ...]) -> Header:
     header = read_segment(segment) if len(segment) <= _MAX_HEADER else None
     if header is None:
         raise InvalidIdToken("header", "is not readable")
@@ -90,7 +91,7 @@ def _read_header(segment: str, algorithms: tuple[str, ...]) -> Header:
         # RFC 7515 §4.1.11: critical parameters must be understood, and an empty list must not be there.
         ("crit", "crit" in header, "is not understood"),
         # RFC 8725 §3.11: an access token (at+jwt) or a logout token (logout+jwt) of the same key is no ID token.
-        ("typ", str(header.get("typ", "JWT")).upper() != "JWT", "is another kind of token"),
+        ("typ", str(header.get("typ", "JWT")).upper() not in types, "is another kind of token"),
         ("kid", header.get("alg") != HS256 and not (isinstance(kid, str) and kid), "is missing"),
     ):
         if refused:
@@ -126,22 +127,40 @@ def validate(
     Raises:
         InvalidIdToken: A check failed; its ``claim`` names it.
     """
-    claims = _verified_claims(id_token, key, application)
-    if claims.get("iss") != application.issuer:
-        raise InvalidIdToken("iss", f"is not {application.issuer}")
-    _check_audience(claims, application.client_id)
-    _check_times(claims, clocks, expected.max_age)
+    claims = checked_claims(id_token, key, application, clocks, max_age=expected.max_age)
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise InvalidIdToken("sub", "is missing")
     _check_ties(claims, access_token, expected)
     return MappingProxyType(dict(claims))
 
 
-def _verified_claims(id_token: Secret, key: SigningKey, application: Application) -> SecretDict:
+def checked_claims(
+    token: Secret,
+    key: SigningKey,
+    application: Application,
+    clocks: Clocks,
+    *,
+    max_age: int | None = None,
+    types: tuple[str, ...] = ID_TOKEN_TYPES,
+) -> SecretDict:
+    """Return the claims after the checks that all tokens for this application have: signature, ``iss``, ``aud``, times.
+
+    Raises:
+        InvalidIdToken: A check failed.
+    """
+    claims = _verified_claims(token, key, application, types)
+    if claims.get("iss") != application.issuer:
+        raise InvalidIdToken("iss", f"is not {application.issuer}")
+    _check_audience(claims, application.client_id)
+    _check_times(claims, clocks, max_age)
+    return claims
+
+
+def _verified_claims(id_token: Secret, key: SigningKey, application: Application, types: tuple[str, ...]) -> SecretDict:
     if not set(key.algorithms).intersection(application.id_token_algorithms):
         raise InvalidIdToken("alg", "is not one that the key is for")
     try:
-        alg = read_header(id_token, application).alg
+        alg = read_header(id_token, application, types).alg
     except InvalidIdToken:
         alg = ""
     payload = signed_payload(id_token, alg, key.key) if alg in key.algorithms else None
@@ -279,15 +298,19 @@ def claims_of(
         return None
     application = tenant.application
     header = read_header(id_token, application)
-    if header.alg == HS256:
-        key = client_secret_key(application)
-    else:
-        key = tenant.keys.get(header.kid, header.alg) or (yield from _search(tenant, header))
+    key = known_key(tenant, header) or (yield from search_key(tenant, header))
     check_key(header, key)
     return validate(id_token, key, application, clocks, access_token=access_token, expected=expected)
 
 
-def _search(tenant: Tenant, header: Header) -> Flow[SigningKey]:
+def known_key(tenant: Tenant, header: Header) -> SigningKey | None:
+    """Return the key that a header names, without fetching it; None if it is unknown."""
+    if header.alg == HS256:
+        return client_secret_key(tenant.application)
+    return tenant.keys.get(header.kid, header.alg)
+
+
+def search_key(tenant: Tenant, header: Header) -> Flow[SigningKey]:
     """Fetch the key set for an unknown ``kid``, a few times unless that was done lately.
 
     The code is spent by now: if the request for keys was not sent, the error must not be ``NotSent``.

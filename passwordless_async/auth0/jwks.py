@@ -121,6 +121,11 @@ class SigningKeys:
         """Record that a fetch because of the keys' age begins."""
         self._renewal.start(_RENEWAL_SECONDS)
 
+    @property
+    def may_search(self) -> bool:
+        """Whether :meth:`next_fetch` begins or joins a fetch: no search was over lately."""
+        return self._last.number > self._ended or bool(self._pauses) or self._search.over
+
     def next_fetch(self) -> Fetch | None:
         """Begin the next fetch of a search, or join the one in flight; None: the search is over, or was lately."""
         if self._last.number > self._ended:

@@ -25,6 +25,7 @@ from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.codes import Codes
 from passwordless_async.client.events import Emitter, OnEvent, Operation
 from passwordless_async.client.logins import Logins
+from passwordless_async.client.logouts import Logouts
 from passwordless_async.client.mfa import MfaClient
 from passwordless_async.client.orphans import OnOrphan, Orphans
 from passwordless_async.client.outcomes import ClosingReport, Outcome, Progress, Start, StartOutcome
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.auth0.logout_token import LogoutToken
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
 
 
@@ -167,6 +169,7 @@ class PasswordlessClient:
         """Make what the methods call: each service gets the objects below it, and none of them this client."""
         tenant, dispatcher = self._tenant, self._dispatcher
         codes = Codes(self._peers.availability, issuer=self.issuer, client_id=self.client_id, profile=self._profile)
+        self._logouts = Logouts(tenant, dispatcher)
         self._starts = Starts(tenant, dispatcher, codes, self._profile)
         self._logins = Logins(tenant, dispatcher, codes, orphans, self._profile, self._peers.nonces)
         self._refreshes = Refreshes(tenant, dispatcher, orphans, self._profile.single, overlap=self._overlap)
@@ -527,6 +530,18 @@ class PasswordlessClient:
             UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
         """
         await self._refreshes.revoke(tokens)
+
+    async def read_logout_token(self, token: str) -> LogoutToken:
+        """Check a logout token, by which the tenant ends sessions (OpenID Connect Back-Channel Logout 1.0 §2.6).
+
+        Its ``jti`` is not compared with earlier ones; the gateway does that. To end the sessions that it is about, call
+        ``client.sessions.close_at_provider``.
+
+        Raises:
+            InvalidLogoutToken: It failed a check.
+            TransportError: Its key could not be fetched: it may be valid.
+        """
+        return await self._logouts.read(conceal(token))
 
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).

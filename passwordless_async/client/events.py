@@ -28,6 +28,7 @@ class Operation(enum.StrEnum):
     REVOKE = enum.auto()
     USERINFO = enum.auto()
     MFA = enum.auto()
+    LOGOUT = enum.auto()
 
 
 @attrs.frozen

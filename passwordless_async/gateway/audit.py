@@ -32,7 +32,8 @@ class AuditKind(enum.StrEnum):
     STEPPED_UP = "stepped_up"
     """A user confirmed who they are: a new session replaces the old one."""
     ENDED = "ended"
-    """A session was ended: ``reason`` is ``logout``, ``by_user`` (from the list) or ``replaced``."""
+    """A session was ended: ``reason`` is ``logout``, ``by_user`` (from the list), ``replaced``, ``limit`` (the user has
+    too many) or ``provider`` (back-channel logout)."""
 
 
 @attrs.frozen(kw_only=True)

@@ -189,6 +189,22 @@ class Ledger:
             raise
         await self._undo(counters, token)
 
+    @asynccontextmanager
+    async def once(self, what: str, name: str, seconds: float) -> AsyncIterator[bool]:
+        """Tell whether something comes for the first time within so many seconds. It did not, if the context raises.
+
+        Raises:
+            StoreUnavailable: The store is unreachable: a second time could not be told.
+        """
+        counters = [Counter(what, self.keys.pseudonym(f"once {self.scope} {what} {name}"), 1, seconds)]
+        token = encode_text(_clock.random_bytes(_TOKEN_BYTES))
+        left = await self.store.count(self._group, counters, token=token, remember=_UNDO_SECONDS)
+        try:
+            yield not any(left)
+        except BaseException:
+            await self._undo(counters, token)
+            raise
+
     async def _count(self, counters: list[Counter]) -> str:
         token = encode_text(_clock.random_bytes(_TOKEN_BYTES))
         if not counters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
@@ -45,7 +45,11 @@ class Gateway:
         trusted_proxies: How many proxies of yours a request passes.
         budgets: How much one address and one user may start and guess in an hour.
         sms: Which phones are sent codes, and how many: name the calling codes of your users.
-        remember_for: Seconds that a browser keeps the session's cookie if its user asks for that; None: not offered.
+        session_for: Seconds that a session lasts of a user who does not ask to stay logged in; None: as long as the
+            client's sessions last (``lifetimes``), which is the most in any case.
+        remember_for: Seconds that the session, and its cookie in the browser, last of a user who asks to stay logged
+            in; None: that is not offered.
+        max_sessions: How many sessions a user may have: a login more ends the oldest. None: any number.
         brand: The name that stands above each page.
         texts: The texts, to change them or to add languages.
         templates: A folder with templates that replace those of the same name.
@@ -72,7 +76,9 @@ class Gateway:
         trusted_proxies: int = 0,
         budgets: Budgets = _BUDGETS,
         sms: Sms = _SMS,
+        session_for: float | None = None,
         remember_for: float | None = None,
+        max_sessions: int | None = None,
         brand: str = "",
         texts: Texts | None = None,
         templates: str | None = None,
@@ -83,17 +89,10 @@ class Gateway:
         before_end: BeforeEnd | None = None,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
-        settings = Settings(
-            base_url=base_url,
-            scope=scope,
-            audience=audience,
-            identifiers=identifiers,
-            return_to=return_to,
-            trusted_proxies=trusted_proxies,
-            remember_seconds=remember_for,
-            budgets=budgets,
-            sms=sms,
-        )
+        users = {"identifiers": identifiers, "return_to": return_to, "trusted_proxies": trusted_proxies}
+        lasting = {"session_seconds": session_for, "remember_seconds": remember_for, "max_sessions": max_sessions}
+        more: dict[str, Any] = {**users, **lasting, "budgets": budgets, "sms": sms}
+        settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)
         hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)
         services = _services(client, settings, hooks, on_audit, clock)
         self._settings = settings

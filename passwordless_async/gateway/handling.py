@@ -26,7 +26,7 @@ from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
-from passwordless_async.gateway.routes import ROUTES
+from passwordless_async.gateway.routes import ROUTES, SIGNED
 from passwordless_async.gateway.steps.pages import fault
 from passwordless_async.gateway.visit import Visit
 
@@ -103,6 +103,8 @@ class Handler:
 
     def _may_change(self, visit: Visit) -> bool:
         request = visit.request
+        if request.path in SIGNED:
+            return True
         if wants_json(request):
             return has_csrf_header(request.headers) and content_type(request) in {JSON, ""}
         secrets = (None if visit.login is None else visit.login.id, visit.session)

@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
 
 from passwordless_async.gateway.replies import Reply
-from passwordless_async.gateway.steps import code, enrolment, factors, home, identifier, logout, sessions, step_up
+from passwordless_async.gateway.steps import (
+    backchannel,
+    code,
+    enrolment,
+    factors,
+    home,
+    identifier,
+    logout,
+    sessions,
+    step_up,
+)
 from passwordless_async.gateway.visit import Visit
 
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
@@ -28,5 +38,9 @@ ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/logged-out": {"GET": home.show_logged_out},
     "/session": {"GET": home.status},
     "/step-up": {"GET": step_up.show, "POST": step_up.send_code},
+    "/backchannel-logout": {"POST": backchannel.end_sessions},
 }
 """The steps by path and method. HEAD is answered as GET."""
+
+SIGNED = frozenset({"/backchannel-logout"})
+"""The paths that no browser asks: the request is signed, so the rule against CSRF is not for it."""

@@ -37,6 +37,10 @@ def _none_or_more(_settings: object, attribute: Attribute[int], value: object) -
         _check.positive(attribute.name, value)
 
 
+def _whole(_settings: object, attribute: Attribute[int], value: object) -> None:
+    _check.positive(attribute.name, value)
+
+
 def _origin(given: str | URL) -> URL:
     return parse_origin("base_url", str(given))
 
@@ -65,8 +69,11 @@ class Settings:
         login_seconds: How long a login may take, from its first page to its last. Ten minutes: a code lasts for three
             at Auth0, and a user may need a second one and a second factor.
         resend_seconds: After how many seconds the page offers another code; the service's own patience counts too.
-        remember_seconds: How long a browser keeps the cookie of a user who asks to stay logged in; None: that is not
-            offered, and the cookie goes with the browser's windows.
+        remember_seconds: How long the session, and its cookie in the browser, last of a user who asks to stay logged
+            in; None: that is not offered, and the cookie goes with the browser's windows.
+        session_seconds: How long a session lasts of a user who does not ask to stay logged in; None: as long as the
+            client's sessions last.
+        max_sessions: How many sessions a user may have: a login more ends the oldest. None: any number.
         budgets: How much one address and one user may start and guess in an hour.
         sms: Which phones are sent codes, and how many.
     """
@@ -80,6 +87,8 @@ class Settings:
     login_seconds: float = attrs.field(default=600.0, validator=_seconds)
     resend_seconds: float = attrs.field(default=30.0, validator=_seconds)
     remember_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
+    session_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
+    max_sessions: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
     budgets: Budgets = attrs.field(factory=Budgets, validator=_of(Budgets))
     sms: Sms = attrs.field(factory=Sms, validator=_of(Sms))
 

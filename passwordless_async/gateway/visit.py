@@ -76,6 +76,12 @@ class Visit:
         with Defects("on_audit"):
             tell(event)
 
+    def session_options(self, *, remember: bool) -> dict[str, Any]:
+        """Return how a session is opened now: arguments of ``client.sessions.login`` and ``open``."""
+        settings = self.services.settings
+        lifetime = settings.remember_seconds if remember else settings.session_seconds
+        return {"data": self.session_data, "lifetime": lifetime, "by_sid": True}
+
     @property
     def session_data(self) -> dict[str, Any]:
         """What a session that is opened now remembers of the browser, for the list of sessions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from passwordless_async.errors import UsageError
 from passwordless_async.testing.checks.clients import ClientCredentials, ReadyClient, ready_client
@@ -154,6 +154,33 @@ class LocalTenant(TenantAddress):
         if self._state is None:
             raise RuntimeError("the tenant has no keys before it is entered with async with")
         self._state.keys.rotate(revoke=revoke)
+
+    def logout_token(self, who: HasUsername, **claims: object) -> str:
+        """Return a logout token for the newest login of a user (OpenID Connect Back-Channel Logout 1.0 §2.4).
+
+        Args:
+            who: The user; they have logged in with the scope ``openid``.
+            **claims: Claims to replace; None leaves one out: ``sid=None`` ends all sessions of the user, ``sub=None``
+                those of the session alone.
+        """
+        if self._state is None:
+            raise RuntimeError("the tenant has no keys before it is entered with async with")
+        try:
+            return self._state.tokens.logout_token(User.of(who), self.issuer, **claims)
+        except KeyError:
+            raise LookupError(f"no ID token was issued to {who!r}") from None
+
+    async def backchannel_logout(self, who: HasUsername, url: str, **claims: object) -> int:
+        """Tell an application that a user's session has ended, as if an administrator had ended it; return the status.
+
+        Args:
+            who: As for :meth:`logout_token`.
+            url: The application's, to which the token is posted: that of a gateway ends with ``/backchannel-logout``.
+            **claims: As for :meth:`logout_token`.
+        """
+        fields = {"logout_token": self.logout_token(who, **claims)}
+        async with ClientSession() as http, http.post(url, data=fields) as response:
+            return response.status
 
     def client_for(self, method: str, alg: str = "RS256") -> ReadyClient:
         """Return the application of an authentication method, with its secret or key.

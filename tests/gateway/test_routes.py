@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passwordless_async.gateway.routes import ROUTES
+from passwordless_async.gateway.routes import ROUTES, SIGNED
 
 
 def test_what_changes_something_is_a_post() -> None:
@@ -13,4 +13,11 @@ def test_what_changes_something_is_a_post() -> None:
     assert posts == {
         *("/login", "/login/cancel", "/code", "/code/resend", "/sessions/end", "/sessions/end-others", "/logout"),
         *("/factor", "/factors", "/enrolment", "/recovery-codes", "/step-up"),
+        "/backchannel-logout",
     }
+
+
+def test_signed_requests_are_no_browsers() -> None:
+    """The rule against CSRF is not for them; each is a route."""
+    assert {"/backchannel-logout"} == SIGNED
+    assert set(ROUTES) > SIGNED

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
-from passwordless_async import UsageError
+from passwordless_async import TESTING, Email, PasswordlessClient, UsageError
 from passwordless_async.testing import (
     Fault,
     LocalTenant,
@@ -126,3 +128,55 @@ def test_an_empty_host_is_refused(host: str) -> None:
     """It would be every address of this machine, and the tenant's accounts are everyone's."""
     with pytest.raises(UsageError, match="host: must not be empty"):
         LocalTenant(host=host)
+
+
+ADA = Email("ada@example.com")
+
+
+async def test_a_logout_token_is_of_the_newest_login() -> None:
+    """Its sid is that of the ID token, which a refresh keeps; claims can be replaced, and left out by None."""
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
+        await client.start(ADA)
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
+        refreshed = await client.refresh(tokens)
+        assert tokens.claims is not None
+        assert refreshed.claims is not None
+        logout = await client.read_logout_token(tenant.logout_token(ADA))
+        assert (logout.sub, logout.sid) == (tokens.claims["sub"], tokens.claims["sid"])
+        assert refreshed.claims["sid"] == tokens.claims["sid"]
+        assert (await client.read_logout_token(tenant.logout_token(ADA, sid=None))).sid is None
+        assert (await client.read_logout_token(tenant.logout_token(ADA, jti="mine"))).jti == "mine"
+
+
+async def test_a_logout_token_needs_a_login_and_a_tenant() -> None:
+    """Without one there is no session that could end."""
+    async with LocalTenant() as tenant:
+        with pytest.raises(LookupError, match="no ID token"):
+            tenant.logout_token(ADA)
+    with pytest.raises(RuntimeError, match="async with"):
+        LocalTenant().logout_token(ADA)
+
+
+async def test_a_logout_is_posted_as_a_form() -> None:
+    """To the application's URL; its status comes back (Back-Channel Logout 1.0 §2.5)."""
+    received: list[dict[str, object]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        received.append(dict(await request.post()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/logout", receive)
+    async with (
+        TestServer(app) as server,
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
+        await client.start(ADA)
+        await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid")
+        assert await tenant.backchannel_logout(ADA, str(server.make_url("/logout"))) == 204
+        (fields,) = received
+        assert (await client.read_logout_token(str(fields["logout_token"]))).sub is not None

@@ -21,7 +21,7 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.refreshes import token_hash
-from passwordless_async.client.sessions.records import Record, SessionRecords, place_of
+from passwordless_async.client.sessions.records import Record, SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import patiently
 from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, StoreError
@@ -65,19 +65,19 @@ class Openings:
         user_of: Callable[[TokenSet], str],
         *,
         forwarded_for: IpAddress | str | None,
-        user: str | None,
-        data: dict[str, object],
+        wanted: Wanted,
     ) -> StoredSession:
         """Exchange a login's code and open a session with its tokens.
 
         Raises ``UsageError`` if the code is being exchanged already, for another session or none.
         """
-        purpose = ("session", user, Secret(json.dumps(data, sort_keys=True)))
+        data = Secret(json.dumps(wanted.data, sort_keys=True))
+        purpose = ("session", wanted.user, data, wanted.lifetime, wanted.by_sid)
         tokens = await self._logins.exchange(login, forwarded_for=forwarded_for, purpose=purpose)
         # No await in between: from here a flight has the tokens, however the caller ends.
         return await self._flights.run(
             (token_hash(tokens), tokens.access_token),
-            lambda _departure: self._open(_Opening(login, tokens), user_of, data),
+            lambda _departure: self._open(_Opening(login, tokens), user_of, wanted),
             detail=_Opening(login, tokens),
             on_wire=True,
         )
@@ -86,10 +86,10 @@ class Openings:
         self,
         opening: _Opening,
         user_of: Callable[[TokenSet], str],
-        data: dict[str, object],
+        wanted: Wanted,
     ) -> StoredSession:
         try:
-            new = self._records.new(opening.tokens, user=user_of(opening.tokens), data=data)
+            new = self._records.new(opening.tokens, user_of(opening.tokens), wanted)
             await self._keep(opening, new)
         except Exception:
             # Of whatever kind: a store is the application's.

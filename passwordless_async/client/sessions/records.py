@@ -6,10 +6,14 @@ Invariants:
 - A session is sealed with its place, tenant, application, user and key, if it has one, in the header: moved, it cannot
   be unsealed.
 - The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
+- No session outlasts the ``session_expiry`` of its ID tokens.
+- The ``sid`` of an ID token leads to the user: it is kept as a sealed entry like a session, which no identifier opens.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 import secrets
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,7 +22,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import Secret, SecretDict, redacted
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
 from passwordless_async.auth0.tokens import require_key
 from passwordless_async.client.sessions.encoding import decode, encode
 from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession, hashed
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
 
 _TYPE = "session+jwe"
 _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
+_SID_TYPE = "sid+jwe"  # the user of a session at the provider
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
+_MAX_SID = 512  # characters; longer ones, which no provider has, lead to no session
+_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
 
 
@@ -42,7 +49,8 @@ class Record:
     session: StoredSession
     place: Place
     sealed: str = attrs.field(repr=redacted)  # its text in the store
-    members: SecretDict  # what is sealed beside the tokens: user, opened_at, ends_at, and login after a refresh
+    # What is sealed beside the tokens: user, opened_at, ends_at, sid if it leads here, and login after a refresh.
+    members: SecretDict
 
     @property
     def login(self) -> str:
@@ -53,6 +61,23 @@ class Record:
     def is_refreshed(self, before: Record) -> bool:
         """Return whether it has other tokens than before."""
         return not is_same(self.session.tokens, before.session.tokens)
+
+
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """How a session is to be opened.
+
+    Attributes:
+        user: The user; None: by the ID token.
+        data: The application's own.
+        lifetime: Seconds until it ends; None: as long as sessions last.
+        by_sid: Whether the ``sid`` of its ID token leads to it.
+    """
+
+    user: str | None = attrs.field(repr=redacted)
+    data: dict[str, object] = attrs.field(repr=redacted)
+    lifetime: float | None = None
+    by_sid: bool = False
 
 
 @attrs.frozen
@@ -74,26 +99,40 @@ class SessionRecords:
         self.store = store
         self.keys: KeyRing = store.keys
 
-    def new(self, tokens: TokenSet, *, user: str, data: dict[str, object]) -> Record:
-        """Make a session of tokens, which :meth:`keep` keeps."""
+    def new(self, tokens: TokenSet, user: str, wanted: Wanted) -> Record:
+        """Make a session of a user's tokens, which :meth:`keep` keeps."""
         pseudonym = self._pseudonym(user)
         shard = self.keys.shard(pseudonym)
         identifier = Secret(secrets.token_urlsafe(32) + shard)
         place = Place(shard, hashed(identifier), pseudonym)
         now = _clock.now()
-        members = SecretDict(user=user, opened_at=now, ends_at=now + self._lifetimes.absolute)
-        if data:
-            members["data"] = data
+        absolute = self._lifetimes.absolute
+        lifetime = absolute if wanted.lifetime is None else min(wanted.lifetime, absolute)
+        members = SecretDict(user=user, opened_at=now, ends_at=min(now + lifetime, _expiry(tokens)))
+        if wanted.data:
+            members["data"] = wanted.data
+        sid = sid_of(tokens)
+        if wanted.by_sid and sid is not None:
+            members["sid"] = sid
         session = self._session(identifier, tokens, members)
         return Record(session, place, self.seal(place, tokens, **members), members)
 
     async def keep(self, new: Record) -> None:
         """Keep a new session; keeping it twice is keeping it once."""
-        idle, absolute = self._lifetimes.idle, self._lifetimes.absolute
         # The user's list outlasts each session in it, by as much as a machine's clock may be wrong.
-        await self.store.open(
-            new.place, new.sealed, login=new.login, seconds=min(idle, absolute), user_seconds=absolute + idle
+        user_seconds = self._lifetimes.absolute + self._lifetimes.idle
+        opening = self.store.open(
+            new.place, new.sealed, login=new.login, seconds=self.seconds(new), user_seconds=user_seconds
         )
+        if "sid" not in new.members:
+            await opening
+            return
+        place = self._sid_place(new.members["sid"])
+        content = SecretBytes(str(new.members["user"]).encode())
+        sealed = self.keys.seal(content, {**self._bound_to, "typ": _SID_TYPE, "sid": place.session})
+        seconds = self.seconds_to_end(new)
+        leading = self.store.open(place, sealed, login=place.session, seconds=seconds, user_seconds=seconds)
+        await asyncio.gather(opening, leading)
 
     async def find(self, identifier: Secret, *, counts_as_use: bool = True) -> Record:
         """Return a session, and restart its idle time if that counts as use. Raises as ``client.sessions.get``."""
@@ -139,7 +178,8 @@ class SessionRecords:
 
     def seal_refreshed(self, record: Record, tokens: TokenSet) -> str:
         """Return the text that a session is kept as with other tokens of the same login."""
-        return self.seal(record.place, tokens, **{**record.members, "login": record.login})
+        ends_at = min(record.members["ends_at"], _expiry(tokens))
+        return self.seal(record.place, tokens, **{**record.members, "login": record.login, "ends_at": ends_at})
 
     def seal_shared(self, login: str, tokens: TokenSet) -> str:
         """Return tokens sealed for all sessions of a login."""
@@ -169,6 +209,31 @@ class SessionRecords:
         pseudonym = self._pseudonym(_check.bounded("user", user, at_most=_check.MAX_AUDIENCE))
         shard = self.keys.shard(pseudonym)
         return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(pseudonym))
+
+    async def user_of(self, sid: str) -> str | None:
+        """Return the user that a ``sid`` leads to; None if it leads to none."""
+        place = self._sid_place(sid)
+        seen = await self.store.peek(place)
+        if seen is None:
+            return None
+        bound_to = {**self._bound_to, "typ": _SID_TYPE, "sid": place.session}
+        return self.keys.unseal(seen[0], bound_to).content.decode()
+
+    async def sid_at(self, place: Place) -> str | None:
+        """Return the ``sid`` of a session without using it; None if it has none, or cannot be read."""
+        seen = await self.store.peek(place)
+        if seen is None:
+            return None
+        try:
+            unsealed = self._unseal(place, seen[0])
+        except BrokenSeal:
+            return None
+        sid: str | None = unsealed.members.get("sid") or sid_of(unsealed.tokens)
+        return sid
+
+    def _sid_place(self, sid: str) -> Place:
+        pseudonym = self.keys.pseudonym(f"sid {self._application} {sid}")
+        return Place(self.keys.shard(pseudonym), hashed(pseudonym), pseudonym)
 
     async def peek(self, place: Place) -> SessionInfo | None:
         """Return what is known of a session, without using it; None if it has ended."""
@@ -215,6 +280,21 @@ class SessionRecords:
     def _pseudonym(self, user: str) -> str:
         # With the application in it: a user of the same name at another application is another user.
         return self.keys.pseudonym(f"session {self._application} {user}")
+
+
+def sid_of(tokens: TokenSet) -> str | None:
+    """Return the ``sid`` of an ID token: the session at the provider (OpenID Connect Back-Channel Logout 1.0 §2.1)."""
+    sid = (tokens.claims or {}).get("sid")
+    return sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID else None
+
+
+def _expiry(tokens: TokenSet) -> float:
+    """Return when the provider's session ends, by ``session_expiry``: seconds since the UNIX epoch."""
+    expiry: object = (tokens.claims or {}).get("session_expiry")
+    if not isinstance(expiry, (int, float)) or isinstance(expiry, bool):
+        return math.inf
+    # NaN compares as false with everything: it is no end.
+    return float(expiry) if 0 <= expiry <= _END_OF_TIME else math.inf
 
 
 def is_same(tokens: TokenSet, other: TokenSet) -> bool:

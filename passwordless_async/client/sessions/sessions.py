@@ -13,7 +13,7 @@ from passwordless_async._common.secret import Secret, conceal, hide
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Openings
-from passwordless_async.client.sessions.records import SessionRecords, place_of
+from passwordless_async.client.sessions.records import SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.refreshes import Refreshes
     from passwordless_async.client.sessions.values import SessionInfo, StoredSession
     from passwordless_async.dpop import DPoPKey
+    from passwordless_async.stores import Place
     from passwordless_async.stores.keyring import KeyRing
 
 _MAX_DATA = 4096  # characters of JSON
@@ -75,6 +76,8 @@ class Sessions:
         forwarded_for: IpAddress | str | None = None,
         user: str | None = None,
         data: Mapping[str, Any] | None = None,
+        lifetime: float | None = None,
+        by_sid: bool = False,
     ) -> StoredSession:
         """Exchange a code and keep the tokens as a session, in one step.
 
@@ -93,6 +96,8 @@ class Sessions:
             forwarded_for: As for ``client.exchange``.
             user: As for :meth:`open`.
             data: As for :meth:`open`.
+            lifetime: As for :meth:`open`.
+            by_sid: As for :meth:`open`.
 
         Raises:
             UsageError: An argument is invalid, or the code is being exchanged already with other arguments; nothing was
@@ -101,10 +106,8 @@ class Sessions:
             PasswordlessError: As ``client.exchange``.
         """
         otp, key = conceal(otp), hide(key)
-        kept = _data(data)
-        if user is not None:
-            _checked_user(user)
-        elif "openid" not in (scope or "").split():
+        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
+        if user is None and "openid" not in (scope or "").split():
             raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
         login = Login(
             who,
@@ -117,12 +120,20 @@ class Sessions:
             key=key,
         )
         session = await self._openings.run(
-            login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, user=user, data=kept
+            login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, wanted=wanted
         )
         self._refreshes.note_stored(session.tokens, session.id)
         return session
 
-    async def open(self, tokens: TokenSet, *, user: str | None = None, data: Mapping[str, Any] | None = None) -> Secret:
+    async def open(
+        self,
+        tokens: TokenSet,
+        *,
+        user: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        lifetime: float | None = None,
+        by_sid: bool = False,
+    ) -> Secret:
         """Keep tokens as a session.
 
         Args:
@@ -130,6 +141,11 @@ class Sessions:
             user: The user; the ``sub`` of the ID token unless given.
             data: The application's own, sealed with the session: a JSON object of 4096 characters at most, for example
                 ``{"device": "Firefox on Linux"}``.
+            lifetime: Seconds from now until the session ends however much it is used, for example of a user who asked
+                to stay logged in; ``Lifetimes.absolute`` is the most. A session never outlasts the ``session_expiry``
+                of its ID token.
+            by_sid: Whether the ``sid`` of the ID token leads to the session, for :meth:`close_at_provider`. That takes
+                an entry more in the store.
 
         Returns:
             The session's identifier: 256 random bits, and 8 characters that say where it is kept.
@@ -139,7 +155,8 @@ class Sessions:
             KeyMissing: The tokens are bound and have no key.
             StoreError: A store in memory is full.
         """
-        new = self._records.new(tokens, user=_user_of(tokens, user), data=_data(data))
+        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
+        new = self._records.new(tokens, _user_of(tokens, user), wanted)
         await self._records.keep(new)
         self._refreshes.note_stored(tokens, new.session.id)
         return new.session.id
@@ -265,6 +282,54 @@ class Sessions:
         """
         return sum(await _all(self._store.close(place) for place in await self._records.places(user)))
 
+    async def keep_newest(self, user: str, number: int) -> tuple[str, ...]:
+        """End a user's oldest sessions until so many are left, without revoking their tokens at the service.
+
+        Of logins at the same moment each may call it: the newest stay, whatever the order.
+
+        Returns:
+            The public names of those that were ended.
+        """
+        _check.positive("number", number)
+        places = {place.session: place for place in await self._records.places(user)}
+        # Those that cannot be read count, and stay: while keys rotate they may be the newest.
+        newest = [info.name for info in reversed(await self.list(user))]
+        return await self._close_at(places[name] for name in newest[number:] if name in places)
+
+    async def close_at_provider(self, *, user: str | None = None, sid: str | None = None) -> tuple[str, ...]:
+        """End the sessions that have ended at the provider (OpenID Connect Back-Channel Logout 1.0 §2.7).
+
+        Their tokens are not revoked: the provider has ended what is to end.
+
+        Args:
+            user: The ``sub``: the user of sessions that were opened without ``user``.
+            sid: The session at the provider. All sessions that were opened ``by_sid``, and a named user's. None: all
+                of the user. A session whose ID token had no ``sid`` ends with any of its user: it has no other end.
+
+        Returns:
+            Their public names.
+
+        Raises:
+            UsageError: Neither is given.
+        """
+        if user is None and sid is None:
+            raise UsageError("user", "must be given, or sid")
+        if sid is None:
+            return await self._close_at(await self._records.places(user or ""))
+        return await self._close_at(await self._of_sid(user or await self._records.user_of(sid), sid))
+
+    async def _close_at(self, places: Iterable[Place]) -> tuple[str, ...]:
+        """End sessions, and return the public names of those that there were."""
+        places = tuple(places)
+        existed = await _all(self._store.close(place) for place in places)
+        return tuple(place.session for place, was_there in zip(places, existed, strict=True) if was_there)
+
+    async def _of_sid(self, user: str | None, sid: str) -> tuple[Place, ...]:
+        """Return where the sessions of a user are that have a ``sid``, or none at all."""
+        places = () if user is None else await self._records.places(user)
+        sids = await _all(self._records.sid_at(place) for place in places)
+        return tuple(place for place, found in zip(places, sids, strict=True) if found in {None, sid})
+
     async def close_named(self, user: str, name: str) -> bool:
         """End one session of a user by its public name, as :meth:`list` returns it; False if there is none.
 
@@ -320,6 +385,14 @@ def _concealed(identifier: object) -> Secret:
     """Return an identifier concealed; for anything but text, an empty one, which opens no session."""
     concealed = conceal(identifier)
     return concealed if isinstance(concealed, Secret) else Secret("")
+
+
+def _wanted(user: str | None, data: object, lifetime: float | None, *, by_sid: bool) -> Wanted:
+    if user is not None:
+        _checked_user(user)
+    if lifetime is not None:
+        _check.seconds("lifetime", lifetime)
+    return Wanted(user=user, data=_data(data), lifetime=lifetime, by_sid=by_sid)
 
 
 def _data(data: object) -> dict[str, object]:

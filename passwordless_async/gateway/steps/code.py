@@ -56,7 +56,7 @@ async def log_in(visit: Visit) -> Reply:
                 scope=services.settings.scope,
                 audience=services.settings.audience,
                 forwarded_for=visit.forwarded_for,
-                data=visit.session_data,
+                **visit.session_options(remember=login.remember),
             )
     except MfaRequired as error:
         return await second_factor(visit, login, error)

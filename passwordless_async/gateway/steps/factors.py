@@ -104,7 +104,7 @@ async def verify(visit: Visit) -> Reply:
         return _expired(visit)
     try:
         tokens = await _verified(visit, state, login.factor)
-        identifier = await keep(visit, tokens)
+        identifier = await keep(visit, login, tokens)
     except MfaRequired as error:
         return await second_factor(visit, login, error)
     except (WrongCode, InvalidInput, AuthorizationPending) as error:

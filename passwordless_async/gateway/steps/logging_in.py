@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 _OPENED = {False: AuditKind.LOGGED_IN, True: AuditKind.STEPPED_UP}
 
 
-async def keep(visit: Visit, tokens: TokenSet) -> Secret:
+async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
     """Keep the tokens of a login as a session, or revoke them; return its identifier."""
     client = visit.services.client
     try:
-        return await client.sessions.open(tokens, data=visit.session_data)
+        return await client.sessions.open(tokens, **visit.session_options(remember=login.remember))
     except BaseException:
         with suppress(PasswordlessError):
             if tokens.refresh_token is not None:
@@ -53,6 +53,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
         await _close(visit, visit.session)
         visit.audit(AuditKind.ENDED, session=hashed(visit.session), reason="replaced")
+    await _end_oldest(visit, identifier)
     return Reply(
         page=Page.HOME,
         facts={"return_to": login.return_to},
@@ -96,3 +97,14 @@ async def _refused(visit: Visit, session: StoredSession) -> Reply | None:
 async def _close(visit: Visit, identifier: Secret) -> None:
     with suppress(PasswordlessError):
         await visit.services.client.sessions.close(identifier)
+
+
+async def _end_oldest(visit: Visit, identifier: Secret) -> None:
+    """End the oldest sessions of the user if they have too many. If that fails, the next login does it."""
+    sessions, at_most = visit.services.client.sessions, visit.services.settings.max_sessions
+    if at_most is None:
+        return
+    with suppress(PasswordlessError):
+        user = (await sessions.get(identifier)).user
+        for name in await sessions.keep_newest(user, at_most):
+            visit.audit(AuditKind.ENDED, user=user, session=name, reason="limit")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.state.signing import TenantSigningKeys
     from passwordless_async.testing.state.users import User
 
+_LOGOUT_TOKEN_SECONDS = 120  # OpenID Connect Back-Channel Logout 1.0 §4: two minutes at most
 _MAX_ACCESS_TOKENS = 20_000  # that userinfo knows
 _MAX_TOKENS = 200_000  # refresh tokens, replaced ones included
 _MAX_FAMILIES = 100_000
@@ -64,6 +65,7 @@ class RefreshFamily:
     reuse_detected: bool = False
     revoked: bool = False
     generation: int = 0  # of its newest token; each rotation begins the next one
+    sid: str = attrs.field(factory=lambda: secrets.token_urlsafe(24), repr=False)  # the session at the tenant
 
 
 @attrs.frozen
@@ -185,6 +187,27 @@ class TokenIssuer:
         factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False
     )
 
+    _sids: Bounded[User, tuple[str, str, str]] = attrs.field(
+        factory=lambda: Bounded(_MAX_ACCESS_TOKENS), init=False, repr=False
+    )
+
+    def logout_token(self, user: User, issuer: str, **claims: object) -> str:
+        """Return a logout token for the newest login of a user, with some claims replaced; None leaves one out."""
+        sid, sub, client_id = self._sids[user]
+        made: dict[str, Any] = {
+            "iss": issuer,
+            **self._dates(_LOGOUT_TOKEN_SECONDS),
+            "sub": sub,
+            "aud": client_id,
+            "sid": sid,
+            "jti": secrets.token_urlsafe(16),
+            "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+            **claims,
+        }
+        alg, secret = self._id_token_alg(client_id)
+        present = {name: value for name, value in made.items() if value is not None}
+        return self._keys.sign(alg, present, secret=secret, typ="logout+jwt")
+
     def respond(self, grant: Grant, issuer: str) -> dict[str, Any]:
         """Return the body of a token response (RFC 6749 §5.1), its tokens by this issuer."""
         if "offline_access" in grant.scope and grant.family is None:
@@ -260,8 +283,9 @@ class TokenIssuer:
             **grant.user.claims,
             "sub": grant.subject,
             "aud": grant.client_id,
-            "sid": secrets.token_urlsafe(24),
+            "sid": secrets.token_urlsafe(24) if grant.family is None else grant.family.sid,
         }
+        self._sids[grant.user] = claims["sid"], claims["sub"], grant.client_id
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
         if grant.auth_time_requested or self._settings.auth_time_in_id_token:

@@ -398,3 +398,159 @@ async def test_reading_need_not_count_as_use(store: Any) -> None:
         await client.sessions.close(identifier)
         with pytest.raises(InvalidSession):
             await client.sessions.get(identifier, counts_as_use=False)
+
+
+def with_claims(tokens: TokenSet, **claims: object) -> TokenSet:
+    """Return tokens as if their ID token had other claims."""
+    return attrs.evolve(tokens, claims={**(tokens.claims or {}), **claims})
+
+
+async def is_open(client: Any, identifier: str) -> bool:
+    try:
+        await client.sessions.get(identifier)
+    except InvalidSession:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("door", ["open", "login"])
+async def test_a_session_may_have_a_lifetime_of_its_own(store: Any, monkeypatch: Any, door: str) -> None:
+    """It ends by then however much it is used; the application's longest is the most."""
+    async with opened(store, lifetimes=Lifetimes(idle=1000, absolute=7200)) as (tenant, (client,)):
+        began, made = _clock.now(), {}
+        for lifetime, who in ((3600, ADA), (99_999, BOB)):
+            if door == "open":
+                tokens = await log_in(tenant, client, who)
+                made[lifetime] = await client.sessions.open(tokens, lifetime=lifetime)
+            else:
+                await client.start(who)
+                code = tenant.outbox.code_for(who)
+                session = await client.sessions.login(who, code, scope="openid", lifetime=lifetime)
+                made[lifetime] = session.identifier
+        for passed, expected in ((3500, [True, True]), (3700, [False, True]), (7300, [False, False])):
+            monkeypatch.setattr(_clock, "now", lambda passed=passed: began + passed)
+            assert [await is_open(client, identifier) for identifier in made.values()] == expected
+
+
+@pytest.mark.parametrize("lifetime", [0, -1, float("nan"), True, "1"])
+async def test_a_lifetime_is_checked_before_anything_is_sent(lifetime: Any) -> None:
+    """Seconds above 0; the code is not spent."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        await client.start(ADA)
+        before = tenant.stats.wire_requests
+        with pytest.raises(UsageError, match="lifetime"):
+            await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid", lifetime=lifetime)
+        assert tenant.stats.wire_requests == before
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_over"),
+    [(60, True), (60.5, True), (99_999, False), (float("nan"), False), ("60", False), (True, False)],
+)
+async def test_a_session_ends_with_the_provider_s(store: Any, monkeypatch: Any, claim: Any, *, is_over: bool) -> None:
+    """``session_expiry`` of the ID token is the last moment, in seconds since the UNIX epoch; no number is none."""
+    async with opened(store) as (tenant, (client,)):
+        now = _clock.now()
+        expiry = now + claim if isinstance(claim, (int, float)) and not isinstance(claim, bool) else claim
+        tokens = with_claims(await log_in(tenant, client), session_expiry=expiry)
+        identifier = await client.sessions.open(tokens)
+        assert await is_open(client, identifier)
+        monkeypatch.setattr(_clock, "now", lambda: now + 61)
+        assert await is_open(client, identifier) is not is_over
+
+
+async def test_a_refresh_may_bring_the_end_nearer_but_not_off() -> None:
+    """By the ``session_expiry`` of the new ID token."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        records = client.sessions._records
+        tokens, now = await log_in(tenant, client), _clock.now()
+        record = await records.find(await client.sessions.open(tokens, lifetime=1000))
+        for expiry, ends in ((now + 500, 500), (now + 5000, 1000)):
+            sealed = records.seal_refreshed(record, with_claims(tokens, session_expiry=expiry))
+            members = records._unseal(record.place, sealed).members
+            assert ends - 5 < members["ends_at"] - now < ends + 5
+
+
+async def test_the_newest_sessions_of_a_user_are_kept(store: Any) -> None:
+    """So many; another user's stay."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        mine = [await here.sessions.open(await log_in(tenant, here)) for _ in range(4)]
+        others = await here.sessions.open(await log_in(tenant, here, BOB))
+        user = (await here.sessions.get(mine[0])).user
+        names = {info.name for info in await there.sessions.list(user)}
+        ended = [await there.sessions.keep_newest(user, number) for number in (5, 4, 2, 2)]
+        assert [len(each) for each in ended] == [0, 0, 2, 0]
+        assert names - {info.name for info in await there.sessions.list(user)} == set(ended[2])
+        assert [await is_open(here, identifier) for identifier in (*mine, others)] == [False, False, True, True, True]
+        with pytest.raises(UsageError, match="number"):
+            await there.sessions.keep_newest(user, 0)
+
+
+@pytest.mark.parametrize("run", range(3))
+async def test_logins_at_once_keep_exactly_so_many(store: Any, run: int) -> None:
+    """Each ends the oldest that it sees: in the end the newest are there, none too few."""
+    del run
+    async with opened(store, clients=2) as (tenant, clients):
+        tokens = await log_in(tenant, clients[0])
+
+        async def one(n: int) -> str:
+            sessions = clients[n % 2].sessions
+            identifier = await sessions.open(tokens)
+            await sessions.keep_newest(user_of(tokens), 3)
+            return str(identifier)
+
+        identifiers = await asyncio.gather(*(one(n) for n in range(12)))
+        alive = [await is_open(clients[0], identifier) for identifier in identifiers]
+        assert sum(alive) == 3
+
+
+async def test_sessions_end_with_those_of_the_provider(store: Any) -> None:
+    """By sid alone, by sid and user, by user alone; what has another sid, or is another user's, stays."""
+    async with opened(store, clients=2) as (tenant, (here, there)):
+
+        async def fresh() -> dict[str, Any]:
+            made = {}
+            for name, who, sid in (("a1", ADA, "one"), ("a2", ADA, "two"), ("b1", BOB, "three"), ("a3", ADA, None)):
+                tokens = with_claims(await log_in(tenant, here, who), sid=sid)
+                made[name] = await here.sessions.open(tokens, by_sid=True)
+            return made
+
+        ada = (await here.sessions.get((await fresh())["a1"])).user
+        await here.sessions.close_all(ada)
+        for arguments, left in (
+            ({"sid": "one"}, {"a2", "b1"}),
+            ({"sid": "two", "user": ada}, {"a1", "b1"}),
+            ({"sid": "three", "user": ada}, {"a1", "a2", "b1"}),
+            ({"user": ada}, {"b1"}),
+            ({"sid": "unknown"}, {"a1", "a2", "b1", "a3"}),
+            ({"user": "nobody"}, {"a1", "a2", "b1", "a3"}),
+        ):
+            made = await fresh()
+            ended = await there.sessions.close_at_provider(**arguments)
+            open_now = {name for name, identifier in made.items() if await is_open(here, identifier)}
+            assert (open_now, len(ended)) == (left, 4 - len(left))
+            for identifier in made.values():
+                await here.sessions.close(identifier, revoke=False)
+        with pytest.raises(UsageError, match="sid"):
+            await there.sessions.close_at_provider()
+
+
+async def test_a_sid_leads_to_a_session_only_where_that_is_wanted(store: Any) -> None:
+    """Otherwise there is no entry for it; a refresh keeps the sid that the session was opened with."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = with_claims(await log_in(tenant, client), sid="one")
+        identifier = await client.sessions.open(tokens)
+        assert await client.sessions.close_at_provider(sid="one") == ()
+        assert await is_open(client, identifier)
+        wanted = await client.sessions.open(tokens, by_sid=True)
+        await client.sessions.refresh(wanted)
+        assert await client.sessions.close_at_provider(sid="one")
+        assert not await is_open(client, wanted)
+
+
+@pytest.mark.parametrize("sid", [5, "", "x" * 513, None, ["one"]])
+async def test_an_unusable_sid_is_none(sid: Any) -> None:
+    """The login goes on: a sid is no more than a name for its end."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = with_claims(await log_in(tenant, client), sid=sid)
+        assert await is_open(client, await client.sessions.open(tokens, by_sid=True))

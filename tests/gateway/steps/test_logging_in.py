@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from helpers import sites
-from helpers.sites import ADA
+from helpers.sites import ADA, BOB
 from passwordless_async import StoreError
+from passwordless_async._common import clock as _clock
+
+if TYPE_CHECKING:
+    import pytest
+
+    from helpers.sites import Browser
 
 
 async def test_tokens_that_cannot_be_kept_are_revoked() -> None:
@@ -30,6 +38,58 @@ async def test_the_session_before_ends() -> None:
         other = await site.browser()
         other.set_cookie("session", before or "")
         assert (await other.get("/session")).json["logged_in"] is False
+
+
+async def test_a_user_keeps_the_newest_sessions() -> None:
+    """So many as the gateway allows; the login more ends the oldest, another user's stay."""
+    async with sites.opened(max_sessions=2) as site:
+        made = [await site.browser() for _ in range(4)]
+        for browser, who in zip(made, (ADA, BOB, ADA, ADA), strict=True):
+            await browser.log_in(who)
+        assert [await _is_logged_in(browser) for browser in made] == [False, True, True, True]
+
+
+async def test_a_session_lasts_as_its_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With "stay logged in" as long as that lasts; else as long as a session does without."""
+    async with sites.opened(session_for=3600.0, remember_for=86_400.0) as site:
+        made = [await site.browser() for _ in range(2)]
+        for browser, fields in zip(made, ({}, {"remember": "on"}), strict=True):
+            await browser.get("/login")
+            await browser.post("/login", {"identifier": ADA.address, **fields})
+            await browser.post("/code", {"code": site.code()})
+        began = _clock.now()
+        for passed, expected in ((3500, [True, True]), (3700, [False, True])):
+            monkeypatch.setattr(_clock, "now", lambda passed=passed: began + passed)
+            assert [await _is_logged_in(browser) for browser in made] == expected
+
+
+async def test_the_same_after_a_second_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session has the lifetime and the limit too."""
+    async with sites.opened(session_for=3600.0, max_sessions=1) as site:
+        site.tenant.users.add(ADA, mfa=["otp"])
+        made = [await site.browser() for _ in range(2)]
+        for browser in made:
+            await browser.log_in()
+            site.tenant.clock.advance(60)  # a code of the authenticator app is taken once
+            await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert [await _is_logged_in(browser) for browser in made] == [False, True]
+        now = _clock.now()
+        monkeypatch.setattr(_clock, "now", lambda: now + 3700)
+        assert not await _is_logged_in(made[1])
+
+
+async def test_an_unreachable_store_ends_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session is there by then; the next login ends the oldest."""
+    async with sites.opened(max_sessions=1) as site:
+        first, second = await site.browser(), await site.browser()
+        await first.log_in()
+        monkeypatch.setattr(site.store.inner, "sessions_of", _fails)
+        assert (await second.log_in()).status == 200
+        assert [await _is_logged_in(browser) for browser in (first, second)] == [True, True]
+
+
+async def _is_logged_in(browser: Browser) -> bool:
+    return bool((await browser.get("/session", {"Accept": "application/json"})).json["logged_in"])
 
 
 async def _fails(*_arguments: object, **_named: object) -> None:

@@ -1,0 +1,71 @@
+"""Logout tokens of the tenant, checked by its keys.
+
+Invariants:
+
+- A token whose key is known costs no request and no place in the quota: anyone may post one.
+- One token at a time makes the client search for an unknown key, and a search has a pause after it. The others wait
+  for its end, and hold up no login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.clocks import Clocks
+from passwordless_async.auth0.id_token import UncheckedIdToken, fetch_keys_before, known_key, search_key
+from passwordless_async.auth0.logout_token import LogoutToken, read_logout_header, read_logout_token
+from passwordless_async.client.events import Operation
+from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
+from passwordless_async.errors import InvalidIdToken, TransportError
+
+if TYPE_CHECKING:
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.auth0.id_token import Header
+    from passwordless_async.auth0.tenant import Flow, Tenant
+
+
+@attrs.define(eq=False, repr=False)
+class Logouts:
+    """The logouts that the tenant tells a client of; lives as long as the client."""
+
+    _tenant: Tenant
+    _dispatcher: Dispatcher
+    _searching: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+
+    async def read(self, token: Secret) -> LogoutToken:
+        """Check a logout token. Raises as ``client.read_logout_token``."""
+        tenant = self._tenant
+        header = read_logout_header(token, tenant.application)
+        if self._must_fetch(header):
+            async with self._searching:
+                # Another token's search may have ended meanwhile.
+                if self._must_fetch(header):
+                    await self._fetch(header)
+        key, problem = known_key(tenant, header), tenant.keys.problem
+        if key is None and problem:
+            raise TransportError(f"the keys to check the logout token could not be fetched: {problem}")
+        return read_logout_token(token, header, key, tenant.application, Clocks(_clock.now(), skew=tenant.clock_skew))
+
+    async def _fetch(self, header: Header) -> None:
+        # Whether the tenant has the key, and why it is not known otherwise, the caller finds out.
+        with suppress(InvalidIdToken, UncheckedIdToken):
+            await self._dispatcher.run(Call(Operation.LOGOUT, lambda: _key(self._tenant, header)))
+
+    def _must_fetch(self, header: Header) -> bool:
+        """Return whether the keys are old, or this one is unknown, and no search was over lately."""
+        keys, application = self._tenant.keys, self._tenant.application
+        if not application.needs_key_set:
+            return False
+        return keys.due or (known_key(self._tenant, header) is None and keys.may_search)
+
+
+def _key(tenant: Tenant, header: Header) -> Flow[None]:
+    """Fetch the keys if they are old, and again for an unknown one."""
+    yield from fetch_keys_before(tenant)
+    if known_key(tenant, header) is None:
+        yield from search_key(tenant, header)
