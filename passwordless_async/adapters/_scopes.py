@@ -60,22 +60,34 @@ def target_of(scope: Mapping[str, Any], base_path: str) -> str:
     raw, root = _raw_path(scope), _root_path(scope)
     if not root:
         return raw
-    mounted = quote(root, safe=_PATH_SAFE, errors="replace")
+    mounted = _mounted(scope)
     whole = raw if _begins(scope["path"], root) else mounted + raw
     normal = uri.normalize_path(whole) if base_path.endswith(mounted) else None
     # The base URL has the root path in it already.
     return normal[len(mounted) :] if normal is not None and _begins(normal, mounted) else whole
 
 
-def public_path(scope: Mapping[str, Any]) -> str:
+def path_below(scope: Mapping[str, Any]) -> str:
     """Return the path below the root path, as it came; empty if it is spelled in two ways.
 
     A middleware outside may have rewritten ``path``, which the application routes, and not ``raw_path``.
     """
-    raw, path, root = _raw_path(scope), scope["path"], _root_path(scope)
+    raw, path, root = _raw_path(scope), scope["path"], _mounted(scope)
     if quote(path, safe=_PATH_SAFE, errors="replace") != raw.partition("?")[0]:
         return ""
     return raw[len(root) :] if root and _begins(raw, root) else raw
+
+
+def public_path(scope: Mapping[str, Any]) -> str:
+    """Return the path below the root path, as it came; empty if frameworks may route another one.
+
+    Of a path that has the root path elsewhere than at its start, Litestar routes what comes after. Where the root path
+    ends with a slash, Starlette routes the whole path, others what is below.
+    """
+    raw, root = _raw_path(scope), _mounted(scope)
+    if root and root in raw and (not _begins(raw, root) or scope["root_path"].endswith("/")):
+        return ""
+    return path_below(scope)
 
 
 def _raw_path(scope: Mapping[str, Any]) -> str:
@@ -87,6 +99,11 @@ def _raw_path(scope: Mapping[str, Any]) -> str:
 def _root_path(scope: Mapping[str, Any]) -> str:
     root: str = scope.get("root_path") or ""
     return root.rstrip("/")
+
+
+def _mounted(scope: Mapping[str, Any]) -> str:
+    """Return the root path as it stands in a path that came."""
+    return quote(_root_path(scope), safe=_PATH_SAFE, errors="replace")
 
 
 def _begins(path: str, root: str) -> bool:

@@ -30,6 +30,7 @@ from passwordless_async.adapters._scopes import (
     Send,
     authorize,
     passed,
+    path_below,
     public_path,
 )
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
@@ -152,7 +153,7 @@ class DPoPASGIMiddleware:
         """Return the metadata that a request asks for; None if it asks for something else."""
         if not self._metadata.paths or scope.get("method") not in {"GET", "HEAD"}:
             return None
-        return self._metadata.get(public_path(scope), scope.get("headers") or ())
+        return self._metadata.get(path_below(scope), scope.get("headers") or ())
 
 
 async def _send_document(document: bytes, send: Send) -> None:

@@ -37,7 +37,7 @@ try:
 except ModuleNotFoundError as _missing:
     raise missing_extra("fastapi", _missing, library="fastapi") from None
 
-from passwordless_async.adapters.starlette import metadata_routes, refused_websocket
+from passwordless_async.adapters.starlette import metadata_routes, offer, refused_websocket
 
 if TYPE_CHECKING:
     from passwordless_async.resource_server.server import Parts, ResourceServer
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["AUTHORIZED", "Protect", "metadata_router"]
 
 _HANDLERS = "starlette.exception_handlers"  # where Starlette keeps an application's handlers in a scope
+_NONCE = "DPoP-Nonce"
 _MAX_SCOPES = 100  # combinations of scopes that operations name by Security
 
 
@@ -117,12 +118,12 @@ class Protect:
         else:
             connection.scope.update(passed(authorizer, authorized))
             if authorized.headers and not is_known:
-                response.headers.update(authorized.headers)
+                offer(response.headers, authorized.headers)
             return authorized
         if connection.scope["type"] == "websocket":
             raise refused_websocket(refusal, connection)
         _answer_as_others_do(connection)
-        raise _Refused(refusal)
+        raise _Refused(refusal, response.headers.get(_NONCE))
 
     def _for(self, scopes: tuple[str, ...]) -> Authorizer:
         """Return what requires these scopes too."""
@@ -136,10 +137,11 @@ class Protect:
 
 
 class _Refused(HTTPException):
-    """The refusal of a request."""
+    """The refusal of a request, with the nonce that another dependency has offered."""
 
-    def __init__(self, error: Refusal) -> None:
-        super().__init__(error.status, detail=refusal_body(error), headers=refusal_headers(error))
+    def __init__(self, error: Refusal, offered: str | None) -> None:
+        nonce = {} if offered is None else {_NONCE: offered}
+        super().__init__(error.status, detail=refusal_body(error), headers={**refusal_headers(error), **nonce})
 
 
 class _Scheme(SecurityBase):

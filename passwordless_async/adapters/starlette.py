@@ -28,6 +28,7 @@ from passwordless_async.resource_server.guard import REFUSALS, Refusal, Requirem
 
 try:
     from starlette.concurrency import run_in_threadpool
+    from starlette.datastructures import MutableHeaders
     from starlette.exceptions import HTTPException, WebSocketException
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import JSONResponse, Response
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AUTHORIZED", "metadata_routes", "protect"]
 
+_EXPOSED = "Access-Control-Expose-Headers"
 _POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 
 
@@ -97,11 +99,20 @@ async def _offering(answer: Awaitable[object], offered: Mapping[str, str]) -> ob
     try:
         response = await answer
     except HTTPException as error:
-        error.headers = {**(error.headers or {}), **offered}
+        error.headers = headers = MutableHeaders(error.headers or {})
+        offer(headers, offered)
         raise
     if isinstance(response, Response):
-        response.headers.update(offered)
+        offer(response.headers, offered)
     return response
+
+
+def offer(headers: MutableHeaders, offered: Mapping[str, str]) -> None:
+    """Add a newer nonce to header fields; what the application exposes to pages stays exposed."""
+    exposed = headers.get(_EXPOSED)
+    headers.update(offered)
+    if exposed is not None:
+        headers[_EXPOSED] = f"{exposed}, {offered[_EXPOSED]}"
 
 
 def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list[Route]:

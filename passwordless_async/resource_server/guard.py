@@ -234,13 +234,14 @@ class Guard:
         presented, headers = presented_by(headers), ()
         if presented is None:
             raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
-        credentials = self._credentials(presented)
+        credentials, proof = self._credentials(presented), None
         try:
             token = await _validated(validate, credentials.access_token)
             proof = await self._check_binding(token, credentials, method, url)
             self._require(token, required)
         except REFUSALS as error:
             self._answer(error, (credentials.scheme,))
+            error.headers = {**error.headers, **nonce_headers(proof)}
             raise
         return Authorized(
             token.own_claims(),

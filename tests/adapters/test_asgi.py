@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -17,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from helpers.apis import make_server
+from passwordless_async import ResourceMetadata
 from passwordless_async.adapters.asgi import DPOP, TOKEN, DPoPASGIMiddleware
 from passwordless_async.dpop import parse_www_authenticate
 from passwordless_async.errors import UsageError
@@ -297,6 +299,39 @@ async def test_a_rewritten_path_is_not_public(raw_path: bytes) -> None:
     app = DPoPASGIMiddleware(answer_204, server=make_server(), public=["/health"])
     sent = await Wire("http", {}, path="/admin", raw_path=raw_path, method="GET").run(app)
     assert sent[0]["status"] == 401
+
+
+@pytest.mark.parametrize(
+    ("root_path", "path", "status"),
+    [
+        ("/api", "/api/static/x", 204),
+        ("/api", "/static/x", 204),  # a server that leaves the root path out
+        ("/", "/static/x", 204),
+        ("/caf\u00e9", "/caf\u00e9/static/x", 204),
+        ("/api", "/static/api/admin", 401),  # Litestar routes what comes after the root path, wherever it stands
+        ("/api", "/static/apix", 401),
+        ("/api/", "/api/static/x", 401),  # Starlette routes the whole path, others what is below
+    ],
+)
+async def test_a_root_path_that_frameworks_read_differently_makes_nothing_public(
+    root_path: str,
+    path: str,
+    status: int,
+) -> None:
+    """What one framework takes for a path below /static and another for /admin needs a token."""
+    app = DPoPASGIMiddleware(answer_204, server=make_server(), public=["/static/*"])
+    scope = {"path": path, "raw_path": quote(path).encode(), "root_path": root_path, "method": "GET"}
+    assert (await Wire("http", {}, **scope).run(app))[0]["status"] == status
+
+
+async def test_metadata_is_found_where_its_path_ends_with_the_root_path() -> None:
+    """RFC 9728 §3.1: the path of the resource comes last; a server may leave the root path out."""
+    base = "https://api.example/api"
+    app = DPoPASGIMiddleware(answer_204, server=make_server(base_url=base, metadata=ResourceMetadata()))
+    path = "/.well-known/oauth-protected-resource/api"
+    for whole in (path, f"/api{path}"):
+        scope = {"path": whole, "raw_path": whole.encode(), "root_path": "/api", "method": "GET"}
+        assert (await Wire("http", {}, **scope).run(app))[0]["status"] == 200
 
 
 @pytest.mark.parametrize("options", [{}, {"verifier": None}, {"server": make_server(), "allow_bearer": True}])

@@ -171,6 +171,18 @@ async def test_a_missing_scope_is_named(door: str) -> None:
         assert {each.scheme: each.parameters.get("scope") for each in challenges} == told
 
 
+async def test_a_missing_scope_is_answered_with_a_newer_nonce(door: str) -> None:
+    """Its proof was good: the client need not be challenged next time (RFC 9449 §8.2)."""
+    api = ApiClient()
+    nonces = api.nonces()
+    nonce = nonces.issue()
+    api.now += 60
+    async with asking(door, make_server(nonces=nonces, clock=api.clock)) as client:
+        response = await client.get("/me", headers=api.headers(nonce=nonce, scope="write"))
+    assert response.status_code == (403 if DOORS[door][1] else 200)
+    assert response.headers.get_list("DPoP-Nonce") == [nonces.issue()] != [nonce]
+
+
 async def test_bearer_where_it_is_accepted(door: str) -> None:
     """An unbound token passes as Bearer; a bound one never does."""
     api = ApiClient()

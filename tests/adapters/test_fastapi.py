@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi import APIRouter, Depends, FastAPI, Response, Security
 from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 from starlette.testclient import TestClient
@@ -127,3 +127,23 @@ def test_websockets_are_protected() -> None:
             client.websocket_connect("/talk", headers=headers).__enter__()
         refused: Any = caught.value
         assert getattr(refused, "status_code", getattr(refused, "code", None)) in {401, 403, 1008}
+
+
+async def test_what_another_dependency_exposes_stays_exposed() -> None:
+    """A newer nonce adds to the names that pages of other origins may read."""
+    api = ApiClient()
+    nonces = api.nonces()
+    nonce, server = nonces.issue(), make_server(nonces=nonces, clock=api.clock)
+    api.now += 60
+    app = FastAPI()
+
+    def expose(response: Response) -> None:
+        response.headers["Access-Control-Expose-Headers"] = "X-Own"
+
+    @app.get("/me", dependencies=[Depends(expose), Depends(Protect(server))])
+    async def me() -> None:
+        return None
+
+    response = await ask(app, "/me", api.headers(nonce=nonce))
+    assert response.headers["DPoP-Nonce"] == nonces.issue() != nonce
+    assert response.headers["Access-Control-Expose-Headers"] == "X-Own, DPoP-Nonce, WWW-Authenticate"

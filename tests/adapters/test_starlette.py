@@ -60,6 +60,28 @@ async def test_an_error_keeps_its_header_fields() -> None:
     assert response.headers["DPoP-Nonce"] == nonces.issue() != nonce
 
 
+@pytest.mark.parametrize("raises", [False, True])
+async def test_what_the_endpoint_exposes_stays_exposed(raises: bool) -> None:  # noqa: FBT001 - a table
+    """A newer nonce adds to the names that pages of other origins may read."""
+    api = ApiClient()
+    nonces = api.nonces()
+    nonce, own = nonces.issue(), {"Access-Control-Expose-Headers": "X-Own"}
+
+    @protect(make_server(nonces=nonces, clock=api.clock))
+    async def endpoint(_request: Any) -> JSONResponse:
+        if raises:
+            raise HTTPException(409, headers=own)
+        return JSONResponse({}, headers=own)
+
+    api.now += 60
+    app = Starlette(routes=[Route("/me", endpoint)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
+        response = await client.get("/me", headers=api.headers(nonce=nonce))
+    assert response.headers["DPoP-Nonce"] == nonces.issue()
+    exposed = {name.strip() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
+    assert exposed == {"X-Own", "DPoP-Nonce", "WWW-Authenticate"}
+
+
 async def talk(headers: dict[str, str], *, extensions: dict[str, Any]) -> list[dict[str, Any]]:
     """Connect to a protected WebSocket, and return what was sent."""
 
