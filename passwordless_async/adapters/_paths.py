@@ -56,3 +56,9 @@ def _is_path(path: object) -> bool:
         return False
     plain = path.removesuffix("*") if path.endswith("/*") else path
     return "*" not in plain and _EXACT.fullmatch(plain) is not None
+
+
+def checked_exempt(exempt: object) -> None:
+    """Raise :class:`UsageError` for what cannot be asked whether a request needs a token."""
+    if exempt is not None and not callable(exempt):
+        raise UsageError("exempt", "must be a function of the request; for paths there is public")

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from passwordless_async.adapters._authorize import PASSED, Authorizer, Passed, TokenInfo, of_either
 from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
-from passwordless_async.adapters._paths import PublicPaths
+from passwordless_async.adapters._paths import PublicPaths, checked_exempt
 from passwordless_async.dpop.server.checked import CheckedProof
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
 from passwordless_async.errors import UsageError
@@ -143,6 +143,7 @@ def dpop_middleware(
     """
     authorizer = of_either(verifier, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
     documents = MetadataDocuments(verifier, trusted_proxies=trusted_proxies)
+    checked_exempt(exempt)
     unguarded = _Unguarded(exempt, PublicPaths(public), documents)
 
     @web.middleware

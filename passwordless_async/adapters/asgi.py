@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from passwordless_async.adapters._authorize import TokenInfo, of_either
 from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
-from passwordless_async.adapters._paths import PublicPaths
+from passwordless_async.adapters._paths import PublicPaths, checked_exempt
 from passwordless_async.adapters._scopes import (
     AUTHORIZED,
     ASGIApp,
@@ -119,6 +119,7 @@ class DPoPASGIMiddleware:
                 raise UsageError("server", "checks proofs itself: give it or a verifier, not both")
         api: Any = server or verifier
         self._authorizer = of_either(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
+        checked_exempt(exempt)
         self._exempt = exempt
         self._public = PublicPaths(public)
         self._metadata = MetadataDocuments(api, trusted_proxies=trusted_proxies)

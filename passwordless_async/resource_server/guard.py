@@ -117,7 +117,7 @@ class Requirements(TypedDict, total=False):
 
 def schemes_of(mode: DPoPMode) -> tuple[Scheme, ...]:
     """Return the schemes that a mode accepts; another mode raises :class:`UsageError`."""
-    if mode not in _SCHEMES:
+    if not isinstance(mode, str) or mode not in _SCHEMES:
         raise UsageError("dpop", f"must be one of {', '.join(_SCHEMES)}")
     return _SCHEMES[mode]
 
@@ -129,14 +129,14 @@ def names(argument: str, value: object) -> tuple[str, ...]:
     given = value.split(" ") if isinstance(value, str) else value
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(argument, "must be texts, or one text with spaces between")
-    unique = tuple(dict.fromkeys(given))
+    unique = tuple(dict.fromkeys(each if isinstance(each, str) else "" for each in given))  # no name is empty
     if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
         raise UsageError(argument, f"must be at most {_MAX_NAMES} words of RFC 6749 §3.3, {_MAX_NAME} long at most")
     return unique
 
 
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _MAX_NAME and _NAME.fullmatch(value) is not None
+def _is_name(value: str) -> bool:
+    return len(value) <= _MAX_NAME and _NAME.fullmatch(value) is not None
 
 
 def _max_age(value: object) -> int | None:

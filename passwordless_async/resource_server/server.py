@@ -142,7 +142,7 @@ class ResourceServer:
                 base_url=base_url,
                 nonces=nonces,
                 require_nonce=require_nonce,
-                max_age=proof_max_age,
+                max_age=_check.at_least_zero("proof_max_age", proof_max_age),
                 skew=self._skew,
                 clock=clock,
             )

@@ -230,7 +230,9 @@ async def test_views_and_methods_are_protected() -> None:
         await decorate(test_views_and_methods_are_protected)("no request")
 
 
-@pytest.mark.parametrize("options", [{"token_info": print}, {"allow_bearer": True}, {"public": "/health"}])
+@pytest.mark.parametrize(
+    "options", [{"token_info": print}, {"allow_bearer": True}, {"public": "/health"}, {"exempt": "/health"}]
+)
 def test_arguments_that_do_not_go_together_are_refused(options: Any) -> None:
     """A resource server checks tokens itself; and public paths are a list."""
     with pytest.raises(UsageError):

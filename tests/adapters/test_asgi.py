@@ -334,7 +334,15 @@ async def test_metadata_is_found_where_its_path_ends_with_the_root_path() -> Non
         assert (await Wire("http", {}, **scope).run(app))[0]["status"] == 200
 
 
-@pytest.mark.parametrize("options", [{}, {"verifier": None}, {"server": make_server(), "allow_bearer": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"verifier": None},
+        {"server": make_server(), "allow_bearer": True},
+        {"server": make_server(), "exempt": ["/health"]},
+    ],
+)
 def test_arguments_that_do_not_go_together_are_refused(options: Any) -> None:
     """There is one of the two: a server, or a verifier and a check of tokens."""
     with pytest.raises(UsageError):

@@ -338,6 +338,7 @@ def test_a_validator_returns_a_mapping(result: Any) -> None:
     [
         ({"scopes": 1}, "scopes"),
         ({"scopes": [1]}, "scopes"),
+        ({"scopes": [["read"]]}, "scopes"),
         ({"scopes": b"read"}, "scopes"),
         ({"scopes": ['re"ad']}, "scopes"),
         ({"scopes": "read  write"}, "scopes"),

@@ -41,6 +41,11 @@ _MAX_CACHED_KEYS = 1024  # imported keys, about 3 KB each; a client uses one key
 _MAX_TOLD = 1e9  # seconds of a difference between two clocks; more is told as this
 
 
+def _require_method(argument: str, value: object, method: str, *, named: str) -> None:
+    if not callable(getattr(value, method, None)):
+        raise UsageError(argument, f"must be {named}")
+
+
 class _CachedKeys:
     """Imported keys by the header of their proofs: a client's next proof has the same header, byte for byte.
 
@@ -112,8 +117,9 @@ class DPoPVerifier:
         skew: float = 10,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
-        if not callable(getattr(replay, "add", None)):
-            raise UsageError("replay", "must be a ReplayStore")
+        _require_method("replay", replay, "add", named="a ReplayStore")
+        if nonces is not None:
+            _require_method("nonces", nonces, "check", named="a NonceIssuer")
         if nonce_time and nonces is None:
             raise UsageError("nonce_time", "needs nonces")
         self._replay = replay
