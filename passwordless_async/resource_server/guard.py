@@ -129,10 +129,14 @@ def names(argument: str, value: object) -> tuple[str, ...]:
     given = value.split(" ") if isinstance(value, str) else value
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(argument, "must be texts, or one text with spaces between")
-    unique = tuple(dict.fromkeys(each if isinstance(each, str) else "" for each in given))  # no name is empty
+    unique = tuple(dict.fromkeys(map(_text, given)))
     if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
         raise UsageError(argument, f"must be at most {_MAX_NAMES} words of RFC 6749 §3.3, {_MAX_NAME} long at most")
     return unique
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""  # which is no name
 
 
 def _is_name(value: str) -> bool:
