@@ -6,7 +6,7 @@ Invariants:
   pass no limit, on however many machines.
 - What is counted does not depend on whether the user has an account, so neither do the answer and its time.
 - If the store is unreachable nothing is started and no code is presented: no session could be kept, so a code would be
-  spent for nothing, and messages that nobody counts cost money. The code that the user has stays valid meanwhile.
+  spent for nothing, and messages that are not counted cost money. The code that the user has stays valid meanwhile.
 - The store sees pseudonyms alone.
 """
 

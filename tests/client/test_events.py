@@ -50,5 +50,6 @@ def test_they_are_values(event: Any) -> None:
 
 def test_operations_are_texts() -> None:
     """An operation is the label of a metric as it stands."""
-    assert [str(operation) for operation in Operation] == ["start", "exchange", "refresh", "revoke", "userinfo", "mfa"]
+    names = ["start", "exchange", "refresh", "revoke", "userinfo", "mfa", "logout"]
+    assert [str(operation) for operation in Operation] == names
     assert all(isinstance(operation, str) for operation in Operation)

@@ -38,7 +38,7 @@ async def end_sessions(visit: Visit) -> Reply:
 
 
 def _refused(error: PasswordlessError) -> Reply:
-    # What the store or the network says is nobody's business but ours.
+    # What the store or the network says is for the operator, not for the sender.
     is_invalid = isinstance(error, InvalidLogoutToken)
     facts = {
         "error": "invalid_request" if is_invalid else "temporarily_unavailable",

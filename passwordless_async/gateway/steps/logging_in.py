@@ -3,7 +3,7 @@
 Invariants:
 
 - Each login has a new session identifier; a session that the browser had before ends.
-- Tokens that cannot be kept as a session are revoked: no login is left at the service that nobody can end.
+- Tokens that cannot be kept as a session are revoked: no login is left at the service that cannot be ended.
 """
 
 from __future__ import annotations
