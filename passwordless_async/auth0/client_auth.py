@@ -89,17 +89,10 @@ class NoClientAuth:
         return _NO_CREDENTIALS
 
 
-@always_printable
-@attrs.frozen(init=False)
-class ClientSecretPost:
-    """``client_secret_post``: the secret in the body.
+class _BySecret:
+    """A confidential application that authenticates itself with its secret."""
 
-    Args:
-        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
-
-    Raises:
-        UsageError: The secret is empty or not printable ASCII.
-    """
+    __slots__ = ()
 
     @property
     def confidential(self) -> bool:
@@ -110,6 +103,35 @@ class ClientSecretPost:
     def forwarded_for(self) -> ForwardedFor:
         """See :class:`ClientAuth`."""
         return ForwardedFor.COUNTS
+
+
+class _ByKey:
+    """A confidential application that authenticates itself with a key of its own."""
+
+    __slots__ = ()
+
+    @property
+    def confidential(self) -> bool:
+        """See :class:`ClientAuth`."""
+        return True
+
+    @property
+    def forwarded_for(self) -> ForwardedFor:
+        """See :class:`ClientAuth`."""
+        return ForwardedFor.UNDOCUMENTED
+
+
+@always_printable
+@attrs.frozen(init=False)
+class ClientSecretPost(_BySecret):
+    """``client_secret_post``: the secret in the body.
+
+    Args:
+        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
+
+    Raises:
+        UsageError: The secret is empty or not printable ASCII.
+    """
 
     secret: Secret = attrs.field(repr=redacted)
 
@@ -124,7 +146,7 @@ class ClientSecretPost:
 
 @always_printable
 @attrs.frozen(init=False)
-class ClientSecretBasic:
+class ClientSecretBasic(_BySecret):
     """``client_secret_basic``: the secret by HTTP Basic (RFC 6749 §2.3.1).
 
     Args:
@@ -135,16 +157,6 @@ class ClientSecretBasic:
     Raises:
         UsageError: The secret is empty or not printable ASCII.
     """
-
-    @property
-    def confidential(self) -> bool:
-        """See :class:`ClientAuth`."""
-        return True
-
-    @property
-    def forwarded_for(self) -> ForwardedFor:
-        """See :class:`ClientAuth`."""
-        return ForwardedFor.COUNTS
 
     secret: Secret = attrs.field(repr=redacted)
     json_endpoints: bool
@@ -163,7 +175,7 @@ class ClientSecretBasic:
 
 @always_printable
 @attrs.frozen(init=False)
-class PrivateKeyJwt:
+class PrivateKeyJwt(_ByKey):
     """``private_key_jwt``: an assertion signed with the application's key, a new one for each transmission (RFC 7523).
 
     Args:
@@ -174,16 +186,6 @@ class PrivateKeyJwt:
     Raises:
         UsageError: The key is not for the algorithm.
     """
-
-    @property
-    def confidential(self) -> bool:
-        """See :class:`ClientAuth`."""
-        return True
-
-    @property
-    def forwarded_for(self) -> ForwardedFor:
-        """See :class:`ClientAuth`."""
-        return ForwardedFor.UNDOCUMENTED
 
     key: RSAKey | ECKey = attrs.field(repr=redacted)
     header: dict[str, str]
@@ -219,7 +221,7 @@ class PrivateKeyJwt:
 
 
 @attrs.frozen
-class TlsClientAuth:
+class TlsClientAuth(_ByKey):
     """``tls_client_auth``, ``self_signed_tls_client_auth``: a client certificate (RFC 8705).
 
     Args:
@@ -229,16 +231,6 @@ class TlsClientAuth:
     Raises:
         UsageError: It is not an ``ssl.SSLContext``, or it does not check the tenant's certificate.
     """
-
-    @property
-    def confidential(self) -> bool:
-        """See :class:`ClientAuth`."""
-        return True
-
-    @property
-    def forwarded_for(self) -> ForwardedFor:
-        """See :class:`ClientAuth`."""
-        return ForwardedFor.UNDOCUMENTED
 
     context: ssl.SSLContext = attrs.field(repr=lambda _context: "<ssl.SSLContext>")
 
