@@ -9,18 +9,20 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from multidict import CIMultiDict, MultiMapping
 
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, SecretList, redacted
-from passwordless_async.errors import MalformedAnswer
+from passwordless_async.errors import MalformedAnswer, PasswordlessError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     from yarl import URL
+
+T = TypeVar("T")
 
 
 @attrs.frozen(repr=False, eq=False)
@@ -144,3 +146,26 @@ def _may_be_json(content_type: str) -> bool:
 # Named once: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.
 _OK, _MULTIPLE_CHOICES = int(HTTPStatus.OK), int(HTTPStatus.MULTIPLE_CHOICES)
 _DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
+
+
+async def run_flow(
+    flow: Generator[HttpRequest, HttpResponse, T], send: Callable[[HttpRequest], Awaitable[HttpResponse]]
+) -> T:
+    """Run a flow to its end: send what it yields, and hand it each response or error. Raises what the flow raises.
+
+    It sends each request once. The client's own requests go by its dispatcher, which knows when to send one again.
+    """
+    try:
+        request = next(flow)
+        while True:
+            try:
+                response = await send(request)
+            except PasswordlessError as error:
+                request = flow.throw(error.with_traceback(None))
+            else:
+                request = flow.send(response)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        flow.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import attrs
 
@@ -17,6 +17,13 @@ E = TypeVar("E", bound=PasswordlessError)
 CLOCK_SKEW = 60.0  # seconds that the tenant's clock and this machine's may differ
 _AGREEING_SECONDS = 2.0  # Date has whole seconds, and the response took its time
 _MAX_SKEW = 600.0  # seconds; a clock that is further off is to be set
+_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
+
+
+def is_time(value: object) -> TypeGuard[float]:
+    """Return whether a claim is a time (RFC 7519 §2, NumericDate): seconds since the UNIX epoch."""
+    # The range excludes NaN, which is neither past nor future, and integers too large for a float.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
 
 
 def checked_skew(value: object) -> float:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from joserfc.jwk import OctKey
@@ -21,6 +21,7 @@ from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret, SecretDict, redacted
 from passwordless_async._common.strict_json import read_segment, read_strictly
 from passwordless_async.auth0.application import HS256, Application
+from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
 from passwordless_async.auth0.jws import signed_payload
 from passwordless_async.errors import InvalidIdToken, NotSent, OutcomeUnknown, PasswordlessError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.clocks import Clocks
     from passwordless_async.auth0.tenant import Flow, Tenant
 
-_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MAX_HEADER = 1024  # characters
 ID_TOKEN_TYPES = ("JWT",)  # of the header's ``typ``, in upper case; a token without one is a JWT
 _TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were thrown away."
@@ -189,7 +189,7 @@ def _check_times(claims: Mapping[str, Any], clocks: Clocks, max_age: int | None)
     required = ("exp", "iat") if max_age is None else ("exp", "iat", "auth_time")
     # RFC 7519 §4.1.5: a token is not valid before nbf, which OpenID Connect leaves out.
     for name in (*required, "nbf") if "nbf" in claims else required:
-        if not _is_time(claims.get(name)):
+        if not is_time(claims.get(name)):
             raise InvalidIdToken(name, "is missing, or not a time")
     if clocks.now >= claims["exp"] + clocks.skew:
         raise _out_of_time("exp", "is past", clocks)
@@ -241,11 +241,6 @@ def _audiences(claims: Mapping[str, Any]) -> list[str]:
 def _half_hash(access_token: Secret) -> str:
     # OpenID Connect Core §3.1.3.6: the left half of the hash of alg, which is SHA-256 for all accepted algorithms.
     return encode_text(hashlib.sha256(access_token.encode()).digest()[:16])
-
-
-def _is_time(value: object) -> TypeGuard[float]:
-    # The range excludes NaN, which is neither past nor future, and integers too large for a float.
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= _END_OF_TIME
 
 
 class UncheckedIdToken(OutcomeUnknown):

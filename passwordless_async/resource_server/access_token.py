@@ -23,6 +23,7 @@ import attrs
 
 from passwordless_async._common.secret import SecretDict
 from passwordless_async._common.strict_json import read_segment
+from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.jws import is_signed
 from passwordless_async.errors import InvalidToken
 
@@ -34,7 +35,6 @@ MAX_TOKEN = 16_384  # characters; servers' bounds of a header field are 8,192 to
 _MAX_HEADER = 1024  # characters of its segment
 _MAX_KID = 256  # characters
 _STR = {str}
-_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _THUMBPRINT = 43  # characters: SHA-256 in base64url
 _PROFILE = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §2.1; media types have no case
 _PLAIN = frozenset({"jwt", "application/jwt", ""})  # Auth0 says JWT; some issuers say nothing
@@ -253,12 +253,6 @@ def _words(value: object) -> frozenset[str]:
 def _is_texts(value: object) -> TypeGuard[list[str]]:
     # Without a loop in Python: each token has a few such lists.
     return isinstance(value, list) and (set(map(type, value)) <= _STR or all(isinstance(text, str) for text in value))
-
-
-def is_time(value: object) -> TypeGuard[float]:
-    """Return whether a claim is a time (RFC 7519 §2, NumericDate)."""
-    # The range excludes NaN, which is neither past nor future, and integers too large for a float.
-    return type(value) in {int, float} and 0 <= value <= _END_OF_TIME  # type: ignore[operator]
 
 
 def _is_filled(value: object) -> bool:

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
 
 from passwordless_async._common.decoding import decoded
-from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.http import HttpRequest, HttpResponse, run_flow
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import session_checks_peers
 from passwordless_async.errors import MalformedAnswer, OutcomeUnknown, TemporarilyUnavailable, UsageError
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from passwordless_async.auth0.jwks import SigningKey
-    from passwordless_async.auth0.tenant import Flow
     from passwordless_async.resource_server.keys import IssuerKeys
 
 MAX_BODY = 262_144  # bytes; the largest honest key set, one with certificates, has about ten thousand
@@ -116,7 +116,7 @@ class KeyFetcher:
         if delay:
             await asyncio.sleep(delay)
         async with self._session() as session:
-            await _drive(self.keys.fetch(revalidate=revalidate), session)
+            await run_flow(self.keys.fetch(revalidate=revalidate), partial(_send, session))
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
@@ -127,22 +127,7 @@ class KeyFetcher:
             yield session
 
 
-async def _drive(flow: Flow[None], session: aiohttp.ClientSession) -> None:
-    """Send the requests of a flow, and give it the responses or failures."""
-    try:
-        request = next(flow)
-        while True:
-            try:
-                response = await _send(request, session)
-            except (MalformedAnswer, OutcomeUnknown) as error:
-                request = flow.throw(error.with_traceback(None))
-            else:
-                request = flow.send(response)
-    except StopIteration:
-        return
-
-
-async def _send(request: HttpRequest, session: aiohttp.ClientSession) -> HttpResponse:
+async def _send(session: aiohttp.ClientSession, request: HttpRequest) -> HttpResponse:
     try:
         async with session.get(
             request.url,

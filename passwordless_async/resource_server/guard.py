@@ -22,6 +22,7 @@ import attrs
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.auth0.clocks import is_time
 from passwordless_async.dpop.server.fields import Headers, values_of
 from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
 from passwordless_async.dpop.server.replay import user_of
@@ -34,7 +35,7 @@ from passwordless_async.errors import (
     UsageError,
     UseDPoPNonce,
 )
-from passwordless_async.resource_server.access_token import AccessToken, is_time, refused
+from passwordless_async.resource_server.access_token import AccessToken, refused
 
 if TYPE_CHECKING:
     from yarl import URL

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict
 from yarl import URL
 
-from passwordless_async import MalformedAnswer
+from passwordless_async import MalformedAnswer, NotSent
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment_leniently
+from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment_leniently, run_flow
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 SETTINGS = settings(max_examples=100, deadline=None)
 JSON = "application/json"
@@ -220,3 +224,50 @@ def test_transmissions_cannot_be_changed(value: object) -> None:
 def test_header_fields_are_matched_without_regard_to_case() -> None:
     """The header of an answer says its type in any case."""
     assert HttpResponse(200, CIMultiDict({"content-TYPE": JSON}), b'{"a":1}').json_object() == {"a": 1}
+
+
+async def test_a_flow_is_sent_each_response_or_error() -> None:
+    """In the order of its requests; its result is returned, and it is closed."""
+    ended = []
+
+    def flow() -> Generator[HttpRequest, HttpResponse, list[object]]:
+        seen: list[object] = []
+        try:
+            for path in ("/good", "/bad", "/good"):
+                try:
+                    seen.append((yield HttpRequest("GET", URL(f"https://a.example{path}"), {})).status)
+                except NotSent as error:
+                    seen.append(str(error))
+            return seen
+        finally:
+            ended.append(True)
+
+    async def send(request: HttpRequest) -> HttpResponse:
+        if request.url.path == "/bad":
+            raise NotSent("no route")
+        return answer(b"{}")
+
+    assert (await run_flow(flow(), send), ended) == ([200, "no route", 200], [True])
+
+
+async def test_a_flow_raises_what_it_does_not_handle() -> None:
+    """An error of its own, one of the sending, and a foreign one, after which it is closed."""
+    ended = []
+
+    def flow() -> Generator[HttpRequest, HttpResponse, None]:
+        try:
+            yield HttpRequest("GET", URL("https://a.example/"), {})
+        finally:
+            ended.append(True)
+
+    async def refuse(_request: HttpRequest) -> HttpResponse:
+        raise NotSent("no route")
+
+    async def fail(_request: HttpRequest) -> HttpResponse:
+        raise LookupError
+
+    with pytest.raises(NotSent, match="no route"):
+        await run_flow(flow(), refuse)
+    with pytest.raises(LookupError):
+        await run_flow(flow(), fail)
+    assert ended == [True, True]

@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from passwordless_async import InvalidIdToken, UsageError
 from passwordless_async._common.http import HttpResponse
-from passwordless_async.auth0.clocks import CLOCK_SKEW, Clocks, checked_skew
+from passwordless_async.auth0.clocks import CLOCK_SKEW, Clocks, checked_skew, is_time
 
 NOW = 1_700_000_000.0
 
@@ -65,3 +65,15 @@ def test_skews_refused(value: object) -> None:
     with pytest.raises(UsageError) as refused:
         checked_skew(value)
     assert refused.value.argument == "clock_skew"
+
+
+@pytest.mark.parametrize("value", [0, 1.5, 253_402_300_799])
+def test_what_a_time_is(value: float) -> None:
+    """RFC 7519 §2, NumericDate, up to the year 9999."""
+    assert is_time(value)
+
+
+@pytest.mark.parametrize("value", [-1, 253_402_300_800, float("nan"), float("inf"), 10**400, True, "1", None, [1]])
+def test_what_is_no_time(value: object) -> None:
+    """Nor what cannot be compared with one."""
+    assert not is_time(value)

@@ -7,11 +7,12 @@ shows how far the request got.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import attrs
 
 from passwordless_async import errors
+from passwordless_async._common.http import run_flow
 from passwordless_async.auth0.client_auth import ForwardedFor
 from passwordless_async.auth0.grant import prove
 from passwordless_async.auth0.otp import otp_request
@@ -22,7 +23,7 @@ from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import OAuthError, PasswordlessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator
+    from collections.abc import Awaitable, Callable
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.application import Application
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import DPoPMode
 
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
-
-T = TypeVar("T")
 
 CLIENT, GRANT, PROOF, IP_HEADER = "client authentication", "grant", "proof", "IP header trust"
 # RFC 2606 §2: no mailbox can have an address under this domain.
@@ -68,28 +67,10 @@ async def probe(
     key = DPoPKey.generate() if is_proven else None
     flow = prove(Tenant(application), key, lambda: otp_request(application, login, {}))
     try:
-        read_token(*await _drive(flow, send), None)
+        read_token(*await run_flow(flow, send), None)
     except PasswordlessError as error:
         return error
     return None
-
-
-async def _drive(flow: Generator[HttpRequest, HttpResponse, T], send: Send) -> T:
-    """Run a flow to its end: send what it yields, and hand it the response or the error."""
-    try:
-        request = next(flow)
-        while True:
-            try:
-                response = await send(request)
-            except PasswordlessError as error:
-                request = flow.throw(error)
-            else:
-                request = flow.send(response)
-    except StopIteration as end:
-        result: T = end.value
-        return result
-    finally:
-        flow.close()
 
 
 @attrs.frozen

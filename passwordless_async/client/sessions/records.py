@@ -23,6 +23,7 @@ import attrs
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
+from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.tokens import require_key
 from passwordless_async.client.sessions.encoding import decode, encode
 from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession, hashed
@@ -38,7 +39,6 @@ _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
 _SID_TYPE = "sid+jwe"  # the user of a session at the provider
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
 _MAX_SID = 512  # characters; longer ones, which no provider has, lead to no session
-_END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
 
 
@@ -291,10 +291,7 @@ def sid_of(tokens: TokenSet) -> str | None:
 def _expiry(tokens: TokenSet) -> float:
     """Return when the provider's session ends, by ``session_expiry``: seconds since the UNIX epoch."""
     expiry: object = (tokens.claims or {}).get("session_expiry")
-    if not isinstance(expiry, (int, float)) or isinstance(expiry, bool):
-        return math.inf
-    # NaN compares as false with everything: it is no end.
-    return float(expiry) if 0 <= expiry <= _END_OF_TIME else math.inf
+    return float(expiry) if is_time(expiry) else math.inf
 
 
 def is_same(tokens: TokenSet, other: TokenSet) -> bool:
