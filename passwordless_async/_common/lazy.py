@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+def module_of(package: str, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the module of each name; ``names`` has a package's modules, each with the names that it gives."""
+    return {name: f"{package}.{module}" for module, given in names.items() for name in given.split()}
+
+
+def lazy(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return the ``__getattr__`` and the ``__dir__`` of a package that is being imported.
 
-    ``module_of`` has the module of each name; a name may be a submodule.
+    ``modules`` has the module of each name; a name may be a submodule.
     """
     module = sys.modules[package]
 
     def getattr_(name: str) -> object:
-        source = module_of.get(name)
+        source = modules.get(name)
         if source is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
         # Stored, so that the next look-up does not come here. Threads that race here find the same object.
@@ -31,6 +36,6 @@ def lazy(package: str, module_of: Mapping[str, str]) -> tuple[Callable[[str], ob
         return value
 
     def dir_() -> list[str]:
-        return sorted({*vars(module), *module_of})
+        return sorted({*vars(module), *modules})
 
     return getattr_, dir_

@@ -83,27 +83,30 @@ class Authorizer:
         """Return the same with these scopes."""
         return attrs.evolve(self, required=attrs.evolve(self._required, scopes=scopes))
 
-    def entrance(self, headers: Headers) -> Entrance:
-        """Return the name of the API that a request came to."""
-        return self._hosts.choose(headers)
+    async def admit(
+        self, passed: object, method: str, target: Callable[[str], str], headers: Headers
+    ) -> tuple[Authorized, bool]:
+        """Check a request, once for each API.
 
-    async def authorize(self, entrance: Entrance, method: str, target: str, headers: Headers) -> Authorized:
-        """Check a request: its method in the original case, its path and query as they came, not decoded.
+        Args:
+            passed: What an outer door has kept of the request, if one has.
+            method: Its method, in the original case.
+            target: Returns its path and query as they came, not decoded, by the path of the base URL that it came to.
+            headers: Its header fields.
 
-        Raises as :meth:`Guard.authorize` does.
+        Returns:
+            What is known of the request, and whether an outer door knew it: that one adds header fields then.
+
+        Raises:
+            OAuthError: The request is refused, see :meth:`Guard.authorize`.
         """
+        entrance = self._hosts.choose(headers)
+        if isinstance(passed, Passed) and passed.api is self.api:
+            entrance.guard.require(passed.authorized, self._required)
+            return passed.authorized, True
         presented, headers = presented_by(headers), ()
-        return await entrance.guard.authorize(method, target, presented, self._validate, self._required)
-
-    def recheck(self, passed: object, headers: Headers) -> Authorized | None:
-        """Check what is required of a request that has passed another door of this API; None if it has not.
-
-        Raises as :meth:`Guard.require` does.
-        """
-        if not isinstance(passed, Passed) or passed.api is not self.api:
-            return None
-        self._hosts.choose(headers).guard.require(passed.authorized, self._required)
-        return passed.authorized
+        path = target(entrance.base_path)
+        return await entrance.guard.authorize(method, path, presented, self._validate, self._required), False
 
 
 def _entrances(guards: Mapping[str, Guard]) -> dict[str, Entrance]:

@@ -24,6 +24,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 AUTHORIZED: Final = "authorized"
 """The scope's key for the :class:`~passwordless_async.Authorized`: who asks, and what they may do."""
 
@@ -31,23 +32,13 @@ _PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
 
 
 async def authorize(authorizer: Authorizer, scope: Scope) -> tuple[Authorized, bool]:
-    """Check the request of a scope, once for each API.
-
-    Returns:
-        What is known of the request, and whether an outer door knew it: that one adds header fields to the response.
-
-    Raises:
-        OAuthError: The request is refused, see :meth:`Guard.authorize`.
-    """
+    """Check the request of a scope. Returns and raises as :meth:`Authorizer.admit`."""
     headers = scope.get("headers") or ()
     if not isinstance(headers, list | tuple):  # an iterator can be read only once
         headers = list(headers)
-    known = authorizer.recheck(scope.get(PASSED), headers)
-    if known is not None:
-        return known, True
-    entrance = authorizer.entrance(headers)
-    target = target_of(scope, entrance.base_path)
-    return await authorizer.authorize(entrance, scope.get("method") or "GET", target, headers), False
+    return await authorizer.admit(
+        scope.get(PASSED), scope.get("method") or "GET", lambda base_path: target_of(scope, base_path), headers
+    )
 
 
 def passed(authorizer: Authorizer, authorized: Authorized) -> dict[str, Any]:

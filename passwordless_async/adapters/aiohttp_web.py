@@ -203,15 +203,14 @@ def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list
 
 
 async def _authorize(authorizer: Authorizer, request: web.Request) -> tuple[Authorized, bool]:
-    """Check a request, once for each API; return whether an outer door knew it, which adds the header fields then."""
-    headers = request.headers
-    known = authorizer.recheck(request.get(_PASSED), headers)
-    if known is not None:
-        return known, True
+    """Check a request. Returns and raises as :meth:`Authorizer.admit`."""
     # raw_path is the target as it came; a URL object may have rewritten its escapes.
-    authorized = await authorizer.authorize(authorizer.entrance(headers), request.method, request.raw_path, headers)
-    request[_PASSED] = Passed(authorizer.api, authorized)
-    return authorized, False
+    authorized, is_known = await authorizer.admit(
+        request.get(_PASSED), request.method, lambda _base_path: request.raw_path, request.headers
+    )
+    if not is_known:
+        request[_PASSED] = Passed(authorizer.api, authorized)
+    return authorized, is_known
 
 
 def _keep(request: web.Request, authorized: Authorized) -> None:

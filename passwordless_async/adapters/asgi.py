@@ -23,6 +23,7 @@ from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
 from passwordless_async.adapters._paths import PublicPaths, checked_exempt
 from passwordless_async.adapters._scopes import (
     AUTHORIZED,
+    POLICY_VIOLATION,
     ASGIApp,
     Message,
     Receive,
@@ -52,7 +53,6 @@ DPOP: Final = "dpop"
 TOKEN: Final = f"{DPOP}_token"
 """The scope's key for the claims of the access token."""
 
-_POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 
 
@@ -187,7 +187,7 @@ async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> 
     if scope["type"] == "websocket":
         await receive()  # websocket.connect: nothing may be sent before it
         if "websocket.http.response" not in (scope.get("extensions") or ()):
-            await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": error.error})
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": error.error})
             return
         kind = "websocket.http.response"
     body = json.dumps(refusal_body(error)).encode()

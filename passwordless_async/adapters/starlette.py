@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 from passwordless_async._common.extras import missing_extra
 from passwordless_async.adapters._authorize import Authorizer
 from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
-from passwordless_async.adapters._scopes import AUTHORIZED, authorize, passed
+from passwordless_async.adapters._scopes import AUTHORIZED, POLICY_VIOLATION, authorize, passed
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
 from passwordless_async.errors import UsageError
 from passwordless_async.resource_server.guard import REFUSALS, Refusal, Requirements
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["AUTHORIZED", "metadata_routes", "protect"]
 
 _EXPOSED = "Access-Control-Expose-Headers"
-_POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 
 
 def protect(
@@ -155,4 +154,4 @@ def refused_websocket(error: Refusal, connection: HTTPConnection) -> HTTPExcepti
     """Return what makes Starlette refuse a handshake: by a response, where the server can send one."""
     if "websocket.http.response" in (connection.scope.get("extensions") or ()):
         return HTTPException(error.status, detail=error.error, headers=refusal_headers(error))
-    return WebSocketException(_POLICY_VIOLATION, reason=error.error)
+    return WebSocketException(POLICY_VIOLATION, reason=error.error)

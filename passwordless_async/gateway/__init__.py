@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._common.lazy import lazy
+from passwordless_async._common.lazy import lazy, module_of
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
@@ -60,7 +60,7 @@ _NAMES = {
     "texts.catalogs": "Texts",
     "users": "Connection CurrentUser UserOf",
 }
-_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
+_MODULE_OF = module_of(__name__, _NAMES)
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(__name__, _MODULE_OF)

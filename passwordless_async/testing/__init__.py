@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async._common.lazy import lazy
+from passwordless_async._common.lazy import lazy, module_of
 
 if TYPE_CHECKING:
     # What type checkers see; "X as X" exports it. A test compares it with the table.
@@ -78,7 +78,7 @@ _NAMES = {
     "state.users": "HasUsername User",
     "tenant": "LocalTenant",
 }
-_MODULE_OF = {name: f"{__name__}.{module}" for module, names in _NAMES.items() for name in names.split()}
+_MODULE_OF = module_of(__name__, _NAMES)
 
 # A type checker reads no computed __all__, and if it saw __getattr__, it would accept any name.
 if not TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from passwordless_async._common.lazy import lazy
+from passwordless_async._common.lazy import lazy, module_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,3 +49,12 @@ def test_names_are_listed_before_they_are_imported(package: ModuleType) -> None:
     _, listing = lazy(package.__name__, {"sqrt": "math", "tool": "json"})
     assert set(listing()) >= {"sqrt", "tool", "__name__"}
     assert listing() == sorted(listing())
+
+
+def test_the_module_of_each_name() -> None:
+    """By a table of modules, each with its names."""
+    assert module_of("package", {"a": "One Two", "b.c": "Three"}) == {
+        "One": "package.a",
+        "Two": "package.a",
+        "Three": "package.b.c",
+    }

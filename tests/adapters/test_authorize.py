@@ -9,15 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async.adapters._authorize import Authorizer
+from passwordless_async.adapters._authorize import Authorizer, Passed
 from passwordless_async.errors import InvalidDPoPProof, InvalidToken, UsageError
-from passwordless_async.resource_server.guard import REFUSALS
+from passwordless_async.resource_server.guard import REFUSALS, Authorized
 
 
 async def authorize(world: Any, headers: Any, *, allow_bearer: bool = False) -> Any:
     """Authorise a request for /me."""
     authorizer = of_verifier(world, world.token_info, allow_bearer=allow_bearer)
-    return await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
+    return (await admit(authorizer, headers))[0]
+
+
+async def admit(authorizer: Authorizer, headers: Any, passed: object = None) -> tuple[Authorized, bool]:
+    """Admit a request for /me."""
+    return await authorizer.admit(passed, "GET", lambda _base_path: "/me", headers)
 
 
 def of_verifier(world: Any, token_info: Any, *, allow_bearer: bool = False) -> Authorizer:
@@ -47,12 +52,22 @@ async def test_allowed_bearer_token_has_no_proof(world: Any) -> None:
     assert (authorized.claims, authorized.proof) == ({"sub": "bob"}, None)
 
 
+async def test_a_request_is_checked_once_for_each_api(world: Any) -> None:
+    """What an outer door of the same API knows of it counts; another API checks it itself, and finds the proof used."""
+    authorizer, headers = of_verifier(world, world.token_info), world.headers("/me")
+    known, is_known = await admit(authorizer, headers)
+    assert not is_known
+    assert await admit(authorizer, headers, Passed(authorizer.api, known)) == (known, True)
+    with pytest.raises(InvalidDPoPProof, match="used before"):
+        await admit(authorizer, headers, Passed(object(), known))
+
+
 async def test_token_info_must_return_a_mapping(world: Any) -> None:
     """Anything else is a mistake of the application."""
     authorizer = of_verifier(world, lambda _token: "ada", allow_bearer=True)
     headers = [("Authorization", "Bearer unbound")]
     with pytest.raises(UsageError, match="token_info"):
-        await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
+        await admit(authorizer, headers)
 
 
 @pytest.mark.slow
@@ -83,7 +98,7 @@ async def test_one_user_has_one_share_of_the_replay_store(make_world: Any) -> No
         claims: dict[str, dict[str, Any]] = {"bound": {"sub": user, "cnf": {"jkt": world.prover.thumbprint}}}
         authorizer, headers = of_verifier(world, claims.get), world.headers("/me")
         try:
-            await authorizer.authorize(authorizer.entrance(headers), "GET", "/me", headers)
+            await admit(authorizer, headers)
             outcomes.append((user, 200))
         except InvalidDPoPProof as error:
             outcomes.append((user, error.status))
