@@ -22,7 +22,6 @@ import attrs
 from passwordless_async import errors
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.user_address import IpAddress, counted_as
 from passwordless_async.auth0.identity import Phone
 from passwordless_async.stores import Counter
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
 
 _HOUR, _DAY = 3600.0, 86_400.0  # seconds
 _UNDO_SECONDS = 120.0  # longer than a start or an exchange takes, with its retries
-_TOKEN_BYTES = 16
 _CALLING_CODE = re.compile("[1-9][0-9]{0,6}")  # +1 with an area code and an exchange is the longest that is of use
+# What is counted, its name (None: unknown), how often it may come (None: any number), and in how many seconds.
+_Limit: TypeAlias = tuple[str, str | None, int | None, float]
 _Errors: TypeAlias = tuple[type[errors.PasswordlessError], ...]
 
 # No code was sent, and not because of who the user is.
@@ -149,15 +149,20 @@ class Ledger:
             StoreUnavailable: The store is unreachable.
         """
         budgets, sms = self.budgets, self.sms
+        user, place = _identity(who), self._address(address)
         limits = [
-            *self._named(who, address, "start", budgets.starts_per_address, budgets.starts_per_user),
-            *self._pair(who, address, "start", budgets.starts_per_user_and_address),
+            ("start-address", place, budgets.starts_per_address, _HOUR),
+            ("start-user", user, budgets.starts_per_user, _HOUR),
+            ("start-user-address", place and f"{user} {place}", budgets.starts_per_user_and_address, _HOUR),
         ]
         if isinstance(who, Phone):
             sms.require_allowed(who.number)
-            limits += self._named(None, address, "sms", sms.per_address, None)
-            limits += [self._counter("sms-hour", "", sms.per_hour), self._counter("sms-day", "", sms.per_day, _DAY)]
-        counters = [counter for counter in limits if counter is not None]
+            limits += [
+                ("sms-address", place, sms.per_address, _HOUR),
+                ("sms-hour", "", sms.per_hour, _HOUR),
+                ("sms-day", "", sms.per_day, _DAY),
+            ]
+        counters = self._counters(limits)
         token = await self._count(counters)
         try:
             yield
@@ -173,12 +178,14 @@ class Ledger:
             QuotaExceeded: A budget is used up.
             StoreUnavailable: The store is unreachable.
         """
-        budgets = self.budgets
-        limits = [
-            *self._named(who, address, "wrong", budgets.wrong_codes_per_address, budgets.wrong_codes_per_user),
-            *self._pair(who, address, "wrong", budgets.wrong_codes_per_user_and_address),
-        ]
-        counters = [counter for counter in limits if counter is not None]
+        budgets, user, place = self.budgets, _identity(who), self._address(address)
+        counters = self._counters(
+            [
+                ("wrong-address", place, budgets.wrong_codes_per_address, _HOUR),
+                ("wrong-user", user, budgets.wrong_codes_per_user, _HOUR),
+                ("wrong-user-address", place and f"{user} {place}", budgets.wrong_codes_per_user_and_address, _HOUR),
+            ]
+        )
         token = await self._count(counters)
         try:
             yield
@@ -197,7 +204,7 @@ class Ledger:
             StoreUnavailable: The store is unreachable: a second time could not be told.
         """
         counters = [Counter(what, self.keys.pseudonym(f"once {self.scope} {what} {name}"), 1, seconds)]
-        token = encode_text(_clock.random_bytes(_TOKEN_BYTES))
+        token = _clock.unique_id()
         left = await self.store.count(self._group, counters, token=token, remember=_UNDO_SECONDS)
         try:
             yield not any(left)
@@ -206,7 +213,7 @@ class Ledger:
             raise
 
     async def _count(self, counters: list[Counter]) -> str:
-        token = encode_text(_clock.random_bytes(_TOKEN_BYTES))
+        token = _clock.unique_id()
         if not counters:
             return token
         left = await self.store.count(self._group, counters, token=token, remember=_UNDO_SECONDS)
@@ -221,24 +228,13 @@ class Ledger:
             if counters:
                 await self.store.undo_count(self._group, counters, token=token)
 
-    def _named(
-        self, who: User | None, address: IpAddress | None, kind: str, per_address: int | None, per_user: int | None
-    ) -> Iterable[Counter | None]:
-        name = self._address(address)
-        if name is not None:
-            yield self._counter(f"{kind}-address", name, per_address)
-        if who is not None:
-            yield self._counter(f"{kind}-user", _identity(who), per_user)
-
-    def _pair(self, who: User, address: IpAddress | None, kind: str, limit: int | None) -> Iterable[Counter | None]:
-        name = self._address(address)
-        if name is not None:
-            yield self._counter(f"{kind}-user-address", f"{_identity(who)} {name}", limit)
-
-    def _counter(self, kind: str, name: str, limit: int | None, window: float = _HOUR) -> Counter | None:
-        if limit is None:
-            return None
-        return Counter(kind, self.keys.pseudonym(f"counter {self.scope} {kind} {name}"), limit, window)
+    def _counters(self, limits: Iterable[_Limit]) -> list[Counter]:
+        """Return what is counted, under pseudonyms: limits that are set, of what is known of the request."""
+        return [
+            Counter(kind, self.keys.pseudonym(f"counter {self.scope} {kind} {name}"), limit, window)
+            for kind, name, limit, window in limits
+            if limit is not None and name is not None
+        ]
 
     def _address(self, address: IpAddress | None) -> str | None:
         if address is not None:

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING
 
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.gateway.browser import csrf_token
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import User
     from passwordless_async.gateway.visit import Visit
 
-_ID_BYTES = 16
 _SHORT_NUMBER = 9  # characters; of a shorter one, five would be most of it
 
 
@@ -33,7 +31,7 @@ def new_login(visit: Visit) -> LoginState:
 
 def new_id() -> Secret:
     """Return the name of a login that begins, or of one that goes on with another user."""
-    return Secret(encode_text(_clock.random_bytes(_ID_BYTES)))
+    return Secret(_clock.unique_id())
 
 
 def wanted_path(visit: Visit) -> str | None:
