@@ -32,14 +32,15 @@ class Page(enum.StrEnum):
     LINK_SENT = "link-sent"
     """Facts: ``sent_to`` (masked), ``resend_in``."""
     FACTOR = "factor"
-    """Facts: ``kind`` (``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery-code``), ``name`` (masked, or
-    None), ``choices`` (int), ``poll_every`` (seconds, push only)."""
+    """Facts: ``kind`` (``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery``), ``name`` (masked, or empty),
+    ``poll_every`` (seconds between two questions, for ``push``)."""
     FACTORS = "factors"
     """Facts: ``choices``: a list of ``{"id", "kind", "name"}``."""
     ENROLMENT_CHOICE = "enrolment-choice"
     """Facts: ``choices``: a list of kinds."""
     ENROLMENT = "enrolment"
-    """Facts: ``kind``, ``qr`` (an SVG text, or None), ``setup_key`` (in groups of four, or None)."""
+    """Facts: ``kind``, ``name``, ``barcode_uri`` (for a QR code, or None), ``setup_key`` (in groups of four, or None),
+    ``prompts`` (whether a code is typed)."""
     RECOVERY_CODES = "recovery-codes"
     """Facts: ``codes``: shown once."""
     SESSIONS = "sessions"

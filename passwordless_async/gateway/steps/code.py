@@ -23,7 +23,7 @@ from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
 from passwordless_async.gateway.steps.logging_in import logged_in
-from passwordless_async.gateway.steps.pages import code_page, identifier_page, is_of_other_login, new_login
+from passwordless_async.gateway.steps.pages import code_page, expired_page, is_of_other_login
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.state import LoginState
@@ -69,7 +69,7 @@ async def _without_login(visit: Visit) -> Reply:
     """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
     if await session_of(visit) is not None:
         return Reply(page=Page.HOME, location="/")
-    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
+    return expired_page(visit)
 
 
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:

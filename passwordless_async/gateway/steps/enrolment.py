@@ -13,7 +13,7 @@ from passwordless_async.errors import InvalidInput, PasswordlessError
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
-from passwordless_async.gateway.steps.pages import identifier_page, new_login
+from passwordless_async.gateway.steps.pages import expired_page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -56,15 +56,12 @@ async def enrol(visit: Visit) -> Reply:
     """Enrol a factor; it counts once the user has confirmed it."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
-        return identifier_page(visit, new_login(visit), Problem("login_expired"), 403)
+        return expired_page(visit)
     kind = visit.form.get("kind", Secret(""))
     try:
         association = await _associated(visit, login, state, kind)
-    except InvalidInput as error:
-        problem, status = problem_of(error, "phone")
-        return enrolment_choice(login, state, problem, status)
     except PasswordlessError as error:
-        problem, status = problem_of(error)
+        problem, status = problem_of(error, "phone" if isinstance(error, InvalidInput) else None)
         return enrolment_choice(login, state, problem, status)
     facts = _facts(kind, association)
     kept = sealed(visit, state.with_challenge(association.challenge))

@@ -31,7 +31,7 @@ from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
 from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
-from passwordless_async.gateway.steps.pages import identifier_page, new_login
+from passwordless_async.gateway.steps.pages import expired_page, identifier_page, new_login, way_back
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -86,7 +86,7 @@ async def choose(visit: Visit) -> Reply:
     """Ask for another factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
-        return _expired(visit)
+        return expired_page(visit)
     wanted = visit.form.get("factor", Secret(""))
     try:
         chosen = next((each for each in await _factors(visit, state) if each.id == wanted), None)
@@ -101,7 +101,7 @@ async def verify(visit: Visit) -> Reply:
     """Finish the login with the factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None or login.factor is None:
-        return _expired(visit)
+        return expired_page(visit)
     try:
         tokens = await _verified(visit, state, login.factor)
         identifier = await keep(visit, login, tokens)
@@ -133,8 +133,7 @@ async def show_recovery_codes(visit: Visit) -> Reply:
 
 async def keep_recovery_codes(visit: Visit) -> Reply:
     """The user has kept the codes: return to where the login came from."""
-    return_to = None if visit.login is None else visit.login.return_to
-    return Reply(page=Page.HOME, login=None, location=return_to or "/", leaves=return_to is not None)
+    return attrs.evolve(way_back(None if visit.login is None else visit.login.return_to), login=None)
 
 
 async def _factors(visit: Visit, state: MfaState) -> list[Authenticator]:
@@ -194,7 +193,3 @@ def _ended(visit: Visit, error: PasswordlessError) -> Reply:
     if isinstance(error, MfaTokenExpired):
         problem = Problem("login_expired")
     return identifier_page(visit, new_login(visit), problem, status)
-
-
-def _expired(visit: Visit) -> Reply:
-    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)

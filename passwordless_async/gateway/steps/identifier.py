@@ -31,6 +31,7 @@ from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Problem, Reply
 from passwordless_async.gateway.steps.pages import (
     code_page,
+    expired_page,
     identifier_page,
     is_of_other_login,
     may_remember,
@@ -56,7 +57,8 @@ async def show(visit: Visit) -> Reply:
 
 async def send_code(visit: Visit) -> Reply:
     """Send a code to whom the form names."""
-    login, fresh = visit.login or new_login(visit), new_login(visit)
+    fresh = new_login(visit)
+    login = visit.login or fresh
     try:
         who = _who(visit)
     except InvalidInput as error:
@@ -73,7 +75,7 @@ async def send_again(visit: Visit) -> Reply:
     """Send another code to the same user."""
     login = visit.login
     if login is None or login.who is None:
-        return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
+        return expired_page(visit)
     if is_of_other_login(visit, login):
         return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
     return await start(visit, login, login.who, code_page)

@@ -17,14 +17,14 @@ from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import Refused, problem_of
-from passwordless_async.gateway.replies import Page, Reply
-from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.steps.pages import fault, way_back
 from passwordless_async.gateway.steps.step_up import stepped_up
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.sessions.values import StoredSession
+    from passwordless_async.gateway.replies import Reply
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
@@ -54,14 +54,12 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         await _close(visit, visit.session)
         visit.audit(AuditKind.ENDED, session=hashed(visit.session), reason="replaced")
     await _end_oldest(visit, identifier)
-    return Reply(
-        page=Page.HOME,
+    return attrs.evolve(
+        way_back(login.return_to),
         facts={"return_to": login.return_to},
         login=None,
         session=identifier,
         session_seconds=services.settings.remember_seconds if login.remember else None,
-        location=login.return_to or "/",
-        leaves=login.return_to is not None,
     )
 
 

@@ -10,6 +10,7 @@ from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import session_of
+from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -39,8 +40,7 @@ async def log_out(visit: Visit) -> Reply:
             await visit.services.client.sessions.close(visit.session)
         except StoreUnavailable as error:
             # The session may be alive: the user is not told that they are logged out.
-            problem, status = problem_of(error)
-            return Reply(page=Page.FAULT, facts={"status": status, "retry_to": "/"}, problem=problem, status=status)
+            return fault(*problem_of(error), retry_to="/")
         except PasswordlessError:
             # It is closed; only its refresh token could not be revoked, and it lapses.
             pass

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
@@ -64,6 +65,16 @@ def may_remember(visit: Visit) -> bool:
     return visit.services.settings.remember_seconds is not None
 
 
+def expired_page(visit: Visit) -> Reply:
+    """Return the page that starts again, for a form of a login that has ended."""
+    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
+
+
+def way_back(return_to: str | None) -> Reply:
+    """Return the reply that leads where a login came from; None: to the gateway's own home."""
+    return Reply(page=Page.HOME, location=return_to or "/", leaves=return_to is not None)
+
+
 def code_page(
     visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200, *, moved: bool = False
 ) -> Reply:
@@ -94,7 +105,10 @@ def masked(who: User | None) -> str:
     return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"
 
 
-def fault(problem: Problem | str, status: int) -> Reply:
-    """Return the page of a problem that no form can mend."""
+def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -> Reply:
+    """Return the page of a problem that no form can mend; ``retry_to`` is where it offers to go on."""
     problem = Problem(problem) if isinstance(problem, str) else problem
-    return Reply(page=Page.FAULT, facts={"status": int(status)}, status=status, problem=problem)
+    facts: dict[str, Any] = {"status": int(status)}
+    if retry_to is not None:
+        facts["retry_to"] = retry_to
+    return Reply(page=Page.FAULT, facts=facts, status=status, problem=problem)

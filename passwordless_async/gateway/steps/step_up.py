@@ -20,7 +20,7 @@ from passwordless_async.errors import InvalidInput, UsageError
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
-from passwordless_async.gateway.steps.pages import code_page, fault, masked, new_login
+from passwordless_async.gateway.steps.pages import code_page, fault, masked, new_login, way_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ async def show(visit: Visit) -> Reply:
         return _log_in_first(visit)
     login, demands = new_login(visit), _demands(visit)
     if fulfils(session, demands, visit.services.clock()):
-        return Reply(page=Page.HOME, location=login.return_to or "/", leaves=login.return_to is not None)
+        return way_back(login.return_to)
     who = _who(session)
     if who is None:
         return fault("not_possible", HTTPStatus.FORBIDDEN)
