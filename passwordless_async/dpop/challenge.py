@@ -50,7 +50,7 @@ def parse_www_authenticate(values: Iterable[str]) -> list[Challenge]:
 
 
 def challenges_of(response: HttpResponse) -> list[Challenge]:
-    """Return the challenges of a response, under whichever name an API gateway has left them."""
+    """Return the challenges of a response, also from the header field that an API gateway has renamed."""
     return parse_www_authenticate(value for name in _FIELDS for value in response.headers.getall(name, ()))
 
 

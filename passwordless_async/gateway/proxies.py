@@ -33,11 +33,11 @@ def user_address_of(request: Request, trusted_proxies: int) -> IpAddress | None:
 
 def public(address: IpAddress | None) -> IpAddress | None:
     """Return an address that the service may be told; None for a private one."""
-    return None if address is None else _address(str(address), allow_private=False)
+    return _address(address, allow_private=False)
 
 
-def _address(text: str | None, *, allow_private: bool = True) -> IpAddress | None:
+def _address(given: IpAddress | str | None, *, allow_private: bool = True) -> IpAddress | None:
     try:
-        return None if text is None else user_address("address", text, allow_private=allow_private)
+        return None if given is None else user_address("address", given, allow_private=allow_private)
     except UsageError:
         return None

@@ -253,14 +253,20 @@ async def test_private_addresses_are_a_setting() -> None:
             await client.start(BOB, forwarded_for="127.0.0.1")
 
 
+async def presented_code(tenant: LocalTenant, client: PasswordlessClient) -> str:
+    """Return a code that was presented, with an unknown outcome."""
+    await client.start(ADA)
+    code = tenant.outbox.code_for(ADA)
+    tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+    with pytest.raises(OutcomeUnknown):
+        await client.exchange(ADA, code)
+    return code
+
+
 async def test_a_start_that_was_not_sent_makes_no_code_presentable_again() -> None:
     """What was presented is forgotten when a new code was sent, and not before."""
     async with opened() as (tenant, client):
-        await client.start(ADA)
-        code = tenant.outbox.code_for(ADA)
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
-        with pytest.raises(OutcomeUnknown):
-            await client.exchange(ADA, code)
+        code = await presented_code(tenant, client)
         with pytest.raises(UsageError):
             await client.start(ADA, language="not a tag")
         tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
@@ -299,11 +305,7 @@ async def anyhow(call: Awaitable[object]) -> type[BaseException]:
 async def test_a_refused_start_makes_no_code_presentable_again() -> None:
     """The code of before may be alive: what was presented stays presented."""
     async with opened() as (tenant, client):
-        await client.start(ADA)
-        code = tenant.outbox.code_for(ADA)
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
-        with pytest.raises(OutcomeUnknown):
-            await client.exchange(ADA, code)
+        code = await presented_code(tenant, client)
         tenant.faults.add(Fault.ACCESS_DENIED, path=START, times=1)
         with pytest.raises(AccessDenied):
             await client.start(ADA)

@@ -291,7 +291,7 @@ async def test_double_submit(site: Site) -> None:
 
 
 async def test_login_while_logged_in(site: Site) -> None:
-    """The new session replaces the old one, which ends, whoever logs in."""
+    """The new session replaces the old one, which ends: the same user's or another's."""
     browser = await site.browser()
     await browser.log_in(ADA)
     old = browser.cookie("session") or ""

@@ -71,7 +71,7 @@ async def test_defects_are_pages(monkeypatch: pytest.MonkeyPatch, caplog: pytest
 
 
 async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It goes on to whoever cancelled."""
+    """A cancellation is passed on."""
 
     async def is_cancelled(_visit: Any) -> Any:
         raise KeyboardInterrupt

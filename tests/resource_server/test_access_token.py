@@ -169,7 +169,7 @@ def test_unknown_keys(header: Any, why: str, client: Any) -> None:
 
 
 def test_keys_in_the_token_are_not_read(client: Any, other_key: RSAKey) -> None:
-    """RFC 7515 §4.1.2, §4.1.3, §4.1.5: a token that brings its own key is signed by nobody."""
+    """RFC 7515 §4.1.2, §4.1.3, §4.1.5: a key that a token brings along proves nothing."""
     header = {"alg": "RS256", "typ": "JWT", "kid": "k1", "jwk": other_key.as_dict(private=False)}
     token = client.compact({**header, "jku": "https://evil.example/jwks"}, client.claims(), other_key)
     assert refusal(client, token) == "has a wrong signature"
@@ -206,7 +206,7 @@ def test_another_audience(audience: Any, client: Any) -> None:
     ],
 )
 def test_claims_of_another_type(claim: str, value: Any, client: Any) -> None:
-    """A claim that is read must be what it has to be: guessing is for nobody's good."""
+    """A claim of the wrong type refuses the token; it is not guessed at."""
     assert refusal(client, client.sign(client.claims(**{claim: value}))) == f"has {claim} of another type"
 
 

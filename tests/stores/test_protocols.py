@@ -437,6 +437,14 @@ async def test_an_empty_nonce_is_an_answer(stores: Stores) -> None:
     assert [await other.nonce(ORIGIN), await turn(other, "theirs")] == ["", ""]
 
 
+async def turn_expires(store: Any, other: Any) -> None:
+    """Let one caller's turn expire, and another have the next."""
+    assert await turn(store, "mine", seconds=0.03)
+    async with asyncio.timeout(10):
+        while not await turn(other, "theirs"):  # noqa: ASYNC110 - only polling tells
+            await asyncio.sleep(0.005)
+
+
 async def test_a_released_turn_passes_on_at_once(stores: Stores) -> None:
     """The next caller fetches the nonce."""
     store, other = stores(), stores()
@@ -448,10 +456,7 @@ async def test_a_released_turn_passes_on_at_once(stores: Stores) -> None:
 async def test_a_turn_is_released_by_its_own_token(stores: Stores) -> None:
     """A caller that was slower than its turn does not end that of the next."""
     store, other = stores(), stores()
-    assert await turn(store, "mine", seconds=0.03)
-    async with asyncio.timeout(10):
-        while not await turn(other, "theirs"):  # noqa: ASYNC110 - only polling tells
-            await asyncio.sleep(0.005)
+    await turn_expires(store, other)
     await store.release_turn(ORIGIN, token="mine")
     assert [await turn(store, "third"), await turn(other, "theirs")] == [False, True]
     await other.release_turn(ORIGIN, token="theirs")
@@ -467,10 +472,7 @@ async def test_a_caller_that_lost_the_answer_still_has_the_turn(stores: Stores) 
 async def test_a_turn_expires(stores: Stores) -> None:
     """Another caller gets it if the process that had it has died."""
     store, other = stores(), stores()
-    assert await turn(store, "mine", seconds=0.03)
-    async with asyncio.timeout(10):
-        while not await turn(other, "theirs"):  # noqa: ASYNC110 - only polling tells
-            await asyncio.sleep(0.005)
+    await turn_expires(store, other)
     assert not await turn(store, "mine")
 
 
