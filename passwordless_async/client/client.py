@@ -43,7 +43,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.stores import KeyRing, MemoryStore, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from aiohttp import ClientResponse, ClientSession
@@ -557,6 +557,17 @@ class PasswordlessClient:
         key = own_key(self._tenant, tokens)
         call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=key is not None)
         return await self._dispatcher.run(call)
+
+    def before_closing(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Call a coroutine function when the client is closed: after its calls, before its connections are.
+
+        For what needs the client to be open, such as a gateway's connections to the services behind it. It is called
+        once, and forgotten then; a function that is given again is not called twice.
+
+        Args:
+            close: The function; it raises nothing.
+        """
+        self._transport.dependents[close] = None
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Return an object that calls APIs for one user and refreshes the tokens by itself.

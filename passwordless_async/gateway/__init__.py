@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.messages import Response as Response
     from passwordless_async.gateway.mounts.asgi import ASGIGateway as ASGIGateway
     from passwordless_async.gateway.problems import Refused as Refused
+    from passwordless_async.gateway.proxy.upstream import Upstream as Upstream
     from passwordless_async.gateway.texts.catalogs import Texts as Texts
     from passwordless_async.gateway.users import Connection as Connection
     from passwordless_async.gateway.users import CurrentUser as CurrentUser
@@ -45,6 +46,7 @@ __all__ = [
     "Sms",
     "Starting",
     "Texts",
+    "Upstream",
     "UserOf",
 ]
 
@@ -57,6 +59,7 @@ _NAMES = {
     "messages": "Request Response",
     "mounts.asgi": "ASGIGateway",
     "problems": "Refused",
+    "proxy.upstream": "Upstream",
     "texts.catalogs": "Texts",
     "users": "Connection CurrentUser UserOf",
 }

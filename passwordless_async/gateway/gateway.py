@@ -13,6 +13,10 @@ from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.handling import Handler
 from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.pages.renderer import Pages
+from passwordless_async.gateway.passing import Passing
+from passwordless_async.gateway.proxy.forwarding import Forwarding
+from passwordless_async.gateway.proxy.upstream import Upstream, checked
+from passwordless_async.gateway.routes import ROUTES
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import KINDS, Settings
 from passwordless_async.gateway.users import CurrentUser, UserOf, Users
@@ -40,6 +44,7 @@ class Gateway:
         base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only.
         scope: The scope of logins; it has ``openid``.
         audience: The API that the access tokens are for.
+        upstreams: The services behind the gateway: each call gets the user's token and a proof.
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
         return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
         trusted_proxies: How many proxies of yours a request passes.
@@ -71,6 +76,7 @@ class Gateway:
         base_url: str | URL,
         scope: str = "openid profile email offline_access",
         audience: str | None = None,
+        upstreams: Iterable[Upstream] = (),
         identifiers: Iterable[str] = KINDS,
         return_to: Iterable[str] = ("/",),
         trusted_proxies: int = 0,
@@ -95,10 +101,9 @@ class Gateway:
         settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)
         hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)
         services = _services(client, settings, hooks, on_audit, clock)
-        self._settings = settings
-        cookies = _cookies(services)
-        self._users = Users(client.sessions, cookies)
+        self._settings, self._users = settings, Users(client.sessions, cookies := _cookies(services))
         self._handler = Handler(services, cookies, Pages(texts=texts, brand=brand, templates=templates, css=css))
+        self._passing = _passing(services, cookies, upstreams, self._handler)
 
     @property
     def current_user(self) -> UserOf[CurrentUser | None]:
@@ -120,11 +125,16 @@ class Gateway:
 
     def asgi(self) -> ASGIGateway:
         """Return an ASGI application to mount: ``app.mount("/auth", gateway.asgi())``."""
-        return mounts.ASGIGateway(self.handle)
+        return mounts.ASGIGateway(self.handle, self._passing)
 
     def aiohttp(self) -> WebApplication:
         """Return an application of aiohttp.web to mount: ``app.add_subapp("/auth", gateway.aiohttp())``."""
-        return mounts.application(self.handle)
+        return mounts.application(self.handle, self._passing)
+
+    async def aclose(self) -> None:
+        """Close the connections to the upstreams, which the client does too; the next call opens others."""
+        if self._passing is not None:
+            await self._passing.aclose()
 
     def __repr__(self) -> str:
         return f"<Gateway for {self._settings.base_url}>"
@@ -150,3 +160,11 @@ def _cookies(services: Services) -> Cookies:
     client, settings = services.client, services.settings
     deployment = f"{client.issuer} {client.client_id} {settings.base_url}"
     return Cookies(services.keys, deployment, settings.secure)
+
+
+def _passing(services: Services, cookies: Cookies, upstreams: Iterable[Upstream], handler: Handler) -> Passing | None:
+    """Return what passes calls on; None without upstreams."""
+    client, settings = services.client, services.settings
+    reserved = {path.split("/")[1] for path in (*ROUTES, "/static")}
+    usable = checked(upstreams, audience=settings.audience, reserved=reserved)
+    return Passing(Forwarding(client, settings, cookies, usable), handler) if usable else None

@@ -66,6 +66,10 @@ class Handler:
             visit.audit(AuditKind.REFUSED, reason=reply.problem.key)
         return self._response(visit, reply)
 
+    def answer(self, request: Request, reply: Reply) -> Response:
+        """Return the response to a request that no step answers, such as a call to an upstream that is refused."""
+        return self._response(self._visit(request), reply)
+
     def _visit(self, request: Request) -> Visit:
         services, headers = self._services, request.headers
         chosen = request.query.get("language"), self._cookies.language_of(headers)

@@ -10,18 +10,30 @@ Invariants:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from passwordless_async._common.user_address import IpAddress, user_address
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from passwordless_async.gateway.messages import Request
+    from multidict import MultiMapping
 
 _MAX_ENTRIES = 32
 
 
-def user_address_of(request: Request, trusted_proxies: int) -> IpAddress | None:
+class Arrived(Protocol):
+    """A request as it arrived."""
+
+    @property
+    def headers(self) -> MultiMapping[str]:
+        """The header fields."""
+
+    @property
+    def peer(self) -> str | None:
+        """The address that the connection came from."""
+
+
+def user_address_of(request: Arrived, trusted_proxies: int) -> IpAddress | None:
     """Return the user's address; None if it is not known, or cannot be a user's, such as loopback."""
     if trusted_proxies == 0:
         return _address(request.peer)

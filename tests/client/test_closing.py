@@ -200,3 +200,23 @@ def test_a_client_in_another_event_loop_says_so() -> None:
         assert tenant.stats.wire_requests == sent
         assert own.run(client.refresh(tokens)).token_type == "DPoP"
         own.run(client.aclose())
+
+
+async def test_what_lives_on_a_client_is_closed_with_it(tenant: LocalTenant) -> None:
+    """Before its connections, the last that was named first; each once, and not again after the next opening."""
+    closed: list[str] = []
+
+    async def first() -> None:
+        closed.append("first")
+
+    async def second() -> None:
+        closed.append("second")
+
+    client = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING)
+    async with client:
+        for each in (first, second, first):
+            client.before_closing(each)
+    assert closed == ["second", "first"]
+    async with client:
+        pass
+    assert closed == ["second", "first"]

@@ -51,6 +51,11 @@ class UserSession:
         """The newest tokens: while ``on_refresh`` keeps new ones, these."""
         return self._handovers.newest(self._tokens)
 
+    @property
+    def middleware(self) -> DPoPMiddleware:
+        """What adds token and proof, for an aiohttp session of your own: ``http.get(url, middlewares=[...])``."""
+        return self._middleware
+
     def is_renewable(self, refused: TokenSet) -> bool:
         """Return whether there are other tokens than these, or new ones would be kept.
 

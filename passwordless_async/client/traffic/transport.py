@@ -28,7 +28,7 @@ from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import session_checks_peers
-from passwordless_async.client.traffic.proxies import Proxies
+from passwordless_async.client.traffic.proxies import NO_PROXIES, Proxies
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ class Transport:
         self._loop: asyncio.AbstractEventLoop | None = None  # in which it is open
         self._sending: set[asyncio.Task[Any] | None] = set()
         self._ended: set[asyncio.Task[Any] | None] = set()  # their requests were cancelled by closing
+        self.dependents: dict[Callable[[], Awaitable[None]], None] = {}  # what is closed before the connections
 
     def _require_checks(self) -> None:
         """Refuse a session that does not check the servers it connects to."""
@@ -125,16 +126,12 @@ class Transport:
         return self
 
     def _made(self, connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-            raise_for_status=False,
-            request_class=type("_ProxiedRequest", (_Request,), {"proxies": self._proxies}),
-            max_line_size=max(MAX_FIELD, getattr(self._callers, "_max_line_size", 0)),
-            max_field_size=max(MAX_FIELD, getattr(self._callers, "_max_field_size", 0)),
-            **more,
-        )
+        own = {
+            "request_class": type("_ProxiedRequest", (_Request,), {"proxies": self._proxies}),
+            "max_line_size": max(MAX_FIELD, getattr(self._callers, "_max_line_size", 0)),
+            "max_field_size": max(MAX_FIELD, getattr(self._callers, "_max_field_size", 0)),
+        }
+        return guarded_session(connector, {**own, **more})
 
     @property
     def limit(self) -> int:
@@ -170,6 +167,8 @@ class Transport:
                 task.cancel()
         await asyncio.sleep(0)  # the cancelled tasks release their connections
         self._loop = None
+        while self.dependents:
+            await self.dependents.popitem()[0]()
         if self._api is not None:
             await self._api.close()
         if self._session is not None:
@@ -321,6 +320,31 @@ class _Request(aiohttp.ClientRequest):
         if self.progress is not None:
             self.progress.left = True
         return response
+
+
+class _DirectRequest(_Request):
+    """A request that goes through no proxy."""
+
+    proxies = NO_PROXIES
+
+
+def guarded_session(connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
+    """Return a session that uses no stale connection, keeps no cookies, and reads nothing from the environment.
+
+    It goes through no proxy, unless ``more``, arguments of aiohttp's, has another class of requests.
+    """
+    defaults: dict[str, Any] = {
+        "request_class": _DirectRequest,
+        "max_line_size": MAX_FIELD,
+        "max_field_size": MAX_FIELD,
+    }
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        raise_for_status=False,
+        **{**defaults, **more},
+    )
 
 
 def _is_closed_unseen(transport: asyncio.Transport | None) -> bool:

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from aiohttp import web
-from multidict import CIMultiDict
+import attrs
+from aiohttp import ClientError, WSMsgType, web
+from multidict import CIMultiDict, CIMultiDictProxy
 
+from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
+from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.proxy.messages import (
+    NO_CODE,
+    BrowserGone,
+    ProxiedRequest,
+    SocketClosed,
+    UpstreamBroke,
+    target_of,
+)
 from passwordless_async.gateway.queries import read_query
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.messages import Handle
+    from passwordless_async.gateway.passing import Passing
+    from passwordless_async.gateway.proxy.messages import ProxiedResponse
 
 _BELOW = "/{below}"
+_POLL_SECONDS = 0.5  # between two looks whether the browser is there
+_HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket
+_MAX_MESSAGE = 64 << 20  # bytes; each upstream has a bound below it
 _ANYTHING = r"/{below:[\s\S]*}"
 
 
-def application(handle: Handle) -> web.Application:
+def application(handle: Handle, passing: Passing | None = None) -> web.Application:
     """Return the application."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if framing_of(request.headers) is None:
+            refusal = web.Response(status=HTTPStatus.BAD_REQUEST)
+            # Closed: what follows on the connection may be a part of this request.
+            refusal.force_close()
+            return refusal
+        target = None if passing is None else target_of(request.raw_path, _mount(request))
+        if passing is not None and target is not None and passing.serves(target[0]):
+            return await _pass_on(passing, request, target)
         response = await handle(_request(request, await _body(request)))
         return web.Response(status=int(response.status), headers=CIMultiDict(response.headers), body=response.body)
 
@@ -32,9 +59,13 @@ def application(handle: Handle) -> web.Application:
     return app
 
 
-def _request(request: web.Request, body: bytes) -> Request:
+def _mount(request: web.Request) -> str:
     resource = request.match_info.route.resource
-    mount = "" if resource is None else resource.canonical.removesuffix(_BELOW).rstrip("/")
+    return "" if resource is None else resource.canonical.removesuffix(_BELOW).rstrip("/")
+
+
+def _request(request: web.Request, body: bytes) -> Request:
+    mount = _mount(request)
     return Request(
         method=request.method,
         mount=mount,
@@ -56,3 +87,114 @@ async def _body(request: web.Request) -> bytes:
         if size > MAX_BODY_BYTES:
             break
     return b"".join(parts)
+
+
+async def _pass_on(passing: Passing, request: web.Request, target: tuple[str, str]) -> web.StreamResponse:
+    is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
+    proxied = ProxiedRequest(
+        method=request.method,
+        mount=_mount(request),
+        path=target[0],
+        query=target[1],
+        headers=_headers(request),
+        peer=request.remote,
+        body=_Body(request),
+        socket=is_socket,
+        protocols=_protocols(request) if is_socket else (),
+    )
+    if not is_socket:
+        async with Departure(partial(_until_gone, request)):
+            return await _exchange(passing, request, proxied)
+        return web.Response()  # is not sent: the browser has gone
+    socket = _Socket(request)
+    refusal = await passing.connect(proxied, socket)
+    return socket.response if refusal is None else await _written(request, refusal)
+
+
+async def _exchange(passing: Passing, request: web.Request, proxied: ProxiedRequest) -> web.StreamResponse:
+    response = await passing.forward(proxied)
+    return web.Response() if response is None else await _written(request, response)
+
+
+async def _written(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
+    answer = web.StreamResponse(status=response.status, headers=CIMultiDict(response.headers))
+    try:
+        await answer.prepare(request)
+        async for piece in response.body:
+            await answer.write(piece)
+        await answer.write_eof()
+    except ConnectionError:
+        pass  # the browser has gone
+    except UpstreamBroke:
+        # The browser must not take what it has for the whole.
+        if request.transport is not None:
+            request.transport.abort()
+    finally:
+        await response.aclose()
+    return answer
+
+
+def _headers(request: web.Request) -> CIMultiDictProxy[str]:
+    """Return the header fields; the server has decoded a body that was encoded."""
+    coding = vars(request)["_message"].compression  # no public name says what was decoded
+    if coding is None:
+        return request.headers
+    headers = CIMultiDict(request.headers)
+    headers.popall("Content-Encoding", None)
+    if headers.popall("Content-Length", None):
+        headers["Transfer-Encoding"] = "chunked"
+    return CIMultiDictProxy(headers)
+
+
+def _protocols(request: web.Request) -> tuple[str, ...]:
+    offered = ",".join(request.headers.getall("Sec-WebSocket-Protocol", []))
+    return tuple(name.strip() for name in offered.split(",") if name.strip())
+
+
+async def _until_gone(request: web.Request) -> None:
+    # aiohttp tells no handler that its browser has gone, unless its runner is told to, and has no event for it.
+    while True:
+        if request.transport is None or request.transport.is_closing():
+            return
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+@attrs.frozen
+class _Body:
+    """A request's body."""
+
+    _request: web.Request
+
+    async def read(self) -> bytes:
+        try:
+            return await self._request.content.readany()
+        except (ConnectionError, ClientError, web.RequestPayloadError):
+            raise BrowserGone from None
+
+
+class _Socket:
+    """The browser's end of a WebSocket."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.response = web.WebSocketResponse()
+
+    async def accept(self, protocol: str | None) -> None:
+        self.response = web.WebSocketResponse(
+            protocols=() if protocol is None else (protocol,), heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE
+        )
+        await self.response.prepare(self._request)
+
+    async def receive(self) -> str | bytes:
+        message = await self.response.receive()
+        if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+            data: str | bytes = message.data
+            return data
+        reason = message.extra if message.type is WSMsgType.CLOSE and isinstance(message.extra, str) else ""
+        raise SocketClosed(self.response.close_code or NO_CODE, reason)
+
+    async def send(self, message: str | bytes) -> None:
+        await (self.response.send_str(message) if isinstance(message, str) else self.response.send_bytes(message))
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.response.close(code=code, message=reason.encode())

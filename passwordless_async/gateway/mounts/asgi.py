@@ -2,59 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
+from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.proxy.messages import (
+    NO_CODE,
+    POLICY,
+    BrowserGone,
+    ProxiedRequest,
+    SocketClosed,
+    target_of,
+)
 from passwordless_async.gateway.queries import read_query
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.messages import Handle
+    from passwordless_async.gateway.passing import Passing
+    from passwordless_async.gateway.proxy.messages import ProxiedResponse
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
+
 
 class ASGIGateway:
     """An ASGI application (ASGI 3)."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, passing: Passing | None = None) -> None:
         self._handle = handle
+        self._passing = passing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
-            await _refuse(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await _confirm(receive, send)
             return
+        headers = _headers(scope)
+        if framing_of(headers) is None:
+            await _refuse_framing(scope, receive, send)
+            return
+        target = None if self._passing is None else _target(scope)
+        if self._passing is not None and target is not None and self._passing.serves(target[0]):
+            await _pass_on(self._passing, _proxied(scope, target, headers, receive), scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, headers, receive, send)
+        else:
+            await receive()
+            await send({"type": "websocket.close", "code": POLICY})
+
+    async def _answer(self, scope: Scope, headers: CIMultiDictProxy[str], receive: Receive, send: Send) -> None:
         body = await _body(receive)
         if body is None:
             return
-        response = await self._handle(_request(scope, body))
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-        headers.append((b"content-length", str(len(response.body)).encode()))
-        await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+        response = await self._handle(_request(scope, headers, body))
+        fields = _encoded(response.headers, "latin-1")
+        fields.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": int(response.status), "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
 
 
-def _request(scope: Scope, body: bytes) -> Request:
-    mount, path = scope.get("root_path", "").rstrip("/"), scope["path"]
-    client = scope.get("client")
-    pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Request:
+    mount, path = _mount(scope), scope["path"]
     return Request(
         method=scope["method"],
         mount=quote(mount),
         # ASGI: the path has the mount in it; servers and frameworks before that did not agree.
         path=path.removeprefix(mount) or "/",
         query=read_query(scope.get("query_string", b"")),
-        headers=CIMultiDictProxy(CIMultiDict(pairs)),
+        headers=headers,
         body=body,
-        peer=client[0] if client else None,
+        peer=_peer(scope),
     )
+
+
+def _mount(scope: Scope) -> str:
+    return str(scope.get("root_path", "")).rstrip("/")
+
+
+def _peer(scope: Scope) -> str | None:
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _headers(scope: Scope) -> CIMultiDictProxy[str]:
+    pairs = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
+    return CIMultiDictProxy(CIMultiDict(pairs))
+
+
+def _encoded(headers: Iterable[tuple[str, str]], encoding: str = "utf-8") -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(encoding), value.encode(encoding)) for name, value in headers]
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -71,12 +118,145 @@ async def _body(receive: Receive) -> bytes | None:
     return b"".join(parts)
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+async def _confirm(receive: Receive, send: Send) -> None:
+    """Confirm a life that the application does not have: it is mounted, or its client has one."""
+    while (await receive())["type"] != "lifespan.shutdown":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _target(scope: Scope) -> tuple[str, str] | None:
+    """Return the path below the mount and the query, as they came; None if the path is not below it."""
+    raw: bytes | None = scope.get("raw_path")
+    # A server without raw_path hides whether a "/" was "%2F": what is passed on then is the slash.
+    path = quote(scope["path"], safe=_PATH_SAFE) if raw is None else raw.decode("latin-1").partition("?")[0]
+    mount, query = _mount(scope), scope.get("query_string", b"").decode("latin-1")
+    is_in_path = not mount or scope["path"].startswith(mount)
+    return target_of(f"{path}?{query}", quote(mount) if is_in_path else "")
+
+
+def _proxied(scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[str], receive: Receive) -> ProxiedRequest:
+    is_socket = scope["type"] == "websocket"
+    return ProxiedRequest(
+        method="GET" if is_socket else scope["method"],
+        mount=quote(_mount(scope)),
+        path=target[0],
+        query=target[1],
+        headers=headers,
+        peer=_peer(scope),
+        body=_Body(receive),
+        unframed=str(scope.get("http_version", "1.1")).startswith(("2", "3")),
+        socket=is_socket,
+        protocols=tuple(scope.get("subprotocols") or ()),
+    )
+
+
+async def _pass_on(passing: Passing, request: ProxiedRequest, scope: Scope, receive: Receive, send: Send) -> None:
+    if isinstance(request.body, _Body) and not request.socket:
+        async with Departure(request.body.until_gone):
+            await _exchange(passing, request, send)
+        return
+    await receive()  # websocket.connect: nothing may be sent before it
+    refusal = await passing.connect(request, _Socket(receive, send))
+    if refusal is not None:
+        await _refuse(refusal, scope, send)
+
+
+async def _exchange(passing: Passing, request: ProxiedRequest, send: Send) -> None:
+    response = await passing.forward(request)
+    if response is None:
+        return
+    try:
+        await send({"type": "http.response.start", "status": response.status, "headers": _encoded(response.headers)})
+        async for piece in response.body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await response.aclose()
+
+
+async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await receive()
-        await send({"type": "websocket.close", "code": 1008})
-    elif scope["type"] == "lifespan":
-        # A mounted application has no life of its own.
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
+        await send({"type": "websocket.close", "code": POLICY})
+        return
+    # Closed: what follows on the connection may be a part of this request.
+    headers = [(b"connection", b"close"), (b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": 400, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse(response: ProxiedResponse, scope: Scope, send: Send) -> None:
+    if "websocket.http.response" not in (scope.get("extensions") or ()):
+        # Before the handshake is accepted a server makes it a 403.
+        await send({"type": "websocket.close", "code": POLICY})
+        return
+    headers = _encoded(response.headers)
+    await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
+    async for piece in response.body:
+        await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b""})
+
+
+class _Body:
+    """A request's body as a server hands it over; a piece that comes while it is watched is kept."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._lock = asyncio.Lock()
+        self._ahead: Message | None = None
+        self._is_free = asyncio.Event()  # nothing is kept
+        self._is_free.set()
+        self._ended = False
+
+    async def read(self) -> bytes:
+        while not self._ended:
+            async with self._lock:
+                message = await self._receive() if self._ahead is None else self._ahead
+                self._ahead = None
+                self._is_free.set()
+            if message["type"] != "http.request":
+                raise BrowserGone
+            self._ended = not message.get("more_body")
+            piece: bytes = message.get("body", b"")
+            if piece:
+                return piece
+        return b""
+
+    async def until_gone(self) -> None:
+        while True:
+            await self._is_free.wait()
+            async with self._lock:
+                if self._ahead is not None:
+                    continue
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    return
+                if not self._ended:
+                    self._ahead = message
+                    self._is_free.clear()
+
+
+@attrs.frozen
+class _Socket:
+    """The browser's end of a WebSocket."""
+
+    _receive: Receive
+    _send: Send
+
+    async def accept(self, protocol: str | None) -> None:
+        await self._send({"type": "websocket.accept", "subprotocol": protocol})
+
+    async def receive(self) -> str | bytes:
+        message = await self._receive()
+        if message["type"] != "websocket.receive":
+            raise SocketClosed(message.get("code") or NO_CODE, message.get("reason") or "")
+        text: str | None = message.get("text")
+        data: bytes = message.get("bytes") or b""
+        return data if text is None else text
+
+    async def send(self, message: str | bytes) -> None:
+        await self._send({"type": "websocket.send", ("text" if isinstance(message, str) else "bytes"): message})
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._send({"type": "websocket.close", "code": code, "reason": reason})

@@ -16,6 +16,7 @@ from passwordless_async import (
     TESTING,
     CircuitOpen,
     DPoPKey,
+    Email,
     InvalidRefreshToken,
     NotSent,
     OutcomeUnknown,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
     from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.testing import LocalTenant
 
 
 def tokens(number: int = 0, *, lifetime: int | None = 3600, refresh: bool = True) -> TokenSet:
@@ -477,3 +479,16 @@ async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url:
     """Plain http, except on loopback, and what is no URL are refused."""
     with pytest.raises(UsageError):
         client.request(tokens(), "GET", url)
+
+
+async def test_the_middleware_of_a_session(tenant: LocalTenant) -> None:
+    """It adds token and proof to calls of an aiohttp session of the application's own."""
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
+        await client.start(Email("ada@example.com"))
+        code = tenant.outbox.code_for(Email("ada@example.com"))
+        session = client.session(
+            await client.exchange(Email("ada@example.com"), code, scope="openid"), origins=[tenant.url]
+        )
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"{tenant.url}/userinfo", middlewares=[session.middleware]) as response:
+                assert (response.status, (await response.json())["sub"][:6]) == (200, "email|")

@@ -1,0 +1,118 @@
+"""Calls to upstreams as a mount sees them: each is passed on, or answered here as a page or as JSON.
+
+Invariants:
+
+- A page that a browser shows leads to the login, or to a stronger one, and back. A script gets a status and JSON.
+- Of a failure the browser learns whether it may try again, and nothing else.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlencode
+
+import attrs
+
+from passwordless_async._common.secret import SecretDict
+from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.defects import Defects
+from passwordless_async.gateway.messages import Request
+from passwordless_async.gateway.problems import problem_of
+from passwordless_async.gateway.proxy.admission import Refusal, is_navigation
+from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
+from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse, one_piece
+from passwordless_async.gateway.replies import KEEP, Page, Problem, Reply
+from passwordless_async.gateway.steps.pages import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from passwordless_async.gateway.handling import Handler
+    from passwordless_async.gateway.proxy.forwarding import Forwarding
+    from passwordless_async.gateway.proxy.messages import BrowserSocket, ProxiedRequest
+
+
+@attrs.frozen
+class Passing:
+    """What a mount hands calls to upstreams to."""
+
+    _forwarding: Forwarding
+    _handler: Handler
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path below the mount, as it came, goes to an upstream."""
+        return self._forwarding.serves(path)
+
+    async def forward(self, request: ProxiedRequest) -> ProxiedResponse | None:
+        """Return the response to a call; None if the browser has gone."""
+        reply = fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+        with Defects(f"{request.method} to an upstream"):
+            try:
+                return await self._forwarding.forward(request)
+            except BrowserGone:
+                return None
+            except (Refusal, StepUpNeeded, PasswordlessError) as error:
+                reply = _reply(request, error)
+        return self._answer(request, reply)
+
+    async def connect(self, request: ProxiedRequest, socket: BrowserSocket) -> ProxiedResponse | None:
+        """Pass a WebSocket on, until it ends; returns the response to a handshake that is refused."""
+        reply = fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+        with Defects("a WebSocket to an upstream"):
+            try:
+                await self._forwarding.connect(request, socket)
+            except (Refusal, PasswordlessError) as error:
+                reply = _reply(request, error)
+            else:
+                return None
+        return self._answer(request, reply)
+
+    async def aclose(self) -> None:
+        """Close the connections to all upstreams."""
+        await self._forwarding.aclose()
+
+    def _answer(self, request: ProxiedRequest, reply: Reply) -> ProxiedResponse:
+        page = Request(
+            method=request.method,
+            mount=request.mount,
+            path=unquote(request.path),
+            query=SecretDict(),
+            headers=request.headers,
+            peer=request.peer,
+        )
+        if request.socket or not is_navigation(request.headers):
+            reply = attrs.evolve(reply, is_json=True, facts={**reply.facts, **_way_in(request, reply)})
+        response = self._handler.answer(page, reply)
+        headers = (*response.headers, ("Content-Length", str(len(response.body))))
+        return ProxiedResponse(response.status, headers, one_piece(response.body))
+
+
+def _reply(request: ProxiedRequest, error: Refusal | StepUpNeeded | PasswordlessError) -> Reply:
+    if isinstance(error, StepUpNeeded):
+        return Reply(page=Page.FAULT, location=_with_return("/step-up", request, error.demands))
+    if isinstance(error, Refusal):
+        facts = {} if error.seconds is None else {"seconds": error.seconds}
+        problem, status = Problem(error.key, facts), error.status
+    else:
+        problem, status = problem_of(error)
+    reply = fault(problem, status)
+    if status != HTTPStatus.UNAUTHORIZED:
+        return reply
+    # A session that has ended: its cookie is of no use any more.
+    session = KEEP if isinstance(error, Refusal) else None
+    return attrs.evolve(reply, session=session, location=_with_return("/login", request, {}))
+
+
+def _way_in(request: ProxiedRequest, reply: Reply) -> Mapping[str, str]:
+    """Return where a script sends its user who is not logged in."""
+    return {} if reply.location is None else {"login": f"{request.mount}/login"}
+
+
+def _with_return(path: str, request: ProxiedRequest, more: Mapping[str, str]) -> str:
+    """Return a path of the gateway's own that returns to the page that was asked for, if that was asked by GET."""
+    parameters = dict(more)
+    if request.method == "GET":
+        asked = f"?{request.query}" if request.query else ""
+        parameters["return_to"] = f"{request.mount}{request.path}{asked}"
+    return f"{path}?{urlencode(parameters, quote_via=quote)}" if parameters else path

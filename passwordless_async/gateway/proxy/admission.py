@@ -1,0 +1,96 @@
+"""Which calls are passed on at all, before anybody's session is looked at.
+
+Invariants:
+
+- What changes something is let through only from a page of this site, or from a program that says so by ``X-CSRF``.
+  A WebSocket is such a call: browsers send cookies with it whatever page opens it.
+- What reads is let through from another site only as a link that a user follows: no other page reads an API's answers,
+  not even by their size or their errors.
+- A request with a body that could be framed in two ways does not go on.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.gateway.browser import has_csrf_header, is_from_this_site
+from passwordless_async.gateway.framing import Framing, framing_of
+from passwordless_async.gateway.proxy.paths import is_safe_path, is_safe_query
+
+if TYPE_CHECKING:
+    from multidict import MultiMapping
+
+    from passwordless_async.gateway.proxy.messages import ProxiedRequest
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+# CONNECT is a tunnel, TRACE and TRACK return the credentials that came with them (RFC 9110 §9.3.6, §9.3.8).
+_REFUSED = frozenset({"CONNECT", "TRACE", "TRACK"})
+_METHOD = re.compile(r"[A-Z][A-Z\-]{0,31}")
+
+
+@attrs.frozen
+class Refusal(Exception):
+    """A call that is not passed on.
+
+    Attributes:
+        key: The text's key.
+        status: The HTTP status.
+        seconds: After how many seconds the same may go on; None if that is not known.
+    """
+
+    key: str
+    status: int
+    seconds: int | None = None
+
+
+def admit(request: ProxiedRequest, *, origin: str, at_most: int) -> Framing:
+    """Return how a call is framed if it may be passed on.
+
+    Args:
+        request: The call.
+        origin: The site's origin.
+        at_most: Bytes that its body may have.
+
+    Raises:
+        Refusal: It may not.
+    """
+    if _METHOD.fullmatch(request.method) is None or request.method in _REFUSED:
+        raise Refusal("not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
+    if not is_safe_path(request.path) or not is_safe_query(request.query):
+        raise Refusal("unclear_address", HTTPStatus.BAD_REQUEST)
+    framing = _framing(request)
+    if framing.length is not None and framing.length > at_most:
+        raise Refusal("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if not _is_wanted(request, origin):
+        raise Refusal("csrf", HTTPStatus.FORBIDDEN)
+    return framing
+
+
+def _framing(request: ProxiedRequest) -> Framing:
+    framing = framing_of(request.headers)
+    if framing is None:
+        raise Refusal("malformed_request", HTTPStatus.BAD_REQUEST)
+    if request.unframed and framing.length is None and request.method not in _READS:
+        return Framing(has_body=True, length=None)
+    return framing
+
+
+def is_navigation(headers: MultiMapping[str]) -> bool:
+    """Return whether a browser shows the response as a page: by ``Sec-Fetch-Mode``, or else by ``Accept``."""
+    modes = headers.getall("Sec-Fetch-Mode", [])
+    return modes == ["navigate"] if modes else "text/html" in ",".join(headers.getall("Accept", []))
+
+
+def _is_wanted(request: ProxiedRequest, origin: str) -> bool:
+    headers = request.headers
+    sites = headers.getall("Sec-Fetch-Site", [])
+    if request.method in _READS and not request.socket:
+        # "none": the user typed the address, or a program without a page asks.
+        return not sites or sites in (["same-origin"], ["none"]) or headers.getall("Sec-Fetch-Mode", []) == ["navigate"]
+    if sites or headers.getall("Origin", []):
+        return is_from_this_site(headers, origin=origin, token=None, secrets=())
+    return has_csrf_header(headers)

@@ -1,0 +1,442 @@
+"""Passing calls on to upstreams: who asks is known by the session's cookie, and each call gets a token and a proof.
+
+Invariants:
+
+- A call is made with the tokens of the session that its cookie names, and of no other; the cookie goes no further.
+- Tokens are renewed through the store, and challenges answered, before the browser sees a response.
+- Each upstream has connections of its own: one that is down, hangs or is slow takes none from another.
+- A connection that has bytes of no request is not used: no response gets to another user.
+- Neither body is gathered. When the browser goes, the upstream's connection is closed.
+- A stream that outlives its session ends soon after it.
+- No error says what the upstream said, or where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.client.sessions.values import hashed
+from passwordless_async.client.traffic.transport import guarded_session
+from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UseDPoPNonce
+from passwordless_async.gateway.proxies import user_address_of
+from passwordless_async.gateway.proxy import fields
+from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
+from passwordless_async.gateway.proxy.messages import (
+    FAILED,
+    NO_CODE,
+    NORMAL,
+    POLICY,
+    TOO_BIG,
+    ProxiedRequest,
+    ProxiedResponse,
+    SocketClosed,
+    UpstreamBroke,
+)
+from passwordless_async.gateway.proxy.traffic import Traffic
+from passwordless_async.gateway.proxy.uploads import Deadline, Upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.gateway.cookies import Cookies
+    from passwordless_async.gateway.framing import Framing
+    from passwordless_async.gateway.proxy.messages import BrowserSocket
+    from passwordless_async.gateway.proxy.upstream import Upstream
+    from passwordless_async.gateway.settings import Settings
+
+_TRUSTED_SECONDS = 10.0  # after an accepted call, for which a long body is sent without a pause
+_WAITING = 2  # calls that may wait for a connection, for each connection
+_CHECK_SECONDS = 15.0  # between two looks whether the session of a long call has ended
+_HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket; proxies between close a silent one after a minute
+_CLOSE_SECONDS = 2.0  # that the other end may take to confirm the close of a WebSocket
+# Set by aiohttp unless it is told not to: what the browser did not send is not sent.
+_NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+_PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")  # RFC 6455 §4.1: a token
+_SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
+_MAX_REASON = 40  # characters; the frame has room for 123 bytes
+_ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
+_FAILURES = (aiohttp.ClientError, UseDPoPNonce, TimeoutError, OSError, ValueError)
+
+
+class StepUpNeeded(Exception):
+    """An upstream wants a newer or a stronger login (RFC 9470), for a page that a browser shows.
+
+    Args:
+        demands: ``max_age``, ``acr_values``.
+    """
+
+    def __init__(self, demands: Mapping[str, str]) -> None:
+        super().__init__("step-up")
+        self.demands = demands
+
+
+class Channel:
+    """One upstream with its connections and its traffic; open from its first call until the client is closed."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
+        self.socket_traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
+        self._accepted_at = -_TRUSTED_SECONDS
+        self._http: aiohttp.ClientSession | None = None
+        self._sockets: aiohttp.TCPConnector | None = None
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=upstream.connect_timeout, sock_read=upstream.timeout
+        )
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the upstream has accepted a call a moment ago."""
+        return _clock.monotonic() - self._accepted_at < _TRUSTED_SECONDS
+
+    def note(self, status: int) -> None:
+        """Note the status of a response."""
+        if status != HTTPStatus.UNAUTHORIZED:
+            self._accepted_at = _clock.monotonic()
+
+    def http(self, client: PasswordlessClient) -> aiohttp.ClientSession:
+        """Return the session for calls, opened when it is first needed and closed with the client."""
+        if self._http is None or self._http.closed:
+            client.before_closing(self.aclose)
+            connector = aiohttp.TCPConnector(limit=self.upstream.max_connections)
+            more = {"timeout": self._timeout, "auto_decompress": False, "skip_auto_headers": _NOT_ADDED}
+            self._http = guarded_session(connector, more)
+        return self._http
+
+    @asynccontextmanager
+    async def for_socket(
+        self, client: PasswordlessClient, middleware: aiohttp.ClientMiddlewareType
+    ) -> AsyncIterator[aiohttp.ClientSession]:
+        """Return a session for one WebSocket: aiohttp takes its middleware from the session alone."""
+        if self._sockets is None or self._sockets.closed:
+            client.before_closing(self.aclose)
+            self._sockets = aiohttp.TCPConnector(limit=self.upstream.max_sockets, force_close=True)
+        more = {"connector_owner": False, "timeout": self._timeout, "skip_auto_headers": _NOT_ADDED}
+        async with guarded_session(self._sockets, {**more, "middlewares": (middleware,)}) as session:
+            yield session
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if self._http is not None:
+            await self._http.close()
+        if self._sockets is not None:
+            await self._sockets.close()
+
+
+class Forwarding:
+    """Passes calls on; lives as long as the gateway.
+
+    Args:
+        client: Its sessions have the tokens.
+        settings: How the gateway behaves.
+        cookies: Reads the session's cookie.
+        upstreams: The upstreams, those with the longest prefixes first.
+    """
+
+    def __init__(
+        self, client: PasswordlessClient, settings: Settings, cookies: Cookies, upstreams: Iterable[Upstream]
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._cookies = cookies
+        self._own_cookies = frozenset({cookies.session_name, cookies.login_name, cookies.language_name})
+        self._origin = str(settings.base_url)
+        self._host = settings.base_url.authority
+        self._channels = tuple(Channel(upstream) for upstream in upstreams)
+
+    def serves(self, path: str) -> bool:
+        """Return whether a path below the mount, as it came, goes to an upstream."""
+        return any(channel.upstream.is_above(path) for channel in self._channels)
+
+    def _channel(self, path: str) -> Channel:
+        return next(channel for channel in self._channels if channel.upstream.is_above(path))
+
+    async def forward(self, request: ProxiedRequest) -> ProxiedResponse:
+        """Pass a call on, and return the response when it begins.
+
+        Raises:
+            Refusal: Nothing was sent, or no response came.
+            StepUpNeeded: As it says.
+            PasswordlessError: The session has ended, or its tokens could not be had or renewed.
+            BrowserGone: The browser closed its connection.
+        """
+        channel = self._channel(request.path)
+        upstream = channel.upstream
+        framing = admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
+        session = self._session_of(request)
+        async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
+            _require_scopes(upstream, api.tokens.scope)
+            release = channel.traffic.enter(hashed(session))
+            try:
+                response = await self._send(channel, request, framing, api)
+            except BaseException:
+                release()
+                raise
+        demands = _step_up(request, response)
+        if demands is not None:
+            response.close()
+            release()
+            raise StepUpNeeded(demands)
+        watch = _Watch(self._client, session, response.close)
+        watch.begin()
+
+        async def close() -> None:
+            watch.end()
+            release()
+            if response.content.at_eof():
+                response.release()
+            else:
+                response.close()
+
+        headers = tuple(self._answered(upstream, request, response))
+        return ProxiedResponse(response.status, headers, _pieces(response, upstream), close)
+
+    async def connect(self, request: ProxiedRequest, browser: BrowserSocket) -> None:
+        """Pass a WebSocket on, until either end closes it. Raises as :meth:`forward`, until it is accepted."""
+        channel = self._channel(request.path)
+        upstream = channel.upstream
+        admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
+        session = self._session_of(request)
+        async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
+            _require_scopes(upstream, api.tokens.scope)
+            release = channel.socket_traffic.enter(hashed(session))
+            try:
+                async with self._socket(channel, request, api.middleware) as socket:
+                    await browser.accept(socket.protocol)
+                    ended = asyncio.Event()
+                    watch = _Watch(self._client, session, ended.set)
+                    watch.begin()
+                    try:
+                        await _relay(browser, socket, ended, upstream.max_message_bytes)
+                    finally:
+                        watch.end()
+            finally:
+                release()
+
+    async def aclose(self) -> None:
+        """Close the connections to all upstreams; the next call opens new ones."""
+        await asyncio.gather(*(channel.aclose() for channel in self._channels))
+
+    def _session_of(self, request: ProxiedRequest) -> Secret:
+        session = self._cookies.session_of(request.headers)
+        if session is None:
+            raise Refusal("signed_out", HTTPStatus.UNAUTHORIZED)
+        return session
+
+    def _asked(self, channel: Channel, request: ProxiedRequest) -> list[tuple[str, str]]:
+        """Return the header fields of a call, without token and proof."""
+        upstream, base = channel.upstream, self._settings.base_url
+        address = user_address_of(request, self._settings.trusted_proxies)
+        return [
+            *fields.asked(request.headers, upstream.headers),
+            *fields.forwarded(
+                None if address is None else str(address),
+                scheme=base.scheme,
+                host=self._host,
+                prefix=f"{request.mount}{upstream.prefix}".rstrip("/"),
+            ),
+        ]
+
+    async def _send(
+        self, channel: Channel, request: ProxiedRequest, framing: Framing, api: UserSession
+    ) -> aiohttp.ClientResponse:
+        upstream, upload = channel.upstream, None
+        failure: Exception
+        try:
+            async with asyncio.timeout(upstream.timeout) as timeout:
+                deadline = Deadline(timeout, upstream.timeout)
+                if framing.has_body and request.body is not None:
+                    is_trusted = channel.is_trusted
+                    upload = Upload(request.body, framing.length, upstream, deadline, is_trusted=is_trusted)
+                response = await channel.http(self._client).request(
+                    request.method,
+                    upstream.target(request.path, request.query),
+                    headers=self._asked(channel, request),
+                    data=upload,
+                    allow_redirects=False,
+                    middlewares=(api.middleware,),
+                )
+                deadline.end()
+        except _FAILURES as error:
+            # aiohttp's errors show the request with its header fields: only the kind of the failure is kept.
+            failure = _failure(error)
+        else:
+            channel.note(response.status)
+            return response
+        raise upload.failure if upload is not None and upload.failure is not None else failure
+
+    @asynccontextmanager
+    async def _socket(
+        self, channel: Channel, request: ProxiedRequest, middleware: aiohttp.ClientMiddlewareType
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse[bool]]:
+        upstream, failure = channel.upstream, None
+        async with channel.for_socket(self._client, middleware) as http:
+            try:
+                async with asyncio.timeout(upstream.timeout):
+                    socket = await http.ws_connect(
+                        upstream.target(request.path, request.query),
+                        headers=self._asked(channel, request),
+                        protocols=[name for name in request.protocols if _PROTOCOL.fullmatch(name)],
+                        timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
+                        heartbeat=_HEARTBEAT_SECONDS,
+                        max_msg_size=upstream.max_message_bytes,
+                    )
+            except _FAILURES as error:
+                failure = _failure(error)
+            if failure is not None:
+                raise failure
+            try:
+                yield socket
+            finally:
+                await socket.close()
+
+    def _answered(
+        self, upstream: Upstream, request: ProxiedRequest, response: aiohttp.ClientResponse
+    ) -> Iterable[tuple[str, str]]:
+        """Yield the header fields of a response, the length of a body among them."""
+        for name, value in fields.answered(response.headers, upstream.response_headers, cookies=self._own_cookies):
+            is_place = name.lower() in {"location", "content-location"}
+            yield name, upstream.location(value, request.mount) if is_place else value
+
+
+async def _pieces(response: aiohttp.ClientResponse, upstream: Upstream) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body as they come."""
+    content, at_most, size = response.content, upstream.max_response_bytes, 0
+    while True:
+        try:
+            piece = await content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            piece = None
+        if piece is None:
+            raise UpstreamBroke
+        if not piece:
+            return
+        size += len(piece)
+        if at_most is not None and size > at_most:
+            raise UpstreamBroke
+        yield piece
+
+
+class _Watch:
+    """Ends a long call some time after its session has ended. Looking at the session does not count as its use."""
+
+    def __init__(self, client: PasswordlessClient, session: Secret, end: Callable[[], object]) -> None:
+        self._client = client
+        self._session = session
+        self._end = end
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Begin, or go on."""
+        self._timer = asyncio.get_running_loop().call_later(_CHECK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self._task = asyncio.create_task(self._check())
+
+    async def _check(self) -> None:
+        try:
+            await self._client.sessions.get(self._session, counts_as_use=False)
+        except StoreUnavailable:
+            pass  # not known: nothing ends because the store is unreachable for a moment
+        except (InvalidSession, BrokenSeal):
+            self._end()
+            return
+        self.begin()
+
+    def end(self) -> None:
+        """End: the call is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _relay(
+    browser: BrowserSocket, upstream: aiohttp.ClientWebSocketResponse[bool], ended: asyncio.Event, at_most: int
+) -> None:
+    """Pass messages on in both directions until one end closes, or the session has ended."""
+    tasks = {
+        asyncio.create_task(_to_upstream(browser, upstream, at_most)),
+        asyncio.create_task(_to_browser(upstream, browser)),
+        asyncio.create_task(_until(ended)),
+    }
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    closed = next((task.result() for task in done if not task.cancelled() and task.exception() is None), None)
+    code, reason = _passed_on(closed or SocketClosed(FAILED))
+    # One of them is closed already, which makes its half do nothing.
+    await asyncio.gather(
+        browser.close(code, reason), upstream.close(code=code, message=reason.encode()), return_exceptions=True
+    )
+
+
+async def _to_upstream(
+    browser: BrowserSocket, upstream: aiohttp.ClientWebSocketResponse[bool], at_most: int
+) -> SocketClosed:
+    try:
+        while True:
+            message = await browser.receive()
+            if len(message) > at_most:
+                return SocketClosed(TOO_BIG)
+            await (upstream.send_str(message) if isinstance(message, str) else upstream.send_bytes(message))
+    except SocketClosed as closed:
+        return closed
+
+
+async def _to_browser(upstream: aiohttp.ClientWebSocketResponse[bool], browser: BrowserSocket) -> SocketClosed:
+    async for message in upstream:
+        if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+            break  # ERROR: a message that is too large, or of no form
+        await browser.send(message.data)
+    return SocketClosed(upstream.close_code or FAILED)
+
+
+async def _until(ended: asyncio.Event) -> SocketClosed:
+    await ended.wait()
+    return SocketClosed(POLICY, "the session has ended")
+
+
+def _passed_on(closed: SocketClosed) -> tuple[int, str]:
+    """Return a code that may be sent (RFC 6455 §7.4), and the reason."""
+    if closed.code in _SENT_CODES:
+        return closed.code, closed.reason[:_MAX_REASON]
+    # Without a close there is no code either, but another one stands for that: 1006.
+    return (NORMAL if closed.code == NO_CODE else FAILED), ""
+
+
+def _failure(error: Exception) -> Refusal:
+    """Return what a failure is to the browser."""
+    if isinstance(error, UseDPoPNonce):
+        return Refusal("send_again", HTTPStatus.SERVICE_UNAVAILABLE, 1)
+    if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in _ERRORS:
+        return Refusal("upstream_down", error.status)
+    if isinstance(error, TimeoutError):
+        return Refusal("upstream_slow", HTTPStatus.GATEWAY_TIMEOUT)
+    return Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
+
+
+def _step_up(request: ProxiedRequest, response: aiohttp.ClientResponse) -> Mapping[str, str] | None:
+    """Return what the user's login must fulfil for a page that a browser shows; a script gets the challenge itself."""
+    if response.status != HTTPStatus.UNAUTHORIZED or request.method != "GET" or not is_navigation(request.headers):
+        return None
+    return fields.step_up_of(response.headers)
+
+
+def _require_scopes(upstream: Upstream, scope: str | None) -> None:
+    if not upstream.scopes <= set((scope or "").split()):
+        raise Refusal("scope_missing", HTTPStatus.FORBIDDEN)

@@ -1,0 +1,62 @@
+"""How many calls an upstream has at once: what one user or one service does costs no other.
+
+Invariants:
+
+- A session has so many calls at an upstream, and an upstream so many in all; more are refused at once, not queued.
+- A call counts until it is released, once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.gateway.proxy.admission import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_RETRY_SECONDS = 1
+
+
+@attrs.define(eq=False)
+class Traffic:
+    """The calls of one upstream.
+
+    Args:
+        at_most: Calls at once.
+        per_session: Calls of one session at once.
+    """
+
+    at_most: int
+    per_session: int
+    of_session: Counter[str] = attrs.field(factory=Counter, repr=False)
+    calls: int = 0
+
+    def enter(self, session: str) -> Callable[[], None]:
+        """Count a call of a session; returns what releases it.
+
+        Raises:
+            Refusal: There are too many.
+        """
+        if self.of_session[session] >= self.per_session:
+            raise Refusal("too_many_requests", HTTPStatus.TOO_MANY_REQUESTS, _RETRY_SECONDS)
+        if self.calls >= self.at_most:
+            raise Refusal("upstream_busy", HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_SECONDS)
+        self.calls += 1
+        self.of_session[session] += 1
+        is_over = False
+
+        def release() -> None:
+            nonlocal is_over
+            if not is_over:
+                is_over = True
+                self.calls -= 1
+                self.of_session[session] -= 1
+                if not self.of_session[session]:
+                    del self.of_session[session]
+
+        return release

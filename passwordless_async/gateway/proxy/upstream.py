@@ -1,0 +1,175 @@
+"""A service behind the gateway: which calls go to it, where, with which header fields, and how long they may take.
+
+Invariants:
+
+- A call goes to the upstream with the longest prefix that its path, as it came, begins with: segment by segment.
+- What follows the prefix follows the path of the upstream's URL, as it came.
+- A user's token goes to the upstream's origin alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import attrs
+from yarl import URL
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.secret import conceal
+from passwordless_async.errors import UsageError
+from passwordless_async.gateway.proxy import fields
+from passwordless_async.gateway.proxy.paths import is_safe_path
+
+if TYPE_CHECKING:
+    from attrs import Attribute
+
+_MAX_URL = 2048  # characters
+_MEBIBYTE = 1 << 20
+
+
+def _prefix(value: object) -> str:
+    text = _check.text("prefix", value, at_most=_MAX_URL)
+    if not is_safe_path(text) or ";" in text or "%" in text:
+        raise UsageError("prefix", "must be a path such as '/api/': no dot segments, escapes or empty segments")
+    return text if text.endswith("/") else f"{text}/"
+
+
+def _url(value: object) -> URL:
+    text = _check.text("url", conceal(str(value) if isinstance(value, URL) else value), at_most=_MAX_URL)
+    origin, slash, path = text.partition("://")[2].partition("/")
+    scheme = text.partition("://")[0]
+    if not is_safe_path(f"/{path}"):
+        raise UsageError("url", "must have a plain path: no query, dot segments or empty segments")
+    base = parse_origin("url", f"{scheme}://{origin}" if "://" in text else text)
+    return URL(f"{base}{slash}{path}".rstrip("/"), encoded=True)
+
+
+def _words(value: str | Iterable[str]) -> frozenset[str]:
+    words = value.split() if isinstance(value, str) else tuple(value)
+    return frozenset((_check.scope(" ".join(words)) or "").split()) if words else frozenset()
+
+
+def _audience(value: object) -> str | None:
+    return _check.optional("audience", value)
+
+
+def _request_fields(names: Iterable[str]) -> frozenset[str]:
+    return fields.REQUEST | fields.named("headers", names)
+
+
+def _response_fields(names: Iterable[str]) -> frozenset[str]:
+    return fields.RESPONSE | fields.named("response_headers", names)
+
+
+def _positive_or_none(_upstream: object, attribute: Attribute[int | None], value: object) -> None:
+    if value is not None:
+        _check.positive(attribute.name, value)
+
+
+def _seconds(_upstream: object, attribute: Attribute[float], value: object) -> None:
+    _check.seconds(attribute.name, value)
+
+
+def _positive(_upstream: object, attribute: Attribute[int], value: object) -> None:
+    _check.positive(attribute.name, value)
+
+
+@attrs.frozen
+class Upstream:
+    """A service behind the gateway.
+
+    Args:
+        prefix: The path below the gateway's mount: calls below it go there. ``/api/``.
+        url: Where: what follows the prefix follows this. ``https://api.example/v2`` gets ``/v2/me`` for ``/api/me``;
+            plain http on loopback only.
+        audience: The API that the access token must be for; the gateway's own if None. A session has one access token.
+        scopes: The scopes that the user's token must have: a list, or words with a space between. A user who lacks one
+            gets a 403, and nothing is sent.
+        headers: Names of further header fields of requests that are passed on; see the documentation for those that
+            always are. Credentials, cookies and fields of a connection never are.
+        response_headers: Likewise of responses. ``Set-Cookie`` lets the service set cookies, except the gateway's own.
+        timeout: Seconds that a response may take to begin, that the service may take to accept a piece of a request's
+            body, and that may pass between two pieces of a response. An event stream must send a comment more often.
+        connect_timeout: Seconds that a connection may take.
+        upload_timeout: Seconds that a browser may take to send the next piece of a body.
+        max_request_bytes: Of a request's body.
+        max_response_bytes: Of a response's body; None for no bound.
+        max_message_bytes: Of a WebSocket's message, in both directions.
+        max_connections: Connections to the service. Calls beyond wait for one, up to ``timeout``; twice as many may
+            wait, and more get a 503.
+        max_per_session: Calls of one session at once, WebSockets included; more get a 429.
+        max_sockets: WebSockets to the service; more get a 503.
+
+    Raises:
+        UsageError: An argument has a wrong type or value.
+    """
+
+    prefix: str = attrs.field(converter=_prefix)
+    url: URL = attrs.field(converter=_url)
+    audience: str | None = attrs.field(default=None, kw_only=True, converter=_audience)
+    scopes: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_words)
+    headers: frozenset[str] = attrs.field(default=(), kw_only=True, converter=_request_fields)
+    response_headers: frozenset[str] = attrs.field(default=(), kw_only=True, converter=_response_fields)
+    timeout: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
+    connect_timeout: float = attrs.field(default=3.0, kw_only=True, validator=_seconds)
+    upload_timeout: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
+    max_request_bytes: int = attrs.field(default=100 * _MEBIBYTE, kw_only=True, validator=_positive)
+    max_response_bytes: int | None = attrs.field(default=None, kw_only=True, validator=_positive_or_none)
+    max_message_bytes: int = attrs.field(default=4 * _MEBIBYTE, kw_only=True, validator=_positive)
+    max_connections: int = attrs.field(default=200, kw_only=True, validator=_positive)
+    max_per_session: int = attrs.field(default=50, kw_only=True, validator=_positive)
+    max_sockets: int = attrs.field(default=2000, kw_only=True, validator=_positive)
+    origin: str = attrs.field(init=False, repr=False)
+    _base: str = attrs.field(init=False, repr=False)
+
+    @origin.default
+    def _make_origin(self) -> str:
+        return str(self.url.origin())
+
+    @_base.default
+    def _make_base(self) -> str:
+        return self.url.raw_path.rstrip("/")
+
+    def is_above(self, path: str) -> bool:
+        """Return whether a path below the mount, as it came, goes to this upstream."""
+        return path.startswith(self.prefix) or f"{path}/" == self.prefix
+
+    def target(self, path: str, query: str) -> URL:
+        """Return the URL of a call, by its path below the mount and its query, as they came."""
+        below = path[len(self.prefix) - 1 :]
+        asked = f"?{query}" if query else ""
+        return URL(f"{self.origin}{self._base}{below or ('' if self._base else '/')}{asked}", encoded=True)
+
+    def location(self, value: str, mount: str) -> str:
+        """Return where the browser finds what a response's ``Location`` names: below the prefix, if it is there."""
+        rest = value.removeprefix(self.origin) if value.startswith((f"{self.origin}/", "/")) else value
+        if not rest.startswith(f"{self._base}/") or rest.startswith("//"):
+            return value
+        return f"{mount}{self.prefix}{rest[len(self._base) + 1 :]}"
+
+
+def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str]) -> tuple[Upstream, ...]:
+    """Return a gateway's upstreams, those with the longest prefixes first.
+
+    Args:
+        upstreams: The argument.
+        audience: The API that the gateway's access tokens are for.
+        reserved: The first segments of the gateway's own paths.
+
+    Raises:
+        UsageError: One is none, two have the same prefix, or one has a prefix of the gateway's own or another audience.
+    """
+    values = tuple(upstreams) if isinstance(upstreams, Iterable) else (upstreams,)
+    given = tuple(_check.instance("upstreams", value, Upstream, named="an Upstream") for value in values)
+    taken = set(reserved)
+    for upstream in given:
+        first = upstream.prefix.split("/")[1]
+        if first in taken - {""}:
+            raise UsageError("upstreams", f"must not have the prefix /{first}: the gateway answers there itself")
+        if upstream.audience not in {None, audience}:
+            raise UsageError("upstreams", "must not have another audience: a session has one access token")
+    if len({upstream.prefix for upstream in given}) != len(given):
+        raise UsageError("upstreams", "must have a prefix each")
+    return tuple(sorted(given, key=lambda upstream: -len(upstream.prefix)))

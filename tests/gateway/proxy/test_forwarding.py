@@ -1,0 +1,603 @@
+"""Calls through a gateway on real sockets, to an API that checks each token and each proof."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import gzip
+import io
+import socket
+import tracemalloc
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType, web
+
+from helpers import sites
+from helpers.upstreams import READ, problem
+from passwordless_async import PasswordlessClient
+from passwordless_async.gateway import Upstream
+from passwordless_async.gateway.proxy import forwarding
+from passwordless_async.testing import TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from helpers.sites import Browser
+    from helpers.upstreams import Front
+
+    Serve = Callable[..., Awaitable[Front]]
+
+MIB = 1 << 20
+NAVIGATE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
+
+
+def url(front: Front, path: str) -> str:
+    return f"{front.site.origin}{front.site.mount}/api{path}"
+
+
+def http_of(browser: Browser) -> aiohttp.ClientSession:
+    return browser._session
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(20):
+        while not is_so():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+async def raw(front: Front, head: str, body: bytes = b"") -> bytes:
+    """Send bytes as they are, and return all that comes until the connection ends; of a part of a body the head."""
+    host, port = front.site.origin.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.replace("\n", "\r\n").encode("latin-1") + body)
+    await writer.drain()
+    async with asyncio.timeout(20):
+        # A server may wait for the rest before it closes the connection.
+        answer = await (reader.readuntil(b"\r\n\r\n") if body == b"x" else reader.read())
+    writer.close()
+    return answer
+
+
+async def test_a_call(front: Front) -> None:
+    """It has the user's token and a proof of its own; the browser's cookie and credentials go no further."""
+    browser = await front.logged_in()
+    own = {"Authorization": "Bearer stolen", "DPoP": "proof", "X-Forwarded-Host": "evil.example", "X-Secret": "1"}
+    seen = await browser.get("/api/me?a=1&b", {**READ, **own})
+    assert (seen.status, seen.json["target"], seen.json["sub"]) == (200, "/me?a=1&b", front.api.subjects[0])
+    headers = front.api.seen[0][2]
+    assert headers.getall("Authorization")[0].startswith("DPoP ")
+    assert len(headers.getall("DPoP")) == 1
+    assert {"Cookie", "X-Secret", "Origin", "Sec-Fetch-Site"} & set(headers) == set()
+    assert headers["X-Forwarded-Prefix"] == f"{front.site.mount}/api"
+    assert headers["X-Forwarded-Host"] == front.site.origin.removeprefix("http://")
+
+
+async def test_one_challenge_serves_all(front: Front) -> None:
+    """The first nonce is fetched once, by the first of many calls."""
+    browser = await front.logged_in()
+    seen = await asyncio.gather(*(browser.get(f"/api/{number}", READ) for number in range(20)))
+    assert {each.status for each in seen} == {200}
+    assert front.api.statuses.count(401) == 1
+
+
+async def test_users_do_not_cross(front: Front) -> None:
+    """Many calls of two users at once: each is answered for its own, whatever connection it took."""
+    ada, bob = await front.logged_in(), await front.logged_in(sites.BOB)
+    subjects = [(await each.get("/api/me", READ)).json["sub"] for each in (ada, bob)]
+    calls = [browser.get(f"/api/{number}", READ) for number in range(40) for browser in (ada, bob)]
+    seen = await asyncio.gather(*calls)
+    assert [each.json["sub"] for each in seen] == subjects * 40
+    assert len(set(subjects)) == 2
+
+
+@pytest.mark.parametrize(
+    ("method", "size"),
+    [("POST", 0), ("PATCH", 10), ("POST", 65_536), ("POST", 65_537), ("PUT", 300_000), ("DELETE", 300_000)],
+)
+async def test_bodies_before_the_first_nonce(front: Front, method: str, size: int) -> None:
+    """A challenge is answered with the whole body, of any size: the first transmission is one that is refused."""
+    browser = await front.logged_in()
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    seen = await browser.request(method, "/api/echo", headers=READ, data=body)
+    assert (seen.status, front.api.bodies, front.api.statuses) == (200, [body], [401, 200])
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_chunks_before_the_first_nonce(front: Front, size: int) -> None:
+    """Likewise of a body without a length."""
+    browser = await front.logged_in()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * (size // 10)
+
+    seen = await browser.request("POST", "/api/echo", headers=READ, data=pieces())
+    assert (seen.status, front.api.bodies, front.api.statuses) == (200, [b"x" * size], [401, 200])
+
+
+async def test_a_long_body_that_is_challenged_on_its_way(front: Front) -> None:
+    """What cannot be sent again is not: the browser hears that it may, and its next try goes through."""
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+    front.api.ahead += 600
+    body = b"x" * (8 * MIB)
+    seen = await browser.request("POST", "/api/echo", headers=READ, data=io.BytesIO(body))
+    assert (*problem(seen), seen.headers["Retry-After"]) == (503, "send_again", "1")
+    again = await browser.request("POST", "/api/echo", headers=READ, data=io.BytesIO(body))
+    assert (again.status, again.json["size"], len(front.api.bodies)) == (200, 8 * MIB, 2)
+
+
+async def test_nonces_change(front: Front) -> None:
+    """A nonce that is too old costs one more transmission, and nothing that the browser sees."""
+    browser = await front.logged_in()
+    for _ in range(3):
+        seen = await browser.request("POST", "/api/echo", headers=READ, data=b"body")
+        assert (seen.status, front.api.bodies[-1]) == (200, b"body")
+        front.api.ahead += 600
+    assert front.api.statuses == [401, 200] * 3
+
+
+async def test_renewals_while_many_calls_are_in_flight(serve_front: Serve) -> None:
+    """A hundred calls with a token that ends: one refresh, for all, through the store."""
+    front = await serve_front(settings=TenantSettings(access_token_lifetime=20), upstream={"max_per_session": 200})
+    browser = await front.logged_in()
+    seen = await asyncio.gather(*(browser.get(f"/api/{number}", READ) for number in range(100)))
+    assert {each.status for each in seen} == {200}
+    assert len({headers["Authorization"] for _, _, headers in front.api.seen}) == 1
+    refreshes = [each for each in front.site.tenant.requests if each.form.get("grant_type") == "refresh_token"]
+    assert len([each for each in refreshes if each.status == HTTPStatus.OK]) == 1
+
+
+async def test_a_response_arrives_before_its_end(front: Front) -> None:
+    """Piece by piece, as the upstream sends it."""
+    browser = await front.logged_in()
+    async with http_of(browser).get(url(front, "/halves"), headers=READ) as response:
+        assert await response.content.readany() == b"first,"
+        front.api.go.set()
+        assert await response.content.read() == b"second"
+
+
+async def test_a_request_arrives_before_its_end(front: Front) -> None:
+    """Piece by piece, as the browser sends it."""
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 10
+        await front.api.reached.wait()
+        yield b"x" * 10
+
+    seen = await browser.request("POST", "/api/count", headers=READ, data=pieces())
+    assert seen.json == {"size": 20}
+
+
+@pytest.mark.slow
+async def test_large_bodies_take_no_memory(front: Front) -> None:
+    """Fifty megabytes in each direction."""
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        piece = b"x" * 65_536
+        for _ in range(800):
+            yield piece
+
+    gc.collect()
+    tracemalloc.start()
+    try:
+        seen = await browser.request("POST", "/api/count", headers=READ, data=pieces())
+        assert seen.json == {"size": 50 * MIB}
+        size = 0
+        async with http_of(browser).get(url(front, "/large?pieces=800"), headers=READ) as response:
+            async for piece in response.content.iter_any():
+                size += len(piece)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size == 50 * MIB
+    assert peak < 8 * MIB
+
+
+@pytest.mark.parametrize("path", ["/wait", "/halves"])
+async def test_a_browser_that_goes(front: Front, path: str) -> None:
+    """The upstream's work is cancelled, before the response and in it; its place is free again."""
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+    call = asyncio.create_task(browser.get(f"/api{path}", READ))
+    await until(lambda: len(front.api.seen) == 2)
+    call.cancel()
+    async with asyncio.timeout(20):
+        await front.api.left.acquire()
+    await until(lambda: not passing(front)._channels[0].traffic.calls)
+
+
+def passing(front: Front) -> forwarding.Forwarding:
+    found = front.site.gateway._passing
+    assert found is not None
+    return found._forwarding
+
+
+async def test_a_body_that_is_cut_off(front: Front) -> None:
+    """The upstream never takes a part for the whole."""
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"x" * 10
+        await front.api.reached.wait()
+        raise ConnectionAbortedError
+
+    with pytest.raises(aiohttp.ClientError):
+        await browser.request("POST", "/api/count", headers=READ, data=pieces())
+    await until(lambda: not passing(front)._channels[0].traffic.calls)
+    assert front.api.statuses == [401, 200]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large(serve_front: Serve, *, chunked: bool) -> None:
+    """By its length at once, else on its way: the upstream does not get the whole."""
+    front = await serve_front(upstream={"max_request_bytes": 1000})
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b"x" * 100
+
+    data: Any = pieces() if chunked else b"x" * 1001
+    seen = await browser.request("POST", "/api/echo", headers=READ, data=data)
+    assert problem(seen) == (413, "too_large")
+    assert front.api.bodies == [b""]
+
+
+async def test_a_browser_that_is_slow(serve_front: Serve) -> None:
+    """It is told so: the upstream is not blamed, and its connection not held."""
+    front = await serve_front(upstream={"upload_timeout": 0.2})
+    browser = await front.logged_in()
+    await browser.get("/api/me", READ)
+    cookie = f"session={browser.cookie('session')}"
+    head = f"POST {front.site.mount}/api/count HTTP/1.1\nHost: a\nCookie: {cookie}\nX-CSRF: 1\nContent-Length: 9\n"
+    answer = await raw(front, f"{head}Connection: close\n\n", b"x")
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_an_upstream_that_is_down_or_hangs_harms_no_other(serve_front: Serve) -> None:
+    """502 and 504 for its own calls, at once and in time; the other's calls go on meanwhile."""
+    with socket.create_server(("127.0.0.1", 0)) as hanging, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        down, hangs = (f"http://127.0.0.1:{each.getsockname()[1]}" for each in (closed, hanging))
+        more = [Upstream("/down/", down), Upstream("/hangs/", hangs, timeout=0.5, max_connections=2)]
+        front = await serve_front(more=more)
+        browser = await front.logged_in()
+        assert problem(await browser.get("/down/me", READ)) == (502, "upstream_down")
+        waiting = [asyncio.create_task(browser.get("/hangs/me", READ)) for _ in range(6)]
+        await asyncio.sleep(0)
+        seen = await asyncio.gather(*(browser.get(f"/api/{number}", READ) for number in range(20)))
+        assert {each.status for each in seen} == {200}
+        refused = await asyncio.gather(*waiting)
+        assert {problem(each) for each in refused} == {(504, "upstream_slow")}
+        page = await browser.get("/down/me", NAVIGATE)
+        assert (page.status, page.alert) == (
+            502,
+            "The service behind this page is not reachable. Please try again in a moment.",
+        )
+        assert down not in page.text
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nA: 1\r\n B: 2\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"],
+)
+async def test_an_upstream_that_speaks_no_http(serve_front: Serve, answer: bytes) -> None:
+    """502, and nothing of what it said."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        front = await serve_front(more=[Upstream("/odd/", f"http://127.0.0.1:{port}")])
+        browser = await front.logged_in()
+        assert problem(await browser.get("/odd/me", READ)) == (502, "upstream_down")
+
+
+async def test_a_response_that_is_cut_off(serve_front: Serve) -> None:
+    """The browser sees a failure: a part never looks like the whole."""
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        front = await serve_front(more=[Upstream("/odd/", f"http://127.0.0.1:{port}")])
+        browser = await front.logged_in()
+        with pytest.raises(aiohttp.ClientError):
+            await browser.get("/odd/me", READ)
+
+
+async def test_a_response_that_pauses_too_long_or_is_too_large(serve_front: Serve) -> None:
+    """It is cut off, and the browser sees that it was."""
+    front = await serve_front(upstream={"timeout": 0.5, "max_response_bytes": 100_000})
+    browser = await front.logged_in()
+    for path in ("/halves", "/large?pieces=3"):
+        with pytest.raises(aiohttp.ClientError):
+            await browser.get(f"/api{path}", READ)
+
+
+async def test_a_session_has_so_many_calls_at_once(serve_front: Serve) -> None:
+    """More are refused; another user's are not."""
+    front = await serve_front(upstream={"max_per_session": 2})
+    ada, bob = await front.logged_in(), await front.logged_in(sites.BOB)
+    waiting = [asyncio.create_task(ada.get("/api/wait", READ)) for _ in range(2)]
+    await until(lambda: len(front.api.seen) == 2)
+    assert problem(await ada.get("/api/me", READ)) == (429, "too_many_requests")
+    assert (await bob.get("/api/me", READ)).status == 200
+    front.api.go.set()
+    assert [each.text for each in await asyncio.gather(*waiting)] == ["waited", "waited"]
+    assert (await ada.get("/api/me", READ)).status == 200
+
+
+async def test_who_is_not_logged_in(front: Front) -> None:
+    """A page leads to the login and back, a script gets JSON, and the upstream hears nothing."""
+    browser = await front.site.browser()
+    mount = front.site.mount
+    page = await browser.get("/api/me?a=1", NAVIGATE, follow=False)
+    back = f"{mount}/api/me?a=1".replace("/", "%2F").replace("?", "%3F").replace("=", "%3D")
+    assert (page.status, page.headers["Location"]) == (303, f"{mount}/login?return_to={back}")
+    script = await browser.get("/api/me", READ)
+    assert (*problem(script), script.json["login"]) == (401, "signed_out", f"{mount}/login")
+    posted = await browser.post("/api/me", headers=NAVIGATE, follow=False)
+    assert posted.headers["Location"] == f"{mount}/login"
+    assert front.api.seen == []
+
+
+@pytest.mark.parametrize("value", ["unknown", "x" * 60, "é", "a b"])
+async def test_cookies_that_open_nothing(front: Front, value: str) -> None:
+    """They are removed."""
+    async with aiohttp.ClientSession() as http:
+        headers = {**READ, "Cookie": f"session={value}"}
+        async with http.get(url(front, "/me"), headers=headers) as response:
+            assert (response.status, (await response.json())["problem"]["key"]) == (401, "session_ended")
+            assert "session=;" in response.headers["Set-Cookie"]
+
+
+async def test_after_a_logout(front: Front) -> None:
+    """The session's cookie, kept by a thief, calls nothing."""
+    browser = await front.logged_in()
+    cookie = str(browser.cookie("session"))
+    await browser.post("/logout")
+    browser.set_cookie("session", cookie)
+    assert problem(await browser.get("/api/me", READ)) == (401, "session_ended")
+    assert front.api.seen == []
+
+
+async def test_the_store_is_unreachable(front: Front) -> None:
+    """503: nobody is logged out by that."""
+    browser = await front.logged_in()
+    front.site.store.is_unreachable = True
+    seen = await browser.get("/api/me", READ)
+    assert (*problem(seen), seen.set_cookies) == (503, "store_unavailable", {})
+
+
+async def test_another_site(front: Front) -> None:
+    """Its pages neither change nor read anything, nor open a WebSocket; the upstream hears nothing."""
+    browser = await front.logged_in()
+    other = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example", "X-CSRF": "1"}
+    for method in ("GET", "POST", "OPTIONS"):
+        assert problem(await browser.request(method, "/api/me", headers=other)) == (403, "csrf")
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await http_of(browser).ws_connect(url(front, "/socket"), origin="https://evil.example")
+    assert (refused.value.status, front.api.seen) == (403, [])
+
+
+async def test_scopes(serve_front: Serve) -> None:
+    """A user whose token lacks one gets a 403, and the upstream hears nothing."""
+    front = await serve_front(upstream={"scopes": "openid admin"})
+    browser = await front.logged_in()
+    assert problem(await browser.get("/api/me", READ)) == (403, "scope_missing")
+    assert front.api.seen == []
+
+
+async def test_step_up(front: Front) -> None:
+    """RFC 9470: a script gets the challenge, a page leads to a newer login and back."""
+    challenge = 'DPoP error="insufficient_user_authentication", max_age=5, acr_values="a b"'
+
+    def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge}, text="again")
+
+    front.api.answer = answer
+    browser = await front.logged_in()
+    script = await browser.get("/api/answer", READ)
+    assert (script.status, script.headers["WWW-Authenticate"], script.text) == (401, challenge, "again")
+    page = await browser.get("/api/answer", NAVIGATE, follow=False)
+    place, mount = page.headers["Location"], front.site.mount
+    back = f"{mount}/api/answer".replace("/", "%2F")
+    assert (page.status, place) == (303, f"{mount}/step-up?max_age=5&acr_values=a%20b&return_to={back}")
+    assert (await browser.get("/api/answer", NAVIGATE)).path == "/step-up"
+
+
+async def test_what_an_upstream_answers(front: Front) -> None:
+    """Its fields that are on the list; its redirects below the prefix; its status."""
+
+    def answer(request: web.Request) -> web.Response:
+        headers = {"ETag": '"1"', "Set-Cookie": "a=1", "Location": "/other?x=1", "Server": "secret", "X-Own": "1"}
+        return web.Response(status=int(request.query["status"]), headers=headers)
+
+    front.api.answer = answer
+    browser = await front.logged_in()
+    for status in (201, 204, 302, 304, 404, 500):
+        seen = await browser.get(f"/api/answer?status={status}", READ, follow=False)
+        assert (seen.status, seen.headers["ETag"], seen.set_cookies) == (status, '"1"', {})
+        assert seen.headers["Location"] == f"{front.site.mount}/api/other?x=1"
+        assert "X-Own" not in seen.headers
+        assert "secret" not in seen.headers.get("Server", "")
+    head = await browser.request("HEAD", "/api/me", headers=READ)
+    assert (head.status, int(head.headers["Content-Length"]) > 10, head.text) == (200, True, "")
+
+
+async def test_a_body_that_is_compressed(front: Front) -> None:
+    """The upstream gets it decoded or as it came, and is told which."""
+    browser = await front.logged_in()
+    headers = {**READ, "Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    seen = await browser.request("POST", "/api/echo", headers=headers, data=gzip.compress(b"plain"))
+    assert (seen.status, front.api.bodies) == (200, [b"plain"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/../login",
+        "/api/%2e%2e/login",
+        "/api/..;/x",
+        "/api/a%2fb",
+        "/api/a%5cb",
+        "/api//x",
+        "/api/a%00b",
+        "/api/%c0%ae%c0%ae/x",
+        "/api/a%252e%252e",
+    ],
+)
+async def test_paths_that_climb(front: Front, path: str) -> None:
+    """As they come over the wire; the upstream hears nothing."""
+    browser = await front.logged_in()
+    cookie = f"session={browser.cookie('session')}"
+    answer = await raw(
+        front, f"GET {front.site.mount}{path} HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n\n"
+    )
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert front.api.seen == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "Content-Length: 5\nTransfer-Encoding: chunked\n",
+        "Transfer-Encoding: chunked\nContent-Length: 5\n",
+        "Content-Length: 5\nContent-Length: 6\n",
+        "Content-Length: +5\n",
+        "Transfer-Encoding: chunked\nTransfer-Encoding: identity\n",
+        "Transfer-Encoding: xchunked\n",
+        "Transfer-Encoding: gzip, chunked\n",
+        "Transfer-Encoding : chunked\n",
+        "Content-Length: 5\n Transfer-Encoding: chunked\n",
+        "X: 1\nTransfer-Encoding:\x0bchunked\n",
+    ],
+)
+async def test_requests_in_requests(front: Front, fields: str) -> None:
+    """What a server in front may frame in another way: no second request comes out of it, neither here nor behind."""
+    browser = await front.logged_in()
+    cookie = f"session={browser.cookie('session')}"
+    head = f"POST {front.site.mount}/api/outer HTTP/1.1\nHost: a\nCookie: {cookie}\nX-CSRF: 1\n{fields}\n"
+    inner = f"0\n\nGET {front.site.mount}/api/inner HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n\n"
+    answer = await raw(front, head, inner.replace("\n", "\r\n").encode())
+    assert answer[:5] + answer[8:12] == b"HTTP/ 400"
+    assert [target for _, target, _ in front.api.seen] == []
+
+
+async def test_fields_in_fields(front: Front) -> None:
+    """No value of a field becomes a field behind, and none is continued on the next line."""
+    browser = await front.logged_in()
+    cookie = f"session={browser.cookie('session')}"
+    head = f"GET {front.site.mount}/api/me HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n"
+    for bad in ("Accept: a\n X-Evil: 1\n", "Accept: a\rX-Evil: 1\n", "Accept: a\0b\n", "Accept: \xe9\n"):
+        await raw(front, f"{head}{bad}\n")
+    for _, _, headers in front.api.seen:
+        assert "X-Evil" not in headers
+        assert headers.get("Accept", "") in {"", "a X-Evil: 1"}
+
+
+async def test_a_websocket(front: Front) -> None:
+    """Texts and bytes in both directions, with the subprotocol that the upstream chose, and its end."""
+    browser = await front.logged_in()
+    subject = (await browser.get("/api/me", READ)).json["sub"]
+    origin = front.site.origin
+    async with http_of(browser).ws_connect(url(front, "/socket"), origin=origin, protocols=["other", "chat"]) as ws:
+        assert ws.protocol == "chat"
+        await ws.send_str("hello")
+        assert await ws.receive_str() == f"{subject}: hello"
+        await ws.send_bytes(b"\0\xff")
+        assert await ws.receive_bytes() == b"\0\xff"
+        await ws.send_str("close")
+        message = await ws.receive()
+        assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4001, "")
+    headers = front.api.seen[-1][2]
+    assert ("Cookie" in headers, headers["Authorization"][:5]) == (False, "DPoP ")
+
+
+async def test_a_websocket_that_the_browser_closes(front: Front) -> None:
+    """The upstream is told its code; the place is free again."""
+    browser = await front.logged_in()
+    async with http_of(browser).ws_connect(url(front, "/socket"), origin=front.site.origin) as ws:
+        await ws.close(code=4002)
+    async with asyncio.timeout(20):
+        await front.api.reached.wait()
+    await until(lambda: not passing(front)._channels[0].socket_traffic.calls)
+    assert 4002 in front.api.statuses
+
+
+async def test_a_message_that_is_too_large(serve_front: Serve) -> None:
+    """The WebSocket ends (RFC 6455 §7.4.1)."""
+    front = await serve_front(upstream={"max_message_bytes": 100})
+    browser = await front.logged_in()
+    async with http_of(browser).ws_connect(url(front, "/socket"), origin=front.site.origin) as ws:
+        await ws.send_bytes(b"x" * 101)
+        message = await ws.receive()
+        assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
+
+
+async def test_websockets_that_are_refused(front: Front) -> None:
+    """Without a session, by the upstream, and where there is none: with the status, and no WebSocket."""
+    browser, stranger = await front.logged_in(), await front.site.browser()
+    front.api.answer = lambda _request: web.Response(status=404)
+    for asks, path, status in ((stranger, "/api/socket", 401), (browser, "/api/answer", 404)):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http_of(asks).ws_connect(front.site.origin + front.site.mount + path, origin=front.site.origin)
+        assert refused.value.status == status
+
+
+async def test_streams_end_with_their_session(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a logout, in this browser or from another, a response that goes on and a WebSocket are ended."""
+    monkeypatch.setattr(forwarding, "_CHECK_SECONDS", 0.05)
+    browser = await front.logged_in()
+    http = http_of(browser)
+    async with (
+        http.get(url(front, "/halves"), headers=READ) as response,
+        http.ws_connect(url(front, "/socket"), origin=front.site.origin) as ws,
+    ):
+        assert await response.content.readany() == b"first,"
+        await ws.send_bytes(b"still there")
+        assert await ws.receive_bytes() == b"still there"
+        await front.site.client.sessions.close(str(browser.cookie("session")))
+        async with asyncio.timeout(20):
+            assert (await ws.receive()).data == 1008
+            with pytest.raises(aiohttp.ClientError):
+                await response.content.read()
+
+
+async def test_it_is_closed_with_its_client_and_opened_again(front: Front) -> None:
+    """No line of the application's is needed; a gateway whose connections were closed opens others."""
+    browser = await front.logged_in()
+    assert (await browser.get("/api/me", READ)).status == 200
+    http = passing(front)._channels[0]._http
+    assert http is not None
+    await front.site.gateway.aclose()
+    assert http.closed is True
+    assert (await browser.get("/api/me", READ)).status == 200
+    again = passing(front)._channels[0]._http
+    assert again is not None
+    assert isinstance(front.site.client, PasswordlessClient)
+    await front.site.client.aclose()
+    assert again.closed is True
+    await front.site.client.__aenter__()
+    assert (await browser.get("/api/me", READ)).status == 200
