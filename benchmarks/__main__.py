@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     exchange,
+    gateway_proxy,
     gateways,
     importing,
     memory,
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "sessions": sessions,
     "processes": processes,
     "gateways": gateways,
+    "gateway-proxy": gateway_proxy,
     "memory": memory,
     "import": importing,
 }
