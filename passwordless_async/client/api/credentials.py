@@ -12,6 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -99,7 +100,7 @@ class ApiCredentials:
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
         self.nonces: NonceCache = NonceCache() if nonces is None else nonces
         self._proofs = _proofs_of(newest)  # None until the tokens are bound
-        named = [str(parse_origin("origins", origin)) for origin in _each(origins)]
+        named = [_parsed(origin) if isinstance(origin, str) else _parse(origin) for origin in _each(origins)]
         self._first_nonces = {origin: FirstNonce(self.nonces, origin) for origin in named}
 
     @property
@@ -193,6 +194,13 @@ def target_of(url: URL) -> URL:
 
 def _once(fields: SecretDict) -> Generator[SecretDict, HttpResponse, None]:
     yield fields
+
+
+def _parse(origin: object) -> str:
+    return str(parse_origin("origins", origin))
+
+
+_parsed = lru_cache(maxsize=256)(_parse)  # an origin is named for each call
 
 
 def _proofs_of(tokens: TokenSet) -> ProofGenerator | None:

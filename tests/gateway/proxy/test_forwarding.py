@@ -601,3 +601,17 @@ async def test_it_is_closed_with_its_client_and_opened_again(front: Front) -> No
     assert again.closed is True
     await front.site.client.__aenter__()
     assert (await browser.get("/api/me", READ)).status == 200
+
+
+async def test_a_response_that_is_compressed(front: Front) -> None:
+    """It goes on as it came, with the field that says so and the length that it has."""
+    packed = gzip.compress(b"plain" * 100)
+
+    def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=packed, headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"})
+
+    front.api.answer = answer
+    browser = await front.logged_in()
+    async with http_of(browser).get(url(front, "/answer"), headers=READ) as response:
+        assert await response.read() == b"plain" * 100
+        assert (response.headers["Content-Encoding"], response.headers["Content-Length"]) == ("gzip", str(len(packed)))
