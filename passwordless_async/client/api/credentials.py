@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 NAMES = ("Authorization", "DPoP")  # the header fields that carry credentials
 _HTTP_OF = {"ws": "http", "wss": "https"}
+_AT_ONCE: nullcontext[Callable[[int], None]] = nullcontext(lambda _status: None)  # no request has to go first
 
 
 class TokenSource(Protocol):
@@ -100,6 +101,8 @@ class ApiCredentials:
             raise UsageError("nonces", f"must be a NonceCache, not {type(nonces).__name__}")
         self.nonces: NonceCache = NonceCache() if nonces is None else nonces
         self._proofs = _proofs_of(newest)  # None until the tokens are bound
+        # Checked and written once: API calls send the same token many times.
+        self._latest = newest, Authorization(authorization(newest))
         named = [_parsed(origin) if isinstance(origin, str) else _parse(origin) for origin in _each(origins)]
         self._first_nonces = {origin: FirstNonce(self.nonces, origin) for origin in named}
 
@@ -127,6 +130,12 @@ class ApiCredentials:
         return rejects_token(response, scheme=scheme) and self._source.is_renewable(tokens)
 
     def _usable(self, tokens: TokenSet) -> TokenSet:
+        if tokens is not self._latest[0]:
+            tokens = self._checked(tokens)
+            self._latest = tokens, Authorization(authorization(tokens))
+        return tokens
+
+    def _checked(self, tokens: TokenSet) -> TokenSet:
         if self._proofs is None:
             self._proofs = _proofs_of(tokens)
             return tokens
@@ -147,9 +156,10 @@ class ApiCredentials:
 
     def turn(self, origin: str) -> AbstractAsyncContextManager[Callable[[int], None]]:
         """Let one request go first while the nonce of a named origin is unknown, see :class:`FirstNonce`."""
-        if self._proofs is None or origin not in self._first_nonces:  # Bearer knows no nonces
-            return nullcontext(lambda _status: None)
-        return self._first_nonces[origin].turn()
+        first = self._first_nonces.get(origin)
+        if first is None or first.over or self._proofs is None:  # Bearer knows no nonces
+            return _AT_ONCE
+        return first.turn()
 
     def transmissions(
         self, tokens: TokenSet, origin: str, method: str, url: URL
@@ -160,8 +170,10 @@ class ApiCredentials:
             MalformedAnswer: The server demands a nonce and gives none.
             NonceChallengeRepeated: The server challenges again with a nonce that was used, or a fourth time.
         """
-        proofs, field = self._proofs, Authorization(authorization(tokens))
-        if proofs is None or not tokens.bound:
+        proofs, (latest, field) = self._proofs, self._latest
+        if tokens is not latest:
+            field = Authorization(authorization(tokens))
+        if proofs is None or tokens.key is None:
             return _once(SecretDict({"Authorization": field}))
 
         def make(nonce: str | None) -> SecretDict:

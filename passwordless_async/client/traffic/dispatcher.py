@@ -246,8 +246,9 @@ class Dispatcher:
             self._peers.poll()
         if not is_proven or self._first_nonce.over:
             return await self._pass(flow, journey, None)
+        before = journey.transmissions
         # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
-        async with self._first_nonce.turn() as answered:
+        async with self._first_nonce.turn(lambda: journey.transmissions > before) as answered:
             return await self._pass(flow, journey, answered)
 
     def _require_closed_circuit(self, journey: _Journey) -> None:

@@ -7,7 +7,7 @@ Invariants:
 - A 5xx or a 429 is no answer: a gateway may have sent it, and it says nothing about nonces.
 - A request waits for one slow request at most. After a few failures in a row, or one slow failure, all go at once: in
   single file they would turn an outage into a queue.
-- A request that was refused before it was sent counts as no failure.
+- A request that was refused or cancelled before it was sent counts as no failure.
 - The state belongs to the nonce cache and the origin, so that all who share the cache share the wait.
 """
 
@@ -97,8 +97,11 @@ class FirstNonce:
         return self._state.first is not None
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Callable[[int], None]]:
+    async def turn(self, was_sent: Callable[[], bool] = lambda: True) -> AsyncIterator[Callable[[int], None]]:
         """Wait for the request in front, or be the one in front.
+
+        Args:
+            was_sent: Tells whether the request was sent. One that is cancelled before says nothing about the server.
 
         Yields:
             A function to call with the status of each response. Harvest the nonce before the event loop gets a turn:
@@ -118,6 +121,10 @@ class FirstNonce:
         except (UsageError, QuotaExceeded):
             # Nothing was sent, which says nothing about the server.
             self._hand_on()
+            raise
+        except asyncio.CancelledError:
+            if not was_sent():
+                self._hand_on()
             raise
         finally:
             self._note_failure(loop.time() - began)

@@ -110,6 +110,23 @@ async def test_a_refused_argument_costs_nothing() -> None:
         await client.start(ADA)
 
 
+async def test_a_call_that_is_cancelled_before_it_is_sent_is_no_failure_of_the_first_nonce() -> None:
+    """It sent nothing, so the others still wait for one first request, instead of a challenge each."""
+    profile = attrs.evolve(TESTING, requests_per_second=0.5, single=PATIENT)
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile) as client,
+    ):
+        await client.start(ADA)
+        first_nonce = client._dispatcher._first_nonce
+        for _ in range(3):
+            exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+            await until(lambda: first_nonce.pending)
+            await cancelled(exchanging)
+            assert (first_nonce._state.failures, first_nonce.pending) == (0, False)
+        assert arrived(tenant, TOKEN) == 0
+
+
 async def test_a_blocked_user_delays_no_other() -> None:
     """A 429 ``too_many_attempts`` is about one account: the next exchange goes at once."""
     async with opened() as (tenant, client):

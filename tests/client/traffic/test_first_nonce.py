@@ -186,6 +186,33 @@ async def test_refused_request_is_no_failure(nonces: NonceCache) -> None:
     assert (first_nonce._state.failures, first_nonce.pending, first_nonce.over) == (0, False, False)
 
 
+@pytest.mark.parametrize(("was_sent", "failures"), [(False, 0), (True, 1)])
+async def test_cancelled_request_is_a_failure_if_it_was_sent(
+    nonces: NonceCache, *, was_sent: bool, failures: int
+) -> None:
+    """Cancelled before it was sent, it says nothing about the server; after that, its caller had no answer in time."""
+    first_nonce = FirstNonce(nonces, ORIGIN)
+    with pytest.raises(asyncio.CancelledError):
+        async with first_nonce.turn(lambda: was_sent):
+            raise asyncio.CancelledError
+    assert (first_nonce._state.failures, first_nonce.pending, first_nonce.over) == (failures, False, False)
+
+
+async def test_cancelled_wait_for_another_process_is_no_failure(nonces: NonceCache) -> None:
+    """The turn is handed on, in this process and the others."""
+
+    class Slow(Peers):
+        async def fetched(self) -> bool:
+            raise asyncio.CancelledError
+
+    peers = Slow(has_nonce=False)
+    first_nonce = FirstNonce(nonces, ORIGIN, peers=peers)
+    with pytest.raises(asyncio.CancelledError):
+        async with first_nonce.turn(lambda: False):
+            pytest.fail("it is cancelled before its turn")
+    assert (first_nonce._state.failures, first_nonce.pending, peers.told) == (0, False, ["failed"])
+
+
 def test_abandoned_event_loop_delays_no_request(nonces: NonceCache) -> None:
     """A cache that outlives its event loop serves another one at once."""
     first_nonce = FirstNonce(nonces, ORIGIN, patience=60.0)
