@@ -23,9 +23,11 @@ from passwordless_async import (
     InvalidSession,
     KeyRing,
     Lifetimes,
+    MemoryStore,
     PasswordlessClient,
 )
 from passwordless_async._common import clock as _clock
+from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisStore
 
 
@@ -149,3 +151,40 @@ async def test_a_longer_lifetime_counts_for_new_sessions_only(store: Any, monkey
         monkeypatch.setattr(_clock, "now", lambda: now + 7201)
         with pytest.raises(InvalidSession):
             await changed.sessions.get(identifier)
+
+
+# A session as 0.1's first stores have it, written before tokens could be without a key. Keys are bytes 0 to 63.
+FROZEN_AT = 1_790_000_000.0
+FROZEN_ID = "reSsVV83aWCWIxZKLXDEydJLB1XQNSYOPObiiUZs1DEd6pmXzTW"
+FROZEN_LOGIN = "91gH1U5F5N6LImNRFIgdbz2aPWEX"
+FROZEN_PLACE = Place(FROZEN_ID[-8:], "1Xy2hlPNYIBfO3WoGWqmdzUxYWw3", "d6pmXzTWf2SNovbH5QJVENBMjpvKcFO0nWTlb4dAE-4")
+FROZEN_KEY = "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"  # the thumbprint of RFC 7515's example key, appendix A.3
+FROZEN = (
+    "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwia2lkIjoibm9XdnVkUUVMSHJ0UUNfOSIsInR5cCI6InNlc3Npb24randlIiwi"
+    "aXNzIjoiaHR0cHM6Ly9hY21lLmV1LmF1dGgwLmNvbS8iLCJjbGllbnRfaWQiOiJhcHAiLCJzaWQiOiIxWHkyaGxQTllJQmZPM1dv"
+    "R1dxbWR6VXhZV3czIiwidXNyIjoiZDZwbVh6VFdmMlNOb3ZiSDVRSlZFTkJNanB2S2NGTzBuV1RsYjRkQUUtNCIsImprdCI6Im9L"
+    "SXl3dkdVcFRWVHl4TVEzYndJSWVRVXVkZnJfQ2tMTWpDRTE5RUNELVUifQ..KYGTciXFJA92J6cD.BrhH2tOixZLq4cgATTF4o8l"
+    "kMG8iMBu__Qmy3zFIHOz-8ZRteVl1u4cmFu7Ctd6Fgr6IfII1-Z247Ab7pTgEkrfhofx45AKdVFTscQhqNd5oeeoBrCjhs00gSZt"
+    "LmQTO8j2y6nkNPePQsDwfLSeFBrBiCvWcGz0rAYQDyAsv2loowMaUtaSzEOnJMPFzcwVF9Qfe8KuX0DOeIxAw_FO1RmXUsmsaYvI"
+    "-3FjqVVno6rifhbkAOqpWfQpUXnkBiEqhgDsx44HI0HHxR--yrj3voZVWIGJG7O08An9cp__Z8d5WngdZmCE22KOdSDQo-0CjQpl"
+    "hNLKs39UuUewhogKlfFBanfCp7b_OOu2VaKntqQ290MwsYyikmiZ8xSb8czRd6oLRRpcFuc9-Q_On-5QHT1feeyqSJurVTIzeLnV"
+    "UwfvV008jtCjszbIG8ivaWX0ElETY5mMxyi2Bfklk66XCZErsrgyDTuLBVC0J9O9311R49XPNdVOG_Saqyqot6HPNqlfBO8HYFTh"
+    "nA2KoxznyzuFn1FVs_LblTB6JyfoWTvCDXrPOTx1g7bGTBZylAjIepng25Li-fVaNHiqoWzV_XRgpDc7B7HB51a46jz8Yq9vPc7t"
+    "AQ_S1cMxwigk9EEhv10VfftmwS8E.czaf3qDqEeSLYHZvqTxQcQ"
+)
+
+
+async def test_a_session_of_an_older_version_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stored session outlasts an update: whole, bound to its key, and readable by its user's name."""
+    monkeypatch.setattr(_clock, "now", lambda: FROZEN_AT + 60)
+    store = MemoryStore(keys=KeyRing(bytes(range(32)), users=bytes(range(32, 64))))
+    await store.open(FROZEN_PLACE, FROZEN, login=FROZEN_LOGIN, seconds=600.0, user_seconds=600.0)
+    async with PasswordlessClient("acme.eu.auth0.com", "app", store=store) as client:
+        session = await client.sessions.get(FROZEN_ID)
+        tokens = session.tokens
+        assert (session.user, session.opened_at, dict(session.data)) == ("email|ada", FROZEN_AT, {"device": "Firefox"})
+        assert (str(tokens.access_token), str(present(tokens.refresh_token))) == ("an-access-token", "a-refresh-token")
+        assert (tokens.bound, tokens.jkt, present(tokens.key).thumbprint) == (True, FROZEN_KEY, FROZEN_KEY)
+        assert (tokens.audience, tokens.expires_at, tokens.refresh_key) == ("https://api.example", 1_790_003_600, None)
+        assert user_of(tokens) == "email|ada"
+        assert [info.name for info in await client.sessions.list("email|ada")] == [session.name]
