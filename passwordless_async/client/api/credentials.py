@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +26,7 @@ from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejec
 from passwordless_async.errors import KeyMismatch, UsageError, UseDPoPNonce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator
     from contextlib import AbstractAsyncContextManager
 
     from yarl import URL
@@ -229,4 +230,6 @@ def _proofs_of(tokens: TokenSet) -> ProofGenerator | None:
 def _each(origins: Iterable[str]) -> Iterable[str]:
     if isinstance(origins, str):
         raise UsageError("origins", "must be a list of origins, not one text")
+    if not isinstance(origins, Iterable):
+        raise UsageError("origins", f"must be a list of origins, not {type(origins).__name__}")
     return origins

@@ -150,6 +150,8 @@ async def test_unbound_tokens_wait_for_no_nonce(tokens: TokenSet) -> None:
         ({"tokens": "an-access-token"}, "tokens"),
         ({"tokens": None}, "tokens"),
         ({"origins": API}, "origins"),
+        ({"origins": None}, "origins"),
+        ({"origins": 5}, "origins"),
         ({"origins": ["http://api.example"]}, "origins"),
         ({"nonces": {}}, "nonces"),
     ],
