@@ -57,7 +57,7 @@ class Authorizer:
     """
 
     api: object
-    _hosts: NamedHosts[Entrance]
+    _hosts: NamedHosts[tuple[Entrance, ...]]
     _validate: Validator
     _required: Required = NOTHING
 
@@ -84,7 +84,7 @@ class Authorizer:
         return attrs.evolve(self, required=attrs.evolve(self._required, scopes=scopes))
 
     async def admit(
-        self, passed: object, method: str, target: Callable[[str], str], headers: Headers
+        self, passed: object, method: str, target: Callable[[str], str], headers: Headers, root_path: str = ""
     ) -> tuple[Authorized, bool]:
         """Check a request, once for each API.
 
@@ -93,6 +93,7 @@ class Authorizer:
             method: Its method, in the original case.
             target: Returns its path and query as they came, not decoded, by the path of the base URL that it came to.
             headers: Its header fields.
+            root_path: Where the application is mounted.
 
         Returns:
             What is known of the request, and whether an outer door knew it: that one adds header fields then.
@@ -100,7 +101,7 @@ class Authorizer:
         Raises:
             OAuthError: The request is refused, see :meth:`Guard.authorize`.
         """
-        entrance = self._hosts.choose(headers)
+        entrance = self._entrance(headers, root_path)
         if isinstance(passed, Passed) and passed.api is self.api:
             entrance.guard.require(passed.authorized, self._required)
             return passed.authorized, True
@@ -108,9 +109,28 @@ class Authorizer:
         path = target(entrance.base_path)
         return await entrance.guard.authorize(method, path, presented, self._validate, self._required), False
 
+    def _entrance(self, headers: Headers, root_path: str) -> Entrance:
+        """Return the name of the API that a request came to; of those of one host, by where the app is mounted."""
+        entrances = self._hosts.choose(headers)
+        if len(entrances) == 1 or not root_path:
+            return entrances[0]
+        return max(entrances, key=lambda entrance: len(overlap(entrance.base_path, root_path)))
 
-def _entrances(guards: Mapping[str, Guard]) -> dict[str, Entrance]:
-    return {base: Entrance("/".join(["", *base.split("/")[3:]]), guard) for base, guard in guards.items()}
+
+def overlap(base_path: str, root_path: str) -> str:
+    """Return the longest beginning of a root path that the path of a base URL ends with; empty if there is none."""
+    while root_path and not base_path.endswith(root_path):
+        root_path = root_path.rpartition("/")[0]
+    return root_path
+
+
+def _entrances(guards: Mapping[str, Guard]) -> dict[str, tuple[Entrance, ...]]:
+    """Return the names of an API, by origin."""
+    entrances: dict[str, tuple[Entrance, ...]] = {}
+    for base, guard in guards.items():
+        origin, path = "/".join(base.split("/")[:3]), "/".join(["", *base.split("/")[3:]])
+        entrances[origin] = (*entrances.get(origin, ()), Entrance(path, guard))
+    return entrances
 
 
 def of_either(api: object, token_info: TokenInfo | None, *, allow_bearer: bool, trusted_proxies: int) -> Authorizer:

@@ -70,7 +70,8 @@ class NamedHosts(Generic[T]):
         host = ""
         if self._trusted:
             elements = forwarded(",".join(standard))[-self._trusted :]
-            hosts = ",".join(usual)[:_MAX_FIELD].split(",")[-self._trusted :]
+            all_hosts = ",".join(usual)
+            hosts = all_hosts.split(",")[-self._trusted :] if len(all_hosts) <= _MAX_FIELD else []
             if len(elements) == self._trusted:
                 host = elements[0].get("host", "")
             if not host and len(hosts) == self._trusted:

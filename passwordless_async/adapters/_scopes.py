@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from passwordless_async.adapters._authorize import PASSED, Passed
+from passwordless_async.adapters._authorize import PASSED, Passed, overlap
 from passwordless_async.dpop.server import uri
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ async def authorize(authorizer: Authorizer, scope: Scope) -> tuple[Authorized, b
     if not isinstance(headers, list | tuple):  # an iterator can be read only once
         headers = list(headers)
     return await authorizer.admit(
-        scope.get(PASSED), scope.get("method") or "GET", lambda base_path: target_of(scope, base_path), headers
+        scope.get(PASSED),
+        scope.get("method") or "GET",
+        lambda base_path: target_of(scope, base_path),
+        headers,
+        _mounted(scope),
     )
 
 
@@ -53,9 +57,10 @@ def target_of(scope: Mapping[str, Any], base_path: str) -> str:
         return raw
     mounted = _mounted(scope)
     whole = raw if _begins(scope["path"], root) else mounted + raw
-    normal = uri.normalize_path(whole) if base_path.endswith(mounted) else None
-    # The base URL has the root path in it already.
-    return normal[len(mounted) :] if normal is not None and _begins(normal, mounted) else whole
+    # The base URL has the root path in it already, or where it begins: an application within may be mounted deeper.
+    shared = overlap(base_path, mounted)
+    normal = uri.normalize_path(whole) if shared else None
+    return normal[len(shared) :] if normal is not None and _begins(normal, shared) else whole
 
 
 def path_below(scope: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
+from urllib.parse import unquote
 
 import attrs
 from aiohttp import web
@@ -129,8 +130,8 @@ def dpop_middleware(
         allow_bearer: With a verifier: whether a token that is not bound to a key may come as a Bearer token, during a
             migration.
         exempt: Returns True for a request that needs no token, such as a CORS preflight.
-        public: Paths that need no token, compared without decoding: ``/health``, or ``/static/*`` for all below.
-            Another spelling of the path, such as by escapes, needs one.
+        public: Paths that need no token, whole and without decoding: ``/health``, or ``/static/*`` for all below; a
+            sub-application's begin with its prefix. Another spelling of the path, such as by escapes, needs one.
         trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
             are not read. They choose among several base URLs.
 
@@ -196,10 +197,13 @@ def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list
     """
     documents = MetadataDocuments.required(server, trusted_proxies=trusted_proxies)
 
-    async def metadata(request: web.Request) -> web.Response:
-        return web.Response(body=documents.get(request.path, request.headers), headers=HEADERS)
+    def route(path: str) -> web.RouteDef:
+        async def metadata(request: web.Request) -> web.Response:
+            return web.Response(body=documents.get(path, request.headers), headers=HEADERS)
 
-    return [web.get(path, metadata) for path in documents.paths]
+        return web.get(unquote(path), metadata)  # a path is decoded before it is compared
+
+    return [route(path) for path in documents.paths]
 
 
 async def _authorize(authorizer: Authorizer, request: web.Request) -> tuple[Authorized, bool]:

@@ -33,7 +33,6 @@ try:
     from fastapi.responses import JSONResponse
     from fastapi.security import SecurityScopes
     from fastapi.security.base import SecurityBase
-    from starlette.exceptions import HTTPException as StarletteHTTPException
 except ModuleNotFoundError as _missing:
     raise missing_extra("fastapi", _missing, library="fastapi") from None
 
@@ -63,7 +62,8 @@ class Protect:
     Args:
         server: Checks tokens and proofs.
         scheme_name: The name of the security scheme in the OpenAPI document.
-        scheme: A security scheme of your own; OAuth 2.0 by the endpoints of Auth0 at the first issuer unless given.
+        scheme: A security scheme of your own, which is shown and not called; OAuth 2.0 by the endpoints of Auth0 at the
+            first issuer unless given.
         trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
             are not read. They choose among several base URLs.
         requirements: ``scopes``, ``any_scope``, ``permissions``, ``max_age`` and ``acr_values``, as for
@@ -91,7 +91,7 @@ class Protect:
         named = (*self._required.scopes, *self._required.any_scope)
         parts.scopes.update(dict.fromkeys(named))
         # FastAPI reads what a dependency needs from its signature. The scheme is one itself, with the scopes to show.
-        shown: Any = _Scheme(parts, scheme_name) if scheme is None else scheme
+        shown: Any = _Scheme(parts, scheme_name) if scheme is None else _OwnScheme(scheme)
         self.__signature__: inspect.Signature = inspect.Signature(
             [
                 _parameter("connection", HTTPConnection),
@@ -170,6 +170,16 @@ class _Scheme(SecurityBase):
         """Check nothing: the dependency that names the scheme does."""
 
 
+class _OwnScheme(SecurityBase):
+    """An application's security scheme, as it is shown: its own check would refuse what it does not know, as DPoP."""
+
+    def __init__(self, shown: SecurityBase) -> None:
+        self.model, self.scheme_name = shown.model, shown.scheme_name
+
+    async def __call__(self) -> None:
+        """Check nothing: the dependency that names the scheme does."""
+
+
 def metadata_router(server: ResourceServer, *, trusted_proxies: int = 0) -> APIRouter:
     """Return a router with the API's metadata (RFC 9728): ``app.include_router(metadata_router(server))``.
 
@@ -193,9 +203,10 @@ def _parameter(name: str, annotation: object) -> inspect.Parameter:
 
 def _answer_as_others_do(connection: HTTPConnection) -> None:
     """Have a refusal answered as the other adapters do, unless the application has a handler of its own for it."""
-    handlers = connection.scope.get(_HANDLERS)
-    if handlers and handlers[0].get(StarletteHTTPException) is http_exception_handler:
-        handlers[0].setdefault(_Refused, _refusal)
+    handlers: dict[Any, Any] = (connection.scope.get(_HANDLERS) or ({},))[0]
+    # The same look-up as Starlette's: an application's own may be for the HTTPException of either library.
+    if next((handlers[kind] for kind in _Refused.__mro__ if kind in handlers), None) is http_exception_handler:
+        handlers[_Refused] = _refusal
 
 
 async def _refusal(_connection: HTTPConnection, error: _Refused) -> JSONResponse:

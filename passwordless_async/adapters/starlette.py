@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from urllib.parse import unquote
 
 from passwordless_async._common.extras import missing_extra
 from passwordless_async.adapters._authorize import Authorizer
@@ -75,7 +76,8 @@ def protect(
     def decorate(endpoint: Protected) -> Protected:
         if isinstance(endpoint, type) or not callable(endpoint):
             raise UsageError("endpoint", "must be a function, or a method of an HTTPEndpoint")
-        is_async = inspect.iscoroutinefunction(endpoint)
+        # The second: an object with an async __call__.
+        is_async = any(map(inspect.iscoroutinefunction, (endpoint, type(endpoint).__call__)))
 
         @wraps(endpoint)
         async def protected(*arguments: object) -> object:
@@ -130,7 +132,7 @@ def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list
         async def metadata(request: Request) -> Response:
             return Response(documents.get(path, request.headers.items()), headers=HEADERS)
 
-        return Route(path, metadata)
+        return Route(unquote(path), metadata)  # a path is decoded before it is compared
 
     return [route(path) for path in documents.paths]
 

@@ -228,6 +228,14 @@ async def test_metadata_is_served_without_a_token(door: str) -> None:
             assert response.headers["Content-Type"] == "application/json"
 
 
+async def test_metadata_of_a_path_with_escapes_is_served(door: str) -> None:
+    """At the place that challenges name; routers compare decoded paths."""
+    base, url = f"{BASE}/caf%C3%A9", "/.well-known/oauth-protected-resource/caf%C3%A9"
+    async with asking(door, make_server(base_url=base, metadata=ResourceMetadata())) as client:
+        response = await client.get(url)
+    assert (response.status_code, response.json()["resource"]) == (200, base)
+
+
 async def test_proofs_are_for_the_named_names(door: str) -> None:
     """An API of several names accepts a proof for each of them, and for no other."""
     server, api = make_server(base_url=HOSTS), ApiClient()
@@ -291,11 +299,56 @@ async def test_behind_a_mount() -> None:
         assert (right.status_code, wrong.status_code, public.status_code) == (200, 401, 200)
 
 
-async def test_own_handlers_of_an_application_get_refusals() -> None:
+async def test_within_a_mount() -> None:
+    """An application that is mounted in one behind the base URL is reached by the whole path too."""
+    server, api = make_server(base_url=f"{BASE}/v1"), ApiClient()
+    inner = [starlette_app(server, handlers=True, middleware=False)]
+    inner.append(fastapi_app(server, handlers=True, middleware=False))
+    for app in inner:
+        routes = [Mount("/v1", Starlette(routes=[Mount("/sub", app)]))]
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(Starlette(routes=routes)), base_url=BASE) as client:
+            right = await client.get("/v1/sub/me", headers=api.headers("/v1/sub/me"))
+            wrong = await client.get("/v1/sub/me", headers=api.headers("/sub/me"))
+        assert (right.status_code, wrong.status_code) == (200, 401)
+
+
+async def test_several_base_urls_of_one_host() -> None:
+    """The place of the mount tells them apart, whichever door refuses."""
+    bases = [f"{BASE}/v1", f"{BASE}/v2"]
+    server, api = make_server(base_url=bases, metadata=ResourceMetadata()), ApiClient()
+    guarded = [starlette_app(server, handlers=True, middleware=middleware) for middleware in (False, True)]
+    for app in guarded:
+        mounted = Starlette(routes=[Mount("/v1", app), Mount("/v2", app)])
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(mounted), base_url=BASE) as client:
+            for path in ("/v1", "/v2"):
+                right = await client.get(f"{path}/me", headers=api.headers(f"{path}/me"))
+                refused = await client.get(f"{path}/me")
+                lacking = await client.get(f"{path}/me", headers=api.headers(f"{path}/me", scope="x"))
+                assert (right.status_code, refused.status_code, lacking.status_code) == (200, 401, 403)
+                for response in (refused, lacking):
+                    named = f'resource_metadata="{BASE}/.well-known/oauth-protected-resource{path}"'
+                    assert named in response.headers["WWW-Authenticate"]
+
+
+async def test_a_root_path_with_a_slash_opens_nothing() -> None:
+    """Starlette routes the whole path then: what is below the root path is another place, and no public one."""
+
+    async def answer(request: Any) -> JSONResponse:
+        return JSONResponse(request.url.path)
+
+    app: Any = Starlette(routes=[Route("/v1/health", answer), Route("/health", answer)])
+    app = asgi.DPoPASGIMiddleware(app, server=make_server(), public=["/health"])
+    for root, status in (("/v1/", 401), ("/v1//", 401), ("/v1", 200)):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app, root_path=root), base_url=BASE) as client:
+            assert (await client.get("/v1/health")).status_code == status
+
+
+@pytest.mark.parametrize("kind", [HTTPException, StarletteHTTPException])
+async def test_own_handlers_of_an_application_get_refusals(kind: type[Exception]) -> None:
     """FastAPI: a handler for HTTPException that the application has gets the refusal, its body as the detail."""
     app, protect = FastAPI(), fastapi.Protect(make_server())
 
-    @app.exception_handler(StarletteHTTPException)
+    @app.exception_handler(kind)
     async def own(_request: Any, error: HTTPException) -> JSONResponse:
         return JSONResponse({"mine": error.detail}, status_code=error.status_code, headers=error.headers)
 

@@ -72,6 +72,20 @@ async def test_a_scheme_of_ones_own_is_shown() -> None:
         Protect(make_server(), scheme="OAuth2")  # type: ignore[arg-type] # the mistake
 
 
+async def test_a_scheme_of_ones_own_is_not_called() -> None:
+    """It would refuse by itself what it does not know, such as the scheme DPoP, and without a challenge for it."""
+    protect = Protect(make_server(), scheme=HTTPBearer())
+    app = FastAPI()
+
+    @app.get("/me")
+    async def me(user: Authorized = Depends(protect)) -> str:
+        return user.subject
+
+    passed, refused = await ask(app, "/me", ApiClient().headers()), await ask(app, "/me")
+    assert (passed.status_code, passed.json()) == (200, "ada")
+    assert (refused.status_code, refused.headers["WWW-Authenticate"]) == (401, 'DPoP algs="ES256"')
+
+
 async def test_scopes_of_security_are_required() -> None:
     """Those of the dependency, of ``Security`` around it, and of the router's, together; the proof is spent once."""
     server = make_server()

@@ -76,6 +76,13 @@ def test_the_nth_from_the_right_counts(trusted: int, value: str, expected: str) 
     assert chosen(("Forwarded", elements), ("Host", "api.example"), trusted=trusted) == expected
 
 
+def test_a_field_that_is_too_long_is_not_read() -> None:
+    """Neither its beginning: a client has sent that."""
+    value = "old.example," + "x" * 8190 + ",localhost:8080"
+    for field in (("X-Forwarded-Host", value), ("Forwarded", value.replace(",", ",host="))):
+        assert chosen(field, ("Host", "port.example:8443"), trusted=2) == "port"
+
+
 def test_fields_of_several_lines_are_one_list() -> None:
     """RFC 9110 §5.3."""
     lines = [("X-Forwarded-Host", "old.example"), ("X-Forwarded-Host", "localhost:8080")]

@@ -28,6 +28,12 @@ def scope(path: str, raw: str | None = "", root: str | None = "") -> dict[str, A
         (scope("/v1/me", root="/v1"), "/gateway", "/v1/me"),
         (scope("/v1/me", root="/v1"), "/gateway/v1", "/me"),
         (scope("/v1", root="/v1"), "/v1", ""),
+        # an application within is mounted deeper than the base URL
+        (scope("/v1/sub/me", root="/v1/sub"), "/v1", "/sub/me"),
+        (scope("/v1/sub/me", root="/v1/sub"), "/gateway/v1", "/sub/me"),
+        (scope("/v1/sub/me", root="/v1/sub"), "/v1/sub", "/me"),
+        (scope("/v1/sub/me", root="/v1/sub"), "/sub", "/v1/sub/me"),
+        (scope("/v12/sub/me", root="/v12/sub"), "/v1", "/v12/sub/me"),
         (scope("/v1/me", "/%761/me", root="/v1"), "/v1", "/me"),
         # Hypercorn: it has not
         (scope("/me", root="/v1"), "", "/v1/me"),
@@ -53,6 +59,11 @@ def test_target_is_below_the_base_url(given: dict[str, Any], base_path: str, tar
         (scope("/docs", "/%64ocs"), ""),
         (scope("/me", "/docs"), ""),
         (scope("/v1/docs", "/%761/docs", root="/v1"), ""),
+        # Starlette routes the whole path here
+        (scope("/v1/docs", root="/v1/"), ""),
+        (scope("/v1/docs", root="/v1//"), ""),
+        (scope("/docs", root="/v1/"), "/docs"),
+        (scope("/docs", root="/"), "/docs"),
     ],
 )
 def test_public_path_is_below_the_root_path(given: dict[str, Any], path: str) -> None:

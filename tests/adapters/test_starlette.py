@@ -34,9 +34,14 @@ async def test_sync_endpoints_and_methods_are_protected() -> None:
         async def get(self, request: Any) -> PlainTextResponse:
             return PlainTextResponse(request[AUTHORIZED].client_id)
 
-    app = Starlette(routes=[Route("/sync", sync), Route("/things", Things)])
+    class Callable:
+        async def __call__(self, request: Any) -> PlainTextResponse:
+            return PlainTextResponse(request[AUTHORIZED].subject)
+
+    routes = [Route("/sync", sync), Route("/things", Things), Route("/object", protect(server)(Callable()))]
+    app = Starlette(routes=routes)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as client:
-        for path, text in (("/sync", "ada"), ("/things", "client")):
+        for path, text in (("/sync", "ada"), ("/things", "client"), ("/object", "ada")):
             passed = await client.get(path, headers=api.headers(path))
             assert (passed.status_code, passed.text) == (200, text)
             assert (await client.get(path)).status_code == 401
