@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 from passwordless_async._common.base64url import decode
 from passwordless_async._common.secret import SecretDict
 
+_WHITE_SPACE = " \t\n\r"  # RFC 8259 §2
 _MAX_LEVELS = 100  # of objects and arrays; an honest token has two or three
 
 
@@ -24,13 +25,22 @@ def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDic
     if most_brackets is not None and len(data) > most_brackets < data.count(b"{") + data.count(b"["):
         return None
     try:
-        value = _DECODER.decode(data.decode())
+        value = _whole(data.decode())
         # UTF-8 has no lone surrogates; an escape may write one, which no application could encode again.
         if b"\\u" in data:
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, SecretDict) else None  # as the hook made it
+
+
+def _whole(text: str) -> object:
+    """Return the one JSON value of a text, as ``decode`` does, which looks for white space by regular expressions."""
+    text = text.strip(_WHITE_SPACE)
+    value, end = _DECODER.raw_decode(text)
+    if end != len(text):
+        raise ValueError
+    return value
 
 
 def read_segment(segment: str) -> SecretDict | None:

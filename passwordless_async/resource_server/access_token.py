@@ -13,7 +13,6 @@ Invariants:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from passwordless_async._common.secret import SecretDict
 from passwordless_async._common.strict_json import read_segment
 from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.jws import is_signed
+from passwordless_async.dpop.server.checked import digest_of
 from passwordless_async.errors import InvalidToken
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ MAX_TOKEN = 16_384  # characters; servers' bounds of a header field are 8,192 to
 _MAX_HEADER = 1024  # characters of its segment
 _MAX_KID = 256  # characters
 _STR = {str}
+_CONTAINERS = frozenset({SecretDict, list})  # as they are read here
 _THUMBPRINT = 43  # characters: SHA-256 in base64url
 _PROFILE = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §2.1; media types have no case
 _PLAIN = frozenset({"jwt", "application/jwt", ""})  # Auth0 says JWT; some issuers say nothing
@@ -60,7 +61,9 @@ class AccessToken:
 
     @_containers.default
     def _find_containers(self) -> tuple[str, ...]:
-        return tuple([name for name, value in self.claims.items() if isinstance(value, dict | list)])
+        if not isinstance(self.claims, SecretDict):
+            return ()
+        return tuple([name for name, value in self.claims.items() if type(value) in _CONTAINERS])
 
     def own_claims(self) -> Mapping[str, Any]:
         """Return the claims for one request, read-only; what is within them is that request's alone."""
@@ -110,7 +113,7 @@ def token_hash(token: Secret) -> bytes:
     # Before anything is computed with it, or decoded.
     if len(token) > MAX_TOKEN:
         raise refused("is too long")
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+    return digest_of(token)
 
 
 def read_header(token: Secret, rules: TokenRules) -> Header:

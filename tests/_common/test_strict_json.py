@@ -42,6 +42,16 @@ def test_what_readers_could_read_differently_is_refused(data: bytes) -> None:
     assert read_strictly(STRICT) == read_segment(encode_text(STRICT)) == json.loads(STRICT)
 
 
+AROUND = st.text(" \t\n\r\x0b\x0c\xa0\u2028,{}0", max_size=2)
+
+
+@given(before=AROUND, after=AROUND)
+def test_white_space_around_is_that_of_json(before: str, after: str) -> None:
+    """RFC 8259 §2: four characters, before and after the one object; anything else is not JSON."""
+    expected = None if (before + after).strip(" \t\n\r") else json.loads(STRICT)
+    assert read_strictly(before.encode() + STRICT + after.encode()) == expected
+
+
 @pytest.mark.parametrize("form", ["{0}{1}=", " {0}{1}", "{0}{1}\n", "{0} {1}"])
 def test_segments_have_one_form(form: str) -> None:
     """RFC 7515 §2: no padding, no blanks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any
 
 import pytest
@@ -105,13 +106,39 @@ def test_two_credentials(values: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["DPoP", "DPoP ", "DPoP a b", "DPoP a, Bearer a", "DPoP a ", "DPoP a\n", "DPoP\ta", "DPoP a=b", "DPoP é", "dpop,a"],
+    [
+        "DPoP",
+        "DPoP ",
+        "DPoP a b",
+        "DPoP a, Bearer a",
+        "DPoP a ",
+        "DPoP a\n",
+        "DPoP\ta",
+        "DPoP \ta",
+        "DPoP a=b",
+        "DPoP é",
+        "dpop,a",
+    ],
 )
 def test_malformed_credentials(value: str) -> None:
     """RFC 6750 §3.1: a token that is no token68 is ``invalid_request``, told in its own challenge."""
     expected = told("DPoP", "invalid_request", "the Authorization header is malformed")
     headers = [("Authorization", value)]
     assert refusal("preferred", headers, UNBOUND) == (400, "invalid_request", f"{expected}, {BEARER}")
+
+
+@given(
+    scheme=st.sampled_from(["Bearer", "bearer", "BEARER", "Bearer\t", "Bearer=", "Bearer/x", "\u1e9eearer"]),
+    rest=st.text(st.sampled_from(' aZ09-._~+/=\t\n,;:"\\*é\xa0\ud800\x00'), max_size=8),
+)
+def test_credentials_are_those_of_the_grammar(scheme: str, rest: str) -> None:
+    """RFC 6750 §2.1, RFC 9110 §11.4: the validator gets what follows a scheme and spaces, token68, and nothing else."""
+    seen: list[str] = []
+    right = re.fullmatch(r"bearer +([A-Za-z0-9\-._~+/]+=*)", f"{scheme} {rest}", re.ASCII | re.IGNORECASE)
+    call = guard_of("off").authorize("GET", "/me", [("Authorization", f"{scheme} {rest}")], seen.append)
+    with pytest.raises(InvalidToken):
+        call.send(None)
+    assert seen == ([right[1]] if right else [])
 
 
 @pytest.mark.parametrize("mode", ["preferred", "off"])

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import Secret
 
 
 class FailedCheck(Exception):
@@ -53,12 +54,27 @@ class CheckedProof:
     next_nonce: str | None = None
 
 
+class PresentedToken(Secret):
+    """The access token of a request, which is hashed once: a server knows it by its hash, and its proof names that."""
+
+    digest: bytes | None = None
+
+
+def digest_of(access_token: str) -> bytes:
+    """Return the SHA-256 of an access token; the ``ath`` of its proofs is this in base64url."""
+    digest = access_token.digest if isinstance(access_token, PresentedToken) else None
+    if digest is None:
+        digest = hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).digest()
+        if isinstance(access_token, PresentedToken):
+            access_token.digest = digest
+    return digest
+
+
 def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
     """Check that the proof is for the token and its key is the token's (RFC 9449 §4.3 (12), §7.1)."""
     if not access_token or not access_token.isascii():
         raise FailedCheck("the access token is not ASCII", "invalid_token")
-    digest = hashlib.sha256(access_token.encode()).digest()
-    if not _same(proof.ath, encode_text(digest)):
+    if not _same(proof.ath, encode_text(digest_of(access_token))):
         raise FailedCheck("ath is not the hash of the access token")
     jkt = confirmation.get("jkt") if isinstance(confirmation, Mapping) else None
     if not isinstance(jkt, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -34,16 +35,22 @@ def values_of(headers: Headers, *names: str) -> list[list[str]]:
 
 def _read(headers: Headers, names: tuple[str, ...], values: list[list[str]]) -> None:
     """Add the values of each field to its list; raises for what has no fields."""
-    texts = {name.lower(): found for name, found in zip(names, values, strict=True)}
-    raws = {name.encode(): found for name, found in texts.items()}
+    texts, raws = _places(names)
     # Not isinstance(headers, Mapping): the headers of some frameworks have items() and are no Mapping.
     fields: Any = headers.items() if hasattr(headers, "items") else headers
     for name, value in fields:
-        found = (raws if isinstance(name, bytes) else texts).get(name.lower())
-        if found is not None:
-            found.append(_text(value))
-        elif not isinstance(value, str | bytes):
+        place = (raws if isinstance(name, bytes) else texts).get(name.lower())
+        if place is not None:
+            values[place].append(_text(value))
+        elif not isinstance(value, (str, bytes)):
             raise TypeError
+
+
+@lru_cache(maxsize=16)  # each door asks for the same few names
+def _places(names: tuple[str, ...]) -> tuple[Mapping[str, int], Mapping[bytes, int]]:
+    """Return where the values of a field belong, by its name in lower case, as text and as bytes."""
+    texts = {name.lower(): place for place, name in enumerate(names)}
+    return texts, {name.encode(): place for name, place in texts.items()}
 
 
 def _text(value: object) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from passwordless_async.dpop.server.checked import FailedCheck
+from passwordless_async.dpop.server.checked import FailedCheck, PresentedToken, digest_of
 from passwordless_async.errors import InvalidDPoPProof, PasswordlessError
 
 
@@ -38,6 +41,17 @@ async def test_ath_is_right(server: Any) -> None:
 async def test_access_token_is_ascii(token: str, server: Any) -> None:
     """Rule 27: an access token that could not have come by the grammar is refused, not an error."""
     assert await server.refusal(server.proof(), access_token=token) == "the access token is not ASCII"
+
+
+@given(text=st.text(st.characters(exclude_categories=[])))
+def test_a_presented_token_is_hashed_once(text: str) -> None:
+    """The hash is that of the text, whatever holds it; a presented token keeps it, and still prints redacted."""
+    token = PresentedToken(text)
+    expected = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    assert expected == digest_of(text) == digest_of(token)
+    assert digest_of(token) is token.digest
+    assert digest_of(PresentedToken(f"{text}.")) != expected
+    assert (text, repr(token)) == (token, "<redacted>")
 
 
 @pytest.mark.parametrize("confirmation", [None, {}, {"jkt": None}, {"jkt": 1}, {"x5t#S256": "x"}, "x", ["jkt"]])
