@@ -29,6 +29,7 @@ CROSS_CUTTING = {
     "adapters/test_doors.py": "every adapter lets through and refuses the same",
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
     "examples/test_mcp_server.py": "an example, which is beside the package",
+    "examples/test_gateways.py": "the same",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",

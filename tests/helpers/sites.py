@@ -7,7 +7,7 @@ import html
 import re
 import socket
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import uvicorn
@@ -183,7 +183,9 @@ def application(gateway: Gateway, kind: str) -> Any:
 
 
 @asynccontextmanager
-async def served(application: Any, listening: socket.socket) -> AsyncIterator[None]:
+async def served(
+    application: Any, listening: socket.socket, *, lifespan: Literal["on", "off"] = "off"
+) -> AsyncIterator[None]:
     """Serve an application, of ASGI or aiohttp.web."""
     if isinstance(application, web.Application):
         runner = web.AppRunner(application)
@@ -192,7 +194,7 @@ async def served(application: Any, listening: socket.socket) -> AsyncIterator[No
         yield
         await runner.cleanup()
         return
-    config = uvicorn.Config(application, log_level="error", lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(application, log_level="error", lifespan=lifespan, timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve(sockets=[listening]))
     try:
