@@ -68,9 +68,16 @@ class Budgets:
         starts_per_address: Codes that may be sent for one address. 100: an office or a campus has one address.
         starts_per_user: Codes that one user may be sent. 10: more would flood their mailbox.
         starts_per_user_and_address: The same for one address. 5: who floods a user leaves them room from elsewhere.
-        wrong_codes_per_address: Wrong codes from one address. 50: with six digits, a chance of 1 in 20,000.
+        wrong_codes_per_address: Wrong codes from one address, of second factors and recovery codes too. 50: with six
+            digits, a chance of 1 in 20,000.
         wrong_codes_per_user: Wrong codes of one user. 30: three for each code, which the service allows.
         wrong_codes_per_user_and_address: The same for one address. 15: one that guesses leaves the user room.
+        factor_messages_per_address: Messages to second factors (texts, calls, e-mails, pushes) that may be sent for one
+            address. 100: as ``starts_per_address``.
+        factor_messages_per_user: The same for one user. 10: more would wear a user out until they approve one.
+        polls_per_address: Questions from one address whether a user has approved a push. 3600: five users who wait for
+            the whole hour.
+        polls_per_user: The same of one user. 720: a page asks every five seconds.
     """
 
     starts_per_address: int | None = attrs.field(default=100, validator=_limit)
@@ -79,6 +86,10 @@ class Budgets:
     wrong_codes_per_address: int | None = attrs.field(default=50, validator=_limit)
     wrong_codes_per_user: int | None = attrs.field(default=30, validator=_limit)
     wrong_codes_per_user_and_address: int | None = attrs.field(default=15, validator=_limit)
+    factor_messages_per_address: int | None = attrs.field(default=100, validator=_limit)
+    factor_messages_per_user: int | None = attrs.field(default=10, validator=_limit)
+    polls_per_address: int | None = attrs.field(default=3600, validator=_limit)
+    polls_per_user: int | None = attrs.field(default=720, validator=_limit)
 
 
 def _calling_codes(given: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -148,20 +159,64 @@ class Ledger:
             RegionNotAllowed: The phone is of another country.
             StoreUnavailable: The store is unreachable.
         """
-        budgets, sms = self.budgets, self.sms
-        user, place = _identity(who), self._address(address)
+        budgets, user, place = self.budgets, _identity(who), self._address(address)
         limits = [
             ("start-address", place, budgets.starts_per_address, _HOUR),
             ("start-user", user, budgets.starts_per_user, _HOUR),
             ("start-user-address", place and f"{user} {place}", budgets.starts_per_user_and_address, _HOUR),
         ]
         if isinstance(who, Phone):
-            sms.require_allowed(who.number)
-            limits += [
-                ("sms-address", place, sms.per_address, _HOUR),
-                ("sms-hour", "", sms.per_hour, _HOUR),
-                ("sms-day", "", sms.per_day, _DAY),
-            ]
+            limits += self._to_phone(who.number, place)
+        async with self._sent(limits):
+            yield
+
+    @asynccontextmanager
+    async def factor_message(
+        self, who: User, address: IpAddress | None, *, to_phone: bool, number: str | None = None
+    ) -> AsyncIterator[None]:
+        """Count a message to a second factor, which is sent within the context; ``number`` is that of a new one.
+
+        Raises:
+            QuotaExceeded, RegionNotAllowed, StoreUnavailable: As for :meth:`start`.
+        """
+        budgets, place = self.budgets, self._address(address)
+        limits = [
+            ("factor-address", place, budgets.factor_messages_per_address, _HOUR),
+            ("factor-user", _identity(who), budgets.factor_messages_per_user, _HOUR),
+        ]
+        if to_phone:
+            limits += self._to_phone(number, place)
+        async with self._sent(limits):
+            yield
+
+    async def poll(self, who: User, address: IpAddress | None) -> None:
+        """Count a question whether a user has approved a login on another device.
+
+        Raises:
+            QuotaExceeded: A budget is used up.
+            StoreUnavailable: The store is unreachable.
+        """
+        budgets = self.budgets
+        limits: list[_Limit] = [
+            ("poll-address", self._address(address), budgets.polls_per_address, _HOUR),
+            ("poll-user", _identity(who), budgets.polls_per_user, _HOUR),
+        ]
+        await self._count(self._counters(limits))
+
+    def _to_phone(self, number: str | None, place: str | None) -> list[_Limit]:
+        """Return what is counted of a message that costs money; ``number``: where to, if that is known."""
+        sms = self.sms
+        if number is not None:
+            sms.require_allowed(number)
+        return [
+            ("sms-address", place, sms.per_address, _HOUR),
+            ("sms-hour", "", sms.per_hour, _HOUR),
+            ("sms-day", "", sms.per_day, _DAY),
+        ]
+
+    @asynccontextmanager
+    async def _sent(self, limits: Iterable[_Limit]) -> AsyncIterator[None]:
+        """Count a message, unless it turns out that none was sent."""
         counters = self._counters(limits)
         token = await self._count(counters)
         try:
@@ -172,7 +227,9 @@ class Ledger:
 
     @asynccontextmanager
     async def attempt(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
-        """Count an attempt at a code, which is presented within the context; only a wrong one stays counted.
+        """Count an attempt at a code, of whichever factor, which is presented within the context.
+
+        Only a wrong one stays counted.
 
         Raises:
             QuotaExceeded: A budget is used up.

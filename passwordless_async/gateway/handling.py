@@ -62,7 +62,8 @@ class Handler:
             reply = fault("malformed_form", HTTPStatus.BAD_REQUEST)
         else:
             reply = await self._reply(visit)
-        if reply.problem is not None and request.method not in _READS:
+        is_pending = reply.status == HTTPStatus.ACCEPTED
+        if reply.problem is not None and request.method not in _READS and not is_pending:
             visit.audit(AuditKind.REFUSED, reason=reply.problem.key)
         return self._response(visit, reply)
 

@@ -12,12 +12,10 @@ from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import InvalidInput, PasswordlessError
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
+from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
 from passwordless_async.gateway.steps.pages import expired_page
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from passwordless_async.auth0.mfa.state import MfaState
     from passwordless_async.auth0.mfa.values import Association
     from passwordless_async.gateway.state import LoginState
@@ -77,19 +75,29 @@ def enrolment_page(login: LoginState, problem: Problem | None = None, status: in
     return Reply(page=Page.ENROLMENT, facts=facts, login=login, problem=problem, status=status)
 
 
-def _associated(visit: Visit, login: LoginState, state: MfaState, kind: str) -> Awaitable[Association]:
-    mfa = visit.services.client.mfa
+async def _associated(visit: Visit, login: LoginState, state: MfaState, kind: str) -> Association:
+    """Associate a factor; its message counts in the budgets before it is sent."""
+    associate = visit.services.client.mfa.associate
     if kind == "otp":
-        return mfa.associate(state, types=["otp"])
+        return await associate(state, types=["otp"])
+    where, phone = _where(visit, login, kind)
+    number = None if phone is None else phone.number
+    ledger, to_phone = visit.services.ledger, kind in OF_PHONES
+    async with ledger.factor_message(user_of(login), visit.address, to_phone=to_phone, number=number):
+        return await associate(state, **where)
+
+
+def _where(visit: Visit, login: LoginState, kind: str) -> tuple[dict[str, Any], Phone | None]:
+    """Return where the messages of a factor go: the arguments for it, and the phone if it is one."""
     if kind == "push":
-        return mfa.associate(state, types=["oob"], channels=["auth0"])
+        return {"types": ["oob"], "channels": ["auth0"]}, None
     if kind == "email":
         if not isinstance(login.who, Email):
             raise InvalidInput("kind", "needs an address")
-        return mfa.associate(state, email=login.who)
-    if kind in {"sms", "voice"}:
+        return {"email": login.who}, None
+    if kind in OF_PHONES:
         phone = Phone(visit.form.get("phone", Secret("")))
-        return mfa.associate(state, phone=phone, channels=["sms" if kind == "sms" else "voice"])
+        return {"phone": phone, "channels": [kind]}, phone
     raise InvalidInput("kind", "is no factor that can be enrolled")
 
 

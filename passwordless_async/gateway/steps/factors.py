@@ -5,6 +5,8 @@ Invariants:
 - A message is sent only because the user did something: typed the first code, or chose a factor. Loading a page sends
   none.
 - The user may choose another factor as long as the login lasts.
+- Each message, each code and each question whether the user has approved counts in the budgets before it goes. If it
+  may not go, nothing is lost: the login goes on, with another factor or later.
 - A recovery code is spent by its use, and the service sends the next one once: it is shown until the user confirms it.
 """
 
@@ -23,19 +25,22 @@ from passwordless_async.errors import (
     CodeExpired,
     InvalidInput,
     MfaTokenExpired,
+    NotSent,
     PasswordlessError,
+    QuotaExceeded,
+    RateLimited,
+    RegionNotAllowed,
+    StoreUnavailable,
     WrongCode,
 )
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
-from passwordless_async.gateway.steps.mfa_login import mfa_state, sealed
+from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
 from passwordless_async.gateway.steps.pages import expired_page, identifier_page, new_login, way_back
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Authenticator
     from passwordless_async.gateway.state import LoginState
@@ -43,6 +48,18 @@ if TYPE_CHECKING:
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": "push"}
 _PREFERRED = ("otp", "push", "email", "sms", "voice", "recovery")  # what costs least, and is safest, comes first
+_BY_CODE = frozenset({"otp", "recovery"})
+# The login that the service keeps is still there.
+_GOES_ON = (
+    WrongCode,
+    InvalidInput,
+    AuthorizationPending,
+    NotSent,
+    QuotaExceeded,
+    RateLimited,
+    RegionNotAllowed,
+    StoreUnavailable,
+)
 _POLL_SECONDS = 5  # the service allows twelve polls a minute
 
 
@@ -56,7 +73,7 @@ async def second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> 
         if not factors:
             return enrolment_choice(login, error.state)
         best = min(factors, key=lambda factor: _PREFERRED.index(_kind(factor)))
-        return await _ask(visit, login, error.state, best)
+        return await _asked(visit, login, error.state, best, factors)
     except PasswordlessError as failure:
         return _ended(visit, failure)
 
@@ -78,8 +95,14 @@ async def show_choice(visit: Visit) -> Reply:
         factors = await _factors(visit, state)
     except PasswordlessError as error:
         return _ended(visit, error)
+    return _choice_page(login, factors)
+
+
+def _choice_page(
+    login: LoginState, factors: list[Authenticator], problem: Problem | None = None, status: int = HTTPStatus.OK
+) -> Reply:
     choices = [{"id": each.id, "kind": _kind(each), "name": each.name} for each in factors]
-    return Reply(page=Page.FACTORS, facts={"choices": choices})
+    return Reply(page=Page.FACTORS, facts={"choices": choices}, login=login, problem=problem, status=status)
 
 
 async def choose(visit: Visit) -> Reply:
@@ -89,10 +112,11 @@ async def choose(visit: Visit) -> Reply:
         return expired_page(visit)
     wanted = visit.form.get("factor", Secret(""))
     try:
-        chosen = next((each for each in await _factors(visit, state) if each.id == wanted), None)
+        factors = await _factors(visit, state)
+        chosen = next((each for each in factors if each.id == wanted), None)
         if chosen is None:
             return Reply(page=Page.FACTORS, location="/factors")
-        return await _ask(visit, login, state, chosen)
+        return await _asked(visit, login, state, chosen, factors)
     except PasswordlessError as error:
         return _ended(visit, error)
 
@@ -103,21 +127,28 @@ async def verify(visit: Visit) -> Reply:
     if login is None or state is None or login.factor is None:
         return expired_page(visit)
     try:
-        tokens = await _verified(visit, state, login.factor)
-        identifier = await keep(visit, login, tokens)
+        tokens = await _verified(visit, login, state)
     except MfaRequired as error:
         return await second_factor(visit, login, error)
-    except (WrongCode, InvalidInput, AuthorizationPending) as error:
-        problem, status = problem_of(error, None if login.factor == "push" else "code")
-        return factor_page(login, problem, status)
+    except _GOES_ON as error:
+        return factor_page(login, *problem_of(error, _field_of(error, login)))
     except PasswordlessError as error:
         return _ended(visit, error)
-    return await _finished(visit, login, identifier, _new_codes(login, tokens))
+    return await _finished(visit, login, tokens)
 
 
-async def _finished(visit: Visit, login: LoginState, identifier: Secret, codes: list[str]) -> Reply:
+def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
+    """Return the field that a problem belongs to."""
+    return "code" if isinstance(error, WrongCode | InvalidInput) and login.factor != "push" else None
+
+
+async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Reply:
     """End the login; recovery codes are shown before it returns where it came from."""
-    reply = await logged_in(visit, login, identifier)
+    try:
+        identifier = await keep(visit, login, tokens)
+    except PasswordlessError as error:
+        return _ended(visit, error)
+    reply, codes = await logged_in(visit, login, identifier), _new_codes(login, tokens)
     if not codes:
         return reply
     kept = attrs.evolve(login, mfa=None, factor=None, enrolment=None, recovery_codes=Secret(json.dumps(codes)))
@@ -148,11 +179,22 @@ def _kind(factor: Authenticator) -> str:
     return "recovery" if factor.authenticator_type == "recovery-code" else factor.authenticator_type
 
 
+async def _asked(
+    visit: Visit, login: LoginState, state: MfaState, factor: Authenticator, factors: list[Authenticator]
+) -> Reply:
+    """Ask for a factor; if its message may not be sent, let the user choose another one."""
+    try:
+        return await _ask(visit, login, state, factor)
+    except _GOES_ON as error:
+        return _choice_page(login, factors, *problem_of(error))
+
+
 async def _ask(visit: Visit, login: LoginState, state: MfaState, factor: Authenticator) -> Reply:
     """Ask for a factor; a message is sent to it if it is out of band."""
-    kind = _kind(factor)
+    kind, services = _kind(factor), visit.services
     if factor.authenticator_type == "oob":
-        state = state.with_challenge(await visit.services.client.mfa.challenge(state, authenticator=factor))
+        async with services.ledger.factor_message(user_of(login), visit.address, to_phone=kind in OF_PHONES):
+            state = state.with_challenge(await services.client.mfa.challenge(state, authenticator=factor))
     login = attrs.evolve(login, mfa=sealed(visit, state), factor=kind, factor_name=factor.name, enrolment=None)
     return attrs.evolve(factor_page(login), location="/factor")
 
@@ -165,13 +207,20 @@ def factor_page(login: LoginState, problem: Problem | None = None, status: int =
     return Reply(page=Page.FACTOR, facts=facts, login=login, problem=problem, status=status)
 
 
-def _verified(visit: Visit, state: MfaState, kind: str) -> Awaitable[MfaTokenSet]:
-    mfa, code = visit.services.client.mfa, visit.form.get("code", Secret(""))
-    if kind == "recovery":
-        return _recovered(visit, state, code)
-    if kind == "otp" or state.challenge is None:
-        return mfa.verify_otp(state, code)
-    return mfa.verify_oob(state, state.challenge, binding_code=code if state.challenge.prompts else None)
+async def _verified(visit: Visit, login: LoginState, state: MfaState) -> MfaTokenSet:
+    """Present the factor, within the budgets: a code is a guess, an approval is asked for."""
+    mfa, ledger, code = visit.services.client.mfa, visit.services.ledger, visit.form.get("code", Secret(""))
+    who, challenge = user_of(login), state.challenge
+    is_typed = login.factor in _BY_CODE or challenge is None or challenge.prompts
+    if not is_typed and challenge is not None:
+        await ledger.poll(who, visit.address)
+        return await mfa.verify_oob(state, challenge)
+    async with ledger.attempt(who, visit.address):
+        if login.factor == "recovery":
+            return await _recovered(visit, state, code)
+        if login.factor == "otp" or challenge is None:
+            return await mfa.verify_otp(state, code)
+        return await mfa.verify_oob(state, challenge, binding_code=code)
 
 
 async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet:

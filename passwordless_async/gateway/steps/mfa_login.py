@@ -9,7 +9,12 @@ from passwordless_async.auth0.mfa.state import MfaState
 from passwordless_async.errors import InvalidMfaState
 
 if TYPE_CHECKING:
+    from passwordless_async.auth0.identity import User
+    from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
+
+OF_PHONES = frozenset({"sms", "voice"})
+"""The kinds of factors whose messages cost money."""
 
 
 def mfa_state(visit: Visit) -> MfaState | None:
@@ -26,3 +31,14 @@ def mfa_state(visit: Visit) -> MfaState | None:
 def sealed(visit: Visit, state: MfaState) -> Secret:
     """Return the login, sealed for the cookie."""
     return Secret(state.seal(visit.services.keys))
+
+
+def user_of(login: LoginState) -> User:
+    """Return whose login it is: by them the budgets count.
+
+    Raises:
+        InvalidMfaState: The login has no user.
+    """
+    if login.who is None:
+        raise InvalidMfaState("form", "it has no user")
+    return login.who

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from helpers import sites
 from helpers.sites import ADA, JSON, Browser, Site
+from passwordless_async.gateway import Budgets, Sms
 from passwordless_async.testing import TenantSettings
 
 ALWAYS = TenantSettings(mfa_policy="always")
@@ -89,3 +92,19 @@ async def test_enrolment_without_a_login() -> None:
         browser = await site.browser()
         assert (await browser.get("/enrolment")).path == "/login"
         assert (await browser.post("/enrolment", {"kind": "otp"})).status == 403
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_messages_of_new_factors_are_counted(kind: str) -> None:
+    """Numbers of other countries are sent none, and one user not any number."""
+    async with sites.opened(
+        kind, settings=ALWAYS, sms=Sms(calling_codes=("49",)), budgets=Budgets(factor_messages_per_user=1)
+    ) as site:
+        browser = await to_enrol(site)
+        sent = len(site.tenant.outbox.messages)
+        abroad = await browser.post("/enrolment", {"kind": "sms", "phone": "+1 876 555 0100"})
+        assert (abroad.status, len(site.tenant.outbox.messages)) == (403, sent)
+        assert (await browser.post("/enrolment", {"kind": "sms", "phone": "+49 30 901820"})).path == "/enrolment"
+        again = await browser.call("/enrolment", {"kind": "voice", "phone": "+49 30 901820"})
+        assert (again.status, again.json["problem"]["key"]) == (429, "too_many_requests")
+        assert (await browser.post("/enrolment", {"kind": "otp"})).path == "/enrolment"

@@ -7,8 +7,10 @@ import re
 import pytest
 
 from helpers import sites
+from helpers.clients import arrived
 from helpers.sites import ADA, JSON, Browser, Site
 from passwordless_async import Phone
+from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Sms
 from passwordless_async.testing import Fault, TenantSettings
 
 TOKEN = "/oauth/token"
@@ -149,3 +151,100 @@ async def test_a_phone_logs_in_with_a_factor() -> None:
         await browser.post("/login", {"identifier": "+49 30 901820"})
         await browser.post("/code", {"code": str(site.tenant.outbox.code_for(who))})
         assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(who)})).path == "/"
+
+
+# --- budgets
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+@pytest.mark.parametrize("factor", ["otp", "recovery-code", "sms"])
+async def test_wrong_codes_of_a_factor_are_counted(kind: str, factor: str) -> None:
+    """As those of the first code are; then none is presented, be it typed in a page or sent by a script."""
+    async with sites.opened(kind, budgets=Budgets(wrong_codes_per_user=2)) as site:
+        browser = await second_factor(site, *{"otp", factor})
+        choices = (await browser.get("/factors", JSON)).json["choices"]
+        wanted = {"otp": "otp", "sms": "sms", "recovery-code": "recovery"}[factor]
+        await browser.post("/factors", {"factor": next(each["id"] for each in choices if each["kind"] == wanted)})
+        for code in ("000000", "000001"):
+            assert (await browser.post("/factor", {"code": code})).status == 403
+        asked = arrived(site.tenant, TOKEN)
+        page = await browser.post("/factor", {"code": "000002"})
+        told = await browser.call("/factor", {"code": "000002"})
+        assert (page.status, page.title, told.json["problem"]["key"]) == (429, "Confirm it is you", "too_many_requests")
+        assert (int(page.headers["Retry-After"]) > 3000, arrived(site.tenant, TOKEN)) == (True, asked)
+
+
+@pytest.mark.parametrize("budget", ["wrong_codes_per_address", "wrong_codes_per_user_and_address"])
+async def test_wrong_codes_of_factors_are_counted_by_address(budget: str) -> None:
+    """From elsewhere the user still gets in."""
+    async with sites.opened(trusted_proxies=1, budgets=Budgets(**{budget: 2})) as site:
+        site.tenant.users.add(ADA, mfa=["otp"])
+        browser, elsewhere = [await site.browser(**{"X-Forwarded-For": each}) for each in ("10.0.0.7", "10.0.0.9")]
+        await browser.log_in()
+        for code in ("000000", "000001"):
+            await browser.post("/factor", {"code": code})
+        right = site.tenant.mfa.otp_for(ADA)
+        assert (await browser.post("/factor", {"code": right})).status == 429
+        elsewhere.set_cookie("login", browser.cookie("login") or "")
+        assert (await elsewhere.post("/factor", {"code": right})).path == "/"
+
+
+async def test_codes_and_factors_share_the_budget_of_guesses() -> None:
+    """A wrong first code leaves less for the second."""
+    async with sites.opened(budgets=Budgets(wrong_codes_per_user=2)) as site:
+        site.tenant.users.add(ADA, mfa=["otp"])
+        browser = await site.browser()
+        await browser.start()
+        await browser.post("/code", {"code": "000000" if site.code() != "000000" else "111111"})
+        await browser.post("/code", {"code": site.code()})
+        assert (await browser.post("/factor", {"code": "000000"})).status == 403
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).status == 429
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+@pytest.mark.parametrize("factor", ["sms", "push"])
+async def test_messages_to_a_factor_are_counted(kind: str, factor: str) -> None:
+    """Then none is sent, and the user may choose another factor: the login goes on."""
+    async with sites.opened(kind, budgets=Budgets(factor_messages_per_user=1)) as site:
+        await second_factor(site, factor)
+        other = await site.browser()
+        refused = await other.log_in()
+        assert (refused.status, refused.title) == (429, "How do you want to confirm it is you?")
+        assert (refused.alert or "").startswith("Too many requests.")
+        told = await other.call("/factors", {"factor": (await other.get("/factors", JSON)).json["choices"][0]["id"]})
+        assert (told.status, told.json["step"], site.tenant.stats.mfa_challenges) == (429, "factors", 1)
+        site.tenant.users.add(ADA, mfa=["otp"])
+        choices = (await other.get("/factors", JSON)).json["choices"]
+        await other.post("/factors", {"factor": next(each["id"] for each in choices if each["kind"] == "otp")})
+        assert (await other.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"
+
+
+async def test_texts_to_factors_spend_the_same_money() -> None:
+    """The budget of messages to phones is for all of them."""
+    async with sites.opened(sms=Sms(per_hour=1)) as site:
+        await second_factor(site, "sms")
+        assert (await (await site.browser()).log_in()).status == 429
+        assert site.tenant.stats.mfa_challenges == 1
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_questions_for_an_approval_are_counted(kind: str) -> None:
+    """The service is not asked any more; the login waits."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, budgets=Budgets(polls_per_user=2), on_audit=told.append) as site:
+        browser = await second_factor(site, "push")
+        assert [(await browser.post("/factor")).status for _ in range(3)] == [202, 202, 429]
+        assert site.tenant.stats.mfa_polls == 2
+        assert [event.reason for event in told if event.kind is AuditKind.REFUSED] == ["too_many_requests"]
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_an_unreachable_store_before_a_factor(kind: str) -> None:
+    """The code is not presented: it logs the user in once the store is back."""
+    async with sites.opened(kind) as site:
+        browser = await second_factor(site, "otp")
+        site.store.is_unreachable = True
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.status, seen.title) == (503, "Confirm it is you")
+        site.store.is_unreachable = False
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers import sites
 from helpers.sites import ADA
+from passwordless_async import Secret
+from passwordless_async.errors import InvalidMfaState
+from passwordless_async.gateway.state import LoginState
+from passwordless_async.gateway.steps.mfa_login import user_of
 
 
 async def test_a_login_of_another_gateway_is_none() -> None:
@@ -24,3 +30,9 @@ async def test_the_cookie_is_small() -> None:
         browser = await site.browser()
         await browser.log_in()
         assert len(browser.cookie("login") or "") < 4000
+
+
+def test_a_login_without_a_user() -> None:
+    """The budgets count by the user: it is refused."""
+    with pytest.raises(InvalidMfaState, match="no user"):
+        user_of(LoginState(id=Secret("x"), expires_at=0))
