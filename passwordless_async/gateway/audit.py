@@ -34,6 +34,9 @@ class AuditKind(enum.StrEnum):
     ENDED = "ended"
     """A session was ended: ``reason`` is ``logout``, ``by_user`` (from the list), ``replaced``, ``limit`` (the user has
     too many) or ``provider`` (back-channel logout)."""
+    NOT_REVOKED = "not_revoked"
+    """The tokens of a session that was ended could not be revoked at the service, and lapse by themselves: ``reason``
+    is the code of the error."""
 
 
 @attrs.frozen(kw_only=True)

@@ -221,15 +221,25 @@ class SessionRecords:
 
     async def sid_at(self, place: Place) -> str | None:
         """Return the ``sid`` of a session without using it; None if it has none, or cannot be read."""
+        unsealed = await self._peek(place)
+        if unsealed is None:
+            return None
+        sid: str | None = unsealed.members.get("sid") or sid_of(unsealed.tokens)
+        return sid
+
+    async def tokens_at(self, place: Place) -> TokenSet | None:
+        """Return the tokens of a session without using it; None if it has ended, or cannot be read."""
+        unsealed = await self._peek(place)
+        return None if unsealed is None else unsealed.tokens
+
+    async def _peek(self, place: Place) -> _Unsealed | None:
         seen = await self.store.peek(place)
         if seen is None:
             return None
         try:
-            unsealed = self._unseal(place, seen[0])
+            return self._unseal(place, seen[0])
         except BrokenSeal:
             return None
-        sid: str | None = unsealed.members.get("sid") or sid_of(unsealed.tokens)
-        return sid
 
     def _sid_place(self, sid: str) -> Place:
         pseudonym = self.keys.pseudonym(f"sid {self._application} {sid}")

@@ -16,7 +16,7 @@ from passwordless_async.client.sessions.opening import Openings
 from passwordless_async.client.sessions.records import SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
-from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UsageError
+from passwordless_async.errors import BrokenSeal, InvalidSession, PasswordlessError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -37,6 +37,14 @@ _MAX_DATA = 4096  # characters of JSON
 T = TypeVar("T")
 # Makes what calls APIs with tokens at origins, and renews them by a function.
 Calls: TypeAlias = "Callable[[TokenSet, Iterable[str], Refresh], UserSession]"
+
+
+class _NotRevoked(Exception):
+    """A session is closed, and its tokens could not be revoked."""
+
+    def __init__(self, error: PasswordlessError) -> None:
+        super().__init__()
+        self.error = error
 
 
 class Sessions:
@@ -242,7 +250,7 @@ class Sessions:
         """
         return await self._session_refreshes.refresh(_concealed(identifier))
 
-    async def close(self, identifier: str, *, revoke: bool = True) -> None:
+    async def close(self, identifier: str, *, revoke: bool = True) -> bool:
         """End a session; does nothing if it has ended already.
 
         If the caller is cancelled after the session was closed, its tokens are still revoked.
@@ -252,27 +260,30 @@ class Sessions:
             revoke: Whether to revoke the refresh token at the service as well: the logout. A session that cannot be
                 unsealed, because its key is not on the ring or it was changed, is closed and not revoked.
 
+        Returns:
+            Whether there was one.
+
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
         identifier = concealed = _concealed(identifier)
-        await self._closings.run(
+        return await self._closings.run(
             (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
         )
 
     async def _close(self, identifier: Secret, departure: Departure, *, revoke: bool) -> bool:
-        """End a session. Returns True: a flight takes None for no result."""
+        """End a session; return whether there was one."""
         try:
             record = await self._records.find(identifier)
         except InvalidSession:
-            return True
+            return False
         except BrokenSeal:
             record = None
         departure.on_wire = True
-        await self._store.close(place_of(identifier) if record is None else record.place)
+        existed = await self._store.close(place_of(identifier) if record is None else record.place)
         if revoke and record is not None and record.session.tokens.refresh_token is not None:
             await self._refreshes.revoke(record.session.tokens)
-        return True
+        return existed
 
     async def close_all(self, user: str) -> int:
         """End all sessions of a user, without revoking their tokens at the service.
@@ -338,6 +349,40 @@ class Sessions:
         # Only from the user's own list: a name from outside must not end another user's session.
         places = {place.session: place for place in await self._records.places(user)}
         return name in places and await self._store.close(places[name])
+
+    async def log_out(self, user: str, names: Iterable[str]) -> Mapping[str, PasswordlessError | None]:
+        """End sessions of a user by their public names, as :meth:`list` returns them, and revoke their tokens.
+
+        Each is closed before its refresh token is revoked. If the caller is cancelled then, it is still revoked.
+
+        Returns:
+            The names of those that there were, each with the error of its revocation; None: it was revoked, had no
+            refresh token, or could not be unsealed.
+        """
+        # Only from the user's own list: a name from outside must not end another user's session.
+        places = {place.session: place for place in await self._records.places(user)}
+        named = [places[name] for name in dict.fromkeys(names) if name in places]
+        ended = await _all(self._log_out(place) for place in named)
+        return {place.session: error for place, (existed, error) in zip(named, ended, strict=True) if existed}
+
+    async def _log_out(self, place: Place) -> tuple[bool, PasswordlessError | None]:
+        """End a session; return whether there was one, and the error of its revocation."""
+
+        async def end(departure: Departure) -> bool:
+            tokens = await self._records.tokens_at(place)
+            departure.on_wire = True
+            existed = await self._store.close(place)
+            if existed and tokens is not None and tokens.refresh_token is not None:
+                try:
+                    await self._refreshes.revoke(tokens)
+                except PasswordlessError as error:
+                    raise _NotRevoked(error) from None
+            return existed
+
+        try:
+            return await self._closings.run((Secret(place.session), True), end), None
+        except _NotRevoked as failed:
+            return True, failed.error
 
     async def list(self, user: str) -> tuple[SessionInfo, ...]:
         """Return a user's sessions, for operators and for the user. It does not count as use.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import Refused, problem_of
+from passwordless_async.gateway.steps.logout import end
 from passwordless_async.gateway.steps.pages import fault, way_back
 from passwordless_async.gateway.steps.step_up import stepped_up
 
@@ -51,8 +51,8 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         return refusal
     if visit.session is not None and visit.session != identifier:
         # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
-        await _close(visit, visit.session)
-        visit.audit(AuditKind.ENDED, session=hashed(visit.session), reason="replaced")
+        with suppress(PasswordlessError):
+            await end(visit, visit.session, reason="replaced")
     await _end_oldest(visit, identifier)
     return attrs.evolve(
         way_back(login.return_to),

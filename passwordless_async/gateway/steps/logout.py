@@ -13,6 +13,7 @@ from passwordless_async.gateway.steps.home import session_of
 from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
+    from passwordless_async._common.secret import Secret
     from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.visit import Visit
 
@@ -37,14 +38,32 @@ async def log_out(visit: Visit) -> Reply:
     if visit.session is not None:
         try:
             session = await may_end(visit)
-            await visit.services.client.sessions.close(visit.session)
+            await end(visit, visit.session, user=None if session is None else session.user, reason="logout")
         except StoreUnavailable as error:
             # The session may be alive: the user is not told that they are logged out.
             return fault(*problem_of(error), retry_to="/")
-        except PasswordlessError:
-            # It is closed; only its refresh token could not be revoked, and it lapses.
-            pass
-        else:
-            user = None if session is None else session.user
-            visit.audit(AuditKind.ENDED, user=user, session=hashed(visit.session), reason="logout")
     return Reply(page=Page.LOGGED_OUT, session=None, login=None, location="/logged-out")
+
+
+async def end(visit: Visit, identifier: Secret, *, user: str | None = None, reason: str) -> None:
+    """End a session and revoke its refresh token; one that cannot be revoked lapses, and the audit log is told.
+
+    Raises:
+        StoreUnavailable: It may be alive.
+    """
+    failure: PasswordlessError | None = None
+    try:
+        if not await visit.services.client.sessions.close(identifier):
+            return
+    except StoreUnavailable:
+        raise
+    except PasswordlessError as error:
+        failure = error
+    tell_ended(visit, user=user, session=hashed(identifier), reason=reason, failure=failure)
+
+
+def tell_ended(visit: Visit, *, user: str | None, session: str, reason: str, failure: PasswordlessError | None) -> None:
+    """Tell the audit log that a session was ended, and if its tokens could not be revoked."""
+    visit.audit(AuditKind.ENDED, user=user, session=session, reason=reason)
+    if failure is not None:
+        visit.audit(AuditKind.NOT_REVOKED, user=user, session=session, reason=failure.code)

@@ -3,6 +3,8 @@
 Invariants:
 
 - A session is named by its public name, which opens nothing, and is found only among the user's own.
+- A session that is ended is closed, and its refresh token revoked. If the service cannot be reached the session is
+  ended all the same, and the audit log is told.
 - Who ended theirs meanwhile sees the list without it: no error.
 """
 
@@ -11,10 +13,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common.secret import Secret
-from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
-from passwordless_async.gateway.steps.logout import log_out, may_end
+from passwordless_async.gateway.steps.logout import log_out, may_end, tell_ended
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import SessionInfo
@@ -42,7 +43,7 @@ async def end_one(visit: Visit) -> Reply:
     if name == session.name:
         return await log_out(visit)
     await may_end(visit)
-    await _end(visit, session.user, name)
+    await _end(visit, session.user, [name])
     return Reply(page=Page.SESSIONS, location="/sessions")
 
 
@@ -52,15 +53,15 @@ async def end_others(visit: Visit) -> Reply:
     if session is None:
         return log_in_first(visit, back_to="/sessions")
     await may_end(visit)
-    for info in await visit.services.client.sessions.list(session.user):
-        if info.name != session.name:
-            await _end(visit, session.user, info.name)
+    infos = await visit.services.client.sessions.list(session.user)
+    await _end(visit, session.user, [info.name for info in infos if info.name != session.name])
     return Reply(page=Page.SESSIONS, location="/sessions")
 
 
-async def _end(visit: Visit, user: str, name: str) -> None:
-    if await visit.services.client.sessions.close_named(user, name):
-        visit.audit(AuditKind.ENDED, user=user, session=name, reason="by_user")
+async def _end(visit: Visit, user: str, names: list[str]) -> None:
+    ended = await visit.services.client.sessions.log_out(user, names)
+    for name, failure in ended.items():
+        tell_ended(visit, user=user, session=name, reason="by_user", failure=failure)
 
 
 def _facts(info: SessionInfo, *, is_current: bool) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from passwordless_async import (
     KeyRing,
     Lifetimes,
     MemoryStore,
+    OAuthError,
     StoreUnavailable,
     TokenSet,
     UsageError,
@@ -34,7 +35,7 @@ from passwordless_async import (
 from passwordless_async._common import clock as _clock
 from passwordless_async.client import refreshes
 from passwordless_async.stores.redis import RedisStore
-from passwordless_async.testing import LocalTenant, TenantSettings
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 
 async def test_a_session_opened_on_one_machine_is_read_on_another(store: Any) -> None:
@@ -120,6 +121,43 @@ async def test_one_session_is_closed_by_its_public_name(store: Any) -> None:
         assert [await client.sessions.close_named(user, name) for _ in range(2)] == [True, False]
         assert await names_of(client, user) == [other]
         assert len(await client.sessions.list(his)) == 1
+
+
+async def test_sessions_are_logged_out_by_their_public_names(store: Any) -> None:
+    """The named sessions are closed and revoked, if they are that user's; each once."""
+    async with opened(store) as (tenant, (client,)):
+        ada, bob = [await log_in(tenant, client) for _ in range(3)], await log_in(tenant, client, BOB)
+        user, his = user_of(ada[0]), user_of(bob)
+        for tokens in (*ada, bob):
+            await client.sessions.open(tokens)
+        names = await names_of(client, user)
+        assert await client.sessions.log_out(his, [*names, "", "x"]) == {}
+        assert await client.sessions.log_out(user, [names[0], names[0], names[1]]) == dict.fromkeys(names[:2])
+        assert await client.sessions.log_out(user, names[:2]) == {}
+        assert (await names_of(client, user), len(await client.sessions.list(his))) == (names[2:], 1)
+        assert [family.revoked for family in tenant.refresh_families].count(True) == 2
+
+
+async def test_a_session_that_could_not_be_revoked_is_closed(store: Any) -> None:
+    """The error of each revocation is told; the others are revoked."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = [await log_in(tenant, client) for _ in range(2)]
+        identifiers = [await client.sessions.open(each) for each in tokens]
+        user = user_of(tokens[0])
+        tenant.faults.add(Fault.ENDPOINT_DISABLED, path="/oauth/revoke", times=1)
+        told = await client.sessions.log_out(user, await names_of(client, user))
+        assert [isinstance(error, OAuthError) for error in told.values()].count(True) == 1
+        assert list(told.values()).count(None) == 1
+        for identifier in identifiers:
+            with pytest.raises(InvalidSession):
+                await client.sessions.get(identifier)
+
+
+async def test_closing_tells_whether_there_was_a_session(store: Any) -> None:
+    """Once; an identifier that cannot be one is none."""
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        assert [await client.sessions.close(each) for each in (identifier, identifier, "x")] == [True, False, False]
 
 
 async def test_an_unreachable_store_fails_each_call_in_time(redis_server: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers import sites
+from passwordless_async.gateway import AuditEvent, AuditKind
 from passwordless_async.testing import Fault
 
 
@@ -12,14 +15,18 @@ async def test_without_a_session() -> None:
         assert (await (await site.browser()).post("/logout")).path == "/logged-out"
 
 
-async def test_a_token_that_could_not_be_revoked_hinders_no_logout() -> None:
-    """The session is closed; the token lapses."""
-    async with sites.opened() as site:
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_token_that_could_not_be_revoked_hinders_no_logout(kind: str) -> None:
+    """The session is closed; the token lapses, and the audit log is told both."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, on_audit=told.append) as site:
         browser = await site.browser()
         await browser.log_in()
         old = browser.cookie("session") or ""
         site.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/oauth/revoke")
         assert (await browser.post("/logout")).path == "/logged-out"
+        reasons = [(event.kind, event.reason) for event in told[-2:]]
+        assert reasons == [(AuditKind.ENDED, "logout"), (AuditKind.NOT_REVOKED, "temporarily_unavailable")]
         browser.set_cookie("session", old)
         assert (await browser.get("/")).path == "/login"
 
@@ -34,3 +41,15 @@ async def test_no_logout_is_claimed_while_the_store_is_unreachable() -> None:
         assert (seen.status, browser.cookie("session") is None) == (503, False)
         site.store.is_unreachable = False
         assert (await browser.post("/logout")).path == "/logged-out"
+
+
+async def test_a_cookie_that_opens_no_session_is_no_end() -> None:
+    """Anyone can send one: the audit log is not told."""
+    told: list[AuditEvent] = []
+    async with sites.opened(on_audit=told.append) as site:
+        browser = await site.browser()
+        browser.set_cookie("session", "A" * 51)
+        assert (await browser.post("/logout")).path == "/logged-out"
+        browser.set_cookie("session", "A" * 51)
+        await browser.log_in()
+        assert AuditKind.ENDED not in {event.kind for event in told}

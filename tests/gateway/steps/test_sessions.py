@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers import sites
 from helpers.sites import JSON
+from passwordless_async.gateway import AuditEvent, AuditKind
+from passwordless_async.testing import Fault
 
 
 async def test_an_unknown_device() -> None:
@@ -35,3 +39,55 @@ async def test_the_list_needs_a_session() -> None:
         for path in ("/sessions/end", "/sessions/end-others"):
             assert (await browser.post(path)).path == "/login"
             assert (await browser.call(path)).status == 401
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+@pytest.mark.parametrize("by", ["page", "json"])
+async def test_ended_sessions_are_revoked(kind: str, by: str) -> None:
+    """At the service as well, as by a logout: one by its name, then all others."""
+    async with sites.opened(kind) as site:
+        made = [await site.browser() for _ in range(4)]
+        for browser in made:
+            await browser.log_in()
+        send = made[0].post if by == "page" else made[0].call
+        told = (await made[0].get("/sessions", JSON)).json["sessions"]
+        assert (await send("/sessions/end", {"name": told[1]["name"]})).status == 200
+        assert site.tenant.stats.revoke_requests == 1
+        assert (await send("/sessions/end-others")).status == 200
+        assert [family.revoked for family in site.tenant.refresh_families] == [False, True, True, True]
+        assert [(await browser.get("/session")).json["logged_in"] for browser in made] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_sessions_end_though_the_service_fails(kind: str) -> None:
+    """They are ended here, and the audit log is told that their tokens were not revoked."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, on_audit=told.append) as site:
+        made = [await site.browser() for _ in range(3)]
+        for browser in made:
+            await browser.log_in()
+        told.clear()
+        site.tenant.faults.add(Fault.ENDPOINT_DISABLED, path="/oauth/revoke")
+        ended = await made[0].post("/sessions/end-others")
+        assert (ended.status, ended.path, ended.alert) == (200, "/sessions", None)
+        assert [(await browser.get("/session")).json["logged_in"] for browser in made] == [True, False, False]
+        kinds = sorted((str(event.kind), event.reason) for event in told)
+        assert kinds == [("ended", "by_user")] * 2 + [("not_revoked", "oauth_error")] * 2
+        assert len({event.session for event in told}) == 2
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+@pytest.mark.parametrize("path", ["/sessions/end", "/sessions/end-others"])
+async def test_no_end_is_claimed_while_the_store_is_unreachable(kind: str, path: str) -> None:
+    """The page says so, and the sessions stay."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, on_audit=told.append) as site:
+        browser, other = await site.browser(), await site.browser()
+        await browser.log_in()
+        await other.log_in()
+        name = (await browser.get("/sessions", JSON)).json["sessions"][1]["name"]
+        site.store.is_unreachable = True
+        assert (await browser.post(path, {"name": name})).status == 503
+        site.store.is_unreachable = False
+        assert (await other.get("/session")).json["logged_in"] is True
+        assert AuditKind.ENDED not in {event.kind for event in told}
