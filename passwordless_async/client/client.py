@@ -175,7 +175,9 @@ class PasswordlessClient:
         self._refreshes = Refreshes(tenant, dispatcher, orphans, self._profile.single, overlap=self._overlap)
         self._handovers = Handovers(self._refreshes)
         self._store: Store = store
-        records = SessionRecords(self.issuer, self.client_id, store=store, lifetimes=lifetimes)
+        records = SessionRecords(
+            self.issuer, self.client_id, store=store, lifetimes=lifetimes, refreshes=self._refreshes
+        )
         self._sessions = Sessions(
             records, logins=self._logins, orphans=orphans, refreshes=self._refreshes, calls=self._stored_calls
         )

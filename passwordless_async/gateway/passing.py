@@ -21,7 +21,7 @@ from passwordless_async.gateway.messages import Request
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.proxy.admission import Refusal, is_navigation
 from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
-from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse, one_piece
+from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse
 from passwordless_async.gateway.replies import KEEP, Page, Problem, Reply
 from passwordless_async.gateway.steps.pages import fault
 
@@ -85,7 +85,7 @@ class Passing:
             reply = attrs.evolve(reply, is_json=True, facts={**reply.facts, **_way_in(request, reply)})
         response = self._handler.answer(page, reply)
         headers = (*response.headers, ("Content-Length", str(len(response.body))))
-        return ProxiedResponse(response.status, headers, one_piece(response.body))
+        return ProxiedResponse(response.status, headers, response.body)
 
 
 def _reply(request: ProxiedRequest, error: Refusal | StepUpNeeded | PasswordlessError) -> Reply:

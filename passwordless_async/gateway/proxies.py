@@ -10,6 +10,7 @@ Invariants:
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from passwordless_async._common.user_address import IpAddress, user_address
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
 _MAX_ENTRIES = 32
+_MAX_ADDRESS = 45  # characters of the longest one
 
 
 class Arrived(Protocol):
@@ -36,16 +38,25 @@ class Arrived(Protocol):
 def user_address_of(request: Arrived, trusted_proxies: int) -> IpAddress | None:
     """Return the user's address; None if it is not known, or cannot be a user's, such as loopback."""
     if trusted_proxies == 0:
-        return _address(request.peer)
+        return _parsed(request.peer)
     entries = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
     if not trusted_proxies <= len(entries) <= _MAX_ENTRIES:
         return None
-    return _address(entries[-trusted_proxies].strip())
+    return _parsed(entries[-trusted_proxies].strip())
 
 
 def public(address: IpAddress | None) -> IpAddress | None:
     """Return an address that the service may be told; None for a private one."""
     return _address(address, allow_private=False)
+
+
+def _parsed(text: str | None) -> IpAddress | None:
+    return None if text is None or len(text) > _MAX_ADDRESS else _seldom_new(text)
+
+
+@lru_cache(maxsize=1024)  # the requests of one page come from one address
+def _seldom_new(text: str) -> IpAddress | None:
+    return _address(text)
 
 
 def _address(given: IpAddress | str | None, *, allow_private: bool = True) -> IpAddress | None:

@@ -8,11 +8,13 @@ Invariants:
 - The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
 - No session outlasts the ``session_expiry`` of its ID tokens.
 - The ``sid`` of an ID token leads to the user: it is kept as a sealed entry like a session, which no identifier opens.
+- Tokens that were unsealed are noted as those of their session: a refresh of them is the session's.
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import secrets
 from types import MappingProxyType
@@ -25,6 +27,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
 from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.tokens import require_key
+from passwordless_async.client.sessions.cache import SessionCache, Unsealed
 from passwordless_async.client.sessions.encoding import decode, encode
 from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession, hashed
 from passwordless_async.errors import BrokenSeal, InvalidSession
@@ -32,7 +35,10 @@ from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.stores.keyring import KeyRing, Unsealed
+    from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.client.refreshes import Refreshes
+    from passwordless_async.stores import keyring
+    from passwordless_async.stores.keyring import KeyRing
 
 _TYPE = "session+jwe"
 _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
@@ -51,6 +57,7 @@ class Record:
     sealed: str = attrs.field(repr=redacted)  # its text in the store
     # What is sealed beside the tokens: user, opened_at, ends_at, sid if it leads here, and login after a refresh.
     members: SecretDict
+    callers: dict[tuple[str, ...], UserSession] = attrs.field(factory=dict, eq=False, repr=redacted)
 
     @property
     def login(self) -> str:
@@ -80,22 +87,18 @@ class Wanted:
     by_sid: bool = False
 
 
-@attrs.frozen
-class _Unsealed:
-    tokens: TokenSet
-    place: Place
-    members: SecretDict
-    is_stale: bool
-
-
 class SessionRecords:
     """The sessions of one application at one tenant."""
 
-    def __init__(self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes) -> None:
+    def __init__(
+        self, issuer: str, client_id: str, *, store: SessionStore, lifetimes: Lifetimes, refreshes: Refreshes
+    ) -> None:
         self._bound_to = {"typ": _TYPE, "iss": issuer, "client_id": client_id}
         self._known = {"issuer": issuer, "client_id": client_id, "token_type": "DPoP"}
         self._application = f"{issuer} {client_id}"
         self._lifetimes = lifetimes
+        self._refreshes = refreshes
+        self.cache = SessionCache()
         self.store = store
         self.keys: KeyRing = store.keys
 
@@ -142,24 +145,36 @@ class SessionRecords:
         else:
             sealed, seconds = await self.store.peek(place) or (None, 0.0)
         if sealed is None:
+            self.cache.forget(place)
             raise unknown_session()
-        unsealed = self._unseal(place, sealed)
+        unsealed = self.cache.get(place, sealed)
+        if unsealed is None:
+            unsealed = self._unseal(place, sealed)
+            self._refreshes.note_stored(unsealed.tokens, identifier)
+            self.cache.put(place, sealed, unsealed)
         place = unsealed.place
         if self._ends_at(unsealed.members) <= _clock.now():
-            await self.store.close(place)
+            await self.close(place)
             raise unknown_session()
         if unsealed.is_stale:
             again = self.seal(place, unsealed.tokens, **unsealed.members)
             if await self.store.reseal(place, sealed, again):
                 sealed = again
         members = unsealed.members
-        return Record(self._session(identifier, unsealed.tokens, members, seconds), place, sealed, members)
+        session = self._session(identifier, unsealed.tokens, members, seconds)
+        return Record(session, place, sealed, members, unsealed.callers)
+
+    async def close(self, place: Place) -> bool:
+        """End a session; returns whether there was one."""
+        self.cache.forget(place)
+        return await self.store.close(place)
 
     def _session(
         self, identifier: Secret, tokens: TokenSet, members: SecretDict, seconds: float | None = None
     ) -> StoredSession:
         """Return a session that is kept for ``seconds`` from now on; the idle time unless given."""
-        ends_at, data = self._ends_at(members), MappingProxyType(members.get("data") or {})
+        # A copy: the members may be another caller's too, and only the mapping itself is read-only.
+        ends_at, data = self._ends_at(members), MappingProxyType(copy.deepcopy(members.get("data") or {}))
         idle_ends_at = min(_clock.now() + (self._lifetimes.idle if seconds is None else seconds), ends_at)
         return StoredSession(identifier, tokens, members["user"], members["opened_at"], data, ends_at, idle_ends_at)
 
@@ -232,7 +247,7 @@ class SessionRecords:
         unsealed = await self._peek(place)
         return None if unsealed is None else unsealed.tokens
 
-    async def _peek(self, place: Place) -> _Unsealed | None:
+    async def _peek(self, place: Place) -> Unsealed | None:
         seen = await self.store.peek(place)
         if seen is None:
             return None
@@ -269,13 +284,13 @@ class SessionRecords:
             data=MappingProxyType(members.get("data") or {}),
         )
 
-    def _unseal(self, place: Place, sealed: str) -> _Unsealed:
+    def _unseal(self, place: Place, sealed: str) -> Unsealed:
         unsealed = self.keys.unseal(sealed, {**self._bound_to, "sid": place.session})
         tokens, members = self._opened(unsealed)
         user = unsealed.header.get("usr", "")
-        return _Unsealed(tokens, Place(place.shard, place.session, user), members, unsealed.is_stale)
+        return Unsealed(tokens, Place(place.shard, place.session, user), members, unsealed.is_stale)
 
-    def _opened(self, unsealed: Unsealed) -> tuple[TokenSet, SecretDict]:
+    def _opened(self, unsealed: keyring.Unsealed) -> tuple[TokenSet, SecretDict]:
         # Header and content were sealed together: user and key may be taken from the header.
         header = unsealed.header
         decoded = decode(unsealed.content, {**self._known, **({"jkt": header["jkt"]} if "jkt" in header else {})})

@@ -81,8 +81,6 @@ class SessionRefreshes:
         tokens = (await self._records.find(identifier)).session.tokens
         if is_same(tokens, stale) or ends_soon(tokens) or self._refreshes.is_replaced(tokens):
             tokens = (await self.refresh(identifier)).tokens
-        else:
-            self._refreshes.note_stored(tokens, identifier)
         if is_same(tokens, stale):
             # Another session of the login had these already: so far this one has only caught up.
             tokens = (await self.refresh(identifier)).tokens

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, conceal, hide
@@ -19,7 +21,8 @@ from passwordless_async.client.traffic.single_flight import Departure, SingleFli
 from passwordless_async.errors import BrokenSeal, InvalidSession, PasswordlessError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Recipient
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from passwordless_async.stores.keyring import KeyRing
 
 _MAX_DATA = 4096  # characters of JSON
+_MAX_CALLERS = 8  # of a session, by their origins, that are kept for its next calls
 T = TypeVar("T")
 # Makes what calls APIs with tokens at origins, and renews them by a function.
 Calls: TypeAlias = "Callable[[TokenSet, Iterable[str], Refresh], UserSession]"
@@ -169,8 +173,7 @@ class Sessions:
         self._refreshes.note_stored(tokens, new.session.id)
         return new.session.id
 
-    @asynccontextmanager
-    async def api(self, identifier: str, *, origins: Iterable[str]) -> AsyncIterator[UserSession]:
+    def api(self, identifier: str, *, origins: Iterable[str]) -> AbstractAsyncContextManager[UserSession]:
         """Call APIs for a stored session: ``async with client.sessions.api(identifier, origins=[...]) as api``.
 
         Its tokens are refreshed shortly before they end, and once when an API refuses them. The session has the new
@@ -186,8 +189,22 @@ class Sessions:
             BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
         """
-        session = await self.get(identifier)
-        yield self._calls(session.tokens, origins, lambda stale: self._session_refreshes.renew(session.id, stale))
+        concealed = _concealed(identifier)
+        return _Calling(lambda: self._caller(concealed, origins))
+
+    async def _caller(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
+        """Return what calls APIs for a session; the same for each use while the store has the same tokens."""
+        record = await self._records.find(identifier)
+        origins = origins if isinstance(origins, str) else tuple(origins)
+        named = tuple(map(str, origins))
+        caller = record.callers.get(named)
+        if caller is None:
+            caller = self._calls(
+                record.session.tokens, origins, lambda stale: self._session_refreshes.renew(identifier, stale)
+            )
+            if len(record.callers) < _MAX_CALLERS:
+                record.callers[named] = caller
+        return caller
 
     async def get(self, identifier: str, *, counts_as_use: bool = True) -> StoredSession:
         """Return a session, and restart its idle time.
@@ -200,10 +217,7 @@ class Sessions:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
         """
-        identifier = _concealed(identifier)
-        session = (await self._records.find(identifier, counts_as_use=counts_as_use)).session
-        self._refreshes.note_stored(session.tokens, session.id)
-        return session
+        return (await self._records.find(_concealed(identifier), counts_as_use=counts_as_use)).session
 
     async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
         """Change the application's data of a session, and restart its idle time.
@@ -280,7 +294,7 @@ class Sessions:
         except BrokenSeal:
             record = None
         departure.on_wire = True
-        existed = await self._store.close(place_of(identifier) if record is None else record.place)
+        existed = await self._records.close(place_of(identifier) if record is None else record.place)
         if revoke and record is not None and record.session.tokens.refresh_token is not None:
             await self._refreshes.revoke(record.session.tokens)
         return existed
@@ -291,7 +305,7 @@ class Sessions:
         Returns:
             How many there were. A session that is opened at the same moment may stay.
         """
-        return sum(await _all(self._store.close(place) for place in await self._records.places(user)))
+        return sum(await _all(self._records.close(place) for place in await self._records.places(user)))
 
     async def keep_newest(self, user: str, number: int) -> tuple[str, ...]:
         """End a user's oldest sessions until so many are left, without revoking their tokens at the service.
@@ -332,7 +346,7 @@ class Sessions:
     async def _close_at(self, places: Iterable[Place]) -> tuple[str, ...]:
         """End sessions, and return the public names of those that there were."""
         places = tuple(places)
-        existed = await _all(self._store.close(place) for place in places)
+        existed = await _all(self._records.close(place) for place in places)
         return tuple(place.session for place, was_there in zip(places, existed, strict=True) if was_there)
 
     async def _of_sid(self, user: str | None, sid: str) -> tuple[Place, ...]:
@@ -348,7 +362,7 @@ class Sessions:
         """
         # Only from the user's own list: a name from outside must not end another user's session.
         places = {place.session: place for place in await self._records.places(user)}
-        return name in places and await self._store.close(places[name])
+        return name in places and await self._records.close(places[name])
 
     async def log_out(self, user: str, names: Iterable[str]) -> Mapping[str, PasswordlessError | None]:
         """End sessions of a user by their public names, as :meth:`list` returns them, and revoke their tokens.
@@ -371,7 +385,7 @@ class Sessions:
         async def end(departure: Departure) -> bool:
             tokens = await self._records.tokens_at(place)
             departure.on_wire = True
-            existed = await self._store.close(place)
+            existed = await self._records.close(place)
             if existed and tokens is not None and tokens.refresh_token is not None:
                 try:
                     await self._refreshes.revoke(tokens)
@@ -398,7 +412,7 @@ class Sessions:
         ended = [place for place, info in zip(places, known, strict=True) if info is None]
         # Names of ended sessions do no harm if they stay in the list this time.
         with suppress(StoreUnavailable):
-            await _all(self._store.close(place) for place in ended)
+            await _all(self._records.close(place) for place in ended)
         return tuple(sorted((info for info in known if info is not None), key=_age))
 
     async def aclose_logins(self, *, grace: float) -> None:
@@ -411,6 +425,20 @@ class Sessions:
             self._session_refreshes.aclose(grace=grace),
             self._closings.aclose(grace=grace),
         )
+        self._records.cache.clear()
+
+
+@attrs.frozen
+class _Calling:
+    """Gives what calls APIs for a session."""
+
+    _caller: Callable[[], Awaitable[UserSession]]
+
+    async def __aenter__(self) -> UserSession:
+        return await self._caller()
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
 
 
 async def _all(questions: Iterable[Awaitable[T]]) -> tuple[T, ...]:

@@ -117,6 +117,9 @@ async def _exchange(passing: Passing, request: web.Request, proxied: ProxiedRequ
 
 
 async def _written(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
+    if isinstance(response.body, bytes):
+        # Header fields and body are sent at once, by the server.
+        return web.Response(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
     answer = web.StreamResponse(status=response.status, headers=CIMultiDict(response.headers))
     try:
         await answer.prepare(request)

@@ -167,12 +167,20 @@ async def _exchange(passing: Passing, request: ProxiedRequest, send: Send) -> No
     if response is None:
         return
     try:
-        await send({"type": "http.response.start", "status": response.status, "headers": _encoded(response.headers)})
-        async for piece in response.body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        await _send(response, "http.response", send)
     finally:
         await response.aclose()
+
+
+async def _send(response: ProxiedResponse, kind: str, send: Send) -> None:
+    await send({"type": f"{kind}.start", "status": response.status, "headers": _encoded(response.headers)})
+    last = b""
+    if isinstance(response.body, bytes):
+        last = response.body
+    else:
+        async for piece in response.body:
+            await send({"type": f"{kind}.body", "body": piece, "more_body": True})
+    await send({"type": f"{kind}.body", "body": last})
 
 
 async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
@@ -191,11 +199,7 @@ async def _refuse(response: ProxiedResponse, scope: Scope, send: Send) -> None:
         # Before the handshake is accepted a server makes it a 403.
         await send({"type": "websocket.close", "code": POLICY})
         return
-    headers = _encoded(response.headers)
-    await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
-    async for piece in response.body:
-        await send({"type": "websocket.http.response.body", "body": piece, "more_body": True})
-    await send({"type": "websocket.http.response.body", "body": b""})
+    await _send(response, "websocket.http.response", send)
 
 
 class _Body:

@@ -187,6 +187,12 @@ class Forwarding:
             response.close()
             release()
             raise StepUpNeeded(demands)
+        headers = tuple(self._answered(upstream, request, response))
+        whole = _whole(response, upstream)
+        if whole is not None:
+            response.release()
+            release()
+            return ProxiedResponse(response.status, headers, whole)
         watch = _Watch(self._client, session, response.close)
         watch.begin()
 
@@ -198,7 +204,6 @@ class Forwarding:
             else:
                 response.close()
 
-        headers = tuple(self._answered(upstream, request, response))
         return ProxiedResponse(response.status, headers, _pieces(response, upstream), close)
 
     async def connect(self, request: ProxiedRequest, browser: BrowserSocket) -> None:
@@ -307,6 +312,14 @@ class Forwarding:
         for name, value in fields.answered(response.headers, upstream.response_headers, cookies=self._own_cookies):
             is_place = name.lower() in {"location", "content-location"}
             yield name, upstream.location(value, request.mount) if is_place else value
+
+
+def _whole(response: aiohttp.ClientResponse, upstream: Upstream) -> bytes | None:
+    """Return a body that came with the header fields, as that of most calls does; None if there is more to come."""
+    content, at_most = response.content, upstream.max_response_bytes
+    if not content.is_eof() or content.exception() is not None:
+        return None
+    return content.read_nowait() if at_most is None or content.total_bytes <= at_most else None
 
 
 async def _pieces(response: aiohttp.ClientResponse, upstream: Upstream) -> AsyncIterator[bytes]:

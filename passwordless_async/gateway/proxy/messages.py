@@ -107,24 +107,18 @@ class ProxiedResponse:
     Attributes:
         status: The HTTP status.
         headers: The header fields, in order; a name may come twice.
-        body: The body's pieces; raises :class:`UpstreamBroke` if it is cut off.
+        body: The body, if all of it is here already; else its pieces: raises :class:`UpstreamBroke` if it is cut off.
     """
 
     status: int
     headers: Fields = attrs.field(repr=False)
-    body: AsyncIterator[bytes] = attrs.field(repr=False)
+    body: bytes | AsyncIterator[bytes] = attrs.field(repr=False)
     _close: Callable[[], Awaitable[None]] | None = attrs.field(repr=False, default=None)
 
     async def aclose(self) -> None:
         """Release the upstream's connection; one with a rest of the response in it is closed."""
         if self._close is not None:
             await self._close()
-
-
-async def one_piece(body: bytes) -> AsyncIterator[bytes]:
-    """Return a body that is at hand."""
-    if body:
-        yield body
 
 
 def target_of(raw: str, mount: str) -> tuple[str, str] | None:

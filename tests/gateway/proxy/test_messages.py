@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from passwordless_async.gateway.proxy.messages import ProxiedRequest, ProxiedResponse, one_piece, target_of
+from passwordless_async.gateway.proxy.messages import ProxiedRequest, ProxiedResponse, target_of
 
 
 @pytest.mark.parametrize(
@@ -28,15 +28,14 @@ def test_targets(raw: str, mount: str, target: tuple[str, str] | None) -> None:
 
 
 async def test_a_body_at_hand() -> None:
-    """One piece, or none; closing such a response does nothing."""
-    response = ProxiedResponse(200, (), one_piece(b"body"))
+    """Closing such a response does nothing."""
+    response = ProxiedResponse(200, (), b"body")
     await response.aclose()
-    assert [piece async for piece in response.body] == [b"body"]
-    assert [piece async for piece in one_piece(b"")] == []
+    assert response.body == b"body"
 
 
 def test_nothing_of_it_is_printed() -> None:
     """Header fields and queries may have secrets."""
     headers = CIMultiDictProxy(CIMultiDict({"Cookie": "session=secret"}))
     request = ProxiedRequest(method="GET", mount="", path="/", query="code=secret", headers=headers)
-    assert "secret" not in f"{request!r} {ProxiedResponse(200, (('Set-Cookie', 'secret'),), one_piece(b''))!r}"
+    assert "secret" not in f"{request!r} {ProxiedResponse(200, (('Set-Cookie', 'secret'),), b'secret')!r}"

@@ -1,0 +1,92 @@
+"""Sessions that this process has unsealed: their next use takes no unsealing, parsing and loading of their keys again.
+
+Invariants:
+
+- The store is asked at every use. What is cached counts only where the store has the very text that it was unsealed
+  from: what any process has closed, refreshed or changed counts at once.
+- At most ``_MAX_SESSIONS`` are kept, of about 15 KB each: 30 MB. Those that were not used for
+  ``_KEEP_SECONDS`` are dropped when another one is used, and all of them when the client is closed.
+- Nothing of it is printed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
+from passwordless_async._common.secret import redacted
+
+if TYPE_CHECKING:
+    from passwordless_async._common.secret import SecretDict
+    from passwordless_async.auth0.tokens import TokenSet
+    from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.stores import Place
+
+_MAX_SESSIONS = 2000
+_KEEP_SECONDS = 60.0
+
+
+@attrs.frozen(eq=False)
+class Unsealed:
+    """A session as it was unsealed. Each use of it shares this object: nobody changes what is in it.
+
+    Attributes:
+        tokens: The tokens, with their key.
+        place: Where it is, with its user.
+        members: What is sealed beside the tokens.
+        is_stale: Whether it was sealed with another key than the newest.
+        callers: What calls APIs with its tokens, by the origins that they are for.
+    """
+
+    tokens: TokenSet
+    place: Place
+    members: SecretDict
+    is_stale: bool
+    callers: dict[tuple[str, ...], UserSession] = attrs.field(factory=dict, repr=redacted)
+
+
+@attrs.define(eq=False)
+class _Entry:
+    sealed: str = attrs.field(repr=redacted)
+    unsealed: Unsealed
+    used_at: float  # by the monotonic clock
+
+
+class SessionCache:
+    """The sessions that one client has unsealed."""
+
+    def __init__(self) -> None:
+        self._entries: Bounded[str, _Entry] = Bounded(_MAX_SESSIONS)  # the one that was not used longest comes first
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, place: Place, sealed: str) -> Unsealed | None:
+        """Return what a text at a place was unsealed to; None if that is not known."""
+        now = _clock.monotonic()
+        self._drop_unused(now)
+        entry = self._entries.get(place.session)
+        if entry is None or entry.sealed != sealed:
+            return None
+        entry.used_at = now
+        return entry.unsealed
+
+    def put(self, place: Place, sealed: str, unsealed: Unsealed) -> None:
+        """Keep what a text at a place was unsealed to, instead of an older text."""
+        self._entries[place.session] = _Entry(sealed, unsealed, _clock.monotonic())
+
+    def _drop_unused(self, now: float) -> None:
+        entries = self._entries
+        while entries and now - dict.__getitem__(entries, first := next(iter(entries))).used_at > _KEEP_SECONDS:
+            del entries[first]
+
+    def forget(self, place: Place) -> None:
+        """Forget a session: it has ended."""
+        self._entries.pop(place.session, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._entries.clear()
