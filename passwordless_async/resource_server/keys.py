@@ -7,10 +7,12 @@ Without I/O: a fetch is a generator that yields requests. Invariants:
 - Keys serve through an outage for as long as :class:`~passwordless_async.auth0.jwks.SigningKeys` allows.
 - While there are none, an issuer that fails is not asked again for a moment: each request would wait for it.
 - A search for an unknown ``kid`` has few fetches, and a pause follows: a flood of forged tokens costs no more.
+- A fetch that fails is logged, once: requests that wait for keys are answered 503, without the reason.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 5.0  # after a fetch that failed, while there are no keys
 _METADATA_SECONDS = 86_400.0  # that the place of the key set is remembered; a fetch that fails forgets it
 _MAX_ISSUER = 2048  # characters
+_log = logging.getLogger("passwordless_async")
 
 
 def _issuer_url(value: object) -> URL:
@@ -108,7 +111,8 @@ class IssuerKeys:
             self.generation, self._learned = self.generation + 1, bytes(response.body)
 
     def failed(self, error: PasswordlessError) -> None:
-        """Record that a fetch failed."""
+        """Record that a fetch failed, and log it: the API's clients are told no reason."""
+        _log.warning("The signing keys of %s cannot be fetched: %s", self.issuer, error)
         self.signing.failed(error)
         self._jwks_url = None
         self._rests_until = _clock.monotonic() + RETRY_SECONDS
@@ -133,8 +137,11 @@ class IssuerKeys:
         if status != HTTPStatus.OK:
             raise MalformedAnswer("the issuer's metadata cannot be read", status=status)
         document = response.require_json_object()
-        if document.get("issuer") != self.issuer:
-            raise MalformedAnswer(f"the metadata's issuer is not {self.issuer}", status=status)
+        issuer = document.get("issuer")
+        if issuer != self.issuer:
+            with_slash = f"{self.issuer}/"
+            hint = f": it is {with_slash}, with a slash" if issuer == with_slash else ""
+            raise MalformedAnswer(f"the metadata's issuer is not {self.issuer}{hint}", status=status)
         return endpoint_of("jwks_uri", document.get("jwks_uri"), status, scheme=self._base.scheme)
 
     def __repr__(self) -> str:

@@ -122,6 +122,20 @@ def test_metadata_that_is_not_trusted(metadata: HttpResponse, keys: IssuerKeys) 
     assert keys.signing.problem
 
 
+def test_the_operator_is_told(keys: IssuerKeys, caplog: pytest.LogCaptureFixture) -> None:
+    """A failed fetch is logged once, with its reason: the API's clients are told none."""
+    fetch(keys, OutcomeUnknown("no answer came from https://issuer.example (time-out)"))
+    (message,) = caplog.messages
+    assert message.startswith("The signing keys of https://issuer.example/ cannot be fetched: ")
+    assert message.endswith("no answer came from https://issuer.example (time-out)")
+
+
+def test_an_issuer_without_its_slash(caplog: pytest.LogCaptureFixture) -> None:
+    """The commonest mistake with Auth0's issuers is named."""
+    fetch(IssuerKeys("https://issuer.example", ("RS256",)), answer(METADATA))
+    assert "is not https://issuer.example: it is https://issuer.example/, with a slash" in caplog.text
+
+
 def test_a_loopback_issuer(client: Any) -> None:
     """Plain http is for this machine alone."""
     keys = IssuerKeys("http://127.0.0.1:8080/", ("RS256",))
