@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from helpers.sites import ADA, BOB, opened
+from helpers.sites import ADA, BOB, SUITE, opened
 from passwordless_async import INTERACTIVE, Email, MemoryStore, Phone, StoreUnavailable, UsageError, WrongCode, errors
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.gateway import Budgets, Sms
@@ -238,9 +238,10 @@ async def test_the_store_sees_pseudonyms_alone() -> None:
 FROM, FROM_ELSEWHERE = {"X-Forwarded-For": "10.0.0.7"}, {"X-Forwarded-For": "10.0.0.9"}
 
 
-async def test_a_used_up_budget_is_answered_429() -> None:
-    """As a page that says when, and as JSON; nothing is sent."""
-    async with opened(trusted_proxies=1, budgets=Budgets(starts_per_address=2)) as site:
+@pytest.mark.parametrize("kind", SUITE)
+async def test_a_used_up_budget_is_answered_429(kind: str) -> None:
+    """As a page that says when in plain words, and as JSON; nothing is sent."""
+    async with opened(kind, trusted_proxies=1, budgets=Budgets(starts_per_address=2)) as site:
         browser = await site.browser(**FROM)
         await browser.get("/login")
         for who in (ADA, BOB):
@@ -250,7 +251,9 @@ async def test_a_used_up_budget_is_answered_429() -> None:
         told = await browser.call("/login", {"identifier": "eve@example.com"})
         assert (page.status, told.status, told.json["problem"]["key"]) == (429, 429, "too_many_requests")
         assert 3500 < int(page.headers["Retry-After"]) <= 3600
-        assert page.alert is not None
+        assert page.alert == told.json["problem"]["text"] == "Too many requests. Please try again in 1 hour."
+        german = await browser.post("/login", {"identifier": "eve@example.com"}, headers={"Accept-Language": "de"})
+        assert german.alert == "Zu viele Anfragen. Bitte versuchen Sie es in 1 Stunde noch einmal."
         assert len(site.tenant.outbox.messages) == sent
         elsewhere = await site.browser(**FROM_ELSEWHERE)
         assert (await elsewhere.start(ADA)).status == 200

@@ -89,12 +89,7 @@ class Pages:
 
     def text_of(self, problem: Problem | None, language: str) -> str | None:
         """Return what a problem says in a language."""
-        if problem is None:
-            return None
-        key = problem.key
-        if key == "too_many_requests" and "seconds" not in problem.facts:
-            key = "too_many_requests_soon"
-        return self.texts.get(language, "problem", key, problem.facts)
+        return None if problem is None else self.texts.get(language, "problem", problem.key, problem.facts)
 
     def render(self, visit: Visit, reply: Reply, *, csrf: Secret | None) -> bytes:
         """Return the page of a reply."""

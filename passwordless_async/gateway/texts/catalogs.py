@@ -4,10 +4,12 @@ Invariants:
 
 - Every language has every key of English; a test compares them. A key that a team's own catalog lacks is English.
 - A text is plain: what it names is put in by name, and the page escapes the whole.
+- How long to wait is said in words, never too short: in seconds, from a minute on in minutes, from an hour on in hours.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 FALLBACK = "en"
+_MINUTE = 60  # seconds
+_HOUR_MINUTES = 60
 _MAX_HEADER = 256  # characters of Accept-Language that are read
 Catalog = dict[str, dict[str, str]]
 
@@ -53,12 +57,26 @@ class Texts:
         return Texts(merged)
 
     def get(self, language: str, section: str, key: str, facts: Mapping[str, Any] | None = None) -> str:
-        """Return a text in a language, else in English; the key itself if there is none."""
+        """Return a text in a language, else in English; the key itself if there is none.
+
+        A fact ``seconds`` is in it as ``{wait}`` too, in words. If there is none, the text of the key with ``_soon``
+        takes its place where there is one.
+        """
+        named = dict(facts or {})
+        keys = (key,) if "seconds" in named else (f"{key}_soon", key)
         for catalog in (self.catalogs.get(language, {}), self.catalogs[FALLBACK]):
-            text = catalog.get(section, {}).get(key)
+            text = next(filter(None, (catalog.get(section, {}).get(each) for each in keys)), None)
             if text is not None:
-                return text.format_map(_Facts(facts or {}))
+                if "seconds" in named:
+                    named["wait"] = self._wait(catalog, named["seconds"])
+                return text.format_map(_Facts(named))
         return key
+
+    def _wait(self, catalog: Catalog, seconds: float) -> str:
+        """Return a duration in words."""
+        unit, number = _rounded(seconds)
+        words = {**self.catalogs[FALLBACK]["duration"], **catalog.get("duration", {})}
+        return words.get(f"{unit}_{number}", words[unit]).format(number=number)
 
     def language_of(self, headers: CIMultiDictProxy[str], *chosen: str | None) -> str:
         """Return the language of a response: the chosen one, else by ``Accept-Language`` (RFC 9110 §12.5.4)."""
@@ -68,6 +86,15 @@ class Texts:
     def _nearest(self, tag: str) -> str | None:
         lower = {language.lower(): language for language in self.catalogs}
         return lower.get(tag.lower()) or lower.get(tag.lower().partition("-")[0])
+
+
+def _rounded(seconds: float) -> tuple[str, int]:
+    """Return a duration as people say it, rounded up: its unit, and how many of it."""
+    whole = max(math.ceil(seconds), 1)
+    if whole < _MINUTE:
+        return "seconds", whole
+    minutes = math.ceil(whole / _MINUTE)
+    return ("minutes", minutes) if minutes < _HOUR_MINUTES else ("hours", math.ceil(minutes / _HOUR_MINUTES))
 
 
 class _Facts(dict[str, Any]):

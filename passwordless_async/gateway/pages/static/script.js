@@ -2,12 +2,12 @@
 "use strict";
 for (const hint of document.querySelectorAll("[data-resend-in]")) {
   const button = hint.parentElement.querySelector("button");
-  const text = hint.textContent;
   let seconds = Number(hint.dataset.resendIn);
   const tick = () => {
     button.disabled = seconds > 0;
     hint.hidden = seconds <= 0;
-    hint.textContent = text.replace(/\d+/, String(seconds));
+    if (seconds === 1) hint.textContent = hint.dataset.last;
+    else if (seconds < 60) hint.textContent = hint.dataset.soon.replace("59", String(seconds));
     if (seconds-- > 0) setTimeout(tick, 1000);
   };
   tick();
