@@ -38,6 +38,8 @@ class Page(enum.StrEnum):
     """Facts: ``choices``: a list of ``{"id", "kind", "name"}``."""
     ENROLMENT_CHOICE = "enrolment-choice"
     """Facts: ``choices``: a list of kinds."""
+    ENROLMENT_PHONE = "enrolment-phone"
+    """Facts: ``kind`` (``sms`` or ``voice``), ``phone`` (what was typed)."""
     ENROLMENT = "enrolment"
     """Facts: ``kind``, ``name``, ``barcode_uri`` (for a QR code, or None), ``setup_key`` (in groups of four, or None),
     ``prompts`` (whether a code is typed)."""

@@ -1,4 +1,8 @@
-"""Enrolling a second factor, where the service demands one and the user has none."""
+"""Enrolling a second factor, where the service demands one and the user has none.
+
+First the kind is chosen, then a number is asked for where the kind needs one: one thing a page. A user who mistyped a
+number, or cannot scan a code, goes back and chooses again as long as the login lasts.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +49,10 @@ async def show(visit: Visit) -> Reply:
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
         return Reply(page=Page.IDENTIFIER, location="/login")
-    if login.enrolment is None:
+    wanted = visit.request.query.get("kind")
+    if wanted in OF_PHONES:
+        return _phone_page(visit, wanted)
+    if login.enrolment is None or wanted is not None:
         return attrs.evolve(enrolment_choice(login, state), location=None)
     return enrolment_page(login)
 
@@ -59,12 +66,21 @@ async def enrol(visit: Visit) -> Reply:
     try:
         association = await _associated(visit, login, state, kind)
     except PasswordlessError as error:
-        problem, status = problem_of(error, "phone" if isinstance(error, InvalidInput) else None)
+        is_of_phone = kind in OF_PHONES
+        problem, status = problem_of(error, "phone" if is_of_phone and isinstance(error, InvalidInput) else None)
+        if is_of_phone:
+            return _phone_page(visit, kind, problem, status)
         return enrolment_choice(login, state, problem, status)
     facts = _facts(kind, association)
     kept = sealed(visit, state.with_challenge(association.challenge))
     login = attrs.evolve(login, mfa=kept, factor=str(kind), factor_name=None, enrolment=Secret(json.dumps(facts)))
     return attrs.evolve(enrolment_page(login), location="/enrolment")
+
+
+def _phone_page(visit: Visit, kind: str, problem: Problem | None = None, status: int = 200) -> Reply:
+    """Return the page that asks for the number of a phone that is to be a factor."""
+    facts = {"kind": str(kind), "phone": visit.form.get("phone", "")}
+    return Reply(page=Page.ENROLMENT_PHONE, facts=facts, problem=problem, status=status)
 
 
 def enrolment_page(login: LoginState, problem: Problem | None = None, status: int = 200) -> Reply:

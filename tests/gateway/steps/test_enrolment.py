@@ -44,15 +44,51 @@ async def test_recovery_codes_are_not_shown_before_the_factor_counts() -> None:
         assert "recovery_codes" not in shown.json
 
 
-async def test_a_phone() -> None:
-    """A code is sent to the number; a number that cannot be one is told so."""
-    async with sites.opened(settings=ALWAYS) as site:
+@pytest.mark.parametrize("kind", ["sms", "voice"])
+@pytest.mark.parametrize("mount", sites.SUITE)
+async def test_a_phone(mount: str, kind: str) -> None:
+    """First its kind, then its number, on a page with one field; then the code that is sent there."""
+    async with sites.opened(mount, settings=ALWAYS) as site:
         browser = await to_enrol(site)
-        refused = await browser.post("/enrolment", {"kind": "sms", "phone": "12"})
+        choice = await browser.get("/enrolment")
+        assert ('type="tel"' in choice.text, f'/enrolment?kind={kind}"' in choice.text) == (False, True)
+        asked = await browser.get(f"/enrolment?kind={kind}")
+        assert (asked.status, asked.title, asked.text.count('type="tel"')) == (200, "Add a second step", 1)
+        refused = await browser.post("/enrolment", {"kind": kind, "phone": "12"})
         assert (refused.status, refused.alert) == (400, "This does not look right. Please check it.")
-        await browser.post("/enrolment", {"kind": "sms", "phone": "+49 30 901820"})
+        assert ('value="12"' in refused.text, 'aria-invalid="true"' in refused.text) == (True, True)
+        await browser.post("/enrolment", {"kind": kind, "phone": "+49 30 901820"})
         done = await browser.post("/factor", {"code": site.tenant.mfa.code_for(ADA)})
         assert done.path in {"/", "/recovery-codes"}
+
+
+@pytest.mark.parametrize("mount", sites.SUITE)
+async def test_a_phone_in_json(mount: str) -> None:
+    """A script sends both at once; what is missing is told by its field."""
+    async with sites.opened(mount, settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        asked = await browser.get("/enrolment?kind=sms", JSON)
+        assert asked.json == {"step": "enrolment-phone", "kind": "sms", "phone": ""}
+        refused = await browser.call("/enrolment", {"kind": "sms"})
+        assert (refused.status, refused.json["step"], refused.json["problem"]["field"]) == (
+            400,
+            "enrolment-phone",
+            "phone",
+        )
+        assert (await browser.call("/enrolment", {"kind": "sms", "phone": "+4930901820"})).json["step"] == "enrolment"
+
+
+@pytest.mark.parametrize("mount", sites.SUITE)
+async def test_another_choice(mount: str) -> None:
+    """A user who mistyped the number, or cannot scan the code, goes back and chooses again."""
+    async with sites.opened(mount, settings=ALWAYS) as site:
+        browser = await to_enrol(site)
+        shown = await browser.post("/enrolment", {"kind": "sms", "phone": "+49 30 901821"})
+        assert 'href="' + site.mount + '/enrolment?kind=other"' in shown.text
+        assert (await browser.get("/enrolment?kind=other", JSON)).json["step"] == "enrolment-choice"
+        await browser.post("/enrolment", {"kind": "otp"})
+        done = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (done.path, browser.cookie("session") is None) == ("/recovery-codes", False)
 
 
 async def test_an_address() -> None:
