@@ -80,7 +80,9 @@ class Visit:
         """Return how a session is opened now: arguments of ``client.sessions.login`` and ``open``."""
         settings = self.services.settings
         lifetime = settings.remember_seconds if remember else settings.session_seconds
-        return {"data": self.session_data, "lifetime": lifetime, "by_sid": True}
+        # A step-up of the session asks for the same again.
+        kept = {"remember": True} if remember else {}
+        return {"data": {**self.session_data, **kept}, "lifetime": lifetime, "by_sid": True}
 
     @property
     def session_data(self) -> dict[str, Any]:

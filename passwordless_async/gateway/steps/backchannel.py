@@ -5,6 +5,7 @@ Invariants:
 - The request is signed: it comes from no page and no browser, and needs no cookie and no token against CSRF.
 - A logout token counts once, on all machines; if its sessions could not be ended, it counts again.
 - Every refusal is 400 (§2.8), also if the store or the tenant's keys are unreachable: the tenant sends it again.
+- The audit log is told of every refusal.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ async def end_sessions(visit: Visit) -> Reply:
                 raise InvalidLogoutToken("jti", "was presented before")
             ended = await client.sessions.close_at_provider(user=logout.sub, sid=logout.sid)
     except PasswordlessError as error:
+        visit.audit(AuditKind.REFUSED, reason=error.code)
         return _refused(error)
     for name in ended:
         visit.audit(AuditKind.ENDED, user=logout.sub, session=name, reason="provider")

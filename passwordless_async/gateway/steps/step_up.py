@@ -4,7 +4,8 @@ Invariants:
 
 - A GET sends no code: the user asks for it by a button.
 - The code is for the session's own user, and opens a session of the same user or none.
-- The session that stepped up has a new identifier and the data of the old one, which ends.
+- The session that stepped up has a new identifier and the data of the old one, which ends. If its user asked to stay
+  logged in, they stay so.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from passwordless_async.errors import InvalidInput, UsageError
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
-from passwordless_async.gateway.steps.pages import code_page, fault, masked, new_login, way_back
+from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, way_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,8 @@ async def show(visit: Visit) -> Reply:
     who = _who(session)
     if who is None:
         return fault("not_possible", HTTPStatus.FORBIDDEN)
-    login = attrs.evolve(login, who=who, stepping_up=session.name, demands=demands)
+    remember = session.data.get("remember") is True and may_remember(visit)
+    login = attrs.evolve(login, who=who, stepping_up=session.name, demands=demands, remember=remember)
     return Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login)
 
 

@@ -200,3 +200,30 @@ async def test_the_audit_log_is_told(serve: Any) -> None:
     assert [event.reason for event in ended] == ["limit", "provider", "provider"]
     assert len({event.session for event in ended}) == 3
     assert len({event.user for event in ended}) == 1
+
+
+async def test_the_audit_log_is_told_of_refusals(serve: Any) -> None:
+    """Forged, replayed, or not to be carried out: each once, with the reason, and without the token."""
+    events: list[AuditEvent] = []
+    site = await serve(on_audit=events.append)
+    await browsers(site, ADA)
+    token = site.tenant.logout_token(ADA)
+    forged = site.tenant.logout_token(ADA, aud="another")
+    events.clear()
+    await post(site, forged)
+    site.store.is_unreachable = True
+    await post(site, token)
+    site.store.is_unreachable = False
+    await post(site, token)
+    await post(site, token)
+    async with ClientSession() as http:
+        await http.post(url(site), data=b"\xff")
+    told = [(str(event.kind), event.reason, event.user) for event in events]
+    assert [(kind, reason) for kind, reason, _ in told] == [
+        ("refused", "invalid_logout_token"),
+        ("refused", "store_unavailable"),
+        ("ended", "provider"),
+        ("refused", "invalid_logout_token"),
+        ("refused", "malformed_form"),
+    ]
+    assert [text for text in (token, forged) if text in repr(events)] == []

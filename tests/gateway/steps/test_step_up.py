@@ -36,6 +36,37 @@ async def test_a_step_up(kind: str) -> None:
         assert kinds == [(AuditKind.STARTED, None), (AuditKind.STEPPED_UP, None), (AuditKind.ENDED, "replaced")]
 
 
+@pytest.mark.parametrize("kind", sites.SUITE)
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_who_stays_logged_in_stays_so(kind: str, *, remembers: bool) -> None:
+    """The choice at the login counts for the session that replaces its own: in its cookie, and in the store."""
+    async with sites.opened(kind, remember_for=86_400.0, session_for=3600.0) as site:
+        browser = await site.browser()
+        await browser.get("/login")
+        await browser.post("/login", {"identifier": ADA.address, **({"remember": "1"} if remembers else {})})
+        await browser.post("/code", {"code": site.code()})
+        for _ in range(2):  # a step-up of a session that stepped up
+            await browser.get("/step-up")
+            await browser.post("/step-up")
+            done = await browser.post("/code", {"code": site.code()}, follow=False)
+            assert ("Max-Age=86400" in done.set_cookies["session"]) is remembers
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+        lasts = (session.ends_at or 0.0) - session.opened_at
+        assert lasts == pytest.approx(86_400.0 if remembers else 3600.0, abs=1.0)
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_the_page_says_why_it_asks_again(kind: str) -> None:
+    """And where the code will go; JSON has the facts."""
+    async with sites.opened(kind) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        page = await browser.get("/step-up")
+        assert "You are signed in already." in page.text
+        assert "We will send a code to a•a@example.com." in page.text
+        assert (await browser.get("/step-up", JSON)).json == {"step": "step-up", "sent_to": "a•a@example.com"}
+
+
 @pytest.mark.parametrize(
     ("query", "is_enough"),
     [
