@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
 from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.mounts.server_log import unquoted
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
     BrowserGone,
@@ -42,21 +43,30 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
-            refusal = web.Response(status=HTTPStatus.BAD_REQUEST)
-            # Closed: what follows on the connection may be a part of this request.
-            refusal.force_close()
-            return refusal
+            return _refusal()
         target = None if passing is None else target_of(request.raw_path, _mount(request))
         if passing is not None and target is not None and passing.serves(target[0]):
             return await _pass_on(passing, request, target)
-        response = await handle(_request(request, await _body(request)))
+        body = await _body(request)
+        if body is None:
+            return _refusal()
+        response = await handle(_request(request, body))
         return web.Response(status=int(response.status), headers=CIMultiDict(response.headers), body=response.body)
 
     app = web.Application()
+    app.cleanup_ctx.append(unquoted)
     # The first is the path that it is mounted at, without a slash: nothing is below it.
     app.router.add_route("*", "", answer)
     app.router.add_route("*", _ANYTHING, answer)
     return app
+
+
+def _refusal() -> web.Response:
+    """Return the response to a request that cannot be read."""
+    refusal = web.Response(status=HTTPStatus.BAD_REQUEST)
+    # Closed: what follows on the connection may be a part of this request.
+    refusal.force_close()
+    return refusal
 
 
 def _mount(request: web.Request) -> str:
@@ -77,15 +87,18 @@ def _request(request: web.Request, body: bytes) -> Request:
     )
 
 
-async def _body(request: web.Request) -> bytes:
-    """Return the body; of one that is too large the beginning."""
+async def _body(request: web.Request) -> bytes | None:
+    """Return the body, of one that is too large the beginning; None if it is not encoded as it says."""
     parts, size = [], 0
-    # Not request.read(): its bound, and the response to what is above it, are the application's.
-    async for part in request.content.iter_any():
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BODY_BYTES:
-            break
+    try:
+        # Not request.read(): its bound, and the response to what is above it, are the application's.
+        async for part in request.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                break
+    except web.RequestPayloadError:
+        return None
     return b"".join(parts)
 
 

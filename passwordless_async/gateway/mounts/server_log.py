@@ -1,0 +1,44 @@
+"""What the server of aiohttp.web writes of requests that it cannot read.
+
+It logs a traceback that quotes them: up to a hundred bytes of a header field, a URL or a body, which may be a cookie or
+a code. It does so before any application is asked, so only a filter of its logger can hinder it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+_SERVER = "aiohttp.server"  # the logger of runners that are given none
+
+
+class Unquoted(logging.Filter):
+    """Replaces the traceback of a malformed request by the name of its error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record pass, without what it quotes."""
+        error = None if record.exc_info is None else record.exc_info[1]
+        if any(isinstance(each, HttpProcessingError | web.RequestPayloadError) for each in _chain(error)):
+            record.msg = f"{record.getMessage()}: {type(error).__name__}"
+            record.args, record.exc_info, record.exc_text = (), None, None
+        return True
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+async def unquoted(_application: web.Application) -> AsyncIterator[None]:
+    """Filter the server's logger while an application runs (a ``cleanup_ctx``)."""
+    log, quoting = logging.getLogger(_SERVER), Unquoted()
+    log.addFilter(quoting)
+    yield
+    log.removeFilter(quoting)
