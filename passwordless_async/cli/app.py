@@ -10,6 +10,7 @@ import click
 
 from passwordless_async.cli.demo.command import demo
 from passwordless_async.cli.doctor.command import doctor
+from passwordless_async.cli.gateway.command import gateway
 from passwordless_async.cli.login import login
 from passwordless_async.cli.proof import keygen, proof
 from passwordless_async.cli.sessions.command import sessions
@@ -30,7 +31,7 @@ def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
 
 
-for _command in (demo, tenant, login, doctor, keygen, proof, sessions):
+for _command in (demo, gateway, tenant, login, doctor, keygen, proof, sessions):
     app.add_command(_command)
 
 

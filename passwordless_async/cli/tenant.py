@@ -125,7 +125,7 @@ async def _serve(options: _Options, config: TenantConfig) -> None:
         _introduce(tenant, config, options)
         while True:
             message = await sent.get()
-            click.echo(_as_json(message) if options.as_json else _as_line(message))
+            click.echo(_as_json(message) if options.as_json else as_line(message))
 
 
 async def _listen(tenant: LocalTenant, options: _Options) -> None:
@@ -225,7 +225,8 @@ def _api_without_proof(settings: TenantSettings) -> tuple[bool, str | None]:
     return False, None
 
 
-def _as_line(message: Message) -> str:
+def as_line(message: Message) -> str:
+    """Return a message as a line for people."""
     at = time.strftime("%H:%M:%S", time.localtime(message.at))
     code = _link(message) if message.code is None else message.code
     factor = "" if message.factor is None else f"  (second factor: {message.factor})"

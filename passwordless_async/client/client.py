@@ -545,6 +545,14 @@ class PasswordlessClient:
         """
         return await self._logouts.read(conceal(token))
 
+    async def fetch_signing_keys(self) -> None:
+        """Fetch the tenant's signing keys if they are missing or old, as the first login would: for a check of health.
+
+        Raises:
+            NotSent: They could not be fetched, and none are known that may still serve.
+        """
+        await self._logouts.fetch_keys()
+
     async def userinfo(self, tokens: TokenSet) -> Mapping[str, Any]:
         """Ask the service for the user's claims (OpenID Connect Core §5.3).
 

@@ -51,6 +51,11 @@ class Logouts:
             raise TransportError(f"the keys to check the logout token could not be fetched: {problem}")
         return read_logout_token(token, header, key, tenant.application, Clocks(_clock.now(), skew=tenant.clock_skew))
 
+    async def fetch_keys(self) -> None:
+        """Fetch the keys if they are missing or old. Raises as ``client.fetch_signing_keys``."""
+        if self._tenant.application.needs_key_set and self._tenant.keys.due:
+            await self._dispatcher.run(Call(Operation.LOGOUT, lambda: fetch_keys_before(self._tenant)))
+
     async def _fetch(self, header: Header) -> None:
         # Whether the tenant has the key, and why it is not known otherwise, the caller finds out.
         with suppress(InvalidIdToken, UncheckedIdToken):

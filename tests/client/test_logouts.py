@@ -13,6 +13,7 @@ from passwordless_async import (
     ClientSecretPost,
     Email,
     InvalidLogoutToken,
+    NotSent,
     PasswordlessClient,
     TransportError,
 )
@@ -103,3 +104,19 @@ async def test_what_is_no_token(token: str) -> None:
         with pytest.raises(InvalidLogoutToken):
             await client.read_logout_token(token)
         assert tenant.stats.wire_requests == before
+
+
+async def test_keys_are_fetched_ahead_of_a_login() -> None:
+    """Once while they are young; if they cannot be had, an error says so, unless some are known."""
+    async with (
+        LocalTenant() as tenant,
+        PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client,
+    ):
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=KEYS)
+        with pytest.raises(NotSent):
+            await client.fetch_signing_keys()
+        tenant.faults.clear()
+        before = fetches(tenant)
+        await client.fetch_signing_keys()
+        await client.fetch_signing_keys()
+        assert fetches(tenant) - before == 1

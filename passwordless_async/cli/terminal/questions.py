@@ -36,7 +36,9 @@ def secret_from(name: str, source: str, *, kinds: Sequence[str], what: str) -> S
     if match is None or kind not in kinds:
         *others, last = (_FORMS[kind] for kind in kinds)
         problem = f"must be {', '.join(others)} or {last}; the {what} itself does not belong on a command line"
-        raise click.BadParameter(problem, click.get_current_context(), param_hint=f"--{name.replace('_', '-')}")
+        raise click.BadParameter(
+            problem, click.get_current_context(silent=True), param_hint=f"--{name.replace('_', '-')}"
+        )
     if kind == "prompt":
         return hidden(what.capitalize())
     return _from_environment(match["place"]) if kind == "env" else file_secret(match["place"], what)

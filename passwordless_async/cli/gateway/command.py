@@ -1,0 +1,159 @@
+"""``gateway``: runs login pages, sessions and a proxy by settings; ``--demo`` shows them without any."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from passwordless_async.cli.gateway.demo import demonstrate
+from passwordless_async.cli.gateway.listening import listening, url_of
+from passwordless_async.cli.gateway.plan import Plan, plan
+from passwordless_async.cli.gateway.reading import WrongSettings, read
+from passwordless_async.cli.gateway.serving import Run, Stop, serve
+from passwordless_async.cli.gateway.settings import SECRETS, SETTINGS, Setting
+from passwordless_async.cli.gateway.showing import lines
+from passwordless_async.cli.options import with_options
+from passwordless_async.cli.terminal.failure import one_line
+from passwordless_async.stores import MemoryStore
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _option(setting: Setting) -> Callable[..., Any]:
+    default = "" if setting.default in {None, ()} else f" Default: {_shown(setting.default)}."
+    return click.option(
+        setting.option,
+        setting.name,
+        metavar=setting.metavar,
+        multiple=setting.is_multiple,
+        help=f"{setting.help}{default}",
+    )
+
+
+def _shown(default: object) -> str:
+    return ", ".join(default) if isinstance(default, tuple) else str(default)
+
+
+_OPTIONS = (
+    click.option("--demo", is_flag=True, help="Show it: with a tenant, a service and users on this machine."),
+    click.option("--config", type=_FILE, metavar="FILE", help="Settings, as TOML; flags and the environment win."),
+    click.option("--check", is_flag=True, help="Print what would run, without secrets, and end."),
+    *map(_option, SETTINGS.values()),
+    # Known, to be refused with the reason.
+    *(click.option(f"--{name.replace('_', '-')}", name, hidden=True) for name in SECRETS),
+)
+
+
+_HELP = """\
+Run login pages, sessions and a proxy in front of services.
+
+Tokens never reach the browser: it holds a session cookie, and calls that are passed on get a token and a proof.
+Every flag is also a variable, PASSWORDLESS_ASYNC_BASE_URL for --base-url, and a name in the file of --config:
+base_url. Flags win over variables, variables over the file. Secrets are read from variables and files alone.
+
+\b
+See it, without any settings:
+  passwordless-async gateway --demo
+
+\b
+Run it:
+  passwordless-async gateway --domain acme.eu.auth0.com --client-id ID \\
+    --client-secret-from file:/run/secrets/client --base-url https://app.example \\
+    --audience https://api.example --upstream /api/=https://api.example
+
+\b
+Or with a file:
+  passwordless-async gateway --config gateway.toml --check
+\b
+The file:
+  domain = "acme.eu.auth0.com"
+  client_id = "ID"
+  client_secret_from = "file:/run/secrets/client"
+  base_url = "https://app.example"
+  audience = "https://api.example"
+  trusted_proxies = 1
+  calling_codes = ["49", "43"]
+  store = "redis://cache.internal:6379"
+  keys = "/run/secrets/keys.json"
+  [budgets]
+  starts_per_user = 5
+  [[upstreams]]
+  prefix = "/api/"
+  url = "https://api.example"
+  scopes = "read:messages"
+
+GET /healthz says that it is alive, GET /readyz that it can log users in. SIGTERM and Ctrl-C end it once the calls
+in flight have.
+"""
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    return with_options(command, _OPTIONS)
+
+
+@click.command(help=_HELP)
+@_with_settings
+def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) -> None:
+    """Run login pages, sessions and a proxy in front of services."""
+    with one_line():
+        if demo:
+            _refuse_others(flags, config, check=check)
+            demonstrate(None if flags["port"] is None else str(flags["port"]))
+            return
+        made = plan(read(flags, os.environ, config))
+        asyncio.run(_examine(made))
+        if check:
+            for line in lines(made.values):
+                click.echo(line)
+            return
+        with listening(made.values) as bound:
+            run(made, bound)
+
+
+def run(made: Plan, bound: socket.socket) -> None:
+    """Serve until a signal comes. Raises ``KeyboardInterrupt`` if it was that of Ctrl-C."""
+    stop = Stop()
+
+    async def main() -> None:
+        with stop.watched():
+            await serve(made, bound, Run(stop.event, partial(_say_ready, bound), partial(_say_stopping, made)))
+
+    asyncio.run(main())
+    if stop.number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+def _say_ready(bound: socket.socket) -> None:
+    click.echo(f"Listening on {url_of(bound)}", err=True)
+
+
+def _say_stopping(made: Plan) -> None:
+    click.echo(f"Stopping: calls in flight have {made.values.of['shutdown_seconds']:g} s.", err=True)
+
+
+async def _examine(made: Plan) -> None:
+    """Make everything once, to find what the library refuses; nothing is opened."""
+    store = made.make_store()
+    client = made.make_client(store, made.telemetry())
+    made.make_gateway(client, None)
+    if not isinstance(store, MemoryStore):
+        await store.aclose()
+
+
+def _refuse_others(flags: dict[str, object], config: Path | None, *, check: bool) -> None:
+    given = [setting.option for name, setting in SETTINGS.items() if name != "port" and flags[name] not in {None, ()}]
+    given += [*(["--config"] if config else []), *(["--check"] if check else [])]
+    if given:
+        raise WrongSettings(
+            f"{given[0]}: goes without --demo, which has settings of its own; --port alone may be given."
+        )

@@ -1,0 +1,130 @@
+"""The kinds of values that a setting may have, read from text (a flag, the environment) or from TOML.
+
+Each reader returns the value, or raises ``ValueError`` with what it must be; it never quotes what was given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import attrs
+
+Reader: TypeAlias = Callable[[object], Any]
+
+_MAX_TEXT = 4096  # characters
+
+
+def text(given: object) -> str:
+    """Read a text."""
+    if not isinstance(given, str) or not given.strip() or len(given) > _MAX_TEXT or not given.isprintable():
+        raise ValueError("must be a text in one line, and not empty")
+    return given
+
+
+def path(given: object) -> Path:
+    """Read the path of a file."""
+    return Path(text(given))
+
+
+def words(given: object) -> tuple[str, ...]:
+    """Read a list: of TOML, or in a text, with commas or spaces between."""
+    items = given.replace(",", " ").split() if isinstance(given, str) else given
+    if not isinstance(items, list | tuple) or not items or not all(isinstance(item, str) and item for item in items):
+        raise ValueError("must be a list of texts")
+    return tuple(items)
+
+
+def choice(*names: str) -> Reader:
+    """Return a reader of one of several names."""
+
+    def read(given: object) -> str:
+        if given not in names:
+            raise ValueError(f"must be {' or '.join((', '.join(names[:-1]), names[-1]))}")
+        return str(given)
+
+    return read
+
+
+def whole(at_least: int, at_most: int) -> Reader:
+    """Return a reader of whole numbers."""
+
+    def read(given: object) -> int:
+        number = _number(given, int)
+        if type(number) is not int or not at_least <= number <= at_most:
+            raise ValueError(f"must be a whole number from {at_least} to {at_most}")
+        return number
+
+    return read
+
+
+def seconds(given: object) -> float:
+    """Read a number of seconds."""
+    number = _number(given, float)
+    if not isinstance(number, int | float) or isinstance(number, bool) or not 0 < number < math.inf:
+        raise ValueError("must be a number of seconds above 0")
+    return float(number)
+
+
+def limits(kind: type) -> Reader:
+    """Return a reader of named numbers, ``none`` where there is no bound: those of a class of attrs."""
+    names = {field.name for field in attrs.fields(kind) if isinstance(field.default, int)}
+
+    def read(given: object) -> dict[str, int | None]:
+        pairs = _pairs(words(given)) if isinstance(given, str | tuple) else given
+        if not isinstance(pairs, dict) or not pairs.keys() <= names:
+            raise ValueError(f"must be NAME=NUMBER, with a name of {', '.join(sorted(names))}")
+        return {name: _limit(value) for name, value in pairs.items()}
+
+    return read
+
+
+def upstreams(names: Iterable[str]) -> Reader:
+    """Return a reader of services: ``PREFIX=URL``, or tables of TOML with these names."""
+    known = frozenset(names)
+
+    def read(given: object) -> tuple[Mapping[str, Any], ...]:
+        items = given.split() if isinstance(given, str) else given
+        if isinstance(items, list | tuple):
+            return tuple(_upstream(item, known) for item in items)
+        raise ValueError("must be tables: [[upstreams]]")
+
+    return read
+
+
+def _upstream(given: object, known: frozenset[str]) -> Mapping[str, Any]:
+    if isinstance(given, str):
+        prefix, separator, url = given.partition("=")
+        if not separator:
+            raise ValueError("must be PREFIX=URL, such as /api/=https://api.example")
+        return {"prefix": prefix, "url": url}
+    if not isinstance(given, dict) or not {"prefix", "url"} <= given.keys():
+        raise ValueError("must have a prefix and a url each")
+    if not given.keys() <= known:
+        raise ValueError(f"must have no other names than {', '.join(sorted(known))}")
+    return given
+
+
+def _pairs(items: Iterable[str]) -> dict[str, object]:
+    return {name: value for name, _, value in (item.partition("=") for item in items)}
+
+
+def _limit(given: object) -> int | None:
+    if given is False or given == "none":
+        return None
+    number = _number(given, int)
+    if type(number) is int and number > 0:
+        return number
+    raise ValueError("must have whole numbers above 0, or none")
+
+
+def _number(given: object, kind: type[int | float]) -> object:
+    """Return a number that is written as text; what is none as it is."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return kind(given)
+    except ValueError:
+        return given

@@ -1,0 +1,106 @@
+"""Where the gateway listens: a port, or a socket in the file system."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from passwordless_async.cli.gateway.reading import Values, WrongSettings
+from passwordless_async.cli.terminal.show import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+BACKLOG = 2048  # connections that wait to be accepted; the system may have a lower bound
+
+
+@contextlib.contextmanager
+def listening(values: Values) -> Iterator[socket.socket]:
+    """Listen where the settings say.
+
+    Raises:
+        WrongSettings: That is not possible.
+    """
+    file = values.of["unix_socket"]
+    try:
+        made = _port(values.of["host"], values.of["port"]) if file is None else _file(file)
+    except OSError as error:
+        problem = _problem(values, error)
+    else:
+        with made:
+            try:
+                yield made
+            finally:
+                if file is not None:
+                    file.unlink(missing_ok=True)
+        return
+    raise WrongSettings(problem)
+
+
+def url_of(bound: socket.socket) -> str:
+    """Return where a socket listens, for people."""
+    name = bound.getsockname()
+    if not isinstance(name, tuple):
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"http://{host}:{name[1]}"
+
+
+def _port(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            # Elsewhere it would let two programs have one port.
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _file(file: Path) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise OSError(errno.EAFNOSUPPORT, "this system has no such sockets")
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        _remove_stale(file)
+        made.bind(str(file))
+        made.listen(BACKLOG)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _remove_stale(file: Path) -> None:
+    """Remove the socket of a process that has ended without doing so; one that is in use stays."""
+    if not file.exists():
+        return
+    if not stat.S_ISSOCK(file.stat().st_mode):
+        raise OSError(errno.EEXIST, "there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX) as asking:
+        try:
+            asking.connect(str(file))
+        except ConnectionRefusedError:
+            file.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _problem(values: Values, error: OSError) -> str:
+    name = "port" if values.of["unix_socket"] is None else "unix_socket"
+    reason = error.strerror or type(error).__name__
+    if isinstance(error, socket.gaierror):
+        name, reason = "host", "the host is unknown"
+    at = values.of[name] if name != "port" else f"{values.of['host']}, port {values.of['port']}"
+    return f"{values.sources[name]}: cannot listen on {plain(str(at))}: {reason}."

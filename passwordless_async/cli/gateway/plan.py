@@ -1,0 +1,210 @@
+"""From settings to what runs: the store, the client and the gateway. Opens nothing."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import click
+
+from passwordless_async import gateway as _gateway
+from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.cli.gateway.reading import Values, WrongSettings
+from passwordless_async.cli.gateway.settings import MEMORY, SETTINGS
+from passwordless_async.cli.options import ClientAuthOptions
+from passwordless_async.cli.sessions.command import redis_store
+from passwordless_async.cli.sessions.keys import read as read_key_file
+from passwordless_async.cli.terminal.failure import problem_of
+from passwordless_async.cli.terminal.questions import secret_from
+from passwordless_async.cli.terminal.show import plain
+from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.errors import UsageError
+from passwordless_async.stores import KeyRing, MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from passwordless_async.auth0.client_auth import ClientAuth
+    from passwordless_async.client.events import Event
+    from passwordless_async.gateway import AuditEvent, Gateway
+    from passwordless_async.stores.redis import RedisStore
+
+_AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
+# The library's arguments that come from a setting of another name.
+_SETTINGS = {"redis": "store", "session_seconds": "session_for", "remember_seconds": "remember_for"}
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What is to run, with its secrets; opens nothing.
+
+    Attributes:
+        values: The settings.
+        client_auth: How the application authenticates itself.
+        store: The URL of the store; None: memory.
+        keys: The key ring of the store; None: one that is made.
+    """
+
+    values: Values
+    client_auth: ClientAuth = attrs.field(repr=redacted)
+    store: Secret | None = attrs.field(repr=redacted)
+    keys: KeyRing | None = attrs.field(repr=redacted)
+
+    def make_store(self) -> MemoryStore | RedisStore:
+        """Make the store."""
+        with located(self.values):
+            if self.store is None:
+                return MemoryStore(keys=self.keys)
+            if self.keys is None:
+                raise WrongSettings("keys is missing: a store in Redis needs the key ring that seals what it keeps.")
+            return redis_store(self.store, keys=self.keys, prefix=self.values.of["prefix"])
+
+    def make_client(
+        self, store: MemoryStore | RedisStore, on_event: list[Callable[[Event], None]]
+    ) -> PasswordlessClient:
+        """Make the client, which is to be opened."""
+        of = self.values.of
+
+        def told(event: Event) -> None:
+            for hook in on_event:
+                hook(event)
+
+        with located(self.values):
+            return PasswordlessClient(
+                of["domain"],
+                of["client_id"],
+                client_auth=self.client_auth,
+                dpop=of["dpop"],
+                store=store,
+                on_event=told if on_event else None,
+            )
+
+    def make_gateway(self, client: PasswordlessClient, on_audit: Callable[[AuditEvent], None] | None) -> Gateway:
+        """Make the gateway of an open client."""
+        of = self.values.of
+        same = ("base_url", "scope", "audience", "identifiers", "return_to", "trusted_proxies")
+        lasting = ("session_for", "remember_for", "max_sessions")
+        options: dict[str, Any] = {name: of[name] for name in (*same, *lasting)}
+        with located(self.values):
+            return _gateway_class()(
+                client,
+                **options,
+                brand=of["brand"] or "",
+                templates=None if of["templates"] is None else str(of["templates"]),
+                css=_css(self.values),
+                upstreams=_upstreams(self.values),
+                budgets=_gateway.Budgets(**(of["budgets"] or {})),
+                sms=_gateway.Sms(calling_codes=of["calling_codes"], **(of["sms"] or {})),
+                on_audit=on_audit,
+            )
+
+    def telemetry(self) -> list[Callable[[Event], None]]:
+        """Return what is told of the client's events."""
+        if self.values.of["telemetry"] != "opentelemetry":
+            return []
+        try:
+            return [import_module("passwordless_async.adapters.opentelemetry").OpenTelemetry()]
+        except ModuleNotFoundError as missing:
+            raise click.ClickException(f"{missing}.") from None
+
+
+def plan(values: Values) -> Plan:
+    """Read what settings name, such as secrets and keys, and return what is to run.
+
+    Raises:
+        WrongSettings: Something is wrong.
+        click.ClickException: A file cannot be read.
+    """
+    url = _store(values)
+    file = values.of["keys"]
+    keys = None
+    if file is not None:
+        ring = read_key_file(file)
+        keys = KeyRing(*ring.keys, users=ring.users)
+    return Plan(values=values, client_auth=_client_auth(values), store=url, keys=keys)
+
+
+def _gateway_class() -> type[Gateway]:
+    """Return the class, or say which command installs what its pages need."""
+    try:
+        return _gateway.Gateway
+    except ModuleNotFoundError as missing:
+        problem = f"{missing}."
+    raise click.ClickException(problem)
+
+
+def _client_auth(values: Values) -> ClientAuth:
+    given = {name: values.of[name] for name in _AUTH}
+    if given["client_auth"] is None:
+        given["client_auth"] = _method(given)
+    try:
+        with located(values):
+            return ClientAuthOptions(**given).read()
+    except click.BadParameter as error:
+        name = str(error.param_hint or "").removeprefix("--").replace("-", "_")
+        problem = f"{values.sources.get(name, name)}: {error.message}."
+    raise WrongSettings(problem)
+
+
+def _method(given: dict[str, Any]) -> str | None:
+    """Return the method that what is given is for; None: with a secret or without anything."""
+    if given["client_key_from"] is not None:
+        return "private_key_jwt"
+    return None if given["client_certificate"] is None else "tls_client_auth"
+
+
+def _store(values: Values) -> Secret | None:
+    place, url = values.of["store_from"], values.of["store"]
+    if place is None:
+        return None if url == MEMORY else Secret(url)
+    if "store" in values.given:
+        raise WrongSettings(
+            f"{values.sources['store_from']}: goes without {values.sources['store']}: give one of them."
+        )
+    try:
+        return secret_from("store_from", place, kinds=("env", "file"), what="store's URL")
+    except click.BadParameter as error:
+        problem = f"{values.sources['store_from']}: {error.message}."
+    raise WrongSettings(problem)
+
+
+def _css(values: Values) -> str | None:
+    file = values.of["css"]
+    if file is None:
+        return None
+    try:
+        return str(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+    raise WrongSettings(f"{values.sources['css']}: {plain(str(file))} cannot be read: {reason}.")
+
+
+def _upstreams(values: Values) -> list[_gateway.Upstream]:
+    made = []
+    for number, given in enumerate(values.of["upstreams"], 1):
+        try:
+            made.append(_gateway.Upstream(**given))
+        except UsageError as error:
+            problem = f"{values.sources['upstreams']}: number {number}: {error}."
+        except TypeError:
+            problem = f"{values.sources['upstreams']}: number {number} has a value of another type."
+        else:
+            continue
+        raise WrongSettings(problem)
+    return made
+
+
+@contextmanager
+def located(values: Values) -> Iterator[None]:
+    """Say of a setting that the library refuses where it came from."""
+    try:
+        yield
+    except UsageError as error:
+        name = _SETTINGS.get(error.argument, error.argument)
+        where = values.sources.get(name, name if name in SETTINGS else error.argument)
+        problem = f"{where}: {problem_of(error)}."
+    else:
+        return
+    raise WrongSettings(problem)

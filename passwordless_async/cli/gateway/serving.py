@@ -1,0 +1,132 @@
+"""One process that serves: from a socket that listens to the end of its last call.
+
+Invariants:
+
+- A signal closes the socket first; calls in flight end, within ``shutdown_seconds``, before the client is closed.
+- What a log says of a call has no secret in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, cast
+
+import attrs
+from aiohttp import web
+
+from passwordless_async.cli.gateway import access_log
+from passwordless_async.cli.gateway.health import Health
+from passwordless_async.cli.gateway.listening import BACKLOG
+from passwordless_async.gateway import JsonLines
+from passwordless_async.stores import MemoryStore
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+    from typing import TextIO
+
+    from passwordless_async.cli.gateway.plan import Plan
+    from passwordless_async.client.client import PasswordlessClient
+    from passwordless_async.gateway import AuditEvent, Gateway
+
+_ACCEPTED_AT_ONCE = 16  # connections, before a call is served: other processes take the rest
+_KEEP_ALIVE_SECONDS = 75.0  # longer than load balancers keep a connection: they close it, not this side
+_LAST_SECONDS = 2.0  # to close connections after the time of calls in flight is over
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@attrs.define(eq=False)
+class Stop:
+    """The signal that ends a process, once it comes.
+
+    Attributes:
+        number: Its number; None as long as none has come.
+    """
+
+    event: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    number: int | None = attrs.field(default=None, init=False)
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take the signals in the context."""
+        loop = asyncio.get_running_loop()
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            self.number = self.number or number
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                loop.call_soon_threadsafe(self.event.set)
+
+        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@attrs.frozen
+class Run:
+    """How long a process serves, and whom it tells.
+
+    Attributes:
+        stop: Ends it.
+        on_ready: Is called once calls are taken.
+        on_stop: Is called once no more are: those in flight go on.
+    """
+
+    stop: asyncio.Event
+    on_ready: Callable[[], None]
+    on_stop: Callable[[], None]
+
+
+async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
+    """Serve until an event is set, and end in order."""
+    async with AsyncExitStack() as stack:
+        store = plan.make_store()
+        if not isinstance(store, MemoryStore):
+            stack.push_async_callback(store.aclose)
+        client = await stack.enter_async_context(plan.make_client(store, plan.telemetry()))
+        gateway = plan.make_gateway(client, _audit(plan))
+        await run_application(application(gateway, client), plan, listening, run)
+
+
+def application(gateway: Gateway, client: PasswordlessClient) -> web.Application:
+    """Return the gateway's application, with health."""
+    app = gateway.aiohttp()
+    app.middlewares.append(Health(client).middleware())
+    app.on_response_prepare.append(access_log.name_request)
+    return app
+
+
+async def run_application(app: web.Application, plan: Plan, listening: socket.socket, run: Run) -> None:
+    """Serve an application until an event is set; calls in flight end, within the time that they have."""
+    seconds = plan.values.of["shutdown_seconds"]
+    runner = web.AppRunner(
+        app,
+        access_log_class=access_log.AccessLog,
+        access_log=access_log.opened("access", plan.values.of["access_log"]),
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        shutdown_timeout=seconds,
+    )
+    await runner.setup()
+    try:
+        site = web.SockSite(runner, listening, backlog=_ACCEPTED_AT_ONCE)
+        await site.start()
+        listening.listen(BACKLOG)  # the site has lowered it
+        run.on_ready()
+        await run.stop.wait()
+        await site.stop()
+        run.on_stop()
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds + _LAST_SECONDS):
+                await runner.cleanup()
+
+
+def _audit(plan: Plan) -> Callable[[AuditEvent], None] | None:
+    logger = access_log.opened("audit", plan.values.of["audit_log"])
+    return None if logger is None else JsonLines(cast("TextIO", access_log.LogStream(logger)))

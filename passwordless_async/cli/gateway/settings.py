@@ -1,0 +1,174 @@
+"""Every setting of the gateway, in one table: as a flag, in the environment, and in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, get_args
+
+import attrs
+
+from passwordless_async.auth0.client_auth import AssertionAlgorithm
+from passwordless_async.auth0.tenant import DPoPMode
+from passwordless_async.cli.gateway import kinds
+from passwordless_async.gateway.budgets import Budgets, Sms
+from passwordless_async.gateway.proxy.upstream import Upstream
+
+if TYPE_CHECKING:
+    from passwordless_async.cli.gateway.kinds import Reader
+
+ENVIRONMENT = "PASSWORDLESS_ASYNC_"
+MEMORY = "memory"  # the store of one process
+OFF, STANDARD_OUTPUT = "off", "-"  # in place of a log's file
+_MAX_PORT, _MAX_WORKERS, _MAX_PROXIES, _MAX_COUNT = 65_535, 256, 32, 1_000_000
+_AUTHS = ("none", "client_secret_post", "client_secret_basic", "private_key_jwt", "tls_client_auth")
+_UPSTREAM = [field.name for field in attrs.fields(Upstream) if field.init]
+
+
+@attrs.frozen
+class Setting:
+    """A setting.
+
+    Attributes:
+        name: Its name in a file; with dashes a flag, in capitals with a prefix a variable of the environment.
+        read: Reads its value.
+        help: What it says.
+        default: Its value where none is given; None: there is none.
+        metavar: What stands for its value in the help.
+        flag: The flag, if that has another name.
+        is_multiple: Whether the flag may be given several times.
+        may_have_secret: Whether its value may have a password in it, which is taken from the environment alone.
+    """
+
+    name: str
+    read: Reader
+    help: str
+    default: Any = None
+    metavar: str = "TEXT"
+    flag: str | None = None
+    is_multiple: bool = False
+    may_have_secret: bool = False
+
+    @property
+    def option(self) -> str:
+        """The flag."""
+        return f"--{(self.flag or self.name).replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The variable of the environment."""
+        return f"{ENVIRONMENT}{self.name.upper()}"
+
+
+_TENANT = (
+    Setting("domain", kinds.text, "The tenant, such as acme.eu.auth0.com.", metavar="DOMAIN"),
+    Setting("client_id", kinds.text, "The application."),
+    Setting(
+        "client_auth",
+        kinds.choice(*_AUTHS),
+        f"How the application authenticates itself: {', '.join(_AUTHS)}. Default: as what is given needs, else none.",
+        metavar="METHOD",
+    ),
+    Setting(
+        "client_secret_from",
+        kinds.text,
+        f"Where the application's secret is: file:PATH or env:NAME. Or put it into ${ENVIRONMENT}CLIENT_SECRET.",
+        metavar="SOURCE",
+    ),
+    Setting(
+        "client_key_from",
+        kinds.text,
+        "Where the private key for private_key_jwt is, PEM or JWK: file:PATH or env:NAME.",
+        metavar="SOURCE",
+    ),
+    Setting("client_key_alg", kinds.choice(*get_args(AssertionAlgorithm)), "What it signs with.", metavar="ALGORITHM"),
+    Setting("client_key_id", kinds.text, "The key's ID, if several are registered.", metavar="KID"),
+    Setting("client_certificate", kinds.path, "The certificate for tls_client_auth, PEM.", metavar="FILE"),
+    Setting("client_certificate_key", kinds.path, "Its key, if that is in another file.", metavar="FILE"),
+    Setting("scope", kinds.text, "The scopes of logins.", "openid profile email offline_access", "SCOPES"),
+    Setting("audience", kinds.text, "The API that the access tokens are for."),
+    Setting("dpop", kinds.choice(*get_args(DPoPMode)), "Whether tokens are bound to a key.", "required", "MODE"),
+)
+_PAGES = (
+    Setting("base_url", kinds.text, "The site's origin, as browsers see it: https://app.example.", metavar="URL"),
+    Setting("identifiers", kinds.words, "What users log in with: email, phone.", ("email", "phone"), "NAMES"),
+    Setting("return_to", kinds.words, "The prefixes of paths that a login may return to.", ("/",), "PATHS"),
+    Setting("brand", kinds.text, "The name that stands above each page."),
+    Setting("templates", kinds.path, "A folder with templates that replace those of the same name.", metavar="FOLDER"),
+    Setting("css", kinds.path, "A style sheet that is added to the pages' own.", metavar="FILE"),
+    Setting("session_for", kinds.seconds, "How long a session lasts at most.", metavar="SECONDS"),
+    Setting("remember_for", kinds.seconds, "How long one lasts of users who stay logged in.", metavar="SECONDS"),
+    Setting("max_sessions", kinds.whole(1, _MAX_COUNT), "How many sessions a user may have.", metavar="NUMBER"),
+)
+_ABUSE = (
+    Setting(
+        "trusted_proxies",
+        kinds.whole(0, _MAX_PROXIES),
+        "How many proxies of yours a request passes: the user's address is what the outermost saw.",
+        0,
+        "NUMBER",
+    ),
+    Setting("calling_codes", kinds.words, "The country codes of phones that are sent codes: 49, 43.", metavar="CODES"),
+    Setting(
+        "budgets",
+        kinds.limits(Budgets),
+        "What is allowed in an hour, such as starts_per_user=10; may be given several times.",
+        metavar="NAME=NUMBER",
+        flag="budget",
+        is_multiple=True,
+    ),
+    Setting(
+        "sms",
+        kinds.limits(Sms),
+        "What is allowed of messages to phones, such as per_hour=500; may be given several times.",
+        metavar="NAME=NUMBER",
+        is_multiple=True,
+    ),
+)
+_STORE = (
+    Setting(
+        "store",
+        kinds.text,
+        "Where sessions are: memory, or the URL of a Redis as for `sessions`; with a password from the environment.",
+        MEMORY,
+        "URL",
+        may_have_secret=True,
+    ),
+    Setting("store_from", kinds.text, "Where the store's URL is: file:PATH or env:NAME.", metavar="SOURCE"),
+    Setting("prefix", kinds.text, "The prefix of all keys in the store.", "pa"),
+    Setting("keys", kinds.path, "The key ring that seals sessions; `sessions keys` makes one.", metavar="FILE"),
+)
+_SERVICES = (
+    Setting(
+        "upstreams",
+        kinds.upstreams(_UPSTREAM),
+        "A service behind the gateway, such as /api/=https://api.example; may be given several times.",
+        (),
+        "PREFIX=URL",
+        flag="upstream",
+        is_multiple=True,
+    ),
+)
+_PROCESS = (
+    Setting("host", kinds.text, "The address to listen on.", "127.0.0.1", "HOST"),
+    Setting("port", kinds.whole(0, _MAX_PORT), "The port; 0 takes a free one.", 8000, "PORT"),
+    Setting("unix_socket", kinds.path, "A socket to listen on in place of a port.", metavar="FILE"),
+    Setting(
+        "shutdown_seconds", kinds.seconds, "How long calls in flight may take when it is stopped.", 20.0, "SECONDS"
+    ),
+    Setting("access_log", kinds.text, "A file for a line of JSON for each call; - or off.", STANDARD_OUTPUT, "FILE"),
+    Setting("audit_log", kinds.text, "A file for a line of JSON for each login; - or off.", OFF, "FILE"),
+    Setting(
+        "telemetry",
+        kinds.choice("off", "opentelemetry"),
+        "What is told of requests to the tenant: opentelemetry, by its global providers.",
+        OFF,
+        "NAME",
+    ),
+)
+
+SETTINGS = {setting.name: setting for setting in (*_TENANT, *_PAGES, *_ABUSE, *_STORE, *_SERVICES, *_PROCESS)}
+"""Every setting by its name, in the order of the help."""
+
+SECRETS = {"client_secret": "client_secret_from", "client_key": "client_key_from"}
+"""Secrets, which are taken from the environment and from files alone; and the setting that names where one is kept."""
+
+REQUIRED = ("domain", "client_id", "base_url")

@@ -1,0 +1,80 @@
+"""Where the gateway listens: ports and sockets in the file system, and why it cannot."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from passwordless_async.cli.gateway.listening import listening, url_of
+from passwordless_async.cli.gateway.reading import Values, WrongSettings, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def values(**flags: Any) -> Values:
+    """Return what is set."""
+    required = {"domain": "acme.eu.auth0.com", "client_id": "app", "base_url": "https://app.example"}
+    return read({**required, **flags}, {}, None)
+
+
+def problem(**flags: Any) -> str:
+    """Return why it cannot listen."""
+    with pytest.raises(WrongSettings) as raised, listening(values(**flags)):
+        pass
+    return raised.value.message
+
+
+def test_a_port() -> None:
+    """It takes connections within the context alone."""
+    with listening(values(port="0")) as bound:
+        host, port = bound.getsockname()
+        assert url_of(bound) == f"http://127.0.0.1:{port}"
+        socket.create_connection((host, port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, port))
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="the machine has no IPv6")
+def test_ipv6() -> None:
+    """The URL has brackets."""
+    with listening(values(host="::1", port="0")) as bound:
+        assert url_of(bound) == f"http://[::1]:{bound.getsockname()[1]}"
+
+
+def test_a_port_that_is_taken() -> None:
+    """The sentence names host and port."""
+    with listening(values(port="0")) as bound:
+        port = bound.getsockname()[1]
+        assert problem(port=str(port)) == f"--port: cannot listen on 127.0.0.1, port {port}: Address already in use."
+
+
+def test_an_unknown_host() -> None:
+    """The sentence names the host."""
+    assert problem(host="nowhere.invalid") == "--host: cannot listen on nowhere.invalid: the host is unknown."
+
+
+def test_a_file(tmp_path: Path) -> None:
+    """It is a socket within the context, and gone after it; one of a process that was killed is replaced."""
+    file = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(file))
+    with listening(values(unix_socket=str(file))) as bound:
+        assert url_of(bound) == f"unix:{file}"
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(str(file))
+        taken = f"--unix-socket: cannot listen on {file}: {os.strerror(98)}."
+        assert problem(unix_socket=str(file)) == taken
+    assert not file.exists()
+
+
+def test_a_file_that_is_no_socket(tmp_path: Path) -> None:
+    """It stays as it is."""
+    file = tmp_path / "s"
+    file.write_text("mine")
+    reason = "there is a file that is no socket"
+    assert problem(unix_socket=str(file)) == f"--unix-socket: cannot listen on {file}: {reason}."
+    assert file.read_text() == "mine"

@@ -1,0 +1,165 @@
+"""From settings to what runs: what each setting comes to, and what the library refuses, with where it came from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from passwordless_async import ClientSecretPost, MemoryStore, NoClientAuth, PrivateKeyJwt
+from passwordless_async.cli.app import run
+from passwordless_async.cli.gateway.plan import plan
+from passwordless_async.cli.gateway.reading import WrongSettings, read
+from passwordless_async.stores.redis import RedisStore
+from passwordless_async.testing import LocalTenant
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from passwordless_async.cli.gateway.plan import Plan
+    from passwordless_async.gateway import Gateway
+
+REQUIRED = {"domain": "acme.eu.auth0.com", "client_id": "app", "base_url": "https://app.example"}
+
+
+def made(environment: dict[str, str] | None = None, **flags: Any) -> Plan:
+    """Return a plan of some settings beside those that are required."""
+    return plan(read({**REQUIRED, **flags}, environment or {}, None))
+
+
+async def gateway_of(planned: Plan) -> Gateway:
+    """Make all that a plan is for."""
+    return planned.make_gateway(planned.make_client(MemoryStore(), planned.telemetry()), None)
+
+
+async def problem_of(planned: Plan) -> str:
+    """Return what is told of a setting that the library refuses."""
+    with pytest.raises(WrongSettings) as raised:
+        await gateway_of(planned)
+    return raised.value.message
+
+
+async def test_a_gateway_of_everything(tmp_path: Path) -> None:
+    """Every setting is one that the library takes."""
+    css = tmp_path / "own.css"
+    css.write_text("h1 { color: red }")
+    planned = made(
+        audience="https://api.example",
+        identifiers="email",
+        return_to="/app",
+        brand="Acme",
+        templates=str(tmp_path),
+        css=str(css),
+        session_for="60",
+        remember_for="600",
+        max_sessions="3",
+        trusted_proxies="1",
+        calling_codes="49",
+        budgets=("starts_per_user=3", "wrong_codes_per_user=none"),
+        sms=("per_hour=5",),
+        upstreams=("/api/=https://api.example",),
+        telemetry="opentelemetry",
+    )
+    made_gateway = await gateway_of(planned)
+    settings = made_gateway._settings
+    assert repr(made_gateway) == "<Gateway for https://app.example>"
+    assert (settings.budgets.starts_per_user, settings.budgets.wrong_codes_per_user) == (3, None)
+    assert (settings.sms.calling_codes, settings.sms.per_hour) == (("49",), 5)
+    assert (settings.session_seconds, settings.remember_seconds, settings.max_sessions) == (60.0, 600.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (
+            {"base_url": "http://app.example"},
+            "--base-url: must be https: plain http carries secrets in the clear, except on loopback.",
+        ),
+        ({"scope": "email"}, "--scope: must have openid: a session has a user."),
+        ({"identifiers": "name"}, "--identifiers: must be some of email, phone."),
+        ({"calling_codes": "x"}, "--calling-codes: must be country codes such as 49."),
+        (
+            {"upstreams": ("/api/=http://api.example",)},
+            "--upstream: number 1: url: must be https: plain http carries secrets in the clear, except on loopback.",
+        ),
+        (
+            {"upstreams": ("/login/=https://api.example",)},
+            "--upstream: must not have the prefix /login: the gateway answers there itself.",
+        ),
+    ],
+)
+async def test_what_the_library_refuses(flags: dict[str, Any], problem: str) -> None:
+    """The sentence begins with the flag that it came from."""
+    assert await problem_of(made(**flags)) == problem
+
+
+async def test_a_value_of_another_type() -> None:
+    """A sentence says which upstream it is."""
+    planned = made(upstreams=[{"prefix": "/api/", "url": "https://api.example", "timeout": "long"}])
+    assert (await problem_of(planned)).startswith("--upstream: number 1: timeout: must be ")
+    planned = made(upstreams=[{"prefix": "/api/", "url": "https://api.example", "scopes": 5}])
+    assert await problem_of(planned) == "--upstream: number 1 has a value of another type."
+
+
+def test_client_authentication(tmp_path: Path) -> None:
+    """By what is given: a secret, a key, or nothing."""
+    secret, key = tmp_path / "secret", tmp_path / "key"
+    secret.write_text("s3cret\n")
+    key.write_bytes(LocalTenant().client_for("private_key_jwt").private_pem or b"")
+    assert made().client_auth == NoClientAuth()
+    assert made(client_secret_from=f"file:{secret}").client_auth == ClientSecretPost("s3cret")
+    assert isinstance(made(client_key_from=f"file:{key}").client_auth, PrivateKeyJwt)
+    assert "s3cret" not in repr(made(client_secret_from=f"file:{secret}"))
+
+
+def test_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken from the variable of its name."""
+    variable = "PASSWORDLESS_ASYNC_CLIENT_SECRET"
+    monkeypatch.setenv(variable, "s3cret")
+    assert made({variable: "s3cret"}).client_auth == ClientSecretPost("s3cret")
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (
+            {"client_secret_from": "s3cret"},
+            ("--client-secret-from: must be env:NAME, file:PATH or prompt; "
+            "the client secret itself does not belong on a command line."),
+        ),
+        ({"client_key_alg": "PS256"}, "--client-key-alg: goes with --client-auth private_key_jwt, not with none."),
+        ({"client_auth": "private_key_jwt"}, "--client-auth: private_key_jwt needs --client-key-from."),
+        ({"store_from": "redis://h"}, ("--store-from: must be env:NAME or file:PATH; "
+         "the store's URL itself does not belong on a command line.")),
+        ({"store_from": "env:X", "store": "redis://h"}, "--store-from: goes without --store: give one of them."),
+        ({"css": "/nowhere.css"}, "--css: /nowhere.css cannot be read: No such file or directory."),
+    ],
+)  # fmt: skip
+async def test_files_and_options_that_clash(flags: dict[str, Any], problem: str) -> None:
+    """The sentence begins with the setting and where it came from."""
+    with pytest.raises(WrongSettings) as raised:
+        await gateway_of(made(**flags))
+    assert raised.value.message == problem
+
+
+async def test_stores(tmp_path: Path) -> None:
+    """Memory unless a URL is given; Redis needs a key ring, which may be in the URL's own file."""
+    keys, url = tmp_path / "keys.json", tmp_path / "store"
+    assert run(["sessions", "keys", str(keys)]) == 0
+    url.write_text("redis://:s3cret@127.0.0.1:1\n")
+    assert isinstance(made().make_store(), MemoryStore)
+    planned = made(store_from=f"file:{url}", keys=str(keys))
+    store = planned.make_store()
+    assert isinstance(store, RedisStore)
+    await store.aclose()
+    assert "s3cret" not in repr(planned)
+    with pytest.raises(WrongSettings) as raised:
+        made(store="redis://127.0.0.1:1").make_store()
+    assert raised.value.message == "keys is missing: a store in Redis needs the key ring that seals what it keeps."
+    with pytest.raises(click.ClickException) as unreadable:
+        made(keys=str(url))
+    assert (
+        unreadable.value.message
+        == f'{url} is not a key ring: it must be one JSON object: {{"keys": [the newest, ...], "users": ...}}.'
+    )
