@@ -44,7 +44,15 @@ ALWAYS_THERE = {
     | {
         f"{adapter}, {what}"
         for adapter in ("aiohttp.web", "ASGI")
-        for what in ("bare handler", "bound", "Bearer", "bound, new token", "Bearer, new token")
+        for what in (
+            "bare handler",
+            "bound, floor",
+            "bound",
+            "Bearer, floor",
+            "Bearer",
+            "bound, new token",
+            "Bearer, new token",
+        )
     },
     "memory": {
         f"{kind}, {meter}"
@@ -95,9 +103,10 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
     "verify": [("verify ÷ bare verification", 1.6, 1.3)],
     "protected": [
-        (f"{adapter}, {kind} ÷ handler and cryptography", 1.5, 1.25)
+        (f"{adapter}, {kind} ÷ handler {floor}", 1.5, 1.25)
         for adapter in ("aiohttp.web", "ASGI")
         for kind in ("bound", "Bearer", "bound, new token", "Bearer, new token")
+        for floor in ("and cryptography, added up", "with cryptography")
     ],
     "memory": [
         ("bytes of an idle session's key, resident", 600, 300),
