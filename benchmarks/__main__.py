@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     exchange,
+    gateway_login,
     gateway_proxy,
     gateways,
     importing,
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "sessions": sessions,
     "processes": processes,
     "gateways": gateways,
+    "gateway-login": gateway_login,
     "gateway-proxy": gateway_proxy,
     "memory": memory,
     "import": importing,

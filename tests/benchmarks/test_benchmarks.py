@@ -26,6 +26,8 @@ SMALL = {
     "sessions": ["--rounds", "1", "--calls", "10"],
     "processes": ["--rounds", "1", "--calls", "10"],
     "gateways": ["--rounds", "1", "--calls", "10"],
+    "gateway-login": ["--rounds", "1", "--calls", "10"],
+    "gateway-proxy": ["--rounds", "1", "--calls", "200"],
 }
 ALWAYS_THERE = {
     "proof": {
@@ -98,6 +100,12 @@ ALWAYS_THERE = {
     },
     "processes": {"one process", "two processes"},
     "gateways": {*GATEWAYS, "seconds", "requests a second"},
+    "gateway-login": {
+        f"{name}, {store}"
+        for name in ("gateway", "bare client", "constant pages")
+        for store in ("in memory", "on Redis")
+    },
+    "gateway-proxy": {"gateway", "bare aiohttp proxy", "bare signature", "bare proxy + signature"},
 }
 BARS: dict[str, list[tuple[str, float, float]]] = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
@@ -139,8 +147,10 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
     ],
     "processes": [("two processes ÷ one", 1.7, 1.9)],
     "gateways": [(name, value, value) for name, value in GATEWAYS.items()],
+    "gateway-login": [(f"CPU of a login ÷ bare client, {store}", 2.0, 1.5) for store in ("in memory", "on Redis")],
+    "gateway-proxy": [("CPU of a call ÷ (bare proxy + bare signature)", 1.6, 1.3)],
 }
-NEED_REDIS = {"sessions", "processes", "gateways"}
+NEED_REDIS = {"sessions", "processes", "gateways", "gateway-login"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS: dict[str, dict[str, tuple[str, float, float]]] = {
     "exchange": {"uvloop": ("exchange ÷ bare aiohttp, uvloop", 1.7, 1.3)},
