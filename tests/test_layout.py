@@ -30,6 +30,7 @@ CROSS_CUTTING = {
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
     "examples/test_mcp_server.py": "an example, which is beside the package",
     "examples/test_gateways.py": "the same",
+    "browser/test_pages.py": "the gateway's pages in a real browser",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",
