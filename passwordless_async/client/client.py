@@ -248,6 +248,11 @@ class PasswordlessClient:
         return self._tenant.application.client_id
 
     @property
+    def dpop(self) -> DPoPMode:
+        """Whether tokens must be bound to a key."""
+        return self._tenant.dpop
+
+    @property
     def store(self) -> Store:
         """What the machines of an application share; of this process alone, if none was given."""
         return self._store
@@ -315,6 +320,7 @@ class PasswordlessClient:
         key: DPoPKey | None = None,
         language: str | None = None,
         forwarded_for: IpAddress | str | None = None,
+        captcha: str | None = None,
     ) -> PendingLink:
         """Ask the service to send an e-mail with a link that leads to a callback of the application.
 
@@ -329,10 +335,12 @@ class PasswordlessClient:
                 unless ``dpop`` is ``off``, with a new one.
             language: As for :meth:`start`.
             forwarded_for: As for :meth:`start`.
+            captcha: As for :meth:`start`.
 
         Returns:
             What :meth:`exchange_link` needs. Keep it with the browser's session and away from others.
         """
+        captcha = conceal(captcha)
         call = Call(
             Operation.START,
             lambda: link.start_link(
@@ -344,6 +352,7 @@ class PasswordlessClient:
                 key=key,
                 language=language,
                 forwarded_for=forwarded_for,
+                captcha=captcha,
             ),
         )
         return await self._starts.run(who, forwarded_for, call)

@@ -2,7 +2,8 @@
 
 Invariants:
 
-- A GET changes nothing. A POST counts only if it comes from a page of this site.
+- A GET changes nothing, but for the callback of a link, which has a rule of its own: its ``state`` is this browser's
+  alone. A POST counts only if it comes from a page of this site.
 - The browser says so, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. Only if it sends neither, the
   form's token decides.
 - JSON comes with ``X-CSRF``: a page of another site cannot add that without a preflight, which is not answered.

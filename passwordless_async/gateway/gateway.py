@@ -46,6 +46,8 @@ class Gateway:
         audience: The API that the access tokens are for.
         upstreams: The services behind the gateway: each call gets the user's token and a proof.
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,
+            which must be among the application's Allowed Callback URLs, and logs in only the browser that asked for it.
         return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
         trusted_proxies: How many proxies of yours a request passes.
         budgets: How much one address and one user may start and guess in an hour.
@@ -78,6 +80,7 @@ class Gateway:
         audience: str | None = None,
         upstreams: Iterable[Upstream] = (),
         identifiers: Iterable[str] = KINDS,
+        magic_link: bool = False,
         return_to: Iterable[str] = ("/",),
         trusted_proxies: int = 0,
         budgets: Budgets = _BUDGETS,
@@ -95,7 +98,8 @@ class Gateway:
         before_end: BeforeEnd | None = None,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
-        users = {"identifiers": identifiers, "return_to": return_to, "trusted_proxies": trusted_proxies}
+        users = {"identifiers": identifiers, "magic_link": magic_link, "return_to": return_to}
+        users |= {"trusted_proxies": trusted_proxies}
         lasting = {"session_seconds": session_for, "remember_seconds": remember_for, "max_sessions": max_sessions}
         more: dict[str, Any] = {**users, **lasting, "budgets": budgets, "sms": sms}
         settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)

@@ -26,11 +26,13 @@ class Page(enum.StrEnum):
 
     IDENTIFIER = "identifier"
     """Facts: ``kinds`` (of ``email``, ``phone``), ``identifier`` (what was typed), ``captcha`` (bool), ``return_to``,
-    ``may_remember`` (bool)."""
+    ``may_remember`` (bool), ``may_link`` (bool: whether ``send=link`` sends a link)."""
     CODE = "code"
     """Facts: ``sent_to`` (masked), ``kind``, ``resend_in`` (seconds), ``attempts_left`` (or None), ``expires_in``."""
     LINK_SENT = "link-sent"
-    """Facts: ``sent_to`` (masked), ``resend_in``."""
+    """Facts: ``sent_to`` (masked), ``resend_in``, ``can_reload`` (bool: the link may be opened once more)."""
+    LINK_ELSEWHERE = "link-elsewhere"
+    """A link was opened in another browser than the one that asked for it. No facts."""
     FACTOR = "factor"
     """Facts: ``kind`` (``otp``, ``sms``, ``voice``, ``email``, ``push``, ``recovery``), ``name`` (masked, or empty),
     ``poll_every`` (seconds between two questions, for ``push``)."""

@@ -63,6 +63,7 @@ class Settings:
         scope: The scope of logins; it has ``openid``, for a session has a user.
         audience: The API that the access tokens are for.
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        magic_link: Whether users may choose to be sent a link by e-mail instead of a code.
         return_to: The prefixes of paths that a login may return to.
         trusted_proxies: How many proxies of yours a request passes: the user's address is what the outermost of them
             saw. 0: the peer is the user.
@@ -82,6 +83,7 @@ class Settings:
     scope: str = attrs.field(default="openid profile email offline_access")
     audience: str | None = None
     identifiers: tuple[str, ...] = attrs.field(default=KINDS, converter=_kinds)
+    magic_link: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
     return_to: tuple[str, ...] = attrs.field(default=("/",), converter=checked_prefixes)
     trusted_proxies: int = attrs.field(default=0, validator=_none_or_more)
     login_seconds: float = attrs.field(default=600.0, validator=_seconds)

@@ -12,6 +12,7 @@ def test_what_changes_something_is_a_post() -> None:
     posts = {path for path, steps in ROUTES.items() if "POST" in steps}
     assert posts == {
         *("/login", "/login/cancel", "/code", "/code/resend", "/sessions/end", "/sessions/end-others", "/logout"),
+        "/link/resend",
         *("/factor", "/factors", "/enrolment", "/recovery-codes", "/step-up"),
         "/backchannel-logout",
     }

@@ -36,15 +36,17 @@ if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
 
 _PATIENCE_SECONDS = 5.0  # for which an unreachable store is asked again: the user waits, and the code is spent
+_KEEP_SECONDS = 30.0  # for which tokens that are kept a second time lead to the same session: a double click
 _CLOSING_SECONDS = 1.0  # for giving up the tokens of a session that is not open when the client is closed
 
 
 @attrs.frozen
-class _Opening:
+class Opening:
     """Tokens that are being opened as a session."""
 
-    login: Login
+    who: object
     tokens: TokenSet
+    tag: object = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -56,8 +58,21 @@ class Openings:
     _orphans: Orphans
     _flights: SingleFlight[tuple[bytes, str], StoredSession] = attrs.field(init=False)
 
+    _keepings: SingleFlight[tuple[bytes, str], StoredSession] = attrs.field(init=False)
+
     def __attrs_post_init__(self) -> None:
         self._flights = SingleFlight(orphaned=self._orphaned)
+        self._keepings = SingleFlight(keep=_KEEP_SECONDS, orphaned=self._orphaned)
+
+    async def keep(self, opening: Opening, user_of: Callable[[TokenSet], str], wanted: Wanted) -> StoredSession:
+        """Open a session with the tokens of a login that went another way; once, however often it is asked for."""
+        tokens = opening.tokens
+        return await self._keepings.run(
+            (token_hash(tokens), tokens.access_token),
+            lambda _departure: self._open(opening, user_of, wanted),
+            detail=opening,
+            on_wire=True,
+        )
 
     async def run(
         self,
@@ -74,17 +89,18 @@ class Openings:
         data = Secret(json.dumps(wanted.data, sort_keys=True))
         purpose = ("session", wanted.user, data, wanted.lifetime, wanted.by_sid)
         tokens = await self._logins.exchange(login, forwarded_for=forwarded_for, purpose=purpose)
+        opening = Opening(login.who, tokens, login.tag)
         # No await in between: from here a flight has the tokens, however the caller ends.
         return await self._flights.run(
             (token_hash(tokens), tokens.access_token),
-            lambda _departure: self._open(_Opening(login, tokens), user_of, wanted),
-            detail=_Opening(login, tokens),
+            lambda _departure: self._open(opening, user_of, wanted),
+            detail=opening,
             on_wire=True,
         )
 
     async def _open(
         self,
-        opening: _Opening,
+        opening: Opening,
         user_of: Callable[[TokenSet], str],
         wanted: Wanted,
     ) -> StoredSession:
@@ -97,7 +113,7 @@ class Openings:
             raise
         return new.session
 
-    async def _keep(self, opening: _Opening, new: Record) -> None:
+    async def _keep(self, opening: Opening, new: Record) -> None:
         try:
             await patiently(lambda: self._records.keep(new), seconds=_PATIENCE_SECONDS)
         except asyncio.CancelledError:
@@ -108,18 +124,18 @@ class Openings:
             await asyncio.gather(withdrawing, return_exceptions=True)
             raise
 
-    async def _withdraw(self, opening: _Opening, new: Record) -> None:
+    async def _withdraw(self, opening: Opening, new: Record) -> None:
         """Give up the tokens of a session that the store may have."""
         await self._give_up(opening)
         with suppress(StoreError):
             await self._records.close(new.place)
 
-    async def _give_up(self, opening: _Opening) -> None:
+    async def _give_up(self, opening: Opening) -> None:
         """Hand the tokens to the application, or revoke them."""
-        orphan = orphan_of(opening.tokens, who=opening.login.who, tag=opening.login.tag)
+        orphan = orphan_of(opening.tokens, who=opening.who, tag=opening.tag)
         await self._orphans.take(Operation.EXCHANGE, orphan)
 
-    async def _orphaned(self, opening: _Opening, result: StoredSession | PasswordlessError) -> None:
+    async def _orphaned(self, opening: Opening, result: StoredSession | PasswordlessError) -> None:
         if isinstance(result, PasswordlessError):
             return  # the tokens were given up when it failed
         # Where the store is unreachable: only the identifier opens it, which no caller has.
@@ -130,4 +146,4 @@ class Openings:
     async def aclose(self, *, grace: float) -> None:
         """End what is being opened after ``grace`` seconds; its tokens are given up."""
         await asyncio.sleep(0)  # in which callers that have just received tokens begin
-        await self._flights.aclose(grace=grace)
+        await asyncio.gather(self._flights.aclose(grace=grace), self._keepings.aclose(grace=grace))

@@ -14,7 +14,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, conceal, hide
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
-from passwordless_async.client.sessions.opening import Openings
+from passwordless_async.client.sessions.opening import Opening, Openings
 from passwordless_async.client.sessions.records import SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import SessionRefreshes
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
@@ -172,6 +172,37 @@ class Sessions:
         await self._records.keep(new)
         self._refreshes.note_stored(tokens, new.session.id)
         return new.session.id
+
+    async def keep(
+        self,
+        tokens: TokenSet,
+        *,
+        who: Recipient | None = None,
+        user: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        lifetime: float | None = None,
+        by_sid: bool = False,
+    ) -> StoredSession:
+        """Keep the tokens of a login as a session, or give them up: as :meth:`login`, after a second factor or a link.
+
+        Calls with the same tokens get the same session, within 30 seconds: a form that is sent twice opens one. If the
+        session cannot be kept for 5 seconds, or the caller is cancelled, the tokens go to ``on_orphan`` or are revoked.
+
+        Args:
+            tokens: The tokens, which no session has.
+            who: The user, for ``on_orphan``.
+            user: As for :meth:`open`.
+            data: As for :meth:`open`.
+            lifetime: As for :meth:`open`.
+            by_sid: As for :meth:`open`.
+
+        Raises:
+            UsageError, KeyMissing, StoreError: As for :meth:`open`.
+        """
+        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
+        session = await self._openings.keep(Opening(who, tokens), lambda tokens: _user_of(tokens, user), wanted)
+        self._refreshes.note_stored(session.tokens, session.id)
+        return session
 
     def api(self, identifier: str, *, origins: Iterable[str]) -> AbstractAsyncContextManager[UserSession]:
         """Call APIs for a stored session: ``async with client.sessions.api(identifier, origins=[...]) as api``.

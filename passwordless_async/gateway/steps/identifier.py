@@ -1,21 +1,23 @@
-"""Who logs in: the page that asks for an address or a number, and the code that is sent to it.
+"""Who logs in: the page that asks for an address or a number, and the code or the link that is sent to it.
 
 Invariants:
 
-- The answer is the same whether or not an account exists: a code page. What the service refuses for a reason that would
-  tell is answered as if a code had been sent.
+- The answer is the same whether or not an account exists: a code page, or a link's. What the service refuses for a
+  reason that would tell is answered as if a code had been sent; the cookie is as long, too.
 - A code that was sent a moment ago is not sent again: the user types that one.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.auth0.link import PendingLink
+from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import (
     AccessDenied,
     CoolingDown,
@@ -36,6 +38,7 @@ from passwordless_async.gateway.steps.pages import (
     is_of_other_login,
     may_remember,
     new_login,
+    sent_page,
 )
 
 if TYPE_CHECKING:
@@ -68,7 +71,8 @@ async def send_code(visit: Visit) -> Reply:
         login = attrs.evolve(login, id=fresh.id, mfa=None, link=None, sent_at=None, stepping_up=None)
     remember = "remember" in visit.form and may_remember(visit)
     login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, remember=remember, attempts_left=None)
-    return await start(visit, login, who, identifier_page)
+    by_link = visit.form.get("send") == "link" and visit.services.settings.magic_link and isinstance(who, Email)
+    return await start(visit, login, who, identifier_page, by_link=by_link)
 
 
 async def send_again(visit: Visit) -> Reply:
@@ -77,40 +81,93 @@ async def send_again(visit: Visit) -> Reply:
     if login is None or login.who is None:
         return expired_page(visit)
     if is_of_other_login(visit, login):
-        return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
-    return await start(visit, login, login.who, code_page)
+        return sent_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
+    return await start(visit, login, login.who, sent_page)
 
 
-async def start(visit: Visit, login: LoginState, who: Email | Phone, page: PageOfLogin) -> Reply:
-    """Send a code to the user of a login, and go on to the page that asks for it; else show a page with the problem."""
-    services, now = visit.services, visit.services.clock()
-    sent = attrs.evolve(login, sent_at=now, attempts_left=None)
+async def send_link(visit: Visit) -> Reply:
+    """Send another link to the same user."""
+    login = visit.login
+    if login is None or login.who is None or login.link is None:
+        return expired_page(visit)
+    if is_of_other_login(visit, login):
+        return sent_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
+    return await start(visit, login, login.who, sent_page, by_link=True)
+
+
+async def start(
+    visit: Visit, login: LoginState, who: Email | Phone, page: PageOfLogin, *, by_link: bool = False
+) -> Reply:
+    """Send a code or a link to the user of a login, and go on to the page of it; else show a page with the problem."""
+    services = visit.services
     if services.hooks.before_start is not None:
         await services.hooks.before_start(
             Starting(who=who, address=visit.address, device=visit.device, language=visit.language)
         )
+    sent = attrs.evolve(login, sent_at=services.clock(), attempts_left=None, link=None)
     try:
         async with services.ledger.start(who, visit.address):
-            await services.client.start(
-                who, language=visit.language, forwarded_for=visit.forwarded_for, captcha=visit.form.get("captcha")
-            )
-    except CoolingDown as error:
-        # A code is on its way, or has just come.
-        waits = error.retry_after or 0.0
-        login = attrs.evolve(login, sent_at=now - services.settings.resend_seconds + waits)
-        return code_page(visit, login, moved=True)
+            link = await _send(visit, who, by_link=by_link)
     except AccessDenied:
         # Blocked, or signing up is not allowed: to say so would tell who has an account.
-        return code_page(visit, sent, moved=True)
+        decoy = _decoy(visit, who) if by_link else None
+        return sent_page(visit, attrs.evolve(sent, link=decoy), moved=True)
     except OutcomeUnknown as error:
-        # A code may be on its way.
-        return code_page(visit, sent, Problem("code_unconfirmed"), problem_of(error)[1])
-    except VerificationRequired as error:
-        return identifier_page(visit, login, *problem_of(error, "captcha"))
+        status = problem_of(error)[1]
+        if by_link:
+            # It may be on its way, but what it would be checked against is lost.
+            return page(visit, login, Problem("link_unconfirmed"), status)
+        return code_page(visit, sent, Problem("code_unconfirmed"), status)
     except PasswordlessError as error:
-        return page(visit, login, *problem_of(error))
+        return _not_sent(visit, login, error, page)
     attrs.evolve(visit, login=sent).audit(AuditKind.STARTED)
-    return code_page(visit, sent, moved=True)
+    return sent_page(visit, attrs.evolve(sent, link=link), moved=True)
+
+
+def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:
+    services = visit.services
+    if isinstance(error, CoolingDown):
+        # A code or a link is on its way, or has just come.
+        waited = services.settings.resend_seconds - (error.retry_after or 0.0)
+        return sent_page(visit, attrs.evolve(login, sent_at=services.clock() - waited), moved=True)
+    if isinstance(error, VerificationRequired):
+        return identifier_page(visit, login, *problem_of(error, "captcha"))
+    return page(visit, login, *problem_of(error))
+
+
+async def _send(visit: Visit, who: Email | Phone, *, by_link: bool) -> Secret | None:
+    """Send a code, or a link; return what the link's callback is checked against, sealed."""
+    services, captcha = visit.services, visit.form.get("captcha")
+    options: dict[str, Any] = {"language": visit.language, "forwarded_for": visit.forwarded_for, "captcha": captcha}
+    if not by_link or not isinstance(who, Email):
+        await services.client.start(who, **options)
+        return None
+    settings = services.settings
+    pending = await services.client.start_link(
+        who, redirect_uri=_callback(visit), scope=settings.scope, audience=settings.audience, **options
+    )
+    return Secret(pending.seal(services.keys))
+
+
+def _decoy(visit: Visit, who: Email | Phone) -> Secret | None:
+    """Return what a link would be checked against that was not sent: the cookie must not tell by its length."""
+    client, settings = visit.services.client, visit.services.settings
+    if not isinstance(who, Email):
+        return None
+    pending = PendingLink(
+        who=who,
+        redirect_uri=_callback(visit),
+        scope=settings.scope,
+        audience=settings.audience,
+        key=None if client.dpop == "off" else DPoPKey.generate(),
+        issuer=client.issuer,
+        client_id=client.client_id,
+    )
+    return Secret(pending.seal(visit.services.keys))
+
+
+def _callback(visit: Visit) -> str:
+    return f"{visit.services.settings.base_url}{visit.request.mount}/link"
 
 
 async def cancel(visit: Visit) -> Reply:

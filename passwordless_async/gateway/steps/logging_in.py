@@ -32,15 +32,12 @@ _OPENED = {False: AuditKind.LOGGED_IN, True: AuditKind.STEPPED_UP}
 
 
 async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
-    """Keep the tokens of a login as a session, or revoke them; return its identifier."""
-    client = visit.services.client
-    try:
-        return await client.sessions.open(tokens, **visit.session_options(remember=login.remember))
-    except BaseException:
-        with suppress(PasswordlessError):
-            if tokens.refresh_token is not None:
-                await client.revoke(tokens)
-        raise
+    """Keep the tokens of a login as a session, or revoke them; return its identifier.
+
+    A form that is sent twice has the same tokens, and leads to the same session.
+    """
+    sessions, options = visit.services.client.sessions, visit.session_options(remember=login.remember)
+    return (await sessions.keep(tokens, who=login.who, **options)).id
 
 
 async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:

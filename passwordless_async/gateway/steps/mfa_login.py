@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 OF_PHONES = frozenset({"sms", "voice"})
-"""The kinds of factors whose messages cost money."""
+"""The kinds of factors that are sent messages which cost money."""
 
 
 def mfa_state(visit: Visit) -> MfaState | None:
@@ -34,7 +34,7 @@ def sealed(visit: Visit, state: MfaState) -> Secret:
 
 
 def user_of(login: LoginState) -> User:
-    """Return whose login it is: by them the budgets count.
+    """Return the user of a login: by them the budgets count.
 
     Raises:
         InvalidMfaState: The login has no user.

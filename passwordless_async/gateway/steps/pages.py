@@ -53,6 +53,7 @@ def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = N
     facts = {
         "kinds": visit.services.settings.identifiers,
         "identifier": visit.form.get("identifier", ""),
+        "may_link": visit.services.settings.magic_link and "email" in visit.services.settings.identifiers,
         "captcha": problem is not None and problem.field == "captcha",
         "may_remember": may_remember(visit),
         "return_to": login.return_to,
@@ -79,17 +80,43 @@ def code_page(
     visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200, *, moved: bool = False
 ) -> Reply:
     """Return the page that asks for the code; ``moved``: a page redirects to it."""
-    settings, now = visit.services.settings, visit.services.clock()
-    waits = 0.0 if login.sent_at is None else login.sent_at + settings.resend_seconds - now
     facts = {
         "kind": "phone" if isinstance(login.who, Phone) else "email",
         "sent_to": masked(login.who),
-        "resend_in": max(math.ceil(waits), 0),
+        "resend_in": _resend_in(visit, login),
         "attempts_left": login.attempts_left,
-        "expires_in": max(int(login.expires_at - now), 0),
+        "expires_in": max(int(login.expires_at - visit.services.clock()), 0),
     }
     location = "/code" if moved and problem is None else None
     return Reply(page=Page.CODE, facts=facts, login=login, problem=problem, status=status, location=location)
+
+
+def link_page(
+    visit: Visit,
+    login: LoginState,
+    problem: Problem | None = None,
+    status: int = 200,
+    *,
+    moved: bool = False,
+    can_reload: bool = False,
+) -> Reply:
+    """Return the page that says where a link was sent; ``can_reload``: its callback may be tried once more."""
+    facts = {"sent_to": masked(login.who), "resend_in": _resend_in(visit, login), "can_reload": can_reload}
+    location = "/link-sent" if moved and problem is None else None
+    return Reply(page=Page.LINK_SENT, facts=facts, login=login, problem=problem, status=status, location=location)
+
+
+def sent_page(
+    visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200, *, moved: bool = False
+) -> Reply:
+    """Return the page of what the user was sent: a code, or a link."""
+    page = code_page if login.link is None else link_page
+    return page(visit, login, problem, status, moved=moved)
+
+
+def _resend_in(visit: Visit, login: LoginState) -> int:
+    waits = 0.0 if login.sent_at is None else login.sent_at + visit.services.settings.resend_seconds
+    return max(math.ceil(waits - visit.services.clock()), 0)
 
 
 def masked(who: User | None) -> str:

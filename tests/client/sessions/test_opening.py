@@ -235,6 +235,27 @@ async def test_a_caller_cancelled_before_the_opening_begins_leaves_no_tokens(mon
         await until(lambda: tenant.refresh_families[0].revoked)
 
 
+async def test_tokens_that_are_kept_twice_are_one_session(store: Any) -> None:
+    """At once and shortly after: a form that is sent twice opens one session."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await client.exchange(ADA, await code(tenant, client), scope=SCOPE)
+        kept = await asyncio.gather(*(client.sessions.keep(tokens, data={"device": "x"}) for _ in range(3)))
+        kept.append(await client.sessions.keep(tokens))
+        assert len({session.id for session in kept}) == 1
+        assert len(await client.sessions.list(kept[0].user)) == 1
+
+
+async def test_tokens_of_other_grants_that_could_not_be_kept_are_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error is the store's, and no login is left at the service."""
+    store = MemoryStore()
+    async with opened(store) as (tenant, (client,)):
+        tokens = await client.exchange(ADA, await code(tenant, client), scope=SCOPE)
+        monkeypatch.setattr(store, "open", _full)
+        with pytest.raises(StoreError, match="full"):
+            await client.sessions.keep(tokens)
+        assert [family.revoked for family in tenant.refresh_families] == [True]
+
+
 async def test_a_login_of_no_known_user_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the service gives no ID token after all, the tokens are revoked."""
     async with opened(MemoryStore()) as (tenant, (client,)):
@@ -248,3 +269,7 @@ async def test_a_login_of_no_known_user_is_given_up(monkeypatch: pytest.MonkeyPa
 
 def _no_user(*_arguments: object) -> str:
     raise UsageError("user", "must be given")
+
+
+async def _full(*_arguments: object, **_named: object) -> None:
+    raise StoreError("full")

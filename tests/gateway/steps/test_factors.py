@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -248,3 +249,15 @@ async def test_an_unreachable_store_before_a_factor(kind: str) -> None:
         assert (seen.status, seen.title) == (503, "Confirm it is you")
         site.store.is_unreachable = False
         assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_double_submit(kind: str) -> None:
+    """Clicks at once are one session, and the code is presented once."""
+    async with sites.opened(kind) as site:
+        browser = await second_factor(site, "otp")
+        code, asked = site.tenant.mfa.otp_for(ADA), arrived(site.tenant, TOKEN)
+        seen = await asyncio.gather(*(browser.post("/factor", {"code": code}) for _ in range(3)))
+        assert [(each.status, each.path) for each in seen] == [(200, "/")] * 3
+        assert arrived(site.tenant, TOKEN) == asked + 1
+        assert len((await browser.get("/sessions", JSON)).json["sessions"]) == 1
