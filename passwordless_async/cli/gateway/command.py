@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from passwordless_async.cli.gateway.demo import demonstrate
-from passwordless_async.cli.gateway.listening import listening, url_of
+from passwordless_async.cli.gateway.listening import listening
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
-from passwordless_async.cli.gateway.serving import Run, Stop, serve
+from passwordless_async.cli.gateway.running import check_workers, run
 from passwordless_async.cli.gateway.settings import SECRETS, SETTINGS, Setting
 from passwordless_async.cli.gateway.showing import lines
 from passwordless_async.cli.options import with_options
@@ -23,7 +21,6 @@ from passwordless_async.cli.terminal.failure import one_line
 from passwordless_async.stores import MemoryStore
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -110,7 +107,9 @@ def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) ->
             _refuse_others(flags, config, check=check)
             demonstrate(None if flags["port"] is None else str(flags["port"]))
             return
-        made = plan(read(flags, os.environ, config))
+        values = read(flags, os.environ, config)
+        check_workers(values)
+        made = plan(values)
         asyncio.run(_examine(made))
         if check:
             for line in lines(made.values):
@@ -120,31 +119,10 @@ def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) ->
             run(made, bound)
 
 
-def run(made: Plan, bound: socket.socket) -> None:
-    """Serve until a signal comes. Raises ``KeyboardInterrupt`` if it was that of Ctrl-C."""
-    stop = Stop()
-
-    async def main() -> None:
-        with stop.watched():
-            await serve(made, bound, Run(stop.event, partial(_say_ready, bound), partial(_say_stopping, made)))
-
-    asyncio.run(main())
-    if stop.number == signal.SIGINT:
-        raise KeyboardInterrupt
-
-
-def _say_ready(bound: socket.socket) -> None:
-    click.echo(f"Listening on {url_of(bound)}", err=True)
-
-
-def _say_stopping(made: Plan) -> None:
-    click.echo(f"Stopping: calls in flight have {made.values.of['shutdown_seconds']:g} s.", err=True)
-
-
 async def _examine(made: Plan) -> None:
     """Make everything once, to find what the library refuses; nothing is opened."""
     store = made.make_store()
-    client = made.make_client(store, made.telemetry())
+    client = made.make_client(store, [])
     made.make_gateway(client, None)
     if not isinstance(store, MemoryStore):
         await store.aclose()

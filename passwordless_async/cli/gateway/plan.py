@@ -24,7 +24,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.stores import KeyRing, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from passwordless_async.auth0.client_auth import ClientAuth
     from passwordless_async.client.events import Event
@@ -45,12 +45,14 @@ class Plan:
         client_auth: How the application authenticates itself.
         store: The URL of the store; None: memory.
         keys: The key ring of the store; None: one that is made.
+        telemetry: What is told of the client's events.
     """
 
     values: Values
     client_auth: ClientAuth = attrs.field(repr=redacted)
     store: Secret | None = attrs.field(repr=redacted)
     keys: KeyRing | None = attrs.field(repr=redacted)
+    telemetry: tuple[Callable[[Event], None], ...] = ()
 
     def make_store(self) -> MemoryStore | RedisStore:
         """Make the store."""
@@ -62,13 +64,15 @@ class Plan:
             return redis_store(self.store, keys=self.keys, prefix=self.values.of["prefix"])
 
     def make_client(
-        self, store: MemoryStore | RedisStore, on_event: list[Callable[[Event], None]]
+        self, store: MemoryStore | RedisStore, on_event: Iterable[Callable[[Event], None]]
     ) -> PasswordlessClient:
         """Make the client, which is to be opened."""
         of = self.values.of
 
+        hooks = tuple(on_event)
+
         def told(event: Event) -> None:
-            for hook in on_event:
+            for hook in hooks:
                 hook(event)
 
         with located(self.values):
@@ -78,7 +82,7 @@ class Plan:
                 client_auth=self.client_auth,
                 dpop=of["dpop"],
                 store=store,
-                on_event=told if on_event else None,
+                on_event=told if hooks else None,
             )
 
     def make_gateway(self, client: PasswordlessClient, on_audit: Callable[[AuditEvent], None] | None) -> Gateway:
@@ -100,15 +104,6 @@ class Plan:
                 on_audit=on_audit,
             )
 
-    def telemetry(self) -> list[Callable[[Event], None]]:
-        """Return what is told of the client's events."""
-        if self.values.of["telemetry"] != "opentelemetry":
-            return []
-        try:
-            return [import_module("passwordless_async.adapters.opentelemetry").OpenTelemetry()]
-        except ModuleNotFoundError as missing:
-            raise click.ClickException(f"{missing}.") from None
-
 
 def plan(values: Values) -> Plan:
     """Read what settings name, such as secrets and keys, and return what is to run.
@@ -123,7 +118,18 @@ def plan(values: Values) -> Plan:
     if file is not None:
         ring = read_key_file(file)
         keys = KeyRing(*ring.keys, users=ring.users)
-    return Plan(values=values, client_auth=_client_auth(values), store=url, keys=keys)
+    return Plan(values=values, client_auth=_client_auth(values), store=url, keys=keys, telemetry=_telemetry(values))
+
+
+def _telemetry(values: Values) -> tuple[Callable[[Event], None], ...]:
+    """Return what is told of the client's events."""
+    if values.of["telemetry"] != "opentelemetry":
+        return ()
+    try:
+        return (import_module("passwordless_async.adapters.opentelemetry").OpenTelemetry(),)
+    except ModuleNotFoundError as missing:
+        problem = f"{missing}."
+    raise click.ClickException(problem)
 
 
 def _gateway_class() -> type[Gateway]:

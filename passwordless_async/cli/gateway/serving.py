@@ -89,7 +89,7 @@ async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
         store = plan.make_store()
         if not isinstance(store, MemoryStore):
             stack.push_async_callback(store.aclose)
-        client = await stack.enter_async_context(plan.make_client(store, plan.telemetry()))
+        client = await stack.enter_async_context(plan.make_client(store, plan.telemetry))
         gateway = plan.make_gateway(client, _audit(plan))
         await run_application(application(gateway, client), plan, listening, run)
 

@@ -150,6 +150,13 @@ _SERVICES = (
 _PROCESS = (
     Setting("host", kinds.text, "The address to listen on.", "127.0.0.1", "HOST"),
     Setting("port", kinds.whole(0, _MAX_PORT), "The port; 0 takes a free one.", 8000, "PORT"),
+    Setting(
+        "workers",
+        kinds.whole(1, _MAX_WORKERS),
+        "How many processes serve; more than one need a store in Redis.",
+        1,
+        "NUMBER",
+    ),
     Setting("unix_socket", kinds.path, "A socket to listen on in place of a port.", metavar="FILE"),
     Setting(
         "shutdown_seconds", kinds.seconds, "How long calls in flight may take when it is stopped.", 20.0, "SECONDS"

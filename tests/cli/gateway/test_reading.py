@@ -48,6 +48,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "upstreams": ("/api/=https://api.example", ({"prefix": "/api/", "url": "https://api.example"},)),
     "host": ("0.0.0.0", "0.0.0.0"),  # noqa: S104 - nothing listens there
     "port": ("80", 80),
+    "workers": ("4", 4),
     "unix_socket": ("/run/gateway.sock", Path("/run/gateway.sock")),
     "shutdown_seconds": ("5", 5.0),
     "access_log": ("/var/log/access", "/var/log/access"),

@@ -1,0 +1,123 @@
+"""One process or several: what is refused, and what users see of a worker that is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from helpers.pipes import piped
+from passwordless_async.cli.app import run
+from passwordless_async.cli.gateway.reading import WrongSettings, read
+from passwordless_async.cli.gateway.running import check_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cli.gateway.conftest import Program, Service
+    from helpers.sites import Browser
+    from passwordless_async.testing import LocalTenant
+
+REQUIRED = {"domain": "acme.eu.auth0.com", "client_id": "app", "base_url": "https://app.example"}
+PATIENCE = 60
+
+
+@pytest.fixture
+def two_workers(gateway: Callable[..., Program], redis_url: str, tmp_path: Path) -> Callable[..., Program]:
+    """Return what starts a gateway of two workers on one store; their numbers are read from what it says."""
+    keys = tmp_path / "keys.json"
+    assert run(["sessions", "keys", str(keys)]) == 0
+
+    def start(*flags: str) -> Program:
+        return gateway("--workers", "2", "--store", redis_url, "--keys", str(keys), "--access-log", "off", *flags)
+
+    return start
+
+
+def pid_in(line: str) -> int:
+    """Return the number of the process that a line is about."""
+    found = re.search(r"is process (\d+)", line)
+    assert found is not None
+    return int(found[1])
+
+
+def test_workers_need_a_store_in_common() -> None:
+    """Sessions in the memory of one process are none in another."""
+    check_workers(read({**REQUIRED, "workers": "4"}, {"PASSWORDLESS_ASYNC_STORE": "redis://cache"}, None))
+    check_workers(read({**REQUIRED, "workers": "4", "store_from": "file:/run/store"}, {}, None))
+    with pytest.raises(WrongSettings) as raised:
+        check_workers(read({**REQUIRED, "workers": "4"}, {}, None))
+    assert raised.value.message == (
+        "--workers: 4 processes need a store that they share, and memory is that of one: "
+        "name a Redis with --store or --store-from."
+    )
+
+
+def test_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence says what to do instead."""
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(WrongSettings) as raised:
+        check_workers(read({**REQUIRED, "workers": "2"}, {}, None))
+    sentence = "--workers: this system has one worker; start several gateways behind a load balancer."
+    assert raised.value.message == sentence
+    check_workers(read(REQUIRED, {}, None))
+
+
+async def test_a_worker_is_killed(two_workers: Callable[..., Program], tenant: LocalTenant, service: Service) -> None:
+    """Each worker in turn: the session goes on, in whichever worker answers; no call is refused a connection."""
+    program = two_workers("--upstream", f"/api/={service.url}")
+    workers = [pid_in(program.until(f"Worker {number} is process")) for number in (1, 2)]
+    async with program.browser(tenant) as browser:
+        await browser.log_in()
+        for number, pid in enumerate(workers, 1):
+            os.kill(pid, signal.SIGKILL)
+            program.until(f"Worker {number} was ended by SIGKILL: it is started again.")
+            answer = await again(browser, "/api/me")
+            assert (answer.status, answer.json["proof"]) == (200, True)
+        assert (await browser.post("/logout")).path == "/logged-out"
+    program.process.send_signal(signal.SIGTERM)
+    program.until("Stopping")
+    assert await asyncio.to_thread(program.process.wait, PATIENCE) == 0
+
+
+async def again(browser: Browser, path: str) -> Any:
+    """Call once more if the connection was that of the worker that was killed."""
+    try:
+        return await browser.get(path)
+    except aiohttp.ClientError:
+        return await browser.get(path)
+
+
+async def test_calls_in_flight_of_workers(
+    two_workers: Callable[..., Program], tenant: LocalTenant, service: Service
+) -> None:
+    """They end before the process does."""
+    program = two_workers("--upstream", f"/api/={service.url}")
+    async with program.browser(tenant) as browser:
+        await browser.log_in()
+        call = asyncio.create_task(browser.get("/api/slow"))
+        await service.arrived.wait()
+        program.process.send_signal(signal.SIGTERM)
+        program.until("Stopping")
+        service.released.set()
+        assert (await call).status == 200
+    assert await asyncio.to_thread(program.process.wait, PATIENCE) == 0
+
+
+async def test_the_parent_is_killed(two_workers: Callable[..., Program]) -> None:
+    """The workers end too, and with them the socket."""
+    program = two_workers()
+    program.until("Worker 2 is process")
+    async with program.browser() as browser:
+        assert (await browser.get("/healthz")).status == 200
+    program.process.kill()
+    assert await asyncio.to_thread(piped(program.process.stdout).read) == ""
+    async with program.browser() as browser:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await browser.get("/healthz")
