@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from passwordless_async.cli.gateway.demo import demonstrate
 from passwordless_async.cli.gateway.listening import listening
+from passwordless_async.cli.gateway.metrics import listening_for_metrics
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
 from passwordless_async.cli.gateway.running import check_workers, run
@@ -115,8 +117,8 @@ def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) ->
             for line in lines(made.values):
                 click.echo(line)
             return
-        with listening(made.values) as bound:
-            run(made, bound)
+        with listening(made.values) as bound, listening_for_metrics(made.values) or nullcontext() as metrics:
+            run(made, bound, metrics)
 
 
 async def _examine(made: Plan) -> None:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from passwordless_async.cli.gateway.figures import Figures
 from passwordless_async.cli.gateway.listening import url_of
+from passwordless_async.cli.gateway.metrics import shown
 from passwordless_async.cli.gateway.reading import WrongSettings
 from passwordless_async.cli.gateway.serving import Run, Stop, serve
 from passwordless_async.cli.gateway.supervising import CrashLoop, Supervisor
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Iterator
 
     from passwordless_async.cli.gateway.plan import Plan
     from passwordless_async.cli.gateway.reading import Values
+
+_Shows: TypeAlias = "Callable[[], AbstractAsyncContextManager[None]]"
 
 _MORE_SECONDS = 5.0  # than a worker gives its calls, before it is killed
 
@@ -42,28 +48,47 @@ def check_workers(values: Values) -> None:
         )
 
 
-def run(plan: Plan, bound: socket.socket) -> None:
-    """Serve until a signal comes. Raises ``KeyboardInterrupt`` if it was that of Ctrl-C."""
-    number = _run_alone(plan, bound) if plan.values.of["workers"] == 1 else _run_several(plan, bound)
+def run(plan: Plan, bound: socket.socket, metrics: socket.socket | None = None) -> None:
+    """Serve until a signal comes. Raises ``KeyboardInterrupt`` if it was that of Ctrl-C.
+
+    Args:
+        plan: What runs.
+        bound: Where it listens.
+        metrics: Where its figures are read; None: nowhere.
+    """
+    workers = plan.values.of["workers"]
+    figures = None if metrics is None else Figures(_prefixes(plan), workers)
+    if metrics is not None:
+        _say(f"Metrics on {url_of(metrics)}/metrics")
+    shows = nullcontext if figures is None or metrics is None else partial(shown, figures, metrics)
+    number = (_run_alone if workers == 1 else _run_several)(plan, bound, figures, shows)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
 
 
-def _run_alone(plan: Plan, bound: socket.socket) -> int | None:
+def _prefixes(plan: Plan) -> set[str]:
+    return {f"{each['prefix'].rstrip('/')}/" for each in plan.values.of["upstreams"]}
+
+
+def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows) -> int | None:
     stop = Stop()
 
     async def main() -> None:
         with stop.watched():
-            on_stop = partial(_say_stopping, plan)
-            await serve(plan, bound, Run(stop.event, partial(_say, f"Listening on {url_of(bound)}"), on_stop))
+            async with shows():
+                row = None if figures is None else figures.row(0)
+                on_ready = partial(_say, f"Listening on {url_of(bound)}")
+                await serve(plan, bound, Run(stop.event, on_ready, partial(_say_stopping, plan), row))
 
     asyncio.run(main())
     return stop.number
 
 
-def _run_several(plan: Plan, bound: socket.socket) -> int:
+def _run_several(plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows) -> int:
     number, seconds = plan.values.of["workers"], plan.values.of["shutdown_seconds"] + _MORE_SECONDS
-    children = {f"Worker {each}": partial(_work, plan, bound) for each in range(1, number + 1)}
+    children = {f"Worker {each + 1}": partial(_work, plan, bound, figures, each) for each in range(number)}
+    if figures is not None:
+        children["Metrics"] = partial(_show, shows)
 
     def close() -> None:
         bound.close()
@@ -78,16 +103,35 @@ def _run_several(plan: Plan, bound: socket.socket) -> int:
     raise click.ClickException(problem)
 
 
-def _work(plan: Plan, bound: socket.socket, parent: int) -> None:
-    """Serve as one of several processes, until a signal comes or the parent has died."""
-    stop = Stop()
+def _work(plan: Plan, bound: socket.socket, figures: Figures | None, number: int, parent: int) -> None:
+    """Serve as one of several processes."""
+    row = None if figures is None else figures.row(number)
 
     async def main() -> None:
-        with stop.watched():
-            asyncio.get_running_loop().add_reader(parent, _see_parent_die, parent, stop)
-            await serve(plan, bound, Run(stop.event, lambda: None, lambda: None))
+        with _stopped_with(parent) as stop:
+            await serve(plan, bound, Run(stop.event, lambda: None, lambda: None, row))
 
     asyncio.run(main())
+
+
+def _show(shows: _Shows, parent: int) -> None:
+    """Serve the figures of all workers."""
+
+    async def main() -> None:
+        with _stopped_with(parent) as stop:
+            async with shows():
+                await stop.event.wait()
+
+    asyncio.run(main())
+
+
+@contextmanager
+def _stopped_with(parent: int) -> Iterator[Stop]:
+    """Yield what a signal ends, and the end of the parent, of which a pipe tells."""
+    stop = Stop()
+    with stop.watched():
+        asyncio.get_running_loop().add_reader(parent, _see_parent_die, parent, stop)
+        yield stop
 
 
 def _see_parent_die(parent: int, stop: Stop) -> None:

@@ -20,6 +20,7 @@ from aiohttp import web
 from passwordless_async.cli.gateway import access_log
 from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
+from passwordless_async.cli.gateway.metrics import counting
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO
 
+    from passwordless_async.cli.gateway.figures import Row
     from passwordless_async.cli.gateway.plan import Plan
     from passwordless_async.client.client import PasswordlessClient
     from passwordless_async.gateway import AuditEvent, Gateway
@@ -76,11 +78,13 @@ class Run:
         stop: Ends it.
         on_ready: Is called once calls are taken.
         on_stop: Is called once no more are: those in flight go on.
+        row: Where is counted what happens; None: it is not.
     """
 
     stop: asyncio.Event
     on_ready: Callable[[], None]
     on_stop: Callable[[], None]
+    row: Row | None = None
 
 
 async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
@@ -89,15 +93,18 @@ async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
         store = plan.make_store()
         if not isinstance(store, MemoryStore):
             stack.push_async_callback(store.aclose)
-        client = await stack.enter_async_context(plan.make_client(store, plan.telemetry))
-        gateway = plan.make_gateway(client, _audit(plan))
-        await run_application(application(gateway, client), plan, listening, run)
+        counted = () if run.row is None else (run.row.on_event,)
+        client = await stack.enter_async_context(plan.make_client(store, (*plan.telemetry, *counted)))
+        gateway = plan.make_gateway(client, _audit(plan, run.row))
+        await run_application(application(gateway, client, run.row), plan, listening, run)
 
 
-def application(gateway: Gateway, client: PasswordlessClient) -> web.Application:
-    """Return the gateway's application, with health."""
+def application(gateway: Gateway, client: PasswordlessClient, row: Row | None = None) -> web.Application:
+    """Return the gateway's application, with health, and with figures if they are wanted."""
     app = gateway.aiohttp()
     app.middlewares.append(Health(client).middleware())
+    if row is not None:
+        app.middlewares.append(counting(row))
     app.on_response_prepare.append(access_log.name_request)
     return app
 
@@ -127,6 +134,14 @@ async def run_application(app: web.Application, plan: Plan, listening: socket.so
                 await runner.cleanup()
 
 
-def _audit(plan: Plan) -> Callable[[AuditEvent], None] | None:
+def _audit(plan: Plan, row: Row | None) -> Callable[[AuditEvent], None] | None:
     logger = access_log.opened("audit", plan.values.of["audit_log"])
-    return None if logger is None else JsonLines(cast("TextIO", access_log.LogStream(logger)))
+    sinks: list[Callable[[AuditEvent], None]] = [] if row is None else [row.on_audit]
+    if logger is not None:
+        sinks.append(JsonLines(cast("TextIO", access_log.LogStream(logger))))
+
+    def told(event: AuditEvent) -> None:
+        for sink in sinks:
+            sink(event)
+
+    return told if sinks else None

@@ -164,6 +164,12 @@ _PROCESS = (
     Setting("access_log", kinds.text, "A file for a line of JSON for each call; - or off.", STANDARD_OUTPUT, "FILE"),
     Setting("audit_log", kinds.text, "A file for a line of JSON for each login; - or off.", OFF, "FILE"),
     Setting(
+        "metrics_port",
+        kinds.whole(0, _MAX_PORT),
+        "A port on 127.0.0.1 for /metrics, as Prometheus reads them: those of all workers. Default: none.",
+        metavar="PORT",
+    ),
+    Setting(
         "telemetry",
         kinds.choice("off", "opentelemetry"),
         "What is told of requests to the tenant: opentelemetry, by its global providers.",

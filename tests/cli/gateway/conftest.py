@@ -29,6 +29,7 @@ class Program:
 
     process: Popen[str]
     url: str
+    said: str = ""
 
     def until(self, text: str, *, out: bool = False) -> str:
         """Read lines of standard error, or of standard output, until one has a text; return that line."""
@@ -63,10 +64,11 @@ async def browser_at(url: str, tenant: LocalTenant | None = None) -> AsyncIterat
 def gateway(started: Callable[..., Popen[str]], tenant: LocalTenant) -> Callable[..., Program]:
     """Return a function that starts a gateway of the tenant, with further flags."""
 
-    def start(*flags: str) -> Program:
+    def start(*flags: str, first: str = "") -> Program:
         required = ("--domain", tenant.url, "--client-id", tenant.public_client_id, "--base-url", "http://127.0.0.1")
         process = started("gateway", *required, "--port", "0", *flags)
-        return Program(process, line_with(process, "Listening on ").removeprefix("Listening on "))
+        said = line_with(process, first) if first else ""
+        return Program(process, line_with(process, "Listening on ").removeprefix("Listening on "), said)
 
     return start
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from passwordless_async.cli.gateway import kinds
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
     from passwordless_async.cli.gateway.kinds import Reader
 
 UPSTREAMS = kinds.upstreams(["prefix", "url", "scopes"])
-NAMES = (
-    "starts_per_address, starts_per_user, starts_per_user_and_address, wrong_codes_per_address, wrong_codes_per_user, "
-    "wrong_codes_per_user_and_address"
-)
+NAMES = ", ".join(sorted(field.name for field in attrs.fields(Budgets)))
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "shutdown_seconds": ("5", 5.0),
     "access_log": ("/var/log/access", "/var/log/access"),
     "audit_log": ("-", "-"),
+    "metrics_port": ("9090", 9090),
     "telemetry": ("opentelemetry", "opentelemetry"),
 }
 

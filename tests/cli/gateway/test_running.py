@@ -86,6 +86,45 @@ async def test_a_worker_is_killed(two_workers: Callable[..., Program], tenant: L
     assert await asyncio.to_thread(program.process.wait, PATIENCE) == 0
 
 
+async def figures_of(url: str) -> dict[str, float]:
+    """Return the figures that are above 0."""
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        lines = [line.rpartition(" ") for line in (await response.text()).splitlines() if not line.startswith("#")]
+    return {name: float(number) for name, _, number in lines if float(number)}
+
+
+async def test_figures_of_workers(
+    gateway: Callable[..., Program], tenant: LocalTenant, service: Service, redis_url: str, tmp_path: Path
+) -> None:
+    """They are sums over all workers, a worker that was killed included; health is not counted."""
+    keys = tmp_path / "keys.json"
+    assert run(["sessions", "keys", str(keys)]) == 0
+    store = ("--store", redis_url, "--keys", str(keys), "--access-log", "off", "--metrics-port", "0")
+    process = gateway("--workers", "2", *store, "--upstream", f"/api/={service.url}", first="Metrics on ")
+    metrics = process.said.removeprefix("Metrics on ")
+    workers = [pid_in(process.until(f"Worker {number} is process")) for number in (1, 2)]
+    async with process.browser(tenant) as browser:
+        await browser.log_in()
+        for pid in (*workers, None):
+            for _ in range(5):
+                assert (await again(browser, "/api/me")).status == 200
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                process.until("was ended by SIGKILL")
+                process.until("is process")
+        await browser.get("/readyz")
+        await browser.post("/logout")
+    seen = await figures_of(metrics)
+    assert seen['passwordless_gateway_requests_total{route="/api/",status="2xx"}'] == 15
+    assert seen['passwordless_gateway_request_duration_seconds_count{route="/api/"}'] == 15
+    # /login twice, /code twice, /, /logout and /logged-out
+    assert sum(number for name, number in seen.items() if 'requests_total{route="pages"' in name) == 7
+    events = {name: number for name, number in seen.items() if "events_total" in name}
+    assert set(events.values()) == {1.0}
+    assert seen["passwordless_gateway_worker_starts_total"] == 4
+    assert not any("in_flight" in name for name in seen)
+
+
 async def again(browser: Browser, path: str) -> Any:
     """Call once more if the connection was that of the worker that was killed."""
     try:

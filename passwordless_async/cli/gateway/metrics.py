@@ -1,0 +1,84 @@
+"""Counting calls, and ``/metrics``: on a port of its own, on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.cli.gateway.figures import IN_FLIGHT
+from passwordless_async.cli.gateway.reading import Values, WrongSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp.typedefs import Handler, Middleware
+
+    from passwordless_async.cli.gateway.figures import Figures, Row
+
+_HOST = "127.0.0.1"
+_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def counting(row: Row) -> Middleware:
+    """Return what counts the calls of a process."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route, began = row.route_of(request.path), _clock.monotonic()
+        status = int(HTTPStatus.INTERNAL_SERVER_ERROR)
+        row.add(IN_FLIGHT, route)
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        else:
+            return response
+        finally:
+            row.add(IN_FLIGHT, route, amount=-1.0)
+            row.answered(route, status, _clock.monotonic() - began)
+
+    return count
+
+
+def listening_for_metrics(values: Values) -> socket.socket | None:
+    """Listen for those who read the figures; None if there is no port for them.
+
+    Raises:
+        WrongSettings: The port is taken.
+    """
+    port = values.of["metrics_port"]
+    if port is None:
+        return None
+    try:
+        return socket.create_server((_HOST, port))
+    except OSError as error:
+        problem = (
+            f"{values.sources['metrics_port']}: cannot listen on {_HOST}, port {port}: {os.strerror(error.errno or 0)}."
+        )
+    raise WrongSettings(problem)
+
+
+@asynccontextmanager
+async def shown(figures: Figures, bound: socket.socket) -> AsyncIterator[None]:
+    """Serve ``/metrics`` within the context."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=figures.text(), headers={"Content-Type": _TYPE})
+
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.SockSite(runner, bound).start()
+    try:
+        yield
+    finally:
+        await runner.cleanup()
