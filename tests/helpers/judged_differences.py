@@ -286,6 +286,9 @@ def page() -> str:
 _INTRODUCTION = """\
 # Beside auth0-api-python
 
+For those who choose a verifier for an API: at the end you know each kind of request that the two judge differently, and
+by which standard.
+
 `ResourceServer` and `auth0-api-python`, Auth0's own verifier for APIs, judge the same requests in the tests
 (`tests/interop/test_auth0_api_python.py`): tokens of both dialects, proofs and header fields, right and wrong in every
 part, with the same issuer, keys, audience, clock and tolerances. They agree except for the kinds below. *Crashes* means
