@@ -41,7 +41,33 @@ class _Options:
     as_json: bool
 
 
-@click.command()
+_HELP = """\
+Run a tenant on this machine and print each code as it is "sent".
+
+It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when it is stopped with
+Ctrl-C.
+
+\b
+A file for --config:
+  [settings]
+  requests_per_second = 25
+  [settings.apis]
+  "https://api.example" = "required"
+  [[clients]]
+  client_id = "web"
+  secret = "a fixed secret"
+  [[users]]
+  email = "ada@example.com"
+  mfa = ["otp"]
+  otp_secret = "JBSWY3DPEHPK3PXP"
+  [[faults]]
+  fault = "slow"
+  path = "/oauth/token"
+  delay = 0.5
+"""
+
+
+@click.command(help=_HELP)
 @click.option("--host", help="Where to listen. Default: this machine's loopback, 127.0.0.1 and ::1.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 takes a free one."
@@ -65,29 +91,7 @@ class _Options:
 def tenant(
     *, host: str | None, port: int, public_url: tuple[str, ...], tls: Path | None, config: Path | None, as_json: bool
 ) -> None:
-    r"""Run a tenant on this machine and print each code as it is "sent".
-
-    It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when it is stopped with
-    Ctrl-C.
-
-    \b
-    A file for --config:
-      [settings]
-      requests_per_second = 25
-      [settings.apis]
-      "https://api.example" = "required"
-      [[clients]]
-      client_id = "web"
-      secret = "a fixed secret"
-      [[users]]
-      email = "ada@example.com"
-      mfa = ["otp"]
-      otp_secret = "JBSWY3DPEHPK3PXP"
-      [[faults]]
-      fault = "slow"
-      path = "/oauth/token"
-      delay = 0.5
-    """
+    """Run a tenant on this machine and print each code as it is "sent"."""
     options = _Options(host, port, tls, as_json)
     with one_line(), renamed(host="--host", public_url="--public-url", ssl="--tls"):
         try:

@@ -221,3 +221,9 @@ def test_wrong_options(capsys: pytest.CaptureFixture[str], arguments: list[str],
     out, err = capsys.readouterr()
     assert out == ""
     assert message in err
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """The example of a file is shown line by line."""
+    assert run(["tenant", "--help"]) == 0
+    assert "\n    [settings]\n    requests_per_second = 25\n" in capsys.readouterr().out

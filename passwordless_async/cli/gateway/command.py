@@ -12,6 +12,7 @@ import click
 
 from passwordless_async.cli.gateway.demo import demonstrate
 from passwordless_async.cli.gateway.listening import listening
+from passwordless_async.cli.gateway.log_files import LOGS, log_file
 from passwordless_async.cli.gateway.metrics import listening_for_metrics
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
@@ -113,6 +114,9 @@ def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) ->
         check_workers(values)
         made = plan(values)
         asyncio.run(_examine(made))
+        for name in LOGS:
+            with log_file(values, name):
+                pass
         if check:
             for line in lines(made.values):
                 click.echo(line)

@@ -20,11 +20,13 @@ from aiohttp import web
 from passwordless_async.cli.gateway import access_log
 from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
+from passwordless_async.cli.gateway.log_files import LogStream, log_file
 from passwordless_async.cli.gateway.metrics import counting
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
 
 if TYPE_CHECKING:
+    import logging
     import socket
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -95,8 +97,10 @@ async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
             stack.push_async_callback(store.aclose)
         counted = () if run.row is None else (run.row.on_event,)
         client = await stack.enter_async_context(plan.make_client(store, (*plan.telemetry, *counted)))
-        gateway = plan.make_gateway(client, _audit(plan, run.row))
-        await run_application(application(gateway, client, run.row), plan, listening, run)
+        audit, access = (stack.enter_context(log_file(plan.values, name)) for name in ("audit_log", "access_log"))
+        gateway = plan.make_gateway(client, _audit(audit, run.row))
+        seconds = plan.values.of["shutdown_seconds"]
+        await run_application(application(gateway, client, run.row), listening, run, access=access, seconds=seconds)
 
 
 def application(gateway: Gateway, client: PasswordlessClient, row: Row | None = None) -> web.Application:
@@ -109,13 +113,14 @@ def application(gateway: Gateway, client: PasswordlessClient, row: Row | None = 
     return app
 
 
-async def run_application(app: web.Application, plan: Plan, listening: socket.socket, run: Run) -> None:
-    """Serve an application until an event is set; calls in flight end, within the time that they have."""
-    seconds = plan.values.of["shutdown_seconds"]
+async def run_application(
+    app: web.Application, listening: socket.socket, run: Run, *, access: logging.Logger | None, seconds: float
+) -> None:
+    """Serve an application until an event is set; calls in flight end, within the seconds that they have."""
     runner = web.AppRunner(
         app,
         access_log_class=access_log.AccessLog,
-        access_log=access_log.opened("access", plan.values.of["access_log"]),
+        access_log=access,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
         shutdown_timeout=seconds,
     )
@@ -134,11 +139,10 @@ async def run_application(app: web.Application, plan: Plan, listening: socket.so
                 await runner.cleanup()
 
 
-def _audit(plan: Plan, row: Row | None) -> Callable[[AuditEvent], None] | None:
-    logger = access_log.opened("audit", plan.values.of["audit_log"])
+def _audit(logger: logging.Logger | None, row: Row | None) -> Callable[[AuditEvent], None] | None:
     sinks: list[Callable[[AuditEvent], None]] = [] if row is None else [row.on_audit]
     if logger is not None:
-        sinks.append(JsonLines(cast("TextIO", access_log.LogStream(logger))))
+        sinks.append(JsonLines(cast("TextIO", LogStream(logger))))
 
     def told(event: AuditEvent) -> None:
         for sink in sinks:
