@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.audit import JsonLines as JsonLines
     from passwordless_async.gateway.budgets import Budgets as Budgets
     from passwordless_async.gateway.budgets import Sms as Sms
+    from passwordless_async.gateway.captcha import Captcha as Captcha
     from passwordless_async.gateway.gateway import Gateway as Gateway
     from passwordless_async.gateway.hooks import Starting as Starting
     from passwordless_async.gateway.messages import Request as Request
@@ -36,6 +37,7 @@ __all__ = [
     "AuditEvent",
     "AuditKind",
     "Budgets",
+    "Captcha",
     "Connection",
     "CurrentUser",
     "Gateway",
@@ -54,6 +56,7 @@ __all__ = [
 _NAMES = {
     "audit": "AuditEvent AuditKind JsonLines",
     "budgets": "Budgets Sms",
+    "captcha": "Captcha",
     "gateway": "Gateway",
     "hooks": "Starting",
     "messages": "Request Response",

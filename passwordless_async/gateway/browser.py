@@ -7,7 +7,8 @@ Invariants:
 - The browser says so, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. Only if it sends neither, the
   form's token decides.
 - JSON comes with ``X-CSRF``: a page of another site cannot add that without a preflight, which is not answered.
-- No page runs inline code, is framed, is stored, or sends its URL elsewhere.
+- No page runs inline code, is framed, is stored, or sends its URL elsewhere. Another site's code runs on one page
+  alone: the one with a captcha, of a provider that the application names.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ if TYPE_CHECKING:
 CSRF_HEADER = "X-CSRF"
 _HSTS = "max-age=63072000"  # two years (RFC 6797). Not includeSubDomains: other hosts are not the gateway's to bind.
 _POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "default-src 'none'; style-src 'self'{origins}; script-src 'self'{origins}; connect-src 'self'{origins}; "
+    "img-src 'self' data:{origins}; {frames}form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _PAGE_HEADERS = (
-    ("Content-Security-Policy", _POLICY),
     ("Cache-Control", "no-store"),
     # Not no-referrer: with that, browsers send "Origin: null" with a form, and the rule below would refuse it.
     ("Referrer-Policy", "same-origin"),
@@ -41,9 +41,17 @@ _PAGE_HEADERS = (
 )
 
 
-def page_headers(*, secure: bool) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of each response of the gateway's own."""
-    return (*_PAGE_HEADERS, ("Strict-Transport-Security", _HSTS)) if secure else _PAGE_HEADERS
+def page_headers(*, secure: bool, origins: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
+    """Return the header fields of each response of the gateway's own.
+
+    Args:
+        secure: Whether the site is https.
+        origins: Other sites that this page may use: those of a captcha's widget.
+    """
+    named = "".join(f" {origin}" for origin in origins)
+    policy = _POLICY.format(origins=named, frames=f"frame-src{named}; " if origins else "")
+    headers = (("Content-Security-Policy", policy), *_PAGE_HEADERS)
+    return (*headers, ("Strict-Transport-Security", _HSTS)) if secure else headers
 
 
 def csrf_token(secret: Secret) -> Secret:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from passwordless_async.gateway.audit import OnAudit
+    from passwordless_async.gateway.captcha import Captcha
     from passwordless_async.gateway.hooks import AfterLogin, BeforeEnd, BeforeStart
     from passwordless_async.gateway.messages import Request, Response
     from passwordless_async.gateway.mounts.asgi import ASGIGateway
@@ -48,6 +49,7 @@ class Gateway:
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
         magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,
             which must be among the application's Allowed Callback URLs, and logs in only the browser that asked for it.
+        captcha: The widget that is shown where the tenant's bot detection demands a captcha.
         return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
         trusted_proxies: How many proxies of yours a request passes.
         budgets: How much one address and one user may start and guess in an hour.
@@ -81,6 +83,7 @@ class Gateway:
         upstreams: Iterable[Upstream] = (),
         identifiers: Iterable[str] = KINDS,
         magic_link: bool = False,
+        captcha: Captcha | None = None,
         return_to: Iterable[str] = ("/",),
         trusted_proxies: int = 0,
         budgets: Budgets = _BUDGETS,
@@ -99,7 +102,7 @@ class Gateway:
         clock: Callable[[], float] = _clock.now,
     ) -> None:
         users = {"identifiers": identifiers, "magic_link": magic_link, "return_to": return_to}
-        users |= {"trusted_proxies": trusted_proxies}
+        users |= {"captcha": captcha, "trusted_proxies": trusted_proxies}
         lasting = {"session_seconds": session_for, "remember_seconds": remember_for, "max_sessions": max_sessions}
         more: dict[str, Any] = {**users, **lasting, "budgets": budgets, "sms": sms}
         settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)

@@ -123,7 +123,7 @@ class Handler:
     def _response(self, visit: Visit, reply: Reply) -> Response:
         is_json = reply.is_json or wants_json(visit.request)
         headers = (
-            *page_headers(secure=self._services.settings.secure),
+            *page_headers(secure=self._services.settings.secure, origins=self._origins(reply)),
             *reply.headers,
             *self._cookie_fields(visit, reply),
             ("Vary", "Accept, Accept-Language, Cookie"),
@@ -139,6 +139,11 @@ class Handler:
         else:
             body, kind = self._pages.render(visit, reply, csrf=_csrf(visit, reply)), "text/html; charset=utf-8"
         return Response(reply.status, (*headers, ("Content-Type", kind)), body)
+
+    def _origins(self, reply: Reply) -> tuple[str, ...]:
+        """Return the other sites that a page may use: those of a captcha, where it is shown."""
+        captcha = self._services.settings.captcha
+        return captcha.origins if captcha is not None and reply.facts.get("captcha") else ()
 
     def _cookie_fields(self, visit: Visit, reply: Reply) -> Iterator[tuple[str, str]]:
         headers = visit.request.headers

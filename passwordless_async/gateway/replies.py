@@ -25,8 +25,9 @@ class Page(enum.StrEnum):
     """The pages; each value names a template, and ``step`` in JSON."""
 
     IDENTIFIER = "identifier"
-    """Facts: ``kinds`` (of ``email``, ``phone``), ``identifier`` (what was typed), ``captcha`` (bool), ``return_to``,
-    ``may_remember`` (bool), ``may_link`` (bool: whether ``send=link`` sends a link)."""
+    """Facts: ``kinds`` (of ``email``, ``phone``), ``identifier`` (what was typed), ``captcha`` (the widget that is
+    needed: ``script``, ``site_key``, ``css_class``, ``field``; or None), ``return_to``, ``may_remember`` (bool),
+    ``may_link`` (bool: whether ``send=link`` sends a link)."""
     CODE = "code"
     """Facts: ``sent_to`` (masked), ``kind``, ``resend_in`` (seconds), ``attempts_left`` (or None), ``expires_in``."""
     LINK_SENT = "link-sent"

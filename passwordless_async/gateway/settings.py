@@ -10,6 +10,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
+from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.gateway.returning import checked_prefixes
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Settings:
         audience: The API that the access tokens are for.
         identifiers: What users name themselves by: ``email``, ``phone`` or both.
         magic_link: Whether users may choose to be sent a link by e-mail instead of a code.
+        captcha: The widget that is shown where the tenant demands a captcha; None: the page says that it has none.
         return_to: The prefixes of paths that a login may return to.
         trusted_proxies: How many proxies of yours a request passes: the user's address is what the outermost of them
             saw. 0: the peer is the user.
@@ -84,6 +86,7 @@ class Settings:
     audience: str | None = None
     identifiers: tuple[str, ...] = attrs.field(default=KINDS, converter=_kinds)
     magic_link: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    captcha: Captcha | None = attrs.field(default=None, validator=attrs.validators.optional(_of(Captcha)))
     return_to: tuple[str, ...] = attrs.field(default=("/",), converter=checked_prefixes)
     trusted_proxies: int = attrs.field(default=0, validator=_none_or_more)
     login_seconds: float = attrs.field(default=600.0, validator=_seconds)

@@ -222,13 +222,14 @@ async def test_same_answer_whether_or_not_there_is_an_account(serve: Serve) -> N
         assert re.sub('value="[^"]*"', "", seen.text) == re.sub('value="[^"]*"', "", usual.text)
 
 
-async def test_captcha(site: Site) -> None:
-    """Where the tenant wants one, the page has a field for it."""
+async def test_a_captcha_that_cannot_be_shown(site: Site) -> None:
+    """The tenant wants one, and the page says that it has none."""
     browser = await site.browser()
     site.tenant.faults.add(Fault.VERIFICATION_REQUIRED, path=START, times=1)
     seen = await browser.start()
-    assert (seen.status, 'name="captcha"' in seen.text) == (403, True)
-    assert seen.alert == "Please complete the security check."
+    assert (seen.status, seen.path) == (403, "/login")
+    assert (seen.alert or "").startswith("The sign-in service asks for a security check that we cannot show here.")
+    assert (await browser.start()).path == "/code"
 
 
 async def test_remember(serve: Serve) -> None:

@@ -31,7 +31,7 @@ _KEEP_SECONDS = 60.0
 
 @attrs.frozen(eq=False)
 class Unsealed:
-    """A session as it was unsealed. Each use of it shares this object: nobody changes what is in it.
+    """A session as it was unsealed. Each use of it shares this object, which is never changed.
 
     Attributes:
         tokens: The tokens, with their key.

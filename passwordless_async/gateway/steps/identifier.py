@@ -131,13 +131,22 @@ def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: P
         waited = services.settings.resend_seconds - (error.retry_after or 0.0)
         return sent_page(visit, attrs.evolve(login, sent_at=services.clock() - waited), moved=True)
     if isinstance(error, VerificationRequired):
-        return identifier_page(visit, login, *problem_of(error, "captcha"))
+        return _captcha_page(visit, login, error)
     return page(visit, login, *problem_of(error))
+
+
+def _captcha_page(visit: Visit, login: LoginState, error: VerificationRequired) -> Reply:
+    """Return the page with a captcha; without a provider one that says that it has none."""
+    problem, status = problem_of(error, "captcha")
+    if visit.services.settings.captcha is None:
+        problem = Problem("captcha_missing")
+    return identifier_page(visit, login, problem, status)
 
 
 async def _send(visit: Visit, who: Email | Phone, *, by_link: bool) -> Secret | None:
     """Send a code, or a link; return what the link's callback is checked against, sealed."""
-    services, captcha = visit.services, visit.form.get("captcha")
+    services, widget = visit.services, visit.services.settings.captcha
+    captcha = visit.form.get("captcha" if widget is None else widget.field) or visit.form.get("captcha") or None
     options: dict[str, Any] = {"language": visit.language, "forwarded_for": visit.forwarded_for, "captcha": captcha}
     if not by_link or not isinstance(who, Email):
         await services.client.start(who, **options)

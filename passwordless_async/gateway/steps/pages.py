@@ -50,15 +50,22 @@ def is_of_other_login(visit: Visit, login: LoginState) -> bool:
 
 def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200) -> Reply:
     """Return the page that asks who logs in."""
+    settings = visit.services.settings
+    wants_captcha = problem is not None and problem.field == "captcha"
     facts = {
-        "kinds": visit.services.settings.identifiers,
-        "identifier": visit.form.get("identifier", ""),
-        "may_link": visit.services.settings.magic_link and "email" in visit.services.settings.identifiers,
-        "captcha": problem is not None and problem.field == "captcha",
+        "kinds": settings.identifiers,
+        "identifier": visit.form.get("identifier") or (_typed(login) if wants_captcha else ""),
+        "may_link": settings.magic_link and "email" in settings.identifiers,
+        "captcha": None if settings.captcha is None or not wants_captcha else settings.captcha.facts,
         "may_remember": may_remember(visit),
         "return_to": login.return_to,
     }
     return Reply(page=Page.IDENTIFIER, facts=facts, login=login, problem=problem, status=status)
+
+
+def _typed(login: LoginState) -> str:
+    """Return what the user of a login typed before, for the page that asks for a captcha."""
+    return "" if login.who is None else login.who.username
 
 
 def may_remember(visit: Visit) -> bool:

@@ -1,0 +1,79 @@
+"""A captcha provider's widget on the page that asks who logs in, where the tenant demands one."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import attrs
+from yarl import URL
+
+from passwordless_async._common import arguments as _check
+from passwordless_async._common.origin import parse_origin
+from passwordless_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_MAX_URL = 512  # characters
+
+
+def _script(given: str) -> str:
+    text = _check.printable("script", given, at_most=_MAX_URL)
+    url = URL(text)
+    if url.scheme != "https" or not url.host or url.user is not None:
+        raise UsageError("script", "must be an https URL")
+    return str(url)
+
+
+def _origins(given: Iterable[str]) -> tuple[str, ...]:
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    origins = [parse_origin("sources", text) for text in texts]
+    if any(origin.scheme != "https" for origin in origins):
+        raise UsageError("sources", "must be https origins")
+    return tuple(map(str, origins))
+
+
+def _name(_captcha: object, attribute: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or _NAME.fullmatch(value) is None:
+        raise UsageError(attribute.name, "must be a name of letters, digits, hyphens and underscores")
+
+
+def _text(_captcha: object, attribute: attrs.Attribute[str], value: object) -> None:
+    _check.printable(attribute.name, value, at_most=_MAX_URL)
+
+
+@attrs.frozen(kw_only=True)
+class Captcha:
+    """The widget of a captcha provider, shown once the tenant's bot detection demands it; its token goes to the tenant.
+
+    Whether your tenant takes that token is not known. Auth0 documents bot detection for login pages that it hosts; its
+    own script sends the solution as ``captcha`` of ``/passwordless/start``, as this does, but asks for the challenge
+    within a transaction of such a page. Try it with your tenant, and with the provider that is configured there; or set
+    *Enforce CAPTCHA for passwordless flows* to *Never*, and rely on :class:`Budgets`.
+
+    Args:
+        script: The URL of the provider's script.
+        site_key: The provider's public key of the site.
+        css_class: The class of the element that the script turns into the widget: ``cf-turnstile``, ``h-captcha``.
+        field: The form field that the widget puts its token in: ``cf-turnstile-response``, ``h-captcha-response``.
+        sources: The origins of the provider that the page may load scripts, frames, styles and images from and connect
+            to, the script's aside. They are in the content security policy of that page alone.
+    """
+
+    script: str = attrs.field(converter=_script)
+    site_key: str = attrs.field(validator=_text)
+    css_class: str = attrs.field(validator=_name)
+    field: str = attrs.field(validator=_name)
+    sources: tuple[str, ...] = attrs.field(default=(), converter=_origins)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins that the page with the widget may use."""
+        return tuple(dict.fromkeys((str(URL(self.script).origin()), *self.sources)))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a page, or a script that renders the widget itself, has to know."""
+        return {"script": self.script, "site_key": self.site_key, "css_class": self.css_class, "field": self.field}
