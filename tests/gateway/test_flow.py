@@ -530,7 +530,7 @@ async def test_security_headers(site: Site) -> None:
         assert "unsafe" not in seen.headers["Content-Security-Policy"]
         assert seen.headers["X-Content-Type-Options"] == "nosniff"
     assert re.search(r"<script(?! src)|<style|\bon[a-z]+=|style=", page.text) is None
-    for path in re.findall(r'(?:href|src)="([^"]+)"', page.text):
+    for path in re.findall(r'(?:href|src)="(/[^"]+)"', page.text):
         file = await browser.get(path.removeprefix(site.mount))
         assert (file.status, "immutable" in file.headers["Cache-Control"]) == (200, True)
 
