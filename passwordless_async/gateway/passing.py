@@ -46,7 +46,6 @@ class Passing:
 
     async def forward(self, request: ProxiedRequest) -> ProxiedResponse | None:
         """Return the response to a call; None if the browser has gone."""
-        reply = fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
         with Defects(f"{request.method} to an upstream"):
             try:
                 return await self._forwarding.forward(request)
@@ -54,11 +53,11 @@ class Passing:
                 return None
             except (Refusal, StepUpNeeded, PasswordlessError) as error:
                 reply = _reply(request, error)
-        return self._answer(request, reply)
+            return self._answer(request, reply)
+        return self._answer(request, fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR))
 
     async def connect(self, request: ProxiedRequest, socket: BrowserSocket) -> ProxiedResponse | None:
         """Pass a WebSocket on, until it ends; returns the response to a handshake that is refused."""
-        reply = fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
         with Defects("a WebSocket to an upstream"):
             try:
                 await self._forwarding.connect(request, socket)
@@ -66,7 +65,8 @@ class Passing:
                 reply = _reply(request, error)
             else:
                 return None
-        return self._answer(request, reply)
+            return self._answer(request, reply)
+        return self._answer(request, fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR))
 
     async def aclose(self) -> None:
         """Close the connections to all upstreams."""

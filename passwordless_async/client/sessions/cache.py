@@ -45,7 +45,7 @@ class Unsealed:
     place: Place
     members: SecretDict
     is_stale: bool
-    callers: dict[tuple[str, ...], UserSession] = attrs.field(factory=dict, repr=redacted)
+    callers: dict[tuple[str, ...] | None, UserSession] = attrs.field(factory=dict, repr=redacted)
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,6 @@ from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.tokens import TokenSet
-    from passwordless_async.client.api.user_session import UserSession
     from passwordless_async.client.refreshes import Refreshes
     from passwordless_async.stores import keyring
     from passwordless_async.stores.keyring import KeyRing
@@ -44,6 +43,7 @@ _TYPE = "session+jwe"
 _SHARED_TYPE = "login+jwe"  # the tokens of a login, for all its sessions
 _SID_TYPE = "sid+jwe"  # the user of a session at the provider
 _SECRET_CHARACTERS = 43  # 256 bits in base64url; the shard follows
+_SHARD = slice(_SECRET_CHARACTERS, None)  # which is no secret
 _MAX_SID = 512  # characters; longer ones, which no provider has, lead to no session
 _MIN_SECONDS = 0.001  # that a session which has just ended is still kept: stores take no lifetime of 0
 
@@ -57,7 +57,6 @@ class Record:
     sealed: str = attrs.field(repr=redacted)  # its text in the store
     # What is sealed beside the tokens: user, opened_at, ends_at, sid if it leads here, and login after a refresh.
     members: SecretDict
-    callers: dict[tuple[str, ...], UserSession] = attrs.field(factory=dict, eq=False, repr=redacted)
 
     @property
     def login(self) -> str:
@@ -139,6 +138,16 @@ class SessionRecords:
 
     async def find(self, identifier: Secret, *, counts_as_use: bool = True) -> Record:
         """Return a session, and restart its idle time if that counts as use. Raises as ``client.sessions.get``."""
+        unsealed, sealed, seconds = await self._find(identifier, counts_as_use=counts_as_use)
+        members = unsealed.members
+        return Record(self._session(identifier, unsealed.tokens, members, seconds), unsealed.place, sealed, members)
+
+    async def use(self, identifier: Secret) -> Unsealed:
+        """Return what a session was unsealed to, and restart its idle time. Raises as ``client.sessions.get``."""
+        return (await self._find(identifier, counts_as_use=True))[0]
+
+    async def _find(self, identifier: Secret, *, counts_as_use: bool) -> tuple[Unsealed, str, float]:
+        """Return a session as it was unsealed, its text, and for how many seconds it is kept from now on."""
         place, seconds = place_of(identifier), self._lifetimes.idle
         if counts_as_use:
             sealed = await self.store.read(place, seconds=seconds)
@@ -160,9 +169,7 @@ class SessionRecords:
             again = self.seal(place, unsealed.tokens, **unsealed.members)
             if await self.store.reseal(place, sealed, again):
                 sealed = again
-        members = unsealed.members
-        session = self._session(identifier, unsealed.tokens, members, seconds)
-        return Record(session, place, sealed, members, unsealed.callers)
+        return unsealed, sealed, seconds
 
     async def close(self, place: Place) -> bool:
         """End a session; returns whether there was one."""
@@ -329,7 +336,7 @@ def place_of(identifier: Secret) -> Place:
     """Return where a session is, by its identifier, which does not tell who its user is."""
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
-    return Place(str(identifier[_SECRET_CHARACTERS:]), hashed(identifier), "")
+    return Place(str.__getitem__(identifier, _SHARD), hashed(identifier), "")
 
 
 def _login(place: Place, tokens: TokenSet) -> str:

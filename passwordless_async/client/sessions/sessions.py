@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -21,7 +21,7 @@ from passwordless_async.client.traffic.single_flight import Departure, SingleFli
 from passwordless_async.errors import BrokenSeal, InvalidSession, PasswordlessError, StoreUnavailable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
     from passwordless_async._common.user_address import IpAddress
@@ -225,16 +225,18 @@ class Sessions:
 
     async def _caller(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
         """Return what calls APIs for a session; the same for each use while the store has the same tokens."""
-        record = await self._records.find(identifier)
-        origins = origins if isinstance(origins, str) else tuple(origins)
-        named = tuple(map(str, origins))
-        caller = record.callers.get(named)
+        unsealed = await self._records.use(identifier)
+        # First what it nearly always is: the abstract type takes a microsecond.
+        is_list = isinstance(origins, tuple | list) or (isinstance(origins, Iterable) and not isinstance(origins, str))
+        origins = tuple(origins) if is_list else origins
+        named = tuple(map(str, origins)) if is_list else None  # what is no list is refused below
+        caller = unsealed.callers.get(named)
         if caller is None:
             caller = self._calls(
-                record.session.tokens, origins, lambda stale: self._session_refreshes.renew(identifier, stale)
+                unsealed.tokens, origins, lambda stale: self._session_refreshes.renew(identifier, stale)
             )
-            if len(record.callers) < _MAX_CALLERS:
-                record.callers[named] = caller
+            if len(unsealed.callers) < _MAX_CALLERS:
+                unsealed.callers[named] = caller
         return caller
 
     async def get(self, identifier: str, *, counts_as_use: bool = True) -> StoredSession:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import aiohttp
 from aiohttp.payload import BytesPayload
+from multidict import CIMultiDict
 
 from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
@@ -32,7 +33,7 @@ from passwordless_async.client.traffic.proxies import NO_PROXIES, Proxies
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from ssl import SSLContext
 
     from aiohttp.abc import AbstractStreamWriter
@@ -49,6 +50,8 @@ _MAX_SHOWN = 40  # characters of the server's words
 _MAX_STALE_CONNECTIONS = 8  # in a row that have bytes of no request, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
+# Header fields that aiohttp adds unless it is told not to.
+_NOT_ADDED = CIMultiDict[None](dict.fromkeys(("Accept", "Accept-Encoding", "Content-Type", "User-Agent")))
 # A name that DNS knows not to exist. Other failures to resolve one are the name server's, and pass.
 _UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -326,6 +329,15 @@ class _DirectRequest(_Request):
     """A request that goes through no proxy."""
 
     proxies = NO_PROXIES
+
+
+class PlainRequest(_DirectRequest):
+    """The same, with no header field but its caller's: aiohttp adds ``Accept``, ``User-Agent`` and others."""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        """Add none, and none of a body."""
+        del skip_auto_headers  # aiohttp would make the same of it, for each request anew
+        self._skip_auto_headers = _NOT_ADDED
 
 
 def guarded_session(connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:

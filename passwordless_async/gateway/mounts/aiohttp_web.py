@@ -14,7 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
-from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.mounts.departures import Departures
 from passwordless_async.gateway.mounts.server_log import unquoted
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
@@ -40,13 +40,14 @@ _ANYTHING = r"/{below:[\s\S]*}"
 
 def application(handle: Handle, passing: Passing | None = None) -> web.Application:
     """Return the application."""
+    departures = Departures()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
             return _refusal()
         target = None if passing is None else target_of(request.raw_path, _mount(request))
         if passing is not None and target is not None and passing.serves(target[0]):
-            return await _pass_on(passing, request, target)
+            return await _pass_on(passing, departures, request, target)
         body = await _body(request)
         if body is None:
             return _refusal()
@@ -102,7 +103,9 @@ async def _body(request: web.Request) -> bytes | None:
     return b"".join(parts)
 
 
-async def _pass_on(passing: Passing, request: web.Request, target: tuple[str, str]) -> web.StreamResponse:
+async def _pass_on(
+    passing: Passing, departures: Departures, request: web.Request, target: tuple[str, str]
+) -> web.StreamResponse:
     is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
     proxied = ProxiedRequest(
         method=request.method,
@@ -116,7 +119,7 @@ async def _pass_on(passing: Passing, request: web.Request, target: tuple[str, st
         protocols=_protocols(request) if is_socket else (),
     )
     if not is_socket:
-        async with Departure(partial(_until_gone, request)):
+        with departures.of(partial(_until_gone, request)):
             return await _exchange(passing, request, proxied)
         return web.Response()  # is not sent: the browser has gone
     socket = _Socket(request)
@@ -132,7 +135,7 @@ async def _exchange(passing: Passing, request: web.Request, proxied: ProxiedRequ
 async def _written(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
     if isinstance(response.body, bytes):
         # Header fields and body are sent at once, by the server.
-        return web.Response(status=response.status, headers=CIMultiDict(response.headers), body=response.body)
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
     answer = web.StreamResponse(status=response.status, headers=CIMultiDict(response.headers))
     try:
         await answer.prepare(request)

@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
-from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.mounts.departures import Departures
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
     POLICY,
@@ -42,6 +42,7 @@ class ASGIGateway:
     def __init__(self, handle: Handle, passing: Passing | None = None) -> None:
         self._handle = handle
         self._passing = passing
+        self._departures = Departures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -54,7 +55,7 @@ class ASGIGateway:
             return
         target = None if self._passing is None else _target(scope)
         if self._passing is not None and target is not None and self._passing.serves(target[0]):
-            await _pass_on(self._passing, _proxied(scope, target, headers, receive), scope, receive, send)
+            await self._pass_on(self._passing, _proxied(scope, target, headers, receive), scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, headers, receive, send)
         else:
@@ -70,6 +71,18 @@ class ASGIGateway:
         fields.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": int(response.status), "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
+
+    async def _pass_on(
+        self, passing: Passing, request: ProxiedRequest, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if isinstance(request.body, _Body) and not request.socket:
+            with self._departures.of(request.body.until_gone):
+                await _exchange(passing, request, send)
+            return
+        await receive()  # websocket.connect: nothing may be sent before it
+        refusal = await passing.connect(request, _Socket(receive, send))
+        if refusal is not None:
+            await _refuse(refusal, scope, send)
 
 
 def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Request:
@@ -149,17 +162,6 @@ def _proxied(scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[st
         socket=is_socket,
         protocols=tuple(scope.get("subprotocols") or ()),
     )
-
-
-async def _pass_on(passing: Passing, request: ProxiedRequest, scope: Scope, receive: Receive, send: Send) -> None:
-    if isinstance(request.body, _Body) and not request.socket:
-        async with Departure(request.body.until_gone):
-            await _exchange(passing, request, send)
-        return
-    await receive()  # websocket.connect: nothing may be sent before it
-    refusal = await passing.connect(request, _Socket(receive, send))
-    if refusal is not None:
-        await _refuse(refusal, scope, send)
 
 
 async def _exchange(passing: Passing, request: ProxiedRequest, send: Send) -> None:

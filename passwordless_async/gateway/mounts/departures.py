@@ -12,40 +12,73 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 0.25  # before the first look: most calls are over by then, and cost nothing
 
 
+class Departures:
+    """The calls of a mount that are so new that nothing looks after their browsers yet: one timer is for all."""
+
+    def __init__(self) -> None:
+        self._new: dict[Departure, float] = {}  # when each began, by the event loop's clock; the oldest first
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one whose timer runs
+
+    def of(self, until_gone: Callable[[], Awaitable[None]]) -> Departure:
+        """Return what looks after one call; ``until_gone`` returns when its browser has gone."""
+        return Departure(self, until_gone)
+
+    def add(self, departure: Departure) -> None:
+        """Look after a call's browser in a while."""
+        loop = asyncio.get_running_loop()
+        self._new[departure] = loop.time()
+        if self._loop is not loop:
+            self._look_later(loop)
+
+    def discard(self, departure: Departure) -> None:
+        """Forget a call: it is over."""
+        self._new.pop(departure, None)
+
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        loop.call_later(_PATIENCE_SECONDS, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        before = loop.time() - _PATIENCE_SECONDS
+        for departure in [each for each, began in self._new.items() if began <= before]:
+            del self._new[departure]
+            departure.begin()
+        if self._new:
+            self._look_later(loop)
+        else:
+            self._loop = None
+
+
 class Departure:
-    """Cancels what the current task does in the ``async with`` when the browser goes, and swallows the cancellation.
+    """Cancels what the current task does in the ``with`` when the browser goes, and swallows the cancellation."""
 
-    Args:
-        until_gone: Returns when the browser has gone.
-    """
-
-    def __init__(self, until_gone: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, departures: Departures, until_gone: Callable[[], Awaitable[None]]) -> None:
+        self._departures = departures
         self._until_gone = until_gone
         self._is_gone = False
         self._watcher: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Self:
-        task = asyncio.current_task()
-        self._cancelling = 0 if task is None else task.cancelling()
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._begin, task)
+    def __enter__(self) -> Self:
+        self._task = asyncio.current_task()
+        self._cancelling = 0 if self._task is None else self._task.cancelling()
+        self._departures.add(self)
         return self
 
-    def _begin(self, task: asyncio.Task[object] | None) -> None:
-        self._watcher = asyncio.create_task(self._watch(task))
+    def begin(self) -> None:
+        """Look after the browser from now on."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
-    async def _watch(self, task: asyncio.Task[object] | None) -> None:
+    async def _watch(self) -> None:
         await self._until_gone()
         self._is_gone = True
-        if task is not None:
-            task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> bool:
-        self._timer.cancel()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self._departures.discard(self)
         if self._watcher is not None:
             self._watcher.cancel()
-        task = asyncio.current_task()
+        task, self._task = self._task, None
         if not self._is_gone or task is None or kind is None or not issubclass(kind, asyncio.CancelledError):
             return False
         # Another cancellation, such as of a server that shuts down, goes on.

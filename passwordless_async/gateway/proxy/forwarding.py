@@ -22,8 +22,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.sessions.values import hashed
-from passwordless_async.client.traffic.transport import guarded_session
+from passwordless_async.client.traffic.transport import PlainRequest, guarded_session
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UseDPoPNonce
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.proxy import fields
@@ -59,8 +58,6 @@ _WAITING = 2  # calls that may wait for a connection, for each connection
 _CHECK_SECONDS = 15.0  # between two looks whether the session of a long call has ended
 _HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket; proxies between close a silent one after a minute
 _CLOSE_SECONDS = 2.0  # that the other end may take to confirm the close of a WebSocket
-# Set by aiohttp unless it is told not to: what the browser did not send is not sent.
-_NOT_ADDED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")  # RFC 6455 §4.1: a token
 _SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _MAX_REASON = 40  # characters; the frame has room for 123 bytes
@@ -90,9 +87,8 @@ class Channel:
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
         self._sockets: aiohttp.TCPConnector | None = None
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, sock_connect=upstream.connect_timeout, sock_read=upstream.timeout
-        )
+        # Each part of a call has a time-out of its own where it waits.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=upstream.connect_timeout)
 
     @property
     def is_trusted(self) -> bool:
@@ -109,7 +105,7 @@ class Channel:
         if self._http is None or self._http.closed:
             client.before_closing(self.aclose)
             connector = aiohttp.TCPConnector(limit=self.upstream.max_connections)
-            more = {"timeout": self._timeout, "auto_decompress": False, "skip_auto_headers": _NOT_ADDED}
+            more = {"timeout": self._timeout, "auto_decompress": False, "request_class": PlainRequest}
             self._http = guarded_session(connector, more)
         return self._http
 
@@ -121,7 +117,7 @@ class Channel:
         if self._sockets is None or self._sockets.closed:
             client.before_closing(self.aclose)
             self._sockets = aiohttp.TCPConnector(limit=self.upstream.max_sockets, force_close=True)
-        more = {"connector_owner": False, "timeout": self._timeout, "skip_auto_headers": _NOT_ADDED}
+        more = {"connector_owner": False, "timeout": self._timeout, "request_class": PlainRequest}
         async with guarded_session(self._sockets, {**more, "middlewares": (middleware,)}) as session:
             yield session
 
@@ -176,7 +172,7 @@ class Forwarding:
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             _require_scopes(upstream, api.tokens.scope)
-            release = channel.traffic.enter(hashed(session))
+            release = channel.traffic.enter(session)
             try:
                 response = await self._send(channel, request, framing, api)
             except BaseException:
@@ -214,7 +210,7 @@ class Forwarding:
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             _require_scopes(upstream, api.tokens.scope)
-            release = channel.socket_traffic.enter(hashed(session))
+            release = channel.socket_traffic.enter(session)
             try:
                 async with self._socket(channel, request, api.middleware) as socket:
                     await browser.accept(socket.protocol)
@@ -327,7 +323,8 @@ async def _pieces(response: aiohttp.ClientResponse, upstream: Upstream) -> Async
     content, at_most, size = response.content, upstream.max_response_bytes, 0
     while True:
         try:
-            piece = await content.readany()
+            async with asyncio.timeout(upstream.timeout):
+                piece = await content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError):
             piece = None
         if piece is None:
@@ -451,5 +448,5 @@ def _step_up(request: ProxiedRequest, response: aiohttp.ClientResponse) -> Mappi
 
 
 def _require_scopes(upstream: Upstream, scope: str | None) -> None:
-    if not upstream.scopes <= set((scope or "").split()):
+    if upstream.scopes and not upstream.scopes <= set((scope or "").split()):
         raise Refusal("scope_missing", HTTPStatus.FORBIDDEN)

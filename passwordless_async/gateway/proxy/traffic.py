@@ -19,6 +19,8 @@ from passwordless_async.gateway.proxy.admission import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passwordless_async._common.secret import Secret
+
 _RETRY_SECONDS = 1
 
 
@@ -33,11 +35,11 @@ class Traffic:
 
     at_most: int
     per_session: int
-    of_session: Counter[str] = attrs.field(factory=Counter, repr=False)
+    of_session: Counter[Secret] = attrs.field(factory=Counter, repr=False)
     calls: int = 0
 
-    def enter(self, session: str) -> Callable[[], None]:
-        """Count a call of a session; returns what releases it.
+    def enter(self, session: Secret) -> Callable[[], None]:
+        """Count a call of a session, by its identifier; returns what releases it.
 
         Raises:
             Refusal: There are too many.

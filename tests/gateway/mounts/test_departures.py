@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from passwordless_async.gateway.mounts import departures
-from passwordless_async.gateway.mounts.departures import Departure
+from passwordless_async.gateway.mounts.departures import Departures
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ async def test_a_browser_that_goes() -> None:
         await gone.wait()
 
     async def call() -> str:
-        async with Departure(until_gone):
+        with Departures().of(until_gone):
             gone.set()
             await asyncio.Event().wait()
         return "over"
@@ -44,7 +44,7 @@ async def test_a_call_that_ends_before() -> None:
         await asyncio.Event().wait()
 
     async def call() -> None:
-        async with Departure(until_gone):
+        with Departures().of(until_gone):
             await watching.wait()
             raise ValueError("call")
 
@@ -64,7 +64,7 @@ async def test_another_cancellation_goes_on() -> None:
     for also_gone in (False, True):
 
         async def call() -> None:
-            async with Departure(until_gone):
+            with Departures().of(until_gone):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(call())

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import pytest
 
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway.proxy.admission import Refusal
 from passwordless_async.gateway.proxy.traffic import Traffic
+
+ADA, BOB = Secret("ada"), Secret("bob")
 
 
 def test_a_session_has_so_many_and_no_more() -> None:
     """Another session is not touched; what is released may be used again."""
     traffic = Traffic(at_most=10, per_session=2)
-    first, _ = traffic.enter("ada"), traffic.enter("ada")
+    first, _ = traffic.enter(ADA), traffic.enter(ADA)
     with pytest.raises(Refusal) as refused:
-        traffic.enter("ada")
+        traffic.enter(ADA)
     assert (refused.value.key, refused.value.status, refused.value.seconds) == ("too_many_requests", 429, 1)
-    traffic.enter("bob")
+    traffic.enter(BOB)
     first()
     first()
-    traffic.enter("ada")
-    assert (traffic.calls, dict(traffic.of_session)) == (3, {"ada": 2, "bob": 1})
+    traffic.enter(ADA)
+    assert (traffic.calls, dict(traffic.of_session)) == (3, {ADA: 2, BOB: 1})
 
 
 def test_an_upstream_has_so_many_in_all() -> None:
     """More are refused at once; nothing is kept of a session without calls."""
     traffic = Traffic(at_most=2, per_session=2)
-    releases = [traffic.enter("ada"), traffic.enter("bob")]
+    releases = [traffic.enter(ADA), traffic.enter(BOB)]
     with pytest.raises(Refusal) as refused:
-        traffic.enter("eve")
+        traffic.enter(Secret("eve"))
     assert (refused.value.key, refused.value.status) == ("upstream_busy", 503)
     for release in releases:
         release()
