@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import passwordless_async
+from helpers.pages import PAGES, README, ROOT, Block, python_blocks, run
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted(ROOT.glob("docs/**/*.md")), ROOT / ".github" / "CONTRIBUTING.md"]
-EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DOCUMENTS = [README, *PAGES, ROOT / ".github" / "CONTRIBUTING.md"]
+EXAMPLES = python_blocks(README)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("code", "output"), EXAMPLES, ids=range(len(EXAMPLES)))
-def test_an_example_prints_the_output_below_it(code: str, output: str) -> None:
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_an_example_prints_the_output_below_it(example: Block) -> None:
     """Each example runs as it is, in an interpreter of its own."""
-    done = subprocess.run(  # noqa: S603 - our own README
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+    assert run([example]) == [example.output]
 
 
 def test_every_example_is_run() -> None:
-    """Each block of Python has its output below it."""
-    assert README.read_text(encoding="utf-8").count("```python\n") == len(EXAMPLES) >= 3
+    """Each block of Python has its output below it, and none is marked."""
+    assert [example.kind for example in EXAMPLES if example.output] == ["run"] * len(EXAMPLES)
+    assert EXAMPLES
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
