@@ -17,12 +17,17 @@ from helpers.commands import arguments_of, commands_of, problem_of
 from helpers.pages import PAGES, ROOT, Block, blocks_of, python_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 WITH_PYTHON = [page for page in PAGES if python_blocks(page)]
-PARSERS = {"json": json.loads, "toml": tomllib.loads, "yaml": lambda text: list(yaml.safe_load_all(text))}
+PARSERS: dict[str, Callable[[str], object]] = {
+    "json": json.loads,
+    "toml": tomllib.loads,
+    "yaml": lambda text: list(yaml.safe_load_all(text)),
+}
 # Names of languages whose blocks would not be found; shells are shown as consoles, with a prompt.
 OTHER_NAMES = {"", "py", "python3", "pycon", "sh", "bash", "shell", "yml"}
 
