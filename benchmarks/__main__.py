@@ -26,6 +26,7 @@ from benchmarks import (
     quota,
     scale,
     sessions,
+    store,
     verify,
 )
 from benchmarks.report import plot, print_table
@@ -42,6 +43,7 @@ BENCHMARKS = {
     "scale": scale,
     "quota": quota,
     "sessions": sessions,
+    "store": store,
     "processes": processes,
     "gateways": gateways,
     "gateway-login": gateway_login,

@@ -24,6 +24,7 @@ SMALL = {
     "quota": ["--rounds", "1", "--calls", "10"],
     "import": ["--rounds", "1", "--calls", "1"],
     "sessions": ["--rounds", "1", "--calls", "10"],
+    "store": ["--rounds", "1", "--calls", "10"],
     "processes": ["--rounds", "1", "--calls", "10"],
     "gateways": ["--rounds", "1", "--calls", "10"],
     "gateway-login": ["--rounds", "1", "--calls", "10"],
@@ -98,6 +99,15 @@ ALWAYS_THERE = {
         "bytes",
         "MB of a million",
     },
+    "store": {
+        "bytes of a code under way",
+        "bytes of a session and its code",
+        *(
+            f"{operation}, {meter}"
+            for operation in ("start", "log in", "read", "API call", "refresh", "close")
+            for meter in ("round trips", "commands", "server µs", "own µs")
+        ),
+    },
     "processes": {"one process", "two processes"},
     "gateways": {*GATEWAYS, "seconds", "requests a second"},
     "gateway-login": {
@@ -145,12 +155,18 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
         ("round trips of a login, 64 at once", 4, 3),
         ("bytes of a session with 2048 of tokens", 2048 * 1.6 + 400, 2048 * 1.4 + 300),
     ],
+    "store": [
+        ("round trips of start", 2.5, 2.1),
+        ("round trips of log in", 2.5, 2.1),
+        ("round trips of API call", 1.5, 1.1),
+        ("round trips of refresh", 3.5, 3.1),
+    ],
     "processes": [("two processes ÷ one", 1.7, 1.9)],
     "gateways": [(name, value, value) for name, value in GATEWAYS.items()],
     "gateway-login": [(f"CPU of a login ÷ bare client, {store}", 2.0, 1.5) for store in ("in memory", "on Redis")],
     "gateway-proxy": [("CPU of a call ÷ (bare proxy + bare signature)", 1.6, 1.3)],
 }
-NEED_REDIS = {"sessions", "processes", "gateways", "gateway-login"}
+NEED_REDIS = {"sessions", "store", "processes", "gateways", "gateway-login"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS: dict[str, dict[str, tuple[str, float, float]]] = {
     "exchange": {"uvloop": ("exchange ÷ bare aiohttp, uvloop", 1.7, 1.3)},
