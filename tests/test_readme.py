@@ -38,6 +38,16 @@ def test_links_within_the_repository_lead_somewhere(document: Path) -> None:
     assert [target for target in sorted(targets) if not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_test_that_is_named_exists(document: Path) -> None:
+    """Each link whose text is the name of a test leads to the module that has it."""
+    links = re.findall(r"\[`(test_\w+)`\]\(([^)]+\.py)\)", document.read_text(encoding="utf-8"))
+    missing = [
+        name for name, file in links if f"def {name}(" not in (document.parent / file).read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 PROMISES = re.findall(
     r"^\| (retries|codes|refreshes|secrets) \| (.+?) \| (.+) \|$", README.read_text(encoding="utf-8"), re.MULTILINE
 )
