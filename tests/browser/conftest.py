@@ -60,6 +60,13 @@ def _strict_site(own_redis: Any) -> Iterator[Workers]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def link_site(own_redis: Any) -> Iterator[Workers]:
+    """Return a site that offers login by a link."""
+    with workers.running(own_redis.url, TenantSettings(), **OPTIONS, magic_link=True) as running:
+        yield running
+
+
 @pytest.fixture
 def site(_site: Workers) -> Iterator[Workers]:
     """Return a site whose tenant asks users for a second factor that have one."""

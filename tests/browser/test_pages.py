@@ -61,7 +61,7 @@ def test_login(site: Workers, window: Opened) -> None:
     here.open("/login?return_to=/auth/sessions")
     right(here, "identifier", "sign_in")
     here.press(identifier="ada@")
-    right(here, "identifier-wrong", "sign_in", alerts=["invalid_input"])
+    right(here, "identifier-wrong", "sign_in", alerts=["invalid_identifier"])
     here.press(identifier=typo.address)
     right(here, "code", "enter_code")
     here.press_named("change_email")
@@ -95,7 +95,7 @@ def test_sessions(site: Workers, window: Opened) -> None:
     here, who = window(site), new_user()
     for _ in range(2):
         log_in(here, site, who)
-        here.forget_session()
+        here.forget("session")
     log_in(here, site, who)
     here.open("/sessions")
     assert here.count(".sessions li") == 3
@@ -149,7 +149,8 @@ def test_push(site: Workers, window: Opened) -> None:
     right(here, "factor-push", "second_factor")
     if not here.scripts:
         here.press()
-        right(here, "factor-push-waiting", "second_factor", alerts=["approval_pending"])
+        right(here, "factor-push-waiting", "second_factor")
+        assert here.problem("approval_pending") in here.body
     site.tenant.mfa.approve(who)
     if here.scripts:
         here.come("/")
@@ -178,6 +179,33 @@ def test_enrolment(strict_site: Workers, window: Opened) -> None:
     assert here.title == here.text("home")
 
 
+def test_link(link_site: Workers, window: Opened) -> None:
+    """A link instead of a code; in another browser it opens nothing, and the page says how to go on."""
+    here, who = window(link_site), new_user()
+    here.open("/login")
+    right(here, "identifier", "sign_in")
+    here.press("[value=link]", identifier=who.address)
+    right(here, "link-sent", "link_sent")
+    here.forget("login")
+    here.follow(link_site.tenant.outbox.link_for(who))
+    right(here, "link-elsewhere", "link_elsewhere", alerts=["link_elsewhere"])
+    here.open("/login")
+    here.press("[value=link]", identifier=who.address)
+    here.follow(link_site.tenant.outbox.link_for(who))
+    assert here.title == here.text("home")
+
+
+def test_languages(site: Workers, window: Opened) -> None:
+    """Another language is chosen on the page, and stays chosen."""
+    here = window(site)
+    here.open("/login?return_to=/auth/sessions")
+    here.press("[hreflang=ja]")
+    here.language = "ja"
+    right(here, "identifier", "sign_in")
+    here.open("/nowhere")
+    right(here, "not-found", "fault", alerts=["not_found"])
+
+
 def test_faults(site: Workers, window: Opened) -> None:
     """What goes wrong is said in plain words, with a way on."""
     here, who = window(site), new_user()
@@ -197,7 +225,7 @@ def test_faults(site: Workers, window: Opened) -> None:
     site.tenant.faults.clear()
     site.tenant.faults.add(Fault.VERIFICATION_REQUIRED, path=START, times=1)
     here.press(identifier=who.address)
-    right(here, "captcha", "sign_in", alerts=["captcha_needed"])
+    right(here, "captcha", "sign_in", alerts=["captcha_missing"])
     log_in(here, site, who)
     here.open("/api/nothing")
     right(here, "upstream-down", "fault", alerts=["upstream_down"])

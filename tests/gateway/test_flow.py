@@ -196,6 +196,7 @@ async def test_mistyped_identifier(site: Site, typed: str) -> None:
     browser = await site.browser()
     seen = await browser.post("/login", {"identifier": typed})
     assert (seen.status, seen.path, 'aria-invalid="true"' in seen.text) == (400, "/login", True)
+    assert seen.alert == "Please enter a complete address or number."
     assert arrived(site.tenant, START) == 0
 
 
@@ -549,6 +550,8 @@ async def test_language_choice(serve: Serve) -> None:
     assert (await browser.get("/login")).title == "Sign in"
     assert (await browser.get("/login?language=de")).title == "Anmelden"
     assert "language" not in (await browser.get("/login?language=xx")).set_cookies
+    page = await browser.get("/step-up?return_to=/pay&max_age=0")  # the login, for there is no session
+    assert 'href="?return_to=%2Fpay&amp;language=ja" lang="ja"' in page.text
     await browser.start()
     assert site.tenant.requests[-1].headers["x-request-language"] == "de"
 

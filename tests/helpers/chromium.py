@@ -144,6 +144,10 @@ class Window:
     def open(self, path: str) -> None:
         self._driver.get(self.base + path)
 
+    def follow(self, link: str) -> None:
+        """Open a link of a mail."""
+        self._driver.get(link)
+
     def type(self, **fields: str) -> None:
         """Type into fields."""
         for name, value in fields.items():
@@ -167,9 +171,9 @@ class Window:
         self._driver.get(f"data:text/html,{quote(form)}")
         self.press("button")
 
-    def forget_session(self) -> None:
-        """Lose the session's cookie, as another device has none."""
-        self._driver.delete_cookie("session")
+    def forget(self, cookie: str) -> None:
+        """Lose a cookie, as another browser has none."""
+        self._driver.delete_cookie(cookie)
 
     @contextmanager
     def another_tab(self) -> Iterator[None]:

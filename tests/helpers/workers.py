@@ -86,8 +86,10 @@ def running(redis_url: str, settings: TenantSettings, **options: Any) -> Iterato
 async def _opened(redis_url: str, settings: TenantSettings, options: dict[str, Any]) -> AsyncIterator[Workers]:
     keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
     with socket.create_server(("127.0.0.1", 0)) as front:
+        origin = f"http://127.0.0.1:{front.getsockname()[1]}"
+        settings = attrs.evolve(settings, callback_urls=[f"{origin}{MOUNT}/link"])  # type: ignore[list-item] # of a converter
         async with LocalTenant(settings) as tenant, AsyncExitStack() as stack:
-            workers = Workers(f"http://127.0.0.1:{front.getsockname()[1]}", tenant)
+            workers = Workers(origin, tenant)
             ports = []
             for number in range(2):
                 store = await stack.enter_async_context(RedisStore(redis_url, keys=keys))

@@ -15,10 +15,12 @@ import re
 from http import HTTPStatus
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.extras import missing_extra
 from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.replies import Page
 from passwordless_async.gateway.texts.catalogs import Texts
 
 try:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 _FILES = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
 _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
+# What a page's query may have besides the language: nothing that counts once, such as the code of a link.
+_KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to"})
 _NAME = re.compile(rf"/static/([a-z]+)-[A-Za-z0-9_-]{{{_HASH_CHARACTERS}}}\.(css|js)")
 
 
@@ -103,7 +107,7 @@ class Pages:
             "t": text,
             "brand": self._brand,
             "language": language,
-            "languages": sorted(self.texts.catalogs),
+            "languages": self._languages(visit, reply),
             "mount": visit.request.mount,
             "static": {name: f"{visit.request.mount}{path}" for name, path in self._paths.items()},
             "csrf": csrf or "",
@@ -115,6 +119,16 @@ class Pages:
             **reply.facts,
         }
         return page.render(names).encode()
+
+    def _languages(self, visit: Visit, reply: Reply) -> list[Mapping[str, str]]:
+        """Return the links to the same page in each language; none of a page that another GET would not show again."""
+        query, tags = visit.request.query, sorted(self.texts.catalogs)
+        is_shown_again = visit.request.method != "POST" and reply.page is not Page.FAULT and query.keys() <= _KEPT
+        if not is_shown_again or len(tags) == 1:
+            return []
+        # A language that a team added without its own name is shown by its tag.
+        names = {tag: self.texts.catalogs[tag].get("page", {}).get("language_name", tag) for tag in tags}
+        return [{"tag": tag, "name": names[tag], "href": f"?{urlencode({**query, 'language': tag})}"} for tag in tags]
 
 
 def _hashed(name: str, content: bytes) -> str:

@@ -64,9 +64,8 @@ async def send_code(visit: Visit) -> Reply:
     login = visit.login or fresh
     try:
         who = _who(visit)
-    except InvalidInput as error:
-        problem, status = problem_of(error, "identifier")
-        return identifier_page(visit, login, problem, status)
+    except InvalidInput:
+        return identifier_page(visit, login, Problem("invalid_identifier", field="identifier"), HTTPStatus.BAD_REQUEST)
     if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
         login = attrs.evolve(login, id=fresh.id, mfa=None, link=None, sent_at=None, stepping_up=None)
     remember = "remember" in visit.form and may_remember(visit)

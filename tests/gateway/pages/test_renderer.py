@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pytest
 
 from helpers.sites import request
 from passwordless_async import MemoryStore, PasswordlessClient
-from passwordless_async.gateway import Gateway
+from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.replies import Problem
 
@@ -54,6 +55,24 @@ def test_static_files() -> None:
     for missing in ("/static/style.css", "/static/x-AAAAAAAAAAAA.css", "/static/style-AAAAAAAAAAAA.js", "/static/../a"):
         assert pages.static(request(path=missing)) is None
     assert pages.static(request("POST", path=path)) is None
+
+
+async def test_links_to_other_languages() -> None:
+    """To the same page, with what it needs of its query; none where loading the page again is not the same."""
+    texts = Texts().with_catalogs({"cy": {"page": {"sign_in": "Mewngofnodi"}}})
+    gateway = Gateway(CLIENT, base_url="https://app.example", texts=texts)
+
+    async def links(path: str, method: str = "GET", **query: str) -> list[Any]:
+        page = await gateway.handle(request(method, path, query=query, headers=[("Sec-Fetch-Site", "same-origin")]))
+        return re.findall(r'<a href="([?][^"]+)" lang="([^"]+)" hreflang="[^"]+">([^<]+)<', page.body.decode())
+
+    shown = await links("/logged-out")
+    assert shown[0] == ("?language=cy", "cy", "cy")
+    assert [name for _, _, name in shown[1:]] == ["Deutsch", "Español", "Français", "日本語", "Português"]
+    assert (await links("/login", return_to="/a"))[0][0] == "?return_to=%2Fa&amp;language=cy"
+    assert await links("/login", code="123456", state="x") == []
+    assert await links("/login", "POST") == []
+    assert await links("/nowhere") == []
 
 
 def test_problems_have_texts() -> None:

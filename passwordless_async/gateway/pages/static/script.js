@@ -18,3 +18,6 @@ for (const form of document.querySelectorAll("form")) {
 for (const form of document.querySelectorAll("[data-repeat-every]")) {
   setTimeout(() => form.requestSubmit(), Number(form.dataset.repeatEvery) * 1000);
 }
+for (const time of document.querySelectorAll("time")) {
+  time.textContent = new Date(time.dateTime).toLocaleString(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
+}
