@@ -5,6 +5,8 @@ Invariants:
 - A proof is spent once: a request that has passed one door of an API passes the next one of the same API by what is
   known of it, and only what that door requires besides is checked.
 - A request is judged by its method and target as they came, before a framework decodes them.
+- Of several base URLs of one host, where the application is mounted tells which one a request came to. A proof for
+  another of them is refused (RFC 9449 §4.3 (9)).
 """
 
 from __future__ import annotations
@@ -42,8 +44,9 @@ class Passed:
 
 @attrs.frozen(eq=False)
 class Entrance:
-    """One of an API's names: its base URL's path, and the guard behind it."""
+    """One of an API's names: its base URL, that one's path, and the guard behind it."""
 
+    base_url: str
     base_path: str
     guard: Guard
 
@@ -58,6 +61,7 @@ class Authorizer:
 
     api: object
     _hosts: NamedHosts[tuple[Entrance, ...]]
+    _siblings: tuple[tuple[Entrance, ...], ...]  # of each host that has several base URLs
     _validate: Validator
     _required: Required = NOTHING
 
@@ -65,8 +69,7 @@ class Authorizer:
     def of_server(cls, server: ResourceServer, *, trusted_proxies: int, requirements: Requirements) -> Authorizer:
         """Return what stands on a resource server; arguments of a wrong type or value raise :class:`UsageError`."""
         parts = parts_of(server)
-        hosts = NamedHosts(_entrances(parts.guards), trusted_proxies=trusted_proxies)
-        return cls(server, hosts, parts.validate, Required.of(requirements))
+        return cls._made(server, parts.guards, trusted_proxies, parts.validate, Required.of(requirements))
 
     @classmethod
     def of_verifier(
@@ -77,7 +80,20 @@ class Authorizer:
             raise UsageError("token_info", "is needed with a verifier")
         mode: DPoPMode = "preferred" if allow_bearer else "required"
         guards = {base: Guard.of(mode, verifier, realm=base) for base in verifier.base_urls}
-        return cls(verifier, NamedHosts(_entrances(guards), trusted_proxies=trusted_proxies), token_info)
+        return cls._made(verifier, guards, trusted_proxies, token_info)
+
+    @classmethod
+    def _made(
+        cls,
+        api: object,
+        guards: Mapping[str, Guard],
+        trusted_proxies: int,
+        validate: Validator,
+        required: Required = NOTHING,
+    ) -> Authorizer:
+        entrances = _entrances(guards)
+        siblings = tuple(group for group in entrances.values() if len(group) > 1)
+        return cls(api, NamedHosts(entrances, trusted_proxies=trusted_proxies), siblings, validate, required)
 
     def requiring(self, scopes: tuple[str, ...]) -> Authorizer:
         """Return the same with these scopes."""
@@ -107,21 +123,39 @@ class Authorizer:
             return passed.authorized, True
         presented, headers = presented_by(headers), ()
         path = target(entrance.base_path)
-        return await entrance.guard.authorize(method, path, presented, self._validate, self._required), False
+        guard = entrance.guard.without(self._elsewhere(root_path))
+        return await guard.authorize(method, path, presented, self._validate, self._required), False
 
     def _entrance(self, headers: Headers, root_path: str) -> Entrance:
         """Return the name of the API that a request came to; of those of one host, by where the app is mounted."""
         entrances = self._hosts.choose(headers)
         if len(entrances) == 1 or not root_path:
             return entrances[0]
-        return max(entrances, key=lambda entrance: len(overlap(entrance.base_path, root_path)))
+        return max(entrances, key=lambda entrance: _fit(entrance, root_path))
+
+    def _elsewhere(self, root_path: str) -> list[str]:
+        """Return the base URLs that a request did not come to: another one of the same host fits the mount better."""
+        elsewhere: list[str] = []
+        for siblings in self._siblings if root_path else ():
+            best = max(_fit(entrance, root_path) for entrance in siblings)
+            elsewhere += (entrance.base_url for entrance in siblings if _fit(entrance, root_path) < best)
+        return elsewhere
 
 
 def overlap(base_path: str, root_path: str) -> str:
-    """Return the longest beginning of a root path that the path of a base URL ends with; empty if there is none."""
-    while root_path and not base_path.endswith(root_path):
-        root_path = root_path.rpartition("/")[0]
-    return root_path
+    """Return the longest end of a base URL's path that a root path begins with; empty if there is none."""
+    # By the base URL's slashes, not by the root path's: a client may choose how long that is.
+    begin = base_path.find("/")
+    while begin >= 0:
+        end = base_path[begin:]
+        if root_path == end or root_path.startswith(f"{end}/"):
+            return end
+        begin = base_path.find("/", begin + 1)
+    return ""
+
+
+def _fit(entrance: Entrance, root_path: str) -> int:
+    return len(overlap(entrance.base_path, root_path))
 
 
 def _entrances(guards: Mapping[str, Guard]) -> dict[str, tuple[Entrance, ...]]:
@@ -129,7 +163,7 @@ def _entrances(guards: Mapping[str, Guard]) -> dict[str, tuple[Entrance, ...]]:
     entrances: dict[str, tuple[Entrance, ...]] = {}
     for base, guard in guards.items():
         origin, path = "/".join(base.split("/")[:3]), "/".join(["", *base.split("/")[3:]])
-        entrances[origin] = (*entrances.get(origin, ()), Entrance(path, guard))
+        entrances[origin] = (*entrances.get(origin, ()), Entrance(base, path, guard))
     return entrances
 
 

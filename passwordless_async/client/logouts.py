@@ -2,7 +2,7 @@
 
 Invariants:
 
-- A token whose key is known costs no request and no place in the quota: anyone may post one.
+- A token of a known key costs no request and no place in the quota: anyone may post one.
 - One token at a time makes the client search for an unknown key, and a search has a pause after it. The others wait
   for its end, and hold up no login.
 """

@@ -5,7 +5,7 @@ Invariants:
 - A refresh token is known by its hash: two sessions made from one login share its refresh.
 - Concurrent callers with the same refresh token share one request. So do callers that come up to half a minute later
   with a token that was rotated: the service takes a second use for theft and ends the login.
-- A refresh token whose outcome is unknown is sent again only within the overlap that the service allows, counted from
+- A refresh token with an unknown outcome is sent again only within the overlap that the service allows, counted from
   its first use. Otherwise the next caller gets ``OutcomeUnknown`` at once.
 - A refresh token that the service has refused, or has replaced, is not sent again: the next caller gets
   ``InvalidRefreshToken`` at once.

@@ -13,7 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -151,8 +151,17 @@ def read_claims(token: Secret, rules: TokenRules) -> SecretDict:
         raise refused("is not a signed JWT")
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or issuer not in rules.issuers:
-        raise refused("is of another issuer")
+        raise refused(f"is of another issuer{_slash(issuer, rules.issuers)}")
     return claims
+
+
+def _slash(issuer: object, accepted: Collection[str]) -> str:
+    """Return a hint if an accepted issuer differs by a slash alone: Auth0's has one, which is easily left out."""
+    if isinstance(issuer, str) and f"{issuer}/" in accepted:
+        return ": the accepted one has a slash at its end"
+    if isinstance(issuer, str) and issuer.endswith("/") and issuer[:-1] in accepted:
+        return ": the accepted one has no slash at its end"
+    return ""
 
 
 def _claims_of(token: Secret) -> SecretDict | None:

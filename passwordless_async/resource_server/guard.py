@@ -259,6 +259,13 @@ class Guard:
             nonce_headers(proof),
         )
 
+    def without(self, base_urls: Collection[str]) -> Guard:
+        """Return a guard that accepts no proof for some of the base URLs."""
+        if not base_urls or self.verifier is None:
+            return self
+        rest = (base for base in self.verifier.base_urls if base not in base_urls)
+        return attrs.evolve(self, verifier=self.verifier.__replace__(base_urls=rest))
+
     def require(self, passed: Authorized, required: Required) -> None:
         """Check what a request requires that has passed; raises :class:`InsufficientScope` and its like."""
         try:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async.adapters._authorize import Authorizer, Passed
+from passwordless_async.adapters._authorize import Authorizer, Passed, overlap
 from passwordless_async.errors import InvalidDPoPProof, InvalidToken, UsageError
 from passwordless_async.resource_server.guard import REFUSALS, Authorized
+
+PATHS = st.lists(st.sampled_from(["/a", "/b", "/ab", "/"]), max_size=5).map(lambda names: "".join(names).rstrip("/"))
 
 
 async def authorize(world: Any, headers: Any, *, allow_bearer: bool = False) -> Any:
@@ -87,6 +89,34 @@ def test_whatever_headers_come(make_world: Any, hostile_fields: Any, data: st.Da
         status = 200
         assert authorized.claims["sub"] == ("ada" if authorized.proof else "bob")
     assert status in {200, 400, 401}
+
+
+@given(PATHS, PATHS)
+def test_overlap_is_the_longest(base_path: str, root_path: str) -> None:
+    """The base URL's path ends with it, and the root path begins with it, both at a slash."""
+    names = root_path.split("/")
+    beginnings = ["/".join(names[:number]) for number in range(len(names), 0, -1)]
+    assert overlap(base_path, root_path) == next(each for each in beginnings if base_path.endswith(each))
+
+
+def test_overlap_ends_at_a_slash() -> None:
+    """Part of a segment is none, nor is a root path without a slash."""
+    paths = [("/myapi", "api"), ("/api", "api"), ("/v1", "/v12"), ("/v1", "1"), ("", "/v1"), ("/v1", "")]
+    assert [overlap(base_path, root_path) for base_path, root_path in paths] == [""] * 6
+
+
+def test_a_long_root_path_costs_no_time() -> None:
+    """A client may choose how long it is, where an application is mounted at a parameter."""
+    calls = []
+
+    class Counting(str):
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> Any:
+            calls.append(name)
+            return super().__getattribute__(name)
+
+    assert (overlap("/v1/api", Counting("/a" * 30_000)), calls) == ("", ["startswith", "startswith"])
 
 
 async def test_one_user_has_one_share_of_the_replay_store(make_world: Any) -> None:

@@ -330,6 +330,24 @@ async def test_several_base_urls_of_one_host() -> None:
                     assert named in response.headers["WWW-Authenticate"]
 
 
+async def test_a_proof_for_another_base_url_of_the_host_is_refused() -> None:
+    """RFC 9449 §4.3 (9). Of other hosts' base URLs each may be the one: which host was asked, a client says."""
+    bases = [f"{BASE}/v1", f"{BASE}/v2", "https://old.example/v1", "https://old.example/v2", "https://new.example"]
+    server, api = make_server(base_url=bases), ApiClient()
+    app = starlette_app(server, handlers=True, middleware=False)
+    mounted = Starlette(routes=[Mount("/v1", app), Mount("/v2", app)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(mounted), base_url=BASE) as client:
+        for host in ("api.example", "old.example", "unknown.example"):
+            for path in ("/v1", "/v2"):
+                for base in bases:
+                    headers = {**api.headers(url=f"{base}/me"), "Host": host}
+                    is_here = base.endswith((path, "//new.example"))
+                    assert ((await client.get(f"{path}/me", headers=headers)).status_code == 200) is is_here
+        proof = api.headers("/v1/me")
+        statuses = [(await client.get("/v1/me", headers=proof)).status_code for _ in range(2)]
+    assert statuses == [200, 401]
+
+
 async def test_a_root_path_with_a_slash_opens_nothing() -> None:
     """Starlette routes the whole path then: what is below the root path is another place, and no public one."""
 

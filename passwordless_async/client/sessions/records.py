@@ -97,7 +97,7 @@ class SessionRecords:
         self._application = f"{issuer} {client_id}"
         self._lifetimes = lifetimes
         self._refreshes = refreshes
-        self.cache = SessionCache()
+        self.cache: SessionCache = SessionCache()
         self.store = store
         self.keys: KeyRing = store.keys
 

@@ -15,6 +15,7 @@ Invariants:
 
 from __future__ import annotations
 
+import copy
 import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -286,6 +287,12 @@ class DPoPVerifier:
             )
         lifetime.dropped.expect(lifetime.ends, expires_at)
         return proof
+
+    def __replace__(self, *, base_urls: Iterable[str]) -> DPoPVerifier:
+        """Return a verifier for other base URLs, normalised ones, as ``copy.replace`` asks; both remember the same."""
+        other = copy.copy(self)
+        object.__setattr__(other, "_bases", dict.fromkeys(base_urls))
+        return other
 
     def __repr__(self) -> str:
         first, *others = self._bases
