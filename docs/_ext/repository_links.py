@@ -37,7 +37,7 @@ class RepositoryLinks(SphinxTransform):
         site = Path(self.app.srcdir)
         links = [*self.document.findall(addnodes.pending_xref), *self.document.findall(addnodes.download_reference)]
         for link in links:
-            target = urlsplit(str(link.get("reftarget", "")))
+            target = urlsplit(_as_written(link, page))
             file = Path(posixpath.normpath(page.parent / target.path))
             if not target.path or target.scheme or file.is_relative_to(site) or not _is_path(target.path):
                 continue
@@ -48,6 +48,15 @@ class RepositoryLinks(SphinxTransform):
             url = f"{REPOSITORY}/{kind}/main/{file.relative_to(site.parent).as_posix()}"
             url += f"#{target.fragment}" if target.fragment else ""
             link.replace_self(nodes.reference("", "", *link.children, refuri=url, internal=False))
+
+
+def _as_written(link: nodes.Element, page: Path) -> str:
+    """Return where a link leads; MyST has made the path of another Markdown file an absolute one, without its suffix."""
+    target = str(link.get("reftarget", ""))
+    if link.get("refdomain") != "doc" or not target.startswith("/"):
+        return target
+    fragment = link.get("reftargetid")
+    return posixpath.relpath(f"{target}.md", page.parent) + (f"#{fragment}" if fragment else "")
 
 
 def _is_path(target: str) -> bool:
