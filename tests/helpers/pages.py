@@ -1,4 +1,4 @@
-"""The blocks of code in Markdown, and how they are run: for the README and for every page of the site.
+"""The blocks of code in Markdown, and how they are run: for the README, the policies, and every page of the site.
 
 A block is run as Python's ``-i`` would: the blocks of a page one after the other, in one process and one namespace, in
 an empty folder. ``await`` outside of functions works. A comment directly above a block says what is different:
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+POLICIES = [ROOT / name for name in ("AGENTS.md", "CODE_OF_CONDUCT.md", "SECURITY.md")]
+PAGES = [*sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts), *POLICIES]
 RUN_SECONDS = 120
 COMPILER_FLAGS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
