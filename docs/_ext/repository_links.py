@@ -51,7 +51,7 @@ class RepositoryLinks(SphinxTransform):
 
 
 def _as_written(link: nodes.Element, page: Path) -> str:
-    """Return where a link leads; MyST has made the path of another Markdown file an absolute one, without its suffix."""
+    """Return where a link leads; MyST makes paths of Markdown files absolute, without their suffix."""
     target = str(link.get("reftarget", ""))
     if link.get("refdomain") != "doc" or not target.startswith("/"):
         return target
