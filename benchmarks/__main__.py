@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import (
     exchange,
+    gateway_browsers,
     gateway_login,
     gateway_proxy,
     gateways,
@@ -46,6 +47,7 @@ BENCHMARKS = {
     "store": store,
     "processes": processes,
     "gateways": gateways,
+    "gateway-browsers": gateway_browsers,
     "gateway-login": gateway_login,
     "gateway-proxy": gateway_proxy,
     "memory": memory,

@@ -114,6 +114,10 @@ class TenantProcess(TenantAddress):
         """Switch all faults off."""
         await self._child.call("clear_faults")
 
+    async def rotate_signing_key(self, *, revoke: bool = False) -> None:
+        """Sign tokens with another key, as ``LocalTenant.rotate_signing_key`` does."""
+        await self._child.call("rotate_signing_key", revoke=revoke)
+
     async def advance(self, seconds: float) -> None:
         """Age the tenant's codes, nonces and tokens by this many seconds."""
         await self._child.call("advance", seconds=seconds)
@@ -169,6 +173,7 @@ def calls_of(tenant: LocalTenant) -> Mapping[str, Callable[..., Any]]:
         "add_fault": tenant.faults.add,
         "clear_faults": tenant.faults.clear,
         "advance": tenant.clock.advance,
+        "rotate_signing_key": lambda revoke: tenant.rotate_signing_key(revoke=revoke),
         "client_for": lambda method, alg: tenant.client_for(method, alg).to_json(),
         "add_user": add_user,
         "mfa": mfa,

@@ -28,6 +28,11 @@ async def _start(process: TenantProcess, session: aiohttp.ClientSession, who: Em
         return response.status
 
 
+async def _key_ids(process: TenantProcess, session: aiohttp.ClientSession) -> set[str]:
+    async with session.get(process.url + "/.well-known/jwks.json") as response:
+        return {key["kid"] for key in (await response.json())["keys"]}
+
+
 async def test_control_goes_through_the_pipe() -> None:
     """Codes, statistics, faults, clients, users and the clock are reached by calls, and no call counts as a request."""
     users = [Email(f"user{number}@example.com") for number in range(3)]
@@ -46,6 +51,9 @@ async def test_control_goes_through_the_pipe() -> None:
         assert await _start(process, session) == 409
         await process.advance(1)
         assert await _start(process, session) == 200
+        before = await _key_ids(process, session)
+        await process.rotate_signing_key(revoke=True)
+        assert before.isdisjoint(await _key_ids(process, session))
         ready = await process.client_for("private_key_jwt", "ES256")
         assert ready.private_jwk is not None
         assert ready.private_jwk["kty"] == "EC"
