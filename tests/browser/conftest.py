@@ -10,7 +10,7 @@ import pytest
 from helpers import chromium as browsers
 from helpers import workers
 from helpers.redis_fixtures import REQUIRED
-from passwordless_async.gateway import Budgets, Upstream
+from passwordless_async.gateway import Budgets, Captcha, Upstream
 from passwordless_async.testing import TenantSettings
 
 if TYPE_CHECKING:
@@ -62,8 +62,11 @@ def _strict_site(own_redis: Any) -> Iterator[Workers]:
 
 @pytest.fixture(scope="session")
 def link_site(own_redis: Any) -> Iterator[Workers]:
-    """Return a site that offers login by a link."""
-    with workers.running(own_redis.url, TenantSettings(), **OPTIONS, magic_link=True) as running:
+    """Return a site that offers login by a link, and has a captcha, whose provider cannot be reached."""
+    captcha = Captcha(
+        script="https://captcha.example/widget.js", site_key="site-key", css_class="widget", field="widget-answer"
+    )
+    with workers.running(own_redis.url, TenantSettings(), **OPTIONS, magic_link=True, captcha=captcha) as running:
         yield running
 
 

@@ -56,11 +56,14 @@ def log_in(window: Window, site: Workers, who: Email | Phone) -> None:
 
 
 def test_login(site: Workers, window: Opened) -> None:
-    """From the first page to the last: mistyped, wrong code, another code, another address, and out again."""
+    """From the first page to the last: mistyped, wrong code, another code, another address, and out again.
+
+    In a field, Enter is enough.
+    """
     here, typo, who, phone = window(site), new_user("typo"), new_user(), Phone("+4930901820")
     here.open("/login?return_to=/auth/sessions")
     right(here, "identifier", "sign_in")
-    here.press(identifier="ada@")
+    here.enter(identifier="ada@")
     right(here, "identifier-wrong", "sign_in", alerts=["invalid_identifier"])
     here.press(identifier=typo.address)
     right(here, "code", "enter_code")
@@ -71,7 +74,7 @@ def test_login(site: Workers, window: Opened) -> None:
     right(here, "code-phone", "enter_code")
     here.press_named("change_phone")
     here.press(identifier=who.address)
-    here.press(code=wrong(site.tenant.outbox.code_for(who)))
+    here.enter(code=wrong(site.tenant.outbox.code_for(who)))
     right(here, "code-wrong", "enter_code", alerts=["wrong_code"])
     site.clock.ahead = 31
     here.open("/code")
@@ -195,6 +198,16 @@ def test_link(link_site: Workers, window: Opened) -> None:
     assert here.title == here.text("home")
 
 
+def test_captcha(link_site: Workers, window: Opened) -> None:
+    """The widget's place has a name, and a user without scripts is told that it needs them."""
+    here, who = window(link_site), new_user()
+    here.open("/login")
+    link_site.tenant.faults.add(Fault.VERIFICATION_REQUIRED, path=START, times=1)
+    here.press(identifier=who.address)
+    right(here, "captcha", "sign_in", alerts=["captcha_needed"])
+    assert (here.text("captcha_script") in here.body) is not here.scripts
+
+
 def test_languages(site: Workers, window: Opened) -> None:
     """Another language is chosen on the page, and stays chosen."""
     here = window(site)
@@ -225,7 +238,7 @@ def test_faults(site: Workers, window: Opened) -> None:
     site.tenant.faults.clear()
     site.tenant.faults.add(Fault.VERIFICATION_REQUIRED, path=START, times=1)
     here.press(identifier=who.address)
-    right(here, "captcha", "sign_in", alerts=["captcha_missing"])
+    right(here, "captcha-missing", "sign_in", alerts=["captcha_missing"])
     log_in(here, site, who)
     here.open("/api/nothing")
     right(here, "upstream-down", "fault", alerts=["upstream_down"])
