@@ -37,7 +37,9 @@ class PublicPaths:
     def __init__(self, paths: object) -> None:
         given = None if isinstance(paths, str | bytes) or not isinstance(paths, Iterable) else list(paths)
         if given is None or len(given) > _MAX_PATHS or not all(map(_is_path, given)):
-            raise UsageError("public", f'must be at most {_MAX_PATHS} paths, such as "/health" or "/static/*"')
+            raise UsageError(
+                "public", f'must be a list of at most {_MAX_PATHS} paths, such as ["/health", "/static/*"]'
+            )
         self._exact = frozenset(path for path in given if not path.endswith("/*"))
         self._prefixes = tuple(path[:-1] for path in given if path.endswith("/*"))
 

@@ -37,7 +37,7 @@ def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     # A text is iterable: "RS256" without brackets and comma would be five algorithms.
     algorithms = () if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
     if not algorithms or any(alg not in known for alg in algorithms):
-        raise UsageError("id_token_algorithms", f"must be some of {', '.join(known)}")
+        raise UsageError("id_token_algorithms", f"must be some of {', '.join(known)}, in a list")
     return algorithms
 
 

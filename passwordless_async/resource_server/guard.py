@@ -133,7 +133,11 @@ def names(argument: str, value: object) -> tuple[str, ...]:
         raise UsageError(argument, "must be texts, or one text with spaces between")
     unique = tuple(dict.fromkeys(map(_text, given)))
     if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
-        raise UsageError(argument, f"must be at most {_MAX_NAMES} words of RFC 6749 §3.3, {_MAX_NAME} long at most")
+        raise UsageError(
+            argument,
+            f"must be at most {_MAX_NAMES} names of 1 to {_MAX_NAME} ASCII characters, without spaces, quotes and "
+            "backslashes (RFC 6749 §3.3)",
+        )
     return unique
 
 

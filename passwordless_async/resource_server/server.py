@@ -135,7 +135,7 @@ class ResourceServer:
         if "dpop" not in schemes_of(dpop):
             verifier = None
         elif replay is None:
-            raise UsageError("replay", "must be a ReplayStore, which lives as long as the API")
+            raise UsageError("replay", "must be a ReplayStore that lives as long as the API: MemoryReplayStore()")
         else:
             verifier = DPoPVerifier(
                 replay=replay,
@@ -259,5 +259,5 @@ def _algorithms(given: object) -> tuple[str, ...]:
     # A text is iterable: "RS256" without brackets and comma would be five algorithms.
     algorithms = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
     if not algorithms or any(alg not in _KNOWN_ALGORITHMS for alg in algorithms):
-        raise UsageError("algorithms", f"must be some of {', '.join(_KNOWN_ALGORITHMS)}")
+        raise UsageError("algorithms", f"must be some of {', '.join(_KNOWN_ALGORITHMS)}, in a list")
     return algorithms

@@ -352,7 +352,7 @@ def test_an_algorithm_that_the_application_does_not_take(signing_key: RSAKey) ->
 )
 def test_algorithms_are_checked(algorithms: Any) -> None:
     """Only what is safe can be taken, and none is no choice."""
-    with pytest.raises(UsageError, match="must be some of RS256, PS256, ES256, HS256") as refused:
+    with pytest.raises(UsageError, match="must be some of RS256, PS256, ES256, HS256, in a list") as refused:
         Application("tenant.example", "client", NoClientAuth(), algorithms)
     assert refused.value.argument == "id_token_algorithms"
 

@@ -355,6 +355,7 @@ async def test_challenges_of_the_base_url_that_was_asked(user: Any) -> None:
         ("proof_max_age", "60"),
         ("replay", None),
         ("replay", object()),
+        ("replay", MemoryReplayStore),
         ("algorithms", ["HS256"]),
         ("algorithms", ["none"]),
         ("algorithms", "RS256"),
@@ -377,3 +378,22 @@ def test_arguments_are_checked(argument: str, value: Any) -> None:
         ResourceServer(**{**settings, argument: value})
     assert caught.value.argument == argument
     assert "pa55w0rd" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "problem"),
+    [
+        ("replay", None, "must be a ReplayStore that lives as long as the API: MemoryReplayStore()"),
+        ("replay", MemoryReplayStore, "must be a ReplayStore, not a class"),
+        (
+            "algorithms",
+            "RS256",
+            "must be some of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, in a list",
+        ),
+    ],
+)
+def test_mistakes_of_a_new_user_are_told(argument: str, value: Any, problem: str, make_server: Any) -> None:
+    """By what to write instead."""
+    with pytest.raises(UsageError) as caught:
+        make_server(**{argument: value})
+    assert str(caught.value) == f"{argument}: {problem}"

@@ -141,14 +141,16 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         except PasswordlessError as error:
             return _judge_failure(error, policy)
     if tokens.bound:
-        detail = "the access token is bound to the key, so the policy is not none: required and preferred work"
+        detail = (
+            "the access token is bound to the key, so the policy is not none: the modes required and preferred work"
+        )
     elif dpop == "preferred":
         detail = (
-            "the access token is not bound, though a proof was sent, so the policy is none: preferred and off work,"
-            " required does not"
+            "the access token is not bound, though a proof was sent, so the policy is none: the modes preferred and off"
+            " work, required does not"
         )
     else:
-        detail = "the access token is a Bearer token: off works"
+        detail = "the access token is a Bearer token: the mode off works"
     return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.OK, detail)
 
 

@@ -152,15 +152,19 @@ def judge_policy(name: str, error: PasswordlessError | None, mode: DPoPMode) -> 
     """Judge a probe without a proof: whether an API takes logins without DPoP, and whether the client's mode fits."""
     if isinstance(error, errors.DPoPRequired):
         if mode == "off":
-            return Finding(name, Status.FAILED, "the API's policy is required: off cannot work", _WHERE_MODE)
-        return Finding(name, Status.OK, "the API's policy is required: required and preferred work, off does not")
+            return Finding(name, Status.FAILED, "the API's policy is required: the mode off cannot work", _WHERE_MODE)
+        return Finding(
+            name, Status.OK, "the API's policy is required: the modes required and preferred work, off does not"
+        )
     if isinstance(error, OAuthError) and _is_no_api(error):
         return Finding(name, Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE)
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
         return Finding(name, Status.NOT_CHECKED, "the answer to a login without a proof does not tell")
-    detail = "the API's policy is none or optional, as a login without a proof is taken: preferred and off work"
+    detail = (
+        "a login without a proof is taken, so the API's policy is none or optional: the modes preferred and off work"
+    )
     if mode == "required":
-        only = "whether required works, that is whether it is optional, only a login shows"
+        only = "the mode required works if it is optional, which only a login shows"
         return Finding(name, Status.NOT_CHECKED, f"{detail}; {only}", _WHERE_LOGIN)
     return Finding(name, Status.OK, detail)
 

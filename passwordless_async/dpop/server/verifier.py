@@ -43,8 +43,9 @@ _MAX_TOLD = 1e9  # seconds of a difference between two clocks; more is told as t
 
 
 def _require_method(argument: str, value: object, method: str, *, named: str) -> None:
-    if not callable(getattr(value, method, None)):
-        raise UsageError(argument, f"must be {named}")
+    # A class, where its parentheses were left out, has the method too.
+    if isinstance(value, type) or not callable(getattr(value, method, None)):
+        raise UsageError(argument, f"must be {named}{', not a class' if isinstance(value, type) else ''}")
 
 
 class _CachedKeys:

@@ -544,6 +544,8 @@ async def test_nonce_without_an_issuer_is_ignored(server: Any) -> None:
         ({"skew": "10"}, "skew"),
         ({"skew": float("inf")}, "skew"),
         ({"nonce_time": True}, "nonce_time"),
+        ({"replay": MemoryReplayStore}, "replay"),  # a class without its parentheses
+        ({"nonces": NonceIssuer}, "nonces"),
     ],
 )
 def test_wrong_settings(options: dict[str, Any], argument: str, server_with: Any) -> None:
