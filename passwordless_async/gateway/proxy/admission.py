@@ -85,12 +85,18 @@ def is_navigation(headers: MultiMapping[str]) -> bool:
     return modes == ["navigate"] if modes else "text/html" in ",".join(headers.getall("Accept", []))
 
 
+def _is_followed_link(headers: MultiMapping[str]) -> bool:
+    """Return whether a browser opens a page of its own: not one in a frame, or another object, of another page."""
+    targets = headers.getall("Sec-Fetch-Dest", ["document"])
+    return headers.getall("Sec-Fetch-Mode", []) == ["navigate"] and targets == ["document"]
+
+
 def _is_wanted(request: ProxiedRequest, origin: str) -> bool:
     headers = request.headers
     sites = headers.getall("Sec-Fetch-Site", [])
     if request.method in _READS and not request.socket:
         # "none": the user typed the address, or a program without a page asks.
-        return not sites or sites in (["same-origin"], ["none"]) or headers.getall("Sec-Fetch-Mode", []) == ["navigate"]
+        return not sites or sites in (["same-origin"], ["none"]) or _is_followed_link(headers)
     if sites or headers.getall("Origin", []):
         return is_from_this_site(headers, origin=origin, token=None, secrets=())
     return has_csrf_header(headers)

@@ -62,6 +62,7 @@ _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")  # RFC 6455 §4.1:
 _SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _MAX_REASON = 40  # characters; the frame has room for 123 bytes
 _ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
+_RESPONSES = range(HTTPStatus.OK, 600)  # a 101 would make a tunnel of the browser's connection
 _FAILURES = (aiohttp.ClientError, UseDPoPNonce, TimeoutError, OSError, ValueError)
 
 
@@ -272,8 +273,11 @@ class Forwarding:
             # aiohttp's errors show the request with its header fields: only the kind of the failure is kept.
             failure = _failure(error)
         else:
-            channel.note(response.status)
-            return response
+            if response.status in _RESPONSES:
+                channel.note(response.status)
+                return response
+            response.close()
+            failure = Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
         raise upload.failure if upload is not None and upload.failure is not None else failure
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from passwordless_async.gateway.proxy.messages import ProxiedRequest
 
 ORIGIN = "https://app.example"
 SAME = ("Sec-Fetch-Site", "same-origin")
+NAVIGATION = ("Sec-Fetch-Mode", "navigate")
 
 
 def request(method: str, *pairs: tuple[str, str], path: str = "/api/me", **more: Any) -> ProxiedRequest:
@@ -92,6 +93,9 @@ def test_a_body_without_framing() -> None:
         ("GET", [("Sec-Fetch-Site", "cross-site")], False),
         ("GET", [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors")], False),
         ("GET", [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "navigate")], True),
+        ("GET", [("Sec-Fetch-Site", "cross-site"), NAVIGATION, ("Sec-Fetch-Dest", "document")], True),
+        ("GET", [("Sec-Fetch-Site", "same-site"), NAVIGATION, ("Sec-Fetch-Dest", "iframe")], False),
+        ("GET", [("Sec-Fetch-Site", "same-site"), NAVIGATION, ("Sec-Fetch-Dest", "object")], False),
         ("GET", [SAME, ("Sec-Fetch-Site", "cross-site")], False),
         ("OPTIONS", [("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "cors")], False),
         ("POST", [], False),

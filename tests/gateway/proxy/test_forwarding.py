@@ -8,6 +8,7 @@ import gzip
 import io
 import socket
 import tracemalloc
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -615,3 +616,91 @@ async def test_a_response_that_is_compressed(front: Front) -> None:
     async with http_of(browser).get(url(front, "/answer"), headers=READ) as response:
         assert await response.read() == b"plain" * 100
         assert (response.headers["Content-Encoding"], response.headers["Content-Length"]) == ("gzip", str(len(packed)))
+
+
+@asynccontextmanager
+async def speaking(serve_front: Serve, answer: bytes, *, closes: bool = False) -> AsyncIterator[tuple[Front, Browser]]:
+    """Serve an upstream ``/odd/`` that answers each request with these bytes as soon as its header fields are here."""
+    speakers: set[asyncio.StreamWriter] = set()
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        speakers.add(writer)
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(answer)
+            if closes:
+                writer.close()
+                return
+
+    def quiet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asyncio.get_running_loop().create_task(speak(reader, writer)).add_done_callback(lambda task: task.exception())
+
+    server = await asyncio.start_server(quiet, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        front = await serve_front(more=[Upstream("/odd/", f"http://127.0.0.1:{port}")])
+        yield front, await front.logged_in()
+        for writer in speakers:
+            writer.close()
+
+
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "600 No", "999 No"])
+async def test_a_status_that_is_no_response(serve_front: Serve, status: str) -> None:
+    """An upstream makes no tunnel of a browser's connection."""
+    answer = f"HTTP/1.1 {status}\r\nConnection: upgrade\r\nUpgrade: raw\r\nContent-Length: 0\r\n\r\n".encode()
+    async with speaking(serve_front, answer) as (_, browser):
+        assert problem(await browser.get("/odd/me", READ)) == (502, "upstream_down")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_response_without_a_body_that_states_a_length(serve_front: Serve, status: int) -> None:
+    """RFC 9110 §8.6: the length of what is not sent. The connection serves the next call."""
+    answer = f'HTTP/1.1 {status} No\r\nETag: "1"\r\nContent-Length: 5\r\n\r\n'.encode()
+    async with speaking(serve_front, answer) as (_, browser):
+        for _ in range(3):
+            seen = await browser.get("/odd/me", READ)
+            assert (seen.status, seen.headers["ETag"], seen.text) == (status, '"1"', "")
+
+
+async def test_an_answer_before_the_body_has_come(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The browser gets it, nothing is left running, and the next call goes through."""
+    answer = b"HTTP/1.1 413 No\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
+    async with speaking(serve_front, answer, closes=True) as (_, browser):
+        go = asyncio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield b"x" * 10
+            await go.wait()
+
+        async with asyncio.timeout(20):
+            seen = await browser.request("POST", "/odd/me", headers=READ, data=pieces())
+            assert (seen.status, seen.text) == (413, "no")
+            go.set()
+            assert (await browser.get("/api/me", READ)).status == 200
+    assert "Unhandled" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+async def test_what_fails_is_told_without_secrets(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """No log and no response has the session, its token, or the query of the call."""
+    caplog.set_level("DEBUG")
+    async with speaking(serve_front, b"nonsense\r\n\r\n", closes=True) as (front, browser):
+        session = str(browser.cookie("session"))
+        token = (await front.site.client.sessions.get(session)).tokens.access_token
+        caplog.clear()
+        seen = await browser.get("/odd/me?code=hunter2", READ)
+        page = await browser.get("/odd/me?code=hunter2", NAVIGATE)
+        assert (problem(seen), page.status) == ((502, "upstream_down"), 502)
+        ours = "\n".join(record.getMessage() for record in caplog.records if "access" not in record.name)
+        for secret in (session, str(token), "hunter2"):
+            assert secret not in ours + seen.text + page.text
+
+
+async def test_a_login_that_has_ended_at_the_service(serve_front: Serve) -> None:
+    """Its tokens cannot be renewed any more: the user logs in again, and the upstream hears nothing."""
+    front = await serve_front(settings=TenantSettings(access_token_lifetime=20))
+    browser = await front.logged_in()
+    session = await front.site.client.sessions.get(str(browser.cookie("session")))
+    await front.site.client.revoke(session.tokens)
+    assert (await browser.get("/api/me", READ)).status == 401
+    page = await browser.get("/api/me", NAVIGATE, follow=False)
+    assert (page.status, page.headers["Location"].partition("?")[0]) == (303, f"{front.site.mount}/login")
