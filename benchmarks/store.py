@@ -8,22 +8,26 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
+import socket
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import attrs
+from aiohttp import web
 from redis.asyncio import Redis
 
 from benchmarks.measure import Series
 from benchmarks.redis_server import redis_server
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import INTERACTIVE, ClientSecretPost, Email, KeyRing, PasswordlessClient
+from passwordless_async.gateway import Gateway
 from passwordless_async.stores.redis import RedisStore, batches
 from passwordless_async.testing import BOUND_API, TenantProcess, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from passwordless_async import StoredSession
 
@@ -31,13 +35,14 @@ SUMMARY = "What each operation asks of Redis: round trips, commands, and CPU on 
 HOW = (
     "each operation for as many users, one at a time; round trips are the client's, commands the server's, those in "
     "its scripts included (INFO commandstats); server µs is its CPU time (INFO cpu), own µs this process's; the tenant "
-    "is another process, and its userinfo endpoint the API; bytes by used_memory; no quota is set"
+    "is another process, and its userinfo endpoint the API; bytes by used_memory; no quota is set; through a gateway, "
+    "a login is four requests of a browser: two pages and two forms"
 )
-PACKAGES = ("passwordless-async", "redis", "aiohttp", "cryptography")
+PACKAGES = ("passwordless-async", "redis", "aiohttp", "cryptography", "Jinja2")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 300, "users"
 
-OPERATIONS = ("start", "log in", "read", "API call", "refresh", "close")
 METERS = ("round trips", "commands", "server µs", "own µs")
+IN_GATEWAY = "login through a gateway"  # whose own CPU is not told: the browser is in this process too
 START_BYTES, SESSION_BYTES = "bytes of a code under way", "bytes of a session and its code"
 # Of round trips: the worst number that passes, and the goal. Once a second a nonce is polled besides.
 BOUNDS = (("start", 2.5, 2.1), ("log in", 2.5, 2.1), ("API call", 1.5, 1.1), ("refresh", 3.5, 3.1))
@@ -73,10 +78,11 @@ async def _measure(url: str, rounds: int, calls: int) -> dict[str, Series]:
             profile=INTERACTIVE,
             store=store,
         ) as client,
+        _gateway(client) as site,
     ):
-        await _Round(tenant, client, raw, {}).go(5)  # opens connections, fetches keys
+        await _Round(tenant, client, raw, site, {}).go(5)  # opens connections, fetches keys
         for _ in range(rounds):
-            round_ = _Round(tenant, client, raw, {})
+            round_ = _Round(tenant, client, raw, site, {})
             await round_.go(calls)
             for name, figure in round_.found.items():
                 found.setdefault(name, []).append(figure)
@@ -93,6 +99,7 @@ class _Round:
     tenant: TenantProcess
     client: PasswordlessClient
     raw: Redis
+    site: str  # the gateway's URL
     found: dict[str, float]
 
     async def go(self, calls: int) -> None:
@@ -109,6 +116,8 @@ class _Round:
         await self._each("API call", self._call, identifiers)
         await self._each("refresh", self.client.sessions.refresh, identifiers)
         await self._each("close", self.client.sessions.close, identifiers)
+        await self._each(IN_GATEWAY, self._log_in_by_browser, [next(_NUMBERS) for _ in range(calls)])
+        del self.found[f"{IN_GATEWAY}, own µs"]
 
     async def _start(self, user: int) -> None:
         await self.client.start(_who(user), forwarded_for=_address(user))
@@ -118,6 +127,20 @@ class _Round:
         return await self.client.sessions.login(
             _who(user), code, scope=SCOPE, audience=BOUND_API, forwarded_for=_address(user)
         )
+
+    async def _log_in_by_browser(self, user: int) -> None:
+        headers = {"X-Forwarded-For": _address(user), "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.CookieJar(unsafe=True)) as http:
+            await self._ask(http, "GET", "/login")
+            await self._ask(http, "POST", "/login", identifier=_who(user).address)
+            await self._ask(http, "GET", "/code")
+            await self._ask(http, "POST", "/code", code=await self.tenant.code_for(_who(user)))
+            if not any(cookie.key == "session" for cookie in http.cookie_jar):
+                raise RuntimeError("a login has no session")
+
+    async def _ask(self, http: aiohttp.ClientSession, method: str, path: str, **form: str) -> None:
+        async with http.request(method, self.site + path, data=form or None, allow_redirects=False) as response:
+            await response.read()
 
     async def _call(self, identifier: str) -> None:
         async with (
@@ -158,6 +181,21 @@ class _Round:
 
     async def _used(self) -> int:
         return int((await self.raw.info("memory"))["used_memory"])
+
+
+@asynccontextmanager
+async def _gateway(client: PasswordlessClient) -> AsyncIterator[str]:
+    """Serve a gateway in this process."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        gateway = Gateway(client, base_url=url, scope=SCOPE, audience=BOUND_API, trusted_proxies=1)
+        runner = web.AppRunner(gateway.aiohttp(), access_log=None)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listening).start()
+            yield url
+        finally:
+            await runner.cleanup()
 
 
 @contextmanager

@@ -107,6 +107,7 @@ ALWAYS_THERE = {
             for operation in ("start", "log in", "read", "API call", "refresh", "close")
             for meter in ("round trips", "commands", "server µs", "own µs")
         ),
+        *(f"login through a gateway, {meter}" for meter in ("round trips", "commands", "server µs")),
     },
     "processes": {"one process", "two processes"},
     "gateways": {*GATEWAYS, "seconds", "requests a second"},
