@@ -143,6 +143,11 @@ class Ledger:
     budgets: Budgets
     sms: Sms
     is_behind_proxies: bool = False
+    _group: str = attrs.field(init=False)
+
+    @_group.default
+    def _name(self) -> str:
+        return self.keys.pseudonym(f"counters {self.scope}")
 
     @classmethod
     def of(cls, client: PasswordlessClient, budgets: Budgets, sms: Sms, *, is_behind_proxies: bool) -> Self:
@@ -297,10 +302,6 @@ class Ledger:
         if address is not None:
             return counted_as(address)
         return "unknown" if self.is_behind_proxies else None
-
-    @property
-    def _group(self) -> str:
-        return self.keys.pseudonym(f"counters {self.scope}")
 
 
 def _identity(who: User) -> str:

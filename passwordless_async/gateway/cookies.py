@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.gateway.replies import Reply
 
-_MAX_COOKIE_CHARACTERS = 16_384  # of all Cookie fields together
+_MAX_COOKIE_CHARACTERS = 16_384  # of all Cookie fields together that have a name in question
 _LANGUAGE_SECONDS = 365 * 86_400
 _ATTRIBUTES: Final = "Path=/; HttpOnly; SameSite=Lax"
 _TYPE = "gateway-login+jwe"
@@ -116,7 +116,7 @@ class Cookies:
 
 
 def _value(headers: CIMultiDictProxy[str], name: str) -> Secret | None:
-    fields = headers.getall("Cookie", [])
+    fields = [field for field in headers.getall("Cookie", []) if name in field]
     if sum(map(len, fields)) > _MAX_COOKIE_CHARACTERS:
         return None
     found = [value for key, value in _pairs(fields) if key == name and value]

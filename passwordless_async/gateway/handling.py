@@ -25,8 +25,9 @@ from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, cont
 from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
-from passwordless_async.gateway.replies import Keep, Reply
+from passwordless_async.gateway.replies import KEEP, Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
+from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.pages import fault
 from passwordless_async.gateway.visit import Visit
 
@@ -147,8 +148,10 @@ class Handler:
 
     def _cookie_fields(self, visit: Visit, reply: Reply) -> Iterator[tuple[str, str]]:
         headers = visit.request.headers
+        # A login that is as it was is not sealed again: its cookie ends when it did.
+        unchanged = isinstance(reply.login, LoginState) and reply.login == visit.login
         yield from self._cookies.written(
-            reply,
+            attrs.evolve(reply, login=KEEP) if unchanged else reply,
             had_login=self._cookies.has_login(headers),
             had_session=visit.session is not None,
             now=self._services.clock(),

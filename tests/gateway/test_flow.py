@@ -177,6 +177,15 @@ async def test_resend_too_early(serve: Serve) -> None:
     assert (await browser.post("/code", {"code": site.code()})).path == "/"
 
 
+async def test_a_login_that_is_as_it_was_is_not_sealed_again(site: Site) -> None:
+    """A page that is only looked at sets no cookie; what changes the login does."""
+    browser = await site.browser()
+    assert "login" in (await browser.get("/login")).set_cookies
+    assert "login" in (await browser.post("/login", {"identifier": "ada@example.com"}, follow=False)).set_cookies
+    assert (await browser.get("/code")).set_cookies == {}
+    assert (await browser.post("/code", {"code": site.code()})).path == "/"
+
+
 async def test_change_of_address(site: Site) -> None:
     """The user names another address; the first one's code opens nothing any more."""
     browser = await site.browser()

@@ -3,6 +3,9 @@
 Invariants:
 
 - Every value is escaped (``autoescape``); a template that uses an unknown name fails (``StrictUndefined``).
+- A page that many users see alike is rendered once. What is of one user is put in afterwards, in one pass and escaped:
+  what is kept has nothing of a user, and nothing that was put in is read again. A team's own templates may do anything
+  with a value, so none of their pages is kept.
 - Static files have the hash of their content in their names: a browser keeps them for good, and gets new ones at once.
   A name of another version, as pages have while a new one is rolled out, is answered with this one's, not to be kept.
 """
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.extras import missing_extra
 from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.replies import Page
@@ -26,12 +30,12 @@ from passwordless_async.gateway.texts.catalogs import Texts
 try:
     import jinja2
     import segno
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 except ModuleNotFoundError as _missing:
     raise missing_extra("gateway", _missing, library=_missing.name or "") from None
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.gateway.replies import Problem, Reply
@@ -42,6 +46,10 @@ _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
 # What a page's query may have besides the language: nothing that counts once, such as the code of a link.
 _KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to"})
+_ALIKE = frozenset({Page.IDENTIFIER, Page.CODE})
+_MAX_ALIKE = 512  # pages that are kept, of some 2 kB: by language, and by how many seconds they name
+_OF_ONE_USER = ("csrf", "sent_to")  # names that those pages print and do nothing else with
+_PLACE = re.compile(f"\0({'|'.join(_OF_ONE_USER)})\0")
 _NAME = re.compile(rf"/static/([a-z]+)-[A-Za-z0-9_-]{{{_HASH_CHARACTERS}}}\.(css|js)")
 
 
@@ -60,6 +68,7 @@ class Pages:
     ) -> None:
         self.texts: Texts = Texts() if texts is None else texts
         self._brand = brand
+        self._alike: Bounded[Hashable, str] | None = None if templates else Bounded(_MAX_ALIKE)
         built_in = jinja2.PackageLoader("passwordless_async.gateway.pages")
         own = [jinja2.FileSystemLoader(templates)] if templates else []
         self._environment = jinja2.Environment(
@@ -97,12 +106,25 @@ class Pages:
 
     def render(self, visit: Visit, reply: Reply, *, csrf: Secret | None) -> bytes:
         """Return the page of a reply."""
+        facts = {**reply.facts, "csrf": csrf or ""}
+        if self._alike is None or not _is_alike(visit, reply):
+            return self._rendered(visit, reply, facts).encode()
+        of_user = {name: facts[name] for name in _OF_ONE_USER if name in facts}
+        others, asked = tuple(pair for pair in facts.items() if pair[0] not in of_user), visit.request
+        # All that the rendering below reads.
+        key = (reply.page, visit.language, asked.mount, tuple(asked.query.items()), others)
+        page = self._alike.get(key)
+        if page is None:
+            page = self._rendered(visit, reply, {**facts, **{name: f"\0{name}\0" for name in of_user}})
+            self._alike[key] = page
+        return _PLACE.sub(lambda place: escape(of_user[place[1]]), page).encode()
+
+    def _rendered(self, visit: Visit, reply: Reply, facts: Mapping[str, Any]) -> str:
         language = visit.language
 
         def text(key: str, **facts: object) -> str:
             return self.texts.get(language, "page", key, facts)
 
-        page = self._environment.get_template(f"{reply.page}.html")
         names: Mapping[str, Any] = {
             "t": text,
             "brand": self._brand,
@@ -110,15 +132,14 @@ class Pages:
             "languages": self._languages(visit, reply),
             "mount": visit.request.mount,
             "static": {name: f"{visit.request.mount}{path}" for name, path in self._paths.items()},
-            "csrf": csrf or "",
             "problem": reply.problem,
             "problem_text": self.text_of(reply.problem, language),
             "page": str(reply.page),
             "retry_to": None,
             "user": "",
-            **reply.facts,
+            **facts,
         }
-        return page.render(names).encode()
+        return self._environment.get_template(f"{reply.page}.html").render(names)
 
     def _languages(self, visit: Visit, reply: Reply) -> list[Mapping[str, str]]:
         """Return the links to the same page in each language; none of a page that another GET would not show again."""
@@ -129,6 +150,13 @@ class Pages:
         # A language that a team added without its own name is shown by its tag.
         names = {tag: self.texts.catalogs[tag].get("page", {}).get("language_name", tag) for tag in tags}
         return [{"tag": tag, "name": names[tag], "href": f"?{urlencode({**query, 'language': tag})}"} for tag in tags]
+
+
+def _is_alike(visit: Visit, reply: Reply) -> bool:
+    """Return whether a reply's page is seen alike by many users."""
+    request = visit.request
+    is_get = request.method == "GET" and request.query.keys() <= _KEPT
+    return is_get and reply.page in _ALIKE and reply.problem is None
 
 
 def _hashed(name: str, content: bytes) -> str:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import math
 import tomllib
+from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from multidict import CIMultiDictProxy
 
@@ -43,6 +44,11 @@ class Texts:
     """
 
     catalogs: Mapping[str, Catalog] = attrs.field(factory=built_in)
+    _by_tag: Mapping[str, str] = attrs.field(init=False, repr=False, eq=False)
+
+    @_by_tag.default
+    def _languages(self) -> Mapping[str, str]:
+        return {language.lower(): language for language in self.catalogs}
 
     def with_catalogs(self, added: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Texts:
         """Return the texts with other ones in their place, and with more languages."""
@@ -80,12 +86,12 @@ class Texts:
 
     def language_of(self, headers: CIMultiDictProxy[str], *chosen: str | None) -> str:
         """Return the language of a response: the chosen one, else by ``Accept-Language`` (RFC 9110 §12.5.4)."""
-        wanted = filter(None, chosen)
-        return next(filter(None, map(self._nearest, [*wanted, *_accepted(headers)])), FALLBACK)
+        accepted = _accepted(",".join(headers.getall("Accept-Language", []))[:_MAX_HEADER])
+        return next(filter(None, map(self._nearest, [*filter(None, chosen), *accepted])), FALLBACK)
 
     def _nearest(self, tag: str) -> str | None:
-        lower = {language.lower(): language for language in self.catalogs}
-        return lower.get(tag.lower()) or lower.get(tag.lower().partition("-")[0])
+        lower = tag.lower()
+        return self._by_tag.get(lower) or self._by_tag.get(lower.partition("-")[0])
 
 
 def _rounded(seconds: float) -> tuple[str, int]:
@@ -102,13 +108,12 @@ class _Facts(dict[str, Any]):
         return ""
 
 
-def _accepted(headers: CIMultiDictProxy[str]) -> Iterable[str]:
+@lru_cache(maxsize=256)  # browsers of one language and version say the same
+def _accepted(text: str) -> tuple[str, ...]:
     """Return the tags of ``Accept-Language``, the most wanted first."""
-    text = ",".join(headers.getall("Accept-Language", []))[:_MAX_HEADER]
     weighed = [entry.partition(";q=") for entry in text.replace(" ", "").split(",") if entry]
-    return [
-        tag for _, tag in sorted(((-_weight(q), tag) for tag, _, q in weighed if _weight(q) > 0), key=lambda e: e[0])
-    ]
+    wanted = sorted(((-_weight(q), tag) for tag, _, q in weighed if _weight(q) > 0), key=lambda entry: entry[0])
+    return tuple(tag for _, tag in wanted)
 
 
 def _weight(text: str) -> float:

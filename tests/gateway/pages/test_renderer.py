@@ -10,9 +10,10 @@ import pytest
 
 from helpers.sites import request
 from passwordless_async import MemoryStore, PasswordlessClient
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
-from passwordless_async.gateway.replies import Problem
+from passwordless_async.gateway.replies import Page, Problem, Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,32 @@ async def test_own_templates_and_style(tmp_path: Path) -> None:
     assert b"Bye<p>" in page.body
     path = page.body.partition(b'href="')[2].partition(b'"')[0].decode()
     assert b"color: red" in (await gateway.handle(request(path=path))).body
+
+
+async def test_pages_that_are_kept_have_nothing_of_a_user() -> None:
+    """Each user's page has their own token and address, escaped once, as a page that is rendered anew has."""
+    gateway = Gateway(CLIENT, base_url="https://app.example")
+    handler = gateway._handler
+    pages, visit = handler._pages, handler._visit(request(path="/code"))
+    other = handler._visit(request(path="/code", query={"language": "de"}))
+    users = [("a<b>&\"'@example.com", "token-of-a"), ("\0csrf\0@example.com", "token-of-b")]
+    facts = {"kind": "email", "resend_in": 30, "attempts_left": None, "expires_in": 600}
+    for sent_to, token in users * 2:
+        reply = Reply(page=Page.CODE, facts={**facts, "sent_to": sent_to})
+        for asked in (visit, other):
+            page = pages.render(asked, reply, csrf=Secret(token))
+            assert page.decode() == pages._rendered(asked, reply, {**reply.facts, "csrf": token})
+    kept = list((pages._alike or {}).items())
+    assert len(kept) == 2
+    assert [secret for user in users for secret in user if secret in repr(kept)] == []
+
+
+def test_a_page_with_a_problem_and_a_team_s_own_are_not_kept(tmp_path: Path) -> None:
+    """A template of a team may do anything with a value."""
+    handler = Gateway(CLIENT, base_url="https://app.example")._handler
+    problem = Reply(page=Page.LOGGED_OUT, problem=Problem("csrf"))
+    handler._pages.render(handler._visit(request()), problem, csrf=None)
+    assert (len(handler._pages._alike or ()), Pages(templates=str(tmp_path))._alike) == (0, None)
 
 
 def test_static_files() -> None:
