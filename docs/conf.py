@@ -15,8 +15,20 @@ release = version = version_of("passwordless-async")
 
 extensions = [
     "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
     "repository_links",  # links to files beside the site
+    "public_names",  # references to names of the package
+    "generated",  # parts of pages that are made from the code
 ]
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+autodoc_typehints = "signature"
+autodoc_class_signature = "mixed"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 88
+python_use_unqualified_type_names = True
 exclude_patterns = ["_build"]
 nitpicky = True
 

@@ -38,10 +38,18 @@ if TYPE_CHECKING:
 
     Protected = TypeVar("Protected", bound=Callable[..., Awaitable[web.StreamResponse]])
 
+__all__ = ["AUTHORIZED", "DPOP", "TOKEN", "dpop_middleware", "metadata_routes", "protect"]
+
 if TYPE_CHECKING or hasattr(web, "RequestKey"):
     AUTHORIZED: web.RequestKey[Authorized] = web.RequestKey("authorized", Authorized)
+    """The request's key for the :class:`~passwordless_async.Authorized`."""
+
     DPOP: web.RequestKey[CheckedProof] = web.RequestKey("dpop", CheckedProof)
+    """The request's key for the :class:`~passwordless_async.CheckedProof`; it is missing for a Bearer token."""
+
     TOKEN: web.RequestKey[Mapping[str, Any]] = web.RequestKey("dpop_token", Mapping)
+    """The request's key for the claims of the access token."""
+
     _PASSED: web.RequestKey[Passed] = web.RequestKey(PASSED, Passed)
 else:  # aiohttp before 3.14 has no typed keys
     AUTHORIZED = "authorized"

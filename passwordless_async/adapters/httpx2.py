@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from passwordless_async.client.api.credentials import TokenSource
     from passwordless_async.dpop import NonceCache
 
+__all__ = ["DPoPAuth"]
+
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE"})  # RFC 9110 §9.2.1, RFC 10008
 _RAW_NAMES = frozenset(name.lower().encode() for name in NAMES)
 _Multipart = type(httpx2.Request("POST", "https://api.example", files={"file": b""}).stream)

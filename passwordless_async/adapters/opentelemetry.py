@@ -81,6 +81,8 @@ if TYPE_CHECKING:
 
     from passwordless_async.client.events import Event, Operation
 
+__all__ = ["OpenTelemetry"]
+
 _Attributes: TypeAlias = "dict[str, str | int]"
 
 _NAME = "passwordless_async"

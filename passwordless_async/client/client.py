@@ -368,7 +368,7 @@ class PasswordlessClient:
             InvalidCallback: The callback belongs to another login, or has no code; nothing was sent.
             BindingRequired: The login was started without a key, by a client with ``dpop="off"``; nothing was sent.
             OAuthError: The callback says that the login failed, or the service refused the code.
-            As :meth:`exchange` for the rest.
+            PasswordlessError: As :meth:`exchange` for the rest.
         """
         callback_url = conceal(callback_url)
         _check.instance("pending", pending, PendingLink, named="a PendingLink")

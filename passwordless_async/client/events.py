@@ -15,8 +15,25 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+__all__ = [
+    "CANCELLED",
+    "Challenged",
+    "Done",
+    "Event",
+    "OnEvent",
+    "Operation",
+    "Orphaned",
+    "Paced",
+    "Retried",
+    "Sent",
+    "StoreLost",
+    "StoreRegained",
+    "UnboundTokens",
+    "Use",
+]
 
 CANCELLED = "cancelled"
+"""The ``error`` of an operation whose caller was cancelled."""
 
 
 class Operation(enum.StrEnum):
@@ -154,7 +171,10 @@ class StoreRegained:
 
 
 Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | UnboundTokens | StoreLost | StoreRegained
+"""Any event."""
+
 OnEvent: TypeAlias = "Callable[[Event], None]"
+"""What receives events; it must not block, and what it raises is reported to the event loop."""
 
 
 class Emitter:

@@ -27,8 +27,13 @@ _MAX_WRONG_SECONDS = 10**9  # more than thirty years; a date has to be written
 _MAX_DIGITS = 40  # of a code
 
 BOUND_API = "https://api.example"
+"""An API of the tenant whose tokens are bound wherever a proof is sent."""
+
 PLAIN_API = "https://plain.example"
+"""An API of the tenant that binds no tokens."""
+
 STRICT_API = "https://strict.example"
+"""An API of the tenant that refuses to give tokens without a proof."""
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:

@@ -3,36 +3,36 @@
 Each begins with the store's prefix, ``pa`` unless given. A cluster places a key by what is in braces: what one script
 uses has the same braces, and so lies on one node. ``shard`` is the first 8 characters of the pseudonym.
 
-========================================  ======  =======================================  ===========================
-key                                       type    value                                    lifetime
-========================================  ======  =======================================  ===========================
-``pa:{shard}:session:SESSION``            string  the sealed session                       idle time; each use renews it
-``pa:{shard}:sessions:USER``              hash    SESSION: the LOGIN it was opened with     absolute and idle time
-``pa:{shard}:login:LOGIN``                hash    ``spends``: refresh token that may be    what the session has left,
-                                                  spent, ``holder``: token of the process, and an idle time; ``newest``
-                                                  ``since``: server time in ms,            a minute if the login has one
-                                                  ``doubtful``; ``refused``: refresh       session
-                                                  token; ``newest``: refresh token,
-                                                  ``tokens``: the sealed tokens
-``pa:{shard}:login:LOGIN:lock``           string  token of the process that refreshes      20 s, renewed meanwhile
-``pa:ping``                               string  empty                                    1 s
-``pa:{shard}:cooldown:USER``              string  token of the start; a blank behind it     a minute, renewed while the
-                                                  once that has ended                      start lasts; the cool-down
-``pa:{shard}:code:USER``                  hash    CODE: number of the attempt, blank, its  1 hour
-                                                  token; ``last``: the last number;
-                                                  ``right``: the CODE that was;
-                                                  ``started``: 1
-``pa:{shard}:starts:ADDRESS``             zset    tokens of starts, by server time in ms   1 hour
-``pa:{shard}:blocked:ADDRESS``            string  empty                                    what the service said
-``pa:{shard}:quota:QUOTA``                string  server time in µs of the next place      until then, and 1 s
-``pa:{shard}:nonce:ORIGIN``               string  the newest nonce, or empty               10 minutes
-``pa:{shard}:turn:ORIGIN``                string  token of the caller that fetches it      3 s
-``pa:{shard}:replay:JKT``                 zset    PROOFs that were used, by the server     until the last expires
-                                                  time in ms until which they are kept
-``pa:{shard}:count:KIND:NAME``            string  number in the window, blank, token of    the window
-                                                  the first, which names the window
-``pa:{shard}:counted:TOKEN``              string  the windows that it was counted in       as long as it can be undone
-========================================  ======  =======================================  ===========================
+=======================================  ======  ========================================  ============================
+key                                      type    value                                     lifetime
+=======================================  ======  ========================================  ============================
+``pa:{shard}:session:SESSION``           string  the sealed session                        idle time; each use renews it
+``pa:{shard}:sessions:USER``             hash    SESSION: the LOGIN it was opened with     absolute and idle time
+``pa:{shard}:login:LOGIN``               hash    ``spends``: refresh token that may be     what the session has left,
+                                                 spent, ``holder``: token of the process,  and an idle time; ``newest``
+                                                 ``since``: server time in ms,             a minute if the login has one
+                                                 ``doubtful``; ``refused``: refresh        session
+                                                 token; ``newest``: refresh token,
+                                                 ``tokens``: the sealed tokens
+``pa:{shard}:login:LOGIN:lock``          string  token of the process that refreshes       20 s, renewed meanwhile
+``pa:ping``                              string  empty                                     1 s
+``pa:{shard}:cooldown:USER``             string  token of the start; a blank behind it     a minute, renewed while the
+                                                 once that has ended                       start lasts; the cool-down
+``pa:{shard}:code:USER``                 hash    CODE: number of the attempt, blank, its   1 hour
+                                                 token; ``last``: the last number;
+                                                 ``right``: the CODE that was;
+                                                 ``started``: 1
+``pa:{shard}:starts:ADDRESS``            zset    tokens of starts, by server time in ms    1 hour
+``pa:{shard}:blocked:ADDRESS``           string  empty                                     what the service said
+``pa:{shard}:quota:QUOTA``               string  server time in µs of the next place       until then, and 1 s
+``pa:{shard}:nonce:ORIGIN``              string  the newest nonce, or empty                10 minutes
+``pa:{shard}:turn:ORIGIN``               string  token of the caller that fetches it       3 s
+``pa:{shard}:replay:JKT``                zset    PROOFs that were used, by the server      until the last expires
+                                                 time in ms until which they are kept
+``pa:{shard}:count:KIND:NAME``           string  number in the window, blank, token of     the window
+                                                 the first, which names the window
+``pa:{shard}:counted:TOKEN``             string  the windows that it was counted in        as long as it can be undone
+=======================================  ======  ========================================  ============================
 
 USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, LOGIN, JKT and PROOF are SHA-256 hashes.
 NAME is a pseudonym, or what reveals nothing; its shard is the group's.

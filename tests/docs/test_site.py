@@ -1,0 +1,157 @@
+"""The site: it builds without a warning, documents each public name once, and needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import passwordless_async
+from helpers.pages import DOCS, PAGES, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import ModuleType
+
+ADAPTERS = ("aiohttp_web", "asgi", "fastapi", "httpx2", "opentelemetry", "starlette")
+MODULES = (
+    *("passwordless_async", "passwordless_async.errors", "passwordless_async.client.events"),
+    *("passwordless_async.dpop", "passwordless_async.stores", "passwordless_async.stores.redis"),
+    *("passwordless_async.testing", "passwordless_async.gateway"),
+    *(f"passwordless_async.adapters.{name}" for name in ADAPTERS),
+)
+
+
+def _names(module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """Yield the public names of a module, without those of other modules."""
+    listed = vars(module).get("__all__")
+    for name in listed or vars(module):
+        value = getattr(module, name)
+        if listed or (inspect.isclass(value) and value.__module__ == module.__name__):  # the errors have no list
+            yield name, value
+
+
+def _public() -> dict[str, tuple[Any, list[str]]]:
+    """Return each public object by one of its paths, with all paths; modules aside."""
+    found: dict[object, tuple[Any, list[str]]] = {}
+    for module in map(importlib.import_module, MODULES):
+        path = module.__name__.replace(".client.events", ".events")
+        for name, value in _names(module):
+            if not inspect.ismodule(value):
+                key = (name, value) if isinstance(value, str) else id(value)
+                found.setdefault(key, (value, []))[1].append(f"{path}.{name}")
+    return {paths[0]: (value, paths) for value, paths in found.values()}
+
+
+PUBLIC = _public()
+
+
+def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site; a warning is an error."""
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-d", str(target / "doctrees")]
+    return subprocess.run(  # noqa: S603 - our own site
+        [*command, str(source), str(target / "html")], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the site."""
+    target = tmp_path_factory.mktemp("site")
+    done = build(DOCS, target)
+    assert (done.returncode, done.stderr) == (0, "")
+    return target / "html"
+
+
+@pytest.fixture(scope="module")
+def documented(site: Path) -> dict[str, set[str]]:
+    """Return the pages on which each name is documented, from the site's inventory."""
+    inventory = (site / "objects.inv").read_bytes()
+    lines = zlib.decompress(inventory[inventory.index(b"zlib.\n") + 6 :]).decode().splitlines()
+    pages: dict[str, set[str]] = {}
+    for line in lines:
+        name, kind, priority, uri, _ = line.split(maxsplit=4)
+        if kind.startswith("py:") and priority != "-1":  # one of -1 is the same entry under its private path
+            pages.setdefault(name, set()).add(uri.partition("#")[0])
+    return pages
+
+
+@pytest.mark.slow
+def test_each_public_name_is_on_one_page(documented: dict[str, set[str]]) -> None:
+    """By one of its public paths."""
+    found = {name: [documented[path] for path in paths if path in documented] for name, (_, paths) in PUBLIC.items()}
+    assert {name: pages for name, pages in found.items() if len(pages) != 1 or len(pages[0]) != 1} == {}
+
+
+@pytest.mark.slow
+def test_what_is_documented_is_public(documented: dict[str, set[str]]) -> None:
+    """A page documents no name that may change without notice; members belong to a public class."""
+    paths = {path for _, all_paths in PUBLIC.values() for path in all_paths} | {"passwordless_async.events"}
+    members = {name for name in documented if name.rpartition(".")[0] in paths}
+    assert documented.keys() - paths - members == set()
+
+
+@pytest.mark.parametrize("name", [name for name, (value, _) in PUBLIC.items() if callable(value)])
+def test_a_public_name_has_a_docstring(name: str) -> None:
+    """So have its public methods and properties. The build fails for a constant that has none."""
+    value = PUBLIC[name][0]
+    members = vars(value) if inspect.isclass(value) else {}
+    documentable = (property, classmethod, staticmethod)
+    lacking = [
+        member
+        for member, of in members.items()
+        if not member.startswith("_") and (inspect.isroutine(of) or isinstance(of, documentable))
+        if not inspect.getdoc(getattr(value, member))
+    ]
+    assert value.__module__ == "typing" or inspect.getdoc(value)
+    assert lacking == []
+
+
+@pytest.mark.slow
+def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
+    """Fonts, scripts, images and styles are the site's own; search works without a network."""
+    loads = re.compile(r"""<(?:script|img|iframe|source)[^>]+src=["']https?:|<link[^>]+href=["']https?:""")
+    styles = re.compile(r"""url\(["']?https?:|@import""")
+    html, css = sorted(site.rglob("*.html")), sorted(site.rglob("*.css"))
+    assert len(html) >= len(PAGES)
+    assert [path.name for path in html if loads.search(path.read_text(encoding="utf-8"))] == []
+    assert [path.name for path in css if styles.search(path.read_text(encoding="utf-8"))] == []
+    assert "passwordlesscli" in (site / "searchindex.js").read_text(encoding="utf-8")
+
+
+BAD = """\
+# A page
+
+[no page](nothing.md), [no section](index.md#nothing), [no file](../nothing.py), {py:class}`passwordless_async.Nothing`
+"""
+
+
+@pytest.mark.slow
+def test_the_build_fails_for_what_leads_nowhere(tmp_path: Path) -> None:
+    """Links to pages, sections, files and names are checked."""
+    source = tmp_path / "docs"
+    source.mkdir()
+    (source / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(DOCS / '_ext')!r})\nnitpicky = True\nmyst_heading_anchors = 4\n"
+        'extensions = ["myst_parser", "sphinx.ext.autodoc", "repository_links", "public_names"]\n',
+        encoding="utf-8",
+    )
+    (source / "index.md").write_text(BAD, encoding="utf-8")
+    done = build(source, tmp_path / "out")
+    assert done.returncode == 1
+    for lost in ("'nothing.md'", "'nothing'", "../nothing.py", "passwordless_async.Nothing"):
+        assert lost in done.stderr, done.stderr
+
+
+def test_the_package_says_where_its_names_are_from() -> None:
+    """The table that the site is checked with is that of the package."""
+    assert {f"passwordless_async.{name}" for name in vars(passwordless_async)["__all__"]} - PUBLIC.keys() == {
+        "passwordless_async.events"  # a module
+    }
