@@ -260,8 +260,8 @@ class _Progress:
 
     def __init__(self, departs: Callable[[], None] | None) -> None:
         self._departs = departs
-        self.reached = False  # it has a connection
-        self.left = False  # bytes of it may have left: before that the server cannot have acted on it
+        self.reached: bool = False  # it has a connection
+        self.left: bool = False  # bytes of it may have left: before that the server cannot have acted on it
 
     def reaches(self) -> None:
         self.reached = True
@@ -328,7 +328,7 @@ class _Request(aiohttp.ClientRequest):
 class _DirectRequest(_Request):
     """A request that goes through no proxy."""
 
-    proxies = NO_PROXIES
+    proxies: ClassVar[Proxies] = NO_PROXIES
 
 
 class PlainRequest(_DirectRequest):
