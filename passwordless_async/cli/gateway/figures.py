@@ -149,7 +149,7 @@ class Row:
     def route_of(self, path: str) -> str:
         """Return what a path belongs to: the prefix of an upstream, or the pages."""
         for prefix in self._routes[1:]:
-            if path.startswith(prefix):
+            if f"{path}/".startswith(prefix):
                 return prefix
         return PAGES
 

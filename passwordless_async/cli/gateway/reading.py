@@ -154,9 +154,11 @@ def _given(setting: Setting, places: list[Given], problems: list[str]) -> Given:
 
 def _has_password(url: str) -> bool:
     try:
-        return url != MEMORY and urlsplit(url).password is not None
+        parts = urlsplit(url)
     except ValueError:
         return "@" in url
+    # Redis's own URLs may have it in the query too.
+    return url != MEMORY and (parts.password is not None or "password" in parts.query)
 
 
 def _misplaced(flags: Mapping[str, Any], in_file: Mapping[str, Any], file: str) -> Iterator[str]:

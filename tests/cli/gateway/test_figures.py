@@ -66,8 +66,8 @@ def test_statuses(status: int, shown: str) -> None:
 def test_routes() -> None:
     """The longest prefix counts."""
     row = figures.Figures(["/api/", "/api/v2/"], 1).row(0)
-    paths = ("/api/v2/x", "/api/x", "/login", "/apis")
-    assert [row.route_of(path) for path in paths] == ["/api/v2/", "/api/", "pages", "pages"]
+    paths = ("/api/v2/x", "/api/x", "/api", "/login", "/apis")
+    assert [row.route_of(path) for path in paths] == ["/api/v2/", "/api/", "/api/", "pages", "pages"]
 
 
 def test_what_is_told() -> None:

@@ -166,7 +166,13 @@ def test_a_secret_in_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:s3cret@cache", "redis+cluster://user:s3cret@one:1,two:2", "redis://[:s3cret@"]
+    "url",
+    [
+        "redis://:s3cret@cache",
+        "redis+cluster://user:s3cret@one:1,two:2",
+        "redis://[:s3cret@",
+        "unix:///run/redis.sock?password=s3cret",
+    ],
 )
 def test_a_password_of_the_store(url: str, written: Callable[[str], Path]) -> None:
     """It stands in the environment alone."""
