@@ -34,6 +34,7 @@ CROSS_CUTTING = {
     "examples/test_gateways.py": "the same",
     "browser/test_pages.py": "the gateway's pages in a real browser",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
+    "gateway/test_faults.py": "the same with bad input and faults",
     "gateway/test_many_browsers.py": "gateway workers on one store, which are killed and whose keys rotate",
     "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",
