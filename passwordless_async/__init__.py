@@ -151,6 +151,8 @@ if TYPE_CHECKING:
         Store as Store,
     )
 
+__version__ = "0.1.0"  # the one place: pyproject.toml reads it
+
 # The public names, by the module that each is imported from.
 _NAMES = {
     "_common.secret": "Secret SecretBytes SecretDict SecretList",

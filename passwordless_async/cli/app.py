@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import metadata
 
 import click
 
+from passwordless_async import __version__
 from passwordless_async.cli.demo.command import demo
 from passwordless_async.cli.doctor.command import doctor
 from passwordless_async.cli.gateway.command import gateway
@@ -18,15 +18,8 @@ from passwordless_async.cli.tenant import tenant
 from passwordless_async.cli.terminal import interrupt
 
 
-def _version() -> str:
-    try:
-        return metadata.version("passwordless-async")
-    except metadata.PackageNotFoundError:
-        return "(not installed, run from its source)"
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(_version(), message="%(prog)s %(version)s")
+@click.version_option(__version__, message="%(prog)s %(version)s")
 def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""
 

@@ -18,6 +18,9 @@ from passwordless_async._common.extras import missing_extra
         ("passwordless_async.adapters.httpx2", "httpx2", "httpx2"),
         ("passwordless_async.adapters.opentelemetry", "opentelemetry", "otel"),
         ("passwordless_async.stores.redis", "redis", "redis"),
+        ("passwordless_async.gateway.pages.renderer", "jinja2", "gateway"),
+        ("passwordless_async.gateway.pages.renderer", "segno", "gateway"),
+        ("passwordless_async.gateway.pages.renderer", "markupsafe", "gateway"),
     ],
 )
 def test_absent_library_is_named_with_its_command(module: str, library: str, extra: str) -> None:

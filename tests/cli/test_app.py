@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from helpers.pipes import piped
+from passwordless_async import __version__
 from passwordless_async.cli.app import app, run
 from passwordless_async.cli.terminal import interrupt
 
@@ -73,7 +75,16 @@ def test_version_names_the_program(program: Callable[..., CompletedProcess[str]]
     """``--version`` names the program."""
     ended = program("--version")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.startswith("passwordless-async ")
+    assert ended.stdout == f"passwordless-async {__version__}\n"
+
+
+def test_the_version_is_stated_once() -> None:
+    """What is installed has the version of the package; ``python -m passwordless_async`` is the program."""
+    assert metadata.version("passwordless-async") == __version__
+    done = subprocess.run(
+        [sys.executable, "-m", "passwordless_async", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == (f"passwordless-async {__version__}\n", 0)
 
 
 def test_without_a_command_help_is_shown(program: Callable[..., CompletedProcess[str]]) -> None:
