@@ -1,0 +1,98 @@
+"""Every command of a contributor: ``nox -l`` lists them, ``nox -s quick`` runs one. ``.ci/run`` runs the same ones.
+
+They run with the tools of the environment that nox is in (``pip install -e ".[dev]"``), so that nothing is installed
+twice; ``lowest`` makes an environment of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["lint", "types", "quick"]
+nox.needs_version = ">=2025.5.1"
+
+EXTRAS = "cli,fastapi,gateway,httpx2,otel,redis,starlette"
+# What touches the libraries that we stand on, and is quick.
+LOWEST = ("_common", "adapters", "auth0", "dpop", "resource_server", "stores/memory", "client/api")
+LOWEST_FILES = ("client/test_client.py", "client/test_logins.py", "cli/test_app.py", "gateway/test_flow.py")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """All tests."""
+    session.run("pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def quick(session: nox.Session) -> None:
+    """The tests that take less than about a second each: for the edit loop."""
+    session.run("pytest", "-n", "2", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, and who may import whom."""
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types by mypy and pyright, both strict."""
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, into docs/_build/html; a warning is an error."""
+    target = "docs/_build"
+    options = ["-W", "--keep-going", "-q", "-d", f"{target}/doctrees"]
+    session.run("sphinx-build", *options, "docs", f"{target}/html", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """A benchmark: ``nox -s bench -- exchange``."""
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist into dist/, built once; the wheel from the sdist, with nothing in it but the package."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", "dist")
+    (wheel,) = Path("dist").glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    strangers = [name for name in names if not name.startswith(("passwordless_async/", "passwordless_async-"))]
+    if strangers or "passwordless_async/py.typed" not in names:
+        session.error(f"{wheel.name} lacks py.typed, or has more than the package: {strangers}")
+    folder = Path(session.create_tmp()).resolve()
+    environment = {"VIRTUAL_ENV": str(folder / "venv")}
+    session.run("uv", "venv", "--clear", "-q", str(folder / "venv"))
+    session.run("uv", "pip", "install", "-q", f"{wheel.resolve()}[cli]", env=environment)
+    with session.chdir(folder):  # where the source is not found
+        session.run("venv/bin/python", "-m", "passwordless_async", "--version")
+        session.run("venv/bin/passwordless-async", "demo", "--users", "50")
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The lowest versions of direct dependencies that pyproject.toml allows, in an environment of its own."""
+    folder = Path(session.create_tmp()).resolve() / "venv"
+    environment = {"VIRTUAL_ENV": str(folder)}
+    session.run("uv", "venv", "--clear", "-q", str(folder))
+    session.run("uv", "pip", "install", "-q", "--resolution", "lowest-direct", f".[{EXTRAS}]", env=environment)
+    tools = ("aioresponses", "httpx", "hypothesis", "pytest", "pytest-asyncio", "pytest-xdist", "pyyaml", "uvicorn")
+    session.run("uv", "pip", "install", "-q", *tools, "opentelemetry-sdk==1.30.0", env=environment)
+    tests = [f"tests/{name}" for name in (*LOWEST, *LOWEST_FILES)]
+    # Old aiohttp closes the connection where a request line cannot be read; old Starlette names what anyio renamed.
+    less = ["-m", "not slow", "--deselect", "tests/adapters/test_doors.py::test_no_input_yields_a_500"]
+    less += ["-W", "ignore:The anyio.abc.BlockingPortal alias:DeprecationWarning", "-p", "no:cacheprovider"]
+    session.run(str(folder / "bin" / "python"), "-m", "pytest", "-q", "-n", "2", *less, *tests)
