@@ -117,7 +117,8 @@ class Pace:
         if said is not None and said.reset <= _SHORT_WINDOW:
             self._learned_rate = max(said.limit * SHARE / max(said.reset, 1.0), 1.0)
         else:
-            self._learned_rate = max(most * _DECREASE, 1.0)
+            # Of a few requests a second one more may fall into a second than the rate says.
+            self._learned_rate = max((most if known is None else min(most, known)) * _DECREASE, 1.0)
 
     def _most_in_a_second(self, now: float) -> int:
         """Return the requests of this second or the one before, whichever had more."""

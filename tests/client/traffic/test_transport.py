@@ -43,9 +43,13 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\
 
 @asynccontextmanager
 async def served(handler: Handler) -> AsyncIterator[HttpRequest]:
-    """Serve on a free loopback port; gives a POST to it."""
+    """Serve on a free loopback port; gives a POST to it. At its end connections are closed, used or not."""
+    handling: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        handling.add(task)
         try:
             await handler(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -56,7 +60,11 @@ async def served(handler: Handler) -> AsyncIterator[HttpRequest]:
     server = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with server:
         host, port = server.sockets[0].getsockname()
-        yield HttpRequest("POST", URL(f"http://{host}:{port}/oauth/token"), {}, SecretBytes(b"otp=123456"))
+        try:
+            yield HttpRequest("POST", URL(f"http://{host}:{port}/oauth/token"), {}, SecretBytes(b"otp=123456"))
+        finally:
+            for task in handling:
+                task.cancel()
 
 
 def compressed(body: bytes, *, coding: str = "gzip", status: str = "200 OK") -> bytes:
