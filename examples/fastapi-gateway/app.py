@@ -1,7 +1,7 @@
 """A FastAPI application with login pages, and an API behind them that gets each user's token: see README.md."""
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
@@ -16,7 +16,7 @@ gateway = Gateway(client, base_url=os.environ["SITE"], audience="https://api.exa
 
 
 @asynccontextmanager
-async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the client with the application, and close both together."""
     async with client:
         yield

@@ -83,8 +83,8 @@ class Channel:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
-        self.traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
-        self.socket_traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
+        self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
+        self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
         self._sockets: aiohttp.TCPConnector | None = None
