@@ -24,11 +24,6 @@ from passwordless_async.adapters._paths import PublicPaths, checked_exempt
 from passwordless_async.adapters._scopes import (
     AUTHORIZED,
     POLICY_VIOLATION,
-    ASGIApp,
-    Message,
-    Receive,
-    Scope,
-    Send,
     authorize,
     passed,
     path_below,
@@ -42,6 +37,7 @@ from passwordless_async.resource_server.server import parts_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from passwordless_async._common.asgi import ASGIApp, Message, Receive, Scope, Send
     from passwordless_async.dpop.server.verifier import DPoPVerifier
     from passwordless_async.resource_server.server import ResourceServer
 

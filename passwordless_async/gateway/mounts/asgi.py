@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import attrs
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from passwordless_async._common.asgi import Message, Receive, Scope, Send, mount_of, raw_path, root_path
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
 from passwordless_async.gateway.mounts.departures import Departures
@@ -24,16 +23,11 @@ from passwordless_async.gateway.proxy.messages import (
 from passwordless_async.gateway.queries import read_query
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from passwordless_async.gateway.messages import Handle
     from passwordless_async.gateway.passing import Passing
     from passwordless_async.gateway.proxy.messages import ProxiedResponse
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
-_PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
 
 
 class ASGIGateway:
@@ -59,8 +53,7 @@ class ASGIGateway:
         elif scope["type"] == "http":
             await self._answer(scope, headers, receive, send)
         else:
-            await receive()
-            await send({"type": "websocket.close", "code": POLICY})
+            await _refuse_handshake(receive, send)
 
     async def _answer(self, scope: Scope, headers: CIMultiDictProxy[str], receive: Receive, send: Send) -> None:
         body = await _body(receive)
@@ -86,21 +79,16 @@ class ASGIGateway:
 
 
 def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Request:
-    mount, path = _mount(scope), scope["path"]
     return Request(
         method=scope["method"],
-        mount=quote(mount),
+        mount=mount_of(scope),
         # ASGI: the path has the mount in it; servers and frameworks before that did not agree.
-        path=path.removeprefix(mount) or "/",
+        path=scope["path"].removeprefix(root_path(scope)) or "/",
         query=read_query(scope.get("query_string", b"")),
         headers=headers,
         body=body,
         peer=_peer(scope),
     )
-
-
-def _mount(scope: Scope) -> str:
-    return str(scope.get("root_path", "")).rstrip("/")
 
 
 def _peer(scope: Scope) -> str | None:
@@ -140,19 +128,16 @@ async def _confirm(receive: Receive, send: Send) -> None:
 
 def _target(scope: Scope) -> tuple[str, str] | None:
     """Return the path below the mount and the query, as they came; None if the path is not below it."""
-    raw: bytes | None = scope.get("raw_path")
-    # A server without raw_path hides whether a "/" was "%2F": what is passed on then is the slash.
-    path = quote(scope["path"], safe=_PATH_SAFE) if raw is None else raw.decode("latin-1").partition("?")[0]
-    mount, query = _mount(scope), scope.get("query_string", b"").decode("latin-1")
-    is_in_path = not mount or scope["path"].startswith(mount)
-    return target_of(f"{path}?{query}", quote(mount) if is_in_path else "")
+    root, query = root_path(scope), scope.get("query_string", b"").decode("latin-1")
+    path = raw_path(scope).partition("?")[0]
+    return target_of(f"{path}?{query}", mount_of(scope) if scope["path"].startswith(root) else "")
 
 
 def _proxied(scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[str], receive: Receive) -> ProxiedRequest:
     is_socket = scope["type"] == "websocket"
     return ProxiedRequest(
         method="GET" if is_socket else scope["method"],
-        mount=quote(_mount(scope)),
+        mount=mount_of(scope),
         path=target[0],
         query=target[1],
         headers=headers,
@@ -187,13 +172,17 @@ async def _send(response: ProxiedResponse, kind: str, send: Send) -> None:
 
 async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await receive()
-        await send({"type": "websocket.close", "code": POLICY})
+        await _refuse_handshake(receive, send)
         return
     # Closed: what follows on the connection may be a part of this request.
     headers = [(b"connection", b"close"), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _refuse_handshake(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": POLICY})
 
 
 async def _refuse(response: ProxiedResponse, scope: Scope, send: Send) -> None:
