@@ -5,32 +5,12 @@ Take the profile that fits and change what must differ: ``attrs.evolve(INTERACTI
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
-
 import attrs
-from attrs.validators import optional
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.user_address import IpAddress, user_address
+from passwordless_async._common.validators import checked_by, of_kind, seconds, seconds_or_none, whole, whole_or_none
 from passwordless_async.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    _Validator: TypeAlias = Callable[[object, attrs.Attribute[Any], object], None]
-
-
-def _checked_by(check: Callable[[str, object], object]) -> _Validator:
-    """Return a validator that names the attribute in the error."""
-
-    def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        check(attribute.name, value)
-
-    return validate
-
-
-def _require(kind: type) -> _Validator:
-    return _checked_by(lambda argument, value: _check.instance(argument, value, kind, named=f"a {kind.__name__}"))
 
 
 def _check_share(argument: str, value: object) -> None:
@@ -38,13 +18,9 @@ def _check_share(argument: str, value: object) -> None:
         raise UsageError(argument, "must be at most 1")
 
 
-_whole = _checked_by(_check.positive)
-_seconds = _checked_by(_check.seconds)
-_share = _checked_by(_check_share)
-_none_or_more = _checked_by(_check.at_least_zero)
-_flag = _require(bool)
-_whole_or_none: _Validator = optional(_whole)
-_seconds_or_none: _Validator = optional(_seconds)
+_share = checked_by(_check_share)
+_none_or_more = checked_by(_check.at_least_zero)
+_flag = of_kind(bool)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +43,7 @@ class Policy:
         UsageError: An argument is not of its form.
     """
 
-    tries: int = attrs.field(validator=_whole)
+    tries: int = attrs.field(validator=whole)
     patience: float = attrs.field(validator=_none_or_more)
     backoff: float = attrs.field(validator=_none_or_more)
     backoff_at_most: float = attrs.field(validator=_none_or_more)
@@ -106,22 +82,22 @@ class Profile:
         UsageError: An argument is not of its form.
     """
 
-    single: Policy = attrs.field(validator=_require(Policy))
-    many: Policy = attrs.field(validator=_require(Policy))
-    timeout: float = attrs.field(validator=_seconds)
-    max_in_flight: int = attrs.field(validator=_whole)
+    single: Policy = attrs.field(validator=of_kind(Policy))
+    many: Policy = attrs.field(validator=of_kind(Policy))
+    timeout: float = attrs.field(validator=seconds)
+    max_in_flight: int = attrs.field(validator=whole)
     adaptive: bool = attrs.field(validator=_flag)
-    requests_per_second: float | None = attrs.field(default=None, validator=_seconds_or_none)
-    starts_per_hour: int | None = attrs.field(default=50, validator=_whole_or_none)
+    requests_per_second: float | None = attrs.field(default=None, validator=seconds_or_none)
+    starts_per_hour: int | None = attrs.field(default=50, validator=whole_or_none)
     allow_private_addresses: bool = attrs.field(default=False, validator=_flag)
     cool_down: float = attrs.field(validator=_none_or_more)
-    outage_after: int = attrs.field(validator=_whole)
+    outage_after: int = attrs.field(validator=whole)
     # Half: while the server answers most calls, what fails is about some callers.
     outage_ratio: float = attrs.field(default=0.5, validator=_share)
     # The time-out of a transmission: calls that hang add up, and an hour that went well does not hide an outage.
-    outage_window: float = attrs.field(default=10.0, validator=_seconds)
-    outage_rest: float = attrs.field(validator=_seconds)
-    outage_rest_at_most: float = attrs.field(validator=_seconds)
+    outage_window: float = attrs.field(default=10.0, validator=seconds)
+    outage_rest: float = attrs.field(validator=seconds)
+    outage_rest_at_most: float = attrs.field(validator=seconds)
     grace: float = attrs.field(validator=_none_or_more)
 
     def user_address(self, forwarded_for: object) -> IpAddress | None:

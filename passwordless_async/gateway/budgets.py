@@ -15,14 +15,14 @@ from __future__ import annotations
 import re
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import attrs
 
 from passwordless_async import errors
-from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.user_address import IpAddress, counted_as
+from passwordless_async._common.validators import whole_or_none
 from passwordless_async.auth0.identity import Phone
 from passwordless_async.stores import Counter
 
@@ -52,11 +52,6 @@ _NOTHING_SENT: _Errors = (
 _GUESSES: _Errors = (errors.WrongCode, errors.TooManyAttempts, errors.CodeExpired, errors.OutcomeUnknown)
 
 
-def _limit(_instance: object, attribute: attrs.Attribute[Any], value: int | None) -> None:
-    if value is not None:
-        _check.positive(attribute.name, value)
-
-
 @attrs.frozen(kw_only=True)
 class Budgets:
     """How much is allowed in an hour, from the first that is counted. None: any number.
@@ -80,16 +75,16 @@ class Budgets:
         polls_per_user: The same of one user. 720: a page asks every five seconds.
     """
 
-    starts_per_address: int | None = attrs.field(default=100, validator=_limit)
-    starts_per_user: int | None = attrs.field(default=10, validator=_limit)
-    starts_per_user_and_address: int | None = attrs.field(default=5, validator=_limit)
-    wrong_codes_per_address: int | None = attrs.field(default=50, validator=_limit)
-    wrong_codes_per_user: int | None = attrs.field(default=30, validator=_limit)
-    wrong_codes_per_user_and_address: int | None = attrs.field(default=15, validator=_limit)
-    factor_messages_per_address: int | None = attrs.field(default=100, validator=_limit)
-    factor_messages_per_user: int | None = attrs.field(default=10, validator=_limit)
-    polls_per_address: int | None = attrs.field(default=3600, validator=_limit)
-    polls_per_user: int | None = attrs.field(default=720, validator=_limit)
+    starts_per_address: int | None = attrs.field(default=100, validator=whole_or_none)
+    starts_per_user: int | None = attrs.field(default=10, validator=whole_or_none)
+    starts_per_user_and_address: int | None = attrs.field(default=5, validator=whole_or_none)
+    wrong_codes_per_address: int | None = attrs.field(default=50, validator=whole_or_none)
+    wrong_codes_per_user: int | None = attrs.field(default=30, validator=whole_or_none)
+    wrong_codes_per_user_and_address: int | None = attrs.field(default=15, validator=whole_or_none)
+    factor_messages_per_address: int | None = attrs.field(default=100, validator=whole_or_none)
+    factor_messages_per_user: int | None = attrs.field(default=10, validator=whole_or_none)
+    polls_per_address: int | None = attrs.field(default=3600, validator=whole_or_none)
+    polls_per_user: int | None = attrs.field(default=720, validator=whole_or_none)
 
 
 def _calling_codes(given: Iterable[str] | None) -> tuple[str, ...] | None:
@@ -114,9 +109,9 @@ class Sms:
     """
 
     calling_codes: tuple[str, ...] | None = attrs.field(default=None, converter=_calling_codes)
-    per_address: int | None = attrs.field(default=20, validator=_limit)
-    per_hour: int | None = attrs.field(default=500, validator=_limit)
-    per_day: int | None = attrs.field(default=5000, validator=_limit)
+    per_address: int | None = attrs.field(default=20, validator=whole_or_none)
+    per_hour: int | None = attrs.field(default=500, validator=whole_or_none)
+    per_day: int | None = attrs.field(default=5000, validator=whole_or_none)
 
     def require_allowed(self, number: str) -> None:
         """Raise ``RegionNotAllowed`` for a number of another country."""

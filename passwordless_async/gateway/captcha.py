@@ -10,6 +10,7 @@ from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.validators import checked_by
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,13 +36,13 @@ def _origins(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(str, origins))
 
 
-def _name(_captcha: object, attribute: attrs.Attribute[str], value: object) -> None:
+def _check_name(argument: str, value: object) -> None:
     if not isinstance(value, str) or _NAME.fullmatch(value) is None:
-        raise UsageError(attribute.name, "must be a name of letters, digits, hyphens and underscores")
+        raise UsageError(argument, "must be a name of letters, digits, hyphens and underscores")
 
 
-def _text(_captcha: object, attribute: attrs.Attribute[str], value: object) -> None:
-    _check.printable(attribute.name, value, at_most=_MAX_URL)
+_name = checked_by(_check_name)
+_text = checked_by(lambda argument, value: _check.printable(argument, value, at_most=_MAX_URL))
 
 
 @attrs.frozen(kw_only=True)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
+from attrs.validators import optional
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.validators import checked_by, of_kind, seconds, seconds_or_none, whole_or_none
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.gateway.returning import checked_prefixes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from attrs import Attribute
     from yarl import URL
 
 KINDS = ("email", "phone")
@@ -29,30 +30,13 @@ def _kinds(given: Iterable[str]) -> tuple[str, ...]:
     return kinds
 
 
-def _seconds(_settings: object, attribute: Attribute[float], value: object) -> None:
-    _check.seconds(attribute.name, value)
-
-
-def _none_or_more(_settings: object, attribute: Attribute[int], value: object) -> None:
+def _check_none_or_more(argument: str, value: object) -> None:
     if value != 0:
-        _check.positive(attribute.name, value)
-
-
-def _whole(_settings: object, attribute: Attribute[int], value: object) -> None:
-    _check.positive(attribute.name, value)
+        _check.positive(argument, value)
 
 
 def _origin(given: str | URL) -> URL:
     return parse_origin("base_url", str(given))
-
-
-def _of(kind: type) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Return a validator of an attribute's type."""
-
-    def validate(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        _check.instance(attribute.name, value, kind, named=f"a {kind.__name__}")
-
-    return validate
 
 
 @attrs.frozen(kw_only=True)
@@ -85,17 +69,17 @@ class Settings:
     scope: str = attrs.field(default="openid profile email offline_access")
     audience: str | None = None
     identifiers: tuple[str, ...] = attrs.field(default=KINDS, converter=_kinds)
-    magic_link: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
-    captcha: Captcha | None = attrs.field(default=None, validator=attrs.validators.optional(_of(Captcha)))
+    magic_link: bool = attrs.field(default=False, validator=of_kind(bool))
+    captcha: Captcha | None = attrs.field(default=None, validator=optional(of_kind(Captcha)))
     return_to: tuple[str, ...] = attrs.field(default=("/",), converter=checked_prefixes)
-    trusted_proxies: int = attrs.field(default=0, validator=_none_or_more)
-    login_seconds: float = attrs.field(default=600.0, validator=_seconds)
-    resend_seconds: float = attrs.field(default=30.0, validator=_seconds)
-    remember_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
-    session_seconds: float | None = attrs.field(default=None, validator=attrs.validators.optional(_seconds))
-    max_sessions: int | None = attrs.field(default=None, validator=attrs.validators.optional(_whole))
-    budgets: Budgets = attrs.field(factory=Budgets, validator=_of(Budgets))
-    sms: Sms = attrs.field(factory=Sms, validator=_of(Sms))
+    trusted_proxies: int = attrs.field(default=0, validator=checked_by(_check_none_or_more))
+    login_seconds: float = attrs.field(default=600.0, validator=seconds)
+    resend_seconds: float = attrs.field(default=30.0, validator=seconds)
+    remember_seconds: float | None = attrs.field(default=None, validator=seconds_or_none)
+    session_seconds: float | None = attrs.field(default=None, validator=seconds_or_none)
+    max_sessions: int | None = attrs.field(default=None, validator=whole_or_none)
+    budgets: Budgets = attrs.field(factory=Budgets, validator=of_kind(Budgets))
+    sms: Sms = attrs.field(factory=Sms, validator=of_kind(Sms))
 
     @scope.validator
     def _check_scope(self, _attribute: object, value: object) -> None:

@@ -10,7 +10,6 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import attrs
 from yarl import URL
@@ -18,12 +17,10 @@ from yarl import URL
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
 from passwordless_async._common.secret import conceal
+from passwordless_async._common.validators import seconds, whole, whole_or_none
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.paths import is_safe_path
-
-if TYPE_CHECKING:
-    from attrs import Attribute
 
 _MAX_URL = 2048  # characters
 _MEBIBYTE = 1 << 20
@@ -63,19 +60,6 @@ def _response_fields(names: Iterable[str]) -> frozenset[str]:
     return fields.RESPONSE | fields.named("response_headers", names)
 
 
-def _positive_or_none(_upstream: object, attribute: Attribute[int | None], value: object) -> None:
-    if value is not None:
-        _check.positive(attribute.name, value)
-
-
-def _seconds(_upstream: object, attribute: Attribute[float], value: object) -> None:
-    _check.seconds(attribute.name, value)
-
-
-def _positive(_upstream: object, attribute: Attribute[int], value: object) -> None:
-    _check.positive(attribute.name, value)
-
-
 @attrs.frozen
 class Upstream:
     """A service behind the gateway.
@@ -112,15 +96,15 @@ class Upstream:
     scopes: frozenset[str] = attrs.field(default=frozenset(), kw_only=True, converter=_words)
     headers: frozenset[str] = attrs.field(default=(), kw_only=True, converter=_request_fields)
     response_headers: frozenset[str] = attrs.field(default=(), kw_only=True, converter=_response_fields)
-    timeout: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
-    connect_timeout: float = attrs.field(default=3.0, kw_only=True, validator=_seconds)
-    upload_timeout: float = attrs.field(default=60.0, kw_only=True, validator=_seconds)
-    max_request_bytes: int = attrs.field(default=100 * _MEBIBYTE, kw_only=True, validator=_positive)
-    max_response_bytes: int | None = attrs.field(default=None, kw_only=True, validator=_positive_or_none)
-    max_message_bytes: int = attrs.field(default=4 * _MEBIBYTE, kw_only=True, validator=_positive)
-    max_connections: int = attrs.field(default=200, kw_only=True, validator=_positive)
-    max_per_session: int = attrs.field(default=50, kw_only=True, validator=_positive)
-    max_sockets: int = attrs.field(default=2000, kw_only=True, validator=_positive)
+    timeout: float = attrs.field(default=60.0, kw_only=True, validator=seconds)
+    connect_timeout: float = attrs.field(default=3.0, kw_only=True, validator=seconds)
+    upload_timeout: float = attrs.field(default=60.0, kw_only=True, validator=seconds)
+    max_request_bytes: int = attrs.field(default=100 * _MEBIBYTE, kw_only=True, validator=whole)
+    max_response_bytes: int | None = attrs.field(default=None, kw_only=True, validator=whole_or_none)
+    max_message_bytes: int = attrs.field(default=4 * _MEBIBYTE, kw_only=True, validator=whole)
+    max_connections: int = attrs.field(default=200, kw_only=True, validator=whole)
+    max_per_session: int = attrs.field(default=50, kw_only=True, validator=whole)
+    max_sockets: int = attrs.field(default=2000, kw_only=True, validator=whole)
     origin: str = attrs.field(init=False, repr=False)
     _base: str = attrs.field(init=False, repr=False)
 
