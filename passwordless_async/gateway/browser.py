@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from passwordless_async._common.base64url import encode_text
@@ -41,6 +42,7 @@ _PAGE_HEADERS = (
 )
 
 
+@lru_cache(maxsize=4)  # of a site with a captcha there are two, and each response has one of them
 def page_headers(*, secure: bool, origins: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
     """Return the header fields of each response of the gateway's own.
 

@@ -74,24 +74,14 @@ async def send_code(visit: Visit) -> Reply:
     return await start(visit, login, who, identifier_page, by_link=by_link)
 
 
-async def send_again(visit: Visit) -> Reply:
-    """Send another code to the same user."""
+async def send_again(visit: Visit, *, by_link: bool = False) -> Reply:
+    """Send another code to the same user, or another link to one who was sent a link."""
     login = visit.login
-    if login is None or login.who is None:
+    if login is None or login.who is None or (by_link and login.link is None):
         return expired_page(visit)
     if is_of_other_login(visit, login):
         return sent_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
-    return await start(visit, login, login.who, sent_page)
-
-
-async def send_link(visit: Visit) -> Reply:
-    """Send another link to the same user."""
-    login = visit.login
-    if login is None or login.who is None or login.link is None:
-        return expired_page(visit)
-    if is_of_other_login(visit, login):
-        return sent_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
-    return await start(visit, login, login.who, sent_page, by_link=True)
+    return await start(visit, login, login.who, sent_page, by_link=by_link)
 
 
 async def start(

@@ -37,9 +37,9 @@ from passwordless_async.errors import (
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps import identifier
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
-from passwordless_async.gateway.steps.identifier import send_link
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
 from passwordless_async.gateway.steps.pages import fault, link_page
 
@@ -62,7 +62,9 @@ async def show(visit: Visit) -> Reply:
 
 async def send_again(visit: Visit) -> Reply:
     """Send another link to the same user."""
-    return await send_link(visit) if visit.services.settings.magic_link else fault("not_found", HTTPStatus.NOT_FOUND)
+    if not visit.services.settings.magic_link:
+        return fault("not_found", HTTPStatus.NOT_FOUND)
+    return await identifier.send_again(visit, by_link=True)
 
 
 async def open_link(visit: Visit) -> Reply:
