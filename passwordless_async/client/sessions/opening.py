@@ -57,7 +57,6 @@ class Openings:
     _logins: Logins
     _orphans: Orphans
     _flights: SingleFlight[tuple[bytes, str], StoredSession] = attrs.field(init=False)
-
     _keepings: SingleFlight[tuple[bytes, str], StoredSession] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -66,13 +65,7 @@ class Openings:
 
     async def keep(self, opening: Opening, user_of: Callable[[TokenSet], str], wanted: Wanted) -> StoredSession:
         """Open a session with the tokens of a login that went another way; once, however often it is asked for."""
-        tokens = opening.tokens
-        return await self._keepings.run(
-            (token_hash(tokens), tokens.access_token),
-            lambda _departure: self._open(opening, user_of, wanted),
-            detail=opening,
-            on_wire=True,
-        )
+        return await self._open_in(self._keepings, opening, user_of, wanted)
 
     async def run(
         self,
@@ -89,9 +82,18 @@ class Openings:
         data = Secret(json.dumps(wanted.data, sort_keys=True))
         purpose = ("session", wanted.user, data, wanted.lifetime, wanted.by_sid)
         tokens = await self._logins.exchange(login, forwarded_for=forwarded_for, purpose=purpose)
-        opening = Opening(login.who, tokens, login.tag)
         # No await in between: from here a flight has the tokens, however the caller ends.
-        return await self._flights.run(
+        return await self._open_in(self._flights, Opening(login.who, tokens, login.tag), user_of, wanted)
+
+    async def _open_in(
+        self,
+        flights: SingleFlight[tuple[bytes, str], StoredSession],
+        opening: Opening,
+        user_of: Callable[[TokenSet], str],
+        wanted: Wanted,
+    ) -> StoredSession:
+        tokens = opening.tokens
+        return await flights.run(
             (token_hash(tokens), tokens.access_token),
             lambda _departure: self._open(opening, user_of, wanted),
             detail=opening,

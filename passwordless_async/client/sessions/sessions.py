@@ -393,9 +393,7 @@ class Sessions:
 
         Its tokens are not revoked at the service.
         """
-        # Only from the user's own list: a name from outside must not end another user's session.
-        places = {place.session: place for place in await self._records.places(user)}
-        return name in places and await self._records.close(places[name])
+        return bool(await self._close_at(await self._named(user, [name])))
 
     async def log_out(self, user: str, names: Iterable[str]) -> Mapping[str, PasswordlessError | None]:
         """End sessions of a user by their public names, as :meth:`list` returns them, and revoke their tokens.
@@ -406,11 +404,15 @@ class Sessions:
             The names of those that there were, each with the error of its revocation; None: it was revoked, had no
             refresh token, or could not be unsealed.
         """
-        # Only from the user's own list: a name from outside must not end another user's session.
-        places = {place.session: place for place in await self._records.places(user)}
-        named = [places[name] for name in dict.fromkeys(names) if name in places]
+        named = await self._named(user, names)
         ended = await _all(self._log_out(place) for place in named)
         return {place.session: error for place, (existed, error) in zip(named, ended, strict=True) if existed}
+
+    async def _named(self, user: str, names: Iterable[str]) -> tuple[Place, ...]:
+        """Return a user's sessions of these public names."""
+        # Only from the user's own list: a name from outside must not end another user's session.
+        places = {place.session: place for place in await self._records.places(user)}
+        return tuple(places[name] for name in dict.fromkeys(names) if name in places)
 
     async def _log_out(self, place: Place) -> tuple[bool, PasswordlessError | None]:
         """End a session; return whether there was one, and the error of its revocation."""
