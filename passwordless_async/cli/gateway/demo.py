@@ -18,7 +18,7 @@ from aiohttp import web
 
 from passwordless_async.adapters.aiohttp_web import AUTHORIZED, protect
 from passwordless_async.auth0.identity import Email
-from passwordless_async.cli.gateway.listening import listening, url_of
+from passwordless_async.cli.gateway.listening import listening, served, url_of
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import read
 from passwordless_async.cli.gateway.serving import Run, Stop, serve
@@ -88,13 +88,8 @@ async def _service(tenant: LocalTenant) -> AsyncIterator[str]:
     """Serve a protected API; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = url_of(bound)
-        runner = web.AppRunner(_api(tenant, url), access_log=None, shutdown_timeout=0.2)
-        await runner.setup()
-        await web.SockSite(runner, bound).start()
-        try:
+        async with served(_api(tenant, url), bound, shutdown_seconds=0.2):
             yield url
-        finally:
-            await runner.cleanup()
 
 
 def _api(tenant: LocalTenant, url: str) -> web.Application:

@@ -9,11 +9,13 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
+from aiohttp import web
+
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
 from passwordless_async.cli.terminal.show import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 BACKLOG = 2048  # connections that wait to be accepted; the system may have a lower bound
@@ -40,6 +42,18 @@ def listening(values: Values) -> Iterator[socket.socket]:
                     file.unlink(missing_ok=True)
         return
     raise WrongSettings(problem)
+
+
+@contextlib.asynccontextmanager
+async def served(app: web.Application, bound: socket.socket, *, shutdown_seconds: float) -> AsyncIterator[None]:
+    """Serve an application beside the gateway, at a socket, within the context; calls are not logged."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, bound).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 def url_of(bound: socket.socket) -> str:

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.cli.gateway.figures import IN_FLIGHT
+from passwordless_async.cli.gateway.listening import served
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
 
 if TYPE_CHECKING:
@@ -75,10 +76,5 @@ async def shown(figures: Figures, bound: socket.socket) -> AsyncIterator[None]:
 
     app = web.Application()
     app.router.add_get("/metrics", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.SockSite(runner, bound).start()
-    try:
+    async with served(app, bound, shutdown_seconds=1.0):
         yield
-    finally:
-        await runner.cleanup()

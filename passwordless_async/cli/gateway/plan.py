@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 import click
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from passwordless_async.client.events import Event
     from passwordless_async.gateway import AuditEvent, Gateway
     from passwordless_async.stores.redis import RedisStore
+
+T = TypeVar("T")
 
 _AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
 # The library's arguments that come from a setting of another name.
@@ -68,13 +70,6 @@ class Plan:
     ) -> PasswordlessClient:
         """Make the client, which is to be opened."""
         of = self.values.of
-
-        hooks = tuple(on_event)
-
-        def told(event: Event) -> None:
-            for hook in hooks:
-                hook(event)
-
         with located(self.values):
             return PasswordlessClient(
                 of["domain"],
@@ -82,7 +77,7 @@ class Plan:
                 client_auth=self.client_auth,
                 dpop=of["dpop"],
                 store=store,
-                on_event=told if hooks else None,
+                on_event=one_of(on_event),
             )
 
     def make_gateway(self, client: PasswordlessClient, on_audit: Callable[[AuditEvent], None] | None) -> Gateway:
@@ -200,6 +195,17 @@ def _upstreams(values: Values) -> list[_gateway.Upstream]:
             continue
         raise WrongSettings(problem)
     return made
+
+
+def one_of(hooks: Iterable[Callable[[T], None]]) -> Callable[[T], None] | None:
+    """Return one function that calls several, in order; None if there is none."""
+    called = tuple(hooks)
+
+    def call(event: T) -> None:
+        for hook in called:
+            hook(event)
+
+    return call if called else None
 
 
 @contextmanager

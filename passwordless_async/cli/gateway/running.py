@@ -16,6 +16,7 @@ from passwordless_async.cli.gateway.listening import url_of
 from passwordless_async.cli.gateway.metrics import shown
 from passwordless_async.cli.gateway.reading import WrongSettings
 from passwordless_async.cli.gateway.serving import Run, Stop, serve
+from passwordless_async.cli.gateway.settings import MEMORY
 from passwordless_async.cli.gateway.supervising import CrashLoop, Supervisor
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def check_workers(values: Values) -> None:
         return
     if not hasattr(os, "fork"):
         raise WrongSettings(f"{source}: this system has one worker; start several gateways behind a load balancer.")
-    if values.of["store_from"] is None and values.of["store"] == "memory":
+    if values.of["store_from"] is None and values.of["store"] == MEMORY:
         raise WrongSettings(
             f"{source}: {number} processes need a store that they share, and memory is that of one: "
             f"name a Redis with {values.sources['store']} or {values.sources['store_from']}."

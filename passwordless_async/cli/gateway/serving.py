@@ -22,6 +22,7 @@ from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
 from passwordless_async.cli.gateway.log_files import LogStream, log_file
 from passwordless_async.cli.gateway.metrics import counting
+from passwordless_async.cli.gateway.plan import one_of
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
 
@@ -143,9 +144,4 @@ def _audit(logger: logging.Logger | None, row: Row | None) -> Callable[[AuditEve
     sinks: list[Callable[[AuditEvent], None]] = [] if row is None else [row.on_audit]
     if logger is not None:
         sinks.append(JsonLines(cast("TextIO", LogStream(logger))))
-
-    def told(event: AuditEvent) -> None:
-        for sink in sinks:
-            sink(event)
-
-    return told if sinks else None
+    return one_of(sinks)
