@@ -89,8 +89,8 @@ class NoClientAuth:
         return _NO_CREDENTIALS
 
 
-class _BySecret:
-    """A confidential application that authenticates itself with its secret."""
+class _Confidential:
+    """An application that authenticates itself."""
 
     __slots__ = ()
 
@@ -98,6 +98,12 @@ class _BySecret:
     def confidential(self) -> bool:
         """See :class:`ClientAuth`."""
         return True
+
+
+class _BySecret(_Confidential):
+    """A confidential application that authenticates itself with its secret."""
+
+    __slots__ = ()
 
     @property
     def forwarded_for(self) -> ForwardedFor:
@@ -105,15 +111,10 @@ class _BySecret:
         return ForwardedFor.COUNTS
 
 
-class _ByKey:
+class _ByKey(_Confidential):
     """A confidential application that authenticates itself with a key of its own."""
 
     __slots__ = ()
-
-    @property
-    def confidential(self) -> bool:
-        """See :class:`ClientAuth`."""
-        return True
 
     @property
     def forwarded_for(self) -> ForwardedFor:
