@@ -273,7 +273,29 @@ class _Asker(threading.Thread):
         return answer[9:12]
 
 
-class _Aiohttp:
+class _Driver:
+    """Sends requests to a handler."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: Client, cryptography: Cryptography | None) -> None:
+        self._loop, self._client, self._cryptography = loop, client, cryptography
+
+    def batch(self, requests: list[dict[str, str]]) -> Batch:
+        """Return what sends requests."""
+        raise NotImplementedError
+
+    def requests(self, kind: Kind) -> Prepare:
+        """Return what sends requests of a kind."""
+
+        def prepare(calls: int) -> Batch:
+            requests = list(self._client.requests(kind, calls))
+            if self._cryptography is not None:
+                self._cryptography.expect(kind, requests)
+            return self.batch(requests)
+
+        return prepare
+
+
+class _Aiohttp(_Driver):
     """The server of aiohttp.web on loopback, in this thread; its client is in another."""
 
     def __init__(
@@ -284,7 +306,7 @@ class _Aiohttp:
         server: ResourceServer | None = None,
         cryptography: Cryptography | None = None,
     ) -> None:
-        self._loop, self._client, self._cryptography = loop, client, cryptography
+        super().__init__(loop, client, cryptography)
         listener = socket.create_server(("127.0.0.1", 0))
 
         async def messages(_request: web.Request) -> web.Response:
@@ -307,17 +329,10 @@ class _Aiohttp:
     def __exit__(self, *_failure: object) -> None:
         self._loop.run_until_complete(self._runner.cleanup())
 
-    def requests(self, kind: Kind) -> Prepare:
-        """Return what sends requests of a kind."""
-
-        def prepare(calls: int) -> Batch:
-            requests = list(self._client.requests(kind, calls))
-            wires = [_wire(fields) for fields in requests]
-            if self._cryptography is not None:
-                self._cryptography.expect(kind, requests)
-            return lambda: self._loop.run_until_complete(self._asker.ask(wires))
-
-        return prepare
+    def batch(self, requests: list[dict[str, str]]) -> Batch:
+        """Return what sends requests."""
+        wires = [_wire(fields) for fields in requests]
+        return lambda: self._loop.run_until_complete(self._asker.ask(wires))
 
 
 def _wire(fields: dict[str, str]) -> bytes:
@@ -325,7 +340,7 @@ def _wire(fields: dict[str, str]) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-class _Starlette:
+class _Starlette(_Driver):
     """An application of Starlette, called as a server calls it."""
 
     def __enter__(self) -> Self:
@@ -346,7 +361,7 @@ class _Starlette:
         from starlette.responses import JSONResponse
         from starlette.routing import Route
 
-        self._loop, self._client, self._cryptography = loop, client, cryptography
+        super().__init__(loop, client, cryptography)
 
         async def messages(_request: object) -> JSONResponse:
             if cryptography is not None:
@@ -356,17 +371,10 @@ class _Starlette:
         app: Any = Starlette(routes=[Route(PATH, messages)])
         self._app: Any = app if server is None else asgi.DPoPASGIMiddleware(app, server=server)
 
-    def requests(self, kind: Kind) -> Prepare:
-        """Return what calls it with requests of a kind."""
-
-        def prepare(calls: int) -> Batch:
-            requests = list(self._client.requests(kind, calls))
-            scopes = [_scope(fields) for fields in requests]
-            if self._cryptography is not None:
-                self._cryptography.expect(kind, requests)
-            return lambda: self._loop.run_until_complete(self._send(scopes))
-
-        return prepare
+    def batch(self, requests: list[dict[str, str]]) -> Batch:
+        """Return what calls it with requests."""
+        scopes = [_scope(fields) for fields in requests]
+        return lambda: self._loop.run_until_complete(self._send(scopes))
 
     async def _send(self, scopes: Sequence[dict[str, Any]]) -> None:
         statuses: list[int] = []

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers import chromium as browsers
 from helpers import workers
-from helpers.redis_fixtures import REQUIRED
+from helpers.redis_fixtures import lacks
 from passwordless_async.gateway import Budgets, Captcha, Upstream
 from passwordless_async.testing import TenantSettings
 
@@ -34,9 +33,7 @@ def chromium() -> Iterator[Chromium]:
     """Run the browser; without it a test is skipped, or fails where servers are required."""
     lacking = browsers.missing()
     if lacking is not None:
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{lacking}, and {REQUIRED} is set")
-        pytest.skip(lacking)
+        lacks(lacking)
     with browsers.Chromium() as browser:
         yield browser
 

@@ -87,7 +87,7 @@ async def test_what_nothing_foresees(monkeypatch: pytest.MonkeyPatch, caplog: py
 
 
 async def test_a_browser_that_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nobody to answer."""
+    """No response is made for a browser that has gone."""
     passing = passing_of()
 
     async def fails(_request: object) -> None:

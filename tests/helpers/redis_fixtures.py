@@ -12,18 +12,23 @@ from helpers import redis_servers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
+    from typing import NoReturn
 
 REQUIRED = "PASSWORDLESS_ASYNC_REQUIRE_SERVERS"
+
+
+def lacks(reason: str) -> NoReturn:
+    """Skip the test for want of a program, or fail it where servers are required."""
+    if os.environ.get(REQUIRED):
+        pytest.fail(f"{reason}, and {REQUIRED} is set")
+    pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
 def redis_program() -> ModuleType:
     """Return what starts servers; without the program the test is skipped, or fails where servers are required."""
     if not redis_servers.installed():
-        reason = f"there is no {redis_servers.PROGRAM}; Debian: apt-get install redis-server, macOS: brew install redis"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{reason}, and {REQUIRED} is set")
-        pytest.skip(reason)
+        lacks(f"there is no {redis_servers.PROGRAM}; Debian: apt-get install redis-server, macOS: brew install redis")
     return redis_servers
 
 

@@ -384,7 +384,7 @@ async def test_after_a_logout(front: Front) -> None:
 
 
 async def test_the_store_is_unreachable(front: Front) -> None:
-    """503: nobody is logged out by that."""
+    """The call gets a 503, and the session stays open."""
     browser = await front.logged_in()
     front.site.store.is_unreachable = True
     seen = await browser.get("/api/me", READ)
@@ -455,6 +455,12 @@ async def test_a_body_that_is_compressed(front: Front) -> None:
     assert (seen.status, front.api.bodies) == (200, [b"plain"])
 
 
+async def session_cookie(front: Front) -> str:
+    """Log a user in, and return what its browser sends in ``Cookie``."""
+    browser = await front.logged_in()
+    return f"session={browser.cookie('session')}"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -471,8 +477,7 @@ async def test_a_body_that_is_compressed(front: Front) -> None:
 )
 async def test_paths_that_climb(front: Front, path: str) -> None:
     """As they come over the wire; the upstream hears nothing."""
-    browser = await front.logged_in()
-    cookie = f"session={browser.cookie('session')}"
+    cookie = await session_cookie(front)
     answer = await raw(
         front, f"GET {front.site.mount}{path} HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n\n"
     )
@@ -497,8 +502,7 @@ async def test_paths_that_climb(front: Front, path: str) -> None:
 )
 async def test_requests_in_requests(front: Front, fields: str) -> None:
     """What a server in front may frame in another way: no second request comes out of it, neither here nor behind."""
-    browser = await front.logged_in()
-    cookie = f"session={browser.cookie('session')}"
+    cookie = await session_cookie(front)
     head = f"POST {front.site.mount}/api/outer HTTP/1.1\nHost: a\nCookie: {cookie}\nX-CSRF: 1\n{fields}\n"
     inner = f"0\n\nGET {front.site.mount}/api/inner HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n\n"
     answer = await raw(front, head, inner.replace("\n", "\r\n").encode())
@@ -508,8 +512,7 @@ async def test_requests_in_requests(front: Front, fields: str) -> None:
 
 async def test_fields_in_fields(front: Front) -> None:
     """No value of a field becomes a field behind, and none is continued on the next line."""
-    browser = await front.logged_in()
-    cookie = f"session={browser.cookie('session')}"
+    cookie = await session_cookie(front)
     head = f"GET {front.site.mount}/api/me HTTP/1.1\nHost: a\nCookie: {cookie}\nConnection: close\n"
     for bad in ("Accept: a\n X-Evil: 1\n", "Accept: a\rX-Evil: 1\n", "Accept: a\0b\n", "Accept: \xe9\n"):
         await raw(front, f"{head}{bad}\n")

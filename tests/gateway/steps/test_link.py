@@ -92,7 +92,7 @@ async def test_another_browser(site: Site) -> None:
 
 
 async def test_the_link_of_another_login(site: Site) -> None:
-    """Another user's link, or an older one, logs nobody else in: its state is not this login's."""
+    """A link of another user, or an older one, opens no session: its state is not that of this login."""
     ada, bob = await ask(site, ADA), await ask(site, BOB)
     adas = await callback(site, ADA)
     seen = await bob.get(adas)
