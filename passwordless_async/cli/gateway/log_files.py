@@ -3,9 +3,8 @@
 Invariants:
 
 - Lines of several processes are not written into each other: each is written at once, in one call of the system.
-- A log that cannot be written costs no call, and one whose reader has stopped reading holds none up: what comes in the
-  meantime is kept, up to a bound, and beyond it counted. That is for the access log; of the audit log no line is lost
-  that could be written, so its writer waits.
+- A log that cannot be written costs no call. The access log holds no call up when its reader stops reading: lines are
+  kept up to a bound, and counted beyond it. The audit log loses no line that could be written, so its writer waits.
 """
 
 from __future__ import annotations

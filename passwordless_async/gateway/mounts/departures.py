@@ -17,7 +17,7 @@ class Departures:
 
     def __init__(self) -> None:
         self._new: dict[Departure, float] = {}  # when each began, by the event loop's clock; the oldest first
-        self._loop: asyncio.AbstractEventLoop | None = None  # the one whose timer runs
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one in which the timer runs
 
     def of(self, until_gone: Callable[[], Awaitable[None]]) -> Departure:
         """Return what looks after one call; ``until_gone`` returns when its browser has gone."""
