@@ -172,6 +172,7 @@ def _cookies(services: Services) -> Cookies:
 def _passing(services: Services, cookies: Cookies, upstreams: Iterable[Upstream], handler: Handler) -> Passing | None:
     """Return what passes calls on; None without upstreams."""
     client, settings = services.client, services.settings
-    reserved = {path.split("/")[1] for path in (*ROUTES, "/static")}
+    # The home is not among them: an upstream at "/" takes its place.
+    reserved = frozenset(path.split("/")[1] for path in (*ROUTES, "/static")) - {""}
     usable = checked(upstreams, audience=settings.audience, reserved=reserved)
-    return Passing(Forwarding(client, settings, cookies, usable), handler) if usable else None
+    return Passing(Forwarding(client, settings, cookies, usable), handler, reserved) if usable else None

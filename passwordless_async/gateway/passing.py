@@ -35,14 +35,21 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Passing:
-    """What a mount hands calls to upstreams to."""
+    """What a mount hands calls to upstreams to.
+
+    Args:
+        forwarding: Passes them on.
+        handler: Makes the responses that are given here.
+        reserved: The first segments of the gateway's own paths: they go to no upstream, not even one at ``/``.
+    """
 
     _forwarding: Forwarding
     _handler: Handler
+    _reserved: frozenset[str]
 
     def serves(self, path: str) -> bool:
         """Return whether a path below the mount, as it came, goes to an upstream."""
-        return self._forwarding.serves(path)
+        return path.split("/", 2)[1] not in self._reserved and self._forwarding.serves(path)
 
     async def forward(self, request: ProxiedRequest) -> ProxiedResponse | None:
         """Return the response to a call; None if the browser has gone."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 CLIENT = PasswordlessClient("acme.eu.auth0.com", "client", store=MemoryStore())
 
 
-def passing_of(**options: Any) -> Passing:
-    upstreams = [Upstream("/api/", "https://api.example")]
+def passing_of(prefix: str = "/api/", **options: Any) -> Passing:
+    upstreams = [Upstream(prefix, "https://api.example")]
     gateway = Gateway(CLIENT, base_url="https://app.example", upstreams=upstreams, **options)
     assert gateway._passing is not None
     return gateway._passing
@@ -52,6 +52,22 @@ def test_prefixes_of_the_gateways_own(prefix: str) -> None:
 def test_what_goes_to_an_upstream(path: str, *, is_served: bool) -> None:
     """What is below a prefix."""
     assert passing_of().serves(path) is is_served
+
+
+@pytest.mark.parametrize(
+    ("path", "is_served"),
+    [
+        ("/", True),
+        ("/me", True),
+        ("/logins", True),
+        ("/login", False),
+        ("/sessions/end", False),
+        ("/static/a.css", False),
+    ],
+)
+def test_an_upstream_at_the_root_leaves_the_gateways_own_paths(path: str, *, is_served: bool) -> None:
+    """Else no user could log in."""
+    assert passing_of("/").serves(path) is is_served
 
 
 async def test_a_page_and_a_script() -> None:

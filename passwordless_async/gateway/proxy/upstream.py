@@ -65,7 +65,8 @@ class Upstream:
     """A service behind the gateway.
 
     Args:
-        prefix: The path below the gateway's mount: calls below it go there. ``/api/``.
+        prefix: The path below the gateway's mount: calls below it go there. ``/api/``. With ``/`` all but the gateway's
+            own pages does.
         url: Where: what follows the prefix follows this. ``https://api.example/v2`` gets ``/v2/me`` for ``/api/me``;
             plain http on loopback only.
         audience: The API that the access token must be for; the gateway's own if None. A session has one access token.
