@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -49,8 +50,15 @@ def run(folder: Path, code: str, *options: str) -> tuple[int, str]:
         "-c",
         "/dev/null",
     ]
+    # Not the options of this run, such as the coverage that it must reach.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(  # noqa: S603 - our own code
-        [*command, "-p", MODULE, *options, str(folder)], capture_output=True, text=True, check=False, cwd=folder
+        [*command, "-p", MODULE, *options, str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env=environment,
     )
     return done.returncode, done.stdout + done.stderr
 
