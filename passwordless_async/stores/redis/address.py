@@ -28,6 +28,9 @@ _Addresses: TypeAlias = list[tuple[str, int]]
 
 _FORM = "must be redis://, rediss://, unix://, redis+sentinel://hosts/name or redis+cluster://hosts"
 _SENTINEL_SECONDS = 1.0  # for a sentinel to answer, before the next is asked
+# With version 3 the client does not look whether the server has closed a connection that was idle (redis-py 8.1): the
+# next call, such as the first of the morning, would fail.
+_PROTOCOL = 2
 _MAX_PORT = 65535
 _PORT = re.compile("[0-9]{1,5}")
 _DATABASE = re.compile("[0-9]{0,9}")
@@ -52,7 +55,7 @@ def connect(url: Secret) -> tuple[Redis | RedisCluster, Sequence[Any]]:
 def _options(credentials: Secret, *, tls: bool) -> dict[str, Any]:
     user, password = _split(credentials, ":")
     options = {"username": conceal(unquote(user)) or None, "password": conceal(unquote(password)) or None}
-    return {**options, "ssl": True} if tls else options
+    return {**options, "protocol": _PROTOCOL, **({"ssl": True} if tls else {})}
 
 
 def _split(text: Secret, separator: str, *, last: bool = False) -> tuple[Secret, Secret]:
@@ -64,7 +67,7 @@ def _one(url: Secret) -> tuple[Redis, Sequence[Any]]:
     client: Redis | None
     try:
         # No retries: a command that is sent again may be done twice. A failure is the caller's to repeat.
-        client = Redis.from_url(url, retry=None, retry_on_error=[])
+        client = Redis.from_url(url, protocol=_PROTOCOL, retry=None, retry_on_error=[])
         # Otherwise an unknown option in the URL would fail later, as if the server did not answer.
         client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
     except Exception:  # noqa: BLE001 - the client's messages, of any type, may hold the password

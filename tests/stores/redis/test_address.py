@@ -39,12 +39,13 @@ def options_of(url: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("redis://host", {"host": "host"}),
+        ("redis://host", {"host": "host", "protocol": 2}),
+        ("redis://host?protocol=3", {"protocol": 3}),
         ("redis://host:7000/3", {"host": "host", "port": 7000, "db": 3}),
         ("redis://ada:a%2Fb@[::1]:7000", {"host": "::1", "port": 7000, "username": "ada", "password": "a/b"}),
         ("rediss://:secret@host", {"host": "host", "password": "secret"}),
         ("unix:///run/redis.sock?db=2", {"path": "/run/redis.sock", "db": 2}),
-        ("redis+sentinel://a:1,b:2/main/4", {"db": 4, "username": None, "password": None}),
+        ("redis+sentinel://a:1,b:2/main/4", {"db": 4, "username": None, "password": None, "protocol": 2}),
         ("redis+sentinel://ada:a%40b@a:1/main", {"db": 0, "username": "ada", "password": "a@b"}),
     ],
 )

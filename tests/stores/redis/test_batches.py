@@ -129,6 +129,16 @@ async def test_a_killed_server_is_found_again(store: RedisStore, redis_server: A
     assert all(await asyncio.gather(*(own(store, 1) for _ in range(600))))
 
 
+async def test_a_connection_that_was_closed_while_idle_costs_no_call(store: RedisStore, redis_server: Any) -> None:
+    """As a server closes them with its setting timeout, or a service does by itself: the next call takes another."""
+    client: Any = store._connected.own[0]
+    await put(store, 1)
+    (connection,) = client.connection_pool._available_connections
+    redis_server.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await connection._reader.read() == b""  # the end has arrived
+    assert await own(store, 1)
+
+
 async def test_an_error_goes_to_its_own_caller(store: RedisStore, redis_server: Any) -> None:
     """A key that holds another type fails one caller, and no other."""
     await asyncio.gather(*(put(store, number) for number in range(100)))
