@@ -17,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import passwordless_async
+from helpers.pages import PAGES, README, python_blocks
 from passwordless_async import dpop, gateway, stores, testing
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+# Programs of the README, the tutorial and the reference; a block of other pages may be a part of one.
+PROGRAMS = [README, *(page for page in PAGES if page.parent.name in {"reference", "tutorial"})]
+EXAMPLES = [block.text for page in PROGRAMS for block in python_blocks(page) if "asyncio.run(" in block.text]
 ENVIRONMENT = {
     **os.environ,
     # pyright finds libraries by the first interpreter on the path, and the package before it is installed.
@@ -66,8 +69,8 @@ def test_every_public_name_has_a_known_type(pyright: str) -> None:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write the README's examples, and those of ``examples/``, into files as an application would have them."""
-    directory = tmp_path_factory.mktemp("readme")
+    """Write the documents' programs, and those of ``examples/``, into files as an application would have them."""
+    directory = tmp_path_factory.mktemp("programs")
     for path in sorted((ROOT / "examples").rglob("*.py")):
         (directory / f"example_{path.stem}.py").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     for number, code in enumerate(EXAMPLES):
@@ -79,7 +82,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_examples_pass_pyright_strict(pyright: str, examples: Path) -> None:
-    """The README's examples have no error in strict mode."""
+    """The documents' programs have no error in strict mode."""
     report = json.loads(run(pyright, "--outputjson", directory=examples))
     errors = [
         (Path(found["file"]).name, found["range"]["start"], found["message"]) for found in report["generalDiagnostics"]

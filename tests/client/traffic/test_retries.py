@@ -193,8 +193,8 @@ def test_whose_limits_an_answer_speaks_of() -> None:
     assert OTHER_WINDOWS == {Operation.MFA, Operation.USERINFO, Operation.START}  # noqa: SIM300 - the constant is what is tested
 
 
-README = Path(__file__).parents[3] / "README.md"
-# The rows of the README's table, by what is in their first cell, and its columns by what they stand for.
+PACING = Path(__file__).parents[3] / "docs" / "explanation" / "pacing.md"
+# The rows of that page's table, by what is in their first cell, and its columns by what they stand for.
 ROWS = {
     "start": Operation.START,
     "exchange": Operation.EXCHANGE,
@@ -213,9 +213,9 @@ LOGOUT_TOKEN = "eyJhbGciOiJSUzI1NiIsImtpZCI6ImsxIn0.e30.c2ln"
 ADA, KEY = Email("ada@example.com"), DPoPKey.generate()
 
 
-def retried_by_the_readme() -> dict[tuple[Operation, str | int], bool]:
+def retried_by_the_table() -> dict[tuple[Operation, str | int], bool]:
     """Read the table: what is retried after what."""
-    table = README.read_text(encoding="utf-8").partition("What the client retries:")[2].split("\n\n")[1]
+    table = PACING.read_text(encoding="utf-8").partition("What the client retries:")[2].split("\n\n")[1]
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     head, rows = lines[0], lines[2:]
     expected: dict[tuple[Operation, str | int], bool] = {}
@@ -275,8 +275,8 @@ def called(operation: Operation, client: PasswordlessClient) -> Awaitable[object
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("operation", "trouble"), retried_by_the_readme())
-async def test_the_readme_says_what_is_retried(operation: Operation, trouble: str | int) -> None:
+@pytest.mark.parametrize(("operation", "trouble"), retried_by_the_table())
+async def test_the_table_says_what_is_retried(operation: Operation, trouble: str | int) -> None:
     """Each cell of its table, on a real wire."""
     retried: list[Retried] = []
     single = attrs.evolve(TESTING.single, tries=2, patience=30.0, backoff=0.0, backoff_at_most=0.0)
@@ -291,12 +291,12 @@ async def test_the_readme_says_what_is_retried(operation: Operation, trouble: st
     ):
         with pytest.raises(PasswordlessError):
             await called(operation, client)
-    assert bool(retried) is retried_by_the_readme()[operation, trouble]
+    assert bool(retried) is retried_by_the_table()[operation, trouble]
 
 
-def test_the_readmes_table_has_every_operation() -> None:
+def test_the_table_has_every_operation() -> None:
     """And every trouble of each."""
-    assert len(retried_by_the_readme()) == len(Operation) * sum(map(len, TROUBLES.values()))
+    assert len(retried_by_the_table()) == len(Operation) * sum(map(len, TROUBLES.values()))
 
 
 def test_what_would_fail_again_is_not_tried_again() -> None:
