@@ -16,7 +16,7 @@ from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.passing import Passing
 from passwordless_async.gateway.proxy.forwarding import Forwarding
 from passwordless_async.gateway.proxy.upstream import Upstream, checked
-from passwordless_async.gateway.routes import ROUTES
+from passwordless_async.gateway.routes import RESERVED
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import KINDS, Settings
 from passwordless_async.gateway.users import CurrentUser, UserOf, Users
@@ -172,7 +172,5 @@ def _cookies(services: Services) -> Cookies:
 def _passing(services: Services, cookies: Cookies, upstreams: Iterable[Upstream], handler: Handler) -> Passing | None:
     """Return what passes calls on; None without upstreams."""
     client, settings = services.client, services.settings
-    # The home is not among them: an upstream at "/" takes its place.
-    reserved = frozenset(path.split("/")[1] for path in (*ROUTES, "/static")) - {""}
-    usable = checked(upstreams, audience=settings.audience, reserved=reserved)
-    return Passing(Forwarding(client, settings, cookies, usable), handler, reserved) if usable else None
+    usable = checked(upstreams, audience=settings.audience, reserved=RESERVED)
+    return Passing(Forwarding(client, settings, cookies, usable), handler, RESERVED) if usable else None

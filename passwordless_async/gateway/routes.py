@@ -46,5 +46,8 @@ ROUTES: Mapping[str, Mapping[str, Step]] = {
 }
 """The steps by path and method. HEAD is answered as GET."""
 
+RESERVED = frozenset(path.split("/")[1] for path in (*ROUTES, "/static")) - {""}
+"""The first segments of the gateway's own paths; the home is not among them: an upstream at ``/`` takes its place."""
+
 SIGNED = frozenset({"/backchannel-logout"})
 """The paths that no browser asks: the request is signed, so the rule against CSRF is not for it."""

@@ -30,7 +30,10 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _option(setting: Setting) -> Callable[..., Any]:
-    default = "" if setting.default in {None, ()} else f" Default: {_shown(setting.default)}."
+    default = "" if setting.default in {None, (), False} else f" Default: {_shown(setting.default)}."
+    if setting.is_switch:
+        flags = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
+        return click.option(flags, setting.name, default=None, help=setting.help)
     return click.option(
         setting.option,
         setting.name,

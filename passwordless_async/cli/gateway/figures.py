@@ -19,6 +19,7 @@ import attrs
 
 from passwordless_async.client.events import Done, Event, Operation, StoreLost, StoreRegained, Use
 from passwordless_async.gateway.audit import AuditEvent, AuditKind
+from passwordless_async.gateway.routes import RESERVED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -148,6 +149,8 @@ class Row:
 
     def route_of(self, path: str) -> str:
         """Return what a path belongs to: the prefix of an upstream, or the pages."""
+        if path.removeprefix("/").partition("/")[0] in RESERVED:
+            return PAGES
         for prefix in self._routes[1:]:
             if f"{path}/".startswith(prefix):
                 return prefix

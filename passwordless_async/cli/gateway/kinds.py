@@ -6,7 +6,7 @@ Each reader returns the value, or raises ``ValueError`` with what it must be; it
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,6 +15,8 @@ import attrs
 Reader: TypeAlias = Callable[[object], Any]
 
 _MAX_TEXT = 4096  # characters
+_SOURCES = frozenset({"file", "env"})
+_SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
 def text(given: object) -> str:
@@ -27,6 +29,22 @@ def text(given: object) -> str:
 def path(given: object) -> Path:
     """Read the path of a file."""
     return Path(text(given))
+
+
+def source(given: object) -> str:
+    """Read where a secret is kept: a file, or a variable of the environment."""
+    kind, _, place = given.partition(":") if isinstance(given, str) else ("", "", "")
+    if kind not in _SOURCES or not place or not place.isprintable():
+        raise ValueError("must be file:PATH or env:NAME; the secret itself does not belong there")
+    return f"{kind}:{place}"
+
+
+def switch(given: object) -> bool:
+    """Read whether something is on."""
+    value = _SWITCHES.get(given.lower()) if isinstance(given, str) else given
+    if type(value) is not bool:
+        raise ValueError("must be true or false")
+    return value
 
 
 def words(given: object) -> tuple[str, ...]:
@@ -81,6 +99,22 @@ def limits(kind: type) -> Reader:
     return read
 
 
+def arguments(kind: type) -> Reader:
+    """Return a reader of the arguments of a class of attrs, each a text or, where the class has a tuple, several."""
+    fields = attrs.fields(kind)
+    several = {field.name for field in fields if field.default == ()}
+    required = {field.name for field in fields if field.default is attrs.NOTHING}
+    problem = f"must be NAME=TEXT, with {', '.join(sorted(required))}, and {', '.join(sorted(several))} as needed"
+
+    def read(given: object) -> Mapping[str, str | tuple[str, ...]]:
+        pairs = _pairs_of_several(given, several)
+        if not isinstance(pairs, dict) or not required <= pairs.keys() <= required | several:
+            raise ValueError(problem)
+        return {name: words(value) if name in several else text(value) for name, value in pairs.items()}
+
+    return read
+
+
 def upstreams(names: Iterable[str]) -> Reader:
     """Return a reader of services: ``PREFIX=URL``, or tables of TOML with these names."""
     known = frozenset(names)
@@ -109,6 +143,17 @@ def _upstream(given: object, known: frozenset[str]) -> Mapping[str, Any]:
 
 def _pairs(items: Iterable[str]) -> dict[str, object]:
     return {name: value for name, _, value in (item.partition("=") for item in items)}
+
+
+def _pairs_of_several(given: object, several: Container[str]) -> object:
+    """Return what is named in text; names of which there may be several have a list. What is no text as it is."""
+    line = " ".join(given) if isinstance(given, tuple) else given
+    if not isinstance(line, str):
+        return line
+    pairs: dict[str, Any] = {}
+    for name, _, value in (item.partition("=") for item in words(line)):
+        pairs[name] = [*pairs.get(name, ()), value] if name in several else value
+    return pairs
 
 
 def _limit(given: object) -> int | None:

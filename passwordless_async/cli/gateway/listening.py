@@ -116,5 +116,7 @@ def _problem(values: Values, error: OSError) -> str:
     reason = error.strerror or type(error).__name__
     if isinstance(error, socket.gaierror):
         name, reason = "host", "the host is unknown"
+    elif name == "port" and error.errno == errno.EADDRNOTAVAIL:
+        name = "host"
     at = values.of[name] if name != "port" else f"{values.of['host']}, port {values.of['port']}"
     return f"{values.sources[name]}: cannot listen on {plain(str(at))}: {reason}."

@@ -11,6 +11,7 @@ import click
 
 from passwordless_async import gateway as _gateway
 from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.cli.gateway.health import PATHS
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
 from passwordless_async.cli.gateway.settings import MEMORY, SETTINGS
 from passwordless_async.cli.options import ClientAuthOptions
@@ -21,6 +22,7 @@ from passwordless_async.cli.terminal.questions import secret_from
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import UsageError
+from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.stores import KeyRing, MemoryStore
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
+_HEALTH = frozenset(path.removeprefix("/") for path in PATHS)
 # The library's arguments that come from a setting of another name.
 _SETTINGS = {"redis": "store", "session_seconds": "session_for", "remember_seconds": "remember_for"}
 
@@ -62,7 +65,10 @@ class Plan:
             if self.store is None:
                 return MemoryStore(keys=self.keys)
             if self.keys is None:
-                raise WrongSettings("keys is missing: a store in Redis needs the key ring that seals what it keeps.")
+                raise WrongSettings(
+                    "keys is missing: a store in Redis needs the key ring that seals what it keeps; "
+                    "give --keys FILE, which `passwordless-async sessions keys FILE` makes."
+                )
             return redis_store(self.store, keys=self.keys, prefix=self.values.of["prefix"])
 
     def make_client(
@@ -83,7 +89,7 @@ class Plan:
     def make_gateway(self, client: PasswordlessClient, on_audit: Callable[[AuditEvent], None] | None) -> Gateway:
         """Make the gateway of an open client."""
         of = self.values.of
-        same = ("base_url", "scope", "audience", "identifiers", "return_to", "trusted_proxies")
+        same = ("base_url", "scope", "audience", "identifiers", "magic_link", "return_to", "trusted_proxies")
         lasting = ("session_for", "remember_for", "max_sessions")
         options: dict[str, Any] = {name: of[name] for name in (*same, *lasting)}
         with located(self.values):
@@ -93,6 +99,7 @@ class Plan:
                 brand=of["brand"] or "",
                 templates=None if of["templates"] is None else str(of["templates"]),
                 css=_css(self.values),
+                captcha=_captcha(self.values),
                 upstreams=_upstreams(self.values),
                 budgets=_gateway.Budgets(**(of["budgets"] or {})),
                 sms=_gateway.Sms(calling_codes=of["calling_codes"], **(of["sms"] or {})),
@@ -104,14 +111,14 @@ def plan(values: Values) -> Plan:
     """Read what settings name, such as secrets and keys, and return what is to run.
 
     Raises:
-        WrongSettings: Something is wrong.
-        click.ClickException: A file cannot be read.
+        WrongSettings: Something is wrong, or a file cannot be read.
     """
     url = _store(values)
     file = values.of["keys"]
     keys = None
     if file is not None:
-        ring = read_key_file(file)
+        with _sourced(values, "keys"):
+            ring = read_key_file(file)
         keys = KeyRing(*ring.keys, users=ring.users)
     return Plan(values=values, client_auth=_client_auth(values), store=url, keys=keys, telemetry=_telemetry(values))
 
@@ -141,12 +148,18 @@ def _client_auth(values: Values) -> ClientAuth:
     if given["client_auth"] is None:
         given["client_auth"] = _method(given)
     try:
-        with located(values):
+        with located(values), _sourced(values, _kept(given)):
             return ClientAuthOptions(**given).read()
     except click.BadParameter as error:
         name = str(error.param_hint or "").removeprefix("--").replace("-", "_")
         problem = f"{values.sources.get(name, name)}: {error.message}."
     raise WrongSettings(problem)
+
+
+def _kept(given: dict[str, Any]) -> str:
+    """Return the setting that names what has to be read."""
+    names = ("client_secret_from", "client_key_from", "client_certificate")
+    return next((name for name in names if given[name] is not None), "client_auth")
 
 
 def _method(given: dict[str, Any]) -> str | None:
@@ -164,11 +177,8 @@ def _store(values: Values) -> Secret | None:
         raise WrongSettings(
             f"{values.sources['store_from']}: goes without {values.sources['store']}: give one of them."
         )
-    try:
+    with _sourced(values, "store_from"):
         return secret_from("store_from", place, kinds=("env", "file"), what="store's URL")
-    except click.BadParameter as error:
-        problem = f"{values.sources['store_from']}: {error.message}."
-    raise WrongSettings(problem)
 
 
 def _css(values: Values) -> str | None:
@@ -182,11 +192,22 @@ def _css(values: Values) -> str | None:
     raise WrongSettings(f"{values.sources['css']}: {plain(str(file))} cannot be read: {reason}.")
 
 
+def _captcha(values: Values) -> Captcha | None:
+    given = values.of["captcha"]
+    if given is None:
+        return None
+    try:
+        return Captcha(**given)
+    except UsageError as error:
+        problem = f"{values.sources['captcha']}: {error}."
+    raise WrongSettings(problem)
+
+
 def _upstreams(values: Values) -> list[_gateway.Upstream]:
     made = []
     for number, given in enumerate(values.of["upstreams"], 1):
         try:
-            made.append(_gateway.Upstream(**given))
+            made.append(_upstream(given))
         except UsageError as error:
             problem = f"{values.sources['upstreams']}: number {number}: {error}."
         except TypeError:
@@ -195,6 +216,13 @@ def _upstreams(values: Values) -> list[_gateway.Upstream]:
             continue
         raise WrongSettings(problem)
     return made
+
+
+def _upstream(given: dict[str, Any]) -> _gateway.Upstream:
+    upstream = _gateway.Upstream(**given)
+    if upstream.prefix.split("/")[1] in _HEALTH:
+        raise UsageError("prefix", f"must not be {upstream.prefix}: the gateway answers there itself")
+    return upstream
 
 
 def one_of(hooks: Iterable[Callable[[T], None]]) -> Callable[[T], None] | None:
@@ -206,6 +234,20 @@ def one_of(hooks: Iterable[Callable[[T], None]]) -> Callable[[T], None] | None:
             hook(event)
 
     return call if called else None
+
+
+@contextmanager
+def _sourced(values: Values, name: str) -> Iterator[None]:
+    """Say of a file or a variable that cannot be read which setting names it."""
+    try:
+        yield
+    except click.UsageError:
+        raise
+    except click.ClickException as error:
+        problem = f"{values.sources[name]}: {error.message}"
+    else:
+        return
+    raise WrongSettings(problem)
 
 
 @contextmanager

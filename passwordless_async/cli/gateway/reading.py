@@ -103,7 +103,8 @@ def _values(given: Mapping[str, Given]) -> Values:
 
 def _table(file: Path) -> dict[str, Any]:
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as opened:
+            raw = opened.read(_MAX_FILE_BYTES + 1)  # a device has no end
         if len(raw) > _MAX_FILE_BYTES:
             raise WrongSettings(
                 f"--config: {plain(str(file))} is over {_MAX_FILE_BYTES:,} bytes: it is the wrong file."

@@ -10,6 +10,7 @@ from passwordless_async.auth0.client_auth import AssertionAlgorithm
 from passwordless_async.auth0.tenant import DPoPMode
 from passwordless_async.cli.gateway import kinds
 from passwordless_async.gateway.budgets import Budgets, Sms
+from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.gateway.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Setting:
         metavar: What stands for its value in the help.
         flag: The flag, if that has another name.
         is_multiple: Whether the flag may be given several times.
+        is_switch: Whether the flag has no value, but another flag, with ``no``, that says the opposite.
         may_have_secret: Whether its value may have a password in it, which is taken from the environment alone.
     """
 
@@ -45,6 +47,7 @@ class Setting:
     metavar: str = "TEXT"
     flag: str | None = None
     is_multiple: bool = False
+    is_switch: bool = False
     may_have_secret: bool = False
 
     @property
@@ -69,13 +72,13 @@ _TENANT = (
     ),
     Setting(
         "client_secret_from",
-        kinds.text,
+        kinds.source,
         f"Where the application's secret is: file:PATH or env:NAME. Or put it into ${ENVIRONMENT}CLIENT_SECRET.",
         metavar="SOURCE",
     ),
     Setting(
         "client_key_from",
-        kinds.text,
+        kinds.source,
         "Where the private key for private_key_jwt is, PEM or JWK: file:PATH or env:NAME.",
         metavar="SOURCE",
     ),
@@ -90,6 +93,21 @@ _TENANT = (
 _PAGES = (
     Setting("base_url", kinds.text, "The site's origin, as browsers see it: https://app.example.", metavar="URL"),
     Setting("identifiers", kinds.words, "What users log in with: email, phone.", ("email", "phone"), "NAMES"),
+    Setting(
+        "magic_link",
+        kinds.switch,
+        "Whether users may choose a link by e-mail. BASE_URL/link must be among the Allowed Callback URLs.",
+        default=False,
+        is_switch=True,
+    ),
+    Setting(
+        "captcha",
+        kinds.arguments(Captcha),
+        "The widget of a captcha provider, shown where the tenant demands a captcha: "
+        f"{', '.join(field.name for field in attrs.fields(Captcha))}; is given several times.",
+        metavar="NAME=TEXT",
+        is_multiple=True,
+    ),
     Setting("return_to", kinds.words, "The prefixes of paths that a login may return to.", ("/",), "PATHS"),
     Setting("brand", kinds.text, "The name that stands above each page."),
     Setting("templates", kinds.path, "A folder with templates that replace those of the same name.", metavar="FOLDER"),
@@ -132,7 +150,7 @@ _STORE = (
         "URL",
         may_have_secret=True,
     ),
-    Setting("store_from", kinds.text, "Where the store's URL is: file:PATH or env:NAME.", metavar="SOURCE"),
+    Setting("store_from", kinds.source, "Where the store's URL is: file:PATH or env:NAME.", metavar="SOURCE"),
     Setting("prefix", kinds.text, "The prefix of all keys in the store.", "pa"),
     Setting("keys", kinds.path, "The key ring that seals sessions; `sessions keys` makes one.", metavar="FILE"),
 )

@@ -27,11 +27,21 @@ def _shown(name: str, value: object) -> str:
     if name == "store":
         return MEMORY if value == MEMORY else "Redis"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={'none' if limit is None else limit}" for key, limit in value.items())
-    if isinstance(value, tuple):
-        return ", ".join(map(_item, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return ", ".join(f"{key}={_item(each)}" for key, each in value.items())
+    return ", ".join(map(_item, value)) if isinstance(value, tuple) else _item(value)
 
 
 def _item(item: object) -> str:
-    return f"{item['prefix']} to {item['url']}" if isinstance(item, dict) else str(item)
+    match item:
+        case None:
+            return "none"
+        case bool():
+            return "on" if item else "off"
+        case float():
+            return f"{item:g}"
+        case tuple():
+            return " ".join(item)
+        case dict():
+            return f"{item['prefix']} to {item['url']}"
+        case _:
+            return str(item)

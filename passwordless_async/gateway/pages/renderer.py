@@ -17,12 +17,14 @@ import hashlib
 import re
 from http import HTTPStatus
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.extras import missing_extra
+from passwordless_async.errors import UsageError
 from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.replies import Page
 from passwordless_async.gateway.texts.catalogs import Texts
@@ -61,11 +63,15 @@ class Pages:
         brand: The name that stands above each page.
         templates: A folder with templates that replace those of the same name, or extend them.
         css: A style sheet that is added to the page's own.
+
+    Raises:
+        UsageError: The folder is not there.
     """
 
     def __init__(
         self, *, texts: Texts | None = None, brand: str = "", templates: str | None = None, css: str | None = None
     ) -> None:
+        _require_folder(templates)
         self.texts: Texts = Texts() if texts is None else texts
         self._brand = brand
         self._alike: Bounded[Hashable, str] | None = None if templates else Bounded(_MAX_ALIKE)
@@ -150,6 +156,11 @@ class Pages:
         # A language that a team added without its own name is shown by its tag.
         names = {tag: self.texts.catalogs[tag].get("page", {}).get("language_name", tag) for tag in tags}
         return [{"tag": tag, "name": names[tag], "href": f"?{urlencode({**query, 'language': tag})}"} for tag in tags]
+
+
+def _require_folder(templates: str | None) -> None:
+    if templates and not Path(templates).is_dir():
+        raise UsageError("templates", "must be a folder that is there: without it all pages would be the built-in ones")
 
 
 def _is_alike(visit: Visit, reply: Reply) -> bool:

@@ -9,6 +9,7 @@ Invariants:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import attrs
@@ -135,6 +136,12 @@ class Upstream:
         return f"{mount}{self.prefix}{rest[len(self._base) + 1 :]}"
 
 
+def _require_a_prefix_each(upstreams: Iterable[Upstream]) -> None:
+    for prefix, number in Counter(upstream.prefix for upstream in upstreams).items():
+        if number > 1:
+            raise UsageError("upstreams", f"must have a prefix each: {number} have {prefix}")
+
+
 def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str]) -> tuple[Upstream, ...]:
     """Return a gateway's upstreams, those with the longest prefixes first.
 
@@ -155,6 +162,5 @@ def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str])
             raise UsageError("upstreams", f"must not have the prefix /{first}: the gateway answers there itself")
         if upstream.audience not in {None, audience}:
             raise UsageError("upstreams", "must not have another audience: a session has one access token")
-    if len({upstream.prefix for upstream in given}) != len(given):
-        raise UsageError("upstreams", "must have a prefix each")
+    _require_a_prefix_each(given)
     return tuple(sorted(given, key=lambda upstream: -len(upstream.prefix)))

@@ -70,6 +70,13 @@ def test_routes() -> None:
     assert [row.route_of(path) for path in paths] == ["/api/v2/", "/api/", "/api/", "pages", "pages"]
 
 
+def test_pages_beside_an_upstream_of_everything_else() -> None:
+    """The gateway's own pages are pages, though they are below its prefix; the home is the upstream's."""
+    row = figures.Figures(["/"], 1).row(0)
+    paths = ("/login", "/static/style-x.css", "/sessions/end", "/", "/loginx", "*")
+    assert [row.route_of(path) for path in paths] == ["pages", "pages", "pages", "/", "/", "pages"]
+
+
 def test_what_is_told() -> None:
     """Events of the client and of the audit log."""
     made = figures.Figures([], 1)

@@ -10,11 +10,15 @@ import pytest
 
 from passwordless_async.cli.gateway import kinds
 from passwordless_async.gateway.budgets import Budgets, Sms
+from passwordless_async.gateway.captcha import Captcha
 
 if TYPE_CHECKING:
     from passwordless_async.cli.gateway.kinds import Reader
 
 UPSTREAMS = kinds.upstreams(["prefix", "url", "scopes"])
+CAPTCHA = kinds.arguments(Captcha)
+CAPTCHA_PROBLEM = "must be NAME=TEXT, with css_class, field, script, site_key, and sources as needed"
+WIDGET = {"script": "https://c.example/?a=b", "site_key": "k", "css_class": "c", "field": "f"}
 NAMES = ", ".join(sorted(field.name for field in attrs.fields(Budgets)))
 
 
@@ -38,6 +42,17 @@ NAMES = ", ".join(sorted(field.name for field in attrs.fields(Budgets)))
         ),
         (kinds.limits(Sms), "per_hour=5,per_day=9", {"per_hour": 5, "per_day": 9}),
         (kinds.limits(Sms), {"per_hour": 5, "per_day": False}, {"per_hour": 5, "per_day": None}),
+        (kinds.source, "env:NAME", "env:NAME"),
+        (kinds.switch, "on", True),
+        (kinds.switch, "False", False),
+        (kinds.switch, True, True),
+        (CAPTCHA, ("script=https://c.example/?a=b", "site_key=k", "css_class=c", "field=f"), WIDGET),
+        (
+            CAPTCHA,
+            (*(f"{name}={value}" for name, value in WIDGET.items()), "sources=https://a", "sources=https://b"),
+            {**WIDGET, "sources": ("https://a", "https://b")},
+        ),
+        (CAPTCHA, {**WIDGET, "sources": ["https://a"]}, {**WIDGET, "sources": ("https://a",)}),
         (
             UPSTREAMS,
             "/a/=https://a /b/=https://b?x=y",
@@ -79,6 +94,16 @@ def test_a_value_is_read(reader: Reader, given: object, value: Any) -> None:
         (kinds.limits(Budgets), {"starts_per_user": 0}, "must have whole numbers above 0, or none"),
         (kinds.limits(Budgets), {"starts_per_user": True}, "must have whole numbers above 0, or none"),
         (kinds.limits(Budgets), "starts_per_user", "must have whole numbers above 0, or none"),
+        (kinds.source, "s3cret", "must be file:PATH or env:NAME; the secret itself does not belong there"),
+        (kinds.source, "prompt", "must be file:PATH or env:NAME; the secret itself does not belong there"),
+        (kinds.source, "file:", "must be file:PATH or env:NAME; the secret itself does not belong there"),
+        (kinds.source, 5, "must be file:PATH or env:NAME; the secret itself does not belong there"),
+        (kinds.switch, "maybe", "must be true or false"),
+        (kinds.switch, 1, "must be true or false"),
+        (CAPTCHA, "script=https://c.example", CAPTCHA_PROBLEM),
+        (CAPTCHA, {**WIDGET, "secret": "x"}, CAPTCHA_PROBLEM),
+        (CAPTCHA, {**WIDGET, "field": 5}, "must be a text in one line, and not empty"),
+        (CAPTCHA, 5, CAPTCHA_PROBLEM),
         (UPSTREAMS, 5, "must be tables: [[upstreams]]"),
         (UPSTREAMS, "/api/", "must be PREFIX=URL, such as /api/=https://api.example"),
         (UPSTREAMS, [{"prefix": "/api/"}], "must have a prefix and a url each"),

@@ -57,6 +57,12 @@ def test_an_unknown_host() -> None:
     assert problem(host="nowhere.invalid") == "--host: cannot listen on nowhere.invalid: the host is unknown."
 
 
+def test_an_address_of_another_machine() -> None:
+    """The sentence is about the host, not the port."""
+    expected = f"--host: cannot listen on 203.0.113.1: {os.strerror(99)}."
+    assert problem(host="203.0.113.1", port="0") == expected
+
+
 def test_a_file(tmp_path: Path) -> None:
     """It is a socket within the context, and gone after it; one of a process that was killed is replaced."""
     file = tmp_path / "s"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 
 from passwordless_async import ClientSecretPost, MemoryStore, NoClientAuth, PrivateKeyJwt
 from passwordless_async.cli.app import run
 from passwordless_async.cli.gateway.plan import plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
+from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import LocalTenant
 
@@ -47,6 +47,8 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
     planned = made(
         audience="https://api.example",
         identifiers="email",
+        magic_link=True,
+        captcha=("script=https://c.example/a.js", "site_key=k", "css_class=c", "field=f", "sources=https://a.example"),
         return_to="/app",
         brand="Acme",
         templates=str(tmp_path),
@@ -64,6 +66,10 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
     made_gateway = await gateway_of(planned)
     settings = made_gateway._settings
     assert repr(made_gateway) == "<Gateway for https://app.example>"
+    assert settings.magic_link
+    assert settings.captcha == Captcha(
+        script="https://c.example/a.js", site_key="k", css_class="c", field="f", sources=("https://a.example",)
+    )
     assert (settings.budgets.starts_per_user, settings.budgets.wrong_codes_per_user) == (3, None)
     assert (settings.sms.calling_codes, settings.sms.per_hour) == (("49",), 5)
     assert (settings.session_seconds, settings.remember_seconds, settings.max_sessions) == (60.0, 600.0, 3)
@@ -86,6 +92,22 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
         (
             {"upstreams": ("/login/=https://api.example",)},
             "--upstream: must not have the prefix /login: the gateway answers there itself.",
+        ),
+        (
+            {"upstreams": ("/readyz=https://api.example",)},
+            "--upstream: number 1: prefix: must not be /readyz/: the gateway answers there itself.",
+        ),
+        (
+            {"upstreams": ("/api=https://a.example", "/api/=https://b.example")},
+            "--upstream: must have a prefix each: 2 have /api/.",
+        ),
+        (
+            {"templates": "/nowhere"},
+            "--templates: must be a folder that is there: without it all pages would be the built-in ones.",
+        ),
+        (
+            {"captcha": ("script=http://c.example", "site_key=k", "css_class=c", "field=f")},
+            "--captcha: script: must be an https URL.",
         ),
     ],
 )
@@ -124,14 +146,21 @@ def test_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     ("flags", "problem"),
     [
         (
-            {"client_secret_from": "s3cret"},
-            ("--client-secret-from: must be env:NAME, file:PATH or prompt; "
-            "the client secret itself does not belong on a command line."),
+            {"client_secret_from": "file:/nowhere"},
+            "--client-secret-from: The client secret cannot be read from /nowhere: No such file or directory.",
+        ),
+        ({"client_key_from": "env:NOWHERE"}, "--client-key-from: The environment variable NOWHERE is not set."),
+        (
+            {"client_certificate": "/nowhere"},
+            "--client-certificate: The client certificate cannot be read: No such file or directory.",
+        ),
+        ({"store_from": "env:NOWHERE"}, "--store-from: The environment variable NOWHERE is not set."),
+        (
+            {"keys": "/nowhere"},
+            "--keys: The key ring cannot be read from /nowhere: No such file or directory.",
         ),
         ({"client_key_alg": "PS256"}, "--client-key-alg: goes with --client-auth private_key_jwt, not with none."),
         ({"client_auth": "private_key_jwt"}, "--client-auth: private_key_jwt needs --client-key-from."),
-        ({"store_from": "redis://h"}, ("--store-from: must be env:NAME or file:PATH; "
-         "the store's URL itself does not belong on a command line.")),
         ({"store_from": "env:X", "store": "redis://h"}, "--store-from: goes without --store: give one of them."),
         ({"css": "/nowhere.css"}, "--css: /nowhere.css cannot be read: No such file or directory."),
     ],
@@ -156,10 +185,13 @@ async def test_stores(tmp_path: Path) -> None:
     assert "s3cret" not in repr(planned)
     with pytest.raises(WrongSettings) as raised:
         made(store="redis://127.0.0.1:1").make_store()
-    assert raised.value.message == "keys is missing: a store in Redis needs the key ring that seals what it keeps."
-    with pytest.raises(click.ClickException) as unreadable:
+    assert raised.value.message == (
+        "keys is missing: a store in Redis needs the key ring that seals what it keeps; "
+        "give --keys FILE, which `passwordless-async sessions keys FILE` makes."
+    )
+    with pytest.raises(WrongSettings) as unreadable:
         made(keys=str(url))
     assert (
         unreadable.value.message
-        == f'{url} is not a key ring: it must be one JSON object: {{"keys": [the newest, ...], "users": ...}}.'
+        == f'--keys: {url} is not a key ring: it must be one JSON object: {{"keys": [the newest, ...], "users": ...}}.'
     )

@@ -30,6 +30,17 @@ TEXTS: dict[str, tuple[str, Any]] = {
     "dpop": ("preferred", "preferred"),
     "base_url": ("https://app.example", "https://app.example"),
     "identifiers": ("email", ("email",)),
+    "magic_link": ("true", True),
+    "captcha": (
+        "script=https://c.example/api.js site_key=k css_class=c field=f sources=https://a.example",
+        {
+            "script": "https://c.example/api.js",
+            "site_key": "k",
+            "css_class": "c",
+            "field": "f",
+            "sources": ("https://a.example",),
+        },
+    ),
     "return_to": ("/a,/b", ("/a", "/b")),
     "brand": ("Acme", "Acme"),
     "templates": ("/etc/pages", Path("/etc/pages")),
@@ -82,6 +93,12 @@ def problems(
     with pytest.raises(WrongSettings) as raised:
         known(flags, environment, file)
     return raised.value.message.splitlines()
+
+
+def test_a_device_is_not_read_to_its_end() -> None:
+    """It has none: a megabyte tells."""
+    with pytest.raises(WrongSettings, match="is over 1,048,576 bytes: it is the wrong file"):
+        read(REQUIRED, {}, Path("/dev/zero"))
 
 
 def test_every_setting_is_tried() -> None:

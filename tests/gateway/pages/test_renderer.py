@@ -11,6 +11,7 @@ import pytest
 from helpers.sites import request
 from passwordless_async import MemoryStore, PasswordlessClient
 from passwordless_async._common.secret import Secret
+from passwordless_async.errors import UsageError
 from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.replies import Page, Problem, Reply
@@ -39,6 +40,12 @@ async def test_own_templates_and_style(tmp_path: Path) -> None:
     assert b"Bye<p>" in page.body
     path = page.body.partition(b'href="')[2].partition(b'"')[0].decode()
     assert b"color: red" in (await gateway.handle(request(path=path))).body
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """It would be taken for one without templates."""
+    with pytest.raises(UsageError, match="templates: must be a folder that is there"):
+        Pages(templates=str(tmp_path / "nowhere"))
 
 
 async def test_pages_that_are_kept_have_nothing_of_a_user() -> None:
