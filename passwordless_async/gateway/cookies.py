@@ -7,6 +7,7 @@ Invariants:
 - All are ``HttpOnly`` and ``SameSite=Lax``. The login's is sealed with the store's keys and bound to this deployment.
 - What is set fits into the 4096 bytes that browsers keep (RFC 6265bis §5.6); a longer one would be lost in silence.
 - A cookie that comes twice, is too long, was changed, belongs elsewhere or has ended counts as none.
+- A login's cookie that this process has sealed or unsealed is known by its whole text: it is not unsealed again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from passwordless_async._common import sealing
+from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import Secret
 from passwordless_async.errors import BrokenSeal, UsageError
 from passwordless_async.gateway.replies import Keep
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.replies import Reply
 
 _MAX_COOKIE_CHARACTERS = 16_384  # of all Cookie fields together that have a name in question
+_MAX_KNOWN = 1024  # cookies of logins under way, of some 2 KB each; the one longest unused makes room
 _LANGUAGE_SECONDS = 365 * 86_400
 _ATTRIBUTES: Final = "Path=/; HttpOnly; SameSite=Lax"
 _TYPE = "gateway-login+jwe"
@@ -47,6 +50,9 @@ class Cookies:
     keys: sealing.Ring = attrs.field(repr=False)
     deployment: str
     secure: bool
+    _known: Bounded[str, LoginState] = attrs.field(
+        init=False, repr=False, eq=False, factory=lambda: Bounded(_MAX_KNOWN)
+    )
 
     @property
     def session_name(self) -> str:
@@ -87,6 +93,10 @@ class Cookies:
         sealed = _value(headers, self.login_name)
         if sealed is None:
             return None
+        state = self._known.get(sealed) or self._unsealed(sealed)
+        return state if state is not None and now < state.expires_at else None
+
+    def _unsealed(self, sealed: Secret) -> LoginState | None:
         try:
             members = sealing.unseal_members(sealed, self.keys, _TYPE)
         except (BrokenSeal, UsageError):
@@ -94,16 +104,28 @@ class Cookies:
         if members.pop("deployment", None) != self.deployment:
             return None
         state = LoginState.from_members(members)
-        return state if state is not None and now < state.expires_at else None
+        if state is not None:
+            self._known[sealed] = state
+        return state
 
-    def written(self, reply: Reply, *, had_login: bool, had_session: bool, now: float) -> Iterator[tuple[str, str]]:
-        """Yield the ``Set-Cookie`` fields of a reply."""
-        if isinstance(reply.login, LoginState):
+    def _sealed(self, state: LoginState) -> Secret:
+        sealed = Secret(sealing.seal_members(state.members(deployment=self.deployment), self.keys, _TYPE))
+        self._known[sealed] = state
+        return sealed
+
+    def written(
+        self, reply: Reply, *, login: LoginState | None = None, had_login: bool, had_session: bool, now: float
+    ) -> Iterator[tuple[str, str]]:
+        """Yield the ``Set-Cookie`` fields of a reply; ``login`` is the browser's, as it came."""
+        # A login that is as it was is not sealed again: its cookie ends when it did.
+        if isinstance(reply.login, LoginState) and reply.login != login:
             seconds = max(int(reply.login.expires_at - now), 0)
-            sealed = sealing.seal_members(reply.login.members(deployment=self.deployment), self.keys, _TYPE)
-            yield self._set(self.login_name, sealed, seconds)
+            yield self._set(self.login_name, self._sealed(reply.login), seconds)
         elif reply.login is None and had_login:
             yield self._set(self.login_name, "", 0)
+        yield from self._session(reply, had_session=had_session)
+
+    def _session(self, reply: Reply, *, had_session: bool) -> Iterator[tuple[str, str]]:
         if isinstance(reply.session, Secret):
             lasts = None if reply.session_seconds is None else int(reply.session_seconds)
             yield self._set(self.session_name, reply.session, lasts)
@@ -116,8 +138,8 @@ class Cookies:
 
 
 def _value(headers: CIMultiDictProxy[str], name: str) -> Secret | None:
-    fields = [field for field in headers.getall("Cookie", []) if name in field]
-    if sum(map(len, fields)) > _MAX_COOKIE_CHARACTERS:
+    fields = [field for field in headers.getall("Cookie", ()) if name in field]
+    if not fields or sum(map(len, fields)) > _MAX_COOKIE_CHARACTERS:
         return None
     found = [value for key, value in _pairs(fields) if key == name and value]
     return Secret(found[0]) if len(found) == 1 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def device_of(headers: CIMultiDictProxy[str]) -> str:
 
     A program that is no browser is named by its product: ``curl``.
     """
-    agent = headers.get("User-Agent", "")[:_MAX_CHARACTERS]
+    return _named(headers.get("User-Agent", "")[:_MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=256)  # browsers of one version and system say the same
+def _named(agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in agent), None)
     system = next((name for mark, name in _SYSTEMS if mark in agent), None)
     if browser is None:

@@ -25,9 +25,8 @@ from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, cont
 from passwordless_async.gateway.messages import Request, Response
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
-from passwordless_async.gateway.replies import KEEP, Keep, Reply
+from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
-from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.pages import fault
 from passwordless_async.gateway.visit import Visit
 
@@ -54,15 +53,15 @@ class Handler:
         static = self._pages.static(request)
         if static is not None:
             return static
-        visit = self._visit(request)
+        form, refusal = SecretDict(), None
         try:
-            visit = attrs.evolve(visit, form=read_form(request))
+            form = read_form(request)
         except TooLarge:
-            reply = fault("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            refusal = fault("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except MalformedForm:
-            reply = fault("malformed_form", HTTPStatus.BAD_REQUEST)
-        else:
-            reply = await self._reply(visit)
+            refusal = fault("malformed_form", HTTPStatus.BAD_REQUEST)
+        visit = self._visit(request, form)
+        reply = refusal or await self._reply(visit)
         is_pending = reply.status == HTTPStatus.ACCEPTED
         if reply.problem is not None and request.method not in _READS and not is_pending:
             visit.audit(AuditKind.REFUSED, reason=reply.problem.key)
@@ -70,14 +69,14 @@ class Handler:
 
     def answer(self, request: Request, reply: Reply) -> Response:
         """Return the response to a request that no step answers, such as a call to an upstream that is refused."""
-        return self._response(self._visit(request), reply)
+        return self._response(self._visit(request, SecretDict()), reply)
 
-    def _visit(self, request: Request) -> Visit:
+    def _visit(self, request: Request, form: SecretDict) -> Visit:
         services, headers = self._services, request.headers
         chosen = request.query.get("language"), self._cookies.language_of(headers)
         return Visit(
             request=request,
-            form=SecretDict(),
+            form=form,
             login=self._cookies.login_of(headers, services.clock()),
             session=self._cookies.session_of(headers),
             address=user_address_of(request, services.settings.trusted_proxies),
@@ -148,11 +147,10 @@ class Handler:
 
     def _cookie_fields(self, visit: Visit, reply: Reply) -> Iterator[tuple[str, str]]:
         headers = visit.request.headers
-        # A login that is as it was is not sealed again: its cookie ends when it did.
-        unchanged = isinstance(reply.login, LoginState) and reply.login == visit.login
         yield from self._cookies.written(
-            attrs.evolve(reply, login=KEEP) if unchanged else reply,
-            had_login=self._cookies.has_login(headers),
+            reply,
+            login=visit.login,
+            had_login=reply.login is None and self._cookies.has_login(headers),
             had_session=visit.session is not None,
             now=self._services.clock(),
         )

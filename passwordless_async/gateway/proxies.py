@@ -45,6 +45,7 @@ def user_address_of(request: Arrived, trusted_proxies: int) -> IpAddress | None:
     return _parsed(entries[-trusted_proxies].strip())
 
 
+@lru_cache(maxsize=1024)  # a login tells the service its address more than once
 def public(address: IpAddress | None) -> IpAddress | None:
     """Return an address that the service may be told; None for a private one."""
     return _address(address, allow_private=False)

@@ -16,7 +16,7 @@ _MAX_BYTES = 8192
 
 def read_query(query: bytes) -> Mapping[str, str]:
     """Return the parameters of a query; of a name that is given twice none. One that cannot be read has none."""
-    if len(query) > _MAX_BYTES:
+    if not query or len(query) > _MAX_BYTES:
         return SecretDict()
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)

@@ -67,10 +67,12 @@ class LoginState:
 
     def members(self, **more: str) -> SecretDict:
         """Return the state as the members of a JSON object."""
-        plain = attrs.asdict(self, recurse=False, filter=lambda field, value: value != field.default)
+        given = ((name, getattr(self, name), default) for name, default in _DEFAULTS.items())
+        plain = SecretDict((name, value) for name, value, default in given if value != default)
         if self.who is not None:
             plain["who"] = [self.who.realm, self.who.username]
-        return SecretDict({**plain, **more})
+        plain.update(more)
+        return plain
 
     @classmethod
     def from_members(cls, members: SecretDict) -> Self | None:
@@ -83,5 +85,6 @@ class LoginState:
             return None
 
 
+_DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in attrs.fields(LoginState)}
 _SECRETS = ("id", "mfa", "link", "enrolment", "recovery_codes")
 _USERS: Mapping[str, type[Email | Phone]] = {"email": Email, "sms": Phone}  # by their realms

@@ -54,15 +54,20 @@ class Visit:
         self,
         kind: AuditKind,
         *,
+        login: LoginState | None = None,
         user: str | None = None,
         session: str | None = None,
         reason: str | None = None,
     ) -> None:
-        """Tell the audit log what happened; ``user`` is the ``sub``, ``session`` a public name."""
+        """Tell the audit log what happened; ``user`` is the ``sub``, ``session`` a public name.
+
+        ``login`` is the login by now, unless it is as it came.
+        """
         tell, keys = self.services.on_audit, self.services.keys
         if tell is None:
             return
-        who = None if self.login is None or self.login.who is None else self.login.who
+        login = login or self.login
+        who = None if login is None else login.who
         event = AuditEvent(
             kind=kind,
             at=self.services.clock(),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import secrets
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async import Email, KeyRing
+from passwordless_async._common import sealing
 from passwordless_async._common.secret import Secret
+from passwordless_async.gateway import cookies as module
 from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.state import LoginState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 OLD, NEW, USERS = (secrets.token_bytes(32) for _ in range(3))
 COOKIES = Cookies(KeyRing(OLD, users=USERS), "https://acme.example/ client https://app.example", secure=True)
@@ -131,3 +137,74 @@ def test_language() -> None:
         "__Host-language=de; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=31536000",
     )
     assert COOKIES.language_of(headers("__Host-language=de")) == "de"
+
+
+class CountingRing:
+    """A key ring that counts what it unseals."""
+
+    def __init__(self) -> None:
+        self.unsealed = 0
+        self._ring = KeyRing(OLD, users=USERS)
+        self.seal = self._ring.seal
+
+    def unseal(self, sealed: str, bound_to: Mapping[str, str]) -> Any:
+        self.unsealed += 1
+        return self._ring.unseal(sealed, bound_to)
+
+
+def test_known_login_is_not_unsealed_again() -> None:
+    """In the process that sealed it, and in one that has unsealed it; its end counts at each request."""
+    here, elsewhere = CountingRing(), CountingRing()
+    sealing_one, other = (attrs.evolve(COOKIES, keys=ring) for ring in (here, elsewhere))
+    cookie = headers(sealed(cookies=sealing_one))
+    assert [sealing_one.login_of(cookie, now=now) for now in (400, 999, 1000)] == [STATE, STATE, None]
+    assert [other.login_of(cookie, now=now) for now in (400, 999, 1000)] == [STATE, STATE, None]
+    assert (here.unsealed, elsewhere.unsealed) == (0, 1)
+
+
+def test_login_is_known_by_its_whole_text() -> None:
+    """A text that differs in its last character, and one of the same login that was sealed again, are unsealed."""
+    ring = CountingRing()
+    cookies = attrs.evolve(COOKIES, keys=ring)
+    text = sealed(cookies=cookies)
+    changed = text[:-1] + ("A" if text[-1] != "A" else "Q")
+    assert cookies.login_of(headers(changed), now=400) is None
+    members = STATE.members(deployment=cookies.deployment)
+    again = sealing.seal_members(members, KeyRing(OLD, users=USERS), "gateway-login+jwe")
+    assert cookies.login_of(headers(f"__Host-login={again}"), now=400) == STATE
+    assert ring.unsealed == 2
+
+
+def test_known_logins_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one longest unused makes room, and is unsealed when it is used again. None is printed."""
+    monkeypatch.setattr(module, "_MAX_KNOWN", 2)
+    ring = CountingRing()
+    cookies = attrs.evolve(COOKIES, keys=ring)
+    first, second, third = (headers(sealed(cookies=cookies)) for _ in range(3))
+    assert [cookies.login_of(each, now=400) for each in (third, second)] == [STATE, STATE]
+    assert ring.unsealed == 0
+    assert cookies.login_of(first, now=400) == STATE
+    assert ring.unsealed == 1
+    assert "ada" not in repr(cookies)
+
+
+def test_known_login_is_as_if_it_were_unsealed() -> None:
+    """Whatever it has."""
+    secret = Secret("sealed")
+    full = attrs.evolve(
+        STATE, return_to="/", sent_at=1.5, attempts_left=2, mfa=secret, factor="sms", factor_name="•••12",
+        enrolment=secret, recovery_codes=secret, link=secret, remember=True, stepping_up="name",
+        demands={"max_age": "60", "acr_values": "a"},
+    )  # fmt: skip
+    cookie = headers(sealed(full))
+    elsewhere = attrs.evolve(COOKIES)
+    assert COOKIES.login_of(cookie, now=400) == elsewhere.login_of(cookie, now=400) == full
+
+
+def test_unchanged_login_is_not_set_again() -> None:
+    """Its cookie ends when it did; one that has changed is sealed anew."""
+    fields = [
+        list(COOKIES.written(Reply(page=Page.CODE, login=STATE), login=was, had_login=True, had_session=False, now=400))
+        for was in (STATE, attrs.evolve(STATE, attempts_left=1), None)
+    ]
+    assert list(map(len, fields)) == [0, 1, 1]

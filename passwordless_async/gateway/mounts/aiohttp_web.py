@@ -91,6 +91,8 @@ def _request(request: web.Request, body: bytes) -> Request:
 async def _body(request: web.Request) -> bytes | None:
     """Return the body, of one that is too large the beginning; None if it is not encoded as it says."""
     parts, size = [], 0
+    if not request.body_exists:
+        return b""
     try:
         # Not request.read(): its bound, and the response to what is above it, are the application's.
         async for part in request.content.iter_any():

@@ -53,8 +53,10 @@ PageOfLogin: TypeAlias = "Callable[[Visit, LoginState, Problem, int], Reply]"
 async def show(visit: Visit) -> Reply:
     """Ask who logs in."""
     login, fresh = visit.login, new_login(visit)
-    if login is None or login.who is None:
-        login = fresh if login is None else attrs.evolve(fresh, id=login.id, return_to=login.return_to)
+    if login is None:
+        return identifier_page(visit, fresh)
+    if login.who is None:
+        login = attrs.evolve(fresh, id=login.id, return_to=login.return_to)
     return identifier_page(visit, attrs.evolve(login, return_to=fresh.return_to or login.return_to))
 
 
@@ -109,8 +111,8 @@ async def start(
         return code_page(visit, sent, Problem("code_unconfirmed"), status)
     except PasswordlessError as error:
         return _not_sent(visit, login, error, page)
-    attrs.evolve(visit, login=sent).audit(AuditKind.STARTED)
-    return sent_page(visit, attrs.evolve(sent, link=link), moved=True)
+    visit.audit(AuditKind.STARTED, login=sent)
+    return sent_page(visit, sent if link is None else attrs.evolve(sent, link=link), moved=True)
 
 
 def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:
