@@ -69,14 +69,14 @@ class Handler:
 
     def answer(self, request: Request, reply: Reply) -> Response:
         """Return the response to a request that no step answers, such as a call to an upstream that is refused."""
-        return self._response(self._visit(request, SecretDict()), reply)
+        return self._response(self._visit(request), reply)
 
-    def _visit(self, request: Request, form: SecretDict) -> Visit:
+    def _visit(self, request: Request, form: SecretDict | None = None) -> Visit:
         services, headers = self._services, request.headers
         chosen = request.query.get("language"), self._cookies.language_of(headers)
         return Visit(
             request=request,
-            form=form,
+            form=SecretDict() if form is None else form,
             login=self._cookies.login_of(headers, services.clock()),
             session=self._cookies.session_of(headers),
             address=user_address_of(request, services.settings.trusted_proxies),
