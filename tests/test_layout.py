@@ -33,6 +33,8 @@ CROSS_CUTTING = {
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
     "examples/test_mcp_server.py": "an example, which is beside the package",
     "examples/test_gateways.py": "the same",
+    "examples/test_bulk_worker.py": "the same",
+    "examples/test_opentelemetry.py": "the same",
     "browser/test_pages.py": "the gateway's pages in a real browser",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "gateway/test_faults.py": "the same with bad input and faults",

@@ -10,6 +10,7 @@ import attrs
 
 from helpers.sites import ADA, BOB
 from passwordless_async.gateway import AuditEvent, AuditKind, JsonLines
+from passwordless_async.testing import User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -70,6 +71,18 @@ async def test_users_are_told_apart(serve: Callable[..., Awaitable[Site]]) -> No
         session=opened[1].session,
         reason="by_user",
         device="Firefox on Linux",
+    )
+
+
+async def test_the_lines_of_one_user_are_found_by_the_key_ring(serve: Callable[..., Awaitable[Site]]) -> None:
+    """Those who have the ring compute the pseudonyms that the guide names: of an account, and of what was typed."""
+    told: list[AuditEvent] = []
+    site = await serve(on_audit=told.append)
+    await (await site.browser()).log_in(ADA)
+    subject = User.of(ADA).subject
+    assert (told[0].who, told[-1].user) == (
+        site.store.keys.pseudonym("gateway email ada@example.com"),
+        site.store.keys.pseudonym(f"gateway user {subject}"),
     )
 
 
