@@ -47,7 +47,7 @@ ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 1, 1, 2000, "browsers"
 WORKERS, API_CALLS = 4, 10
 _AT_ONCE = 128  # browsers
 _ATTEMPTS = 50  # that a browser makes at anything
-_TOKEN_SECONDS = 40  # that access tokens live: they are renewed half a minute before
+_TOKEN_SECONDS = 31  # that access tokens live: they are renewed half a minute before
 _SPARE = 20  # codes for each browser: those whose worker died ask for another
 _OK, _MOVED, _LOG_IN_FIRST = 200, 303, 401
 _RESEND = re.compile(r'data-resend-in="(\d+)"')

@@ -37,6 +37,7 @@ async def test_a_crowd_ends_logged_out(redis_url: str, tmp_path: Path) -> None:
     # What was looked for could be found: logs have a line for each request, and one for each login and logout.
     assert figures["lines of logs"] > BROWSERS * (proof.API_CALLS + 7)
     assert figures["requests whose worker had died"] > 0
+    assert figures["refreshes"] > 0
 
 
 @asynccontextmanager
