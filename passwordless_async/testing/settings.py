@@ -296,9 +296,9 @@ class TenantSettings:
     tls_client_id: str = "tls-client"
     tls_client_subject: str = "CN=tls-client"
     self_signed_client_id: str = "self-signed-tls-client"
-    self_signed_certificates: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    self_signed_certificates: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     clients: tuple[RegisteredClient, ...] = attrs.field(default=(), converter=_clients)
-    web_origins: tuple[str, ...] = attrs.field(default=(), converter=tuple)
+    web_origins: tuple[str, ...] = attrs.field(default=(), converter=_texts)
     mtls_alias: bool = False
     basic_auth_at_start: bool = False
 
@@ -311,9 +311,9 @@ class TenantSettings:
     code_length: int = _positive(6, _MAX_DIGITS)
     code_lifetime: float = _positive(180.0)
     max_attempts: int = _positive(3)
-    callback_urls: tuple[str, ...] = attrs.field(default=("https://app.example/callback",), converter=tuple)
+    callback_urls: tuple[str, ...] = attrs.field(default=("https://app.example/callback",), converter=_texts)
     authorization_code_lifetime: float = _positive(60.0)
-    database_connections: tuple[str, ...] = attrs.field(default=("Username-Password-Authentication",), converter=tuple)
+    database_connections: tuple[str, ...] = attrs.field(default=("Username-Password-Authentication",), converter=_texts)
     captcha: str | None = None
     failures_before_block: int | None = _positive(None)
 
