@@ -45,7 +45,7 @@ TOKEN = "/oauth/token"
 
 @asynccontextmanager
 async def opened(**settings: Any) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
-    async with LocalTenant(TenantSettings(callback_urls=[CALLBACK], **settings)) as tenant:  # type: ignore[list-item]
+    async with LocalTenant(TenantSettings(callback_urls=[CALLBACK], **settings)) as tenant:
         client_id, secret = tenant.confidential_client
         async with PasswordlessClient(
             tenant.url, client_id, client_auth=ClientSecretPost(secret), profile=TESTING

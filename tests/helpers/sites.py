@@ -212,7 +212,7 @@ async def opened(
     store: Any = RemoteStore()
     with socket.create_server(("127.0.0.1", 0)) as listening:
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        settings = attrs.evolve(settings or TenantSettings(), callback_urls=[f"{origin}{MOUNTS[kind]}/link"])  # type: ignore[list-item] # of a converter
+        settings = attrs.evolve(settings or TenantSettings(), callback_urls=[f"{origin}{MOUNTS[kind]}/link"])
         async with (
             LocalTenant(settings) as tenant,
             PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile, store=store) as client,

@@ -87,7 +87,7 @@ async def _opened(redis_url: str, settings: TenantSettings, options: dict[str, A
     keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
     with socket.create_server(("127.0.0.1", 0)) as front:
         origin = f"http://127.0.0.1:{front.getsockname()[1]}"
-        settings = attrs.evolve(settings, callback_urls=[f"{origin}{MOUNT}/link"])  # type: ignore[list-item] # of a converter
+        settings = attrs.evolve(settings, callback_urls=[f"{origin}{MOUNT}/link"])
         async with LocalTenant(settings) as tenant, AsyncExitStack() as stack:
             workers = Workers(origin, tenant)
             ports = []
