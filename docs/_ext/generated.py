@@ -149,6 +149,8 @@ def _command(command: click.Command, context: click.Context) -> Iterator[str]:
     yield f"```text\n{usage}\n```"
     records = [record for param in command.get_params(context) if (record := param.get_help_record(context))]
     yield _table(["option", "meaning"], [[f"`{name}`", _escaped(text)] for name, text in records])
+    if command.epilog:
+        yield _paragraphs(command.epilog)
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             child = command.get_command(context, name)
@@ -160,7 +162,9 @@ def _paragraphs(text: str) -> str:
     """Return a help text: paragraphs, and as code those that must not be wrapped."""
     paragraphs = inspect.cleandoc(text).split("\n\n")
     return "\n\n".join(
-        f"```text\n{each.removeprefix(chr(8)).strip(chr(10))}\n```" if each.startswith("\b") else _escaped(each)
+        f"```text\n{each.replace(chr(8) + chr(10), chr(10)).strip(chr(10))}\n```"
+        if each.startswith("\b")
+        else _escaped(each)
         for each in paragraphs
     )
 

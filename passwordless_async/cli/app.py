@@ -11,14 +11,25 @@ from passwordless_async import __version__
 from passwordless_async.cli.demo.command import demo
 from passwordless_async.cli.doctor.command import doctor
 from passwordless_async.cli.gateway.command import gateway
-from passwordless_async.cli.login import login
+from passwordless_async.cli.login.command import login
 from passwordless_async.cli.proof import keygen, proof
 from passwordless_async.cli.sessions.command import sessions
 from passwordless_async.cli.tenant import tenant
 from passwordless_async.cli.terminal import interrupt
 
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async demo
+  passwordless-async gateway --demo
+  passwordless-async tenant
+  passwordless-async doctor --domain acme.eu.auth0.com --client-id ID
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+Each command has examples: passwordless-async COMMAND --help
+"""
+
+
+@click.group(epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def app() -> None:
     """Log users in with one-time codes, and bind their tokens to keys (DPoP, RFC 9449)."""

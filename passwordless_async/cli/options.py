@@ -82,6 +82,19 @@ def client_auth_options(command: Callable[..., None]) -> Callable[..., None]:
     return with_options(called, _OPTIONS)
 
 
+def application_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name the tenant and the application."""
+    return with_options(
+        command,
+        (
+            click.option(
+                "--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080."
+            ),
+            click.option("--client-id", required=True, help="The application."),
+        ),
+    )
+
+
 def dpop_option(command: Callable[..., None]) -> Callable[..., None]:
     """Add the option that says whether tokens have to be bound to a key."""
     return click.option(
@@ -173,7 +186,9 @@ _OPTIONS = (
     click.option(
         "--client-auth",
         type=click.Choice(list(_METHODS)),
-        help=f"How the application authenticates itself. Default: {_POST} with a secret, else none.",
+        metavar="METHOD",  # the choices together are wider than a terminal
+        help=f"How the application authenticates itself: {', '.join(_METHODS)}. Default: {_POST} with a secret, else"
+        " none.",
     ),
     click.option(
         "--client-secret-from",

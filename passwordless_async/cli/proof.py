@@ -19,7 +19,27 @@ _OWNER_ONLY = 0o600
 _ENCRYPTED = re.compile(rb"ENCRYPTED")
 
 
-@click.command()
+_KEYGEN_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async keygen --out key.pem
+  passwordless-async keygen --out key.pem --encrypt
+"""
+_PROOF_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async proof --key key.pem --method GET \\
+    --url https://api.example/messages --access-token-file access-token
+\b
+In a call of curl:
+  curl https://api.example/messages \\
+    -H "Authorization: DPoP $(cat access-token)" \\
+    -H "DPoP: $(passwordless-async proof --key key.pem --method GET \\
+    --url https://api.example/messages --access-token-file access-token)"
+"""
+
+
+@click.command(epilog=_KEYGEN_EXAMPLES)
 @click.option("--out", required=True, type=click.Path(dir_okay=False), help="The file to make; it must not exist.")
 @click.option(
     "--encrypt",
@@ -41,11 +61,16 @@ def keygen(*, out: str, encrypt: bool) -> None:
     click.echo(key.thumbprint)
 
 
-@click.command()
-@click.option("--key", "key_file", required=True, metavar="FILE", help="The private key, PEM.")
+@click.command(epilog=_PROOF_EXAMPLES, short_help="Make a proof for one request, for curl.")
+@click.option("--key", "key_file", required=True, type=click.Path(), metavar="FILE", help="The private key, PEM.")
 @click.option("--method", required=True, help="The method of the request, as it will be sent.")
 @click.option("--url", required=True, help="The URL of the request.")
-@click.option("--access-token-file", metavar="FILE", help="A file with the access token that is sent with the proof.")
+@click.option(
+    "--access-token-file",
+    type=click.Path(),
+    metavar="FILE",
+    help="A file with the access token that is sent with the proof.",
+)
 @click.option("--nonce", help="The server's nonce.")
 def proof(*, key_file: str, method: str, url: str, access_token_file: str | None, nonce: str | None) -> None:
     """Make a proof for one request: curl -H "DPoP: $(passwordless-async proof ...)"."""

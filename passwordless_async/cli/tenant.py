@@ -66,8 +66,17 @@ A file for --config:
   delay = 0.5
 """
 
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async tenant
+  passwordless-async tenant --port 9000 --config tenant.toml
+  passwordless-async tenant --host 0.0.0.0 --tls ca.pem \\
+    --public-url https://tenant.test:8080 --json
+"""
 
-@click.command(help=_HELP)
+
+@click.command(help=_HELP, epilog=_EXAMPLES, short_help="Run a tenant on this machine, and print its codes.")
 @click.option("--host", help="Where to listen. Default: this machine's loopback, 127.0.0.1 and ::1.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 takes a free one."

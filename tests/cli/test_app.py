@@ -8,16 +8,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from helpers.commands import PROGRAM, arguments_of, problem_of
 from helpers.pipes import piped
 from passwordless_async import __version__
 from passwordless_async.cli.app import app, run
 from passwordless_async.cli.terminal import interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from subprocess import CompletedProcess, Popen
 
 LOGIN = ["login", "--domain", "acme.eu.auth0.com", "--client-id", "app"]
@@ -63,12 +65,53 @@ def test_a_secret_on_the_command_line_is_refused(source: str, capsys: pytest.Cap
     assert "hunter2" not in out + err
 
 
-@pytest.mark.parametrize("command", [[], *([name] for name in app.commands)])
-def test_each_command_has_help(command: list[str]) -> None:
-    """Every command explains itself."""
-    result = CliRunner().invoke(app, [*command, "--help"])
-    assert result.exit_code == 0
-    assert result.output.startswith("Usage: ")
+def _paths(group: click.Group = app, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command and group of commands."""
+    yield above
+    for name, command in group.commands.items():
+        below = (*above, name)
+        yield from _paths(command, below) if isinstance(command, click.Group) else [below]
+
+
+@pytest.mark.parametrize("path", list(_paths()), ids=" ".join)
+def test_each_command_has_help(path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fits 80 columns, and has an example of the command that the program understands."""
+    monkeypatch.setenv("COLUMNS", "80")
+    result = CliRunner().invoke(app, [*path, "--help"], prog_name=PROGRAM)
+    assert (result.exit_code, result.output.startswith("Usage: ")) == (0, True)
+    usage, *lines = result.output.splitlines()
+    assert len(usage) <= 80
+    assert [line for line in lines if len(line) > 80 or line.endswith("...")] == []
+    joined = result.output.replace("\\\n", " ")
+    examples = [line.strip() for line in joined.splitlines() if line.strip().startswith(f"{PROGRAM} ")]
+    calls = [call for example in examples for call in arguments_of(example)]
+    assert [call for call in calls if tuple(call[: len(path)]) == path]
+    assert [problem for call in calls if (problem := problem_of(call))] == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes(shell: str, program: Callable[..., CompletedProcess[str]]) -> None:
+    """As the reference says: the variable asks for the script, and the script for what completes a word."""
+    script = program(_PASSWORDLESS_ASYNC_COMPLETE=f"{shell}_source")
+    assert script.returncode == 0
+    assert "_PASSWORDLESS_ASYNC_COMPLETE" in script.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("doc", ["doctor"]),
+        ("sessions ", ["close", "keys", "list"]),
+        ("login --sh", ["--show-tokens"]),
+        ("login --dpop ", ["required", "preferred", "off"]),
+    ],
+)
+def test_words_are_completed(words: str, completed: list[str], program: Callable[..., CompletedProcess[str]]) -> None:
+    """Commands, options, and the values of those that have a choice."""
+    typed = f"{PROGRAM} {words}"
+    index = str(len(typed.split(" ")) - 1)
+    found = program(_PASSWORDLESS_ASYNC_COMPLETE="bash_complete", COMP_WORDS=typed, COMP_CWORD=index)
+    assert [line.partition(",")[2] for line in found.stdout.splitlines()] == completed
 
 
 def test_version_names_the_program(program: Callable[..., CompletedProcess[str]]) -> None:

@@ -26,10 +26,10 @@ def application(tenant: LocalTenant, method: str = "none", secret: str | None = 
 
 def statuses(found: tuple[Finding, ...]) -> dict[str, str]:
     """Return the status of each check by its name."""
-    assert len({finding.name for finding in found}) == len(found)
-    return {finding.name: finding.status.value for finding in found}
+    assert len({finding.title for finding in found}) == len(found)
+    return {finding.title: finding.status.value for finding in found}
 
 
 def of(found: tuple[Finding, ...], name: str) -> Finding:
     """Return the finding of a check."""
-    return next(finding for finding in found if finding.name == name)
+    return next(finding for finding in found if finding.title == name)

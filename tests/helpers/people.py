@@ -1,4 +1,4 @@
-"""A person at the keyboard who types the code that a tenant sent."""
+"""People at the keyboard: one types the code that a tenant sent, one gives answers in turn."""
 
 from __future__ import annotations
 
@@ -23,8 +23,27 @@ class Person:
         self._tenant, self._who, self._change = tenant, who, change
 
     def isatty(self) -> bool:
-        return False
+        return True
 
     def readline(self) -> str:
         self.code = self._tenant.outbox.code_for(self._who)
         return self._change(self.code) + "\n"
+
+
+class Typist:
+    """Standard input, with a person who gives answers in turn; those that are functions are asked when it is time."""
+
+    def __init__(self, *answers: str | Callable[[], str]) -> None:
+        self._answers = list(answers)
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        answer = self._answers.pop(0)
+        return (answer if isinstance(answer, str) else answer()) + "\n"
+
+    @property
+    def left(self) -> int:
+        """The number of answers that were not asked for."""
+        return len(self._answers)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 TENANT, CLIENT, ADA, BOB = "acme.eu.auth0.com", "app", "email|ada", "email|bob"
+APPLICATION = ("--domain", TENANT, "--client-id", CLIENT)
 
 
 PASSWORD = "hunter2-the-password"
@@ -44,8 +45,8 @@ class Store:
         return str(self.server.url).replace("//", f"//operator:{PASSWORD}@")
 
     def arguments(self, command: str, user: str = ADA, *more: str, url: str = "") -> list[str]:
-        named = ["--store", url or self.url, "--keys", str(self.keys)]
-        return ["sessions", command, *named, *more, TENANT, CLIENT, user]
+        named = ["--store", url or self.url, "--keys", str(self.keys), *APPLICATION]
+        return ["sessions", command, *named, *more, user]
 
     def open(self, *users: str, prefix: str = "pa") -> list[str]:
         """Open a session for each user; return the identifiers."""

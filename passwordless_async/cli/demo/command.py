@@ -33,7 +33,16 @@ _OTHER_FILES = 64  # more than a process has open besides its sockets
 _GUESTS = 10  # users that the checks add
 
 
-@click.command()
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async demo
+  passwordless-async demo --users 10000 --concurrency 256
+  passwordless-async demo --users 1 --concurrency 1 --json
+"""
+
+
+@click.command(epilog=_EXAMPLES, short_help="Log a crowd in on this machine, and prove the result.")
 @click.option(
     "--users", type=click.IntRange(1, MAX_USERS), default=1000, show_default=True, help="The number of users."
 )

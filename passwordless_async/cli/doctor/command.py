@@ -17,18 +17,19 @@ from rich.text import Text
 from passwordless_async.auth0.application import Application
 from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.auth0.mfa.state import MfaRequired
-from passwordless_async.cli.doctor.examination import examine, policy_name
-from passwordless_async.cli.doctor.findings import Finding, Status, advice, failed
-from passwordless_async.cli.options import ClientAuthOptions, client_auth_options, dpop_option
+from passwordless_async.cli.doctor.examination import examine
+from passwordless_async.cli.doctor.findings import Finding, Status, Verdict, advice, failed, not_checked
+from passwordless_async.cli.doctor.probe import POLICY
+from passwordless_async.cli.options import ClientAuthOptions, application_options, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
-from passwordless_async.cli.terminal.questions import ask
+from passwordless_async.cli.terminal.questions import ask, require_terminal
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError, SenderConstrained, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from passwordless_async.auth0.tenant import DPoPMode
 
@@ -45,16 +46,29 @@ _WHERE_POLICY = (
     " Sender-Constraining, method DPoP."
 )
 _WHERE_BOUND = 'Use dpop="preferred" or "required".'
+_FAILING = {False: {Verdict.FAILED}, True: {Verdict.FAILED, Verdict.WARNINGS}}
 _SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
 
 
-@click.command()
-@click.option("--domain", required=True, help="The tenant, such as acme.eu.auth0.com or http://127.0.0.1:8080.")
-@click.option("--client-id", required=True, help="The application.")
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async doctor --domain acme.eu.auth0.com --client-id ID
+  passwordless-async doctor --domain acme.eu.auth0.com --client-id ID \\
+    --client-secret-from env:CLIENT_SECRET --audience https://api.example \\
+    --send-to ada@example.com
+  passwordless-async doctor --domain acme.eu.auth0.com --client-id ID \\
+    --strict --json
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@application_options
 @client_auth_options
 @click.option("--audience", multiple=True, help="An API that access tokens are for; may be given several times.")
 @dpop_option
-@click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in once.")
+@click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in; once for each API.")
+@click.option("--strict", is_flag=True, help="The status is 1 for a warning, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def doctor(
     *,
@@ -64,24 +78,28 @@ def doctor(
     audience: tuple[str, ...],
     dpop: DPoPMode,
     send_to: str | None,
+    strict: bool,
     as_json: bool,
 ) -> None:
     """Check a tenant, and say what is wrong and where to change it.
 
     Nothing is changed, and no code is sent without --send-to. Logins that must fail show whether the application is
     accepted, and whether each API takes a login without DPoP: with a made-up code for doctor@example.invalid, an
-    address that cannot exist. The tenant's logs show them as failed logins. With --send-to one login, for the first
-    --audience, shows what only tokens show.
+    address that cannot exist. The tenant's logs show them as failed logins. With --send-to one login for each
+    --audience, each with a code of its own, shows what only tokens show.
 
-    The status is 1 if a check failed.
+    The status is 0 if no check failed, 1 if one did, 2 for wrong usage.
     """
     with one_line():
         who = _who(send_to)
         application = Application(domain, client_id, credentials.read())
-        found = interrupt.run(examine(application, audiences=audience, dpop=dpop))
-        found = _by_login(application, who, audience[0] if audience else None, dpop, found)
+        if who is not None:
+            require_terminal("to type the code on")
+        audiences = tuple(dict.fromkeys(audience))
+        found = interrupt.run(examine(application, audiences=audiences, dpop=dpop))
+        found = _by_logins(application, who, audiences, dpop, found)
     _print(found, as_json=as_json)
-    if failed(found):
+    if Verdict.of(found) in _FAILING[strict]:
         click.get_current_context().exit(1)
 
 
@@ -95,51 +113,71 @@ def _who(send_to: str | None) -> Email | Phone | None:
         raise UsageError("--send-to", problem_of(error)) from None
 
 
-def _by_login(
+def _by_logins(
     application: Application,
     who: Email | Phone | None,
-    audience: str | None,
+    audiences: tuple[str, ...],
     dpop: DPoPMode,
     found: tuple[Finding, ...],
 ) -> tuple[Finding, ...]:
-    """Return the findings, and those of a login; what it shows of an API's policy takes the place of the guess."""
+    """Return the findings, and those of a login for each API; what it shows of a policy replaces the guess."""
     if who is None:
         return found
     if failed(found):
         where = "Correct what failed, then try again."
         return *found, Finding(CODE, Status.NOT_CHECKED, "no code is sent while a check fails", where)
-    sent = interrupt.run(send_code(application, who))
+    is_on = True
+    for audience in audiences or (None,):
+        for_api = f" for {plain(audience)}" if len(audiences) > 1 else ""
+        shown = not_checked(CODE, LOGIN, audience=audience)
+        if is_on:
+            is_on, shown = _by_login(application, who, audience, dpop, for_api)
+        found = _with(found, shown)
+    return found
+
+
+def _with(found: tuple[Finding, ...], newer: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    titles = {finding.title for finding in newer}
+    return *(finding for finding in found if finding.title not in titles), *newer
+
+
+def _by_login(
+    application: Application, who: Email | Phone, audience: str | None, dpop: DPoPMode, for_api: str
+) -> tuple[bool, tuple[Finding, ...]]:
+    """Return whether another code may be sent, and the findings of this one and of the login with it."""
+    sent = interrupt.run(send_code(application, who, audience))
     if failed((sent,)):
-        return *found, sent
+        return False, (sent, *not_checked(LOGIN, audience=audience))
     try:
-        login = Login(who, ask(f"A code was sent to {plain(who.username)}. Code: "), scope=_SCOPE, audience=audience)
+        otp = ask(f"A code was sent to {plain(who.username)}{for_api}. Code: ")
+        login = Login(who, otp, scope=_SCOPE, audience=audience)
     except click.ClickException as error:
-        return *found, sent, login_not_tried(error.message[0].lower() + error.message[1:].removesuffix("."))
+        reason = error.message[0].lower() + error.message[1:].removesuffix(".")
+        return False, (sent, login_not_tried(reason, audience))
     except UsageError as error:
-        return *found, sent, login_not_tried(f"not a code: {problem_of(error)}")
-    shown = interrupt.run(log_in(application, login, dpop))
-    names = {finding.name for finding in shown}
-    return *(finding for finding in found if finding.name not in names), sent, *shown
+        return True, (sent, login_not_tried(f"not a code: {problem_of(error)}", audience))
+    return True, (sent, *interrupt.run(log_in(application, login, dpop)))
 
 
-async def send_code(application: Application, who: Email | Phone) -> Finding:
-    """Send a user a code."""
+async def send_code(application: Application, who: Email | Phone, audience: str | None = None) -> Finding:
+    """Send a user a code, for a login for an API."""
     async with _client(application, "required") as client:
         try:
             await client.start(who)
         except PasswordlessError as error:
-            return Finding(CODE, Status.FAILED, str(error), f"{advice(error)} {_WHERE_CONNECTION}")
-    return Finding(CODE, Status.OK, "sent")
+            where = f"{advice(error)} {_WHERE_CONNECTION}"
+            return Finding(CODE, Status.FAILED, str(error), where, audience=audience)
+    return Finding(CODE, Status.OK, "sent", audience=audience)
 
 
 async def log_in(application: Application, login: Login, dpop: DPoPMode = "required") -> tuple[Finding, ...]:
     """Log a user in with a code, and discard the tokens."""
-    policy = policy_name(login.audience)
+    audience = login.audience
     async with _client(application, dpop) as client:
         try:
-            tokens = await client.exchange(login.who, login.otp, scope=login.scope, audience=login.audience)
+            tokens = await client.exchange(login.who, login.otp, scope=login.scope, audience=audience)
         except PasswordlessError as error:
-            return _judge_failure(error, policy)
+            return _judge_failure(error, audience)
     if tokens.bound:
         detail = (
             "the access token is bound to the key, so the policy is not none: the modes required and preferred work"
@@ -151,22 +189,26 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         )
     else:
         detail = "the access token is a Bearer token: the mode off works"
-    return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.OK, detail)
+    return _given(audience), Finding(POLICY, Status.OK, detail, audience=audience)
 
 
-def login_not_tried(reason: str) -> Finding:
+def _given(audience: str | None) -> Finding:
+    return Finding(LOGIN, Status.OK, "tokens were given", audience=audience)
+
+
+def login_not_tried(reason: str, audience: str | None = None) -> Finding:
     """Return the finding for a code that was sent and not typed."""
     where = "Run it again and type the code that was sent; a newer one replaces it."
-    return Finding(LOGIN, Status.FAILED, reason, where)
+    return Finding(LOGIN, Status.FAILED, reason, where, audience=audience)
 
 
-def _judge_failure(error: PasswordlessError, policy: str) -> tuple[Finding, ...]:
+def _judge_failure(error: PasswordlessError, audience: str | None) -> tuple[Finding, ...]:
     if isinstance(error, NotSenderConstrained | SenderConstrained):
         where = _WHERE_POLICY if isinstance(error, NotSenderConstrained) else _WHERE_BOUND
-        return Finding(LOGIN, Status.OK, "tokens were given"), Finding(policy, Status.FAILED, str(error), where)
+        return _given(audience), Finding(POLICY, Status.FAILED, str(error), where, audience=audience)
     # A second factor is no defect.
     status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
-    return (Finding(LOGIN, status, str(error), advice(error)),)
+    return (Finding(LOGIN, status, str(error), advice(error), audience=audience),)
 
 
 def _client(application: Application, dpop: DPoPMode) -> PasswordlessClient:
@@ -174,9 +216,9 @@ def _client(application: Application, dpop: DPoPMode) -> PasswordlessClient:
     return PasswordlessClient(domain, application.client_id, client_auth=client_auth, dpop=dpop)
 
 
-def _print(found: Iterable[Finding], *, as_json: bool) -> None:
+def _print(found: Sequence[Finding], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"checks": [finding.to_json() for finding in found]}))
+        click.echo(json.dumps({"verdict": Verdict.of(found), "checks": [finding.to_json() for finding in found]}))
         return
     grid = Table(box=box.SIMPLE_HEAD)
     grid.add_column("Check", overflow="fold", max_width=_CHECK_WIDTH)
@@ -186,5 +228,6 @@ def _print(found: Iterable[Finding], *, as_json: bool) -> None:
         text = Text(plain(finding.detail))
         if finding.advice:
             text.append(f"\n{plain(finding.advice)}", style="cyan")
-        grid.add_row(Text(finding.name), Text(finding.status.value, style=_COLOURS[finding.status]), text)
+        grid.add_row(Text(finding.title), Text(finding.status.value, style=_COLOURS[finding.status]), text)
     Console(highlight=False).print(grid)
+    click.echo(f"Verdict: {Verdict.of(found)}")

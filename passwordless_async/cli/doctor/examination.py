@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.tenant import DPoPMode
 
 REACHABLE, DISCOVERY, ISSUER, DPOP, KEYS = "reachable", "discovery", "issuer", "DPoP", "signing keys"
-CLOCK, POLICY = "clock", "API policy"
+CLOCK = "clock"
 _WARNING_ABOVE, _FAILED_ABOVE = 10.0, 60.0  # seconds of skew
 _MAX_AGE_DIGITS = 6
 _WHERE = "Set the clock of this machine, for example by NTP; the tenant's cannot be set."
@@ -71,17 +71,9 @@ async def _policies(
 ) -> tuple[Finding, ...]:
     """Find out what the policies of APIs are, as far as logins that must fail show it; None: nothing is sent."""
     if send is None:
-        return not_checked(*(policy_name(login.audience) for login in logins))
+        return tuple(found for login in logins for found in not_checked(probe.POLICY, audience=login.audience))
     errors = [await probe.probe(application, login, send, is_proven=False) for login in logins]
-    return tuple(
-        probe.judge_policy(policy_name(login.audience), error, dpop)
-        for login, error in zip(logins, errors, strict=True)
-    )
-
-
-def policy_name(audience: str | None) -> str:
-    """Return the name of the check of an API's policy."""
-    return POLICY if audience is None else f"{POLICY} of {shortened(audience)}"
+    return tuple(probe.judge_policy(login.audience, error, dpop) for login, error in zip(logins, errors, strict=True))
 
 
 class _Observer:

@@ -27,6 +27,22 @@ class Status(enum.StrEnum):
     NOT_CHECKED = "not checked"
 
 
+class Verdict(enum.StrEnum):
+    """What all checks together say."""
+
+    OK = "ok"
+    WARNINGS = "warnings"
+    FAILED = "failed"
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> Verdict:
+        """Return the verdict; a check that was not made changes nothing."""
+        found = {finding.status for finding in findings}
+        if Status.FAILED in found:
+            return cls.FAILED
+        return cls.WARNINGS if Status.WARNING in found else cls.OK
+
+
 @attrs.frozen
 class Finding:
     """What a check found."""
@@ -35,20 +51,37 @@ class Finding:
     status: Status
     detail: str  # the evidence
     advice: str = ""  # what to do, and where; empty if there is nothing to do
+    audience: str | None = attrs.field(default=None, kw_only=True)  # the API that was checked, where it is one of them
 
-    def to_json(self) -> dict[str, str]:
-        """Return it as a JSON object."""
-        return {"name": self.name, "status": self.status.value, "detail": self.detail, "advice": self.advice}
+    @property
+    def title(self) -> str:
+        """The check for people, with the API."""
+        return titled(self.name, self.audience)
+
+    def to_json(self) -> dict[str, str | None]:
+        """Return it as a JSON object. The words of ``check`` and ``status`` are documented, and stay."""
+        return {
+            "check": self.name.lower().replace(" ", "_"),
+            "audience": self.audience,
+            "status": self.status.name.lower(),
+            "detail": self.detail,
+            "advice": self.advice,
+        }
+
+
+def titled(name: str, audience: str | None) -> str:
+    """Return a check for people."""
+    return name if audience is None else f"{name} of {shortened(audience)}"
 
 
 def failed(findings: Iterable[Finding]) -> bool:
     """Return whether a check failed."""
-    return any(finding.status is Status.FAILED for finding in findings)
+    return Verdict.of(findings) is Verdict.FAILED
 
 
-def not_checked(*names: str) -> tuple[Finding, ...]:
+def not_checked(*names: str, audience: str | None = None) -> tuple[Finding, ...]:
     """Return findings for checks that an earlier failure made pointless."""
-    return tuple(Finding(name, Status.NOT_CHECKED, "an earlier check failed") for name in names)
+    return tuple(Finding(name, Status.NOT_CHECKED, "an earlier check failed", audience=audience) for name in names)
 
 
 def advice(error: PasswordlessError) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     Send = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 CLIENT, GRANT, PROOF, IP_HEADER = "client authentication", "grant", "proof", "IP header trust"
+POLICY = "API policy"
 # RFC 2606 §2: no mailbox can have an address under this domain.
 PROBE_ADDRESS = "doctor@example.invalid"
 PROBE_CODE = "000000"
@@ -54,7 +55,7 @@ _WHERE_MODE = (
     'Use dpop="preferred" or "required", or set the API\'s policy: Applications > APIs > (your API) > Settings > Token'
     " Sender-Constraining."
 )
-_WHERE_LOGIN = "Give --send-to, and the API as the first --audience."
+_WHERE_LOGIN = "Give --send-to."
 _CODE_WAS_SEEN = frozenset({"invalid_grant", "mfa_required", "too_many_attempts"})
 _API_FIRST = "the API was refused before"
 _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
@@ -148,25 +149,27 @@ def _judged(error: PasswordlessError | None) -> tuple[Finding, ...]:
     return Finding(CLIENT, Status.WARNING, detail, advice(error)), *not_checked(GRANT, PROOF)
 
 
-def judge_policy(name: str, error: PasswordlessError | None, mode: DPoPMode) -> Finding:
+def judge_policy(audience: str | None, error: PasswordlessError | None, mode: DPoPMode) -> Finding:
     """Judge a probe without a proof: whether an API takes logins without DPoP, and whether the client's mode fits."""
+    return Finding(POLICY, *_judged_policy(error, mode), audience=audience)
+
+
+def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Status, str, str]:
     if isinstance(error, errors.DPoPRequired):
         if mode == "off":
-            return Finding(name, Status.FAILED, "the API's policy is required: the mode off cannot work", _WHERE_MODE)
-        return Finding(
-            name, Status.OK, "the API's policy is required: the modes required and preferred work, off does not"
-        )
+            return Status.FAILED, "the API's policy is required: the mode off cannot work", _WHERE_MODE
+        return Status.OK, "the API's policy is required: the modes required and preferred work, off does not", ""
     if isinstance(error, OAuthError) and _is_no_api(error):
-        return Finding(name, Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE)
+        return Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
-        return Finding(name, Status.NOT_CHECKED, "the answer to a login without a proof does not tell")
+        return Status.NOT_CHECKED, "the answer to a login without a proof does not tell", ""
     detail = (
         "a login without a proof is taken, so the API's policy is none or optional: the modes preferred and off work"
     )
     if mode == "required":
         only = "the mode required works if it is optional, which only a login shows"
-        return Finding(name, Status.NOT_CHECKED, f"{detail}; {only}", _WHERE_LOGIN)
-    return Finding(name, Status.OK, detail)
+        return Status.NOT_CHECKED, f"{detail}; {only}", _WHERE_LOGIN
+    return Status.OK, detail, ""
 
 
 def ip_header_trust(application: Application) -> Finding:

@@ -71,12 +71,14 @@ See it, without any settings:
 \b
 Run it:
   passwordless-async gateway --domain acme.eu.auth0.com --client-id ID \\
-    --client-secret-from file:/run/secrets/client --base-url https://app.example \\
-    --audience https://api.example --upstream /api/=https://api.example
+    --client-secret-from file:/run/secrets/client \\
+    --base-url https://app.example --audience https://api.example \\
+    --upstream /api/=https://api.example
 
 \b
 Or with a file:
   passwordless-async gateway --config gateway.toml --check
+
 \b
 The file:
   domain = "acme.eu.auth0.com"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,11 +15,11 @@ import attrs
 import click
 
 from passwordless_async._common.secret import Secret, conceal, redacted
-from passwordless_async.cli.options import with_options
+from passwordless_async.cli.options import application_options, with_options
 from passwordless_async.cli.sessions.keys import make_keys, read
 from passwordless_async.cli.terminal import interrupt, show
 from passwordless_async.cli.terminal.failure import one_line, renamed
-from passwordless_async.cli.terminal.questions import confirmed
+from passwordless_async.cli.terminal.questions import confirmed, require_terminal
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.stores import KeyRing
 
@@ -33,16 +32,43 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async sessions keys keys.json
+  export PASSWORDLESS_ASYNC_STORE=redis://cache.internal:6379
+  passwordless-async sessions list --domain acme.eu.auth0.com \\
+    --client-id ID --keys keys.json "email|5f7c8ec7c33c6c004bbafe82"
+"""
+_LIST_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async sessions list --domain acme.eu.auth0.com \\
+    --client-id ID --keys keys.json "email|5f7c8ec7c33c6c004bbafe82"
+  passwordless-async sessions list --domain acme.eu.auth0.com \\
+    --client-id ID --keys keys.json --store redis://cache.internal:6379 \\
+    --json "email|5f7c8ec7c33c6c004bbafe82"
+"""
+_CLOSE_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async sessions close --domain acme.eu.auth0.com \\
+    --client-id ID --keys keys.json "email|5f7c8ec7c33c6c004bbafe82"
+  passwordless-async sessions close --domain acme.eu.auth0.com \\
+    --client-id ID --keys keys.json --session NAME --yes \\
+    "email|5f7c8ec7c33c6c004bbafe82"
+"""
+
 STORE = "PASSWORDLESS_ASYNC_STORE"  # environment variable: a URL with a password does not belong on a command line
 _SCHEMES = (
     "redis://, rediss:// or unix://; redis+sentinel://HOST:PORT,HOST:PORT/NAME for the primary that sentinels know;"
     " redis+cluster://HOST:PORT,HOST:PORT for a cluster"
 )
-_IF_UNEXPECTED = "If that is wrong: tenant, client id, prefix and key ring must be the application's."
+_IF_UNEXPECTED = "If that is wrong: domain, client ID, prefix and key ring must be the application's."
 _MAX_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999, the last that datetime can write
 
 
-@click.group()
+@click.group(epilog=_EXAMPLES, short_help="List and close sessions in a store; make its key ring.")
 def sessions() -> None:
     """List and close users' sessions in a store, and make the key ring that seals them."""
 
@@ -67,19 +93,19 @@ class _UserSessions:
     store: Secret = attrs.field(repr=redacted)
     prefix: str
     ring: KeyRing
-    tenant: str
+    domain: str
     client_id: str
     user: str
 
     def ask(self, question: Callable[[Sessions], Awaitable[T]]) -> T:
         """Return the answer to a question about the client's sessions."""
-        with renamed(redis="--store", prefix="--prefix", domain="TENANT", client_id="CLIENT_ID", user="USER"):
+        with renamed(redis="--store", prefix="--prefix", user="USER"):
             return interrupt.run(self._answer(question))
 
     async def _answer(self, question: Callable[[Sessions], Awaitable[T]]) -> T:
         async with (
             redis_store(self.store, keys=self.ring, prefix=self.prefix) as store,
-            PasswordlessClient(self.tenant, self.client_id, store=store) as client,
+            PasswordlessClient(self.domain, self.client_id, store=store) as client,
         ):
             return await question(client.sessions)
 
@@ -97,6 +123,7 @@ class _UserSessions:
 
 
 _OPTIONS = (
+    application_options,
     click.option(
         "--store",
         required=True,
@@ -112,8 +139,6 @@ _OPTIONS = (
         metavar="FILE",
         help="The application's key ring; see sessions keys.",
     ),
-    click.argument("tenant"),
-    click.argument("client_id"),
     click.argument("user"),
 )
 
@@ -122,16 +147,16 @@ def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that name a user and a store to a command, which receives them as ``of``."""
 
     @functools.wraps(command)
-    def called(*, store: str, prefix: str, keys: Path, tenant: str, client_id: str, user: str, **more: object) -> None:
+    def called(*, domain: str, client_id: str, store: str, prefix: str, keys: Path, user: str, **more: object) -> None:
         context = click.get_current_context()
         if context.args:
-            raise click.UsageError("Too many arguments: give TENANT CLIENT_ID USER.", context)
+            raise click.UsageError("Too many arguments: give USER, and the rest as options.", context)
         if any("\ud800" <= character <= "\udfff" for character in user):
             raise click.BadParameter("must be text", context, param_hint="USER")
         with one_line():
             file = read(keys)
             ring = KeyRing(*file.keys, users=file.users)
-            command(of=_UserSessions(Secret(store), prefix, ring, tenant, client_id, user), **more)
+            command(of=_UserSessions(Secret(store), prefix, ring, domain, client_id, user), **more)
 
     return with_options(called, _OPTIONS)
 
@@ -140,15 +165,14 @@ def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
 _MORE_ARGUMENTS = {"allow_extra_args": True}
 
 
-@sessions.command("list", context_settings=_MORE_ARGUMENTS)
+@sessions.command("list", epilog=_LIST_EXAMPLES, context_settings=_MORE_ARGUMENTS)
 @_of_a_user
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def list_sessions(*, of: _UserSessions, as_json: bool) -> None:
     """List a user's sessions by their names, which open none.
 
-    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER the user that the application
-    opened them for: the "sub" of the ID token, unless it chose another. Times are in UTC. Of a session that these keys
-    do not open, only the name and the end of its idle time are known.
+    USER is the user that the application opened them for: the "sub" of the ID token, unless it chose another. Times
+    are in UTC. Of a session that these keys do not open, only the name and the end of its idle time are known.
     """
     known = of.all()
     if as_json:
@@ -179,7 +203,7 @@ def _date(time: float) -> datetime:
     return datetime.fromtimestamp(min(time, _MAX_TIME), UTC)
 
 
-@sessions.command("close", context_settings=_MORE_ARGUMENTS)
+@sessions.command("close", epilog=_CLOSE_EXAMPLES, context_settings=_MORE_ARGUMENTS)
 @_of_a_user
 @click.option("--session", "name", metavar="NAME", help="Close this one only, by its name in the list.")
 @click.option("--yes", is_flag=True, help="Close without asking.")
@@ -187,8 +211,7 @@ def _date(time: float) -> datetime:
 def close_sessions(*, of: _UserSessions, name: str | None, yes: bool, as_json: bool) -> None:
     """Close all sessions of a user, or one. Their tokens are not revoked at the tenant.
 
-    TENANT is a domain such as acme.eu.auth0.com, CLIENT_ID the application, and USER the user that the application
-    opened them for: the "sub" of the ID token, unless it chose another.
+    USER is the user that the application opened them for: the "sub" of the ID token, unless it chose another.
     """
     closed = of.close(name) if yes or _confirmed(of, name) else 0
     if as_json:
@@ -201,8 +224,7 @@ def close_sessions(*, of: _UserSessions, name: str | None, yes: bool, as_json: b
 
 def _confirmed(of: _UserSessions, name: str | None) -> bool:
     """Return whether a person agrees; False without asking if there is no such session."""
-    if not (sys.stdin and sys.stdin.isatty()):
-        raise click.UsageError("There is no terminal to ask on: give --yes.", click.get_current_context())
+    require_terminal("to ask on: give --yes")
     names = [info.name for info in of.all()]
     if not names or name not in {None, *names}:
         return False

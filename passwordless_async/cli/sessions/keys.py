@@ -46,7 +46,17 @@ def read(path: Path) -> KeyFile:
     raise click.ClickException(f"{show.plain(str(path))} is not a key ring: {problem}.")
 
 
-@click.command("keys")
+_EXAMPLES = """\
+\b
+Examples:
+  passwordless-async sessions keys keys.json
+  passwordless-async sessions keys --add keys.json
+  passwordless-async sessions keys --promote keys.json
+  passwordless-async sessions keys --drop keys.json
+"""
+
+
+@click.command("keys", epilog=_EXAMPLES)
 @click.option(
     "--add", is_flag=True, help="Add a new key behind the one that seals, so that all machines can open with it."
 )

@@ -68,14 +68,38 @@ def _from_environment(name: str) -> Secret:
     return Secret(secret)
 
 
-def ask(question: str) -> Secret:
-    """Ask for the code that was sent; refuse an empty one, and what is not text."""
+def require_terminal(why: str) -> None:
+    """Refuse to go on if standard input is no terminal to ask on."""
+    if not has_terminal():
+        raise click.UsageError(f"There is no terminal {why}.", click.get_current_context(silent=True))
+
+
+def has_terminal() -> bool:
+    """Return whether standard input is a terminal."""
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
+def ask(question: str, *, what: str = "code") -> Secret:
+    """Ask for the code that was sent, or another answer; refuse an empty one, and what is not text."""
     answer = _answer(question)
     if answer is None:
         raise click.ClickException("What was typed is not text.")
     if not answer.strip():
-        raise click.ClickException("No code was given.")
+        raise click.ClickException(f"No {what} was given.")
     return Secret(answer.strip())
+
+
+def choose(question: str, choices: Sequence[str]) -> int:
+    """Return the index of a choice; one that stands alone is not asked for."""
+    click.echo(f"{question}:", err=True)
+    for number, choice in enumerate(choices, start=1):
+        click.echo(f"  {number}  {show.plain(choice)}", err=True)
+    if len(choices) == 1:
+        return 0
+    while True:
+        answer = ask(f"Number, 1 to {len(choices)}: ", what="number")
+        if answer.isascii() and answer.isdecimal() and 1 <= int(answer) <= len(choices):
+            return int(answer) - 1
 
 
 def confirmed(question: str) -> bool:
@@ -91,6 +115,6 @@ def _answer(question: str) -> Secret | None:
         answer = Secret(sys.stdin.readline() if sys.stdin else "")
     except UnicodeDecodeError:
         answer = None
-    if not (answer and answer.endswith("\n") and sys.stdin.isatty()):
+    if not (answer and answer.endswith("\n") and has_terminal()):
         click.echo(err=True)  # no return was echoed
     return answer

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.findings import application, of, statuses
-from helpers.people import Person
+from helpers.people import Person, Typist
 from passwordless_async import Email, Phone
 from passwordless_async.auth0.identity import Login
 from passwordless_async.cli.app import run
 from passwordless_async.cli.doctor.command import log_in, login_not_tried, send_code
-from passwordless_async.cli.doctor.examination import policy_name
-from passwordless_async.cli.doctor.findings import Status
-from passwordless_async.testing import BOUND_API, PLAIN_API, Fault
+from passwordless_async.cli.doctor.findings import Status, titled
+from passwordless_async.testing import BOUND_API, PLAIN_API, STRICT_API, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,8 @@ def _arguments(tenant: LocalTenant, *more: str) -> list[str]:
 
 
 def _checks(out: str) -> dict[str, dict[str, str]]:
-    return {check["name"]: check for check in json.loads(out.splitlines()[-1])["checks"]}
+    checks = json.loads(out.splitlines()[-1])["checks"]
+    return {" of ".join(filter(None, (check["check"], check["audience"]))): check for check in checks}
 
 
 def test_the_program(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
@@ -53,10 +54,10 @@ def test_the_program_with_a_secret(program: Callable[..., CompletedProcess[str]]
     named = ["doctor", "--domain", tenant.url, "--client-id", client_id, "--client-secret-from", "env:IT", "--json"]
     wrong = program(*named, IT="hunter2-and-more")
     assert (wrong.returncode, wrong.stderr) == (1, "")
-    assert _checks(wrong.stdout)["client authentication"]["status"] == "failed"
-    assert set(_checks(wrong.stdout)["grant"]) == {"name", "status", "detail", "advice"}
+    assert _checks(wrong.stdout)["client_authentication"]["status"] == "failed"
+    assert set(_checks(wrong.stdout)["grant"]) == {"check", "audience", "status", "detail", "advice"}
     accepted = program(*named, IT=right)
-    assert (accepted.returncode, _checks(accepted.stdout)["client authentication"]["status"]) == (0, "ok")
+    assert (accepted.returncode, _checks(accepted.stdout)["client_authentication"]["status"]) == (0, "ok")
     assert not any(secret in wrong.stdout + accepted.stdout for secret in ("hunter2", right))
 
 
@@ -77,13 +78,69 @@ def test_a_login(
     monkeypatch.setattr(sys, "stdin", Person(tenant, who))
     assert run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json")) == status
     out, err = capsys.readouterr()
-    assert f"A code was sent to {who.username}. Code: \n" == err
-    assert tuple(_checks(out)[name]["status"] for name in (policy_name(audience), "login", "code")) == (
-        policy,
-        "ok",
-        "ok",
-    )
+    assert err == f"A code was sent to {who.username}. Code: "
+    found = [_checks(out)[f"{name} of {audience}"]["status"] for name in ("api_policy", "login", "code")]
+    assert found == [policy, "ok", "ok"]
+    assert json.loads(out)["verdict"] == policy
     assert str(tenant.outbox.messages[0].code) not in out
+
+
+APIS = (BOUND_API, PLAIN_API, STRICT_API)
+
+
+@pytest.mark.parametrize(
+    ("answers", "logins"),
+    [
+        ((None, None, None), ["ok", "ok", "ok"]),
+        (("000000", "12é", None), ["failed", "failed", "ok"]),
+        ((None, ""), ["ok", "failed", "not_checked"]),
+    ],
+)
+def test_a_login_for_each_api(
+    answers: tuple[str | None, ...],
+    logins: list[str],
+    tenant: LocalTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Each with a code of its own, until the person gives up; a wrong code says nothing of the next API."""
+    right = partial(tenant.outbox.code_for, ADA)
+    monkeypatch.setattr(sys, "stdin", typist := Typist(*(right if each is None else each for each in answers)))
+    named = [word for audience in (*APIS, APIS[0]) for word in ("--audience", audience)]
+    assert run(_arguments(tenant, "--send-to", ADA.address, *named, "--json")) == 1
+    out, err = capsys.readouterr()
+    found = _checks(out)
+    assert [found[f"login of {audience}"]["status"] for audience in APIS] == logins
+    assert (typist.left, len(tenant.outbox.messages)) == (0, len(answers))
+    assert [f"to {ADA.address} for {audience}. Code: " in err for audience in APIS] == [True, True, len(answers) > 2]
+    policies = [found[f"api_policy of {audience}"]["status"] for audience in APIS]
+    assert policies[0] == ("ok" if logins[0] == "ok" else "not_checked")
+    assert policies[2] == "ok"
+
+
+def test_without_a_terminal_no_code_is_sent(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
+    """``--send-to`` needs one to ask on."""
+    ended = program(*_arguments(tenant, "--send-to", ADA.address), stdin="123456\n")
+    assert (ended.returncode, ended.stdout, tenant.stats.wire_requests) == (2, "", 0)
+    assert ended.stderr.endswith("Error: There is no terminal to type the code on.\n")
+
+
+@pytest.mark.parametrize(("more", "status"), [((), 0), (("--strict",), 1)])
+def test_the_status_is_that_of_the_verdict(
+    more: tuple[str, ...],
+    status: int,
+    tenant: LocalTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A warning, such as a second factor, fails only a strict look."""
+    tenant.users.add(ADA, mfa=["otp"])
+    for as_json in ((), ("--json",)):
+        monkeypatch.setattr(sys, "stdin", Person(tenant, ADA))
+        assert run(_arguments(tenant, "--send-to", ADA.address, *more, *as_json)) == status
+    out = capsys.readouterr().out
+    assert "\nVerdict: warnings\n" in out
+    assert json.loads(out.splitlines()[-1])["verdict"] == "warnings"
 
 
 @pytest.mark.parametrize(
@@ -104,14 +161,17 @@ def test_no_code_is_typed(
 ) -> None:
     """Without a usable code the findings are printed, no user is logged in, and the status is 1."""
     for as_json in (False, True):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8"))
+        stdin = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8")
+        monkeypatch.setattr(stdin, "isatty", lambda: True)
+        monkeypatch.setattr(sys, "stdin", stdin)
         arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
         assert run(arguments) == 1
         out, err = capsys.readouterr()
-        assert err == f"A code was sent to {ADA.address}. Code: \n"
-        assert all(name in out for name in ("signing keys", "IP header trust", "API policy"))
+        assert err.rstrip("\n") == f"A code was sent to {ADA.address}. Code: "
+        names = ("signing_keys", "ip_header_trust", "api_policy") if as_json else ("signing keys", "IP header trust")
+        assert all(name in out for name in names)
     found = _checks(out)
-    assert tuple(found[name]["status"] for name in ("code", "login", "API policy")) == ("ok", "failed", "not checked")
+    assert tuple(found[name]["status"] for name in ("code", "login", "api_policy")) == ("ok", "failed", "not_checked")
     assert found["login"]["detail"].startswith(seen)
     assert "type the code" in found["login"]["advice"]
     assert {request.form["username"] for request in tenant.requests.to("/oauth/token")} == {"doctor@example.invalid"}
@@ -122,13 +182,19 @@ def test_no_code_is_typed(
     [(Fault.UNAUTHORIZED_CLIENT, "/oauth/token", 0), (Fault.SMS_PROVIDER_ERROR, "/passwordless/start", 1)],
 )
 def test_no_code_in_vain(
-    fault: Fault, path: str, starts: int, tenant: LocalTenant, capsys: pytest.CaptureFixture[str]
+    fault: Fault,
+    path: str,
+    starts: int,
+    tenant: LocalTenant,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """While a check fails no code is sent, and a code that was not sent is not asked for."""
     tenant.faults.add(fault, path=path)
+    monkeypatch.setattr(sys, "stdin", Typist())
     assert run(_arguments(tenant, "--send-to", GRACE.number, "--json")) == 1
     out, err = capsys.readouterr()
-    assert (err, _checks(out)["API policy"]["status"]) == ("", "not checked")
+    assert (err, _checks(out)["api_policy"]["status"]) == ("", "not_checked")
     assert (tenant.stats.start_requests, len(tenant.outbox.messages)) == (starts, 0)
 
 
@@ -166,8 +232,8 @@ async def test_a_real_login(audience: str | None, policy: Status, who: Email | P
     assert (await send_code(subject, who)).status is Status.OK
     login = Login(who, tenant.outbox.code_for(who), scope="openid", audience=audience)
     found = await log_in(subject, login)
-    name = policy_name(audience)
-    assert {"login": OK, name: policy.value} == statuses(found)
+    name = titled("API policy", audience)
+    assert {titled("login", audience): OK, name: policy.value} == statuses(found)
     assert ("Token Sender-Constraining" in of(found, name).advice) == (policy is Status.FAILED)
 
 
@@ -187,8 +253,9 @@ async def test_a_real_login_in_another_mode(
     await send_code(subject, ADA)
     login = Login(ADA, tenant.outbox.code_for(ADA), scope="openid", audience=audience)
     found = await log_in(subject, login, dpop)
-    assert {"login": OK, policy_name(audience): policy.value} == statuses(found)
-    assert words in of(found, policy_name(audience)).detail
+    name = titled("API policy", audience)
+    assert {titled("login", audience): OK, name: policy.value} == statuses(found)
+    assert words in of(found, name).detail
 
 
 @pytest.mark.parametrize(("fault", "status"), [(Fault.ACCESS_DENIED, FAILED), (Fault.MFA_REQUIRED, WARNING)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passwordless_async.cli.doctor.findings import Finding, Status, advice, failed, not_checked, shortened
+from passwordless_async.cli.doctor.findings import Finding, Status, Verdict, advice, failed, not_checked, shortened
 from passwordless_async.errors import NotSent, RateLimited, WrongCode
 
 
@@ -13,12 +13,23 @@ def test_only_a_failed_check_fails() -> None:
     assert failed([*found, Finding("e", Status.FAILED, "seen")])
 
 
+def test_the_verdict() -> None:
+    """The worst counts; a check that was not made changes nothing."""
+    fine, unseen = Finding("a", Status.OK, "seen"), not_checked("b")[0]
+    warning, wrong = Finding("c", Status.WARNING, "seen"), Finding("d", Status.FAILED, "seen")
+    assert [Verdict.of(found) for found in ([], [fine, unseen], [fine, warning], [warning, wrong, fine])] == [
+        *("ok", "ok", "warnings", "failed")
+    ]
+
+
 def test_a_finding_as_json() -> None:
-    """Programs get the four members; a check that was not made has no advice."""
-    found = not_checked("grant")[0]
+    """Programs get stable words; a check that was not made has no advice."""
+    found = not_checked("API policy", audience="https://api.example")[0]
+    assert found.title == "API policy of https://api.example"
     assert found.to_json() == {
-        "name": "grant",
-        "status": "not checked",
+        "check": "api_policy",
+        "audience": "https://api.example",
+        "status": "not_checked",
         "detail": "an earlier check failed",
         "advice": "",
     }

@@ -12,7 +12,19 @@ import pytest
 from click.testing import CliRunner
 
 from helpers.leaks import lines_with
-from helpers.stored_sessions import ADA, BOB, CLIENT, PASSWORD, TENANT, Shown, Store, ring_of, secrets_of, tokens
+from helpers.stored_sessions import (
+    ADA,
+    APPLICATION,
+    BOB,
+    CLIENT,
+    PASSWORD,
+    TENANT,
+    Shown,
+    Store,
+    ring_of,
+    secrets_of,
+    tokens,
+)
 from passwordless_async import PasswordlessClient
 from passwordless_async._common import clock as _clock
 from passwordless_async.cli.app import app
@@ -110,7 +122,7 @@ def test_cluster_and_sentinels_are_stores(
             await client.sessions.open(tokens(), user=ADA)
 
     asyncio.run(opened())
-    arguments = ["--store", url, "--keys", str(keys), TENANT, CLIENT, ADA]
+    arguments = ["--store", url, "--keys", str(keys), *APPLICATION, ADA]
     assert "email|ada has 1 session.\n" in called(["sessions", "list", *arguments])[1]
     assert called(["sessions", "close", "--yes", *arguments]) == (0, "Closed 1 session of email|ada.\n", "")
 
@@ -140,7 +152,7 @@ def test_no_sessions_is_no_failure(command: list[str], store: Store, called: Cal
     """No sessions is no failure; a hint names what else looks like it."""
     status, out, err = called(store.arguments(*command))
     assert (status, out) == (0, "email|ada has no sessions.\n")
-    assert "tenant, client id, prefix and key ring must be the application's" in err
+    assert "domain, client ID, prefix and key ring must be the application's" in err
 
 
 def test_the_prefix_is_heeded(store: Store, called: Callable[..., Shown]) -> None:
@@ -231,7 +243,7 @@ WRONG_STORES = [
 @pytest.mark.parametrize("url", WRONG_STORES)
 def test_a_url_of_another_kind_is_refused(url: str, keys: Path, called: Callable[..., Shown]) -> None:
     """A URL that is not one of Redis is wrong usage, and is not repeated."""
-    arguments = ["sessions", "list", "--store", url, "--keys", str(keys), TENANT, CLIENT, ADA]
+    arguments = ["sessions", "list", "--store", url, "--keys", str(keys), *APPLICATION, ADA]
     status, _, err = called(arguments)
     assert status == 2
     assert "--store: " in err
@@ -241,21 +253,24 @@ def test_a_url_of_another_kind_is_refused(url: str, keys: Path, called: Callable
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["acme.eu.auth0.com/path", CLIENT, ADA], "TENANT: must be a host name"),
-        ([TENANT, "", ADA], "CLIENT_ID: must not be empty"),
-        ([TENANT, CLIENT, ""], "USER: must not be empty"),
-        ([TENANT, CLIENT, "\udcff"], "USER: must be text"),
-        ([TENANT, CLIENT, ADA, "--prefix", "p a"], "--prefix: must be visible ASCII"),
-        ([TENANT, CLIENT], "Missing argument 'USER'"),
-        ([TENANT, CLIENT, ADA, f"redis://:{PASSWORD}@127.0.0.1"], "Too many arguments: give TENANT CLIENT_ID USER"),
-        ([f"redis://:{PASSWORD}@127.0.0.1", CLIENT, ADA], "TENANT: must be a host name"),
+        (["--domain", "acme.eu.auth0.com/path", ADA], "--domain: must be a host name"),
+        (["--client-id", "", ADA], "--client-id: must not be empty"),
+        ([""], "USER: must not be empty"),
+        (["\udcff"], "USER: must be text"),
+        ([ADA, "--prefix", "p a"], "--prefix: must be visible ASCII"),
+        ([], "Missing argument 'USER'"),
+        ([TENANT, CLIENT, ADA], "Too many arguments: give USER, and the rest as options"),
+        ([ADA, f"redis://:{PASSWORD}@127.0.0.1"], "Too many arguments: give USER"),
+        ([ADA, "--domain", f"redis://:{PASSWORD}@127.0.0.1"], "--domain: must be"),
     ],
 )
 def test_wrong_usage_names_the_argument(
     arguments: list[str], problem: str, keys: Path, called: Callable[..., Shown]
 ) -> None:
     """Wrong usage names the argument, and does not repeat what may be the store's URL."""
-    status, _, err = called(["sessions", "list", "--store", "redis://127.0.0.1:1", "--keys", str(keys), *arguments])
+    status, _, err = called(
+        ["sessions", "list", "--store", "redis://127.0.0.1:1", "--keys", str(keys), *APPLICATION, *arguments]
+    )
     assert status == 2
     assert problem in err
     assert PASSWORD not in err
@@ -273,7 +288,7 @@ def test_a_missing_key_ring_is_wrong_usage(
 ) -> None:
     """A key ring that is not there is wrong usage."""
     named = ["--store", "redis://127.0.0.1:1", "--keys", str(tmp_path / name)]
-    ended = called(["sessions", "list", *named, TENANT, CLIENT, ADA])
+    ended = called(["sessions", "list", *named, *APPLICATION, ADA])
     assert ended[:2] == (status, "")
     assert problem in ended[2]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-from helpers.stored_sessions import ADA, CLIENT, TENANT, Shown, Store, ring_of, secrets_of
+from helpers.stored_sessions import ADA, APPLICATION, Shown, Store, ring_of, secrets_of
 
 
 def test_a_new_key_ring_is_private(tmp_path: Path, called: Callable[..., Shown]) -> None:
@@ -168,7 +168,7 @@ def test_another_file_is_refused(
     """The error names the file and its defect, and nothing of its content; the file is unchanged."""
     file = tmp_path / "ring.json"
     file.write_text(content)
-    reading = ["list", "--store", "redis://127.0.0.1:1", "--keys", str(file), TENANT, CLIENT, ADA]
+    reading = ["list", "--store", "redis://127.0.0.1:1", "--keys", str(file), *APPLICATION, ADA]
     status, out, err = called(["sessions", *(reading if command == "list" else ["keys", "--add", str(file)])])
     assert (status, out, file.read_text()) == (1, "", content)
     assert f"ring.json is not a key ring: {problem}" in err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from passwordless_async.cli.terminal.questions import ask, confirmed, file_secret, secret_from
+from passwordless_async.cli.terminal.questions import ask, choose, confirmed, file_secret, require_terminal, secret_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,3 +93,32 @@ def test_only_yes_confirms(
     assert confirmed("Close it?") is expected
     out, err = capsys.readouterr()
     assert (out, err) == ("", "Close it? [y/N]: \n")
+
+
+@pytest.mark.parametrize(("content", "index"), [(b"2\n", 1), (b"0\n3\nx\n\xc2\xb2\n 1 \n", 0)])
+def test_a_choice_is_asked_for_until_it_is_one(
+    content: bytes, index: int, typed: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its number; what a server names is shown without control characters."""
+    typed(content)
+    assert choose("Which", ["one", "t\x1bwo"]) == index
+    out, err = capsys.readouterr()
+    assert (out, err.startswith("Which:\n  1  one\n  2  t\N{REPLACEMENT CHARACTER}wo\nNumber, 1 to 2: ")) == ("", True)
+
+
+def test_the_only_choice_is_not_asked_for(typed: Callable[[bytes], None]) -> None:
+    """It is shown; where there are several, an empty line is none."""
+    typed(b"\n")
+    assert choose("Which", ["one"]) == 0
+    with pytest.raises(click.ClickException, match="No number was given"):
+        choose("Which", ["one", "two"])
+
+
+def test_no_terminal_is_wrong_usage(typed: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe is no terminal, nor is a closed standard input."""
+    typed(b"123456\n")
+    with pytest.raises(click.UsageError, match=r"^There is no terminal to ask on\.$"):
+        require_terminal("to ask on")
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.UsageError):
+        require_terminal("to ask on")

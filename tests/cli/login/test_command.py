@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.people import Person
+from helpers.people import Person, Typist
 from passwordless_async import DPoPKey, Email, Phone
 from passwordless_async.cli.app import run
 from passwordless_async.testing import BOUND_API, PLAIN_API, STRICT_API, Fault
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from passwordless_async.testing import LocalTenant
 
 Login = Callable[..., tuple[int, str, str]]
@@ -51,7 +52,7 @@ def _shown(out: str) -> dict[str, str]:
 def test_claims_and_binding(login: Login, tenant: LocalTenant) -> None:
     """The claims and the binding are shown; the code and the tokens are not."""
     status, out, err = login("--scope", "openid email offline_access", "--audience", "https://api.example")
-    assert (status, err) == (0, f"A code was sent to {ADA.address}. Code: \n")
+    assert (status, err) == (0, f"A code was sent to {ADA.address}. Code: ")
     shown = _shown(out)
     assert (ADA.address, "true", tenant.issuer) == (shown["email"], shown["email_verified"], shown["iss"])
     assert (
@@ -132,7 +133,7 @@ def test_a_key_of_ones_own(login: Login, tenant: LocalTenant, tmp_path: Path) ->
     [
         (["--key", "FILE", "--dpop", "off"], 2, "--key: with --dpop off no key is used"),
         (["--key", "/nowhere/key.pem"], 1, "Error: /nowhere/key.pem cannot be read: No such file or directory."),
-        (["--key", __file__], 2, "--key: is not a private key in PEM form"),
+        (["--key", str(Path(__file__).with_name("test_caller.py"))], 2, "--key: is not a private key in PEM form"),
         (["--dpop", "maybe"], 2, "'maybe' is not one of 'required', 'preferred', 'off'"),
     ],
 )
@@ -143,13 +144,42 @@ def test_a_wrong_key_or_mode(more: list[str], status: int, message: str, login: 
     assert message in err
 
 
-def test_a_wrong_code(login: Login) -> None:
-    """A refusal is one line with the server's words and what to do, and status 1."""
-    status, out, err = login(change=lambda code: str((int(code) + 1) % 10**6).zfill(6))
-    assert (status, out) == (1, "")
-    assert err.endswith(
-        "Error: invalid_grant (403): Wrong email or verification code."
-        " Ask the user for the newest code; after three failures start again.\n"
+def other(code: str) -> str:
+    """Return a code that is wrong."""
+    return str((int(code) + 1) % 10**6).zfill(6)
+
+
+def test_a_wrong_code_is_asked_for_again(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As long as it has attempts left, which are told; what is no code, and the same again, is not sent."""
+    right = partial(tenant.outbox.code_for, ADA)
+    answers = ("12é", lambda: other(right()), lambda: other(right()), lambda: other(other(right())), right)
+    monkeypatch.setattr(sys, "stdin", typist := Typist(*answers))
+    named = ("--domain", tenant.url, "--client-id", tenant.public_client_id, "--email", ADA.address)
+    assert run(["login", *named]) == 0
+    out, err = capsys.readouterr()
+    assert (typist.left, "Binding" in out) == (0, True)
+    assert err == (
+        f"A code was sent to {ADA.address}. Code: That is no code: it must be visible ASCII characters, without spaces."
+        " Code: Wrong code. Attempts left: 2. Code: That code was tried before. Code: Wrong code. Attempts left: 1."
+        " Code: "
+    )
+    assert len([each for each in tenant.requests.to("/oauth/token") if each.status == 403]) == 2
+
+
+def test_a_code_without_attempts(
+    tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After the third failure the login ends: one line with the server's words and what to do, and status 1."""
+    codes = [str(number) * 6 for number in range(1, 6)]
+    monkeypatch.setattr(sys, "stdin", typist := Typist(*codes))
+    named = ("--domain", tenant.url, "--client-id", tenant.public_client_id, "--email", ADA.address)
+    assert run(["login", *named]) == 1
+    out, err = capsys.readouterr()
+    assert (typist.left, out) == (2, "")
+    assert re.search(
+        r"Wrong code. Attempts left: 1. Code: Error: .*maximum number of attempts. .* Start again, or .*\.\n$", err
     )
 
 
@@ -184,7 +214,7 @@ def test_an_exchange_that_fails(login: Login, tenant: LocalTenant) -> None:
     tenant.faults.add(Fault.BEARER_TOKEN)
     status, out, err = login()
     assert (status, out) == (1, "")
-    assert re.search(r"\nError: a proof was sent .*; the tokens were thrown away\.\n$", err)
+    assert re.search(r"Error: a proof was sent .*; the tokens were thrown away\.\n$", err)
 
 
 @pytest.mark.parametrize("typed", ["\n", "  \n", ""])
@@ -193,16 +223,51 @@ def test_no_code(typed: str, login: Login, monkeypatch: pytest.MonkeyPatch, tena
     monkeypatch.setattr(Person, "readline", lambda _person: typed)
     status, _, err = login()
     assert status == 1
-    assert err.splitlines(keepends=True)[-1] == "Error: No code was given.\n"
+    assert err.endswith("Error: No code was given.\n")
     assert tenant.requests.to("/oauth/token") == []
 
 
-def test_a_code_of_no_form(login: Login, tenant: LocalTenant) -> None:
-    """A code that cannot be one is not sent."""
-    status, _, err = login(change=lambda code: f"{code}é")
-    assert status == 2
-    assert "Invalid value for the code: must be visible ASCII characters" in err
-    assert tenant.requests.to("/oauth/token") == []
+@pytest.mark.parametrize("stdin", ["123456\n", ""])
+def test_without_a_terminal(stdin: str, program: Callable[..., Any], tenant: LocalTenant) -> None:
+    """Where standard input is no terminal, no code is sent: nothing could be typed."""
+    named = ("--domain", tenant.url, "--client-id", tenant.public_client_id, "--email", ADA.address)
+    ended = program("login", *named, "--json", stdin=stdin)
+    assert (ended.returncode, ended.stdout, tenant.stats.wire_requests) == (2, "", 0)
+    assert ended.stderr.splitlines()[-1] == "Error: There is no terminal to type the code on."
+
+
+@pytest.mark.parametrize("more", [(), ("--show-tokens",)])
+def test_as_json(more: tuple[str, ...], login: Login, tenant: LocalTenant) -> None:
+    """One object on a line, with tokens only if they are asked for; the question is not in it."""
+    status, out, err = login("--json", "--scope", "openid offline_access", "--audience", BOUND_API, *more)
+    assert (status, err, out.count("\n")) == (0, f"A code was sent to {ADA.address}. Code: ", 1)
+    shown = json.loads(out)
+    tokens = shown.pop("tokens", None)
+    assert shown.pop("claims")["iss"] == tenant.issuer
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", shown.pop("jkt"))
+    assert isinstance(shown.pop("expires_at"), int)
+    assert shown == {
+        "issuer": tenant.issuer,
+        "token_type": "DPoP",
+        "scope": "openid offline_access",
+        "audience": BOUND_API,
+        "has_refresh_token": True,
+    }
+    assert ("eyJ" in out) is bool(more)
+    assert (tokens is None) is not bool(more)
+    assert tokens is None or (list(tokens) == ["access_token", "refresh_token", "id_token"] and all(tokens.values()))
+
+
+def test_as_json_without_a_key(login: Login) -> None:
+    """Tokens that are not bound have no thumbprint."""
+    shown = json.loads(login("--json", "--dpop", "off", "--scope", "read:things", "--audience", PLAIN_API)[1])
+    assert (shown["token_type"], shown["jkt"], shown["claims"]) == ("Bearer", None, None)
+
+
+def test_a_failure_as_json(login: Login, tenant: LocalTenant) -> None:
+    """A failure is one line on standard error, and nothing on standard output."""
+    tenant.faults.add(Fault.BEARER_TOKEN)
+    assert login("--json")[:2] == (1, "")
 
 
 def test_spaces_around_the_code(login: Login) -> None:

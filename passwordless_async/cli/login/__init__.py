@@ -1,0 +1,1 @@
+"""``login``: one person, with one factor or two."""
