@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 from rich import box
 from rich.console import Console
@@ -23,7 +24,7 @@ from passwordless_async.cli.doctor.probe import POLICY
 from passwordless_async.cli.options import ClientAuthOptions, application_options, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
-from passwordless_async.cli.terminal.questions import ask, require_terminal
+from passwordless_async.cli.terminal.questions import ask
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError, SenderConstrained, UsageError
@@ -46,6 +47,7 @@ _WHERE_POLICY = (
     " Sender-Constraining, method DPoP."
 )
 _WHERE_BOUND = 'Use dpop="preferred" or "required".'
+_GIVEN = Finding(LOGIN, Status.OK, "tokens were given")
 _FAILING = {False: {Verdict.FAILED}, True: {Verdict.FAILED, Verdict.WARNINGS}}
 _SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
 
@@ -93,8 +95,6 @@ def doctor(
     with one_line():
         who = _who(send_to)
         application = Application(domain, client_id, credentials.read())
-        if who is not None:
-            require_terminal("to type the code on")
         audiences = tuple(dict.fromkeys(audience))
         found = interrupt.run(examine(application, audiences=audiences, dpop=dpop))
         found = _by_logins(application, who, audiences, dpop, found)
@@ -128,10 +128,10 @@ def _by_logins(
         return *found, Finding(CODE, Status.NOT_CHECKED, "no code is sent while a check fails", where)
     is_on = True
     for audience in audiences or (None,):
-        for_api = f" for {plain(audience)}" if len(audiences) > 1 else ""
-        shown = not_checked(CODE, LOGIN, audience=audience)
+        api = audience if len(audiences) > 1 else None  # named where there are several
+        shown = not_checked(CODE, LOGIN, audience=api)
         if is_on:
-            is_on, shown = _by_login(application, who, audience, dpop, for_api)
+            is_on, shown = _by_login(application, who, audience, dpop, api)
         found = _with(found, shown)
     return found
 
@@ -142,32 +142,33 @@ def _with(found: tuple[Finding, ...], newer: tuple[Finding, ...]) -> tuple[Findi
 
 
 def _by_login(
-    application: Application, who: Email | Phone, audience: str | None, dpop: DPoPMode, for_api: str
+    application: Application, who: Email | Phone, audience: str | None, dpop: DPoPMode, api: str | None
 ) -> tuple[bool, tuple[Finding, ...]]:
     """Return whether another code may be sent, and the findings of this one and of the login with it."""
-    sent = interrupt.run(send_code(application, who, audience))
+    sent = attrs.evolve(interrupt.run(send_code(application, who)), audience=api)
     if failed((sent,)):
-        return False, (sent, *not_checked(LOGIN, audience=audience))
+        return False, (sent, *not_checked(LOGIN, audience=api))
     try:
-        otp = ask(f"A code was sent to {plain(who.username)}{for_api}. Code: ")
+        otp = ask(f"A code was sent to {plain(who.username)}{f' for {plain(api)}' if api else ''}. Code: ")
         login = Login(who, otp, scope=_SCOPE, audience=audience)
     except click.ClickException as error:
         reason = error.message[0].lower() + error.message[1:].removesuffix(".")
-        return False, (sent, login_not_tried(reason, audience))
+        return False, (sent, attrs.evolve(login_not_tried(reason), audience=api))
     except UsageError as error:
-        return True, (sent, login_not_tried(f"not a code: {problem_of(error)}", audience))
-    return True, (sent, *interrupt.run(log_in(application, login, dpop)))
+        return True, (sent, attrs.evolve(login_not_tried(f"not a code: {problem_of(error)}"), audience=api))
+    first, *policy = interrupt.run(log_in(application, login, dpop))
+    return True, (sent, attrs.evolve(first, audience=api), *policy)
 
 
-async def send_code(application: Application, who: Email | Phone, audience: str | None = None) -> Finding:
-    """Send a user a code, for a login for an API."""
+async def send_code(application: Application, who: Email | Phone) -> Finding:
+    """Send a user a code."""
     async with _client(application, "required") as client:
         try:
             await client.start(who)
         except PasswordlessError as error:
             where = f"{advice(error)} {_WHERE_CONNECTION}"
-            return Finding(CODE, Status.FAILED, str(error), where, audience=audience)
-    return Finding(CODE, Status.OK, "sent", audience=audience)
+            return Finding(CODE, Status.FAILED, str(error), where)
+    return Finding(CODE, Status.OK, "sent")
 
 
 async def log_in(application: Application, login: Login, dpop: DPoPMode = "required") -> tuple[Finding, ...]:
@@ -189,26 +190,22 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         )
     else:
         detail = "the access token is a Bearer token: the mode off works"
-    return _given(audience), Finding(POLICY, Status.OK, detail, audience=audience)
+    return _GIVEN, Finding(POLICY, Status.OK, detail, audience=audience)
 
 
-def _given(audience: str | None) -> Finding:
-    return Finding(LOGIN, Status.OK, "tokens were given", audience=audience)
-
-
-def login_not_tried(reason: str, audience: str | None = None) -> Finding:
+def login_not_tried(reason: str) -> Finding:
     """Return the finding for a code that was sent and not typed."""
     where = "Run it again and type the code that was sent; a newer one replaces it."
-    return Finding(LOGIN, Status.FAILED, reason, where, audience=audience)
+    return Finding(LOGIN, Status.FAILED, reason, where)
 
 
 def _judge_failure(error: PasswordlessError, audience: str | None) -> tuple[Finding, ...]:
     if isinstance(error, NotSenderConstrained | SenderConstrained):
         where = _WHERE_POLICY if isinstance(error, NotSenderConstrained) else _WHERE_BOUND
-        return _given(audience), Finding(POLICY, Status.FAILED, str(error), where, audience=audience)
+        return _GIVEN, Finding(POLICY, Status.FAILED, str(error), where, audience=audience)
     # A second factor is no defect.
     status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
-    return (Finding(LOGIN, status, str(error), advice(error), audience=audience),)
+    return (Finding(LOGIN, status, str(error), advice(error)),)
 
 
 def _client(application: Application, dpop: DPoPMode) -> PasswordlessClient:
@@ -230,4 +227,3 @@ def _print(found: Sequence[Finding], *, as_json: bool) -> None:
             text.append(f"\n{plain(finding.advice)}", style="cyan")
         grid.add_row(Text(finding.title), Text(finding.status.value, style=_COLOURS[finding.status]), text)
     Console(highlight=False).print(grid)
-    click.echo(f"Verdict: {Verdict.of(found)}")

@@ -79,7 +79,7 @@ def test_a_login(
     assert run(_arguments(tenant, "--send-to", who.username, "--audience", audience, "--json")) == status
     out, err = capsys.readouterr()
     assert err == f"A code was sent to {who.username}. Code: "
-    found = [_checks(out)[f"{name} of {audience}"]["status"] for name in ("api_policy", "login", "code")]
+    found = [_checks(out)[name]["status"] for name in (f"api_policy of {audience}", "login", "code")]
     assert found == [policy, "ok", "ok"]
     assert json.loads(out)["verdict"] == policy
     assert str(tenant.outbox.messages[0].code) not in out
@@ -118,13 +118,6 @@ def test_a_login_for_each_api(
     assert policies[2] == "ok"
 
 
-def test_without_a_terminal_no_code_is_sent(program: Callable[..., CompletedProcess[str]], tenant: LocalTenant) -> None:
-    """``--send-to`` needs one to ask on."""
-    ended = program(*_arguments(tenant, "--send-to", ADA.address), stdin="123456\n")
-    assert (ended.returncode, ended.stdout, tenant.stats.wire_requests) == (2, "", 0)
-    assert ended.stderr.endswith("Error: There is no terminal to type the code on.\n")
-
-
 @pytest.mark.parametrize(("more", "status"), [((), 0), (("--strict",), 1)])
 def test_the_status_is_that_of_the_verdict(
     more: tuple[str, ...],
@@ -139,7 +132,6 @@ def test_the_status_is_that_of_the_verdict(
         monkeypatch.setattr(sys, "stdin", Person(tenant, ADA))
         assert run(_arguments(tenant, "--send-to", ADA.address, *more, *as_json)) == status
     out = capsys.readouterr().out
-    assert "\nVerdict: warnings\n" in out
     assert json.loads(out.splitlines()[-1])["verdict"] == "warnings"
 
 
@@ -162,7 +154,6 @@ def test_no_code_is_typed(
     """Without a usable code the findings are printed, no user is logged in, and the status is 1."""
     for as_json in (False, True):
         stdin = io.TextIOWrapper(io.BytesIO(typed), encoding="utf-8")
-        monkeypatch.setattr(stdin, "isatty", lambda: True)
         monkeypatch.setattr(sys, "stdin", stdin)
         arguments = _arguments(tenant, "--send-to", ADA.address, *(["--json"] if as_json else []))
         assert run(arguments) == 1
@@ -186,12 +177,10 @@ def test_no_code_in_vain(
     path: str,
     starts: int,
     tenant: LocalTenant,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """While a check fails no code is sent, and a code that was not sent is not asked for."""
     tenant.faults.add(fault, path=path)
-    monkeypatch.setattr(sys, "stdin", Typist())
     assert run(_arguments(tenant, "--send-to", GRACE.number, "--json")) == 1
     out, err = capsys.readouterr()
     assert (err, _checks(out)["api_policy"]["status"]) == ("", "not_checked")
@@ -233,7 +222,7 @@ async def test_a_real_login(audience: str | None, policy: Status, who: Email | P
     login = Login(who, tenant.outbox.code_for(who), scope="openid", audience=audience)
     found = await log_in(subject, login)
     name = titled("API policy", audience)
-    assert {titled("login", audience): OK, name: policy.value} == statuses(found)
+    assert {"login": OK, name: policy.value} == statuses(found)
     assert ("Token Sender-Constraining" in of(found, name).advice) == (policy is Status.FAILED)
 
 
@@ -254,7 +243,7 @@ async def test_a_real_login_in_another_mode(
     login = Login(ADA, tenant.outbox.code_for(ADA), scope="openid", audience=audience)
     found = await log_in(subject, login, dpop)
     name = titled("API policy", audience)
-    assert {titled("login", audience): OK, name: policy.value} == statuses(found)
+    assert {"login": OK, name: policy.value} == statuses(found)
     assert words in of(found, name).detail
 
 
