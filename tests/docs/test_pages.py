@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,7 @@ from helpers.commands import arguments_of, commands_of, problem_of
 from helpers.pages import PAGES, ROOT, Block, blocks_of, python_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
@@ -28,6 +30,7 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
+FRAMEWORKS = ("django", "quart")  # of applications that the package has no adapter for
 # Names of languages whose blocks would not be found; shells are shown as consoles, with a prompt.
 OTHER_NAMES = {"", "py", "python3", "pycon", "sh", "bash", "shell", "yml"}
 
@@ -41,7 +44,14 @@ def _place(path: Path) -> str:
 def test_the_python_of_a_page_runs(page: Path) -> None:
     """In order and in one process; where the page shows an output, that is what is printed."""
     blocks = blocks_of(page)
+    missing = [name for name in FRAMEWORKS if _imports(blocks, name) and find_spec(name) is None]
+    if missing and "PASSWORDLESS_ASYNC_REQUIRE_SERVERS" not in os.environ:
+        pytest.skip(f"needs {' '.join(missing)}: pip install {' '.join(missing)}")
     assert pages.differences(blocks, pages.run(blocks)) == []
+
+
+def _imports(blocks: Iterable[Block], name: str) -> bool:
+    return any(re.search(rf"^(from|import) {name}\b", block.text, re.MULTILINE) for block in blocks)
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=_place)
