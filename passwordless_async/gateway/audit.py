@@ -28,8 +28,8 @@ class AuditKind(enum.StrEnum):
     LOGGED_IN = "logged_in"
     """A session was opened."""
     REFUSED = "refused"
-    """A request that changes something was refused: ``reason`` is the key of the text that the user saw, and the code
-    of the error for a back-channel logout."""
+    """A request that changes something was refused: ``reason`` is the key of the text that the user saw. It is the code
+    of the error for a back-channel logout, and for a user to whom the service sends no code: the page does not say."""
     STEPPED_UP = "stepped_up"
     """A user confirmed who they are: a new session replaces the old one."""
     ENDED = "ended"

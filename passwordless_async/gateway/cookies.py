@@ -5,13 +5,17 @@ Invariants:
 - Over https a cookie has the prefix ``__Host-``: no other host, and no page over http, can set or shadow it
   (RFC 6265bis §4.1.3.2). Plain http is for loopback, where browsers refuse that prefix.
 - All are ``HttpOnly`` and ``SameSite=Lax``. The login's is sealed with the store's keys and bound to this deployment.
-- What is set fits into the 4096 bytes that browsers keep (RFC 6265bis §5.6); a longer one would be lost in silence.
+- What is set fits into the 4096 bytes that browsers keep (RFC 6265bis §5.6); a longer one would be lost in silence. A
+  login with a second factor may be longer: the service's tokens are in it. It is split, and counts only as a whole.
+- A browser's cookies come in one header field, of which common servers read 8 KB: a login that would need three cookies
+  loses its way back first.
 - A cookie that comes twice, is too long, was changed, belongs elsewhere or has ended counts as none.
 - A login's cookie that this process has sealed or unsealed is known by its whole text: it is not unsealed again.
 """
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -24,7 +28,7 @@ from passwordless_async.gateway.replies import Keep
 from passwordless_async.gateway.state import LoginState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from multidict import CIMultiDictProxy
 
@@ -35,6 +39,11 @@ _MAX_KNOWN = 1024  # cookies of logins under way, of some 2 KB each; the one lon
 _LANGUAGE_SECONDS = 365 * 86_400
 _ATTRIBUTES: Final = "Path=/; HttpOnly; SameSite=Lax"
 _TYPE = "gateway-login+jwe"
+_MAX_VALUE = 3900  # characters: with name and attributes below 4096
+_MAX_PARTS = 4  # that a login is read from
+_WANTED_PARTS = 2
+_NUMBERS = frozenset(map(str, range(2, _MAX_PARTS + 1)))
+_COUNT = "~"  # stands behind the number of parts in the first one; no sealed text has it
 
 
 @attrs.frozen
@@ -60,9 +69,10 @@ class Cookies:
         return self._named("session")
 
     @property
-    def login_name(self) -> str:
-        """The name of the login's cookie."""
-        return self._named("login")
+    def login_names(self) -> tuple[str, ...]:
+        """The names of the login's cookie: the first, and those of its further parts."""
+        name = self._named("login")
+        return (name, *(f"{name}-{number}" for number in range(2, _MAX_PARTS + 1)))
 
     @property
     def language_name(self) -> str:
@@ -84,13 +94,23 @@ class Cookies:
         """Return the ``Set-Cookie`` field that remembers a language."""
         return self._set(self.language_name, tag, _LANGUAGE_SECONDS)
 
-    def has_login(self, headers: CIMultiDictProxy[str]) -> bool:
-        """Return whether the browser has a login's cookie, valid or not."""
-        return _value(headers, self.login_name) is not None
+    def _logins_in(self, headers: CIMultiDictProxy[str]) -> tuple[str, ...]:
+        """Return the names of the login's cookies that the browser has, valid or not."""
+        return tuple(name for name in self.login_names if _value(headers, name) is not None)
+
+    def _sealed_login(self, headers: CIMultiDictProxy[str]) -> str | None:
+        """Return the login's cookie as a whole; None if the browser has none, or not all of it."""
+        first = _value(headers, self.login_names[0])
+        if first is None or _COUNT not in first:
+            return first
+        number, _, begin = first.partition(_COUNT)
+        names = self.login_names[1 : int(number)] if number in _NUMBERS else ()
+        parts = [begin, *takewhile(lambda part: part is not None, (_value(headers, name) for name in names))]
+        return Secret("".join(map(str, parts)))
 
     def login_of(self, headers: CIMultiDictProxy[str], now: float) -> LoginState | None:
         """Return the browser's login under way; None if it has none, or it has ended."""
-        sealed = _value(headers, self.login_name)
+        sealed = self._sealed_login(headers)
         if sealed is None:
             return None
         state = self._known.get(sealed) or self._unsealed(sealed)
@@ -114,16 +134,37 @@ class Cookies:
         return sealed
 
     def written(
-        self, reply: Reply, *, login: LoginState | None = None, had_login: bool, had_session: bool, now: float
+        self,
+        reply: Reply,
+        *,
+        headers: CIMultiDictProxy[str],
+        login: LoginState | None = None,
+        had_session: bool,
+        now: float,
     ) -> Iterator[tuple[str, str]]:
-        """Yield the ``Set-Cookie`` fields of a reply; ``login`` is the browser's, as it came."""
+        """Yield the ``Set-Cookie`` fields of a reply; ``login`` is the browser's, as it came with its header fields."""
         # A login that is as it was is not sealed again: its cookie ends when it did.
         if isinstance(reply.login, LoginState) and reply.login != login:
-            seconds = max(int(reply.login.expires_at - now), 0)
-            yield self._set(self.login_name, self._sealed(reply.login), seconds)
-        elif reply.login is None and had_login:
-            yield self._set(self.login_name, "", 0)
+            yield from self._login(reply.login, headers, now)
+        elif reply.login is None:
+            yield from (self._set(name, "", 0) for name in self._logins_in(headers))
         yield from self._session(reply, had_session=had_session)
+
+    def _login(self, login: LoginState, headers: CIMultiDictProxy[str], now: float) -> Iterator[tuple[str, str]]:
+        parts, seconds = self._parts(login), max(int(login.expires_at - now), 0)
+        yield from (self._set(name, part, seconds) for name, part in parts.items())
+        yield from (self._set(name, "", 0) for name in self._logins_in(headers) if name not in parts)
+
+    def _parts(self, login: LoginState) -> Mapping[str, str]:
+        """Return the login's cookies, by their names."""
+        sealed = self._sealed(login)
+        number = -(-len(sealed) // _MAX_VALUE)
+        if number > _WANTED_PARTS and login.return_to is not None:
+            return self._parts(attrs.evolve(login, return_to=None))
+        parts = [sealed[at : at + _MAX_VALUE] for at in range(0, len(sealed), _MAX_VALUE)]
+        if number > 1:
+            parts[0] = f"{number}{_COUNT}{parts[0]}"
+        return dict(zip(self.login_names, parts, strict=False))
 
     def _session(self, reply: Reply, *, had_session: bool) -> Iterator[tuple[str, str]]:
         if isinstance(reply.session, Secret):

@@ -27,6 +27,7 @@ from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
+from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.pages import fault
 from passwordless_async.gateway.visit import Visit
 
@@ -62,9 +63,9 @@ class Handler:
             refusal = fault("malformed_form", HTTPStatus.BAD_REQUEST)
         visit = self._visit(request, form)
         reply = refusal or await self._reply(visit)
-        is_pending = reply.status == HTTPStatus.ACCEPTED
-        if reply.problem is not None and request.method not in _READS and not is_pending:
-            visit.audit(AuditKind.REFUSED, reason=reply.problem.key)
+        if reply.problem is not None and request.method not in _READS and reply.status != HTTPStatus.ACCEPTED:
+            # Of the user whom the request named.
+            visit.audit(AuditKind.REFUSED, login=_named(reply), reason=reply.problem.key)
         return self._response(visit, reply)
 
     def answer(self, request: Request, reply: Reply) -> Response:
@@ -150,7 +151,7 @@ class Handler:
         yield from self._cookies.written(
             reply,
             login=visit.login,
-            had_login=reply.login is None and self._cookies.has_login(headers),
+            headers=headers,
             had_session=visit.session is not None,
             now=self._services.clock(),
         )
@@ -163,6 +164,11 @@ def wants_json(request: Request) -> bool:
     """Return whether a request asks for JSON: by ``Accept``, without preferring a page."""
     accepted = ",".join(request.headers.getall("Accept", []))
     return JSON in accepted and "text/html" not in accepted
+
+
+def _named(reply: Reply) -> LoginState | None:
+    """Return the login of a reply if it has a user."""
+    return reply.login if isinstance(reply.login, LoginState) and reply.login.who is not None else None
 
 
 def _csrf(visit: Visit, reply: Reply) -> Secret | None:

@@ -22,16 +22,31 @@ from passwordless_async.gateway.visit import Visit
 
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
 
+
+def _shared(step: Step) -> Step:
+    """Return a step that requests which are sent twice at the same time take once."""
+
+    async def taken(visit: Visit) -> Reply:
+        login, request = visit.login, visit.request
+        if login is None:
+            return await step(visit)
+        state = login.id, login.mfa, login.link, login.stepping_up, visit.session
+        said = request.path, *sorted(request.query.items()), *sorted(visit.form.items())
+        return await visit.services.submissions.share((state, said), lambda: step(visit))
+
+    return taken
+
+
 ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/": {"GET": home.show},
     "/login": {"GET": identifier.show, "POST": identifier.send_code},
     "/login/cancel": {"POST": identifier.cancel},
-    "/code": {"GET": code.show, "POST": code.log_in},
+    "/code": {"GET": code.show, "POST": _shared(code.log_in)},
     "/code/resend": {"POST": identifier.send_again},
-    "/link": {"GET": link.open_link},
+    "/link": {"GET": _shared(link.open_link)},
     "/link/resend": {"POST": link.send_again},
     "/link-sent": {"GET": link.show},
-    "/factor": {"GET": factors.show, "POST": factors.verify},
+    "/factor": {"GET": factors.show, "POST": _shared(factors.verify)},
     "/factors": {"GET": factors.show_choice, "POST": factors.choose},
     "/enrolment": {"GET": enrolment.show, "POST": enrolment.enrol},
     "/recovery-codes": {"GET": factors.show_recovery_codes, "POST": factors.keep_recovery_codes},

@@ -8,6 +8,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.gateway.hooks import Hooks
+from passwordless_async.gateway.submissions import Submissions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,7 @@ class Services:
         keys: Seals what a browser carries, and makes pseudonyms.
         ledger: Counts what the budgets allow.
         hooks: The application's own say.
+        submissions: Finishes each login once.
         on_audit: Is told what happened; None: nothing is.
         clock: The wall clock: seconds since the UNIX epoch.
     """
@@ -39,4 +41,5 @@ class Services:
     ledger: Ledger
     hooks: Hooks = attrs.field(factory=Hooks)
     on_audit: OnAudit | None = None
+    submissions: Submissions = attrs.field(factory=Submissions, init=False)
     clock: Callable[[], float] = _clock.now

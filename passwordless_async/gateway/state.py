@@ -4,8 +4,8 @@ Invariants:
 
 - It is sealed with the store's key ring and bound to this gateway: another deployment cannot open it, and a changed one
   counts as none.
-- It has an end, and carries no code and no token. What may be done once only is decided by the client and the store, so
-  an old copy of the cookie opens nothing.
+- It has an end, and carries no code and no token. What may be done once only is decided by the client, the store and
+  ``submissions.py``, so an old copy of the cookie opens nothing.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from helpers import sites
 from helpers.sites import ADA, BOB
-from passwordless_async.gateway import AuditEvent, AuditKind, JsonLines
-from passwordless_async.testing import User
+from passwordless_async.gateway import AuditEvent, AuditKind, JsonLines, Refused, Sms, Starting
+from passwordless_async.testing import TenantSettings, User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -118,3 +119,30 @@ def test_json_lines() -> None:
         {"kind": "started", "at": 1.5, "who": "pseudonym"},
         {"kind": "ended", "at": 2.5, "reason": "logout", "device": "a\nb"},
     ]
+
+
+async def test_a_refused_start_has_its_user() -> None:
+    """Also the first of a browser, and one that a hook refuses."""
+    told: list[AuditEvent] = []
+
+    async def before_start(starting: Starting) -> None:
+        if starting.who == BOB:
+            raise Refused
+
+    async with sites.opened(on_audit=told.append, sms=Sms(calling_codes="49"), before_start=before_start) as site:
+        for typed in (str(BOB.address), "+33 1 23 45 67 89", "+33123456789"):
+            await (await site.browser()).post("/login", {"identifier": typed})
+        assert [event.reason for event in told] == ["refused", *["region_not_allowed"] * 2]
+        bob, phone, again = [event.who for event in told]
+        assert (phone, None in {bob, phone}, bob == phone) == (again, False, False)
+
+
+async def test_a_start_that_the_service_refuses() -> None:
+    """The page does not tell it, the log does."""
+    told: list[AuditEvent] = []
+    async with sites.opened(settings=TenantSettings(allow_signup=False), on_audit=told.append) as site:
+        seen = await (await site.browser()).start()
+        assert (seen.path, [(event.kind, event.reason) for event in told]) == (
+            "/code",
+            [(AuditKind.REFUSED, "access_denied")],
+        )

@@ -29,8 +29,9 @@ def headers(*values: str) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict([("Cookie", value) for value in values]))
 
 
-def written(reply: Reply, cookies: Cookies = COOKIES, *, had: bool = True) -> list[str]:
-    return [field for _, field in cookies.written(reply, had_login=had, had_session=had, now=400.0)]
+def written(reply: Reply, cookies: Cookies = COOKIES, *, had: bool = True, came: str = "__Host-login=x") -> list[str]:
+    fields = cookies.written(reply, headers=headers(came) if had else headers(), had_session=had, now=400.0)
+    return [field for _, field in fields]
 
 
 def sealed(state: LoginState = STATE, cookies: Cookies = COOKIES) -> str:
@@ -54,7 +55,7 @@ def test_loopback() -> None:
     plain = attrs.evolve(COOKIES, secure=False)
     (field,) = written(Reply(page=Page.HOME, session=Secret("identifier")), plain)
     assert field == "session=identifier; Path=/; HttpOnly; SameSite=Lax"
-    assert (plain.login_name, plain.language_name) == ("login", "language")
+    assert (plain.login_names[0], plain.language_name) == ("login", "language")
 
 
 def test_session_cookie() -> None:
@@ -115,19 +116,60 @@ def test_keys_rotate() -> None:
     assert COOKIES.login_of(headers(sealed(cookies=rotated)), now=400) is None
 
 
+LONGEST = attrs.evolve(
+    STATE,
+    id=Secret(secrets.token_urlsafe(16)),
+    expires_at=2_000_000_000,
+    return_to="/" + "a" * 1023,
+    who=Email("a" * 64 + "@" + ".".join(["b" * 60] * 2) + ".example"),
+    sent_at=1_999_999_999.123456,
+    attempts_left=3,
+    remember=True,
+)
+
+
 def test_it_fits_into_a_cookie() -> None:
     """Browsers drop one of more than 4096 bytes in silence (RFC 6265bis §5.6)."""
-    longest = attrs.evolve(
-        STATE,
-        id=Secret(secrets.token_urlsafe(16)),
-        expires_at=2_000_000_000,
-        return_to="/" + "a" * 1023,
-        who=Email("a" * 64 + "@" + ".".join(["b" * 60] * 2) + ".example"),
-        sent_at=1_999_999_999.123456,
-        attempts_left=3,
-        remember=True,
-    )
-    assert len(sealed(longest)) < 2500
+    assert len(sealed(LONGEST)) < 2500
+
+
+@pytest.mark.parametrize("more", [1500, 3000])
+def test_a_longer_login_is_split(more: int) -> None:
+    """As with the service's token and a new factor: no part is longer than browsers keep, and all are needed."""
+    login = attrs.evolve(LONGEST, mfa=Secret("m" * more))
+    fields = written(Reply(page=Page.FACTOR, login=login))
+    parts = [field.partition(";")[0] for field in fields]
+    assert [part.partition("=")[0] for part in parts] == ["__Host-login", "__Host-login-2"]
+    assert max(map(len, fields)) <= 4096
+    assert sum(map(len, parts)) < 8000
+    assert COOKIES.login_of(headers("; ".join(parts)), now=400) == login
+    assert COOKIES.login_of(headers("; ".join(reversed(parts))), now=400) == login
+    others = [part.partition(";")[0] for part in written(Reply(page=Page.FACTOR, login=login))]
+    for incomplete in (parts[:1], parts[1:], [parts[0], others[1]], [parts[0], parts[1] + "A"]):
+        assert COOKIES.login_of(headers("; ".join(incomplete)), now=400) is None
+
+
+def test_a_login_that_is_too_long_loses_its_way_back() -> None:
+    """Servers read 8 KB of cookies: who logs in is more than where they came from."""
+    login = attrs.evolve(LONGEST, mfa=Secret("m" * 5000))
+    parts = [field.partition(";")[0] for field in written(Reply(page=Page.FACTOR, login=login))]
+    assert len(parts) == 2
+    assert COOKIES.login_of(headers("; ".join(parts)), now=400) == attrs.evolve(login, return_to=None)
+
+
+def test_parts_that_are_left_over() -> None:
+    """They are removed; while a browser still has them they do no harm."""
+    (first,) = written(Reply(page=Page.CODE, login=STATE))
+    left = written(Reply(page=Page.CODE, login=STATE), came="__Host-login=2~x; __Host-login-2=y")
+    assert [field.partition(";")[0] for field in left][1:] == ["__Host-login-2="]
+    cookie = first.partition(";")[0]
+    assert COOKIES.login_of(headers(f"{cookie}; __Host-login-2=AAAA"), now=400) == STATE
+
+
+@pytest.mark.parametrize("value", ["2~", "9~AAAA", "x~AAAA", "²~AAAA", "~", "1~AAAA", "2~AAAA; __Host-login-2=BBBB"])
+def test_parts_that_nothing_sealed(value: str) -> None:
+    """They count as none."""
+    assert COOKIES.login_of(headers(f"__Host-login={value}"), now=400) is None
 
 
 def test_language() -> None:
@@ -204,7 +246,11 @@ def test_known_login_is_as_if_it_were_unsealed() -> None:
 def test_unchanged_login_is_not_set_again() -> None:
     """Its cookie ends when it did; one that has changed is sealed anew."""
     fields = [
-        list(COOKIES.written(Reply(page=Page.CODE, login=STATE), login=was, had_login=True, had_session=False, now=400))
+        list(
+            COOKIES.written(
+                Reply(page=Page.CODE, login=STATE), login=was, headers=headers(), had_session=False, now=400
+            )
+        )
         for was in (STATE, attrs.evolve(STATE, attempts_left=1), None)
     ]
     assert list(map(len, fields)) == [0, 1, 1]

@@ -146,7 +146,7 @@ class Forwarding:
         self._client = client
         self._settings = settings
         self._cookies = cookies
-        self._own_cookies = frozenset({cookies.session_name, cookies.login_name, cookies.language_name})
+        self._own_cookies = frozenset({cookies.session_name, *cookies.login_names, cookies.language_name})
         self._origin = str(settings.base_url)
         self._host = settings.base_url.authority
         self._channels = tuple(Channel(upstream) for upstream in upstreams)

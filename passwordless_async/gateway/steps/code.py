@@ -21,9 +21,9 @@ from passwordless_async.errors import (
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.factors import second_factor
-from passwordless_async.gateway.steps.home import session_of
+from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import logged_in
-from passwordless_async.gateway.steps.pages import code_page, expired_page, is_of_other_login
+from passwordless_async.gateway.steps.pages import OTHER_LOGIN, code_page, is_of_other_login
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.state import LoginState
@@ -44,9 +44,9 @@ async def log_in(visit: Visit) -> Reply:
     """Exchange the code for a session."""
     login = visit.login
     if login is None or login.who is None:
-        return await _without_login(visit)
+        return await without_login(visit)
     if is_of_other_login(visit, login):
-        return code_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
+        return code_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     services = visit.services
     try:
         async with services.ledger.attempt(login.who, visit.address):
@@ -63,13 +63,6 @@ async def log_in(visit: Visit) -> Reply:
     except PasswordlessError as error:
         return _refused(visit, login, error)
     return await logged_in(visit, login, session.identifier)
-
-
-async def _without_login(visit: Visit) -> Reply:
-    """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
-    if await session_of(visit) is not None:
-        return Reply(page=Page.HOME, location="/")
-    return expired_page(visit)
 
 
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:

@@ -7,6 +7,7 @@ Invariants:
 - The user may choose another factor as long as the login lasts.
 - Each message, each code and each question whether the user has approved counts in the budgets before it goes. If it
   may not go, nothing is lost: the login goes on, with another factor or later.
+- A factor leads to one session: an old copy of the login's cookie opens none with it.
 - A recovery code is spent by its use, and the service sends the next one once: it is shown until the user confirms it.
 """
 
@@ -36,9 +37,18 @@ from passwordless_async.errors import (
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
+from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
 from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
-from passwordless_async.gateway.steps.pages import expired_page, identifier_page, new_login, way_back
+from passwordless_async.gateway.steps.pages import (
+    OTHER_LOGIN,
+    expired_page,
+    identifier_page,
+    is_of_other_login,
+    new_id,
+    new_login,
+    way_back,
+)
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
@@ -113,6 +123,8 @@ async def choose(visit: Visit) -> Reply:
     wanted = visit.form.get("factor", Secret(""))
     try:
         factors = await _factors(visit, state)
+        if is_of_other_login(visit, login):
+            return _choice_page(login, factors, OTHER_LOGIN, HTTPStatus.CONFLICT)
         chosen = next((each for each in factors if each.id == wanted), None)
         if chosen is None:
             return Reply(page=Page.FACTORS, location="/factors")
@@ -125,7 +137,15 @@ async def verify(visit: Visit) -> Reply:
     """Finish the login with the factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None or login.factor is None:
-        return expired_page(visit)
+        return await without_login(visit)
+    if visit.services.submissions.is_finished(login.id):
+        return await without_login(visit, Problem("code_spent"))
+    if is_of_other_login(visit, login):
+        return factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+    return await _verify(visit, login, state)
+
+
+async def _verify(visit: Visit, login: LoginState, state: MfaState) -> Reply:
     try:
         tokens = await _verified(visit, login, state)
     except MfaRequired as error:
@@ -151,7 +171,9 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
     reply, codes = await logged_in(visit, login, identifier), _new_codes(login, tokens)
     if not codes:
         return reply
-    kept = attrs.evolve(login, mfa=None, factor=None, enrolment=None, recovery_codes=Secret(json.dumps(codes)))
+    # Under another name: the login itself is over.
+    kept = attrs.evolve(login, id=new_id(), mfa=None, factor=None, enrolment=None)
+    kept = attrs.evolve(kept, recovery_codes=Secret(json.dumps(codes)))
     return attrs.evolve(reply, login=kept, location="/recovery-codes", leaves=False)
 
 

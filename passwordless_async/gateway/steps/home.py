@@ -9,6 +9,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.gateway.browser import csrf_token
 from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.pages import expired_page
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -31,6 +32,13 @@ def log_in_first(visit: Visit, *, back_to: str | None = None) -> Reply:
     status = HTTPStatus.UNAUTHORIZED
     problem = Problem("session_ended")
     return Reply(page=Page.IDENTIFIER, location=f"/login{query}", session=None, problem=problem, status=status)
+
+
+async def without_login(visit: Visit, problem: Problem | None = None) -> Reply:
+    """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
+    if await session_of(visit) is not None:
+        return Reply(page=Page.HOME, location="/")
+    return expired_page(visit, problem)
 
 
 async def show_logged_out(_visit: Visit) -> Reply:

@@ -29,11 +29,13 @@ from passwordless_async.errors import (
 )
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.hooks import Starting
-from passwordless_async.gateway.problems import problem_of
+from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Problem, Reply
 from passwordless_async.gateway.steps.pages import (
+    OTHER_LOGIN,
     code_page,
     expired_page,
+    fault,
     identifier_page,
     is_of_other_login,
     may_remember,
@@ -68,12 +70,20 @@ async def send_code(visit: Visit) -> Reply:
         who = _who(visit)
     except InvalidInput:
         return identifier_page(visit, login, Problem("invalid_identifier", field="identifier"), HTTPStatus.BAD_REQUEST)
-    if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
-        login = attrs.evolve(login, id=fresh.id, mfa=None, link=None, sent_at=None, stepping_up=None)
     remember = "remember" in visit.form and may_remember(visit)
-    login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, remember=remember, attempts_left=None)
+    login = attrs.evolve(_login_of(who, login, fresh), remember=remember)
     by_link = visit.form.get("send") == "link" and visit.services.settings.magic_link and isinstance(who, Email)
     return await start(visit, login, who, identifier_page, by_link=by_link)
+
+
+def _login_of(who: Email | Phone, login: LoginState, fresh: LoginState) -> LoginState:
+    """Return the login of a user who names themselves: the one under way, if it is theirs."""
+    if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
+        # Nothing of another user's login goes over but where it is to return to.
+        login = attrs.evolve(fresh, return_to=fresh.return_to or login.return_to)
+    login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, attempts_left=None)
+    # Whatever they were about to confirm before: its session may have ended.
+    return attrs.evolve(login, stepping_up=None, demands=None)
 
 
 async def send_again(visit: Visit, *, by_link: bool = False) -> Reply:
@@ -82,7 +92,7 @@ async def send_again(visit: Visit, *, by_link: bool = False) -> Reply:
     if login is None or login.who is None or (by_link and login.link is None):
         return expired_page(visit)
     if is_of_other_login(visit, login):
-        return sent_page(visit, login, Problem("other_login"), HTTPStatus.CONFLICT)
+        return sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     return await start(visit, login, login.who, sent_page, by_link=by_link)
 
 
@@ -91,16 +101,17 @@ async def start(
 ) -> Reply:
     """Send a code or a link to the user of a login, and go on to the page of it; else show a page with the problem."""
     services = visit.services
-    if services.hooks.before_start is not None:
-        await services.hooks.before_start(
-            Starting(who=who, address=visit.address, device=visit.device, language=visit.language)
-        )
+    try:
+        await _ask_application(visit, who)
+    except Refused as error:
+        return attrs.evolve(fault(*problem_of(error)), login=login)
     sent = attrs.evolve(login, sent_at=services.clock(), attempts_left=None, link=None)
     try:
         async with services.ledger.start(who, visit.address):
             link = await _send(visit, who, by_link=by_link)
-    except AccessDenied:
+    except AccessDenied as error:
         # Blocked, or signing up is not allowed: to say so would tell who has an account.
+        visit.audit(AuditKind.REFUSED, login=sent, reason=error.code)
         decoy = _decoy(visit, who) if by_link else None
         return sent_page(visit, attrs.evolve(sent, link=decoy), moved=True)
     except OutcomeUnknown as error:
@@ -113,6 +124,13 @@ async def start(
         return _not_sent(visit, login, error, page)
     visit.audit(AuditKind.STARTED, login=sent)
     return sent_page(visit, sent if link is None else attrs.evolve(sent, link=link), moved=True)
+
+
+async def _ask_application(visit: Visit, who: Email | Phone) -> None:
+    """Ask the application whether a user may be sent a code; raises ``Refused`` if not."""
+    hook = visit.services.hooks.before_start
+    if hook is not None:
+        await hook(Starting(who=who, address=visit.address, device=visit.device, language=visit.language))
 
 
 def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:

@@ -41,7 +41,7 @@ from passwordless_async.gateway.steps import identifier
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
-from passwordless_async.gateway.steps.pages import fault, link_page
+from passwordless_async.gateway.steps.pages import fault, link_page, new_id
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.identity import User
@@ -103,8 +103,8 @@ async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
     try:
         identifier = await keep(visit, login, tokens)
     except PasswordlessError as error:
-        # The code is spent: only another link helps.
-        return link_page(visit, attrs.evolve(login, sent_at=None), *_told(visit, *problem_of(error)))
+        # The code is spent, and the login over: another one begins, and only another link helps.
+        return link_page(visit, attrs.evolve(login, id=new_id(), sent_at=None), *_told(visit, *problem_of(error)))
     return await logged_in(visit, login, identifier)
 
 

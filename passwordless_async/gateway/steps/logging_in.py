@@ -34,8 +34,9 @@ _OPENED = {False: AuditKind.LOGGED_IN, True: AuditKind.STEPPED_UP}
 async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
     """Keep the tokens of a login as a session, or revoke them; return its identifier.
 
-    A form that is sent twice has the same tokens, and leads to the same session.
+    The login is over either way: what brought the tokens is spent, and brings no others.
     """
+    visit.services.submissions.finish(login.id)
     sessions, options = visit.services.client.sessions, visit.session_options(remember=login.remember)
     return (await sessions.keep(tokens, who=login.who, **options)).id
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import User
     from passwordless_async.gateway.visit import Visit
 
+OTHER_LOGIN = Problem("other_login")
 _SHORT_NUMBER = 9  # characters; of a shorter one, five would be most of it
 
 
@@ -73,9 +74,15 @@ def may_remember(visit: Visit) -> bool:
     return visit.services.settings.remember_seconds is not None
 
 
-def expired_page(visit: Visit) -> Reply:
-    """Return the page that starts again, for a form of a login that has ended."""
-    return identifier_page(visit, new_login(visit), Problem("login_expired"), HTTPStatus.FORBIDDEN)
+def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
+    """Return the page that starts again, for a form of a login that has ended: it took too long, unless said otherwise.
+
+    If the browser has another login by now, as from another tab, that one goes on.
+    """
+    login = visit.login
+    if login is not None and login.who is not None and is_of_other_login(visit, login):
+        return sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+    return identifier_page(visit, new_login(visit), problem or Problem("login_expired"), HTTPStatus.FORBIDDEN)
 
 
 def way_back(return_to: str | None) -> Reply:

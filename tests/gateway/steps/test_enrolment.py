@@ -9,6 +9,7 @@ import pytest
 
 from helpers import sites
 from helpers.sites import ADA, JSON, Browser, Site
+from passwordless_async import Email
 from passwordless_async.gateway import Budgets, Sms
 from passwordless_async.testing import TenantSettings
 
@@ -144,3 +145,22 @@ async def test_messages_of_new_factors_are_counted(kind: str) -> None:
         again = await browser.call("/enrolment", {"kind": "voice", "phone": "+49 30 901820"})
         assert (again.status, again.json["problem"]["key"]) == (429, "too_many_requests")
         assert (await browser.post("/enrolment", {"kind": "otp"})).path == "/enrolment"
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_login_that_is_longer_than_a_cookie(kind: str) -> None:
+    """Browsers drop a cookie of more than 4096 bytes: it is split, and goes with the login."""
+    who = Email("a" * 60 + "@" + ".".join(["b" * 58] * 3) + ".example.com")
+    async with sites.opened(kind, settings=ALWAYS) as site:
+        browser = await site.browser()
+        await browser.get("/login?return_to=/" + "x" * 1000)
+        await browser.start(who)
+        await browser.post("/code", {"code": site.code(who)})
+        shown = await browser.post("/enrolment", {"kind": "otp"}, follow=False)
+        fields = shown.set_cookies
+        assert (list(fields), max(map(len, fields.values())) <= 4096) == (["login", "login-2"], True)
+        await browser.get("/enrolment")
+        await browser.post("/factor", {"code": site.tenant.mfa.otp_for(who)})
+        kept = await browser.post("/recovery-codes", follow=False)
+        assert kept.headers["Location"] == "/" + "x" * 1000
+        assert (browser.cookie("login"), browser.cookie("login-2")) == (None, None)

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import sites
 from helpers.clients import arrived
-from helpers.sites import ADA, JSON, Browser, Site
+from helpers.sites import ADA, BOB, JSON, Browser, Site
 from passwordless_async import Phone
 from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Sms
 from passwordless_async.testing import Fault, TenantSettings
@@ -262,3 +262,63 @@ async def test_double_submit(kind: str) -> None:
         assert [(each.status, each.path) for each in seen] == [(200, "/")] * 3
         assert arrived(site.tenant, TOKEN) == asked + 1
         assert len((await browser.get("/sessions", JSON)).json["sessions"]) == 1
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_login_cookie_that_is_replayed(kind: str) -> None:
+    """With its factor's code it opens no second session, and the code is not presented again."""
+    async with sites.opened(kind) as site:
+        browser, thief = await second_factor(site, "otp"), await site.browser()
+        cookie, code = browser.cookie("login") or "", site.tenant.mfa.otp_for(ADA)
+        await browser.post("/factor", {"code": code})
+        asked = arrived(site.tenant, TOKEN)
+        thief.set_cookie("login", cookie)
+        told = await thief.call("/factor", {"code": code})
+        assert (told.status, told.json["problem"]["key"], thief.cookie("session")) == (403, "code_spent", None)
+        assert arrived(site.tenant, TOKEN) == asked
+        browser.set_cookie("login", cookie)
+        assert (await browser.post("/factor", {"code": code})).path == "/"
+
+
+async def test_a_form_that_is_sent_again_after_the_login() -> None:
+    """As by the back button: the user is told that they are logged in."""
+    async with sites.opened() as site:
+        browser = await second_factor(site, "otp")
+        code = site.tenant.mfa.otp_for(ADA)
+        await browser.post("/factor", {"code": code})
+        assert (await browser.post("/factor", {"code": code})).title == "You are signed in"
+
+
+async def test_a_form_of_another_tabs_login() -> None:
+    """It is not taken for the login that the browser has by now, and does not end that."""
+    told: list[AuditEvent] = []
+    async with sites.opened(on_audit=told.append) as site:
+        form = await (browser := await second_factor(site, "otp")).get("/factor")
+        fields = {"code": "123456", "csrf": form.csrf}
+        await browser.start(BOB)
+        for path in ("/factor", "/factors", "/enrolment"):
+            seen = await browser.post(path, fields)
+            assert (seen.status, seen.title, (seen.alert or "")[:36]) == (
+                409,
+                "Enter your code",
+                "You started another sign-in in anoth",
+            )
+        site.tenant.users.add(BOB, mfa=["otp", "recovery-code"])
+        await browser.post("/code", {"code": site.code(BOB)})
+        presented = arrived(site.tenant, TOKEN)
+        titles = [(await browser.post(path, fields)).title for path in ("/factor", "/factors", "/enrolment")]
+        assert titles == ["Confirm it is you", "How do you want to confirm it is you?", "Add a second step"]
+        assert (arrived(site.tenant, TOKEN), told[-1].reason) == (presented, "other_login")
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(BOB)})).path == "/"
+
+
+async def test_recovery_codes_are_shown_to_their_user_alone() -> None:
+    """Another user who logs in on the same machine sees none of them."""
+    async with sites.opened() as site:
+        browser = await second_factor(site, "otp", "recovery-code")
+        choices = (await browser.get("/factors", JSON)).json["choices"]
+        await browser.post("/factors", {"factor": next(each["id"] for each in choices if each["kind"] == "recovery")})
+        await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(ADA)})
+        assert (await browser.get("/recovery-codes")).path == "/recovery-codes"
+        await browser.start(BOB)
+        assert (await browser.get("/recovery-codes")).path == "/"

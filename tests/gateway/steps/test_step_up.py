@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers import sites
 from helpers.sites import ADA, BOB, JSON
 from passwordless_async.gateway import AuditEvent, AuditKind
+
+if TYPE_CHECKING:
+    from passwordless_async import StoredSession
 
 
 @pytest.mark.parametrize("kind", sites.SUITE)
@@ -162,3 +166,37 @@ async def test_a_session_that_another_tab_replaced_is_not_stepped_up() -> None:
         ada.set_cookie("session", bobs)
         assert (await ada.post("/code", {"code": site.code(ADA)})).status == 403
         assert (ada.cookie("session"), (await bob.get("/")).path) == (bobs, "/")
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_session_that_ends_before_its_step_up(kind: str) -> None:
+    """Its user logs in anew, by the same address: that is a login, and confirms nothing."""
+    told: list[AuditEvent] = []
+    async with sites.opened(kind, on_audit=told.append) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.get("/step-up")
+        await site.client.sessions.close(browser.cookie("session") or "")
+        assert (await browser.post("/step-up")).path == "/login"
+        await browser.start()
+        assert (await browser.post("/code", {"code": site.code()})).path == "/"
+        assert told[-1].kind is AuditKind.LOGGED_IN
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_double_submit(kind: str) -> None:
+    """Clicks at once are one step-up: the later one does not find the first session gone, and end the second."""
+    asked: list[str] = []
+
+    async def after_login(session: StoredSession) -> None:
+        asked.append(session.name)
+
+    async with sites.opened(kind, after_login=after_login) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.get("/step-up")
+        await browser.post("/step-up")
+        code = site.code()
+        seen = await asyncio.gather(*(browser.post("/code", {"code": code}) for _ in range(3)))
+        assert [(each.status, each.path) for each in seen] == [(200, "/")] * 3
+        assert ((await browser.get("/")).path, len(asked)) == ("/", 2)

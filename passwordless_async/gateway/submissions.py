@@ -1,0 +1,47 @@
+"""A login is finished once: requests that are sent twice at the same time share one answer, and a later one gets none.
+
+Invariants:
+
+- A double click is one login: it presents one code, opens one session, and asks the application's hooks once.
+- What a second factor brought leads to one session. The client keeps it for half a minute, for a caller that was
+  cancelled: an old copy of the login's cookie, with the code, would get the same session. Another process has nothing
+  to give, so this is known in one alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from passwordless_async.client.traffic.single_flight import SingleFlight
+from passwordless_async.stores.memory.expiring import Expiring
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Hashable
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.gateway.replies import Reply
+
+_FINISHED_SECONDS = 120.0  # more than the client keeps what a second factor brought
+_MAX_FINISHED = 65_536  # logins
+
+
+@attrs.frozen(eq=False, repr=False)
+class Submissions:
+    """The logins that are being finished, and those that a second factor has finished; lives as long as its gateway."""
+
+    _flights: SingleFlight[Hashable, Reply] = attrs.field(factory=SingleFlight, init=False)
+    _finished: Expiring[bool] = attrs.field(factory=lambda: Expiring(_MAX_FINISHED), init=False)
+
+    async def share(self, said: Hashable, step: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Take a step once for all requests that say the same at the same time."""
+        return await self._flights.run(said, lambda _departure: step())
+
+    def finish(self, login: Secret) -> None:
+        """Note that a login, by its name, has its tokens: it leads to no second session."""
+        self._finished.put(login, value=True, seconds=_FINISHED_SECONDS)
+
+    def is_finished(self, login: Secret) -> bool:
+        """Return whether a login, by its name, is over."""
+        return self._finished.get(login) is not None
