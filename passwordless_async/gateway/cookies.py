@@ -98,7 +98,7 @@ class Cookies:
         """Return the names of the login's cookies that the browser has, valid or not."""
         return tuple(name for name in self.login_names if _value(headers, name) is not None)
 
-    def _sealed_login(self, headers: CIMultiDictProxy[str]) -> str | None:
+    def _sealed_login(self, headers: CIMultiDictProxy[str]) -> Secret | None:
         """Return the login's cookie as a whole; None if the browser has none, or not all of it."""
         first = _value(headers, self.login_names[0])
         if first is None or _COUNT not in first:
@@ -163,7 +163,7 @@ class Cookies:
             return self._parts(attrs.evolve(login, return_to=None))
         parts = [sealed[at : at + _MAX_VALUE] for at in range(0, len(sealed), _MAX_VALUE)]
         if number > 1:
-            parts[0] = f"{number}{_COUNT}{parts[0]}"
+            parts[0] = Secret(f"{number}{_COUNT}{parts[0]}")
         return dict(zip(self.login_names, parts, strict=False))
 
     def _session(self, reply: Reply, *, had_session: bool) -> Iterator[tuple[str, str]]:
