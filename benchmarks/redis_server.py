@@ -34,14 +34,15 @@ def redis_server() -> Iterator[str]:
         command = [program, "--port", str(port), "--bind", _HOST, "--save", "", "--dir", directory]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - the server
         try:
-            _wait(port)
+            wait_for(port)
             yield f"redis://{_HOST}:{port}"
         finally:
             server.kill()
             server.wait()
 
 
-def _wait(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Return when a server listens on a port of loopback."""
     ends = time.monotonic() + _PATIENCE
     while True:
         try:

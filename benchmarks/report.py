@@ -162,7 +162,7 @@ def _table(found: Mapping[str, Any]) -> Table:
     if noted:
         table.add_column("what it does")
     for result in found["results"]:
-        ratios = (f"{result['ratios'][name]['median']:.2f}" for name in compared)
+        ratios = (f"{result['ratios'][name]['median']:.2f}" if name in result["ratios"] else "" for name in compared)
         table.add_row(result["name"], *_figures(result), *ratios, *([result["notes"]] if noted else []))
     return table
 

@@ -116,7 +116,15 @@ ALWAYS_THERE = {
         for name in ("gateway", "bare client", "constant pages")
         for store in ("in memory", "on Redis")
     },
-    "gateway-proxy": {"gateway", "bare aiohttp proxy", "bare signature", "bare proxy + signature"},
+    "gateway-proxy": {
+        "gateway",
+        "bare aiohttp proxy",
+        "bare proxy that signs",
+        "bare signature",
+        "bare proxy + signature",
+        "p99, gateway",
+        "p99, bare aiohttp proxy",
+    },
 }
 BARS: dict[str, list[tuple[str, float, float]]] = {
     "proof": [("proof ÷ bare signature", 1.35, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],

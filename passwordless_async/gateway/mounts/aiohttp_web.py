@@ -45,20 +45,21 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
             return _refusal()
-        target = None if passing is None else target_of(request.raw_path, _mount(request))
+        mount = _mount(request)
+        target = None if passing is None else target_of(request.raw_path, mount)
         if passing is not None and target is not None and passing.serves(target[0]):
-            return await _pass_on(passing, departures, request, target)
+            return await _pass_on(passing, departures, request, mount, target)
         body = await _body(request)
         if body is None:
             return _refusal()
-        response = await handle(_request(request, body))
+        response = await handle(_request(request, mount, body))
         return web.Response(status=int(response.status), headers=CIMultiDict(response.headers), body=response.body)
 
     app = web.Application()
     app.cleanup_ctx.append(unquoted)
-    # The first is the path that it is mounted at, without a slash: nothing is below it.
-    app.router.add_route("*", "", answer)
     app.router.add_route("*", _ANYTHING, answer)
+    # The path that it is mounted at, without a slash: nothing is below it.
+    app.router.add_route("*", "", answer)
     return app
 
 
@@ -75,8 +76,7 @@ def _mount(request: web.Request) -> str:
     return "" if resource is None else resource.canonical.removesuffix(_BELOW).rstrip("/")
 
 
-def _request(request: web.Request, body: bytes) -> Request:
-    mount = _mount(request)
+def _request(request: web.Request, mount: str, body: bytes) -> Request:
     return Request(
         method=request.method,
         mount=mount,
@@ -106,12 +106,12 @@ async def _body(request: web.Request) -> bytes | None:
 
 
 async def _pass_on(
-    passing: Passing, departures: Departures, request: web.Request, target: tuple[str, str]
+    passing: Passing, departures: Departures, request: web.Request, mount: str, target: tuple[str, str]
 ) -> web.StreamResponse:
     is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
     proxied = ProxiedRequest(
         method=request.method,
-        mount=_mount(request),
+        mount=mount,
         path=target[0],
         query=target[1],
         headers=_headers(request),

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from passwordless_async._common import arguments as _check
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from multidict import MultiMapping
+
+    from passwordless_async._common.user_address import IpAddress
 
 # RFC 9110 §7.6.1, and what else belongs to one connection.
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -127,6 +130,7 @@ _ANSWERED = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _SHARED = re.compile(r"(?i)(?:^|[\s,])(?:public|private|no-store|s-maxage|must-revalidate)\b")
 _SCHEMES = frozenset({"dpop", "bearer"})
+_IPV6 = 6
 
 
 def named(argument: str, names: object) -> frozenset[str]:
@@ -156,16 +160,15 @@ def asked(headers: MultiMapping[str], allowed: frozenset[str]) -> Iterator[tuple
                 yield "tracestate", state
 
 
-def forwarded(address: str | None, *, scheme: str, host: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield the fields that tell an upstream whom it answers (RFC 7239)."""
-    known = ""
-    if address is not None:
-        yield "X-Forwarded-For", address
-        known = f'for="[{address}]";' if ":" in address else f"for={address};"
-    yield "X-Forwarded-Proto", scheme
-    yield "X-Forwarded-Host", host
-    yield "X-Forwarded-Prefix", prefix
-    yield "Forwarded", f'{known}proto={scheme};host="{host}"'
+@lru_cache(maxsize=1024)  # the calls of one page come from one address
+def forwarded(address: IpAddress | None, scheme: str, host: str, prefix: str) -> tuple[tuple[str, str], ...]:
+    """Return the fields that tell an upstream whom it answers (RFC 7239)."""
+    where = ("X-Forwarded-Proto", scheme), ("X-Forwarded-Host", host), ("X-Forwarded-Prefix", prefix)
+    at = f'proto={scheme};host="{host}"'
+    if address is None:
+        return (*where, ("Forwarded", at))
+    known = f'for="[{address}]"' if address.version == _IPV6 else f"for={address}"
+    return (("X-Forwarded-For", str(address)), *where, ("Forwarded", f"{known};{at}"))
 
 
 def answered(

@@ -241,12 +241,7 @@ class Forwarding:
         address = user_address_of(request, self._settings.trusted_proxies)
         return [
             *fields.asked(request.headers, upstream.headers),
-            *fields.forwarded(
-                None if address is None else str(address),
-                scheme=base.scheme,
-                host=self._host,
-                prefix=f"{request.mount}{upstream.prefix}".rstrip("/"),
-            ),
+            *fields.forwarded(address, base.scheme, self._host, f"{request.mount}{upstream.prefix}".rstrip("/")),
         ]
 
     async def _send(
@@ -256,9 +251,8 @@ class Forwarding:
         failure: Exception
         try:
             async with asyncio.timeout(upstream.timeout) as timeout:
-                deadline = Deadline(timeout, upstream.timeout)
                 if framing.has_body and request.body is not None:
-                    is_trusted = channel.is_trusted
+                    deadline, is_trusted = Deadline(timeout, upstream.timeout), channel.is_trusted
                     upload = Upload(request.body, framing.length, upstream, deadline, is_trusted=is_trusted)
                 response = await channel.http(self._client).request(
                     request.method,
@@ -268,7 +262,8 @@ class Forwarding:
                     allow_redirects=False,
                     middlewares=(api.middleware,),
                 )
-                deadline.end()
+                if upload is not None:
+                    upload.deadline.end()
         except _FAILURES as error:
             # aiohttp's errors show the request with its header fields: only the kind of the failure is kept.
             failure = _failure(error)

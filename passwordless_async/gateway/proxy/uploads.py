@@ -79,7 +79,7 @@ class Upload(Payload):
         self._size = length
         self._source = source
         self._upstream = upstream
-        self._deadline = deadline
+        self.deadline: Deadline = deadline
         self._pauses = not is_trusted
         self._kept: list[bytes] = []
         self._kept_bytes = self._read_bytes = 0
@@ -127,17 +127,17 @@ class Upload(Payload):
             await writer.write(piece)
         else:
             self._ended = True
-        self._deadline.start()
+        self.deadline.start()
 
     async def _next(self) -> bytes:
-        self._deadline.stop()
+        self.deadline.stop()
         try:
             async with asyncio.timeout(self._upstream.upload_timeout):
                 piece = await self._source.read()
         except TimeoutError:
             raise Refusal("too_slow", HTTPStatus.REQUEST_TIMEOUT) from None
         finally:
-            self._deadline.start()
+            self.deadline.start()
         self._read_bytes += len(piece)
         if self._read_bytes > self._upstream.max_request_bytes:
             raise Refusal("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

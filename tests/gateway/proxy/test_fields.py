@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
@@ -97,16 +98,18 @@ def test_traces(trace: str, *, passes: bool) -> None:
 
 def test_whom_an_upstream_answers() -> None:
     """Set anew: an IPv6 address stands in brackets in ``Forwarded`` (RFC 7239 §6)."""
-    given: dict[str, str] = {"scheme": "https", "host": "app.example", "prefix": "/auth/api"}
-    assert list(forwarded("2001:db8::1", **given)) == [
+    given = "https", "app.example", "/auth/api"
+    assert list(forwarded(IPv6Address("2001:db8::1"), *given)) == [
         ("X-Forwarded-For", "2001:db8::1"),
         ("X-Forwarded-Proto", "https"),
         ("X-Forwarded-Host", "app.example"),
         ("X-Forwarded-Prefix", "/auth/api"),
         ("Forwarded", 'for="[2001:db8::1]";proto=https;host="app.example"'),
     ]
-    assert list(forwarded("203.0.113.7", **given))[-1][1] == 'for=203.0.113.7;proto=https;host="app.example"'
-    assert list(forwarded(None, **given))[-1][1] == 'proto=https;host="app.example"'
+    assert (
+        list(forwarded(IPv4Address("203.0.113.7"), *given))[-1][1] == 'for=203.0.113.7;proto=https;host="app.example"'
+    )
+    assert list(forwarded(None, *given))[-1][1] == 'proto=https;host="app.example"'
 
 
 @pytest.mark.parametrize(
