@@ -41,7 +41,8 @@ HOW = (
     "load and service in processes of their own. The bare signature is made in a loop, with warm caches and nothing "
     "else running; the bare proxy that signs makes one for each call, as no gateway with bound tokens can do without, "
     "and costs more than their sum: that sum is the bar's floor all the same. nginx: proxy_pass with kept connections, "
-    "one process, no session, no token. p99: at 200 in flight, by the wall clock, of this machine alone, and the load's own time is in it"
+    "one process, no session, no token. p99: at 200 in flight, by the wall clock, of this machine alone, with what the "
+    "load itself takes"
 )
 PACKAGES = ("passwordless-async", "aiohttp", "cryptography", "yarl", "multidict")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 9, 1, 2000, "calls"
