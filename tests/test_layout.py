@@ -21,6 +21,8 @@ CROSS_CUTTING = {
     "test_exports.py": "the package's names: all are there, none is loaded before it is used",
     "test_house.py": "the size of functions and the reasons of suppressions, in the whole package",
     "docs/test_site.py": "the site: its build, and what it documents",
+    "docs/test_nginx.py": "the configuration of nginx on a page, tried",
+    "examples/test_compose.py": "the files of containers",
     "docs/test_compared.py": "the page that compares gateways, and the tests that it names",
     "docs/test_redis_page.py": "the settings of the how-to page about Redis",
     "docs/test_pages.py": "the site: its code, files and commands",
