@@ -38,6 +38,7 @@ CROSS_CUTTING = {
     "examples/test_gateways.py": "the same",
     "examples/test_bulk_worker.py": "the same",
     "examples/test_opentelemetry.py": "the same",
+    "examples/test_tests_with_plugin.py": "the same",
     "browser/test_pages.py": "the gateway's pages in a real browser",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "gateway/test_faults.py": "the same with bad input and faults",

@@ -72,7 +72,9 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the documents' programs, and those of ``examples/``, into files as an application would have them."""
     directory = tmp_path_factory.mktemp("programs")
     for path in sorted((ROOT / "examples").rglob("*.py")):
-        (directory / f"example_{path.stem}.py").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        folder = f"example_{path.parent.name.replace('-', '_')}"
+        code = path.read_text(encoding="utf-8").replace("from app import", f"from {folder}_app import")
+        (directory / f"{folder}_{path.stem}.py").write_text(code, encoding="utf-8")
     for number, code in enumerate(EXAMPLES):
         (directory / f"example_{number}.py").write_text(code, encoding="utf-8")
     settings = {"typeCheckingMode": "strict", "extraPaths": [ENVIRONMENT["PYTHONPATH"]]}
