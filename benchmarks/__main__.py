@@ -19,6 +19,7 @@ from benchmarks import (
     gateway_proxy,
     gateways,
     importing,
+    installing,
     memory,
     peers,
     processes,
@@ -52,6 +53,7 @@ BENCHMARKS = {
     "gateway-proxy": gateway_proxy,
     "memory": memory,
     "import": importing,
+    "install": installing,
 }
 
 

@@ -26,6 +26,7 @@ CROSS_CUTTING = {
     "docs/test_compared.py": "the page that compares gateways, and the tests that it names",
     "docs/test_redis_page.py": "the settings of the how-to page about Redis",
     "docs/test_pages.py": "the site: its code, files and commands",
+    "test_packaging.py": "what is released, and the workflows that release it",
     "test_readme.py": "the README: its examples and links",
     "test_types.py": "the types, as type checkers and users see them",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",

@@ -85,6 +85,26 @@ def test_tests_of_a_module_share_a_tenant(tmp_path: Path) -> None:
     assert "local_tenant_scope: must be one of function, class, module, package, session" in text
 
 
+PARALLEL = """
+import pytest
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+seen = set()
+
+@pytest.mark.parametrize("number", range(6))
+async def test_one(local_tenant, number):
+    seen.add(local_tenant.url)
+    assert len(seen) == 1
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_xdist_have_tenants_of_their_own(tmp_path: Path) -> None:
+    """A session is one worker's: its tests share a tenant, and no port is taken twice."""
+    code, text = run(tmp_path, PARALLEL, "-o", "local_tenant_scope=session", "-n", "2")
+    assert (code, "6 passed" in text) == (0, True), text
+    assert "2 workers" in text or "bringing up nodes" in text, text
+
+
 UNUSED = """
 import sys
 
