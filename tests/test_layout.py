@@ -35,6 +35,8 @@ CROSS_CUTTING = {
     "dpop/server/test_oracle.py": "the verifier against joserfc, through all its modules",
     "adapters/test_doors.py": "every adapter lets through and refuses the same",
     "helpers/test_redis_servers.py": "the Redis servers that the tests start",
+    "examples/test_api_with_scopes.py": "the API with scopes of the examples",
+    "examples/test_django_view.py": "the Django project of the examples",
     "examples/test_mcp_server.py": "an example, which is beside the package",
     "examples/test_gateways.py": "the same",
     "examples/test_bulk_worker.py": "the same",
