@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
-# Programs of the README, the tutorial and the reference; a block of other pages may be a part of one.
-PROGRAMS = [README, *(page for page in PAGES if page.parent.name in {"reference", "tutorial"})]
+# Programs of the README and the reference; a block of other pages may be a part of one.
+PROGRAMS = [README, *(page for page in PAGES if page.parent.name == "reference")]
 EXAMPLES = [block.text for page in PROGRAMS for block in python_blocks(page) if "asyncio.run(" in block.text]
 ENVIRONMENT = {
     **os.environ,
