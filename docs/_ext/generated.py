@@ -132,8 +132,8 @@ def _reason(name: str) -> str:
     source = inspect.getsource(profile)
     reasons = re.findall(rf"^\s+{name}=[^#\n]*,  # (.+)$", source, re.MULTILINE)
     above = re.findall(rf"^    # (.+)\n    {name}: ", source, re.MULTILINE)
-    texts = [re.sub(r"^seconds; ", "", reason) for reason in dict.fromkeys([*reasons, *above])]
-    return "; ".join(text.rstrip(".") for text in texts)
+    texts = [re.sub(r"^seconds(; |$)", "", reason) for reason in dict.fromkeys([*reasons, *above])]
+    return "; ".join(text.rstrip(".") for text in texts if text)
 
 
 def command_line() -> str:

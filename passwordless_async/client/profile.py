@@ -87,8 +87,11 @@ class Profile:
     timeout: float = attrs.field(validator=seconds)
     max_in_flight: int = attrs.field(validator=whole)
     adaptive: bool = attrs.field(validator=_flag)
+    # No number is right for every plan: until you set yours, what the service says is followed.
     requests_per_second: float | None = attrs.field(default=None, validator=seconds_or_none)
+    # Auth0's own limit for an address: a start beyond it would be refused there.
     starts_per_hour: int | None = attrs.field(default=50, validator=whole_or_none)
+    # A wrong setting for proxies shows at the first login, not as one limit for all users.
     allow_private_addresses: bool = attrs.field(default=False, validator=_flag)
     cool_down: float = attrs.field(validator=_none_or_more)
     outage_after: int = attrs.field(validator=whole)
@@ -126,7 +129,7 @@ INTERACTIVE = Profile(
     many=_PATIENT,
     timeout=10.0,  # seconds; Auth0's own gateways give up earlier
     max_in_flight=512,  # with responses in 200 ms, 2,500 a second: more than any public plan allows
-    adaptive=True,
+    adaptive=True,  # no fixed number fits a slow hour and a fast one
     cool_down=30.0,  # seconds; the delivery of an e-mail: a second click must not invalidate the code in it
     outage_after=5,  # one lost packet or one bad node is no outage
     outage_rest=0.5,  # seconds; a restart of a proxy
