@@ -5,9 +5,10 @@ No message repeats the value: an argument may be a secret or an address.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from passwordless_async._common.secret import Secret, conceal, type_name
 from passwordless_async.errors import UsageError
@@ -35,6 +36,18 @@ def instance(argument: str, value: object, kind: type[T], *, named: str) -> T:
     if not isinstance(value, kind):
         raise UsageError(argument, f"must be {named}, not {type_name(value)}")
     return value
+
+
+def plain_functions(argument: str, given: object) -> tuple[Any, ...]:
+    """Return functions that are not awaited: one is given, or several, or None for none."""
+    alone = () if given is None else (given,)
+    functions = tuple(given) if isinstance(given, list | tuple) else alone
+    for function in functions:
+        if not callable(function):
+            raise UsageError(argument, f"must be a function, not {type_name(function)}")
+        if inspect.iscoroutinefunction(function):
+            raise UsageError(argument, "must be a plain function: it is not awaited")
+    return functions
 
 
 def secret(argument: str, value: object, *, at_most: int) -> Secret:

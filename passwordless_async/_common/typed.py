@@ -16,8 +16,9 @@ from passwordless_async.errors import InvalidInput, UsageError
 
 _MAX_TYPED = 256  # characters, before what does not count is removed
 _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
-# ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits.
-_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+# ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits. The shortest numbers that are
+# assigned have seven, as on Niue: +683 4000.
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _MINUS = "\u2212"  # by its category no dash
 _IN_NUMBERS = frozenset("()./")  # besides blanks and dashes (ITU-T E.123)
 
@@ -58,7 +59,7 @@ def _phone_number(argument: str, value: object) -> str:
         raise UsageError(argument, "must be as dialled from abroad, without (0)")
     number = "".join(character for character in typed if character not in _IN_NUMBERS and not _is_dash(character))
     if not _E164.fullmatch(number):
-        raise UsageError(argument, "must be E.164: a plus, the country code, two to fifteen digits in all")
+        raise UsageError(argument, "must be E.164: a plus, the country code, seven to fifteen digits in all")
     return number
 
 

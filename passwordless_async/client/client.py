@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,7 +42,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.stores import KeyRing, MemoryStore, Store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from aiohttp import ClientResponse, ClientSession
@@ -79,7 +78,8 @@ class PasswordlessClient:
             default headers and middlewares are not used, and it is not closed. The client makes its own unless given.
         profile: How to behave under load and in trouble: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
             them with other numbers.
-        on_event: Receives events, for metrics and traces: see :mod:`passwordless_async.events`.
+        on_event: Receives events, for metrics and traces: one function or several, in order; see
+            :mod:`passwordless_async.events`.
         on_orphan: Receives the result of a login or refresh that was sent and whose callers were cancelled; awaited if
             it is a coroutine function. Without it the tokens of such a login are revoked.
         nonces: The server's nonces, to share them or to say that they are bound to keys; the client's own unless
@@ -121,7 +121,7 @@ class PasswordlessClient:
         client_auth: ClientAuth = NoClientAuth(),  # noqa: B008 - a frozen value
         session: ClientSession | None = None,
         profile: Profile = INTERACTIVE,
-        on_event: OnEvent | None = None,
+        on_event: OnEvent | Sequence[OnEvent] | None = None,
         on_orphan: OnOrphan | None = None,
         nonces: NonceCache | None = None,
         store: Store | None = None,
@@ -141,7 +141,7 @@ class PasswordlessClient:
         self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
         _require_values(profile, nonces, lifetimes)
         _require_store(store)
-        _require_hooks(on_event=on_event, on_orphan=on_orphan)
+        _require_hook("on_orphan", on_orphan)
         self._overlap = _overlap(refresh_token_leeway, rotation=refresh_token_rotation)
         self._profile = profile
         self._transport = self._made_transport(session, proxy)
@@ -679,12 +679,9 @@ def _require_store(store: object) -> None:
         raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
 
 
-def _require_hooks(**hooks: object) -> None:
-    for name, hook in hooks.items():
-        if hook is not None and not callable(hook):
-            raise UsageError(name, f"must be a function, not {type(hook).__name__}")
-    if inspect.iscoroutinefunction(hooks["on_event"]):
-        raise UsageError("on_event", "must be a plain function: it is not awaited")
+def _require_hook(name: str, hook: object) -> None:
+    if hook is not None and not callable(hook):
+        raise UsageError(name, f"must be a function, not {type(hook).__name__}")
 
 
 async def _nothing_to_keep(_outcome: StartOutcome) -> None:

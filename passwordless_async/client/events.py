@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from passwordless_async._common.arguments import plain_functions
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "CANCELLED",
@@ -45,7 +47,8 @@ class Operation(enum.StrEnum):
     REVOKE = enum.auto()
     USERINFO = enum.auto()
     MFA = enum.auto()
-    LOGOUT = enum.auto()
+    KEYS = enum.auto()
+    """Fetching the tenant's signing keys: in advance, or for a logout token, which takes no other request."""
 
 
 @attrs.frozen
@@ -178,20 +181,19 @@ OnEvent: TypeAlias = "Callable[[Event], None]"
 
 
 class Emitter:
-    """Gives events to the application's ``on_event``, if it has one; lives as long as its client."""
+    """Gives events to the functions of the application's ``on_event``, in order; lives as long as its client."""
 
-    def __init__(self, on_event: OnEvent | None) -> None:
-        self._on_event = on_event
-        self.is_wanted: bool = on_event is not None  # whether an event need be made at all
+    def __init__(self, on_event: OnEvent | Sequence[OnEvent] | None) -> None:
+        self._hooks: tuple[OnEvent, ...] = plain_functions("on_event", on_event)
+        self.is_wanted: bool = bool(self._hooks)  # whether an event need be made at all
 
     def emit(self, event: Event) -> None:
-        """Give an event to the application."""
-        if self._on_event is None:
-            return
-        try:
-            self._on_event(event)
-        except Exception as error:  # noqa: BLE001 - a callback of the application's
-            report_failure("on_event of a PasswordlessClient", error)
+        """Give an event to the application. A function that fails takes it from no other one."""
+        for hook in self._hooks:
+            try:
+                hook(event)
+            except Exception as error:  # noqa: BLE001 - a callback of the application's
+                report_failure("on_event of a PasswordlessClient", error)
 
 
 def report_failure(what: str, error: Exception) -> None:

@@ -54,12 +54,12 @@ class Logouts:
     async def fetch_keys(self) -> None:
         """Fetch the keys if they are missing or old. Raises as ``client.fetch_signing_keys``."""
         if self._tenant.application.needs_key_set and self._tenant.keys.due:
-            await self._dispatcher.run(Call(Operation.LOGOUT, lambda: fetch_keys_before(self._tenant)))
+            await self._dispatcher.run(Call(Operation.KEYS, lambda: fetch_keys_before(self._tenant)))
 
     async def _fetch(self, header: Header) -> None:
         # Whether the tenant has the key, and why it is not known otherwise, the caller finds out.
         with suppress(InvalidIdToken, UncheckedIdToken):
-            await self._dispatcher.run(Call(Operation.LOGOUT, lambda: _key(self._tenant, header)))
+            await self._dispatcher.run(Call(Operation.KEYS, lambda: _key(self._tenant, header)))
 
     def _must_fetch(self, header: Header) -> bool:
         """Return whether the keys are old, or this one is unknown, and no search was over lately."""

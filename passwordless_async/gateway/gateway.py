@@ -22,7 +22,7 @@ from passwordless_async.gateway.settings import KINDS, Settings
 from passwordless_async.gateway.users import CurrentUser, UserOf, Users
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from aiohttp.web import Application as WebApplication
     from yarl import URL
@@ -63,7 +63,8 @@ class Gateway:
         texts: The texts, to change them or to add languages.
         templates: A folder with templates that replace those of the same name.
         css: A style sheet that is added to the pages' own.
-        on_audit: Is told of logins and sessions as they happen, for example :class:`JsonLines`. It must not block.
+        on_audit: Is told of logins and sessions as they happen, for example :class:`JsonLines`; one function or
+            several, in order. It must not block.
         before_start: An async function that may refuse, by raising :class:`Refused`, to send a user a code.
         after_login: The same for a session that was just opened; it ends then.
         before_end: The same before a user ends sessions.
@@ -95,7 +96,7 @@ class Gateway:
         texts: Texts | None = None,
         templates: str | None = None,
         css: str | None = None,
-        on_audit: OnAudit | None = None,
+        on_audit: OnAudit | Sequence[OnAudit] | None = None,
         before_start: BeforeStart | None = None,
         after_login: AfterLogin | None = None,
         before_end: BeforeEnd | None = None,
@@ -151,15 +152,16 @@ def _services(
     client: PasswordlessClient,
     settings: Settings,
     hooks: Hooks,
-    on_audit: OnAudit | None,
+    on_audit: OnAudit | Sequence[OnAudit] | None,
     clock: Callable[[], float],
 ) -> Services:
     """Return what the steps share."""
     _check.instance("client", client, PasswordlessClient, named="a PasswordlessClient")
+    sinks = _check.plain_functions("on_audit", on_audit)
     keys, is_behind_proxies = client.sessions.keys, settings.trusted_proxies > 0
     ledger = Ledger.of(client, settings.budgets, settings.sms, is_behind_proxies=is_behind_proxies)
     return Services(
-        client=client, settings=settings, keys=keys, ledger=ledger, hooks=hooks, on_audit=on_audit, clock=clock
+        client=client, settings=settings, keys=keys, ledger=ledger, hooks=hooks, on_audit=sinks, clock=clock
     )
 
 

@@ -31,7 +31,7 @@ class Services:
         ledger: Counts what the budgets allow.
         hooks: The application's own say.
         submissions: Finishes each login once.
-        on_audit: Is told what happened; None: nothing is.
+        on_audit: Are told what happened, in order.
         clock: The wall clock: seconds since the UNIX epoch.
     """
 
@@ -40,6 +40,6 @@ class Services:
     keys: KeyRing = attrs.field(repr=False)
     ledger: Ledger
     hooks: Hooks = attrs.field(factory=Hooks)
-    on_audit: OnAudit | None = None
+    on_audit: tuple[OnAudit, ...] = ()
     submissions: Submissions = attrs.field(factory=Submissions, init=False)
     clock: Callable[[], float] = _clock.now

@@ -63,8 +63,8 @@ class Visit:
 
         ``login`` is the login by now, unless it is as it came.
         """
-        tell, keys = self.services.on_audit, self.services.keys
-        if tell is None:
+        sinks, keys = self.services.on_audit, self.services.keys
+        if not sinks:
             return
         login = login or self.login
         who = None if login is None else login.who
@@ -78,8 +78,9 @@ class Visit:
             address=None if self.address is None else str(self.address),
             device=self.device,
         )
-        with Defects("on_audit"):
-            tell(event)
+        for tell in sinks:
+            with Defects("on_audit"):
+                tell(event)
 
     def session_options(self, *, remember: bool) -> dict[str, Any]:
         """Return how a session is opened now: arguments of ``client.sessions.login`` and ``open``."""

@@ -168,7 +168,7 @@ def _authorization_code(request: TokenRequest) -> Prepared:
         _check_key(state, bound_to, key)
         state.authorization_codes.spend(code)
         _check_blocked(state, authorization.user)
-        return Grant(
+        grant = Grant(
             user=authorization.user,
             client_id=authorization.client_id,
             scope=tuple(authorization.parameters.get("scope", "").split()),
@@ -178,6 +178,7 @@ def _authorization_code(request: TokenRequest) -> Prepared:
             auth_time_requested="max_age" in authorization.parameters,
             nonce=authorization.parameters.get("nonce"),
         )
+        return state.mfa.demand(grant) if state.settings.mfa_at_authorization_code else grant
 
     return Prepared(audience, redeem, bound_to)
 

@@ -214,6 +214,8 @@ class TenantSettings:
             ``{"enroll": [{"type"}]}``, or ``{"challenge_types": […]}`` (both occur).
         mfa_rounds: How many factors in a row a login needs; after each but the last comes another ``mfa_required``.
         mfa_enrolls: The factors that a user without one may enrol.
+        mfa_at_authorization_code: Whether the grant of an authorization code demands a factor (undocumented): the
+            service's own pages ask for one before they give a code.
         mfa_token_lifetime: Seconds (Auth0: 10 minutes).
         mfa_code_lifetime: Seconds that an out-of-band factor challenge lives (Auth0: 5 minutes).
         mfa_polls_per_minute: Polls that a login has (Auth0: 12); the next one is refused with ``slow_down``.
@@ -323,6 +325,7 @@ class TenantSettings:
     mfa_requirements: Literal["challenge", "challenge_types"] = "challenge"
     mfa_rounds: int = _positive(1)
     mfa_enrolls: tuple[_Enrolled, ...] = attrs.field(default=("otp", "sms", "voice", "email", "push"), converter=tuple)
+    mfa_at_authorization_code: bool = False
     mfa_token_lifetime: float = _positive(600.0)
     mfa_code_lifetime: float = _positive(300.0)
     mfa_polls_per_minute: int = _positive(12)

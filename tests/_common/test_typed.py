@@ -60,7 +60,7 @@ def test_a_code_of_digits_survives_any_spelling(code: str, digits: str, data: st
         (typed.code, "1" * 9, "must be at most 8 characters long, not 9"),
         (typed.code, "1" * 257, "must be at most 256 characters long, not 257"),
         (typed.phone_number, "", "must not be empty"),
-        (typed.phone_number, "030 901820", "must be E.164: a plus, the country code, two to fifteen digits in all"),
+        (typed.phone_number, "030 901820", "must be E.164: a plus, the country code, seven to fifteen digits in all"),
         (typed.phone_number, "+49 (0)30 901820", "must be as dialled from abroad, without (0)"),
         (typed.phone_number, "+49\uff080\uff0930 901820", "must be as dialled from abroad, without (0)"),
         (typed.email_address, "ada@", "must be of the form name@domain"),

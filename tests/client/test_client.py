@@ -446,6 +446,8 @@ async def test_a_wrong_argument_is_named_and_nothing_is_sent(
         ("profile", 5),
         ("profile", "BULK"),
         ("on_event", 5),
+        ("on_event", "x"),
+        ("on_event", [5]),
         ("on_orphan", "x"),
         ("nonces", {}),
         ("store", 5),

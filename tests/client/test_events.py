@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, get_args
 
 import attrs
@@ -50,6 +51,27 @@ def test_they_are_values(event: Any) -> None:
 
 def test_operations_are_texts() -> None:
     """An operation is the label of a metric as it stands."""
-    names = ["start", "exchange", "refresh", "revoke", "userinfo", "mfa", "logout"]
+    names = ["start", "exchange", "refresh", "revoke", "userinfo", "mfa", "keys"]
     assert [str(operation) for operation in Operation] == names
     assert all(isinstance(operation, str) for operation in Operation)
+
+
+async def test_several_functions_are_told() -> None:
+    """In order; one that fails takes the event from no other one, and is reported to the loop."""
+    told: list[tuple[int, events.Event]] = []
+    reported: list[Any] = []
+
+    def fails(_event: events.Event) -> None:
+        raise ValueError
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context["exception"]))
+    hooks: list[events.OnEvent] = [lambda event: told.append((1, event)), fails, lambda event: told.append((2, event))]
+    events.Emitter(hooks).emit(EXAMPLES[1])
+    assert told == [(1, EXAMPLES[1]), (2, EXAMPLES[1])]
+    assert list(map(type, reported)) == [ValueError]
+
+
+@pytest.mark.parametrize("on_event", [None, [], ()])
+def test_without_a_function_no_event_is_made(on_event: Any) -> None:
+    """It costs nothing then."""
+    assert events.Emitter(on_event).is_wanted is False

@@ -134,7 +134,7 @@ async def _examine(made: Plan) -> None:
     """Make everything once, to find what the library refuses; nothing is opened."""
     store = made.make_store()
     client = made.make_client(store, [])
-    made.make_gateway(client, None)
+    made.make_gateway(client, ())
     if not isinstance(store, MemoryStore):
         await store.aclose()
 

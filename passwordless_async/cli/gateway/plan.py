@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
@@ -26,14 +26,12 @@ from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.stores import KeyRing, MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from passwordless_async.auth0.client_auth import ClientAuth
     from passwordless_async.client.events import Event
     from passwordless_async.gateway import AuditEvent, Gateway
     from passwordless_async.stores.redis import RedisStore
-
-T = TypeVar("T")
 
 _AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
 _HEALTH = frozenset(path.removeprefix("/") for path in PATHS)
@@ -72,7 +70,7 @@ class Plan:
             return redis_store(self.store, keys=self.keys, prefix=self.values.of["prefix"])
 
     def make_client(
-        self, store: MemoryStore | RedisStore, on_event: Iterable[Callable[[Event], None]]
+        self, store: MemoryStore | RedisStore, on_event: Sequence[Callable[[Event], None]]
     ) -> PasswordlessClient:
         """Make the client, which is to be opened."""
         of = self.values.of
@@ -83,10 +81,10 @@ class Plan:
                 client_auth=self.client_auth,
                 dpop=of["dpop"],
                 store=store,
-                on_event=one_of(on_event),
+                on_event=on_event,
             )
 
-    def make_gateway(self, client: PasswordlessClient, on_audit: Callable[[AuditEvent], None] | None) -> Gateway:
+    def make_gateway(self, client: PasswordlessClient, on_audit: Sequence[Callable[[AuditEvent], None]]) -> Gateway:
         """Make the gateway of an open client."""
         of = self.values.of
         same = ("base_url", "scope", "audience", "identifiers", "magic_link", "return_to", "trusted_proxies")
@@ -223,17 +221,6 @@ def _upstream(given: dict[str, Any]) -> _gateway.Upstream:
     if upstream.prefix.split("/")[1] in _HEALTH:
         raise UsageError("prefix", f"must not be {upstream.prefix}: the gateway answers there itself")
     return upstream
-
-
-def one_of(hooks: Iterable[Callable[[T], None]]) -> Callable[[T], None] | None:
-    """Return one function that calls several, in order; None if there is none."""
-    called = tuple(hooks)
-
-    def call(event: T) -> None:
-        for hook in called:
-            hook(event)
-
-    return call if called else None
 
 
 @contextmanager

@@ -22,7 +22,6 @@ from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
 from passwordless_async.cli.gateway.log_files import LogStream, log_file
 from passwordless_async.cli.gateway.metrics import counting
-from passwordless_async.cli.gateway.plan import one_of
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
 
@@ -140,8 +139,8 @@ async def run_application(
                 await runner.cleanup()
 
 
-def _audit(logger: logging.Logger | None, row: Row | None) -> Callable[[AuditEvent], None] | None:
+def _audit(logger: logging.Logger | None, row: Row | None) -> list[Callable[[AuditEvent], None]]:
     sinks: list[Callable[[AuditEvent], None]] = [] if row is None else [row.on_audit]
     if logger is not None:
         sinks.append(JsonLines(cast("TextIO", LogStream(logger))))
-    return one_of(sinks)
+    return sinks

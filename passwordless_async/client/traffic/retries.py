@@ -32,7 +32,7 @@ PRIORITIES = {
     Operation.REFRESH: Priority.REFRESH,
     Operation.REVOKE: Priority.REFRESH,
     Operation.USERINFO: Priority.REFRESH,
-    Operation.LOGOUT: Priority.REFRESH,
+    Operation.KEYS: Priority.REFRESH,
     Operation.START: Priority.START,
 }
 # A start is tried again after a 503 alone, which says that nothing was done: a second message costs money, and kills
@@ -44,7 +44,7 @@ _RETRYABLE: dict[Operation, tuple[type[PasswordlessError], ...]] = {
     Operation.REVOKE: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
     Operation.USERINFO: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
     Operation.START: (NotSent, RateLimited, TemporarilyUnavailable),
-    Operation.LOGOUT: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
+    Operation.KEYS: (NotSent, RateLimited, TemporarilyUnavailable, OutcomeUnknown),
 }
 # The rate-limit windows that these answers describe are an address's or a user's, not the tenant's.
 OTHER_WINDOWS = frozenset({Operation.MFA, Operation.START, Operation.USERINFO})

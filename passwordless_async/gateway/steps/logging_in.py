@@ -16,7 +16,7 @@ import attrs
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.problems import Refused, problem_of
-from passwordless_async.gateway.steps.logout import end
+from passwordless_async.gateway.steps.logout import end, tell_ended
 from passwordless_async.gateway.steps.pages import fault, way_back
 from passwordless_async.gateway.steps.step_up import stepped_up
 
@@ -64,7 +64,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
 async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
     """Judge a new session; return the reply if it is refused: it has ended."""
     services, is_step_up = visit.services, visit.login is not None and visit.login.stepping_up is not None
-    if not is_step_up and services.hooks.after_login is None and services.on_audit is None:
+    if not is_step_up and services.hooks.after_login is None and not services.on_audit:
         return None
     try:
         session = await services.client.sessions.get(identifier)
@@ -96,11 +96,16 @@ async def _close(visit: Visit, identifier: Secret) -> None:
 
 
 async def _end_oldest(visit: Visit, identifier: Secret) -> None:
-    """End the oldest sessions of the user if they have too many. If that fails, the next login does it."""
+    """End the oldest sessions of a user who has too many, here and at the service.
+
+    Those that cannot be read come last in the list, and stay: while keys rotate they may be the newest. If it fails,
+    the next login does it.
+    """
     sessions, at_most = visit.services.client.sessions, visit.services.settings.max_sessions
     if at_most is None:
         return
     with suppress(PasswordlessError):
         user = (await sessions.get(identifier)).user
-        for name in await sessions.keep_newest(user, at_most):
-            visit.audit(AuditKind.ENDED, user=user, session=name, reason="limit")
+        oldest = [info.name for info in (await sessions.list(user))[:-at_most]]
+        for name, failure in (await sessions.log_out(user, oldest) if oldest else {}).items():
+            tell_ended(visit, user=user, session=name, reason="limit", failure=failure)

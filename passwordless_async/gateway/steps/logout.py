@@ -25,7 +25,7 @@ async def may_end(visit: Visit) -> StoredSession | None:
         Refused: They may not.
     """
     services = visit.services
-    if services.hooks.before_end is None and services.on_audit is None:
+    if services.hooks.before_end is None and not services.on_audit:
         return None
     session = await session_of(visit)
     if session is not None and services.hooks.before_end is not None:

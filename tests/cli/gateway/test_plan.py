@@ -30,7 +30,7 @@ def made(environment: dict[str, str] | None = None, **flags: Any) -> Plan:
 
 async def gateway_of(planned: Plan) -> Gateway:
     """Make all that a plan is for."""
-    return planned.make_gateway(planned.make_client(MemoryStore(), planned.telemetry), None)
+    return planned.make_gateway(planned.make_client(MemoryStore(), planned.telemetry), ())
 
 
 async def problem_of(planned: Plan) -> str:

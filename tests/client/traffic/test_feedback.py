@@ -204,7 +204,7 @@ async def test_only_the_probing_call_lengthens_an_outage(
 # The limits: of the tenant, of an address, of a user
 
 # A logout token asks for keys alone, which count for neither: see ``of_keys`` above.
-TENANTS = [Operation.EXCHANGE, Operation.REFRESH, Operation.REVOKE, Operation.LOGOUT]
+TENANTS = [Operation.EXCHANGE, Operation.REFRESH, Operation.REVOKE, Operation.KEYS]
 STARTS = [Operation.START]
 USERS = [Operation.MFA, Operation.USERINFO]
 

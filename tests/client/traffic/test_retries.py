@@ -55,7 +55,7 @@ TRIED_AGAIN = {
     Operation.START: {*NOT_SENT, "RateLimited", "TemporarilyUnavailable"},
     Operation.REVOKE: SPENDS_NOTHING,
     Operation.USERINFO: SPENDS_NOTHING,
-    Operation.LOGOUT: SPENDS_NOTHING,
+    Operation.KEYS: SPENDS_NOTHING,
 }
 
 
@@ -82,7 +82,7 @@ def test_after_a_failure_that_may_have_done_something_only_what_spends_nothing_i
     """A start may have sent a code: for it only 503 says that nothing was done."""
     error = TemporarilyUnavailable(status=status, error="temporarily_unavailable")
     is_tried_again = retry_delay(operation, POLICY, 1, error) is not None
-    assert is_tried_again is (operation in {Operation.REVOKE, Operation.USERINFO, Operation.LOGOUT})
+    assert is_tried_again is (operation in {Operation.REVOKE, Operation.USERINFO, Operation.KEYS})
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -141,7 +141,7 @@ def test_a_call_that_nothing_holds_back_waits_itself(operation: Operation) -> No
 
 
 @pytest.mark.parametrize("is_held", [True, False])
-@pytest.mark.parametrize("operation", [Operation.START, Operation.REVOKE, Operation.USERINFO, Operation.LOGOUT])
+@pytest.mark.parametrize("operation", [Operation.START, Operation.REVOKE, Operation.USERINFO, Operation.KEYS])
 def test_a_503_is_not_followed_by_a_try_before_the_time_that_it_names(operation: Operation, *, is_held: bool) -> None:
     """``Retry-After`` says when the service will be back (RFC 9110 §10.2.3)."""
     error = TemporarilyUnavailable(status=503, error="temporarily_unavailable", retry_after=7.0)
@@ -182,7 +182,7 @@ def test_what_expires_goes_first() -> None:
     assert by_priority == {
         Priority.AGAIN: set(),  # for the answers to challenges
         Priority.EXCHANGE: {Operation.EXCHANGE, Operation.MFA},
-        Priority.REFRESH: {Operation.REFRESH, Operation.REVOKE, Operation.USERINFO, Operation.LOGOUT},
+        Priority.REFRESH: {Operation.REFRESH, Operation.REVOKE, Operation.USERINFO, Operation.KEYS},
         Priority.START: {Operation.START},
     }
 
@@ -202,7 +202,7 @@ ROWS = {
     "second factor": Operation.MFA,
     "userinfo": Operation.USERINFO,
     "revocation": Operation.REVOKE,
-    "keys of a logout token": Operation.LOGOUT,
+    "keys of a logout token": Operation.KEYS,
 }
 TROUBLES: dict[str, list[str | int]] = {
     "429": [429],
@@ -269,7 +269,7 @@ def called(operation: Operation, client: PasswordlessClient) -> Awaitable[object
         Operation.MFA: lambda: client.mfa.verify_otp(state, "123456"),
         Operation.USERINFO: lambda: client.userinfo(tokens),
         Operation.REVOKE: lambda: client.revoke(tokens),
-        Operation.LOGOUT: lambda: client.read_logout_token(LOGOUT_TOKEN),
+        Operation.KEYS: lambda: client.read_logout_token(LOGOUT_TOKEN),
     }
     return calls[operation]()
 

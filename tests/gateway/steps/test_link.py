@@ -13,7 +13,7 @@ from helpers.clients import arrived
 from helpers.sites import ADA, BOB, JSON, Browser, Seen, Site
 from passwordless_async import StoreError
 from passwordless_async.gateway import AuditEvent, AuditKind, Budgets
-from passwordless_async.testing import Fault
+from passwordless_async.testing import Fault, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -266,3 +266,27 @@ async def test_the_audit_log_is_told(serve: Serve) -> None:
 
 async def _fails(*_arguments: object, **_named: object) -> None:
     raise StoreError("full")
+
+
+async def test_a_second_factor_after_a_link(serve: Serve) -> None:
+    """It is asked for as after a code; then the login returns where it came from, and the link is spent."""
+    site = await serve(magic_link=True, settings=TenantSettings(mfa_at_authorization_code=True))
+    site.tenant.users.add(ADA, mfa=["sms", "otp"])
+    browser = await ask(site)
+    link = await callback(site)
+    assert (await browser.get(link)).path == "/factor"
+    assert not await is_logged_in(browser)
+    assert (await browser.post("/factor", {"code": "000000"})).status == 403
+    done = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)}, follow=False)
+    assert (done.status, done.headers["Location"], await is_logged_in(browser)) == (303, "/app", True)
+    assert (browser.cookie("login"), (await browser.get(link)).title) == (None, "You are signed in")
+
+
+async def test_a_factor_that_is_enrolled_after_a_link(serve: Serve) -> None:
+    """As after a code, with recovery codes."""
+    site = await serve(magic_link=True, settings=TenantSettings(mfa_at_authorization_code=True, mfa_policy="always"))
+    browser = await ask(site)
+    assert (await browser.get(await callback(site))).path == "/enrolment"
+    await browser.post("/enrolment", {"kind": "otp"})
+    assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/recovery-codes"
+    assert (await browser.post("/recovery-codes", follow=False)).headers["Location"] == "/app"

@@ -8,6 +8,8 @@ from helpers import sites
 from helpers.sites import ADA, BOB
 from passwordless_async import StoreError
 from passwordless_async._common import clock as _clock
+from passwordless_async.gateway import AuditEvent, AuditKind
+from passwordless_async.testing import Fault
 
 if TYPE_CHECKING:
     import pytest
@@ -42,11 +44,25 @@ async def test_the_session_before_ends() -> None:
 
 async def test_a_user_keeps_the_newest_sessions() -> None:
     """So many as the gateway allows; the login more ends the oldest, another user's stay."""
-    async with sites.opened(max_sessions=2) as site:
+    told: list[AuditEvent] = []
+    async with sites.opened(max_sessions=2, on_audit=told.append) as site:
         made = [await site.browser() for _ in range(4)]
         for browser, who in zip(made, (ADA, BOB, ADA, ADA), strict=True):
             await browser.log_in(who)
         assert [await _is_logged_in(browser) for browser in made] == [False, True, True, True]
+        assert (site.tenant.stats.revoke_requests, told[-1].kind, told[-1].reason) == (1, AuditKind.ENDED, "limit")
+
+
+async def test_a_session_over_the_limit_that_cannot_be_revoked() -> None:
+    """It ends all the same, the login goes on, and the audit log is told."""
+    told: list[AuditEvent] = []
+    async with sites.opened(max_sessions=1, on_audit=[told.append]) as site:
+        first, second = await site.browser(), await site.browser()
+        await first.log_in()
+        site.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/oauth/revoke", times=None)
+        assert (await second.log_in()).path == "/"
+        assert [await _is_logged_in(browser) for browser in (first, second)] == [False, True]
+        assert [event.kind for event in told[-2:]] == [AuditKind.ENDED, AuditKind.NOT_REVOKED]
 
 
 async def test_a_session_lasts_as_its_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
