@@ -32,8 +32,9 @@ _POLICY = (
 )
 _PAGE_HEADERS = (
     ("Cache-Control", "no-store"),
-    # Not no-referrer: with that, browsers send "Origin: null" with a form, and the rule below would refuse it.
-    ("Referrer-Policy", "same-origin"),
+    # No path and no query, which may be the code of a link. Not no-referrer: with that, browsers send "Origin: null"
+    # with a form, and the rule below would refuse it.
+    ("Referrer-Policy", "strict-origin"),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Cross-Origin-Opener-Policy", "same-origin"),

@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
 from passwordless_async.gateway.mounts.departures import Departures
-from passwordless_async.gateway.mounts.server_log import unquoted
+from passwordless_async.gateway.mounts.server_log import hide_query, unquoted
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
     BrowserGone,
@@ -44,15 +44,17 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
-            return _refusal()
+            return _refusal(request)
         mount = _mount(request)
         target = None if passing is None else target_of(request.raw_path, mount)
         if passing is not None and target is not None and passing.serves(target[0]):
             return await _pass_on(passing, departures, request, mount, target)
         body = await _body(request)
         if body is None:
-            return _refusal()
-        response = await handle(_request(request, mount, body))
+            return _refusal(request)
+        asked = _request(request, mount, body)
+        hide_query(request)
+        response = await handle(asked)
         return web.Response(status=int(response.status), headers=CIMultiDict(response.headers), body=response.body)
 
     app = web.Application()
@@ -63,8 +65,9 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
     return app
 
 
-def _refusal() -> web.Response:
+def _refusal(request: web.Request) -> web.Response:
     """Return the response to a request that cannot be read."""
+    hide_query(request)
     refusal = web.Response(status=HTTPStatus.BAD_REQUEST)
     # Closed: what follows on the connection may be a part of this request.
     refusal.force_close()

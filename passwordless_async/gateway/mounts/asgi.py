@@ -59,7 +59,9 @@ class ASGIGateway:
         body = await _body(receive)
         if body is None:
             return
-        response = await self._handle(_request(scope, headers, body))
+        request = _request(scope, headers, body)
+        _hide_query(scope)
+        response = await self._handle(request)
         fields = _encoded(response.headers, "latin-1")
         fields.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": int(response.status), "headers": fields})
@@ -89,6 +91,11 @@ def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Reque
         body=body,
         peer=_peer(scope),
     )
+
+
+def _hide_query(scope: Scope) -> None:
+    """Take the query out, once it has been read: it may be a code, and servers log it once they have the response."""
+    scope["query_string"] = b""
 
 
 def _peer(scope: Scope) -> str | None:
@@ -174,6 +181,7 @@ async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
         await _refuse_handshake(receive, send)
         return
+    _hide_query(scope)
     # Closed: what follows on the connection may be a part of this request.
     headers = [(b"connection", b"close"), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 400, "headers": headers})

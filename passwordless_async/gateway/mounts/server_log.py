@@ -1,7 +1,11 @@
-"""What the server of aiohttp.web writes of requests that it cannot read.
+"""What servers write of requests into their logs.
 
-It logs a traceback that quotes them: up to a hundred bytes of a header field, a URL or a body, which may be a cookie or
-a code. It does so before any application is asked, so only a filter of its logger can hinder it.
+Of a request that it cannot read, the server of aiohttp.web logs a traceback that quotes it: up to a hundred bytes of a
+header field, a URL or a body, which may be a cookie or a code. It does so before any application is asked, so only a
+filter of its logger can hinder it.
+
+Access logs of all servers have the query, which for the callback of a link is a code. Servers write them once a request
+is answered, from the request itself, so its query is taken out of it: that holds for each logger and each format.
 """
 
 from __future__ import annotations
@@ -34,6 +38,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
+
+
+def hide_query(request: web.BaseRequest) -> None:
+    """Take the query out of a request of aiohttp.web, which has been read: its server logs the request afterwards."""
+    of, url = vars(request), request.rel_url
+    if not url.raw_query_string:
+        return
+    bare = url.with_query(None)
+    # No public name changes a request; clone() makes another one, which the server does not know.
+    of["_rel_url"] = bare
+    of["_message"] = of["_message"]._replace(path=bare.raw_path, url=bare)
+    for name in ("path_qs", "query", "query_string", "raw_path", "url"):
+        of["_cache"].pop(name, None)
 
 
 async def unquoted(_application: web.Application) -> AsyncIterator[None]:

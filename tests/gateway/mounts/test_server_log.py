@@ -5,16 +5,34 @@ from __future__ import annotations
 import asyncio
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.http_exceptions import LineTooLong
 
 from helpers import sites
 from passwordless_async.gateway.mounts.server_log import Unquoted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from helpers.sites import Site
+
+
+@pytest.fixture
+def capture_access(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], None]]:
+    """Return what captures access logs, once a server runs: uvicorn's configuration removes all handlers of its own."""
+    log = logging.getLogger("uvicorn.access")
+
+    def capture() -> None:
+        caplog.set_level(logging.INFO)
+        log.setLevel(logging.INFO)
+        log.addHandler(caplog.handler)
+
+    yield capture
+    log.removeHandler(caplog.handler)
+
 
 SECRET = b"SECRETCOOKIE"
 FORM = b"Sec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
@@ -62,6 +80,43 @@ async def test_malformed_requests(kind: str, name: str, caplog: pytest.LogCaptur
         status = await status_of(site, MALFORMED[name])
         assert (status < 500, SECRET.decode() in caplog.text) == (True, False)
         assert (await (await site.browser()).get("/login")).status == 200
+
+
+@pytest.mark.parametrize("kind", sites.MOUNTS)
+async def test_the_code_of_a_link(
+    kind: str, caplog: pytest.LogCaptureFixture, capture_access: Callable[[], None]
+) -> None:
+    """The access logs of the servers have the path of its callback, and no query; no browser sends it on either."""
+    async with sites.opened(kind, magic_link=True) as site:
+        capture_access()
+        browser = await site.browser()
+        await browser.post("/login", {"identifier": sites.ADA.address, "send": "link"})
+        async with ClientSession() as mail:
+            link = str(site.tenant.outbox.link_for(sites.ADA))
+            async with mail.get(link, allow_redirects=False) as response:
+                query = urlsplit(response.headers["Location"]).query
+        secrets = dict(parse_qsl(query))
+        other = await (await site.browser()).get(f"/link?{query}")
+        assert (other.status, other.headers["Referrer-Policy"]) == (403, "strict-origin")
+        assert (await browser.get(f"/link?{query}")).status == 200
+        assert (await browser.get("/session")).json["logged_in"]
+    logged = [each.getMessage() for each in caplog.records if each.name in {"aiohttp.access", "uvicorn.access"}]
+    assert sum(f"GET {site.mount}/link " in line for line in logged) == 2
+    assert secrets.keys() >= {"code", "state"}
+    assert [line for line in logged if any(secret in line for secret in secrets.values())] == []
+    assert [line for line in logged if "?" in line] == []
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_request_that_is_refused_for_its_framing(
+    kind: str, caplog: pytest.LogCaptureFixture, capture_access: Callable[[], None]
+) -> None:
+    """Its query is not logged either."""
+    async with sites.opened(kind) as site:
+        capture_access()
+        head = b"POST MOUNT/link?code=" + SECRET + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+        assert await status_of(site, head + b"0\r\n\r\n") == 400
+    assert SECRET.decode() not in caplog.text
 
 
 def record(error: Exception) -> logging.LogRecord:
