@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
 from passwordless_async.gateway.mounts.departures import Departures
+from passwordless_async.gateway.mounts.endings import Ending
 from passwordless_async.gateway.mounts.server_log import hide_query, unquoted
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
@@ -40,7 +41,7 @@ _ANYTHING = r"/{below:[\s\S]*}"
 
 def application(handle: Handle, passing: Passing | None = None) -> web.Application:
     """Return the application."""
-    departures = Departures()
+    departures, ending = Departures(), Ending()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
@@ -48,7 +49,12 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
         mount = _mount(request)
         target = None if passing is None else target_of(request.raw_path, mount)
         if passing is not None and target is not None and passing.serves(target[0]):
-            return await _pass_on(passing, departures, request, mount, target)
+            proxied = _proxied(request, mount, target)
+            if proxied.socket:
+                return await _connect(passing, ending, request, proxied)
+            with departures.of(partial(_until_gone, request)):
+                return await _exchange(passing, ending, request, proxied)
+            return web.Response()  # is not sent: the browser has gone
         body = await _body(request)
         if body is None:
             return _refusal(request)
@@ -59,6 +65,8 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
 
     app = web.Application()
     app.cleanup_ctx.append(unquoted)
+    app.on_startup.append(ending.reset)
+    app.on_shutdown.append(ending.begin)
     app.router.add_route("*", _ANYTHING, answer)
     # The path that it is mounted at, without a slash: nothing is below it.
     app.router.add_route("*", "", answer)
@@ -108,11 +116,9 @@ async def _body(request: web.Request) -> bytes | None:
     return b"".join(parts)
 
 
-async def _pass_on(
-    passing: Passing, departures: Departures, request: web.Request, mount: str, target: tuple[str, str]
-) -> web.StreamResponse:
+def _proxied(request: web.Request, mount: str, target: tuple[str, str]) -> ProxiedRequest:
     is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
-    proxied = ProxiedRequest(
+    return ProxiedRequest(
         method=request.method,
         mount=mount,
         path=target[0],
@@ -123,18 +129,26 @@ async def _pass_on(
         socket=is_socket,
         protocols=_protocols(request) if is_socket else (),
     )
-    if not is_socket:
-        with departures.of(partial(_until_gone, request)):
-            return await _exchange(passing, request, proxied)
-        return web.Response()  # is not sent: the browser has gone
-    socket = _Socket(request)
+
+
+async def _connect(
+    passing: Passing, ending: Ending, request: web.Request, proxied: ProxiedRequest
+) -> web.StreamResponse:
+    socket = _Socket(request, ending.begun)
     refusal = await passing.connect(proxied, socket)
     return socket.response if refusal is None else await _written(request, refusal)
 
 
-async def _exchange(passing: Passing, request: web.Request, proxied: ProxiedRequest) -> web.StreamResponse:
+async def _exchange(
+    passing: Passing, ending: Ending, request: web.Request, proxied: ProxiedRequest
+) -> web.StreamResponse:
     response = await passing.forward(proxied)
-    return web.Response() if response is None else await _written(request, response)
+    if response is None:
+        return web.Response()
+    if isinstance(response.body, bytes):
+        return await _written(request, response)
+    with ending.of_stream(response.headers, request.transport):
+        return await _written(request, response)
 
 
 async def _written(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
@@ -199,8 +213,9 @@ class _Body:
 class _Socket:
     """The browser's end of a WebSocket."""
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.Request, ending: asyncio.Event) -> None:
         self._request = request
+        self.ending = ending
         self.response = web.WebSocketResponse()
 
     async def accept(self, protocol: str | None) -> None:

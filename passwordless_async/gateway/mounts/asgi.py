@@ -246,6 +246,7 @@ class _Socket:
 
     _receive: Receive
     _send: Send
+    ending: asyncio.Event = attrs.field(factory=asyncio.Event)  # never: servers of ASGI close WebSockets by themselves
 
     async def accept(self, protocol: str | None) -> None:
         await self._send({"type": "websocket.accept", "subprotocol": protocol})

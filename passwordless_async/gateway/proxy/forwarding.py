@@ -29,6 +29,7 @@ from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
 from passwordless_async.gateway.proxy.messages import (
     FAILED,
+    GOING_AWAY,
     NO_CODE,
     NORMAL,
     POLICY,
@@ -374,11 +375,12 @@ class _Watch:
 async def _relay(
     browser: BrowserSocket, upstream: aiohttp.ClientWebSocketResponse[bool], ended: asyncio.Event, at_most: int
 ) -> None:
-    """Pass messages on in both directions until one end closes, or the session has ended."""
+    """Pass messages on in both directions until one end closes, the session has ended, or the server ends."""
     tasks = {
         asyncio.create_task(_to_upstream(browser, upstream, at_most)),
         asyncio.create_task(_to_browser(upstream, browser)),
-        asyncio.create_task(_until(ended)),
+        asyncio.create_task(_until(ended, SocketClosed(POLICY, "the session has ended"))),
+        asyncio.create_task(_until(browser.ending, SocketClosed(GOING_AWAY))),
     }
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -415,9 +417,9 @@ async def _to_browser(upstream: aiohttp.ClientWebSocketResponse[bool], browser: 
     return SocketClosed(upstream.close_code or FAILED)
 
 
-async def _until(ended: asyncio.Event) -> SocketClosed:
-    await ended.wait()
-    return SocketClosed(POLICY, "the session has ended")
+async def _until(event: asyncio.Event, closed: SocketClosed) -> SocketClosed:
+    await event.wait()
+    return closed
 
 
 def _passed_on(closed: SocketClosed) -> tuple[int, str]:

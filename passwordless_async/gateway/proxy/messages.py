@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from multidict import CIMultiDictProxy
@@ -57,6 +58,10 @@ class RequestBody(Protocol):
 
 class BrowserSocket(Protocol):
     """The browser's end of a WebSocket, before and after it is accepted."""
+
+    @property
+    def ending(self) -> asyncio.Event:
+        """Is set when the server ends: the WebSocket is closed as one that goes away."""
 
     async def accept(self, protocol: str | None) -> None:
         """Complete the handshake, with the subprotocol that was chosen."""

@@ -75,19 +75,42 @@ def gateway(started: Callable[..., Popen[str]], tenant: LocalTenant) -> Callable
 
 @attrs.define
 class Service:
-    """A service behind the gateway: it answers ``/slow`` when it is released."""
+    """A service behind the gateway: it answers ``/slow`` when it is released.
+
+    ``/events`` is a stream of events that does not end, ``/socket`` a WebSocket; ``closed`` has the codes of its ends.
+    """
 
     url: str
     arrived: asyncio.Event = attrs.field(factory=asyncio.Event)
     released: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closed: asyncio.Queue[int | None] = attrs.field(factory=asyncio.Queue)
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         """Say who asks."""
+        if request.path == "/socket":
+            return await self._talk(request)
+        if request.path == "/events":
+            return await self._tell(request)
         if request.path == "/slow":
             self.arrived.set()
             await self.released.wait()
         scheme = request.headers.get("Authorization", "none").partition(" ")[0]
         return web.json_response({"path": request.path, "scheme": scheme, "proof": "DPoP" in request.headers})
+
+    async def _talk(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            await socket.send_str(message.data)
+        self.closed.put_nowait(socket.close_code)
+        return socket
+
+    async def _tell(self, request: web.Request) -> web.StreamResponse:
+        events = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await events.prepare(request)
+        await events.write(b"data: 1\n\n")
+        await self.released.wait()
+        return events
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from aiohttp import WSCloseCode
 
 from helpers.sites import ADA, JSON
 from passwordless_async.cli.app import run
@@ -83,6 +84,29 @@ async def test_a_call_that_does_not_end_is_ended(
         assert await ended(program) == 0
         with pytest.raises(aiohttp.ClientError):
             await call
+
+
+async def test_what_would_never_end_is_ended_at_once(
+    gateway: Callable[..., Program], tenant: LocalTenant, service: Service
+) -> None:
+    """SIGTERM ends WebSockets, at both ends as one that goes away, and streams of events; they use up no patience."""
+    program = gateway("--upstream", f"/api/={service.url}", "--shutdown-seconds", "600")
+    async with program.browser(tenant) as browser:
+        await browser.log_in()
+        http = browser._session
+        async with (
+            http.get(f"{program.url}/api/events") as events,
+            http.ws_connect(f"{program.url}/api/socket", origin="http://127.0.0.1") as ws,
+        ):
+            assert await events.content.readany() == b"data: 1\n\n"
+            await ws.send_str("hello")
+            assert await ws.receive_str() == "hello"
+            program.process.send_signal(signal.SIGTERM)
+            assert (await ws.receive(timeout=PATIENCE)).data == WSCloseCode.GOING_AWAY
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await events.content.read()
+        assert await asyncio.wait_for(service.closed.get(), PATIENCE) == WSCloseCode.GOING_AWAY
+    assert await ended(program) == 0
 
 
 def test_ctrl_c(gateway: Callable[..., Program]) -> None:
