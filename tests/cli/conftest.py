@@ -93,9 +93,10 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Return a function that starts the program with pipes, in a process group of its own."""
     running: list[Any] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, script: str | None = None) -> subprocess.Popen[str]:
+        program = PROGRAM if script is None else [sys.executable, "-c", script]
         process = subprocess.Popen(  # noqa: S603 - our own program
-            [*PROGRAM, *arguments],
+            [*program, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

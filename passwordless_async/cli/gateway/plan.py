@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -11,6 +10,7 @@ import click
 
 from passwordless_async import gateway as _gateway
 from passwordless_async._common.secret import Secret, redacted
+from passwordless_async.cli.gateway import telemetry
 from passwordless_async.cli.gateway.health import PATHS
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
 from passwordless_async.cli.gateway.settings import MEMORY, SETTINGS
@@ -118,18 +118,9 @@ def plan(values: Values) -> Plan:
         with _sourced(values, "keys"):
             ring = read_key_file(file)
         keys = KeyRing(*ring.keys, users=ring.users)
-    return Plan(values=values, client_auth=_client_auth(values), store=url, keys=keys, telemetry=_telemetry(values))
-
-
-def _telemetry(values: Values) -> tuple[Callable[[Event], None], ...]:
-    """Return what is told of the client's events."""
-    if values.of["telemetry"] != "opentelemetry":
-        return ()
-    try:
-        return (import_module("passwordless_async.adapters.opentelemetry").OpenTelemetry(),)
-    except ModuleNotFoundError as missing:
-        problem = f"{missing}."
-    raise click.ClickException(problem)
+    return Plan(
+        values=values, client_auth=_client_auth(values), store=url, keys=keys, telemetry=telemetry.hooks(values)
+    )
 
 
 def _gateway_class() -> type[Gateway]:

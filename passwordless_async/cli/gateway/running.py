@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from passwordless_async.cli.gateway import telemetry
 from passwordless_async.cli.gateway.figures import Figures
 from passwordless_async.cli.gateway.listening import url_of
 from passwordless_async.cli.gateway.metrics import shown
@@ -112,7 +113,10 @@ def _work(plan: Plan, bound: socket.socket, figures: Figures | None, number: int
         with _stopped_with(parent) as stop:
             await serve(plan, bound, Run(stop.event, lambda: None, lambda: None, row))
 
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    finally:
+        telemetry.hand_on(plan.values)
 
 
 def _show(shows: _Shows, parent: int) -> None:

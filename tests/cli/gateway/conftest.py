@@ -15,9 +15,11 @@ from aiohttp import ClientSession, CookieJar, web
 
 from helpers.pipes import piped
 from helpers.sites import FIREFOX, Browser, served
+from passwordless_async.cli.app import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
     from subprocess import Popen
 
     from passwordless_async.testing import LocalTenant
@@ -64,11 +66,24 @@ async def browser_at(url: str, tenant: LocalTenant | None = None) -> AsyncIterat
 def gateway(started: Callable[..., Popen[str]], tenant: LocalTenant) -> Callable[..., Program]:
     """Return a function that starts a gateway of the tenant, with further flags."""
 
-    def start(*flags: str, first: str = "") -> Program:
+    def start(*flags: str, first: str = "", script: str | None = None) -> Program:
         required = ("--domain", tenant.url, "--client-id", tenant.public_client_id, "--base-url", "http://127.0.0.1")
-        process = started("gateway", *required, "--port", "0", *flags)
+        process = started("gateway", *required, "--port", "0", *flags, script=script)
         said = line_with(process, first) if first else ""
         return Program(process, line_with(process, "Listening on ").removeprefix("Listening on "), said)
+
+    return start
+
+
+@pytest.fixture
+def two_workers(gateway: Callable[..., Program], redis_url: str, tmp_path: Path) -> Callable[..., Program]:
+    """Return what starts a gateway of two workers on one store; their numbers are read from what it says."""
+    keys = tmp_path / "keys.json"
+    assert run(["sessions", "keys", str(keys)]) == 0
+
+    def start(*flags: str, **more: str) -> Program:
+        shared = ("--workers", "2", "--store", redis_url, "--keys", str(keys), "--access-log", "off")
+        return gateway(*shared, *flags, **more)
 
     return start
 

@@ -28,18 +28,6 @@ REQUIRED = {"domain": "acme.eu.auth0.com", "client_id": "app", "base_url": "http
 PATIENCE = 60
 
 
-@pytest.fixture
-def two_workers(gateway: Callable[..., Program], redis_url: str, tmp_path: Path) -> Callable[..., Program]:
-    """Return what starts a gateway of two workers on one store; their numbers are read from what it says."""
-    keys = tmp_path / "keys.json"
-    assert run(["sessions", "keys", str(keys)]) == 0
-
-    def start(*flags: str) -> Program:
-        return gateway("--workers", "2", "--store", redis_url, "--keys", str(keys), "--access-log", "off", *flags)
-
-    return start
-
-
 def pid_in(line: str) -> int:
     """Return the number of the process that a line is about."""
     found = re.search(r"is process (\d+)", line)

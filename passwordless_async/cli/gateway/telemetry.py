@@ -1,0 +1,47 @@
+"""What is told of a client's events: OpenTelemetry, by its global providers.
+
+Each worker is a fork of the process in which the providers were made. The SDK starts their threads again in it, and
+gives it an instance of its own. But it hands on what it still has only by an exit handler, and a worker ends without
+those of its parent.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+
+from passwordless_async.cli.gateway.settings import OFF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passwordless_async.cli.gateway.reading import Values
+    from passwordless_async.client.events import Event
+
+
+def hooks(values: Values) -> tuple[Callable[[Event], None], ...]:
+    """Return what is told of the client's events.
+
+    Raises:
+        click.ClickException: The extra is not installed.
+    """
+    if values.of["telemetry"] == OFF:
+        return ()
+    try:
+        return (import_module("passwordless_async.adapters.opentelemetry").OpenTelemetry(),)
+    except ModuleNotFoundError as missing:
+        problem = f"{missing}."
+    raise click.ClickException(problem)
+
+
+def hand_on(values: Values) -> None:
+    """Have the global providers hand on what they still have; they take nothing afterwards."""
+    if values.of["telemetry"] == OFF:
+        return
+    traces, metrics = import_module("opentelemetry.trace"), import_module("opentelemetry.metrics")
+    for provider in (traces.get_tracer_provider(), metrics.get_meter_provider()):
+        shut_down = getattr(provider, "shutdown", None)  # of the SDK; the API alone has nothing to hand on
+        if shut_down is not None:
+            shut_down()
