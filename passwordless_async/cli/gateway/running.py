@@ -63,7 +63,10 @@ def run(plan: Plan, bound: socket.socket, metrics: socket.socket | None = None) 
     if metrics is not None:
         _say(f"Metrics on {url_of(metrics)}/metrics")
     shows = nullcontext if figures is None or metrics is None else partial(shown, figures, metrics)
-    number = (_run_alone if workers == 1 else _run_several)(plan, bound, figures, shows)
+    if workers == 1:
+        number = _run_alone(plan, bound, figures, shows)
+    else:
+        number = _run_several(plan, bound, figures, shows, metrics)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -86,11 +89,13 @@ def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, shows:
     return stop.number
 
 
-def _run_several(plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows) -> int:
+def _run_several(
+    plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows, metrics: socket.socket | None
+) -> int:
     number, seconds = plan.values.of["workers"], plan.values.of["shutdown_seconds"] + _MORE_SECONDS
-    children = {f"Worker {each + 1}": partial(_work, plan, bound, figures, each) for each in range(number)}
+    children = {f"Worker {each + 1}": partial(_work, plan, bound, figures, metrics, each) for each in range(number)}
     if figures is not None:
-        children["Metrics"] = partial(_show, shows)
+        children["Metrics"] = partial(_show, shows, bound)
 
     def close() -> None:
         bound.close()
@@ -105,8 +110,17 @@ def _run_several(plan: Plan, bound: socket.socket, figures: Figures | None, show
     raise click.ClickException(problem)
 
 
-def _work(plan: Plan, bound: socket.socket, figures: Figures | None, number: int, parent: int) -> None:
+def _work(
+    plan: Plan,
+    bound: socket.socket,
+    figures: Figures | None,
+    metrics: socket.socket | None,
+    number: int,
+    parent: int,
+) -> None:
     """Serve as one of several processes."""
+    if metrics is not None:
+        metrics.close()  # that of another process
     row = None if figures is None else figures.row(number)
 
     async def main() -> None:
@@ -119,8 +133,9 @@ def _work(plan: Plan, bound: socket.socket, figures: Figures | None, number: int
         telemetry.hand_on(plan.values)
 
 
-def _show(shows: _Shows, parent: int) -> None:
+def _show(shows: _Shows, bound: socket.socket, parent: int) -> None:
     """Serve the figures of all workers."""
+    bound.close()  # that of the workers: users would wait in it while they end
 
     async def main() -> None:
         with _stopped_with(parent) as stop:

@@ -40,7 +40,13 @@ if TYPE_CHECKING:
 _ACCEPTED_AT_ONCE = 16  # connections, before a call is served: other processes take the rest
 _KEEP_ALIVE_SECONDS = 75.0  # longer than load balancers keep a connection: they close it, not this side
 _LAST_SECONDS = 2.0  # to close connections after the time of calls in flight is over
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # of these, those that the system has
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that end a process in order: not one that is ignored, as ``nohup`` has it."""
+    known = [signal.Signals[name] for name in _ENDING if name in signal.Signals.__members__]
+    return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
 
 
 @attrs.define(eq=False)
@@ -64,7 +70,7 @@ class Stop:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 loop.call_soon_threadsafe(self.event.set)
 
-        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        before = {number: signal.signal(number, stop) for number in ending_signals()}
         try:
             yield
         finally:

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 MAX_EARLY_DEATHS = 5  # in a row, of one child, each within _EARLY_SECONDS of its start
 _EARLY_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5  # before a child that died early is started again
-_ENDING = (signal.SIGTERM, signal.SIGINT)
-_SIGNALS = frozenset({*_ENDING, signal.SIGCHLD, signal.SIGALRM})
+# One that is ignored, such as SIGHUP by nohup, never comes.
+_ENDING, _OF_CHILDREN = ("SIGTERM", "SIGINT", "SIGHUP"), ("SIGCHLD", "SIGALRM")
+# By their names: on systems without them this module can be imported.
+_SIGNALS = frozenset(signal.Signals[name] for name in (*_ENDING, *_OF_CHILDREN) if hasattr(signal, name))
 
 
 class CrashLoop(Exception):
@@ -86,7 +88,7 @@ class Supervisor:
     def _keep(self, before: set[signal.Signals]) -> int:
         while True:
             number = signal.sigwait(_SIGNALS)
-            if number in _ENDING:
+            if signal.Signals(number).name in _ENDING:
                 return number
             for child in self._dead():
                 self._mourn(child)

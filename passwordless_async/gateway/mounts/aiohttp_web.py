@@ -215,7 +215,7 @@ class _Socket:
 
     def __init__(self, request: web.Request, ending: asyncio.Event) -> None:
         self._request = request
-        self.ending = ending
+        self._ending = ending
         self.response = web.WebSocketResponse()
 
     async def accept(self, protocol: str | None) -> None:
@@ -223,6 +223,9 @@ class _Socket:
             protocols=() if protocol is None else (protocol,), heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE
         )
         await self.response.prepare(self._request)
+
+    async def until_ending(self) -> None:
+        await self._ending.wait()
 
     async def receive(self) -> str | bytes:
         message = await self.response.receive()

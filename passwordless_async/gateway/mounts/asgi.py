@@ -246,10 +246,13 @@ class _Socket:
 
     _receive: Receive
     _send: Send
-    ending: asyncio.Event = attrs.field(factory=asyncio.Event)  # never: servers of ASGI close WebSockets by themselves
 
     async def accept(self, protocol: str | None) -> None:
         await self._send({"type": "websocket.accept", "subprotocol": protocol})
+
+    async def until_ending(self) -> None:
+        # Servers of ASGI close WebSockets by themselves.
+        await asyncio.get_running_loop().create_future()
 
     async def receive(self) -> str | bytes:
         message = await self._receive()

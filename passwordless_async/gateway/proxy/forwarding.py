@@ -43,7 +43,7 @@ from passwordless_async.gateway.proxy.traffic import Traffic
 from passwordless_async.gateway.proxy.uploads import Deadline, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 
     from passwordless_async._common.secret import Secret
     from passwordless_async.client.api.user_session import UserSession
@@ -379,8 +379,8 @@ async def _relay(
     tasks = {
         asyncio.create_task(_to_upstream(browser, upstream, at_most)),
         asyncio.create_task(_to_browser(upstream, browser)),
-        asyncio.create_task(_until(ended, SocketClosed(POLICY, "the session has ended"))),
-        asyncio.create_task(_until(browser.ending, SocketClosed(GOING_AWAY))),
+        asyncio.create_task(_after(ended.wait(), SocketClosed(POLICY, "the session has ended"))),
+        asyncio.create_task(_after(browser.until_ending(), SocketClosed(GOING_AWAY))),
     }
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -417,8 +417,8 @@ async def _to_browser(upstream: aiohttp.ClientWebSocketResponse[bool], browser: 
     return SocketClosed(upstream.close_code or FAILED)
 
 
-async def _until(event: asyncio.Event, closed: SocketClosed) -> SocketClosed:
-    await event.wait()
+async def _after(awaited: Awaitable[object], closed: SocketClosed) -> SocketClosed:
+    await awaited
     return closed
 
 

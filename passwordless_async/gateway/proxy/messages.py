@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import attrs
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from multidict import CIMultiDictProxy
@@ -59,9 +58,8 @@ class RequestBody(Protocol):
 class BrowserSocket(Protocol):
     """The browser's end of a WebSocket, before and after it is accepted."""
 
-    @property
-    def ending(self) -> asyncio.Event:
-        """Is set when the server ends: the WebSocket is closed as one that goes away."""
+    async def until_ending(self) -> None:
+        """Return when the server ends: the WebSocket is closed as one that goes away."""
 
     async def accept(self, protocol: str | None) -> None:
         """Complete the handshake, with the subprotocol that was chosen."""

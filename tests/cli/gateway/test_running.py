@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,7 +19,6 @@ from passwordless_async.cli.gateway.running import check_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from cli.gateway.conftest import Program, Service
     from helpers.sites import Browser
@@ -135,6 +135,37 @@ async def test_calls_in_flight_of_workers(
         service.released.set()
         assert (await call).status == 200
     assert await asyncio.to_thread(program.process.wait, PATIENCE) == 0
+
+
+def sockets_of(pid: int) -> set[str]:
+    """Return the sockets that a process has."""
+    files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    return {file for file in files if file.startswith("socket:")}
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not show the files of a process")
+async def test_each_process_has_its_own_socket_alone(two_workers: Callable[..., Program]) -> None:
+    """A process that serves figures keeps no port of users open, nor a worker that of figures."""
+    program = two_workers("--metrics-port", "0", first="Metrics on ")
+    one, other = (pid_in(program.until(f"Worker {number} is process")) for number in (1, 2))
+    figures = pid_in(program.until("Metrics is process"))
+    async with program.browser() as browser, asyncio.timeout(PATIENCE):
+        # They close what is not theirs when they begin.
+        while sockets_of(figures) & (sockets_of(one) | sockets_of(other)):
+            assert (await browser.get("/healthz")).status == 200
+    assert len(sockets_of(one) & sockets_of(other)) == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+async def test_the_terminal_is_closed(two_workers: Callable[..., Program]) -> None:
+    """All processes of its group are told: they end in order."""
+    program = two_workers()
+    program.until("Worker 2 is process")
+    async with program.browser() as browser:
+        assert (await browser.get("/healthz")).status == 200
+    os.killpg(program.process.pid, signal.SIGHUP)
+    _, err = await asyncio.to_thread(program.process.communicate)
+    assert (program.process.returncode, err.splitlines()[0]) == (0, "Stopping: calls in flight have 20 s.")
 
 
 async def test_the_parent_is_killed(two_workers: Callable[..., Program]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal(number: signal.Signals) -> None:
     """It is taken within the context alone; the first counts."""
     stop, before = Stop(), signal.getsignal(number)
@@ -29,6 +29,16 @@ async def test_a_signal(number: signal.Signals) -> None:
         await stop.event.wait()
         os.kill(os.getpid(), signal.SIGTERM)
     assert (stop.number, signal.getsignal(number)) == (number, before)
+
+
+async def test_a_signal_that_is_ignored_stays_so() -> None:
+    """As ``nohup`` starts a process that is to outlive its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stop().watched():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_a_life(tmp_path: Path) -> None:
