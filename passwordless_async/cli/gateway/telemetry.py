@@ -1,8 +1,8 @@
 """What is told of a client's events: OpenTelemetry, by its global providers.
 
 Each worker is a fork of the process in which the providers were made. The SDK (1.45) starts their threads again in it,
-and gives it a ``service.instance.id`` of its own. But it hands on what it still has only by an exit handler, and a worker ends without
-those of its parent.
+and gives it a ``service.instance.id`` of its own. But it hands on what it still has only by an exit handler, and a
+worker ends without those of its parent.
 """
 
 from __future__ import annotations
