@@ -248,7 +248,7 @@ async def test_the_store_is_lost_after_the_exchange(
     with monkeypatch.context() as patched:
         patched.setattr(site.store.inner, "open", _fails)
         seen = await send(browser, "/code", {"code": code}, as_json=as_json)
-    assert (seen.status, key_of(seen), browser.cookie("session")) == (503, "store_unavailable", None)
+    assert (seen.status, key_of(seen), browser.cookie("session")) == (503, "outcome_unknown", None)
     assert [family.revoked for family in site.tenant.refresh_families] == [True]
     again = await send(browser, "/code", {"code": code}, as_json=as_json)
     assert (again.status, key_of(again), site.tenant.stats.codes_presented) == (403, "code_spent", 1)

@@ -15,6 +15,7 @@ from passwordless_async.errors import (
     InvalidInput,
     OutcomeUnknown,
     PasswordlessError,
+    StoreError,
     TooManyAttempts,
     WrongCode,
 )
@@ -26,6 +27,8 @@ from passwordless_async.gateway.steps.logging_in import logged_in
 from passwordless_async.gateway.steps.pages import OTHER_LOGIN, code_page, is_of_other_login
 
 if TYPE_CHECKING:
+    from passwordless_async.auth0.identity import User
+    from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
@@ -47,22 +50,34 @@ async def log_in(visit: Visit) -> Reply:
         return await without_login(visit)
     if is_of_other_login(visit, login):
         return code_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-    services = visit.services
     try:
-        async with services.ledger.attempt(login.who, visit.address):
-            session = await services.client.sessions.login(
-                login.who,
-                visit.form.get("code", Secret("")),
-                scope=services.settings.scope,
-                audience=services.settings.audience,
-                forwarded_for=visit.forwarded_for,
-                **visit.session_options(remember=login.remember),
-            )
+        async with visit.services.ledger.attempt(login.who, visit.address):
+            session = await _session(visit, login, login.who)
     except MfaRequired as error:
         return await second_factor(visit, login, error)
     except PasswordlessError as error:
         return _refused(visit, login, error)
+    if session is None:
+        # The code is spent, and what it brought was given up: only another one helps.
+        login = attrs.evolve(login, sent_at=None, attempts_left=None)
+        return code_page(visit, login, Problem("outcome_unknown"), HTTPStatus.SERVICE_UNAVAILABLE)
     return await logged_in(visit, login, session.identifier)
+
+
+async def _session(visit: Visit, login: LoginState, who: User) -> StoredSession | None:
+    """Exchange the code, and keep what it brings; None if the store did not take it."""
+    services = visit.services
+    try:
+        return await services.client.sessions.login(
+            who,
+            visit.form.get("code", Secret("")),
+            scope=services.settings.scope,
+            audience=services.settings.audience,
+            forwarded_for=visit.forwarded_for,
+            **visit.session_options(remember=login.remember),
+        )
+    except StoreError:
+        return None
 
 
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:

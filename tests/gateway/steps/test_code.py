@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from helpers import sites
 from helpers.sites import ADA
 from passwordless_async import StoreError
@@ -48,10 +50,32 @@ async def test_a_login_that_could_not_be_kept() -> None:
         seen = await browser.post("/code", {"code": site.code()})
         assert (seen.status, seen.alert) == (
             503,
-            "We cannot reach our records at the moment. Please try again shortly.",
+            "We could not confirm your sign-in. Request another code and try again.",
         )
         assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
 
 
 async def _fails(*_arguments: object, **_named: object) -> None:
     raise StoreError("full")
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_store_that_fails_after_the_exchange(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code is spent and its tokens are revoked: the page says to request another one, not to try again."""
+
+    async def fails(*_arguments: object, **_named: object) -> None:
+        raise StoreError("full")
+
+    async with sites.opened(kind) as site:
+        browser = await site.browser()
+        await browser.start()
+        with monkeypatch.context() as patched:
+            patched.setattr(site.store.inner, "open", fails)
+            seen = await browser.post("/code", {"code": site.code()})
+        assert (seen.status, seen.alert) == (
+            503,
+            "We could not confirm your sign-in. Request another code and try again.",
+        )
+        assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
+        await browser.post("/code/resend")
+        assert (await browser.post("/code", {"code": site.code()})).path == "/"
