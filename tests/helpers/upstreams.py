@@ -166,10 +166,13 @@ async def opened(
     """Serve an API, and a gateway before it with the prefix ``/api/``."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        upstreams = [Upstream("/api/", origin, **(upstream or {})), *options.pop("more", ())]
+        # Browsers, gateway and API share a loop: on a busy machine it may need seconds to see that it is connected.
+        given = {"connect_timeout": 60.0, **(upstream or {})}
+        upstreams = [Upstream("/api/", origin, **given), *options.pop("more", ())]
         async with AsyncExitStack() as stack:
-            given = {"audience": BOUND_API, "upstreams": upstreams, **options}
-            site = await stack.enter_async_context(sites.opened(kind, settings, **given))
+            site = await stack.enter_async_context(
+                sites.opened(kind, settings, audience=BOUND_API, upstreams=upstreams, **options)
+            )
             api = Api()
             server = ResourceServer(
                 issuer=site.client.issuer,
