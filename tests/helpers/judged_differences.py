@@ -56,7 +56,7 @@ DIFFERENCES = (
         "accepted",
         "both",
         "RFC 7519 §4.1.6",
-        "`iat` is for information. We refuse a token of the future: one of the clocks is wrong.",
+        "`iat` is informative. We refuse a token that was issued in the future: one of the clocks is wrong.",
     ),
     Difference(
         ("nbf in the future",),
@@ -73,38 +73,38 @@ DIFFERENCES = (
         "Times must be numbers.",
     ),
     Difference(
-        ("aud list with a number",), "accepted", "ours", "RFC 7519 §4.1.3", "`aud` is a text, or an array of texts."
+        ("aud list with a number",), "accepted", "ours", "RFC 7519 §4.1.3", "`aud` is a string, or an array of strings."
     ),
     Difference(
         ("sub absent", "sub empty", "sub a number", "jti absent", "client_id absent"),
         "accepted",
         "ours",
         "RFC 9068 §2.2",
-        "These claims are required texts. In Auth0's dialect it is `sub` alone.",
+        "These claims are required strings. The Auth0 token profile requires only `sub`.",
     ),
     Difference(
         ("scope a number", "permissions a text"),
         "accepted",
         "ours",
         "RFC 9068 §2.2.3, RFC 8725 §3.11",
-        "What a token allows must not be read from a claim of another form.",
+        "Rights must not be read from a claim of the wrong type.",
     ),
     Difference(
         ("aud twice", "a claim twice", "proof with a claim twice"),
         "accepted",
         "ours",
         "RFC 7519 §4",
-        "Names must be unique: another reader would take the other value. A parser may also take the last one.",
+        "Names must be unique: another parser could use the other value. A parser may also use the last one.",
     ),
     Difference(
         ("ID token by nonce", "ID token by its audience", "typ of a logout token", "typ of a proof", "typ a number"),
         "accepted",
         "ours",
         "RFC 9068 §4, RFC 8725 §3.11",
-        "A JWT of another kind is no access token.",
+        "A JWT of another type is not an access token.",
     ),
     Difference(
-        ("claims of 100 KB",), "accepted", "both", "RFC 9110 §5.4", "A server may bound fields; ours is 16,384 long."
+        ("claims of 100 KB",), "accepted", "both", "RFC 9110 §5.4", "A server may limit field sizes; ours is 16,384."
     ),
     Difference(("alg a number", "alg null"), "crashes", "ours", "RFC 7515 §4.1.1", "`alg` must be a text."),
     Difference(("payload a list",), "crashes", "ours", "RFC 7519 §7.2", "The claims must be a JSON object."),
@@ -114,43 +114,39 @@ DIFFERENCES = (
         "accepted",
         "ours",
         "RFC 7517 §4.4, RFC 8725 §3.1",
-        "A key is used with the algorithm that it names.",
+        "A key must be used only with the algorithm in its `alg`.",
     ),
     Difference(("key of 1024 bits",), "accepted", "ours", "RFC 7518 §3.3", "RSA keys have 2048 bits or more."),
-    Difference(
-        ("signature padded", "proof padded"), "accepted", "ours", "RFC 7515 §2", "Segments have no padding characters."
-    ),
+    Difference(("signature padded", "proof padded"), "accepted", "ours", "RFC 7515 §2", "Segments must not be padded."),
     Difference(
         ("signature with loose bits", "proof with loose bits"),
         "accepted",
         "both",
         "RFC 4648 §3.5",
-        "A decoder may refuse bits that no byte has. Two spellings of one token defeat a list of used ones.",
+        "A decoder may reject non-zero pad bits. Two encodings of one token would defeat a list of used tokens.",
     ),
     Difference(
         ("cnf by key and certificate", "preferred: certificate-bound token as Bearer"),
         "accepted",
         "both",
         "RFC 7800 §3.1, RFC 8705 §3.1",
-        "Unknown members are ignored unless the application says otherwise. Ours does: a token that is bound to a "
-        "certificate must not pass without it.",
+        "Unknown members are ignored unless the application says otherwise. Ours does: a certificate-bound token must "
+        "not be accepted without the certificate.",
     ),
     Difference(
         ("off: bound token as Bearer",),
         "accepted",
         "both",
         "RFC 9449 §7.2",
-        "A server that does not know DPoP would accept it. Ours knows: a bound token without a proof may be stolen.",
+        "A server without DPoP would accept it. Ours knows DPoP: a bound token without a proof may be stolen.",
     ),
-    Difference(
-        ("tab for a space",), "accepted", "ours", "RFC 9110 §11.4", "Scheme and token have spaces between them."
-    ),
+    Difference(("tab for a space",), "accepted", "ours", "RFC 9110 §11.4", "Scheme and token are separated by spaces."),
     Difference(
         ("proof used twice",),
         "accepted",
         "ours",
         "RFC 9449 §11.1",
-        "A proof is good once; the other leaves this to the application.",
+        "A proof may be used once; auth0-api-python leaves this check to the application.",
     ),
     Difference(
         ("proof jti of 1 KB", "proof jti of 10 KB"),
@@ -164,7 +160,7 @@ DIFFERENCES = (
         "refused",
         "both",
         "RFC 9449 §4.2",
-        "`jti` is any text. We accept a blank one, once for each key.",
+        "`jti` is any string. We accept a blank one, once for each key.",
         ours="accepted",
     ),
     Difference(
@@ -172,23 +168,27 @@ DIFFERENCES = (
         "accepted",
         "ours",
         "RFC 7519 §4.1.4, §4.1.5",
-        "A JWT with these claims must not be accepted outside of them.",
+        "A JWT with these claims must not be accepted outside that time.",
     ),
     Difference(("proof nonce a number",), "accepted", "ours", "RFC 9449 §4.2", "`nonce` is a text."),
     Difference(("proof htm a number",), "crashes", "ours", "RFC 9449 §4.2", "`htm` is a text."),
     Difference(("proof jwk without y",), "crashes", "ours", "RFC 7518 §6.2.1.3", "A key of P-256 has `y`."),
     Difference(
-        ("proof jwk with a symmetric key",), "accepted", "ours", "RFC 9449 §4.3 (7)", "`jwk` has no private member."
+        ("proof jwk with a symmetric key",),
+        "accepted",
+        "ours",
+        "RFC 9449 §4.3 (7)",
+        "`jwk` must not contain a private key.",
     ),
     Difference(
-        ("htm in small letters",), "accepted", "ours", "RFC 9449 §4.3 (8), RFC 9110 §9.1", "Methods have a case."
+        ("htm in small letters",), "accepted", "ours", "RFC 9449 §4.3 (8), RFC 9110 §9.1", "Methods are case-sensitive."
     ),
     Difference(
         ("htu with an escaped letter",),
         "refused",
         "ours",
         "RFC 9449 §4.3 (9), RFC 3986 §6.2.2.2",
-        "An unreserved character and its escape are the same.",
+        "An unreserved character and its percent-encoding are equivalent.",
         ours="accepted",
     ),
     Difference(
@@ -203,7 +203,7 @@ DIFFERENCES = (
         "accepted",
         "ours",
         "RFC 9449 §4.2, RFC 3986 §2, §3",
-        "`htu` is a URI. The other repairs it as a browser does.",
+        "`htu` is a URI. auth0-api-python repairs it, as a browser does.",
     ),
     Difference(("htu with a user",), "accepted", "ours", "RFC 9110 §4.2.4", "A target URI has no user information."),
 )
@@ -235,7 +235,7 @@ OTHER_ANSWERS = (
         (400, "invalid_request"),
         "ours",
         "RFC 9449 §7.1",
-        "The proof is missing or empty: the same.",
+        "The same, for a missing or empty proof.",
     ),
     OtherAnswer(
         (401, "invalid_dpop_proof"),
@@ -249,22 +249,22 @@ OTHER_ANSWERS = (
         (400, "invalid_request"),
         "ours",
         "RFC 6750 §3, §3.1",
-        "Without credentials, or with a scheme that is not accepted, the answer is 401 without an error code.",
+        "Without credentials, or with an unsupported scheme, the response is 401 without an error code.",
     ),
     OtherAnswer(
         (400, "invalid_request"),
         (401, "invalid_token"),
         "ours",
         "RFC 6750 §2.1, §3.1",
-        "A malformed field is a malformed request.",
+        "A malformed header field is a malformed request.",
     ),
     OtherAnswer(
         (401, "invalid_token"),
         (400, "invalid_request"),
         "both",
         "RFC 6750 §3.1",
-        "An unbound token as `DPoP` without a proof, or as `Bearer` beside one: both the request and the token are at "
-        "fault.",
+        "An unbound token sent as `DPoP` without a proof, or as `Bearer` with one: both the request and the token are "
+        "wrong.",
     ),
 )
 
@@ -284,20 +284,20 @@ def page() -> str:
 
 
 _INTRODUCTION = """\
-# Beside auth0-api-python
+# Compared with auth0-api-python
 
-For those who choose a verifier for an API: at the end you know each kind of request that the two judge differently, and
-by which standard.
+If you are choosing a verifier for an API, this page lists each kind of request that the two treat differently, and the
+standard that decides.
 
-`ResourceServer` and `auth0-api-python`, Auth0's own verifier for APIs, judge the same requests in the tests
-(`tests/interop/test_auth0_api_python.py`): tokens of both dialects, proofs and header fields, right and wrong in every
-part, with the same issuer, keys, audience, clock and tolerances. They agree except for the kinds below. *Crashes* means
-an exception that is none of the library's refusals.
+The tests (`tests/interop/test_auth0_api_python.py`) send the same requests to `ResourceServer` and to
+`auth0-api-python`, Auth0's own verifier for APIs: tokens of both profiles, proofs and header fields, valid and invalid
+in every part, with the same issuer, keys, audience, clock and tolerances. They agree except for the kinds below.
+*Crashes* means an exception that is not one of the library's own errors.
 
 | requests | ours | auth0-api-python | right | standard | reason |
 |---|---|---|---|---|---|""".splitlines()
 _ANSWERS = """
-Where both refuse, these answers differ:
+Where both refuse, these responses differ:
 
 | ours | auth0-api-python | right | standard | reason |
 |---|---|---|---|---|""".splitlines()
