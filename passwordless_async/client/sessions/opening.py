@@ -130,7 +130,7 @@ class Openings:
         """Give up the tokens of a session that the store may have."""
         await self._give_up(opening)
         with suppress(StoreError):
-            await self._records.close(new.place)
+            await self._records.close(new.place, new.members)
 
     async def _give_up(self, opening: Opening) -> None:
         """Hand the tokens to the application, or revoke them."""
@@ -142,7 +142,7 @@ class Openings:
             return  # the tokens were given up when it failed
         # Where the store is unreachable: only the identifier opens it, which no caller has.
         with suppress(StoreError):
-            await self._records.close(place_of(result.id))
+            await self._records.close_at(place_of(result.id))
         await self._give_up(opening)
 
     async def aclose(self, *, grace: float) -> None:

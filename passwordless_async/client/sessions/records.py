@@ -7,7 +7,8 @@ Invariants:
   be unsealed.
 - The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
 - No session outlasts the ``session_expiry`` of its ID tokens.
-- The ``sid`` of an ID token leads to the user: it is kept as a sealed entry like a session, which no identifier opens.
+- The ``sid`` of an ID token leads to the user: each session has a sealed entry for it, which no identifier opens, and
+  which goes when the session is ended. Of one that is not used any more it stays for the session's longest life.
 - Tokens that were unsealed are noted as those of their session: a refresh of them is the session's.
 """
 
@@ -17,6 +18,7 @@ import asyncio
 import copy
 import math
 import secrets
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -30,7 +32,7 @@ from passwordless_async.auth0.tokens import require_key
 from passwordless_async.client.sessions.cache import SessionCache, Unsealed
 from passwordless_async.client.sessions.encoding import decode, encode
 from passwordless_async.client.sessions.values import Lifetimes, SessionInfo, StoredSession, hashed
-from passwordless_async.errors import BrokenSeal, InvalidSession
+from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable
 from passwordless_async.stores import Place, SessionStore
 
 if TYPE_CHECKING:
@@ -129,7 +131,7 @@ class SessionRecords:
         if "sid" not in new.members:
             await opening
             return
-        place = self._sid_place(new.members["sid"])
+        place = self._leading_place(new.members["sid"], new.place)
         content = SecretBytes(str(new.members["user"]).encode())
         sealed = self.keys.seal(content, {**self._bound_to, "typ": _SID_TYPE, "sid": place.session})
         seconds = self.seconds_to_end(new)
@@ -163,7 +165,7 @@ class SessionRecords:
             self.cache.put(place, sealed, unsealed)
         place = unsealed.place
         if self._ends_at(unsealed.members) <= _clock.now():
-            await self.close(place)
+            await self.close(place, unsealed.members)
             raise unknown_session()
         if unsealed.is_stale:
             again = self.seal(place, unsealed.tokens, **unsealed.members)
@@ -171,10 +173,21 @@ class SessionRecords:
                 sealed = again
         return unsealed, sealed, seconds
 
-    async def close(self, place: Place) -> bool:
-        """End a session; returns whether there was one."""
+    async def close(self, place: Place, members: SecretDict | None) -> bool:
+        """End a session, by what is sealed beside its tokens, if that is known; returns whether there was one."""
         self.cache.forget(place)
-        return await self.store.close(place)
+        existed = await self.store.close(place)
+        sid = None if members is None else members.get("sid")
+        if sid is not None:
+            # Only now: until the session has ended its provider may end it. An entry that is left leads to no session.
+            with suppress(StoreUnavailable):
+                await self.store.close(self._leading_place(sid, place))
+        return existed
+
+    async def close_at(self, place: Place) -> bool:
+        """Read a session, without using it, and end it; returns whether there was one."""
+        unsealed = await self.peek_at(place)
+        return await self.close(place, None) if unsealed is None else await self.close(unsealed.place, unsealed.members)
 
     def _session(
         self, identifier: Secret, tokens: TokenSet, members: SecretDict, seconds: float | None = None
@@ -234,27 +247,26 @@ class SessionRecords:
 
     async def user_of(self, sid: str) -> str | None:
         """Return the user that a ``sid`` leads to; None if it leads to none."""
-        place = self._sid_place(sid)
-        seen = await self.store.peek(place)
-        if seen is None:
-            return None
-        bound_to = {**self._bound_to, "typ": _SID_TYPE, "sid": place.session}
-        return self.keys.unseal(seen[0], bound_to).content.decode()
+        pseudonym = self._sid_pseudonym(sid)
+        shard = self.keys.shard(pseudonym)
+        places = [Place(shard, name, pseudonym) for name in await self.store.sessions_of(pseudonym)]
+        entries = await asyncio.gather(*(self.store.peek(place) for place in places))
+        for place, seen in zip(places, entries, strict=True):
+            if seen is not None:
+                bound_to = {**self._bound_to, "typ": _SID_TYPE, "sid": place.session}
+                return self.keys.unseal(seen[0], bound_to).content.decode()
+        return None
 
     async def sid_at(self, place: Place) -> str | None:
         """Return the ``sid`` of a session without using it; None if it has none, or cannot be read."""
-        unsealed = await self._peek(place)
+        unsealed = await self.peek_at(place)
         if unsealed is None:
             return None
         sid: str | None = unsealed.members.get("sid") or sid_of(unsealed.tokens)
         return sid
 
-    async def tokens_at(self, place: Place) -> TokenSet | None:
-        """Return the tokens of a session without using it; None if it has ended, or cannot be read."""
-        unsealed = await self._peek(place)
-        return None if unsealed is None else unsealed.tokens
-
-    async def _peek(self, place: Place) -> Unsealed | None:
+    async def peek_at(self, place: Place) -> Unsealed | None:
+        """Return a session as it is unsealed, without using it; None if it has ended, or cannot be read."""
         seen = await self.store.peek(place)
         if seen is None:
             return None
@@ -263,9 +275,13 @@ class SessionRecords:
         except BrokenSeal:
             return None
 
-    def _sid_place(self, sid: str) -> Place:
-        pseudonym = self.keys.pseudonym(f"sid {self._application} {sid}")
-        return Place(self.keys.shard(pseudonym), hashed(pseudonym), pseudonym)
+    def _leading_place(self, sid: str, session: Place) -> Place:
+        """Return where the entry is by which a ``sid`` leads to the user of a session."""
+        pseudonym = self._sid_pseudonym(sid)
+        return Place(self.keys.shard(pseudonym), hashed(f"{pseudonym} {session.session}"), pseudonym)
+
+    def _sid_pseudonym(self, sid: str) -> str:
+        return self.keys.pseudonym(f"sid {self._application} {sid}")
 
     async def peek(self, place: Place) -> SessionInfo | None:
         """Return what is known of a session, without using it; None if it has ended."""

@@ -327,8 +327,10 @@ class Sessions:
         except BrokenSeal:
             record = None
         departure.on_wire = True
-        existed = await self._records.close(place_of(identifier) if record is None else record.place)
-        if revoke and record is not None and record.session.tokens.refresh_token is not None:
+        if record is None:
+            return await self._records.close(place_of(identifier), None)
+        existed = await self._records.close(record.place, record.members)
+        if revoke and record.session.tokens.refresh_token is not None:
             await self._refreshes.revoke(record.session.tokens)
         return existed
 
@@ -338,21 +340,19 @@ class Sessions:
         Returns:
             How many there were. A session that is opened at the same moment may stay.
         """
-        return sum(await _all(self._records.close(place) for place in await self._records.places(user)))
+        return sum(await _all(self._records.close_at(place) for place in await self._records.places(user)))
 
-    async def keep_newest(self, user: str, number: int) -> tuple[str, ...]:
-        """End a user's oldest sessions until so many are left, without revoking their tokens at the service.
+    async def keep_newest(self, user: str, number: int) -> Mapping[str, PasswordlessError | None]:
+        """Log a user's oldest sessions out until so many are left.
 
-        Of logins at the same moment each may call it: the newest stay, whatever the order.
+        Of logins at the same moment each may call it: the newest stay, whatever the order. Sessions that cannot be
+        unsealed count, and stay: while keys rotate they may be the newest.
 
         Returns:
-            The public names of those that were ended.
+            As :meth:`log_out`.
         """
         _check.positive("number", number)
-        places = {place.session: place for place in await self._records.places(user)}
-        # Those that cannot be read count, and stay: while keys rotate they may be the newest.
-        newest = [info.name for info in reversed(await self.list(user))]
-        return await self._close_at(places[name] for name in newest[number:] if name in places)
+        return await self.log_out(user, [info.name for info in (await self.list(user))[:-number]])
 
     async def close_at_provider(self, *, user: str | None = None, sid: str | None = None) -> tuple[str, ...]:
         """End the sessions that have ended at the provider (OpenID Connect Back-Channel Logout 1.0 §2.7).
@@ -379,7 +379,7 @@ class Sessions:
     async def _close_at(self, places: Iterable[Place]) -> tuple[str, ...]:
         """End sessions, and return the public names of those that there were."""
         places = tuple(places)
-        existed = await _all(self._records.close(place) for place in places)
+        existed = await _all(self._records.close_at(place) for place in places)
         return tuple(place.session for place, was_there in zip(places, existed, strict=True) if was_there)
 
     async def _of_sid(self, user: str | None, sid: str) -> tuple[Place, ...]:
@@ -418,12 +418,12 @@ class Sessions:
         """End a session; return whether there was one, and the error of its revocation."""
 
         async def end(departure: Departure) -> bool:
-            tokens = await self._records.tokens_at(place)
+            unsealed = await self._records.peek_at(place)
             departure.on_wire = True
-            existed = await self._records.close(place)
-            if existed and tokens is not None and tokens.refresh_token is not None:
+            existed = await self._records.close(place, None if unsealed is None else unsealed.members)
+            if existed and unsealed is not None and unsealed.tokens.refresh_token is not None:
                 try:
-                    await self._refreshes.revoke(tokens)
+                    await self._refreshes.revoke(unsealed.tokens)
                 except PasswordlessError as error:
                     raise _NotRevoked(error) from None
             return existed
@@ -447,7 +447,7 @@ class Sessions:
         ended = [place for place, info in zip(places, known, strict=True) if info is None]
         # Names of ended sessions do no harm if they stay in the list this time.
         with suppress(StoreUnavailable):
-            await _all(self._records.close(place) for place in ended)
+            await _all(self._records.close(place, None) for place in ended)
         return tuple(sorted((info for info in known if info is not None), key=_age))
 
     async def aclose_logins(self, *, grace: float) -> None:

@@ -96,16 +96,11 @@ async def _close(visit: Visit, identifier: Secret) -> None:
 
 
 async def _end_oldest(visit: Visit, identifier: Secret) -> None:
-    """End the oldest sessions of a user who has too many, here and at the service.
-
-    Those that cannot be read come last in the list, and stay: while keys rotate they may be the newest. If it fails,
-    the next login does it.
-    """
+    """End the oldest sessions of a user who has too many, here and at the service; if it fails, the next login does."""
     sessions, at_most = visit.services.client.sessions, visit.services.settings.max_sessions
     if at_most is None:
         return
     with suppress(PasswordlessError):
         user = (await sessions.get(identifier)).user
-        oldest = [info.name for info in (await sessions.list(user))[:-at_most]]
-        for name, failure in (await sessions.log_out(user, oldest) if oldest else {}).items():
+        for name, failure in (await sessions.keep_newest(user, at_most)).items():
             tell_ended(visit, user=user, session=name, reason="limit", failure=failure)

@@ -511,7 +511,7 @@ async def test_a_refresh_may_bring_the_end_nearer_but_not_off() -> None:
 
 
 async def test_the_newest_sessions_of_a_user_are_kept(store: Any) -> None:
-    """So many; another user's stay."""
+    """So many; another user's stay, and the others are revoked."""
     async with opened(store, clients=2) as (tenant, (here, there)):
         mine = [await here.sessions.open(await log_in(tenant, here)) for _ in range(4)]
         others = await here.sessions.open(await log_in(tenant, here, BOB))
@@ -519,6 +519,7 @@ async def test_the_newest_sessions_of_a_user_are_kept(store: Any) -> None:
         names = {info.name for info in await there.sessions.list(user)}
         ended = [await there.sessions.keep_newest(user, number) for number in (5, 4, 2, 2)]
         assert [len(each) for each in ended] == [0, 0, 2, 0]
+        assert tenant.stats.revoke_requests == 2
         assert names - {info.name for info in await there.sessions.list(user)} == set(ended[2])
         assert [await is_open(here, identifier) for identifier in (*mine, others)] == [False, False, True, True, True]
         with pytest.raises(UsageError, match="number"):
@@ -585,6 +586,47 @@ async def test_a_sid_leads_to_a_session_only_where_that_is_wanted(store: Any) ->
         await client.sessions.refresh(wanted)
         assert await client.sessions.close_at_provider(sid="one")
         assert not await is_open(client, wanted)
+
+
+@pytest.mark.parametrize("way", ["close", "log_out", "close_named", "close_all", "close_at_provider", "over"])
+async def test_what_a_sid_leads_by_goes_with_its_session(store: Any, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two sessions with one sid each has its own: what is left is still found, and nothing outlasts the last one."""
+    async with opened(store) as (tenant, (client,)):
+        records, now = client.sessions._records, _clock.now()
+        tokens = with_claims(await log_in(tenant, client), sid="one")
+        stays, goes = [await client.sessions.open(tokens, by_sid=True, lifetime=n) for n in (900, 60)]
+        user, name = user_of(tokens), (await client.sessions.get(goes)).name
+        assert await records.user_of("one") == user
+        if way == "over":
+            monkeypatch.setattr(_clock, "now", lambda: now + 61)
+            assert not await is_open(client, goes)
+        elif way in {"close", "log_out", "close_named"}:
+            arguments = {"close": (goes,), "log_out": (user, [name]), "close_named": (user, name)}
+            await getattr(client.sessions, way)(*arguments[way])
+            assert await records.user_of("one") == user
+        else:
+            await getattr(client.sessions, way)(user=user)
+        await client.sessions.close(stays, revoke=False)
+        assert await records.user_of("one") is None
+
+
+async def test_a_store_that_is_lost_in_a_closing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session has ended and is revoked: what is left of its sid leads to none."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = with_claims(await log_in(tenant, client), sid="one")
+        identifier, store, closed = await client.sessions.open(tokens, by_sid=True), client.sessions._store, []
+        close = store.close
+
+        async def once(place: Any) -> bool:
+            closed.append(place)
+            if len(closed) > 1:
+                raise StoreUnavailable("lost")
+            return await close(place)
+
+        monkeypatch.setattr(store, "close", once)
+        assert await client.sessions.close(identifier)
+        assert (len(closed), tenant.stats.revoke_requests) == (2, 1)
+        assert not await is_open(client, identifier)
 
 
 @pytest.mark.parametrize("sid", [5, "", "x" * 513, None, ["one"]])
