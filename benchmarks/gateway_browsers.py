@@ -49,7 +49,8 @@ _AT_ONCE = 128  # browsers
 _ATTEMPTS = 50  # that a browser makes at anything
 _TOKEN_SECONDS = 31  # that access tokens live: they are renewed half a minute before
 _SPARE = 20  # codes for each browser: those whose worker died ask for another
-_OK, _MOVED, _LOG_IN_FIRST = 200, 303, 401
+_OK, _MOVED, _LOG_IN_FIRST, _SHORTLY = 200, 303, 401, 503
+_PAUSE_SECONDS = 1.0  # of a browser whose page says "try again shortly": a starved machine may be slow to its store
 _RESEND = re.compile(r'data-resend-in="(\d+)"')
 _ALERT = re.compile(r'role="alert">([^<]*)<')
 
@@ -106,6 +107,7 @@ async def prove(store: str, browsers: int, directory: Path, failures: list[str])
             "requests whose worker had died": crowd.counts["gone"],
             "logins that were begun again": crowd.counts["begun again"],
             "calls that were made again": crowd.counts["called again"],
+            "pages that said to try again": crowd.counts["told to try again"],
             "sessions that ended early": crowd.counts["ended early"],
             "sessions left in the store": await _sessions_left(store, tenant, workers, browsers),
             "seconds": seconds,
@@ -305,6 +307,9 @@ class Browser:
         await self.ask("GET", "/login")
         sent = await self.ask("POST", "/login", identifier=self.who.address)
         page = await self.ask("GET", "/code")
+        if sent.status == _SHORTLY:
+            await self._pause()
+            return False
         if (sent.status, page.status) != (_MOVED, _OK):
             raise Failed(f"no code: {sent.status} {sent.alert}, {page.status} {page.alert}")
         try:
@@ -326,6 +331,10 @@ class Browser:
         await self.ask("POST", "/code/resend")
         return False
 
+    async def _pause(self) -> None:
+        self._crowd.counts["told to try again"] += 1
+        await asyncio.sleep(_PAUSE_SECONDS)
+
     async def type(self, code: str) -> Seen:
         """Type a code."""
         return await self.ask("POST", "/code", code=code)
@@ -342,6 +351,8 @@ class Browser:
             if seen.status in {_MOVED, _LOG_IN_FIRST}:
                 self._crowd.counts["ended early"] += 1
                 await self.log_in()
+            elif seen.status == _SHORTLY:
+                await self._pause()
             self._crowd.counts["called again"] += 1
         raise Failed(f"no call of {self.who.address}: {seen.status} {seen.alert}")
 
