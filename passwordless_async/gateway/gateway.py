@@ -124,7 +124,11 @@ class Gateway:
 
     @property
     def required_user(self) -> UserOf[CurrentUser]:
-        """As :attr:`current_user`; a request without one is answered 401, by the framework's own exception."""
+        """As :attr:`current_user`; for a user who is not logged in it raises the framework's own 401.
+
+        That is ``HTTPException`` in Starlette and FastAPI, and ``HTTPUnauthorized`` in aiohttp.web. In every other
+        framework it is :class:`~passwordless_async.InvalidSession`, which an error handler answers 401.
+        """
         return UserOf(self._users.require)
 
     async def handle(self, request: Request) -> Response:

@@ -64,7 +64,15 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
     errors.InvalidClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.UnauthorizedClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.TemporarilyUnavailable: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
+    # The session is good, and the user is to confirm it: no 401, which takes the session's cookie away.
+    errors.InsufficientUserAuthentication: ("step_up_needed", HTTPStatus.FORBIDDEN),
+    errors.InsufficientScope: ("scope_missing", HTTPStatus.FORBIDDEN),
+    errors.DPoPRequired: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.InvalidDPoPProof: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.UseDPoPNonce: ("send_again", HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.NonceChallengeRepeated: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
     errors.ProtocolError: ("untrusted_answer", HTTPStatus.BAD_GATEWAY),
+    errors.InvalidLogoutToken: ("malformed_request", HTTPStatus.BAD_REQUEST),
     errors.InvalidCallback: ("link_not_valid", HTTPStatus.BAD_REQUEST),
     errors.TransportError: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
     errors.OutcomeUnknown: ("outcome_unknown", HTTPStatus.BAD_GATEWAY),
@@ -74,6 +82,7 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
     errors.InvalidToken: ("session_ended", HTTPStatus.UNAUTHORIZED),
     errors.KeyMissing: ("session_ended", HTTPStatus.UNAUTHORIZED),
     errors.KeyMismatch: ("session_ended", HTTPStatus.UNAUTHORIZED),
+    errors.BindingRequired: ("session_ended", HTTPStatus.UNAUTHORIZED),
     errors.BrokenSeal: ("session_ended", HTTPStatus.UNAUTHORIZED),
 }
 

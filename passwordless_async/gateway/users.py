@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from http import HTTPStatus
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -24,7 +25,7 @@ U_co = TypeVar("U_co", covariant=True)
 
 
 class Connection(Protocol):
-    """A request, or a WebSocket, of a framework: Starlette, FastAPI, aiohttp.web, Quart, Django."""
+    """A request, or a WebSocket, of a framework: Starlette, FastAPI, aiohttp.web, Quart, Django, and others."""
 
     @property
     def headers(self) -> object:
@@ -106,17 +107,25 @@ class Users:
             return None
 
     async def require(self, connection: Connection) -> CurrentUser:
-        """Return the user of a request; raise the framework's own 401 if they are not logged in."""
+        """Return the user of a request; raise the framework's own 401, or InvalidSession, if they are not logged in."""
         user = await self.find(connection)
         if user is None:
             raise _unauthorized(connection)
         return user
 
 
+# The class of a framework's requests and WebSockets, and its exception for a response with a status.
+_FRAMEWORKS = (
+    (("starlette.requests", "HTTPConnection"), ("starlette.exceptions", "HTTPException"), (HTTPStatus.UNAUTHORIZED,)),
+    (("aiohttp.web_request", "BaseRequest"), ("aiohttp.web_exceptions", "HTTPUnauthorized"), ()),
+)
+
+
 def _unauthorized(connection: Connection) -> Exception:
-    error: Exception
-    if hasattr(connection, "scope"):
-        error = import_module("starlette.exceptions").HTTPException(HTTPStatus.UNAUTHORIZED)
-    else:
-        error = import_module("aiohttp.web").HTTPUnauthorized()
-    return error
+    for (module, name), (raised_from, raised), arguments in _FRAMEWORKS:
+        # If its module is not imported, the request is not of that framework.
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(connection, kind):
+            error: Exception = getattr(import_module(raised_from), raised)(*arguments)
+            return error
+    return InvalidSession("the request has no session, or one that has ended")

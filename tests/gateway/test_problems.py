@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from passwordless_async import MfaRequired, PasswordlessError, errors
+from passwordless_async.auth0.id_token import UncheckedIdToken
 from passwordless_async.gateway import Refused, Texts
 from passwordless_async.gateway.problems import _TABLE, problem_of
 
@@ -18,8 +19,6 @@ def tree(kind: type[PasswordlessError]) -> list[type[PasswordlessError]]:
 
 
 ERRORS = tree(PasswordlessError)
-# Of these no browser is to blame, and a general text is all that there is to say.
-GENERAL = {PasswordlessError, errors.UsageError, errors.OAuthError, errors.StoreError, errors.ProtocolError}
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
@@ -31,6 +30,68 @@ def test_every_error_has_a_key_a_status_and_a_text(kind: type[PasswordlessError]
     texts = Texts()
     assert texts.get("en", "problem", problem.key) != problem.key
     assert any(above in _TABLE for above in kind.__mro__)
+
+
+# Each error of the library, as it is to the user: the text's key, and the gateway's status.
+TOLD: dict[str, tuple[str, int]] = {
+    "PasswordlessError": ("fault", 500),
+    "UsageError": ("fault", 500),
+    "InvalidInput": ("invalid_input", 400),
+    "OAuthError": ("not_possible", 403),
+    "WrongCode": ("wrong_code", 403),
+    "CodeExpired": ("code_expired", 403),
+    "TooManyAttempts": ("too_many_attempts", 403),
+    "AuthorizationPending": ("approval_pending", 202),
+    "SlowDown": ("approval_pending", 202),
+    "MfaTokenExpired": ("login_expired", 403),
+    "RateLimited": ("too_many_requests", 429),
+    "AccessDenied": ("access_denied", 403),
+    "VerificationRequired": ("captcha_needed", 403),
+    "SmsFailed": ("sms_failed", 502),
+    "InvalidPhoneNumber": ("phone_not_reachable", 400),
+    "RegionNotAllowed": ("region_not_allowed", 403),
+    "SmsGatewayFailed": ("sms_failed", 502),
+    "InvalidClient": ("misconfigured", 500),
+    "UnauthorizedClient": ("misconfigured", 500),
+    "InvalidToken": ("session_ended", 401),
+    "InsufficientScope": ("scope_missing", 403),
+    "InsufficientUserAuthentication": ("step_up_needed", 403),
+    "InvalidRefreshToken": ("session_ended", 401),
+    "TemporarilyUnavailable": ("service_unavailable", 503),
+    "DPoPRequired": ("misconfigured", 500),
+    "InvalidDPoPProof": ("misconfigured", 500),
+    "UseDPoPNonce": ("send_again", 503),
+    "NonceChallengeRepeated": ("service_unavailable", 503),
+    "MfaRequired": ("second_factor", 403),
+    "ProtocolError": ("untrusted_answer", 502),
+    "NotSenderConstrained": ("untrusted_answer", 502),
+    "SenderConstrained": ("untrusted_answer", 502),
+    "InvalidIdToken": ("untrusted_answer", 502),
+    "InvalidLogoutToken": ("malformed_request", 400),
+    "InvalidCallback": ("link_not_valid", 400),
+    "MalformedAnswer": ("untrusted_answer", 502),
+    "TransportError": ("service_unavailable", 503),
+    "NotSent": ("service_unavailable", 503),
+    "CircuitOpen": ("service_unavailable", 503),
+    "OutcomeUnknown": ("outcome_unknown", 502),
+    "QuotaExceeded": ("too_many_requests", 429),
+    "CoolingDown": ("cooling_down", 429),
+    "CodeSpent": ("code_spent", 403),
+    "StoreError": ("store_unavailable", 503),
+    "StoreUnavailable": ("store_unavailable", 503),
+    "InvalidSession": ("session_ended", 401),
+    "BrokenSeal": ("session_ended", 401),
+    "KeyMissing": ("session_ended", 401),
+    "KeyMismatch": ("session_ended", 401),
+    "BindingRequired": ("session_ended", 401),
+    "InvalidMfaState": ("login_expired", 403),
+}
+
+
+def test_what_each_error_is() -> None:
+    """All of them, so that a new error is given a text of its own or that of its class on purpose."""
+    told = {kind.__name__: problem_of(kind.__new__(kind)) for kind in ERRORS if kind is not UncheckedIdToken}
+    assert {name: (problem.key, int(status)) for name, (problem, status) in told.items()} == TOLD
 
 
 def test_the_table_has_no_stranger() -> None:

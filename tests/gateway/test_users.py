@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from helpers import sites
-from passwordless_async import StoreUnavailable
+from passwordless_async import InvalidSession, StoreUnavailable
 from passwordless_async.gateway import Connection, CurrentUser, Gateway
 
 if TYPE_CHECKING:
@@ -96,6 +97,37 @@ async def test_who_is_logged_in(make: Any) -> None:
         await browser.post("/logout")
         assert [await ask("/me", cookie), await ask("/mine", cookie)] == [(200, None), (401, None)]
         assert await ask("/me", "A" * 51) == (200, None)
+
+
+def a_request_of_django() -> Any:
+    from django.conf import settings  # noqa: PLC0415 - the one test that needs it
+    from django.core.handlers.asgi import ASGIRequest  # noqa: PLC0415
+
+    if not settings.configured:
+        settings.configure(DEFAULT_CHARSET="utf-8")
+    return ASGIRequest({"type": "http", "method": "GET", "path": "/me", "headers": []}, io.BytesIO())
+
+
+def a_request_of_quart() -> Any:
+    from quart import Quart  # noqa: PLC0415 - the one test that needs it
+    from quart.wrappers import Request as QuartRequest  # noqa: PLC0415
+    from werkzeug.datastructures import Headers  # noqa: PLC0415
+
+    scope: Any = {"type": "http", "method": "GET", "path": "/me", "headers": []}
+    parts = ("GET", "http", "/me", b"", Headers(), "", "1.1", scope)
+    assert Quart.request_class is QuartRequest
+    return QuartRequest(*parts, send_push_promise=None)  # type: ignore[arg-type] # a push is never sent
+
+
+@pytest.mark.parametrize(("framework", "make"), [("django", a_request_of_django), ("quart", a_request_of_quart)])
+async def test_frameworks_without_an_exception_of_ours(framework: str, make: Any) -> None:
+    """Their requests have a scope too, and Starlette's exception would be a 500 there."""
+    pytest.importorskip(framework)
+    async with sites.opened() as site:
+        request = make()
+        assert (hasattr(request, "scope"), await site.gateway.current_user(request)) == (True, None)
+        with pytest.raises(InvalidSession, match="the request has no session"):
+            await site.gateway.required_user(request)
 
 
 async def test_the_store_is_unreachable() -> None:

@@ -383,6 +383,19 @@ async def test_after_a_logout(front: Front) -> None:
     assert front.api.seen == []
 
 
+async def test_a_session_without_a_key(front: Front) -> None:
+    """Of a time before the client took only bound tokens: the user logs in again."""
+    site = front.site
+    async with PasswordlessClient(site.tenant.url, site.client.client_id, dpop="off", store=site.store) as before:
+        await before.start(sites.ADA)
+        session = await before.sessions.login(sites.ADA, site.code(), scope="openid")
+        browser = await site.browser()
+        browser.set_cookie("session", session.identifier)
+        refused = await browser.get("/api/me", READ)
+    assert problem(refused) == (401, "session_ended")
+    assert (browser.cookie("session"), front.api.seen) == (None, [])
+
+
 async def test_the_store_is_unreachable(front: Front) -> None:
     """The call gets a 503, and the session stays open."""
     browser = await front.logged_in()
