@@ -43,6 +43,7 @@ CROSS_CUTTING = {
     "examples/test_opentelemetry.py": "the same",
     "examples/test_tests_with_plugin.py": "the same",
     "browser/test_pages.py": "the gateway's pages in a real browser",
+    "browser/test_documentation.py": "the login in a browser that a page shows",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "gateway/test_faults.py": "the same with bad input and faults",
     "gateway/test_many_browsers.py": "gateway workers on one store, which are killed and whose keys rotate",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from django.conf import settings
 from django.core.asgi import get_asgi_application
@@ -37,4 +38,5 @@ async def lifespan(_app: Starlette) -> AsyncGenerator[None, None]:
 
 
 urlpatterns = [path("", home)]
-app = Starlette(routes=[Mount("/auth", gateway.asgi()), Mount("/", get_asgi_application())], lifespan=lifespan)
+django: Any = get_asgi_application()  # its types of ASGI are not Starlette's
+app = Starlette(routes=[Mount("/auth", gateway.asgi()), Mount("/", django)], lifespan=lifespan)

@@ -30,7 +30,8 @@ PARSERS: dict[str, Callable[[str], object]] = {
     "toml": tomllib.loads,
     "yaml": lambda text: list(yaml.safe_load_all(text)),
 }
-FRAMEWORKS = ("django", "quart")  # of applications that the package has no adapter for
+# Of applications, and known to no extra of the package.
+LIBRARIES = ("django", "prometheus_client", "quart", "structlog")
 # Names of languages whose blocks would not be found; shells are shown as consoles, with a prompt.
 OTHER_NAMES = {"", "py", "python3", "pycon", "sh", "bash", "shell", "yml"}
 
@@ -44,7 +45,7 @@ def _place(path: Path) -> str:
 def test_the_python_of_a_page_runs(page: Path) -> None:
     """In order and in one process; where the page shows an output, that is what is printed."""
     blocks = blocks_of(page)
-    missing = [name for name in FRAMEWORKS if _imports(blocks, name) and find_spec(name) is None]
+    missing = [name for name in LIBRARIES if _imports(blocks, name) and find_spec(name) is None]
     if missing and "PASSWORDLESS_ASYNC_REQUIRE_SERVERS" not in os.environ:
         pytest.skip(f"needs {' '.join(missing)}: pip install {' '.join(missing)}")
     assert pages.differences(blocks, pages.run(blocks)) == []
