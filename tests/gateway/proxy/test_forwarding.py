@@ -386,7 +386,8 @@ async def test_after_a_logout(front: Front) -> None:
 async def test_a_session_without_a_key(front: Front) -> None:
     """Of a time before the client took only bound tokens: the user logs in again."""
     site = front.site
-    async with PasswordlessClient(site.tenant.url, site.client.client_id, dpop="off", store=site.store) as before:
+    store: Any = site.store
+    async with PasswordlessClient(site.tenant.url, site.client.client_id, dpop="off", store=store) as before:
         await before.start(sites.ADA)
         session = await before.sessions.login(sites.ADA, site.code(), scope="openid")
         browser = await site.browser()
