@@ -11,7 +11,7 @@ from passwordless_async._common.origin import origin_of
 from passwordless_async._common.secret import always_printable, conceal, conceal_mapping, hide
 from passwordless_async.auth0 import life_cycle, link
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS, Application
-from passwordless_async.auth0.client_auth import ClientAuth, NoClientAuth, TlsClientAuth
+from passwordless_async.auth0.client_auth import ClientAuth, ForwardedFor, NoClientAuth, TlsClientAuth
 from passwordless_async.auth0.clocks import CLOCK_SKEW
 from passwordless_async.auth0.database import DeliveryMethod, start_database
 from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, user
@@ -251,6 +251,11 @@ class PasswordlessClient:
     def dpop(self) -> DPoPMode:
         """Whether tokens must be bound to a key."""
         return self._tenant.dpop
+
+    @property
+    def forwards_addresses(self) -> bool:
+        """Whether ``forwarded_for`` is taken. The service ignores it for a public client, so that raises."""
+        return self._tenant.application.client_auth.forwarded_for is not ForwardedFor.IGNORED
 
     @property
     def store(self) -> Store:

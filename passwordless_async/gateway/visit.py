@@ -47,8 +47,8 @@ class Visit:
 
     @property
     def forwarded_for(self) -> IpAddress | None:
-        """The user's address as the service is told it; None: it is told none."""
-        return public(self.address)
+        """The user's address as the service is told it; None: it is told none, as that of a public client."""
+        return public(self.address) if self.services.client.forwards_addresses else None
 
     def audit(
         self,

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.sites import request
+from passwordless_async import ClientSecretPost, MemoryStore, PasswordlessClient
 from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.gateway.visit import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from helpers.sites import Site
+
+
+def services(**options: Any) -> Any:
+    return SimpleNamespace(client=PasswordlessClient("acme.eu.auth0.com", "id", store=MemoryStore(), **options))
 
 
 def visit(address: str | None, services: Any = None) -> Visit:
@@ -30,8 +41,20 @@ def visit(address: str | None, services: Any = None) -> Visit:
 )
 def test_the_service_is_told_public_addresses_alone(address: str | None, told: str | None) -> None:
     """A private one is a proxy's, or of a network of one's own."""
-    forwarded = visit(address).forwarded_for
+    forwarded = visit(address, services(client_auth=ClientSecretPost("secret"))).forwarded_for
     assert (forwarded and str(forwarded)) == told
+
+
+def test_the_service_of_a_public_client_is_told_no_address() -> None:
+    """It ignores them, so the client refuses them."""
+    assert visit("203.0.113.7", services()).forwarded_for is None
+
+
+async def test_a_login_from_the_internet(serve: Callable[..., Awaitable[Site]]) -> None:
+    """With a public client too, whose service is told no address."""
+    site = await serve(trusted_proxies=1)
+    browser = await site.browser(**{"X-Forwarded-For": "203.0.113.7"})
+    assert (await browser.log_in()).title == "You are signed in"
 
 
 def test_what_a_session_remembers() -> None:
