@@ -6,6 +6,7 @@ twice; ``lowest`` makes an environment of its own.
 
 from __future__ import annotations
 
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -55,6 +56,12 @@ def docs(session: nox.Session) -> None:
     target = "docs/_build"
     options = ["-W", "--keep-going", "-q", "-d", f"{target}/doctrees"]
     session.run("sphinx-build", *options, "docs", f"{target}/html", *session.posargs)
+
+
+@nox.session
+def counts(session: nox.Session) -> None:
+    """How many pages, blocks of code and public names there are, and which are not run or documented."""
+    session.run("python", "-m", "helpers.counts", env={"PYTHONPATH": f"tests{os.pathsep}."})
 
 
 @nox.session

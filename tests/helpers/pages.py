@@ -11,7 +11,7 @@ an empty folder. ``await`` outside of functions works. A comment directly above 
 ``<!-- python`` on a line of its own begins a block that readers do not see, and ``-->`` ends it. A block of ``text``
 directly below one of Python is what it prints, to the letter.
 
-``python -m helpers.pages`` counts the blocks.
+``nox -s counts`` counts the blocks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -171,18 +170,3 @@ def differences(blocks: Iterable[Block], outputs: Iterable[str]) -> list[tuple[s
     ran = [block for block in blocks if _runs(block)]
     pairs = zip(ran, outputs, strict=True)
     return [(str(block), out, block.output) for block, out in pairs if block.output not in {None, out}]
-
-
-def counts() -> str:
-    """Return how many pages there are, and how many blocks of each language."""
-    blocks = [block for page in PAGES for block in blocks_of(page)]
-    python = Counter(block.kind for block in blocks if block.language == "python")
-    others = Counter(block.language for block in blocks if block.language and block.language[0] not in "{p")
-    lines = [f"{len(PAGES)} pages, and the README with {len(python_blocks(README))} blocks of Python that are run"]
-    lines += [f"{number} blocks of Python: {kind}" for kind, number in sorted(python.items())]
-    lines += [f"{number} blocks of {language}" for language, number in others.most_common()]
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(counts() + "\n")
