@@ -21,6 +21,7 @@ extensions = [
     "public_names",  # references to names of the package
     "generated",  # parts of pages that are made from the code
 ]
+autodoc_preserve_defaults = True  # a constant by its name
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_typehints = "signature"
