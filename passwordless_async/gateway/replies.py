@@ -57,7 +57,8 @@ class Page(enum.StrEnum):
     LOGGED_OUT = "logged-out"
     """No facts."""
     FAULT = "fault"
-    """A problem that no form can mend: facts: ``status``, ``retry_to`` (a path, or None)."""
+    """A problem that no form can mend: facts: ``status``, and ``retry_to`` (a path below the mount) if the way on is
+    none of the usual ones: the address that was asked for, the login, or the home of a user who has a session."""
 
 
 @attrs.frozen

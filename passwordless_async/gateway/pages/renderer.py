@@ -48,6 +48,23 @@ _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
 # What a page's query may have besides the language: nothing that counts once, such as the code of a link.
 _KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to"})
+_READS = frozenset({"GET", "HEAD"})
+# Where a GET shows a page that a POST was answered with; what is missing here is shown once.
+_SHOWN_AT: Mapping[Page, str] = {
+    Page.IDENTIFIER: "/login",
+    Page.CODE: "/code",
+    Page.LINK_SENT: "/link-sent",
+    Page.FACTOR: "/factor",
+    Page.FACTORS: "/factors",
+    Page.ENROLMENT_CHOICE: "/enrolment",
+    Page.ENROLMENT_PHONE: "/enrolment",
+    Page.ENROLMENT: "/enrolment",
+    Page.RECOVERY_CODES: "/recovery-codes",
+    Page.SESSIONS: "/sessions",
+    Page.STEP_UP: "/step-up",
+    Page.LOGGED_OUT: "/logged-out",
+}
+_OWN = frozenset(_SHOWN_AT.values())
 _ALIKE = frozenset({Page.IDENTIFIER, Page.CODE})
 _MAX_ALIKE = 512  # pages that are kept, of some 2 kB: by language, and by how many seconds they name
 _OF_ONE_USER = ("csrf", "sent_to")  # names that those pages print and do nothing else with
@@ -141,7 +158,7 @@ class Pages:
             "problem": reply.problem,
             "problem_text": self.text_of(reply.problem, language),
             "page": str(reply.page),
-            "retry_to": None,
+            "retry_to": _retry_to(visit, reply),
             "user": "",
             **facts,
         }
@@ -149,18 +166,47 @@ class Pages:
 
     def _languages(self, visit: Visit, reply: Reply) -> list[Mapping[str, str]]:
         """Return the links to the same page in each language; none of a page that another GET would not show again."""
-        query, tags = visit.request.query, sorted(self.texts.catalogs)
-        is_shown_again = visit.request.method != "POST" and reply.page is not Page.FAULT and query.keys() <= _KEPT
-        if not is_shown_again or len(tags) == 1:
+        path, tags = _shown_at(visit, reply), sorted(self.texts.catalogs)
+        if path is None or len(tags) == 1:
             return []
+        query = visit.request.query if visit.request.method in _READS else _query_of(reply)
         # A language that a team added without its own name is shown by its tag.
         names = {tag: self.texts.catalogs[tag].get("page", {}).get("language_name", tag) for tag in tags}
-        return [{"tag": tag, "name": names[tag], "href": f"?{urlencode({**query, 'language': tag})}"} for tag in tags]
+        return [
+            {"tag": tag, "name": names[tag], "href": f"{path}?{urlencode({**query, 'language': tag})}"} for tag in tags
+        ]
 
 
 def _require_folder(templates: str | None) -> None:
     if templates and not Path(templates).is_dir():
         raise UsageError("templates", "must be a folder that is there: without it all pages would be the built-in ones")
+
+
+def _shown_at(visit: Visit, reply: Reply) -> str | None:
+    """Return where a GET shows a reply's page again, empty where it was asked for; None: nowhere."""
+    request, is_fault = visit.request, reply.page is Page.FAULT
+    if request.method in _READS:
+        # Of a fault only at a page of the gateway's own: an upstream is asked for nothing that its user did not ask.
+        return "" if request.query.keys() <= _KEPT and (not is_fault or request.path in _OWN) else None
+    if is_fault and visit.session is None:
+        return f"{request.mount}/login"
+    return f"{request.mount}{_SHOWN_AT[reply.page]}" if reply.page in _SHOWN_AT else None
+
+
+def _query_of(reply: Reply) -> Mapping[str, str]:
+    """Return what a page is asked for with, besides its path."""
+    if reply.page is Page.ENROLMENT_CHOICE:
+        return {"kind": "other"}
+    return {"kind": reply.facts["kind"]} if reply.page is Page.ENROLMENT_PHONE else {}
+
+
+def _retry_to(visit: Visit, reply: Reply) -> str:
+    """Return where the page of a fault offers to go on, below the mount; empty: the page that was asked for."""
+    may_pass = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status == HTTPStatus.TOO_MANY_REQUESTS
+    if visit.request.method in _READS and may_pass:
+        return ""
+    # A user who is logged in need not do so again.
+    return "/login" if visit.session is None and reply.status != HTTPStatus.NOT_FOUND else "/"
 
 
 def _is_alike(visit: Visit, reply: Reply) -> bool:

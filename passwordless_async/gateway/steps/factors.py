@@ -31,6 +31,7 @@ from passwordless_async.errors import (
     QuotaExceeded,
     RateLimited,
     RegionNotAllowed,
+    StoreError,
     StoreUnavailable,
     WrongCode,
 )
@@ -46,7 +47,7 @@ from passwordless_async.gateway.steps.pages import (
     identifier_page,
     is_of_other_login,
     new_id,
-    new_login,
+    new_start,
     way_back,
 )
 
@@ -166,6 +167,9 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
     """End the login; recovery codes are shown before it returns where it came from."""
     try:
         identifier = await keep(visit, login, tokens)
+    except StoreError:
+        # What was typed is spent, and what it brought was given up.
+        return identifier_page(visit, new_start(visit), Problem("login_not_kept"), HTTPStatus.SERVICE_UNAVAILABLE)
     except PasswordlessError as error:
         return _ended(visit, error)
     reply, codes = await logged_in(visit, login, identifier), _new_codes(login, tokens)
@@ -263,4 +267,4 @@ def _ended(visit: Visit, error: PasswordlessError) -> Reply:
         return factor_page(visit.login, problem, status)
     if isinstance(error, MfaTokenExpired):
         problem = Problem("login_expired")
-    return identifier_page(visit, new_login(visit), problem, status)
+    return identifier_page(visit, new_start(visit), problem, status)

@@ -40,6 +40,7 @@ from passwordless_async.gateway.steps.pages import (
     is_of_other_login,
     may_remember,
     new_login,
+    new_start,
     sent_page,
 )
 
@@ -190,8 +191,7 @@ def _callback(visit: Visit) -> str:
 
 async def cancel(visit: Visit) -> Reply:
     """Let the user name another address."""
-    login = attrs.evolve(new_login(visit), return_to=visit.login.return_to) if visit.login else new_login(visit)
-    return attrs.evolve(identifier_page(visit, login), location="/login")
+    return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
 
 
 def _who(visit: Visit) -> Email | Phone:

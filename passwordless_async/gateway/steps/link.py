@@ -30,6 +30,7 @@ from passwordless_async.errors import (
     PasswordlessError,
     QuotaExceeded,
     RateLimited,
+    StoreError,
     StoreUnavailable,
     TooManyAttempts,
     WrongCode,
@@ -104,7 +105,10 @@ async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
         identifier = await keep(visit, login, tokens)
     except PasswordlessError as error:
         # The code is spent, and the login over: another one begins, and only another link helps.
-        return link_page(visit, attrs.evolve(login, id=new_id(), sent_at=None), *_told(visit, *problem_of(error)))
+        problem, status = problem_of(error)
+        if isinstance(error, StoreError):
+            problem = Problem("link_outcome_unknown")
+        return link_page(visit, attrs.evolve(login, id=new_id(), sent_at=None), *_told(visit, problem, status))
     return await logged_in(visit, login, identifier)
 
 

@@ -6,6 +6,8 @@ import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import Email, Phone
@@ -29,6 +31,12 @@ def new_login(visit: Visit) -> LoginState:
         expires_at=int(visit.services.clock() + visit.services.settings.login_seconds),
         return_to=wanted_path(visit),
     )
+
+
+def new_start(visit: Visit) -> LoginState:
+    """Return the state of a login that begins in place of the browser's: it returns where that one would have."""
+    fresh = new_login(visit)
+    return fresh if visit.login is None else attrs.evolve(fresh, return_to=visit.login.return_to)
 
 
 def new_id() -> Secret:
@@ -82,7 +90,7 @@ def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
     login = visit.login
     if login is not None and login.who is not None and is_of_other_login(visit, login):
         return sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-    return identifier_page(visit, new_login(visit), problem or Problem("login_expired"), HTTPStatus.FORBIDDEN)
+    return identifier_page(visit, new_start(visit), problem or Problem("login_expired"), HTTPStatus.FORBIDDEN)
 
 
 def way_back(return_to: str | None) -> Reply:

@@ -15,6 +15,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,15 +99,63 @@ async def test_links_to_other_languages() -> None:
 
     async def links(path: str, method: str = "GET", **query: str) -> list[Any]:
         page = await gateway.handle(request(method, path, query=query, headers=[("Sec-Fetch-Site", "same-origin")]))
-        return re.findall(r'<a href="([?][^"]+)" lang="([^"]+)" hreflang="[^"]+">([^<]+)<', page.body.decode())
+        return re.findall(r'<a href="([^"]+)" lang="([^"]+)" hreflang="[^"]+">([^<]+)<', page.body.decode())
 
     shown = await links("/logged-out")
     assert shown[0] == ("?language=cy", "cy", "cy")
     assert [name for _, _, name in shown[1:]] == ["Deutsch", "Español", "Français", "日本語", "Português"]
     assert (await links("/login", return_to="/a"))[0][0] == "?return_to=%2Fa&amp;language=cy"
     assert await links("/login", code="123456", state="x") == []
-    assert await links("/login", "POST") == []
+    assert (await links("/login", "POST"))[0][0] == "/login?language=cy"
     assert await links("/nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("page", "facts", "href"),
+    [
+        (Page.CODE, {}, "/auth/code?language=de"),
+        (Page.ENROLMENT_CHOICE, {}, "/auth/enrolment?kind=other&language=de"),
+        (Page.ENROLMENT_PHONE, {"kind": "sms"}, "/auth/enrolment?kind=sms&language=de"),
+        (Page.FAULT, {}, "/auth/login?language=de"),
+        (Page.HOME, {}, None),
+    ],
+)
+def test_links_after_a_post(page: Page, facts: dict[str, Any], href: str | None) -> None:
+    """To where a GET shows the same page: most addresses of forms are none of a page."""
+    handler = Gateway(CLIENT, base_url="https://app.example")._handler
+    visit = handler._visit(request("POST", path="/code/resend", mount="/auth"))
+    links = handler._pages._languages(visit, Reply(page=page, facts=facts))
+    assert [link["href"] for link in links if link["tag"] == "de"] == ([] if href is None else [href])
+
+
+@pytest.mark.parametrize(("path", "are_there"), [("/sessions", True), ("/api/me", False), ("/", False)])
+def test_links_of_a_fault(path: str, *, are_there: bool) -> None:
+    """Of the gateway's own pages: an upstream gets no query that its user did not ask for."""
+    handler = Gateway(CLIENT, base_url="https://app.example")._handler
+    links = handler._pages._languages(handler._visit(request(path=path)), fault("upstream_down", 502))
+    assert [link["href"] for link in links[:1]] == (["?language=de"] if are_there else [])
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "session", "href"),
+    [
+        ("GET", 502, True, ""),
+        ("GET", 503, False, ""),
+        ("GET", 429, True, ""),
+        ("GET", 403, False, "/auth/login"),
+        ("GET", 403, True, "/auth/"),
+        ("POST", 502, True, "/auth/"),
+        ("POST", 503, False, "/auth/login"),
+        ("GET", 404, False, "/auth/"),
+    ],
+)
+def test_the_way_on_from_a_fault(method: str, status: int, *, session: bool, href: str) -> None:
+    """The page that was asked for, if it may be there by now; no login for a user who has a session."""
+    handler = Gateway(CLIENT, base_url="http://127.0.0.1:8000")._handler
+    headers = [("Cookie", "session=abc")] if session else []
+    visit = handler._visit(request(method, path="/api/me", headers=headers, mount="/auth"))
+    page = handler._pages.render(visit, fault("fault", status), csrf=None).decode()
+    assert re.findall(r'class="button" href="([^"]*)"', page) == [href]
 
 
 def test_problems_have_texts() -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers import sites
 from helpers.clients import arrived
 from helpers.sites import ADA, BOB, JSON, Browser, Site
-from passwordless_async import Phone
+from passwordless_async import Phone, StoreError
 from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Sms
 from passwordless_async.testing import Fault, TenantSettings
 
@@ -250,6 +250,26 @@ async def test_an_unreachable_store_before_a_factor(kind: str) -> None:
         assert (seen.status, seen.title) == (503, "Confirm it is you")
         site.store.is_unreachable = False
         assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_a_store_that_fails_after_a_factor(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The codes are spent, and the tokens revoked: the user logs in again, and returns where they came from."""
+
+    async def fails(*_arguments: object, **_named: object) -> None:
+        raise StoreError("full")
+
+    async with sites.opened(kind) as site:
+        site.tenant.users.add(ADA, mfa=["otp"])
+        browser = await site.browser()
+        await browser.get("/login?return_to=/orders")
+        await browser.start()
+        await browser.post("/code", {"code": site.code()})
+        monkeypatch.setattr(site.store.inner, "open", fails)
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.status, seen.title, site.tenant.stats.revoke_requests) == (503, "Sign in", 1)
+        assert (seen.alert or "").endswith("the codes that you entered are used up. Please sign in again.")
+        assert 'name="return_to" value="/orders"' in seen.text
 
 
 @pytest.mark.parametrize("kind", sites.SUITE)

@@ -152,6 +152,7 @@ async def test_the_session_cannot_be_kept(site: Site) -> None:
     site.store.inner.open = _fails  # type: ignore[method-assign]
     seen = await browser.get(path)
     assert (seen.status, browser.cookie("session"), site.tenant.stats.revoke_requests) == (503, None, 1)
+    assert seen.alert == "We could not confirm your sign-in. Please request another link."
     assert "data-resend-in" not in seen.text
 
 
