@@ -1,4 +1,11 @@
-"""What no step foresees: a mistake in the application's own functions, or in ours."""
+"""What no step foresees: a mistake in the application's own functions, in its settings, or in ours.
+
+Invariants:
+
+- Each has one line in the log, at ERROR: what was being done, the error's type, and where it was raised.
+- The line has the message of the library's own errors, which show no secret. That of any other error may quote what the
+  user typed, so it is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +15,18 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async.errors import PasswordlessError
+
 if TYPE_CHECKING:
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 _log = logging.getLogger("passwordless_async")
+_LIBRARY = __name__.partition(".")[0]
 
 
 @attrs.frozen
 class Defects:
     """Ends exceptions with a line in the log: ``with Defects("GET /code"): …``.
-
-    The line has the place, without the message, which may quote what the user typed.
 
     Args:
         name: What was being done.
@@ -30,8 +38,36 @@ class Defects:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        if kind is None or not issubclass(kind, Exception):
+        if not isinstance(error, Exception):
             return False
-        where = traceback.extract_tb(at)[-1]
-        _log.error("%s failed: %s in %s, line %s", self.name, kind.__name__, where.name, where.lineno)
+        report(self.name, error)
         return True
+
+
+def report(name: str, error: BaseException) -> None:
+    """Log an exception.
+
+    Args:
+        name: What was being done.
+        error: What was raised.
+    """
+    said = f": {error}" if isinstance(error, PasswordlessError) else ""
+    _log.error("%s failed: %s%s, in %s", name, type(error).__name__, said, _where(error.__traceback__))
+
+
+def _where(at: TracebackType | None) -> str:
+    """Return where an error was raised, and which function of the application's led there, if it was not that one."""
+    places = list(traceback.walk_tb(at))
+    if not places:
+        return "no function"
+    ours = max((index for index, (frame, _) in enumerate(places) if _is_ours(frame)), default=len(places))
+    shown = dict.fromkeys(_place(*each) for each in (*places[ours + 1 : ours + 2], places[-1]))
+    return ", called by ".join(reversed(shown))
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__")).partition(".")[0] == _LIBRARY
+
+
+def _place(frame: FrameType, line: int) -> str:
+    return f"{frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}, line {line}"

@@ -4,6 +4,7 @@ Invariants:
 
 - Every error of the library has a row, its own or that of a class above it. A test walks the whole tree.
 - A text never says whether an account exists, and never quotes a server.
+- What only the operator can mend is named to the log, as the problem's cause.
 """
 
 from __future__ import annotations
@@ -87,13 +88,18 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
 }
 
 
+# Of those the user can do nothing about: a setting here or at the tenant is wrong, or the library is.
+_FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
+
+
 def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> tuple[Problem, HTTPStatus]:
     """Return what an error is to the user, and the status of the response."""
     if isinstance(error, Refused):
         key, status = error.key, HTTPStatus(error.status)
     else:
         key, status = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
-    return Problem(key, _facts(error), field), status
+    is_for_operators = key in _FOR_OPERATORS and not isinstance(error, Refused)
+    return Problem(key, _facts(error), field, error if is_for_operators else None), status
 
 
 def _facts(error: Exception) -> Mapping[str, int]:

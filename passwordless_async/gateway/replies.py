@@ -69,11 +69,13 @@ class Problem:
         key: The key in the catalogs: ``wrong_code``, ``cooling_down``, ``csrf``.
         facts: What the text names: ``{"seconds": 30}``, ``{"count": 2}``.
         field: The form field that it belongs to; None for the page.
+        cause: The error that the log must have, because it is not the user's; None if there is none.
     """
 
     key: str
     facts: Mapping[str, Any] = attrs.field(factory=dict)
     field: str | None = None
+    cause: Exception | None = attrs.field(default=None, eq=False, repr=False)
 
 
 class Keep(enum.Enum):

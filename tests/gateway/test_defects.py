@@ -2,17 +2,65 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
+
 import pytest
 
-from passwordless_async.gateway.defects import Defects
+from passwordless_async import Email, UsageError
+from passwordless_async.gateway.defects import Defects, report
+
+HERE = re.escape(__name__)
+
+
+def line_of(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the one line of the log."""
+    (record,) = caplog.records
+    assert (record.name, record.levelno, record.exc_info) == ("passwordless_async", logging.ERROR, None)
+    return record.getMessage()
 
 
 def test_an_exception_ends_with_its_place_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """And without its message, which may quote what was typed."""
+    """The module, the function and the line, without its message, which may quote what was typed."""
     with Defects("GET /code"):
         raise ValueError("123456")
-    assert "GET /code failed: ValueError in test_an_exception_ends_with_its_place_in_the_log, line" in caplog.text
-    assert "123456" not in caplog.text
+    expected = rf"GET /code failed: ValueError, in {HERE}\.test_an_exception_ends_with_its_place_in_the_log, line \d+"
+    assert re.fullmatch(expected, line_of(caplog))
+
+
+def test_an_error_of_the_librarys_own_has_its_message(caplog: pytest.LogCaptureFixture) -> None:
+    """It names the argument, shows no secret, and says where in the library it was raised."""
+    with Defects("GET /code"):
+        Email("")
+    line = line_of(caplog)
+    assert line.startswith("GET /code failed: InvalidInput: address: must not be empty, in passwordless_async.")
+
+
+def test_what_the_applications_function_called(caplog: pytest.LogCaptureFixture) -> None:
+    """The line has both places: where it was raised, and the function that the application can look at."""
+
+    def hook() -> None:
+        json.loads("{")
+
+    with Defects("POST /code"):
+        _called_by_the_library(hook)
+    expected = (
+        r"POST /code failed: JSONDecodeError, in json\.decoder\.JSONDecoder\.\w+, line \d+, called by "
+        rf"{HERE}\.test_what_the_applications_function_called\.<locals>\.hook, line \d+"
+    )
+    assert re.fullmatch(expected, line_of(caplog))
+
+
+def _called_by_the_library(hook: object) -> None:
+    """Call a function from a frame that is the library's."""
+    exec("hook()", {"__name__": "passwordless_async.gateway.steps", "hook": hook})  # noqa: S102 - a frame's name
+
+
+def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no place."""
+    report("POST /login", UsageError("client", "is not open"))
+    assert line_of(caplog) == "POST /login failed: UsageError: client: is not open, in no function"
 
 
 def test_what_is_no_exception_goes_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -67,7 +68,7 @@ async def test_defects_are_pages(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     monkeypatch.setattr(handling, "ROUTES", {"/code": {"GET": fails}})
     page = await asked(path="/code")
     assert (page.status, b"Something went wrong on our side." in page.body) == (500, True)
-    assert ("GET /code failed: ValueError in fails" in caplog.text, "123456" in caplog.text) == (True, False)
+    assert ("GET /code failed: ValueError, in " in caplog.text, "123456" in caplog.text) == (True, False)
 
 
 async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +80,15 @@ async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(handling, "ROUTES", {"/code": {"GET": is_cancelled}})
     with pytest.raises(KeyboardInterrupt):
         await asked(path="/code")
+
+
+async def test_a_client_that_is_not_open_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The page says that it is our fault, the log which: an application forgot its lifespan."""
+    fields = b'{"identifier": "ada@example.com"}'
+    json_headers = [*JSON, ("Content-Type", "application/json")]
+    answer = await asked(path="/login", method="POST", body=fields, headers=json_headers)
+    assert (answer.status, json.loads(answer.body)["problem"]["key"]) == (500, "fault")
+    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    expected = "client: is not open: use it inside async with, for example in the application's lifespan"
+    assert [line.partition(", in ")[0] for line in lines] == [f"POST /login failed: UsageError: {expected}"]
+    assert "ada@" not in caplog.text

@@ -116,3 +116,21 @@ def test_facts(error: Any, key: str, status: int, facts: dict[str, int]) -> None
     """Seconds are whole, and never too few."""
     problem, told = problem_of(error, "code")
     assert (problem.key, told, problem.facts, problem.field) == (key, status, facts, "code")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_named"),
+    [
+        (errors.UsageError("client", "is not open"), True),
+        (errors.InvalidClient(status=401, error="invalid_client"), True),
+        (errors.OAuthError(status=403, error="access_denied"), True),
+        (errors.NotSenderConstrained("the token is not bound"), True),
+        (errors.WrongCode(status=403, error="invalid_grant"), False),
+        (errors.InvalidInput("otp", "must not be empty"), False),
+        (errors.NotSent("nothing was sent"), False),
+        (Refused("fault"), False),
+    ],
+)
+def test_what_only_the_operator_can_mend_is_named_to_the_log(error: Any, *, is_named: bool) -> None:
+    """What users do themselves, and what the client's events tell of, is not."""
+    assert problem_of(error)[0].cause is (error if is_named else None)

@@ -237,7 +237,9 @@ class Dispatcher:
 
     async def _attempt(self, flow: Flow[T], journey: _Journey) -> T:
         if self._is_closing and journey.operation is not Operation.REVOKE:
-            raise UsageError("client", "is not open: use it inside async with")
+            raise UsageError(
+                "client", "is not open: use it inside async with, for example in the application's lifespan"
+            )
         self._require_closed_circuit(journey)
         if self._callers.may_limit(journey.call.caller):
             await self._wait_for_caller(journey)

@@ -146,7 +146,9 @@ class Transport:
     def require_api(self) -> aiohttp.ClientSession:
         """Return the session for API calls, with the same connections; not open it raises :class:`UsageError`."""
         if self._api is None or self._loop is None:
-            raise UsageError("client", "is not open: use it inside async with")
+            raise UsageError(
+                "client", "is not open: use it inside async with, for example in the application's lifespan"
+            )
         self.require_own_loop()
         return self._api
 
@@ -191,7 +193,9 @@ class Transport:
             OutcomeUnknown: The request was sent and no response arrived.
         """
         if self._session is None or self._loop is None:
-            raise UsageError("client", "is not open: use it inside async with")
+            raise UsageError(
+                "client", "is not open: use it inside async with, for example in the application's lifespan"
+            )
         self.require_own_loop()
         return self._send(self._session, request, departs)
 
