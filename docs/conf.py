@@ -17,11 +17,12 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
+    "docstrings",  # of attributes, which Napoleon misreads
+    "signatures",  # with defaults that can be read
     "repository_links",  # links to files beside the site
     "public_names",  # references to names of the package
     "generated",  # parts of pages that are made from the code
 ]
-autodoc_preserve_defaults = True  # a constant by its name
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 autodoc_typehints = "signature"

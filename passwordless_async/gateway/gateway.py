@@ -50,24 +50,27 @@ class Gateway:
         magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,
             which must be among the application's Allowed Callback URLs, and logs in only the browser that asked for it.
         captcha: The widget that is shown where the tenant's bot detection demands a captcha.
-        return_to: The prefixes of paths that a login may return to; the gateway's own home where it names none.
+        return_to: The prefixes of the paths that a login may return to. A login that names no such path ends on the
+            gateway's own home page.
         trusted_proxies: How many proxies of yours a request passes.
         budgets: How much one address and one user may start and guess in an hour.
-        sms: Which phones are sent codes, and how many: name the calling codes of your users.
-        session_for: Seconds that a session lasts of a user who does not ask to stay logged in; None: as long as the
-            client's sessions last (``lifetimes``), which is the most in any case.
-        remember_for: Seconds that the session, and its cookie in the browser, last of a user who asks to stay logged
-            in; None: that is not offered.
-        max_sessions: How many sessions a user may have: a login more ends the oldest. None: any number.
+        sms: Which phones get codes, and how many. Name the calling codes of your users.
+        session_for: Seconds that a session lasts if the user does not ask to stay logged in. None: as long as the
+            client's sessions last (``lifetimes``), which no session exceeds.
+        remember_for: Seconds that the session and its cookie last if the user asks to stay logged in. None: users
+            cannot ask for it.
+        max_sessions: How many sessions a user may have; one more login ends the oldest session. None: any number.
         brand: The name that stands above each page.
         texts: The texts, to change them or to add languages.
         templates: A folder with templates that replace those of the same name.
         css: A style sheet that is added to the pages' own.
-        on_audit: Is told of logins and sessions as they happen, for example :class:`JsonLines`; one function or
-            several, in order. It must not block.
-        before_start: An async function that may refuse, by raising :class:`Refused`, to send a user a code.
-        after_login: The same for a session that was just opened; it ends then.
-        before_end: The same before a user ends sessions.
+        on_audit: A function, or several, that get an :class:`AuditEvent` for each login and each change of a session,
+            for example :class:`JsonLines`. They must not block.
+        before_start: An async function that is called before a code is sent; it refuses by raising :class:`Refused`.
+        after_login: An async function that is called with each new session; if it raises :class:`Refused`, the session
+            ends.
+        before_end: An async function that is called before a user ends sessions; it refuses by raising
+            :class:`Refused`.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -115,7 +118,7 @@ class Gateway:
 
     @property
     def current_user(self) -> UserOf[CurrentUser | None]:
-        """Tells who sent a request, by the session's cookie; None: a user who is not logged in.
+        """Returns the user who sent a request, by the session's cookie; None if they are not logged in.
 
         ``await gateway.current_user(request)`` in Starlette, aiohttp.web and others;
         ``user: Annotated[CurrentUser | None, Depends(gateway.current_user)]`` in FastAPI.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 import sys
@@ -63,6 +64,27 @@ def test_what_is_documented_is_public(documented: dict[str, set[str]]) -> None:
     assert documented.keys() - paths - members == set()
 
 
+@pytest.mark.slow
+def test_a_docstring_is_shown_as_it_is_written(site: Path) -> None:
+    """Of "A: b" no part is taken for the type of an attribute; types are in the signatures."""
+    pages = sorted((site / "reference").glob("*.html"))
+    field = re.compile(r"<dt[^>]*>Type<span")
+    assert len(pages) >= 10
+    assert {page.name: found for page in pages if (found := len(field.findall(page.read_text(encoding="utf-8"))))} == {}
+
+
+@pytest.mark.slow
+def test_a_signature_has_defaults_that_can_be_typed(site: Path) -> None:
+    """A default is named as a caller would name it, not by its parts or by an address in memory."""
+    parameters = re.compile(r'<em class="sig-param">.*?</em>', re.DOTALL)
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((site / "reference").glob("*.html")))
+    shown = [html.unescape(re.sub(r"<[^>]+>|\s", "", each)) for each in parameters.findall(text)]
+    unreadable = re.compile(r"=<| at 0x|attr_dict|=(Budgets|Sms|Profile|Lifetimes)\(\w")
+    assert [each for each in shown if unreadable.search(each)] == []
+    for default in ("=Budgets()", "=Sms()", "=INTERACTIVE", "=Lifetimes()", "=time.time"):
+        assert any(default in each for each in shown), default
+
+
 @pytest.mark.parametrize("name", [name for name, (value, _) in PUBLIC.items() if callable(value)])
 def test_a_public_name_has_a_docstring(name: str) -> None:
     """So have its public methods and properties. The build fails for a constant that has none."""
@@ -74,9 +96,9 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
     """Fonts, scripts, images and styles are the site's own; search works without a network."""
     loads = re.compile(r"""<(?:script|img|iframe|source)[^>]+src=["']https?:|<link[^>]+href=["']https?:""")
     styles = re.compile(r"""url\(["']?https?:|@import""")
-    html, css = sorted(site.rglob("*.html")), sorted(site.rglob("*.css"))
-    assert len(html) >= len(PAGES)
-    assert [path.name for path in html if loads.search(path.read_text(encoding="utf-8"))] == []
+    pages, css = sorted(site.rglob("*.html")), sorted(site.rglob("*.css"))
+    assert len(pages) >= len(PAGES)
+    assert [path.name for path in pages if loads.search(path.read_text(encoding="utf-8"))] == []
     assert [path.name for path in css if styles.search(path.read_text(encoding="utf-8"))] == []
     assert "passwordlesscli" in (site / "searchindex.js").read_text(encoding="utf-8")
 

@@ -163,13 +163,13 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
         return Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
         return Status.NOT_CHECKED, "the answer to a login without a proof does not tell", ""
-    detail = (
-        "a login without a proof is taken, so the API's policy is none or optional: the modes preferred and off work"
-    )
     if mode == "required":
-        only = "the mode required works if it is optional, which only a login shows"
-        return Status.NOT_CHECKED, f"{detail}; {only}", _WHERE_LOGIN
-    return Status.OK, detail, ""
+        detail = (
+            "the API accepts a login without a proof, so its policy is none or optional. Your mode, required, "
+            "works only with optional: with none the API's tokens are not bound. A real login shows which it is"
+        )
+        return Status.NOT_CHECKED, detail, _WHERE_LOGIN
+    return Status.OK, f"the API accepts a login without a proof: the mode {mode} works", ""
 
 
 def ip_header_trust(application: Application) -> Finding:

@@ -66,23 +66,24 @@ class Upstream:
     """A service behind the gateway.
 
     Args:
-        prefix: The path below the gateway's mount: calls below it go there. ``/api/``. With ``/`` all but the gateway's
-            own pages does.
-        url: Where: what follows the prefix follows this. ``https://api.example/v2`` gets ``/v2/me`` for ``/api/me``;
-            plain http on loopback only.
+        prefix: A path below the gateway's mount, such as ``/api/``: calls below it go to the service. With ``/``, all
+            calls do, except those for the gateway's own pages.
+        url: Where calls go; the rest of the path follows it. ``https://api.example/v2`` gets ``/v2/me`` for
+            ``/api/me``. Plain http on loopback only.
         audience: The API that the access token must be for; the gateway's own if None. A session has one access token.
         scopes: The scopes that the user's token must have: a list, or words with a space between. A user who lacks one
             gets a 403, and nothing is sent.
         headers: Names of further header fields of requests that are passed on; see the documentation for those that
             always are. Credentials, cookies and fields of a connection never are.
-        response_headers: Likewise of responses. ``Set-Cookie`` lets the service set cookies, except the gateway's own.
+        response_headers: Names of further header fields of responses that are passed on. ``Set-Cookie`` lets the
+            service set cookies, except the gateway's own.
         timeout: Seconds that a response may take to begin, that the service may take to accept a piece of a request's
             body, and that may pass between two pieces of a response. An event stream must send a comment more often.
         connect_timeout: Seconds that a connection may take.
         upload_timeout: Seconds that a browser may take to send the next piece of a body.
-        max_request_bytes: Of a request's body.
-        max_response_bytes: Of a response's body; None for no bound.
-        max_message_bytes: Of a WebSocket's message, in both directions.
+        max_request_bytes: How long a request's body may be; a longer one gets a 413.
+        max_response_bytes: How long a response's body may be; None for no bound.
+        max_message_bytes: How long a WebSocket's message may be, in both directions.
         max_connections: Connections to the service. Calls beyond wait for one, up to ``timeout``; twice as many may
             wait, and more get a 503.
         max_per_session: Calls of one session at once, WebSockets included; more get a 429.
