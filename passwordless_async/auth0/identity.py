@@ -61,8 +61,8 @@ _OWN_PARAMETERS = frozenset(
 class Email:
     """A user known by an e-mail address.
 
-    The address is sent exactly as given: no case folding, no trimming. The service ignores its case, so two that differ
-    in nothing else are one user: they are equal.
+    The address is sent exactly as given: no case folding, no trimming. The service ignores case, so two addresses that
+    differ only in case are equal: they are one user.
 
     Args:
         address: The address.
@@ -70,7 +70,7 @@ class Email:
     Raises:
         InvalidInput: The address does not have exactly one ``@``, has spaces or control characters, or is over 254
             characters.
-        UsageError: It is not a text.
+        UsageError: It is not a string.
     """
 
     @property
@@ -109,15 +109,15 @@ class Phone:
     """A user known by a phone number.
 
     Args:
-        number: The number with a plus and the country code, for example ``+49 (30) 90 18 20``. What E.164 does not
-            have is removed: blanks, dashes, dots, slashes and parentheses.
+        number: The number with a plus and the country code, for example ``+49 (30) 90 18 20``. Spaces, dashes, dots,
+            slashes and parentheses are removed.
 
     Attributes:
         number: The number in E.164 form, for example ``+4930901820``.
 
     Raises:
         InvalidInput: The number is not E.164.
-        UsageError: It is not a text.
+        UsageError: It is not a string.
     """
 
     @property
@@ -150,7 +150,7 @@ class AuthSession:
     """A user of a database connection after a code was sent: the result of ``start_database``, for ``exchange``.
 
     Args:
-        auth_session: The service's handle, which the grant has instead of a username.
+        auth_session: The service's handle, which the grant sends instead of a username.
         who: The user.
     """
 
@@ -174,18 +174,18 @@ class Login:
 
     Args:
         who: The user, exactly as given to ``start``, or the result of ``start_database``.
-        otp: The one-time code; visible ASCII, at most 40 characters. Blanks in it are removed, dashes between digits
-            too, and digits of another width or script become plain ones.
+        otp: The one-time code: visible ASCII, at most 40 characters. Spaces, and dashes between digits, are removed,
+            and digits of another width or script are converted to ASCII.
         scope: The scope to request (RFC 6749 §3.3), for example ``openid offline_access``.
         audience: The identifier of the API that the access token is for.
         resource: The API instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
         redirect_uri: A callback URL of the application, for tenants that require one.
-        max_age: The user must have logged in at most so many seconds ago, by ``auth_time`` of the ID token. The grant
-            cannot request ``auth_time``: use this with a tenant that always includes it.
+        max_age: The maximum age of the user's login in seconds, by ``auth_time`` of the ID token. The grant cannot
+            request ``auth_time``: use this with a tenant that always sends it.
         key: The key to bind the tokens to; by default, a new one.
         extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action reads
             them from ``event.request.body``). They cannot replace the grant's own.
-        tag: A value of the caller's, returned in the :class:`~passwordless_async.Outcome`.
+        tag: Any value of your own, returned in the :class:`~passwordless_async.Outcome`.
 
     Raises:
         InvalidInput: ``otp`` cannot be a code.

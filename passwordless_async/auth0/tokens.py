@@ -25,10 +25,10 @@ _KEYS = ("key", "refresh_key")
 
 @attrs.frozen
 class TokenSet:
-    """The tokens of one user and the key that they are bound to; one is of no use without the other.
+    """The tokens of one user and the key that they are bound to; neither works without the other.
 
-    The tokens are ``str`` with a redacted repr. With ``dpop="preferred"`` or ``"off"`` they may be bound to no key:
-    then :attr:`bound` is False, ``key`` and ``jkt`` are None, and they are sent as ``Bearer`` (RFC 6750).
+    The tokens are ``str`` with a redacted repr. With ``dpop="preferred"`` or ``"off"``, they may be unbound: then
+    :attr:`bound` is False, ``key`` and ``jkt`` are None, and they are sent as ``Bearer`` (RFC 6750).
 
     Attributes:
         access_token: The access token (RFC 6749 §1.4).
@@ -39,8 +39,7 @@ class TokenSet:
         refresh_token: The refresh token; None unless ``offline_access`` was granted.
         id_token: The ID token as received; None unless ``openid`` was granted.
         claims: The validated claims of the ID token (OpenID Connect Core §2); None without one.
-        key: The key that the tokens are bound to; None if they are bound to none. Bound tokens that have lost it are
-            of no use.
+        key: The key that the tokens are bound to; None if they are unbound. Bound tokens are useless without it.
         jkt: The thumbprint of the key when the tokens were issued (RFC 9449 §6); None if unknown, or without a key.
         issuer: The tenant that issued them; None if unknown.
         client_id: The application that they were issued to; None if unknown.
@@ -70,24 +69,24 @@ class TokenSet:
     def bound(self) -> bool:
         """Whether the tokens are bound to a key: they have one, its thumbprint, or the type ``DPoP``.
 
-        Tokens that are bound are only ever sent as ``DPoP`` with a proof, in every mode of the client.
+        The client sends bound tokens only as ``DPoP`` with a proof, in every mode.
         """
         return self.key is not None or self.jkt is not None or self.token_type.lower() == "dpop"
 
     def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
-        """Seal the tokens with their private key, to keep them at a place of the application's (RFC 7516).
+        """Encrypt the tokens together with their private key, so that you can store them yourself (RFC 7516).
 
-        The sealed text and the sealing key together are the login: keep them apart.
+        The sealed text and the sealing key together give access to the login: store them separately.
 
         Args:
             keys: 32 random bytes, or several such keys while they rotate, the first of which seals; or a ``KeyRing``.
 
         Returns:
-            Base64url and dots, which show nothing of the tokens.
+            Text of base64url and dots, which reveals nothing about the tokens.
 
         Raises:
             UsageError: A key is not 32 bytes.
-            KeyMissing: The tokens are bound and have no key: they are of no use.
+            KeyMissing: The tokens are bound and have no key, so they are useless.
         """
         keys = sealing.concealed_keys(keys)
         require_key(self)
@@ -160,7 +159,8 @@ def authorization(tokens: TokenSet) -> Secret:
 class StartReceipt:
     """The service accepted the request and sends a code.
 
-    The service also says whether the address has an account. That is left out: it must not reach a browser.
+    The service also says whether the address has an account. The receipt omits that, because it must not reach a
+    browser.
 
     Attributes:
         who: The user, for ``exchange``.

@@ -54,19 +54,19 @@ if TYPE_CHECKING:
 
 @always_printable
 class PasswordlessClient:
-    """Logs users in at one tenant; lives as long as the application.
+    """Logs users in at one tenant; create one for the lifetime of the application.
 
     Use it as ``async with PasswordlessClient(...) as client``. Tasks of one event loop may share it.
 
-    Besides what is named there, each method that asks the service raises:
+    Besides the errors that it documents, each method that calls the service raises:
 
     - ``UsageError``: an argument is invalid, or the client is not open; nothing was sent. ``InvalidInput`` if a user
       typed it
     - ``OAuthError``: the service refused
-    - ``MalformedAnswer``: the answer violates the protocol
+    - ``MalformedAnswer``: the response violates the protocol
     - ``QuotaExceeded``: the quota has no room in time; nothing was sent
     - ``NotSent``: nothing was sent
-    - ``OutcomeUnknown``: the request was sent and no usable answer came
+    - ``OutcomeUnknown``: the request was sent, but there was no usable response
 
     Args:
         domain: The tenant's domain (``acme.eu.auth0.com``) or its URL; plain http on loopback only.
@@ -74,40 +74,40 @@ class PasswordlessClient:
         client_auth: How the application authenticates itself: :class:`NoClientAuth` for a public client,
             :class:`ClientSecretPost`, :class:`ClientSecretBasic`, :class:`PrivateKeyJwt` or :class:`TlsClientAuth` for
             a confidential one.
-        session: An aiohttp session that lends its connections and its proxy. It must check certificates. Its cookies,
-            default headers and middlewares are not used, and it is not closed. The client makes its own unless given.
-        profile: How to behave under load and in trouble: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
-            them with other numbers.
+        session: An aiohttp session to use for connections, with its proxy. It must verify certificates. The client
+            ignores its cookies, default headers and middlewares, and does not close it. By default, the client makes
+            its own.
+        profile: The behaviour under load and in outages: :data:`INTERACTIVE`, :data:`BULK`, :data:`TESTING`, or one of
+            them with changed numbers.
         on_event: Receives events, for metrics and traces: one function or several, in order; see
             :mod:`passwordless_async.events`.
-        on_orphan: Receives the result of a login or refresh that was sent and whose callers were cancelled; awaited if
-            it is a coroutine function. Without it the tokens of such a login are revoked.
-        nonces: The server's nonces, to share them or to say that they are bound to keys; the client's own unless
-            given.
-        store: Keeps ``client.sessions``, and what the machines of an application share: users' codes, the quota and
-            the nonces. A :class:`MemoryStore` of the client's own unless given.
+        on_orphan: Receives the result of a login or refresh that was sent before all its callers were cancelled;
+            awaited if it is a coroutine function. Without it, the tokens of such a login are revoked.
+        nonces: The cache of server nonces, to share it or to bind nonces to keys; by default, the client makes its own.
+        store: Keeps ``client.sessions`` and the state that the machines of an application share: users' codes, the
+            quota and the nonces. By default, a new :class:`MemoryStore`.
         lifetimes: How long stored sessions last.
-        proxy: The URL of an http or https proxy that https requests go through, with its credentials if it wants any:
+        proxy: The URL of an http or https proxy for https requests, with credentials if it needs them:
             ``http://user:password@proxy.internal:3128``. Unless given, the session's own, or what ``HTTPS_PROXY`` names
             if the session has ``trust_env``.
-        discovery: Whether requests go to the endpoints that the tenant's metadata names, read before the first of them,
-            instead of those at the domain. Always so with :class:`TlsClientAuth`: its endpoints may be elsewhere
-            (RFC 8705 §5). Auth0's own endpoints, which metadata has no names for, are beside the token endpoint. The
-            issuer stays the domain's.
-        refresh_token_rotation: Whether the tenant replaces a refresh token at each use, as it does unless configured
-            otherwise. If False, a refresh token is never spent: after a lost answer it is sent again.
-        refresh_token_leeway: The tenant's rotation overlap period: seconds in which a refresh token that was replaced
-            may be sent once more. Within it, counted from the first time, a refresh with a lost or unusable answer
-            is sent again; after it, never. Not longer than the tenant's own setting: the tenant ends the login.
-        id_token_algorithms: The accepted signature algorithms of ID tokens: some of RS256, PS256, ES256 and, for an
-            application with a client secret, HS256. Name the one that the application is registered with.
-        clock_skew: Seconds by which this machine's clock and the tenant's may differ where the times of an ID token
-            are checked: from 0 to 600.
+        discovery: Whether to use the endpoints in the tenant's metadata, which is read before the first request,
+            instead of those at the domain. Always true with :class:`TlsClientAuth`: its endpoints may be elsewhere (RFC
+            8705 §5). Auth0's own endpoints, which metadata does not name, are next to the token endpoint. The issuer
+            stays that of the domain.
+        refresh_token_rotation: Whether the tenant replaces a refresh token at each use. If False, a refresh token is
+            never spent: after a lost response, it is sent again.
+        refresh_token_leeway: The tenant's rotation overlap period, in seconds, in which a replaced refresh token is
+            still accepted. Within it, counted from the first attempt, a refresh with a lost or unusable response is
+            sent again; after it, never. Do not exceed the tenant's setting, or the tenant revokes the login.
+        id_token_algorithms: The accepted signature algorithms of ID tokens: RS256, PS256, ES256 or, for an application
+            with a client secret, HS256. Name the one that the application is registered with.
+        clock_skew: Seconds by which this machine's clock and the tenant's may differ when the times of an ID token are
+            checked: from 0 to 600.
         dpop: Whether tokens must be bound to a key (RFC 9449): ``required``, ``preferred`` or ``off``. ``required``
-            refuses tokens that are not. ``preferred`` sends a proof and takes what the API's policy gives; tokens that
-            are bound to no key have ``bound`` False, and :class:`.events.UnboundTokens` tells of them. ``off`` makes no
-            key, sends no proof and refuses bound tokens. In every mode bound tokens go with a proof, and a refresh of
-            them gives bound ones.
+            refuses unbound tokens. ``preferred`` sends a proof and accepts bound and unbound tokens; unbound ones have
+            ``bound`` False, and the client emits :class:`.events.UnboundTokens`. ``off`` makes no key, sends no proof
+            and refuses bound tokens. In every mode, bound tokens are sent with a proof, and refreshed only to bound
+            ones.
 
     Raises:
         UsageError: An argument is invalid.
@@ -199,14 +199,14 @@ class PasswordlessClient:
     async def aclose(self, *, grace: float | None = None) -> ClosingReport:
         """Finish the requests on the wire, and close the connections. Closing twice does nothing.
 
-        Calls that were not sent end at once with :class:`NotSent`. Calls that were sent and get no answer in time end
-        with :class:`OutcomeUnknown`.
+        Calls that were not sent raise :class:`NotSent` at once. Calls that were sent and get no response in time raise
+        :class:`OutcomeUnknown`.
 
         Args:
-            grace: Seconds for the requests on the wire; the profile's unless given.
+            grace: Seconds for the requests on the wire; by default, the profile's.
 
         Returns:
-            What was abandoned.
+            The calls that were abandoned.
         """
         self._transport.require_own_loop()
         grace = self._profile.grace if grace is None else _check.at_least_zero("grace", grace)
@@ -259,7 +259,7 @@ class PasswordlessClient:
 
     @property
     def store(self) -> Store:
-        """What the machines of an application share; of this process alone, if none was given."""
+        """The store that the machines of an application share; by default, a store of this process only."""
         return self._store
 
     @property
@@ -282,23 +282,25 @@ class PasswordlessClient:
         captcha: str | None = None,
         auth_params: Mapping[str, str] | None = None,
     ) -> StartReceipt:
-        """Ask the service to send a one-time code. Only the newest code is valid: a second start kills the first.
+        """Ask the service to send a one-time code.
+
+        Only the newest code is valid: a second start invalidates the first code.
 
         Args:
             who: The user.
             send: ``code``, or ``link`` for an e-mail that carries a link instead.
             language: The language of the message, a BCP 47 tag.
-            forwarded_for: The end user's IP address, a text or an ``ipaddress`` object, which the service's rate limits
-                then count. Needs a confidential application with *Trust Token Endpoint IP Header* switched on. An
-                address that cannot be a user's raises ``UsageError``: a loopback, multicast or unspecified one and,
-                unless the profile has ``allow_private_addresses``, a private one.
-            captcha: The answer to the captcha, after :class:`VerificationRequired`.
+            forwarded_for: The end user's IP address, a string or an ``ipaddress`` object, to which the service then
+                applies its rate limits. Needs a confidential application with *Trust Token Endpoint IP Header* turned
+                on. A loopback, multicast or unspecified address raises ``UsageError``, and so does a private one unless
+                the profile has ``allow_private_addresses``.
+            captcha: The solution of the captcha, after :class:`VerificationRequired`.
             auth_params: The parameters of a link: ``redirect_uri``, ``scope``, ``state`` and so on; :meth:`start_link`
                 makes them all. Other names are refused.
 
         Raises:
             CoolingDown: The user was sent a code within the cool-down; nothing was sent.
-            OutcomeUnknown: No answer came; a code may be on its way.
+            OutcomeUnknown: There was no response; a code may be on its way.
         """
         captcha, auth_params = conceal(captcha), conceal_mapping(auth_params)
         call = Call(
@@ -343,7 +345,7 @@ class PasswordlessClient:
             captcha: As for :meth:`start`.
 
         Returns:
-            What :meth:`exchange_link` needs. Keep it with the browser's session and away from others.
+            The pending login for :meth:`exchange_link`. Store it with the browser's session, and keep it secret.
         """
         captcha = conceal(captcha)
         call = Call(
@@ -366,14 +368,14 @@ class PasswordlessClient:
         """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
 
         Args:
-            pending: What :meth:`start_link` returned.
-            callback_url: The whole URL that the browser was sent to.
+            pending: The result of :meth:`start_link`.
+            callback_url: The complete URL that the browser was redirected to.
 
         Raises:
             InvalidCallback: The callback belongs to another login, or has no code; nothing was sent.
             BindingRequired: The login was started without a key, by a client with ``dpop="off"``; nothing was sent.
             OAuthError: The callback says that the login failed, or the service refused the code.
-            PasswordlessError: As :meth:`exchange` for the rest.
+            PasswordlessError: Otherwise as :meth:`exchange`.
         """
         callback_url = conceal(callback_url)
         _check.instance("pending", pending, PendingLink, named="a PendingLink")
@@ -393,12 +395,12 @@ class PasswordlessClient:
         Args:
             who: The user.
             connection: The name of the connection.
-            allow_signup: Whether a user that the connection does not know is signed up.
+            allow_signup: Whether to sign up a user that the connection does not know.
             delivery_method: ``text`` or, for a phone, ``voice``.
             forwarded_for: As for :meth:`start`.
 
         Returns:
-            The handle that :meth:`exchange` takes in place of the user.
+            The handle to pass to :meth:`exchange` instead of the user.
         """
         call = Call(
             Operation.START,
@@ -420,7 +422,7 @@ class PasswordlessClient:
         concurrency: int = 64,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[StartOutcome, None]:
-        """Ask for codes for many users. All is as for :meth:`exchange_many`, with the outcome of each start."""
+        """Ask for codes for many users. Works as :meth:`exchange_many`, with the outcome of each start."""
         concurrency = _check.positive("concurrency", concurrency)
         batch = Batch(
             "starts", Start, self._starts.outcome, lambda outcome: outcome.error, lambda _: None, _nothing_to_keep
@@ -443,8 +445,8 @@ class PasswordlessClient:
     ) -> TokenSet:
         """Exchange a code for tokens that are bound to a key (RFC 9449 §5), or as ``dpop`` of the client allows.
 
-        A code is presented once. Concurrent calls with the same code share one request and get the same tokens; beside
-        ``sessions.login`` with the same code the later call raises :class:`UsageError`. Two codes of one user go one
+        A code is presented once. Concurrent calls with the same code share one request and get the same tokens; if one
+        of them is ``sessions.login``, the later call raises :class:`UsageError`. Two codes of one user are sent one
         after the other. An exchange that was sent is finished even if its caller is cancelled: its tokens go to
         ``on_orphan``.
 
@@ -453,26 +455,26 @@ class PasswordlessClient:
             otp: The code that the user typed. It is spent once it is sent.
             scope: The scope: ``openid`` for an ID token, ``offline_access`` for a refresh token.
             audience: The identifier of the API that the access token is for.
-            resource: The API, instead of ``audience``, if the tenant's compatibility profile wants it (RFC 8707).
+            resource: The API, instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
             redirect_uri: A callback URL of the application, for tenants that require one.
-            max_age: Seconds. The ID token's ``auth_time`` must not be older. The grant cannot ask for ``auth_time``:
-                use it with a tenant that always sends it.
-            key: The key to bind the tokens to; the login makes its own unless given. Refused with ``dpop="off"``.
+            max_age: The maximum age of the ID token's ``auth_time``, in seconds. The grant cannot request
+                ``auth_time``: use this with a tenant that always sends it.
+            key: The key to bind the tokens to; by default, a new one. Not allowed with ``dpop="off"``.
             extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action
                 reads them from ``event.request.body``). They cannot replace the grant's own (RFC 6749 §3.2).
             forwarded_for: As for :meth:`start`.
 
         Returns:
-            The tokens. Their ID token was validated.
+            The tokens, with a validated ID token.
 
         Raises:
             OAuthError: The service refused: :class:`WrongCode`, :class:`CodeExpired`, :class:`MfaRequired` and so on.
-            DPoPRequired: The API's policy demands a proof, and the client has ``dpop="off"``; nothing is spent.
+            DPoPRequired: The API's policy requires a proof, and the client has ``dpop="off"``; nothing is spent.
             NotSenderConstrained: The tokens are not bound to the key; they were discarded and revoked.
             SenderConstrained: The tokens are bound, and the client has ``dpop="off"``; they were discarded and revoked.
             InvalidIdToken: The ID token failed a check; the tokens were discarded and revoked.
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
-            OutcomeUnknown: The code was sent and no usable answer came: it may be spent.
+            OutcomeUnknown: The code was sent, but there was no usable response: it may be spent.
         """
         otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
         login = Login(
@@ -495,7 +497,7 @@ class PasswordlessClient:
         concurrency: int = 256,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[Outcome, None]:
-        """Exchange many codes at once, as patiently as the profile's ``many``.
+        """Exchange many codes at once, with the profile's policy ``many``.
 
         Args:
             logins: The logins, read lazily.
@@ -518,23 +520,23 @@ class PasswordlessClient:
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
 
-        Tokens that are bound to no key stay so, unless ``dpop`` is ``preferred`` and the API's policy binds new ones.
+        Unbound tokens stay unbound, unless ``dpop`` is ``preferred`` and the API's policy binds new ones.
 
-        Concurrent callers with the same refresh token share one request, and so do callers that come up to half a
-        minute later. A cancelled caller disturbs neither the request nor the others.
+        Concurrent callers with the same refresh token share one request; so do callers up to 30 seconds later.
+        Cancelling one caller affects neither the request nor the others.
 
         Args:
             tokens: The tokens. Replace them with the result: their refresh token may be spent.
-            scope: A narrower scope; the granted one unless given.
+            scope: A narrower scope; by default, the granted one.
 
         Raises:
             UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
             KeyMissing: They are bound and have no key; nothing was sent.
             KeyMismatch: They are bound to another key; nothing was sent.
             BindingRequired: They are not bound, and ``dpop`` is ``required``; nothing was sent.
-            InvalidRefreshToken: The refresh token is unknown, expired, revoked or used: the user logs in again.
-            ProtocolError: The answer must not be trusted.
-            OutcomeUnknown: The refresh token was sent, by this or an earlier call, and no usable answer came. It may be
+            InvalidRefreshToken: The refresh token is unknown, expired, revoked or used: the user must log in again.
+            ProtocolError: The response must not be trusted.
+            OutcomeUnknown: This or an earlier call sent the refresh token, but there was no usable response. It may be
                 spent, and is not sent again.
         """
         return await self._refreshes.refresh(tokens, scope=scope)
@@ -548,22 +550,22 @@ class PasswordlessClient:
         await self._refreshes.revoke(tokens)
 
     async def read_logout_token(self, token: str) -> LogoutToken:
-        """Check a logout token, by which the tenant ends sessions (OpenID Connect Back-Channel Logout 1.0 §2.6).
+        """Check a logout token, with which the tenant ends sessions (OpenID Connect Back-Channel Logout 1.0 §2.6).
 
-        Its ``jti`` is not compared with earlier ones; the gateway does that. To end the sessions that it is about, call
-        ``client.sessions.close_at_provider``.
+        This method does not compare its ``jti`` with earlier ones; the gateway does. To end the sessions that it names,
+        call ``client.sessions.close_at_provider``.
 
         Raises:
-            InvalidLogoutToken: It failed a check.
-            TransportError: Its key could not be fetched: it may be valid.
+            InvalidLogoutToken: The token failed a check.
+            TransportError: Its key could not be fetched, so the token may be valid.
         """
         return await self._logouts.read(conceal(token))
 
     async def fetch_signing_keys(self) -> None:
-        """Fetch the tenant's signing keys if they are missing or old, as the first login would: for a check of health.
+        """Fetch the tenant's signing keys if they are missing or old, for example in a health check.
 
         Raises:
-            NotSent: They could not be fetched, and none are known that may still serve.
+            NotSent: They could not be fetched, and no cached keys are still usable.
         """
         await self._logouts.fetch_keys()
 
@@ -576,35 +578,35 @@ class PasswordlessClient:
             KeyMismatch: They are bound to another key; nothing was sent.
             BindingRequired: They are not bound, and ``dpop`` is ``required``; nothing was sent.
             InvalidToken: The access token is expired or revoked.
-            MalformedAnswer: The answer violates the protocol, or is about another user.
+            MalformedAnswer: The response violates the protocol, or is about another user.
         """
         key = own_key(self._tenant, tokens)
         call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=key is not None)
         return await self._dispatcher.run(call)
 
     def before_closing(self, close: Callable[[], Awaitable[None]]) -> None:
-        """Call a coroutine function when the client is closed: after its calls, before its connections are.
+        """Register a coroutine function to call at closing: after the calls end, before the connections close.
 
-        For what needs the client to be open, such as a gateway's connections to the services behind it. It is called
-        once, and forgotten then; a function that is given again is not called twice.
+        Use it for resources that need the open client, such as a gateway's connections to its upstreams. The function
+        is called once, even if it is registered twice.
 
         Args:
-            close: The function; it raises nothing.
+            close: The function; it must not raise.
         """
         self._transport.dependents[close] = None
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
-        """Return an object that calls APIs for one user and refreshes the tokens by itself.
+        """Return an object that calls APIs for one user and refreshes the tokens automatically.
 
-        Bound tokens go as ``DPoP`` with a proof, others as ``Bearer``. For a stored session, use
-        ``client.sessions.api``. Tokens that ``client.sessions`` took or gave are refreshed by their session, which has
-        the new ones too.
+        It sends bound tokens as ``DPoP`` with a proof, others as ``Bearer``. For a stored session, use
+        ``client.sessions.api``. Tokens of a stored session are refreshed through that session, which keeps the new ones
+        too.
 
         Args:
             tokens: The user's tokens.
             origins: The origins that the access token is for, for example ``["https://api.example"]``.
-            on_refresh: Called with each new token set exactly once, and awaited if it is a coroutine function.
-                Without it nothing is refreshed: the new refresh token would be lost.
+            on_refresh: Called with each new token set exactly once, and awaited if it is a coroutine function. Without
+                it, nothing is refreshed, because the new refresh token would be lost.
 
         Raises:
             UsageError: The tokens belong to another tenant or application, an origin is invalid, or the client is not
@@ -646,7 +648,7 @@ class PasswordlessClient:
     ) -> AbstractAsyncContextManager[ClientResponse]:
         """Call an API once: ``async with client.request(tokens, "GET", "https://api.example/me") as response``.
 
-        The token is sent to the URL's origin only; it does not follow a redirect to another one.
+        The token is sent only to the URL's origin, and does not follow a redirect to another one.
 
         Args:
             tokens: The user's tokens.
@@ -656,9 +658,9 @@ class PasswordlessClient:
             **parameters: As for :meth:`aiohttp.ClientSession.request`.
 
         Raises:
-            UsageError: The URL is not absolute, or as for :meth:`session`.
+            UsageError: The URL is not absolute, or another reason of :meth:`session`.
             PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
-            aiohttp.ClientError: The call itself failed.
+            aiohttp.ClientError: The API call failed.
         """
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 

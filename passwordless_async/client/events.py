@@ -78,14 +78,14 @@ class Sent:
 
 @attrs.frozen
 class Challenged:
-    """The server demanded another DPoP nonce."""
+    """The server required another DPoP nonce."""
 
     operation: Operation
 
 
 @attrs.frozen
 class Paced:
-    """An operation has waited for room in the quota, or for the end of a pause."""
+    """An operation has waited for the quota, or for the end of a pause."""
 
     operation: Operation
     seconds: float
@@ -93,7 +93,7 @@ class Paced:
 
 @attrs.frozen
 class Retried:
-    """An operation will be tried again.
+    """An operation will be retried.
 
     Attributes:
         operation: The operation.
@@ -131,7 +131,8 @@ class Orphaned:
 
     Attributes:
         operation: The operation.
-        error: The code of the error that it ended with, or that giving its tokens away failed with; None: neither.
+        error: The code of the error that it ended with, or that ``on_orphan`` or the revocation failed with; None:
+            neither.
     """
 
     operation: Operation
@@ -140,11 +141,11 @@ class Orphaned:
 
 @attrs.frozen
 class UnboundTokens:
-    """A proof was sent, and the service has issued tokens that are bound to no key (``dpop="preferred"``).
+    """A proof was sent, but the service issued unbound tokens (``dpop="preferred"``).
 
     Attributes:
         operation: The operation.
-        audience: The API that was asked for; None: none was.
+        audience: The requested API; None: none was requested.
     """
 
     operation: Operation
@@ -152,7 +153,7 @@ class UnboundTokens:
 
 
 class Use(enum.StrEnum):
-    """What processes share through a store, besides sessions."""
+    """The state that processes share through a store, besides sessions."""
 
     CODES = enum.auto()
     QUOTA = enum.auto()
@@ -161,7 +162,7 @@ class Use(enum.StrEnum):
 
 @attrs.frozen
 class StoreLost:
-    """The store is unreachable: until it is back, this process falls back to its own memory."""
+    """The store is unreachable: until it is back, this process uses its own memory."""
 
     use: Use
 

@@ -42,16 +42,16 @@ _MAX_AUTHENTICATOR = 512  # characters
 class MfaClient:
     """Continues logins that need a second factor; a client has one, as ``client.mfa``.
 
-    Each method takes the ``state`` of an :class:`~passwordless_async.MfaRequired`, or one that was unsealed. Besides
-    what is named there, each raises:
+    Each method takes the ``state`` of an :class:`~passwordless_async.MfaRequired`, or an unsealed one. Besides the
+    errors that it documents, each raises:
 
-    - ``UsageError``: an argument is not of its form; nothing was sent
-    - ``InvalidMfaState``: the state is expired, or another tenant's or application's; nothing was sent
-    - ``MfaTokenExpired``: the service says that the login is over
+    - ``UsageError``: an argument is invalid; nothing was sent
+    - ``InvalidMfaState``: the state has expired, or belongs to another tenant or application; nothing was sent
+    - ``MfaTokenExpired``: the service says that the login has expired
     - ``OAuthError``: the service refused for another reason
-    - ``MalformedAnswer``: the answer is not what the protocol allows
+    - ``MalformedAnswer``: the response violates the protocol
     - ``NotSent``: nothing was sent
-    - ``OutcomeUnknown``: the request was sent and no usable answer came
+    - ``OutcomeUnknown``: the request was sent, but there was no usable response
     """
 
     def __init__(self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans) -> None:
@@ -82,9 +82,9 @@ class MfaClient:
 
         Args:
             state: The login.
-            authenticator: The factor, or its identifier; the service chooses unless given.
-            types: The types that the application can handle; those of the factor, or of the service's requirements,
-                unless given.
+            authenticator: The factor, or its identifier; by default, the service chooses.
+            types: The types that the application can handle; by default, those of the factor or of the service's
+                requirements.
         """
         state = hide(state)
         flow.own_state(self._tenant, state)
@@ -100,12 +100,12 @@ class MfaClient:
         """Finish the login with the code of an authenticator app.
 
         Returns:
-            The tokens, bound to the key that the login began with; in another mode than ``required``, or to none.
+            The tokens, bound to the key of the login; they may be unbound unless ``dpop`` is ``required``.
 
         Raises:
             WrongCode: The code is wrong or was used before.
             TooManyAttempts: Too many codes were wrong.
-            MfaRequired: Another factor is needed; continue with the new state.
+            MfaRequired: Another factor is required; continue with the new state.
             NotSenderConstrained, SenderConstrained, InvalidIdToken: As for ``exchange``.
         """
         state, otp = hide(state), conceal(otp)
@@ -114,12 +114,12 @@ class MfaClient:
     async def verify_oob(
         self, state: MfaState, challenge: MfaChallenge, *, binding_code: str | None = None
     ) -> MfaTokenSet:
-        """Finish the login out of band: with the code of a message, or by asking once whether the user has approved.
+        """Finish the login out of band: with the code of a message, or by polling once for the user's approval.
 
         Args:
             state: The login.
-            challenge: What :meth:`challenge` gave.
-            binding_code: The code that the user typed, where the challenge prompts for one.
+            challenge: The result of :meth:`challenge`.
+            binding_code: The code that the user typed, if the challenge prompts for one.
 
         Raises:
             AuthorizationPending: The user has not approved yet.
@@ -143,18 +143,18 @@ class MfaClient:
     ) -> MfaTokenSet:
         """Wait until the user has approved a message on another device (RFC 8628 §3.5).
 
-        A poll that was cancelled may be started again.
+        You may start it again after a cancellation.
 
         Args:
             state: The login.
-            challenge: What :meth:`challenge` gave; it must not prompt for a code.
+            challenge: The result of :meth:`challenge`; it must not prompt for a code.
             interval: Seconds between polls, five or more.
 
         Raises:
             AccessDenied: The user has denied it.
             CodeExpired: The user has not answered in time.
             MfaRequired: As for :meth:`verify_otp`.
-            TransportError: The last poll before the end got no answer; earlier ones are repeated.
+            TransportError: The last poll got no response; earlier failed polls are repeated.
         """
         state, challenge = hide(state), hide(challenge)
         flow.own_state(self._tenant, state)
@@ -166,11 +166,11 @@ class MfaClient:
         return await poll.run(lambda: self.verify_oob(state, challenge), interval=_check.seconds("interval", interval))
 
     async def verify_recovery_code(self, state: MfaState, recovery_code: str) -> tuple[MfaTokenSet, Secret | None]:
-        """Finish the login with a recovery code, which is spent by it.
+        """Finish the login with a recovery code. This spends the code.
 
         Returns:
-            The tokens, and the user's new recovery code: show it to the user. None where the service sent none. If
-            the tokens are refused after all, the new code is the error's ``recovery_code``.
+            The tokens, and the user's new recovery code, or None if the service sent none. Show it to the user. If the
+            client refuses the tokens, the error has the new code as ``recovery_code``.
 
         Raises:
             WrongCode, TooManyAttempts, MfaRequired: As for :meth:`verify_otp`.
@@ -189,19 +189,19 @@ class MfaClient:
         phone: Phone | None = None,
         email: Email | None = None,
     ) -> Association:
-        """Enrol a new factor; it counts once the login is finished with it.
+        """Enrol a new factor; it becomes active when the login is finished with it.
 
         Args:
             state: The login.
-            types: ``["otp"]`` for an authenticator app, ``["oob"]`` for the rest; what the other arguments say unless
-                given.
-            channels: ``["sms"]``, ``["voice"]``, ``["email"]`` or, for push messages, ``["auth0"]``. Unless given:
-                SMS for a phone, e-mail for an address, push for ``oob`` without either.
+            types: ``["otp"]`` for an authenticator app, ``["oob"]`` for the others; by default, what the other
+                arguments imply.
+            channels: ``["sms"]``, ``["voice"]``, ``["email"]`` or, for push messages, ``["auth0"]``. By default, SMS
+                for a phone, e-mail for an address, push for ``oob`` without either.
             phone: Where to send codes.
             email: Where to send codes.
 
         Raises:
-            AccessDenied: The user has a factor already and must use that one.
+            AccessDenied: The user already has a factor and must use it.
         """
         state = hide(state)
         flow.own_state(self._tenant, state)

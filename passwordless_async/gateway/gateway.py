@@ -38,32 +38,31 @@ _BUDGETS, _SMS = Budgets(), Sms()
 
 
 class Gateway:
-    """Login pages and sessions for browsers. Lives as long as the application, within its client.
+    """Login pages and sessions for browsers. Create one for the lifetime of the application, within its client.
 
     Args:
         client: Logs users in, and keeps their sessions in its store.
         base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only.
-        scope: The scope of logins; it has ``openid``.
+        scope: The scope of logins; it must contain ``openid``.
         audience: The API that the access tokens are for.
         upstreams: The services behind the gateway: each call gets the user's token and a proof.
-        identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        identifiers: What users log in with: ``email``, ``phone`` or both.
         magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,
             which must be among the application's Allowed Callback URLs, and logs in only the browser that asked for it.
-        captcha: The widget that is shown where the tenant's bot detection demands a captcha.
-        return_to: The prefixes of the paths that a login may return to. A login that names no such path ends on the
-            gateway's own home page.
-        trusted_proxies: How many proxies of yours a request passes.
-        budgets: How much one address and one user may start and guess in an hour.
-        sms: Which phones get codes, and how many. Name the calling codes of your users.
+        captcha: The widget to show if the tenant's bot detection requires a captcha.
+        return_to: The path prefixes that a login may return to; otherwise it returns to the gateway's own home page.
+        trusted_proxies: The number of your proxies that a request passes.
+        budgets: How many codes one address and one user may request and guess per hour.
+        sms: Which phones may get codes, and how many: list the calling codes of your users.
         session_for: Seconds that a session lasts if the user does not ask to stay logged in. None: as long as the
             client's sessions last (``lifetimes``), which no session exceeds.
-        remember_for: Seconds that the session and its cookie last if the user asks to stay logged in. None: users
-            cannot ask for it.
-        max_sessions: How many sessions a user may have; one more login ends the oldest session. None: any number.
-        brand: The name that stands above each page.
+        remember_for: Seconds that the session and its cookie last if the user asks to stay logged in; None: the page
+            does not offer it.
+        max_sessions: The maximum number of sessions per user: a further login ends the oldest. None: any number.
+        brand: The name at the top of each page.
         texts: The texts, to change them or to add languages.
-        templates: A folder with templates that replace those of the same name.
-        css: A style sheet that is added to the pages' own.
+        templates: A folder with templates that replace the built-in ones of the same name.
+        css: A style sheet to add to the built-in one.
         on_audit: A function, or several, that get an :class:`AuditEvent` for each login and each change of a session,
             for example :class:`JsonLines`. They must not block.
         before_start: An async function that is called before a code is sent; it refuses by raising :class:`Refused`.
@@ -118,7 +117,7 @@ class Gateway:
 
     @property
     def current_user(self) -> UserOf[CurrentUser | None]:
-        """Returns the user who sent a request, by the session's cookie; None if they are not logged in.
+        """Returns the user of a request, by the session cookie; None if no user is logged in.
 
         ``await gateway.current_user(request)`` in Starlette, aiohttp.web and others;
         ``user: Annotated[CurrentUser | None, Depends(gateway.current_user)]`` in FastAPI.
@@ -127,7 +126,7 @@ class Gateway:
 
     @property
     def required_user(self) -> UserOf[CurrentUser]:
-        """As :attr:`current_user`; for a user who is not logged in it raises the framework's own 401.
+        """As :attr:`current_user`, but raises the framework's own 401 if no user is logged in.
 
         That is ``HTTPException`` in Starlette and FastAPI, and ``HTTPUnauthorized`` in aiohttp.web. In every other
         framework it is :class:`~passwordless_async.InvalidSession`, which an error handler answers 401.

@@ -78,30 +78,31 @@ def parts_of(server: object) -> Parts:
 
 
 class ResourceServer:
-    """Checks the requests of an API: access tokens, proofs, scopes and logins. Lives as long as the API.
+    """Checks the requests of an API: access tokens, proofs, scopes and logins. Create one for the lifetime of the API.
 
-    Access tokens are JWTs: those of RFC 9068, or Auth0's own dialect. Signing keys are found by discovery, cached, and
-    fetched again for a new ``kid``. It needs no closing, and may be used in several event loops, one after the other.
+    Access tokens are JWTs of the RFC 9068 profile or of the Auth0 profile. Signing keys are found through discovery,
+    cached, and fetched again for a new ``kid``. You need not close it, and may use it in several event loops, one after
+    the other.
 
     Args:
-        issuer: The ``iss`` of accepted tokens, to the letter, or several; Auth0's ends with a slash.
-        audience: The API's identifier, or several: a token is for one of them at least.
+        issuer: The exact ``iss`` of accepted tokens, or several; Auth0's ends with a slash.
+        audience: The API's identifier, or several: a token must be for at least one of them.
         base_url: The URL that clients use, or several, as for :class:`~passwordless_async.DPoPVerifier`.
-        dpop: ``required`` accepts bound tokens with a proof alone. ``preferred`` accepts Bearer tokens that are not
-            bound too. ``off`` accepts Bearer tokens alone. A bound token never passes as a Bearer token.
-        replay: Remembers used proofs; lives as long as the API and is shared by all its processes. Not needed for
+        dpop: ``required`` accepts only bound tokens with a proof. ``preferred`` also accepts unbound Bearer tokens.
+            ``off`` accepts only Bearer tokens. A bound token is never accepted as a Bearer token.
+        replay: Remembers used proofs, for the lifetime of the API; all its processes must share it. Not needed for
             ``off``.
         nonces: Issues nonces for proofs; without it, a ``nonce`` in a proof is ignored.
         require_nonce: Whether a proof must have a nonce if ``nonces`` is given.
         proof_max_age: The oldest accepted proof by its ``iat``, in seconds.
         algorithms: The accepted signature algorithms of tokens: some of RS256, RS384, RS512, PS256, PS384, PS512,
             ES256, ES384.
-        clock_skew: Seconds by which this machine's clock and another one's may differ: from 0 to 600. It counts for
-            the times of tokens and of proofs.
-        metadata: What to publish about the API (RFC 9728): challenges point to it then, and :meth:`metadata_documents`
-            is to be served. None: nothing.
-        http: A session to fetch signing keys with, for example one with a proxy; it must check certificates. A session
-            is opened for each fetch unless given.
+        clock_skew: Seconds by which this machine's clock and another one's may differ: from 0 to 600. It applies to the
+            times of tokens and of proofs.
+        metadata: The metadata to publish about the API (RFC 9728): challenges then point to it, and you must serve
+            :meth:`metadata_documents`. None: nothing.
+        http: A session to fetch signing keys with, for example one with a proxy; it must verify certificates. By
+            default, each fetch opens its own session.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -167,24 +168,24 @@ class ResourceServer:
     ) -> Authorized:
         """Check a request, and spend its proof.
 
-        Names of scopes, permissions and classes are an iterable of texts, or one text with spaces between.
+        Pass scopes, permissions and classes as an iterable of strings, or as one string separated by spaces.
 
         Args:
             method: The request's method, in its original case.
             url: The request's path and query, not decoded, or its URL.
             headers: The request's header fields, names in any case: a multi-value mapping or pairs.
-            requirements: ``scopes``, all of which the token must have; ``any_scope``, one of which at least;
-                ``permissions``, all of which; ``max_age``, seconds that the user's login may be ago; ``acr_values``,
-                the authentication context classes one of which it must have had (RFC 9470).
+            requirements: ``scopes``: the token must have all; ``any_scope``: at least one; ``permissions``: all;
+                ``max_age``: the maximum age of the user's login in seconds; ``acr_values``: the login must have one of
+                these authentication context classes (RFC 9470).
 
         Returns:
-            Who asks, and what they may do.
+            The caller, and what they may do.
 
         Raises:
-            InvalidToken: There is no token, or more than one, or it is not valid; ``status`` is 401, or 400.
+            InvalidToken: There is no token, or more than one, or it is invalid; ``status`` is 401 or 400.
             InsufficientScope: The token lacks a scope or a permission; ``status`` is 403.
-            InsufficientUserAuthentication: The user must log in again, or in a stronger way; ``status`` is 401.
-            InvalidDPoPProof: The proof is refused; ``status`` is 401, or 503 if the replay store cannot take it.
+            InsufficientUserAuthentication: The user must log in again, or more strongly; ``status`` is 401.
+            InvalidDPoPProof: The proof is refused; ``status`` is 401, or 503 if the replay store cannot record it.
             UseDPoPNonce: The proof needs a nonce; ``status`` is 401.
             TemporarilyUnavailable: The signing keys cannot be fetched; ``status`` is 503.
             UsageError: An argument has a wrong type or value.
@@ -196,7 +197,7 @@ class ResourceServer:
     def metadata_documents(self) -> Mapping[str, Mapping[str, Any]]:
         """Return the metadata documents to serve, by their paths (RFC 9728 §3); empty without ``metadata``.
 
-        Base URLs of several hosts with the same path share a place: serve :meth:`metadata_document` of the host then.
+        If base URLs of several hosts have the same path, serve :meth:`metadata_document` for the host of each request.
         """
         return {metadata_path(base): self.metadata_document(base) for base in self._guards if self._metadata}
 

@@ -91,13 +91,13 @@ class Sessions:
         lifetime: float | None = None,
         by_sid: bool = False,
     ) -> StoredSession:
-        """Exchange a code and keep the tokens as a session, in one step.
+        """Exchange a code and store the tokens as a session, in one step.
 
-        Concurrent calls with the same code get the same session. If the session cannot be kept for 5 seconds, or the
-        caller is cancelled after the code was spent, the tokens go to ``on_orphan`` or are revoked.
+        Concurrent calls with the same code get the same session. If the session cannot be stored within 5 seconds, or
+        the caller is cancelled after the code was spent, the tokens go to ``on_orphan`` or are revoked.
 
         Args:
-            who: As for ``client.exchange``, like the arguments that are not named here.
+            who: As for ``client.exchange``.
             otp: The code that the user typed. It is spent once it is sent.
             scope: The scope. It must have ``openid``, unless ``user`` is given.
             audience: As for ``client.exchange``.
@@ -112,9 +112,9 @@ class Sessions:
             by_sid: As for :meth:`open`.
 
         Raises:
-            UsageError: An argument is invalid, or the code is being exchanged already with other arguments; nothing was
+            UsageError: An argument is invalid, or the code is already being exchanged with other arguments; nothing was
                 sent.
-            StoreError: The session could not be kept; the code is spent.
+            StoreError: The session could not be stored; the code is spent.
             PasswordlessError: As ``client.exchange``.
         """
         otp, key = conceal(otp), hide(key)
@@ -146,24 +146,23 @@ class Sessions:
         lifetime: float | None = None,
         by_sid: bool = False,
     ) -> Secret:
-        """Keep tokens as a session.
+        """Store tokens as a session.
 
         Args:
             tokens: The tokens.
-            user: The user; the ``sub`` of the ID token unless given.
-            data: The application's own, sealed with the session: a JSON object of 4096 characters at most, for example
-                ``{"device": "Firefox on Linux"}``.
-            lifetime: Seconds from now until the session ends however much it is used, for example of a user who asked
-                to stay logged in; ``Lifetimes.absolute`` is the most. A session never outlasts the ``session_expiry``
-                of its ID token.
+            user: The user; by default, the ``sub`` of the ID token.
+            data: Your application's data, sealed with the session: a JSON object of at most 4096 characters, for
+                example ``{"device": "Firefox on Linux"}``.
+            lifetime: Seconds until the session ends even if it is used, for example for a user who asked to stay logged
+                in; at most ``Lifetimes.absolute``. A session never outlasts the ``session_expiry`` of its ID token.
             by_sid: Whether the ``sid`` of the ID token leads to the session, for :meth:`close_at_provider`. That takes
-                an entry more in the store.
+                one more entry in the store.
 
         Returns:
-            The session's identifier: 256 random bits, and 8 characters that say where it is kept.
+            The session's identifier: 256 random bits, and 8 characters that say where it is stored.
 
         Raises:
-            UsageError: The tokens have no ID token, and no user is given; or ``data`` is not of its form.
+            UsageError: The tokens have no ID token and no user is given, or ``data`` is invalid.
             KeyMissing: The tokens are bound and have no key.
             StoreError: A store in memory is full.
         """
@@ -183,13 +182,14 @@ class Sessions:
         lifetime: float | None = None,
         by_sid: bool = False,
     ) -> StoredSession:
-        """Keep the tokens of a login as a session, or give them up: as :meth:`login`, after a second factor or a link.
+        """Store the tokens of a login as a session, or give them up: as :meth:`login`, after a second factor or a link.
 
-        Calls with the same tokens get the same session, within 30 seconds: a form that is sent twice opens one. If the
-        session cannot be kept for 5 seconds, or the caller is cancelled, the tokens go to ``on_orphan`` or are revoked.
+        Calls with the same tokens within 30 seconds get the same session: a form that is sent twice opens one. If the
+        session cannot be stored within 5 seconds, or the caller is cancelled, the tokens go to ``on_orphan`` or are
+        revoked.
 
         Args:
-            tokens: The tokens, which no session has.
+            tokens: The tokens; no session must have them.
             who: The user, for ``on_orphan``.
             user: As for :meth:`open`.
             data: As for :meth:`open`.
@@ -207,15 +207,16 @@ class Sessions:
     def api(self, identifier: str, *, origins: Iterable[str]) -> AbstractAsyncContextManager[UserSession]:
         """Call APIs for a stored session: ``async with client.sessions.api(identifier, origins=[...]) as api``.
 
-        Its tokens are refreshed shortly before they end, and once when an API refuses them. The session has the new
-        ones before a call uses them, and what another process has refreshed is used.
+        Its tokens are refreshed shortly before they expire, and once when an API refuses them. The new ones are stored
+        before a call uses them, and tokens that another process has refreshed are used.
 
         Args:
             identifier: The session.
             origins: The origins that the access token is for.
 
         Raises:
-            InvalidSession: It is unknown, has ended or was closed. So do calls, once the access token has ended.
+            InvalidSession: It is unknown, has ended or was closed. API calls raise it too, once the access token has
+                expired.
             BrokenSeal: As for :meth:`get`.
             BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
@@ -244,23 +245,24 @@ class Sessions:
 
         Args:
             identifier: The session.
-            counts_as_use: False: its idle time goes on, as for a page's script that asks how long it will last.
+            counts_as_use: If False, the idle time is not restarted, for example for a script that shows the remaining
+                time.
 
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
-            BrokenSeal: What is kept was changed, moved, or sealed with a key that is not on the ring.
+            BrokenSeal: The stored value was changed, moved, or sealed with a key that is not on the ring.
         """
         return (await self._records.find(_concealed(identifier), counts_as_use=counts_as_use)).session
 
     async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
-        """Change the application's data of a session, and restart its idle time.
+        """Change your application's data of a session, and restart its idle time.
 
-        Each member replaces the one of the same name, and one that is None is removed; others stay. So concurrent
-        changes of different members both count, and a refresh at the same time loses none.
+        Each member replaces the one of the same name, and None removes it; others stay. So concurrent changes of
+        different members are both kept, also during a refresh.
 
         Args:
             identifier: The session.
-            data: What changes: a JSON object, as for :meth:`open`; the bound is that of all members together.
+            data: The changes: a JSON object, as for :meth:`open`; its limit applies to all members together.
 
         Returns:
             The session with all its data.
@@ -268,7 +270,7 @@ class Sessions:
         Raises:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: As for :meth:`get`.
-            UsageError: ``data`` is not of its form, or too much with what is there; nothing was changed.
+            UsageError: ``data`` is invalid, or too large together with the existing data; nothing was changed.
         """
         identifier, changes = _concealed(identifier), _data(data)
         while True:
@@ -281,7 +283,7 @@ class Sessions:
     async def refresh(self, identifier: str) -> StoredSession:
         """Refresh a session's tokens. Concurrent callers, in any process, share one refresh.
 
-        So do the sessions that were opened with the tokens of one login.
+        So do sessions that were opened with the tokens of one login.
 
         Raises:
             InvalidSession: The session is unknown, has ended or was closed.
@@ -290,25 +292,25 @@ class Sessions:
             OutcomeUnknown: The refresh token was sent before, by this process or one that has died, and its outcome is
                 unknown. It is sent again only within ``refresh_token_leeway``.
             StoreUnavailable: The store is unreachable. If nothing was sent yet, the next call sends the refresh token.
-                If new tokens could not be kept for 20 seconds they are lost, and the next call raises
+                If new tokens could not be stored within 20 seconds, they are lost, and the next call raises
                 ``OutcomeUnknown``.
-            PasswordlessError: As ``client.refresh``. After an answer that fails a check the refresh token counts as
-                spent, and is not sent again.
+            PasswordlessError: As ``client.refresh``. After a response that fails a check, the refresh token counts as
+                spent and is not sent again.
         """
         return await self._session_refreshes.refresh(_concealed(identifier))
 
     async def close(self, identifier: str, *, revoke: bool = True) -> bool:
-        """End a session; does nothing if it has ended already.
+        """End a session; does nothing if it has already ended.
 
         If the caller is cancelled after the session was closed, its tokens are still revoked.
 
         Args:
             identifier: The session.
-            revoke: Whether to revoke the refresh token at the service as well: the logout. A session that cannot be
-                unsealed, because its key is not on the ring or it was changed, is closed and not revoked.
+            revoke: Whether to revoke the refresh token at the service too: the logout. A session that cannot be
+                unsealed, because its key is not on the ring or it was changed, is closed but not revoked.
 
         Returns:
-            Whether there was one.
+            Whether there was a session.
 
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
@@ -338,15 +340,15 @@ class Sessions:
         """End all sessions of a user, without revoking their tokens at the service.
 
         Returns:
-            How many there were. A session that is opened at the same moment may stay.
+            The number of sessions. A session that is opened at the same moment may stay.
         """
         return sum(await _all(self._records.close_at(place) for place in await self._records.places(user)))
 
     async def keep_newest(self, user: str, number: int) -> Mapping[str, PasswordlessError | None]:
-        """Log a user's oldest sessions out until so many are left.
+        """Log out a user's oldest sessions until ``number`` are left.
 
-        Of logins at the same moment each may call it: the newest stay, whatever the order. Sessions that cannot be
-        unsealed count, and stay: while keys rotate they may be the newest.
+        Simultaneous logins may all call it: the newest sessions stay, in any order of the calls. Sessions that cannot
+        be unsealed count and stay, because during a key rotation they may be the newest.
 
         Returns:
             As :meth:`log_out`.
@@ -357,12 +359,12 @@ class Sessions:
     async def close_at_provider(self, *, user: str | None = None, sid: str | None = None) -> tuple[str, ...]:
         """End the sessions that have ended at the provider (OpenID Connect Back-Channel Logout 1.0 §2.7).
 
-        Their tokens are not revoked: the provider has ended what is to end.
+        Their tokens are not revoked, because the provider has already ended the login.
 
         Args:
             user: The ``sub``: the user of sessions that were opened without ``user``.
-            sid: The session at the provider. All sessions that were opened ``by_sid``, and a named user's. None: all
-                of the user. A session whose ID token had no ``sid`` ends with any of its user: it has no other end.
+            sid: The session at the provider. Ends all sessions that were opened ``by_sid``, and those of a named user.
+                None: all of the user. A session without a ``sid`` in its ID token ends with any session of its user.
 
         Returns:
             Their public names.
@@ -396,13 +398,13 @@ class Sessions:
         return bool(await self._close_at(await self._named(user, [name])))
 
     async def log_out(self, user: str, names: Iterable[str]) -> Mapping[str, PasswordlessError | None]:
-        """End sessions of a user by their public names, as :meth:`list` returns them, and revoke their tokens.
+        """End a user's sessions by their public names, as :meth:`list` returns them, and revoke their tokens.
 
-        Each is closed before its refresh token is revoked. If the caller is cancelled then, it is still revoked.
+        Each session is closed before its refresh token is revoked. A cancellation does not stop the revocation.
 
         Returns:
-            The names of those that there were, each with the error of its revocation; None: it was revoked, had no
-            refresh token, or could not be unsealed.
+            The names of the sessions that existed, each with the error of its revocation. None: the token was revoked,
+            or there was none, or the session could not be unsealed.
         """
         named = await self._named(user, names)
         ended = await _all(self._log_out(place) for place in named)
@@ -434,13 +436,13 @@ class Sessions:
             return True, failed.error
 
     async def list(self, user: str) -> tuple[SessionInfo, ...]:
-        """Return a user's sessions, for operators and for the user. It does not count as use.
+        """Return a user's sessions, for operators and for the user. This does not count as use.
 
-        A session that cannot be unsealed, because its key is not on the ring or it was changed, is listed without the
-        times that are sealed in it.
+        A session that cannot be unsealed, because its key is not on the ring or it was changed, is listed without its
+        sealed times.
 
         Returns:
-            What may be known of each: the oldest first, and those that cannot be unsealed last.
+            The public information about each: the oldest first, and those that cannot be unsealed last.
         """
         places = await self._records.places(user)
         known = await _all(self._records.peek(place) for place in places)

@@ -29,12 +29,12 @@ def hashed(secret: str) -> str:
 class Lifetimes:
     """How long sessions last.
 
-    A session ends at the time that was set when it was opened, or earlier if ``absolute`` has been shortened since.
-    ``idle`` always counts as it is now.
+    A session ends at the time that was set when it was opened, or earlier if ``absolute`` has been shortened since. For
+    ``idle``, the current value always applies.
 
     Args:
         idle: Seconds from its last use to its end.
-        absolute: Seconds from its opening to its end, however much it is used.
+        absolute: Seconds from its opening to its end, even if it is used.
 
     Raises:
         UsageError: One is not above 0.
@@ -50,13 +50,13 @@ class StoredSession:
     """A session.
 
     Attributes:
-        id: Its identifier, for the user's cookie alone: the session opens by it.
+        id: Its identifier, which opens the session: put it only into the user's cookie.
         tokens: The tokens.
         user: The user.
         opened_at: When it was opened: seconds since the UNIX epoch.
-        data: The application's own; read-only.
-        ends_at: When it ends however much it is used: seconds since the UNIX epoch; None if that is not known.
-        idle_ends_at: When it ends if it is not used from now on; None as above. It counts in no comparison.
+        data: Your application's data; read-only.
+        ends_at: When it ends even if it is used: seconds since the UNIX epoch; None if unknown.
+        idle_ends_at: When it ends if it is not used again; None if unknown. Ignored in comparisons.
     """
 
     id: Secret = attrs.field(repr=redacted)
@@ -80,15 +80,15 @@ class StoredSession:
 
 @attrs.frozen
 class SessionInfo:
-    """What operators, and the user, may know of a session. Times are seconds since the UNIX epoch.
+    """The public information about a session, for operators and the user. Times are seconds since the UNIX epoch.
 
     Attributes:
-        name: Its public name, which opens nothing.
+        name: Its public name, which does not open it.
         opened_at: When it was opened; None if no key on the ring unseals it, or it was changed.
         idle_ends_at: When it ends if it is not used.
-        ends_at: When it ends however much it is used; None if ``opened_at`` is.
+        ends_at: When it ends even if it is used; None if ``opened_at`` is.
         last_used_at: When it was last used; None if ``opened_at`` is.
-        data: The application's own, as it was given when the session was opened; read-only.
+        data: Your application's data, as given when the session was opened; read-only.
     """
 
     name: str

@@ -66,28 +66,27 @@ class Upstream:
     """A service behind the gateway.
 
     Args:
-        prefix: A path below the gateway's mount, such as ``/api/``: calls below it go to the service. With ``/``, all
-            calls do, except those for the gateway's own pages.
-        url: Where calls go; the rest of the path follows it. ``https://api.example/v2`` gets ``/v2/me`` for
-            ``/api/me``. Plain http on loopback only.
+        prefix: The path below the gateway's mount, such as ``/api/``: the gateway forwards calls below it. With ``/``,
+            it forwards all calls except those to its own pages.
+        url: The service's URL; the path after the prefix is appended. ``https://api.example/v2`` gets ``/v2/me`` for
+            ``/api/me``; plain http on loopback only.
         audience: The API that the access token must be for; the gateway's own if None. A session has one access token.
-        scopes: The scopes that the user's token must have: a list, or words with a space between. A user who lacks one
-            gets a 403, and nothing is sent.
-        headers: Names of further header fields of requests that are passed on; see the documentation for those that
-            always are. Credentials, cookies and fields of a connection never are.
-        response_headers: Names of further header fields of responses that are passed on. ``Set-Cookie`` lets the
-            service set cookies, except the gateway's own.
+        scopes: The scopes that the user's token must have: a list, or a string separated by spaces. A user who lacks
+            one gets a 403, and nothing is sent.
+        headers: Names of further request header fields to forward; the documentation lists those that are always
+            forwarded. Credentials, cookies and connection fields never are.
+        response_headers: The same for responses. ``Set-Cookie`` lets the service set cookies, except the gateway's own.
         timeout: Seconds that a response may take to begin, that the service may take to accept a piece of a request's
             body, and that may pass between two pieces of a response. An event stream must send a comment more often.
         connect_timeout: Seconds that a connection may take.
         upload_timeout: Seconds that a browser may take to send the next piece of a body.
-        max_request_bytes: How long a request's body may be; a longer one gets a 413.
-        max_response_bytes: How long a response's body may be; None for no bound.
-        max_message_bytes: How long a WebSocket's message may be, in both directions.
-        max_connections: Connections to the service. Calls beyond wait for one, up to ``timeout``; twice as many may
-            wait, and more get a 503.
-        max_per_session: Calls of one session at once, WebSockets included; more get a 429.
-        max_sockets: WebSockets to the service; more get a 503.
+        max_request_bytes: The maximum size of a request's body; a larger one gets a 413.
+        max_response_bytes: The maximum size of a response's body; None: unlimited.
+        max_message_bytes: The maximum size of a WebSocket message, in both directions.
+        max_connections: The maximum number of connections to the service. Further calls wait for one, up to
+            ``timeout``; twice as many may wait, and more get a 503.
+        max_per_session: The maximum number of simultaneous calls of one session, including WebSockets; more get a 429.
+        max_sockets: The maximum number of WebSockets to the service; more get a 503.
 
     Raises:
         UsageError: An argument has a wrong type or value.
