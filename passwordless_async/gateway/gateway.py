@@ -42,15 +42,18 @@ class Gateway:
 
     Args:
         client: Logs users in, and keeps their sessions in its store.
-        base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only.
+        base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only. Forms are
+            accepted from its pages only (``Origin``), links by e-mail lead to it, and cookies are bound to it.
         scope: The scope of logins; it must contain ``openid``.
         audience: The API that the access tokens are for.
-        upstreams: The services behind the gateway: each call gets the user's token and a proof.
-        identifiers: What users log in with: ``email``, ``phone`` or both.
+        upstreams: The services behind the gateway, several or one: each call gets the user's token and a proof.
+        identifiers: What users log in with: ``email``, ``phone``, or a list of both.
         magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,
             which must be among the application's Allowed Callback URLs, and logs in only the browser that asked for it.
         captcha: The widget to show if the tenant's bot detection requires a captcha.
-        return_to: The path prefixes that a login may return to; otherwise it returns to the gateway's own home page.
+        return_to: The path prefixes that a login may return to, several or one; otherwise it returns to ``home``.
+        home: The path of your application's home page, such as ``/``. A login that names no path to return to ends
+            there, and *Back* and the page after a logout link to it. None: the gateway's own home page.
         trusted_proxies: The number of your proxies that a request passes.
         budgets: How many codes one address and one user may request and guess per hour.
         sms: Which phones may get codes, and how many: list the calling codes of your users.
@@ -88,6 +91,7 @@ class Gateway:
         magic_link: bool = False,
         captcha: Captcha | None = None,
         return_to: Iterable[str] = ("/",),
+        home: str | None = None,
         trusted_proxies: int = 0,
         budgets: Budgets = _BUDGETS,
         sms: Sms = _SMS,
@@ -105,14 +109,15 @@ class Gateway:
         clock: Callable[[], float] = _clock.now,
     ) -> None:
         users = {"identifiers": identifiers, "magic_link": magic_link, "return_to": return_to}
-        users |= {"captcha": captcha, "trusted_proxies": trusted_proxies}
+        users |= {"home": home, "captcha": captcha, "trusted_proxies": trusted_proxies}
         lasting = {"session_seconds": session_for, "remember_seconds": remember_for, "max_sessions": max_sessions}
         more: dict[str, Any] = {**users, **lasting, "budgets": budgets, "sms": sms}
         settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)
         hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)
         services = _services(client, settings, hooks, on_audit, clock)
+        pages = Pages(texts=texts, brand=brand, templates=templates, css=css, home=settings.home)
         self._settings, self._users = settings, Users(client.sessions, cookies := _cookies(services))
-        self._handler = Handler(services, cookies, Pages(texts=texts, brand=brand, templates=templates, css=css))
+        self._handler = Handler(services, cookies, pages)
         self._passing = _passing(services, cookies, upstreams, self._handler)
 
     @property

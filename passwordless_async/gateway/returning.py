@@ -35,6 +35,15 @@ def checked_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
     return checked
 
 
+def checked_home(path: str | None) -> str | None:
+    """Return the path of the application's home, by the rules of a way back; others raise :class:`UsageError`."""
+    if path is None:
+        return None
+    if not isinstance(path, str) or return_path(path, ("/",)) is None:
+        raise UsageError("home", "must be a path of the site, such as /: no origin and no dot segments")
+    return path
+
+
 def return_path(given: str | None, allowed: tuple[str, ...]) -> str | None:
     """Return a path that a login may return to, as it was given; None if it is none."""
     if given is None or len(given) > _MAX_CHARACTERS or _PATH.fullmatch(given) is None:

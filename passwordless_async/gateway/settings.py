@@ -13,7 +13,7 @@ from passwordless_async._common.validators import checked_by, of_kind, seconds, 
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.captcha import Captcha
-from passwordless_async.gateway.returning import checked_prefixes
+from passwordless_async.gateway.returning import checked_home, checked_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +51,7 @@ class Settings:
         magic_link: Whether users may choose to be sent a link by e-mail instead of a code.
         captcha: The widget that is shown where the tenant demands a captcha; None: the page says that it has none.
         return_to: The prefixes of paths that a login may return to.
+        home: The path of the application's home: where a login ends that names no way back; None: the gateway's own.
         trusted_proxies: How many proxies of yours a request passes: the user's address is what the outermost of them
             saw. 0: the peer is the user.
         login_seconds: How long a login may take, from its first page to its last. Ten minutes: a code lasts for three
@@ -72,6 +73,7 @@ class Settings:
     magic_link: bool = attrs.field(default=False, validator=of_kind(bool))
     captcha: Captcha | None = attrs.field(default=None, validator=optional(of_kind(Captcha)))
     return_to: tuple[str, ...] = attrs.field(default=("/",), converter=checked_prefixes)
+    home: str | None = attrs.field(default=None, converter=checked_home)
     trusted_proxies: int = attrs.field(default=0, validator=checked_by(_check_none_or_more))
     login_seconds: float = attrs.field(default=600.0, validator=seconds)
     resend_seconds: float = attrs.field(default=30.0, validator=seconds)

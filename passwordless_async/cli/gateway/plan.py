@@ -87,7 +87,7 @@ class Plan:
     def make_gateway(self, client: PasswordlessClient, on_audit: Sequence[Callable[[AuditEvent], None]]) -> Gateway:
         """Make the gateway of an open client."""
         of = self.values.of
-        same = ("base_url", "scope", "audience", "identifiers", "magic_link", "return_to", "trusted_proxies")
+        same = ("base_url", "scope", "audience", "identifiers", "magic_link", "return_to", "home", "trusted_proxies")
         lasting = ("session_for", "remember_for", "max_sessions")
         options: dict[str, Any] = {name: of[name] for name in (*same, *lasting)}
         with located(self.values):

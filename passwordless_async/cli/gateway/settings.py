@@ -109,6 +109,9 @@ _PAGES = (
         is_multiple=True,
     ),
     Setting("return_to", kinds.words, "The prefixes of paths that a login may return to.", ("/",), "PATHS"),
+    Setting(
+        "home", kinds.text, "Where a login ends that names no path to return to. Default: its own page.", metavar="PATH"
+    ),
     Setting("brand", kinds.text, "The name that stands above each page."),
     Setting("templates", kinds.path, "A folder with templates that replace those of the same name.", metavar="FOLDER"),
     Setting("css", kinds.path, "A style sheet that is added to the pages' own.", metavar="FILE"),

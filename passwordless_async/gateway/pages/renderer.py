@@ -80,17 +80,24 @@ class Pages:
         brand: The name that stands above each page.
         templates: A folder with templates that replace those of the same name, or extend them.
         css: A style sheet that is added to the page's own.
+        home: The path of the application's home, for links to it; None: it has none.
 
     Raises:
         UsageError: The folder is not there.
     """
 
     def __init__(
-        self, *, texts: Texts | None = None, brand: str = "", templates: str | None = None, css: str | None = None
+        self,
+        *,
+        texts: Texts | None = None,
+        brand: str = "",
+        templates: str | None = None,
+        css: str | None = None,
+        home: str | None = None,
     ) -> None:
         _require_folder(templates)
         self.texts: Texts = Texts() if texts is None else texts
-        self._brand = brand
+        self._brand, self._home = brand, home
         self._alike: Bounded[Hashable, str] | None = None if templates else Bounded(_MAX_ALIKE)
         built_in = jinja2.PackageLoader("passwordless_async.gateway.pages")
         own = [jinja2.FileSystemLoader(templates)] if templates else []
@@ -151,6 +158,7 @@ class Pages:
         names: Mapping[str, Any] = {
             "t": text,
             "brand": self._brand,
+            "home": self._home,
             "language": language,
             "languages": self._languages(visit, reply),
             "mount": visit.request.mount,

@@ -190,7 +190,7 @@ async def show_recovery_codes(visit: Visit) -> Reply:
 
 async def keep_recovery_codes(visit: Visit) -> Reply:
     """The user has kept the codes: return to where the login came from."""
-    return attrs.evolve(way_back(None if visit.login is None else visit.login.return_to), login=None)
+    return attrs.evolve(way_back(visit, None if visit.login is None else visit.login.return_to), login=None)
 
 
 async def _factors(visit: Visit, state: MfaState) -> list[Authenticator]:

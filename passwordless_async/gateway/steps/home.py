@@ -9,7 +9,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.gateway.browser import csrf_token
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.steps.pages import expired_page
+from passwordless_async.gateway.steps.pages import expired_page, way_back
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -37,7 +37,7 @@ def log_in_first(visit: Visit, *, back_to: str | None = None) -> Reply:
 async def without_login(visit: Visit, problem: Problem | None = None) -> Reply:
     """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
     if await session_of(visit) is not None:
-        return Reply(page=Page.HOME, location="/")
+        return way_back(visit)
     return expired_page(visit, problem)
 
 

@@ -41,6 +41,7 @@ from passwordless_async.gateway.steps.pages import (
     may_remember,
     new_login,
     new_start,
+    newest_path,
     sent_page,
 )
 
@@ -60,7 +61,7 @@ async def show(visit: Visit) -> Reply:
         return identifier_page(visit, fresh)
     if login.who is None:
         login = attrs.evolve(fresh, id=login.id, return_to=login.return_to)
-    return identifier_page(visit, attrs.evolve(login, return_to=fresh.return_to or login.return_to))
+    return identifier_page(visit, attrs.evolve(login, return_to=newest_path(visit, login)))
 
 
 async def send_code(visit: Visit) -> Reply:
@@ -72,16 +73,16 @@ async def send_code(visit: Visit) -> Reply:
     except InvalidInput:
         return identifier_page(visit, login, Problem("invalid_identifier", field="identifier"), HTTPStatus.BAD_REQUEST)
     remember = "remember" in visit.form and may_remember(visit)
-    login = attrs.evolve(_login_of(who, login, fresh), remember=remember)
+    login = attrs.evolve(_login_of(visit, who, login, fresh), remember=remember)
     by_link = visit.form.get("send") == "link" and visit.services.settings.magic_link and isinstance(who, Email)
     return await start(visit, login, who, identifier_page, by_link=by_link)
 
 
-def _login_of(who: Email | Phone, login: LoginState, fresh: LoginState) -> LoginState:
+def _login_of(visit: Visit, who: Email | Phone, login: LoginState, fresh: LoginState) -> LoginState:
     """Return the login of a user who names themselves: the one under way, if it is theirs."""
     if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
         # Nothing of another user's login goes over but where it is to return to.
-        login = attrs.evolve(fresh, return_to=fresh.return_to or login.return_to)
+        login = attrs.evolve(fresh, return_to=newest_path(visit, login))
     login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, attempts_left=None)
     # Whatever they were about to confirm before: its session may have ended.
     return attrs.evolve(login, stepping_up=None, demands=None)

@@ -53,8 +53,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
             await end(visit, visit.session, reason="replaced")
     await _end_oldest(visit, identifier)
     return attrs.evolve(
-        way_back(login.return_to),
-        facts={"return_to": login.return_to},
+        way_back(visit, login.return_to),
         login=None,
         session=identifier,
         session_seconds=services.settings.remember_seconds if login.remember else None,

@@ -51,6 +51,12 @@ def wanted_path(visit: Visit) -> str | None:
     return return_path(given, (*visit.services.settings.return_to, f"{visit.request.mount}/sessions"))
 
 
+def newest_path(visit: Visit, login: LoginState) -> str | None:
+    """Return where a login returns to: what a request names counts, and one that is refused counts as none."""
+    is_named = "return_to" in visit.request.query or "return_to" in visit.form
+    return wanted_path(visit) if is_named else login.return_to
+
+
 def is_of_other_login(visit: Visit, login: LoginState) -> bool:
     """Return whether a form was made for another login than the browser's: it was left open in another tab."""
     token = visit.form.get("csrf")
@@ -93,9 +99,10 @@ def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
     return identifier_page(visit, new_start(visit), problem or Problem("login_expired"), HTTPStatus.FORBIDDEN)
 
 
-def way_back(return_to: str | None) -> Reply:
-    """Return the reply that leads where a login came from; None: to the gateway's own home."""
-    return Reply(page=Page.HOME, location=return_to or "/", leaves=return_to is not None)
+def way_back(visit: Visit, return_to: str | None = None) -> Reply:
+    """Return the reply that leads where a login came from; None: to the application's home, or the gateway's own."""
+    path = return_to or visit.services.settings.home
+    return Reply(page=Page.HOME, facts={"return_to": path}, location=path or "/", leaves=path is not None)
 
 
 def code_page(

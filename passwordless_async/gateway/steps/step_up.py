@@ -40,7 +40,7 @@ async def show(visit: Visit) -> Reply:
         return _log_in_first(visit)
     login, demands = new_login(visit), _demands(visit)
     if fulfils(session, demands, visit.services.clock()):
-        return way_back(login.return_to)
+        return way_back(visit, login.return_to)
     who = _who(session)
     if who is None:
         return fault("not_possible", HTTPStatus.FORBIDDEN)

@@ -50,6 +50,7 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
         magic_link=True,
         captcha=("script=https://c.example/a.js", "site_key=k", "css_class=c", "field=f", "sources=https://a.example"),
         return_to="/app",
+        home="/app/start",
         brand="Acme",
         templates=str(tmp_path),
         css=str(css),
@@ -66,7 +67,7 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
     made_gateway = await gateway_of(planned)
     settings = made_gateway._settings
     assert repr(made_gateway) == "<Gateway for https://app.example>"
-    assert settings.magic_link
+    assert (settings.magic_link, settings.home) == (True, "/app/start")
     assert settings.captcha == Captcha(
         script="https://c.example/a.js", site_key="k", css_class="c", field="f", sources=("https://a.example",)
     )

@@ -42,6 +42,7 @@ TEXTS: dict[str, tuple[str, Any]] = {
         },
     ),
     "return_to": ("/a,/b", ("/a", "/b")),
+    "home": ("/app/start", "/app/start"),
     "brand": ("Acme", "Acme"),
     "templates": ("/etc/pages", Path("/etc/pages")),
     "css": ("/etc/own.css", Path("/etc/own.css")),

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from helpers import sites
-from helpers.sites import JSON
+from helpers.sites import BOB, JSON
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from helpers.sites import Site
 
 
 async def test_home_is_for_users() -> None:
@@ -42,3 +49,39 @@ async def test_logged_out() -> None:
     """It needs no session."""
     async with sites.opened() as site:
         assert (await (await site.browser()).get("/logged-out")).title == "You are signed out"
+
+
+async def test_the_applications_own_home(serve: Callable[..., Awaitable[Site]]) -> None:
+    """A login without a way back ends there, and the pages that lead nowhere else have a link to it."""
+    site = await serve(home="/shop?tab=1", return_to=["/app"])
+    browser = await site.browser()
+    await browser.get("/login")
+    await browser.start()
+    seen = await browser.post("/code", {"code": site.code()}, follow=False)
+    assert (seen.status, seen.headers["Location"]) == (303, "/shop?tab=1")
+    link = 'href="/shop?tab=1"'
+    assert [(path, link in (await browser.get(path)).text) for path in ("/", "/sessions")] == [
+        ("/", True),
+        ("/sessions", True),
+    ]
+    assert link in (await browser.post("/logout")).text
+
+
+async def test_a_way_back_comes_before_the_applications_own_home(serve: Callable[..., Awaitable[Site]]) -> None:
+    """It is where the user was; for a script both are a fact."""
+    site = await serve(home="/shop", return_to=["/app"])
+    browser = await site.browser()
+    await browser.get("/login?return_to=/app/x")
+    await browser.start()
+    assert (await browser.post("/code", {"code": site.code()}, follow=False)).headers["Location"] == "/app/x"
+    script = await site.browser()
+    await script.call("/login", {"identifier": BOB.address})
+    assert (await script.call("/code", {"code": site.code(BOB)})).json == {"step": "home", "return_to": "/shop"}
+
+
+async def test_without_a_home_of_its_own_the_pages_lead_to_the_gateways(site: Site) -> None:
+    """As to the list of sessions, and back."""
+    browser = await site.browser()
+    assert (await browser.log_in()).path == "/"
+    assert f'href="{site.mount}/">Back' in (await browser.get("/sessions")).text
+    assert "Go to the site" not in (await browser.post("/logout")).text

@@ -52,6 +52,17 @@ async def test_the_newest_way_back_counts() -> None:
         assert done.headers["Location"] == "/second"
 
 
+async def test_a_way_back_that_is_refused_forgets_an_earlier_one() -> None:
+    """A link with one to another site does not land where an unfinished login was to return."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        for path in ("/login?return_to=/first", "/login?return_to=https://evil.example/"):
+            await browser.get(path)
+        await browser.start()
+        done = await browser.post("/code", {"code": site.code()}, follow=False)
+        assert done.headers["Location"] == "/"
+
+
 async def test_a_resend_that_fails_keeps_the_code_page() -> None:
     """The code that was sent before still opens the session."""
     async with sites.opened() as site:
