@@ -4,43 +4,43 @@
 
     PasswordlessError
     ├── UsageError                 an argument is invalid; nothing was sent (argument, problem)
-    │   └── InvalidInput           the user mistyped an address, a number or a code: show it to them
+    │   └── InvalidInput           the user mistyped an address, a number or a code: show the problem to them
     ├── OAuthError                 the server refused (status, error, error_description)
     │   ├── WrongCode              the code is wrong or was used before
     │   ├── CodeExpired            the code is too old
     │   ├── TooManyAttempts        too many failures: the code or the account is blocked
     │   ├── MfaRequired            a second factor is required (state, mfa_token, mfa_requirements)
     │   ├── AuthorizationPending   the user has not answered on their other device yet
-    │   │   └── SlowDown           and the server is polled too often
-    │   ├── MfaTokenExpired        the second factor came too late
+    │   │   └── SlowDown           and the client polls too often
+    │   ├── MfaTokenExpired        the second factor was too late
     │   ├── RateLimited            too many requests (retry_after)
     │   ├── AccessDenied           a rule, an Action or attack protection blocked the user
-    │   ├── VerificationRequired   bot detection wants a captcha
+    │   ├── VerificationRequired   bot detection requires a captcha
     │   ├── SmsFailed              no code could be sent to a phone
     │   │   ├── InvalidPhoneNumber the number does not exist, or cannot receive messages
     │   │   ├── RegionNotAllowed   messages to the number's region are not allowed
     │   │   └── SmsGatewayFailed   the gateway failed; nothing is wrong with the number
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
-    │   ├── InvalidToken           the access token is missing, expired, revoked or for something else
+    │   ├── InvalidToken           the access token is missing, expired, revoked or for another API
     │   ├── InsufficientScope      the access token does not allow this request (scope)
     │   ├── InsufficientUserAuthentication  the user must log in again, or in a stronger way (max_age, acr_values)
     │   ├── InvalidRefreshToken    the refresh token is unknown, revoked or reused
     │   ├── TemporarilyUnavailable the server could not serve the request (retry_after)
     │   ├── DPoPRequired           the API takes only bound tokens, and no proof was sent
     │   ├── InvalidDPoPProof       the proof was refused
-    │   ├── UseDPoPNonce           the proof needs a nonce of the server's
+    │   ├── UseDPoPNonce           the proof needs a nonce from the server
     │   └── NonceChallengeRepeated the server challenged again after its nonce was used
-    ├── ProtocolError              an answer that must not be trusted
+    ├── ProtocolError              a response that must not be trusted
     │   ├── NotSenderConstrained   the token is not bound to the key
     │   ├── SenderConstrained      the token is bound to a key that the client does not have
     │   ├── InvalidIdToken         the ID token failed a check
     │   ├── InvalidLogoutToken     a logout token failed a check (claim)
     │   ├── InvalidCallback        a callback does not belong to the login that was started
-    │   └── MalformedAnswer        the answer is not what the protocol allows
+    │   └── MalformedAnswer        the response violates the protocol
     ├── TransportError             no response
     │   ├── NotSent                the request was not sent; retrying is safe
-    │   │   └── CircuitOpen        the server is failing, so it was not asked (retry_after)
+    │   │   └── CircuitOpen        the server is failing, so nothing was sent (retry_after)
     │   └── OutcomeUnknown         the request may have been processed; the code may be spent
     ├── QuotaExceeded              the local quota has no room in time; nothing was sent (retry_after)
     │   └── CoolingDown            the user was just sent a code, which a new one would invalidate
@@ -49,14 +49,14 @@
         ├── StoreUnavailable       the store cannot be reached
         ├── InvalidSession         the session is unknown, has expired or was closed
         ├── BrokenSeal             a stored value was changed, moved or sealed with an unknown key (failed)
-        ├── KeyMissing             the tokens have lost their key
-        ├── KeyMismatch            the key at hand is not the one the tokens are bound to
-        ├── BindingRequired        the tokens at hand are bound to no key, and the client takes only bound ones
+        ├── KeyMissing             the key of the tokens is missing
+        ├── KeyMismatch            the given key is not the one that the tokens are bound to
+        ├── BindingRequired        the tokens are not bound to a key, and the client accepts only bound ones
         └── InvalidMfaState        a sealed MFA state is changed, expired or for another client (failed)
 
-The type says who is to blame, the field ``advice`` what to do. Each class has a stable ``code``; ``retryable`` says
-whether the same call may succeed later. Facts are attributes, and complete when the error is raised. Messages and reprs
-show no secret.
+The type says which side caused the error, and ``advice`` what to do. Each class has a stable ``code``; ``retryable``
+says whether the same call may succeed later. Attributes hold the details, and are complete when the error is raised.
+Messages and reprs show no secret.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ class PasswordlessError(Exception):
     """The root of the tree.
 
     Attributes:
-        code: A stable name of the kind of error, for logs and metrics.
+        code: A stable name for the type of error, for logs and metrics.
         retryable: Whether the same call, unchanged, may succeed later.
-        advice: What to do about it, in one plain sentence.
+        advice: What to do, in plain words.
     """
 
     code: ClassVar[str] = "passwordless_error"
@@ -126,12 +126,12 @@ class UsageError(PasswordlessError, code="usage_error", advice="Correct the argu
 
 
 class InvalidInput(
-    UsageError, code="invalid_input", advice="Show problem to the user, and let them correct what they typed."
+    UsageError, code="invalid_input", advice="Show problem to the user, and let them correct their input."
 ):
-    """An address, a phone number or a code that a user typed cannot be one; nothing was sent.
+    """The user typed an invalid address, phone number or code; nothing was sent.
 
-    It is the user's mistake, not the programmer's: a page can show ``problem``. What a keyboard or a copy adds, such as
-    blanks and dashes in a code, is removed before and raises nothing.
+    It is the user's mistake, not the programmer's: your page can show ``problem``. The library removes what typing or
+    copying adds, such as spaces and dashes in a code, and raises no error for it.
     """
 
 
@@ -144,9 +144,9 @@ class OAuthError(
         status: The HTTP status of the response.
         error: The server's error code, for example ``invalid_grant``.
         error_description: The server's text, shortened and with secrets redacted; may be empty.
-        headers: The header fields of the response to send, where a :class:`~passwordless_async.ResourceServer` refused
-            a request; empty otherwise.
-        body: The members of that response's JSON body; empty where a refusal must not say why (RFC 6750 §3.1).
+        headers: The header fields of the response to send, if a :class:`~passwordless_async.ResourceServer` refused a
+            request; empty otherwise.
+        body: The members of that response's JSON body; empty if the response must not give a reason (RFC 6750 §3.1).
     """
 
     headers: Mapping[str, str] = MappingProxyType({})
@@ -160,13 +160,13 @@ class OAuthError(
 
 
 class WrongCode(
-    OAuthError, code="wrong_code", advice="Ask the user for the newest code; after three failures start again."
+    OAuthError, code="wrong_code", advice="Ask the user for the newest code. After three failures, start again."
 ):
     """The code is wrong, was used before, or a newer one was sent.
 
     Attributes:
-        attempts_left: How many more failures the code survives at most, as counted here: the service does not say.
-            None if it was not counted.
+        attempts_left: How many more attempts the code allows at most. This client counts them, because the service does
+            not say. None if it was not counted.
     """
 
     def __init__(
@@ -176,22 +176,22 @@ class WrongCode(
         self.attempts_left = attempts_left
 
 
-class CodeExpired(OAuthError, code="code_expired", advice="Start again: a new code is needed."):
+class CodeExpired(OAuthError, code="code_expired", advice="Start again to send a new code."):
     """The code is too old (three minutes at Auth0 unless configured otherwise)."""
 
 
 class TooManyAttempts(
     OAuthError,
     code="too_many_attempts",
-    advice="Start again, or have the account unblocked if the description says that it is blocked.",
+    advice="Start again, or unblock the account if the description says that it is blocked.",
 ):
-    """Too many failures: this code is dead, or brute-force protection has blocked the account."""
+    """Too many failures: the code no longer works, or brute-force protection has blocked the account."""
 
 
 class AuthorizationPending(
     OAuthError,
     code="authorization_pending",
-    advice="Ask again in five seconds or more; client.mfa.poll_oob does.",
+    advice="Ask again after five seconds or more; client.mfa.poll_oob does that.",
     retryable=True,
 ):
     """The user has not answered the message on their other device yet (RFC 8628 §3.5)."""
@@ -200,13 +200,13 @@ class AuthorizationPending(
 class SlowDown(
     AuthorizationPending,
     code="slow_down",
-    advice="Add five seconds to the time between polls; client.mfa.poll_oob does.",
+    advice="Add five seconds to the time between polls; client.mfa.poll_oob does that.",
 ):
-    """The user has not answered yet, and the server is asked too often (RFC 8628 §3.5)."""
+    """The user has not answered yet, and the client polls too often (RFC 8628 §3.5)."""
 
 
-class MfaTokenExpired(OAuthError, code="mfa_token_expired", advice="The user logs in again."):
-    """The second factor came too late (ten minutes after the first at Auth0)."""
+class MfaTokenExpired(OAuthError, code="mfa_token_expired", advice="The user must log in again."):
+    """The second factor was too late (at Auth0, ten minutes after the first)."""
 
 
 class RateLimited(OAuthError, code="rate_limited", advice="Wait retry_after seconds, then try again.", retryable=True):
@@ -228,9 +228,9 @@ class AccessDenied(OAuthError, code="access_denied", advice="The user is not all
 
 
 class VerificationRequired(
-    OAuthError, code="verification_required", advice="Show the tenant's captcha and start again with captcha=."
+    OAuthError, code="verification_required", advice="Show the tenant's captcha, and call start again with captcha=."
 ):
-    """Bot detection wants a captcha before it sends a code."""
+    """Bot detection requires a captcha before a code is sent."""
 
 
 class SmsFailed(OAuthError, code="sms_failed", advice="Offer the user another number, or a code by e-mail."):
@@ -260,8 +260,8 @@ class InvalidClient(OAuthError, code="invalid_client", advice="Check client_id a
     """The application's own credentials were refused.
 
     Attributes:
-        clock_difference: As for :class:`InvalidDPoPProof`, of an application that authenticates itself by an assertion:
-            one is refused where the clocks differ. None for others.
+        clock_difference: As for :class:`InvalidDPoPProof`, if the application authenticates with an assertion: the
+            service refuses one if the clocks differ. None otherwise.
     """
 
     clock_difference: float | None = None
@@ -276,19 +276,19 @@ class UnauthorizedClient(
 
 
 class InvalidToken(OAuthError, code="invalid_token", advice="Refresh the tokens, or have the user log in again."):
-    """The access token is missing, malformed, expired, revoked or for something else (RFC 6750 §3.1).
+    """The access token is missing, malformed, expired, revoked or for another API (RFC 6750 §3.1).
 
-    A resource server raises it with ``status`` 401, or 400 where a request has more than one token or a malformed one.
+    A resource server raises it with ``status`` 401, or 400 if a request has several tokens or a malformed one.
     """
 
 
 class InsufficientScope(
     OAuthError, code="insufficient_scope", advice="Have the user log in with the scope, or give them the permission."
 ):
-    """The access token is valid and does not allow this request (RFC 6750 §3.1).
+    """The access token is valid but does not allow this request (RFC 6750 §3.1).
 
     Attributes:
-        scope: The scope that the request needs, words with a space between; empty if it needs a permission.
+        scope: The scopes that the request needs, separated by spaces; empty if it needs a permission.
     """
 
     def __init__(
@@ -303,11 +303,11 @@ class InsufficientUserAuthentication(
     code="insufficient_user_authentication",
     advice="Have the user log in again, with max_age and acr_values of this error.",
 ):
-    """The user's login is too long ago, or was not strong enough, for this request (RFC 9470 §3).
+    """The user's login is too old or not strong enough for this request (RFC 9470 §3).
 
     Attributes:
-        max_age: Seconds that the login may be ago; None if the request has no such limit.
-        acr_values: The accepted authentication context classes, words with a space between; empty if all are.
+        max_age: The maximum age of the login, in seconds; None if the request has no such limit.
+        acr_values: The accepted authentication context classes, separated by spaces; empty if all are accepted.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class InsufficientUserAuthentication(
 
 
 class InvalidRefreshToken(
-    OAuthError, code="invalid_refresh_token", advice="The session is over: the user logs in again."
+    OAuthError, code="invalid_refresh_token", advice="The session has ended: the user must log in again."
 ):
     """The refresh token is unknown, expired, revoked or was used before."""
 
@@ -347,9 +347,9 @@ class TemporarilyUnavailable(OAuthError, code="temporarily_unavailable", advice=
 class DPoPRequired(
     OAuthError,
     code="dpop_required",
-    advice="Set the client's dpop to 'preferred' or 'required': the API's policy demands a proof.",
+    advice="Set the client's dpop to 'preferred' or 'required': the API's policy requires a proof.",
 ):
-    """The API takes only tokens that are bound to a key, and no proof was sent; nothing is spent."""
+    """The API requires tokens that are bound to a key, and no proof was sent; nothing is spent."""
 
 
 class InvalidDPoPProof(
@@ -366,7 +366,7 @@ class InvalidDPoPProof(
 
 
 class UseDPoPNonce(OAuthError, code="use_dpop_nonce", advice="Sign a new proof with the nonce.", retryable=True):
-    """The proof needs a nonce of the server's (RFC 9449 §8).
+    """The proof needs a nonce from the server (RFC 9449 §8).
 
     Attributes:
         nonce: The nonce to use in the next proof.
@@ -388,13 +388,13 @@ class NonceChallengeRepeated(
 
 
 class ProtocolError(
-    PasswordlessError, code="protocol_error", advice="The answer was thrown away; have the server checked."
+    PasswordlessError, code="protocol_error", advice="The response was discarded; have the server checked."
 ):
-    """An answer that must not be trusted.
+    """A response that must not be trusted.
 
     Attributes:
-        keeps_refresh_token: Whether a refresh that ended so left its refresh token good: the answer named no other.
-        recovery_code: The user's new recovery code, if the answer to a second factor held one: the old code is spent,
+        keeps_refresh_token: Whether the refresh token is still valid after a refresh: the response had no new one.
+        recovery_code: The user's new recovery code, if the response to a second factor had one. The old code is spent,
             so show the new one to the user. None otherwise.
     """
 
@@ -405,7 +405,7 @@ class ProtocolError(
 class NotSenderConstrained(
     ProtocolError,
     code="not_sender_constrained",
-    advice="Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were thrown away.",
+    advice="Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were discarded.",
 ):
     """A proof was sent and the returned token is not bound to its key (RFC 9449 §5)."""
 
@@ -413,13 +413,13 @@ class NotSenderConstrained(
 class SenderConstrained(
     ProtocolError,
     code="sender_constrained",
-    advice="Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were thrown away.",
+    advice="Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were discarded.",
 ):
     """No proof was sent and the returned token is bound to a key, which this client does not have (RFC 9449 §5)."""
 
 
 class InvalidIdToken(
-    ProtocolError, code="invalid_id_token", advice="Check domain and client_id; the tokens were thrown away."
+    ProtocolError, code="invalid_id_token", advice="Check domain and client_id; the tokens were discarded."
 ):
     """The ID token failed a check (OpenID Connect Core §3.1.3.7).
 
@@ -439,7 +439,7 @@ class InvalidIdToken(
 
 
 class InvalidLogoutToken(
-    ProtocolError, code="invalid_logout_token", advice="Answer with 400, and end no session: it may be forged."
+    ProtocolError, code="invalid_logout_token", advice="Answer 400 and end no session: the token may be forged."
 ):
     """A logout token failed a check (OpenID Connect Back-Channel Logout 1.0 §2.6), or was presented before.
 
@@ -455,13 +455,15 @@ class InvalidLogoutToken(
 
 
 class InvalidCallback(
-    ProtocolError, code="invalid_callback", advice="Send a new link: this callback was forged, or is another login's."
+    ProtocolError,
+    code="invalid_callback",
+    advice="Send a new link: this callback was forged, or belongs to another login.",
 ):
-    """A callback is not that of the login that was started, or has no code (RFC 6749 §10.12); nothing was sent."""
+    """The callback belongs to another login, or has no code (RFC 6749 §10.12); nothing was sent."""
 
 
 class MalformedAnswer(ProtocolError, code="malformed_answer"):
-    """The answer is not what the protocol allows: no JSON, a missing member, too large, a redirect.
+    """The response violates the protocol: it is not JSON, lacks a member, is too large, or redirects.
 
     Attributes:
         status: The HTTP status of the response.
@@ -473,18 +475,18 @@ class MalformedAnswer(ProtocolError, code="malformed_answer"):
 
 
 class TransportError(PasswordlessError, code="transport_error", advice="Check the network and the domain."):
-    """No response came."""
+    """There was no response."""
 
 
 class NotSent(TransportError, code="not_sent", advice="Try again: nothing was sent.", retryable=True):
-    """The request was not sent: nothing is spent, retrying is safe."""
+    """The request was not sent: nothing is spent, and a retry is safe."""
 
 
 class CircuitOpen(NotSent, code="circuit_open", advice="Try again after retry_after seconds: the service is failing."):
     """Most calls to this endpoint have failed, so nothing was sent: nothing is spent.
 
     Attributes:
-        retry_after: Seconds until the next request is let through.
+        retry_after: Seconds until the next request is allowed.
     """
 
     def __init__(self, *, retry_after: float) -> None:
@@ -493,12 +495,12 @@ class CircuitOpen(NotSent, code="circuit_open", advice="Try again after retry_af
 
 
 class OutcomeUnknown(
-    TransportError, code="outcome_unknown", advice="Do not send the same code again: start again for a new one."
+    TransportError, code="outcome_unknown", advice="Do not send the same code again: start again to get a new one."
 ):
-    """The request was sent and no usable response came: it may have been processed, and a code may be spent.
+    """The request was sent, but there was no usable response: it may have been processed, and a code may be spent.
 
     Attributes:
-        status: The HTTP status of a failure of the server (5xx); None if the connection broke or timed out.
+        status: The HTTP status of a server error (5xx); None if the connection broke or timed out.
         recovery_code: The user's new recovery code, as for :class:`ProtocolError`.
     """
 
@@ -552,13 +554,13 @@ class StoreError(PasswordlessError, code="store_error", advice="Check the store.
 class StoreUnavailable(
     StoreError,
     code="store_unavailable",
-    advice="Try again; if it lasts, check the store, its address and the rights of the user that connects.",
+    advice="Try again; if it lasts, check the store, its address and the permissions of its user.",
     retryable=True,
 ):
-    """The store cannot be reached, refuses, or does not answer in time."""
+    """The store is unreachable, refuses the request, or does not answer in time."""
 
 
-class InvalidSession(StoreError, code="invalid_session", advice="The user logs in again."):
+class InvalidSession(StoreError, code="invalid_session", advice="The user must log in again."):
     """The session is unknown, has expired or was closed."""
 
 
@@ -573,9 +575,9 @@ _BROKEN = {
 class BrokenSeal(
     StoreError,
     code="broken_seal",
-    advice="Check the key ring, and what else writes to the store; the user logs in again.",
+    advice="Check the key ring, and what else writes to the store. The user must log in again.",
 ):
-    """A stored value does not open.
+    """A stored value cannot be unsealed.
 
     Attributes:
         failed: What failed: ``form`` (it is not a sealed value), ``key`` (its key is not on the ring), ``place`` (it
@@ -583,37 +585,37 @@ class BrokenSeal(
     """
 
     def __init__(self, failed: str) -> None:
-        super().__init__(f"a stored value does not open: {_BROKEN.get(failed, failed)}")
+        super().__init__(f"a stored value cannot be unsealed: {_BROKEN.get(failed, failed)}")
         self.failed = failed
 
 
-class KeyMissing(StoreError, code="key_missing", advice="Keep tokens and key together; the user logs in again."):
-    """The tokens have lost the key that they are bound to; nothing was sent."""
+class KeyMissing(StoreError, code="key_missing", advice="Store tokens and key together. The user must log in again."):
+    """The tokens are bound to a key that is missing; nothing was sent."""
 
 
 class KeyMismatch(StoreError, code="key_mismatch", advice="Use the key that the login was made with."):
-    """The key at hand is not the one that the tokens are bound to; nothing was sent."""
+    """The given key is not the one that the tokens are bound to; nothing was sent."""
 
 
 class BindingRequired(
     StoreError,
     code="binding_required",
-    advice="The user logs in again; or set the client's dpop to 'preferred', which takes tokens that are not bound.",
+    advice="The user must log in again. Or set the client's dpop to 'preferred', which accepts unbound tokens.",
 ):
-    """The tokens, or the login, are bound to no key, and the client has ``dpop="required"``; nothing was sent."""
+    """The tokens, or the login, are not bound to a key, and the client has ``dpop="required"``; nothing was sent."""
 
 
 class InvalidMfaState(
     StoreError,
     code="invalid_mfa_state",
-    advice="Unseal it with the key and the client that it was made with, within ten minutes; else log in again.",
+    advice="Unseal it with the same key and client, within ten minutes. Otherwise the user must log in again.",
 ):
     """A login cannot continue with an MFA state; nothing was sent.
 
     Attributes:
         failed: What failed: ``form`` (not a sealed state), ``key`` (sealed with another key), ``seal`` (changed after
-            sealing), ``issuer``, ``client_id`` (another tenant's or application's), ``jkt`` (its key is not the one
-            that it is bound to) or ``expires_at``.
+            sealing), ``issuer``, ``client_id`` (of another tenant or application), ``jkt`` (it is bound to another key)
+            or ``expires_at``.
     """
 
     def __init__(self, failed: str, problem: str) -> None:

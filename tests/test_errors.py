@@ -67,8 +67,8 @@ from passwordless_async.errors import (
     WrongCode,
 )
 
-STORE_ADVICE = "Try again; if it lasts, check the store, its address and the rights of the user that connects."
-SEAL_ADVICE = "Check the key ring, and what else writes to the store; the user logs in again."
+STORE_ADVICE = "Try again; if it lasts, check the store, its address and the permissions of its user."
+SEAL_ADVICE = "Check the key ring, and what else writes to the store. The user must log in again."
 SAID_NO: dict[str, Any] = {"status": 403, "error": "e", "error_description": "d"}
 
 # Error, message, code, whether trying again can help, advice.
@@ -86,7 +86,7 @@ TABLE = [
         "otp: must not be empty",
         "invalid_input",
         False,
-        "Show problem to the user, and let them correct what they typed.",
+        "Show problem to the user, and let them correct their input.",
     ),
     (
         OAuthError(**SAID_NO),
@@ -101,15 +101,15 @@ TABLE = [
         "e (403): d",
         "wrong_code",
         False,
-        "Ask the user for the newest code; after three failures start again.",
+        "Ask the user for the newest code. After three failures, start again.",
     ),
-    (CodeExpired(**SAID_NO), "e (403): d", "code_expired", False, "Start again: a new code is needed."),
+    (CodeExpired(**SAID_NO), "e (403): d", "code_expired", False, "Start again to send a new code."),
     (
         TooManyAttempts(**SAID_NO),
         "e (403): d",
         "too_many_attempts",
         False,
-        "Start again, or have the account unblocked if the description says that it is blocked.",
+        "Start again, or unblock the account if the description says that it is blocked.",
     ),
     (
         MfaRequired(**SAID_NO, mfa_token="t", mfa_requirements={"challenge": []}),
@@ -123,16 +123,16 @@ TABLE = [
         "e (403): d",
         "authorization_pending",
         True,
-        "Ask again in five seconds or more; client.mfa.poll_oob does.",
+        "Ask again after five seconds or more; client.mfa.poll_oob does that.",
     ),
     (
         SlowDown(**SAID_NO),
         "e (403): d",
         "slow_down",
         True,
-        "Add five seconds to the time between polls; client.mfa.poll_oob does.",
+        "Add five seconds to the time between polls; client.mfa.poll_oob does that.",
     ),
-    (MfaTokenExpired(**SAID_NO), "e (403): d", "mfa_token_expired", False, "The user logs in again."),
+    (MfaTokenExpired(**SAID_NO), "e (403): d", "mfa_token_expired", False, "The user must log in again."),
     (
         RateLimited(**SAID_NO, retry_after=1.5),
         "e (403): d",
@@ -152,7 +152,7 @@ TABLE = [
         "e (403): d",
         "verification_required",
         False,
-        "Show the tenant's captcha and start again with captcha=.",
+        "Show the tenant's captcha, and call start again with captcha=.",
     ),
     (
         SmsFailed(**SAID_NO),
@@ -216,7 +216,7 @@ TABLE = [
         "e (403): d",
         "invalid_refresh_token",
         False,
-        "The session is over: the user logs in again.",
+        "The session has ended: the user must log in again.",
     ),
     (TemporarilyUnavailable(**SAID_NO), "e (403): d", "temporarily_unavailable", True, "Try again later."),
     (
@@ -224,7 +224,7 @@ TABLE = [
         "e (403): d",
         "dpop_required",
         False,
-        "Set the client's dpop to 'preferred' or 'required': the API's policy demands a proof.",
+        "Set the client's dpop to 'preferred' or 'required': the API's policy requires a proof.",
     ),
     (
         InvalidDPoPProof(**SAID_NO),
@@ -247,48 +247,48 @@ TABLE = [
         False,
         "The server refuses its own nonces: check its clock, its load balancing and any proxy between.",
     ),
-    (ProtocolError("m"), "m", "protocol_error", False, "The answer was thrown away; have the server checked."),
+    (ProtocolError("m"), "m", "protocol_error", False, "The response was discarded; have the server checked."),
     (
         NotSenderConstrained("m"),
         "m",
         "not_sender_constrained",
         False,
-        "Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were thrown away.",
+        "Set the API's policy to DPoP, or the client's dpop to 'preferred'; the tokens were discarded.",
     ),
     (
         SenderConstrained("m"),
         "m",
         "sender_constrained",
         False,
-        "Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were thrown away.",
+        "Set the client's dpop to 'preferred' or 'required': the API's tokens are bound; these were discarded.",
     ),
     (
         InvalidIdToken("iss", "is another"),
         "ID token, iss: is another",
         "invalid_id_token",
         False,
-        "Check domain and client_id; the tokens were thrown away.",
+        "Check domain and client_id; the tokens were discarded.",
     ),
     (
         InvalidLogoutToken("iss", "is another"),
         "logout token, iss: is another",
         "invalid_logout_token",
         False,
-        "Answer with 400, and end no session: it may be forged.",
+        "Answer 400 and end no session: the token may be forged.",
     ),
     (
         InvalidCallback("no state"),
         "no state",
         "invalid_callback",
         False,
-        "Send a new link: this callback was forged, or is another login's.",
+        "Send a new link: this callback was forged, or belongs to another login.",
     ),
     (
         MalformedAnswer("no JSON", status=200),
         "no JSON (status 200)",
         "malformed_answer",
         False,
-        "The answer was thrown away; have the server checked.",
+        "The response was discarded; have the server checked.",
     ),
     (TransportError("m"), "m", "transport_error", False, "Check the network and the domain."),
     (NotSent("m"), "m", "not_sent", True, "Try again: nothing was sent."),
@@ -297,7 +297,7 @@ TABLE = [
         "m",
         "outcome_unknown",
         False,
-        "Do not send the same code again: start again for a new one.",
+        "Do not send the same code again: start again to get a new one.",
     ),
     (QuotaExceeded("m"), "m", "quota_exceeded", True, "Try again after retry_after seconds, or raise the quota."),
     (
@@ -317,9 +317,9 @@ TABLE = [
     ),
     (StoreError("m"), "m", "store_error", False, "Check the store."),
     (StoreUnavailable("m"), "m", "store_unavailable", True, STORE_ADVICE),
-    (InvalidSession("m"), "m", "invalid_session", False, "The user logs in again."),
+    (InvalidSession("m"), "m", "invalid_session", False, "The user must log in again."),
     *(
-        (BrokenSeal(failed), f"a stored value does not open: {reason}", "broken_seal", False, SEAL_ADVICE)
+        (BrokenSeal(failed), f"a stored value cannot be unsealed: {reason}", "broken_seal", False, SEAL_ADVICE)
         for failed, reason in (
             ("form", "it is not a sealed value"),
             ("key", "its key is not on the ring"),
@@ -332,14 +332,14 @@ TABLE = [
         "m",
         "key_missing",
         False,
-        "Keep tokens and key together; the user logs in again.",
+        "Store tokens and key together. The user must log in again.",
     ),
     (
         BindingRequired("m"),
         "m",
         "binding_required",
         False,
-        "The user logs in again; or set the client's dpop to 'preferred', which takes tokens that are not bound.",
+        "The user must log in again. Or set the client's dpop to 'preferred', which accepts unbound tokens.",
     ),
     (KeyMismatch("m"), "m", "key_mismatch", False, "Use the key that the login was made with."),
     (
@@ -347,7 +347,7 @@ TABLE = [
         "MFA state, seal: was changed",
         "invalid_mfa_state",
         False,
-        "Unseal it with the key and the client that it was made with, within ten minutes; else log in again.",
+        "Unseal it with the same key and client, within ten minutes. Otherwise the user must log in again.",
     ),
 ]
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, PasswordlessError)]

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_HEADER = 1024  # characters
 ID_TOKEN_TYPES = ("JWT",)  # of the header's ``typ``, in upper case; a token without one is a JWT
-_TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were thrown away."
+_TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were discarded."
 # OpenID Connect Core §12.2: a refreshed ID token has them as the one before.
 _KEPT_CLAIMS = ("iss", "sub", "aud", "azp", "auth_time", "nonce")
 

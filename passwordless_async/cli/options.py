@@ -102,7 +102,7 @@ def dpop_option(command: Callable[..., None]) -> Callable[..., None]:
         type=click.Choice(list(get_args(DPoPMode))),
         default="required",
         show_default=True,
-        help="Whether tokens are bound to a key: always, where the API's policy allows it, or never.",
+        help="Whether tokens are bound to a key: always, if the API's policy allows it, or never.",
     )(command)
 
 

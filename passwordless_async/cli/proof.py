@@ -31,7 +31,7 @@ Examples:
   passwordless-async proof --key key.pem --method GET \\
     --url https://api.example/messages --access-token-file access-token
 \b
-In a call of curl:
+With curl:
   curl https://api.example/messages \\
     -H "Authorization: DPoP $(cat access-token)" \\
     -H "DPoP: $(passwordless-async proof --key key.pem --method GET \\
@@ -44,10 +44,10 @@ In a call of curl:
 @click.option(
     "--encrypt",
     is_flag=True,
-    help=f"Encrypt it with the password in ${_ENVIRONMENT_VARIABLE}; asks for one if that is not set.",
+    help=f"Encrypt it with the password in ${_ENVIRONMENT_VARIABLE}; asks for one if the variable is not set.",
 )
 def keygen(*, out: str, encrypt: bool) -> None:
-    """Make a P-256 key file that its owner alone can read."""
+    """Make a P-256 key file that only its owner can read."""
     with one_line():
         key = DPoPKey.generate()
         pem = key.to_pem(_password(confirm=True) if encrypt else None)

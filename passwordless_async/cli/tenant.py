@@ -42,10 +42,9 @@ class _Options:
 
 
 _HELP = """\
-Run a tenant on this machine and print each code as it is "sent".
+Run a tenant on this machine and print each code instead of sending it.
 
-It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when it is stopped with
-Ctrl-C.
+It behaves like Auth0's passwordless API, verifies every proof, and forgets everything when you stop it with Ctrl-C.
 
 \b
 A file for --config:
@@ -77,15 +76,15 @@ Examples:
 
 
 @click.command(help=_HELP, epilog=_EXAMPLES, short_help="Run a tenant on this machine, and print its codes.")
-@click.option("--host", help="Where to listen. Default: this machine's loopback, 127.0.0.1 and ::1.")
+@click.option("--host", help="The address to listen on. Default: loopback, 127.0.0.1 and ::1.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 takes a free one."
+    "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 chooses a free one."
 )
 @click.option(
     "--public-url",
     multiple=True,
     metavar="URL",
-    help="A further URL that it is reached by; may be given several times.",
+    help="Another URL of the tenant; may be given several times.",
 )
 @click.option(
     "--tls",
@@ -93,14 +92,14 @@ Examples:
     flag_value=_CA_FILE,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="[FILE]",
-    help=f"Serve https, by a certificate authority of its own that is written to FILE. Default: {_CA_FILE}.",
+    help=f"Serve https, with a new certificate authority that is written to FILE. Default: {_CA_FILE}.",
 )
 @click.option("--config", type=_FILE, metavar="FILE", help="Settings, applications, users and faults, as TOML.")
 @click.option("--json", "as_json", is_flag=True, help="Print each message as a line of JSON, and nothing else.")
 def tenant(
     *, host: str | None, port: int, public_url: tuple[str, ...], tls: Path | None, config: Path | None, as_json: bool
 ) -> None:
-    """Run a tenant on this machine and print each code as it is "sent"."""
+    """Run a tenant on this machine and print each code instead of sending it."""
     options = _Options(host, port, tls, as_json)
     with one_line(), renamed(host="--host", public_url="--public-url", ssl="--tls"):
         try:

@@ -50,7 +50,7 @@ def test_an_error_is_told(server: float | None, advice: str | None, expected: st
     error = InvalidIdToken("iat", "is in the future")
     told = Clocks(NOW, server).told(error, advice=advice)
     assert (told.advice, told.claim, str(told)) == (expected, "iat", str(error))
-    assert error.advice == InvalidIdToken.advice == "Check domain and client_id; the tokens were thrown away."
+    assert error.advice == InvalidIdToken.advice == "Check domain and client_id; the tokens were discarded."
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 60, 600.0])

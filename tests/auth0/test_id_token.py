@@ -455,7 +455,7 @@ def test_no_token_is_valid_before_its_time(
 AT_HASH = ("at_hash", "is not that of the access token")
 NONCE = ("nonce", "is not the one that was sent")
 NO_LOGIN_TIME = ("auth_time", "is missing, or not a time")
-TIMES = "Check the clock of this machine and the tenant's; the tokens were thrown away."
+TIMES = "Check the clock of this machine and the tenant's; the tokens were discarded."
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_tokens_without_a_key_are_taken_where_they_may_be(mode: Any, token_type:
 
 
 def test_tokens_without_a_key_are_refused_where_all_must_be_bound() -> None:
-    """The user logs in again."""
+    """The user must log in again."""
     with pytest.raises(BindingRequired) as refused:
         own_key(TENANT, UNBOUND)
     assert str(refused.value) == "they are bound to no key, and the client takes only bound tokens: nothing was sent"

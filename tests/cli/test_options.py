@@ -32,7 +32,7 @@ def examined(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str
     def examine(tenant: LocalTenant, client_id: str, *options: str) -> tuple[str, str]:
         status = run(["doctor", "--domain", tenant.url, "--client-id", client_id, "--json", *options])
         out, err = capsys.readouterr()
-        found = {check["name"]: check for check in json.loads(out)["checks"]}["client authentication"]
+        found = {check["check"]: check for check in json.loads(out)["checks"]}["client_authentication"]
         assert (err, int(found["status"] == "failed")) == ("", status)
         assert "PRIVATE KEY" not in out
         return found["status"], found["advice"]

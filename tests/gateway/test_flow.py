@@ -70,7 +70,7 @@ async def test_a_whole_login_in_json(site: Site) -> None:
         "wrong_code",
         "code",
     )
-    assert refused.json["problem"]["text"] == "This code is not right. Please check it and try again."
+    assert refused.json["problem"]["text"] == "This code is not correct. Please check it and try again."
     home = await browser.call("/code", {"code": site.code()})
     assert (home.status, home.json) == (200, {"step": "home", "return_to": None})
     known = await browser.get("/session")
@@ -102,7 +102,7 @@ async def test_wrong_code(site: Site, headers: dict[str, str]) -> None:
     await browser.start()
     refused = await browser.post("/code", {"code": wrong(site.code())})
     assert (refused.status, refused.path) == (403, "/code")
-    assert refused.alert == "This code is not right. Please check it and try again."
+    assert refused.alert == "This code is not correct. Please check it and try again."
     assert 'aria-invalid="true"' in refused.text
     for malformed in ("", "12", "é" * 6, "1" * 600):
         seen = await browser.post("/code", {"code": malformed}, headers=headers)
@@ -120,7 +120,7 @@ async def test_too_many_wrong_codes(serve: Serve) -> None:
     assert {each.status for each in seen} == {403}
     assert seen[-1].alert in {
         "Too many wrong codes. Request another one.",
-        "This code was used already. Request another one.",
+        "This code has already been used. Request another one.",
     }
     again = await browser.post("/code/resend")
     assert (again.status, again.path) == (200, "/code")
@@ -338,7 +338,7 @@ async def test_replayed_login_cookie(site: Site) -> None:
     thief.set_cookie("login", cookie)
     seen = await thief.post("/code", {"code": code})
     assert (seen.status, thief.cookie("session")) == (403, None)
-    assert seen.alert == "This code was used already. Request another one."
+    assert seen.alert == "This code has already been used. Request another one."
 
 
 async def test_cookie_of_another_deployment(serve: Serve) -> None:
@@ -674,10 +674,12 @@ async def test_answer_of_an_exchange_is_lost(site: Site) -> None:
     seen = await browser.post("/code", {"code": code})
     assert (seen.status, seen.alert) == (
         502,
-        "We could not confirm your sign-in. Request another code and try again.",
+        "We could not confirm your sign-in. Please request another code and try again.",
     )
     asked = arrived(site.tenant, TOKEN)
-    assert (await browser.post("/code", {"code": code})).alert == "This code was used already. Request another one."
+    assert (
+        await browser.post("/code", {"code": code})
+    ).alert == "This code has already been used. Request another one."
     assert arrived(site.tenant, TOKEN) == asked
     await browser.post("/code/resend")
     assert (await browser.post("/code", {"code": site.code()})).path == "/"

@@ -72,7 +72,7 @@ async def test_a_worker_that_dies_with_an_exchange(redis_url: str, tmp_path: Pat
             await typing
         await crowd.workers.replace(victim)
         again = await browser.type(code)
-        assert (again.status, again.alert) == (403, "This code was used already. Request another one.")
+        assert (again.status, again.alert) == (403, "This code has already been used. Request another one.")
         await browser.ask("POST", "/code/resend")
         assert 0 < (await browser.ask("GET", "/code")).resend_in <= MAX_COOL_DOWN
         stats = await tenant.stats()

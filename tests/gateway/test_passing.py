@@ -74,7 +74,7 @@ async def test_a_page_and_a_script() -> None:
     """A refusal is a page for a user, and JSON for a script, whatever it accepts."""
     bad = "/api/../x"
     page, text = await answered(passing_of(), ("Accept", "text/html"), path=bad)
-    assert (page.status, "This address is not clear." in text) == (400, True)
+    assert (page.status, "This address is not valid." in text) == (400, True)
     script, text = await answered(passing_of(), ("Sec-Fetch-Mode", "cors"), ("Accept", "text/html"), path=bad)
     assert (script.status, json.loads(text)["problem"]["key"]) == (400, "unclear_address")
     for response in (page, script):

@@ -170,7 +170,7 @@ class MfaState:
         if (self.key.thumbprint if isinstance(self.key, DPoPKey) else self.key) != self.jkt:
             raise InvalidMfaState("jkt", "its key is missing, or not the one that the login began with")
         if _clock.now() >= self.expires_at:
-            raise InvalidMfaState("expires_at", "it is expired: the user logs in again")
+            raise InvalidMfaState("expires_at", "it has expired: the user must log in again")
 
     def _members(self) -> SecretDict:
         return SecretDict(

@@ -1,4 +1,4 @@
-"""``demo``: logs a crowd in at a tenant in a second process, and proves the result."""
+"""``demo``: logs in many users at a tenant in a second process, and verifies the result."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="Log a crowd in on this machine, and prove the result.")
+@click.command(epilog=_EXAMPLES, short_help="Log in many users on this machine, and verify the result.")
 @click.option(
     "--users", type=click.IntRange(1, MAX_USERS), default=1000, show_default=True, help="The number of users."
 )
@@ -52,13 +52,13 @@ Examples:
 @dpop_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
 def demo(*, users: int, concurrency: int, dpop: DPoPMode, as_json: bool) -> None:
-    """Log a crowd in at a tenant on this machine, and prove the result.
+    """Log in many users at a tenant on this machine, and verify the result.
 
     The tenant runs in a second process and verifies everything. Each user logs in over real sockets and gets tokens
-    that are bound to a key of their own; Bearer tokens with --dpop off.
+    bound to their own key, or Bearer tokens with --dpop off.
 
-    A latency runs from the moment the client takes a login until its tokens are checked. With many logins in flight
-    most of it is waiting for the event loop; --concurrency 1 shows a login on its own.
+    Latency is the time from the call to the verified tokens. With many logins in flight, most of it is waiting for the
+    event loop; use --concurrency 1 to measure single logins.
     """
     concurrency = min(concurrency, users)
     _allow_sockets(concurrency)

@@ -69,8 +69,10 @@ Examples:
 @client_auth_options
 @click.option("--audience", multiple=True, help="An API that access tokens are for; may be given several times.")
 @dpop_option
-@click.option("--send-to", metavar="EMAIL|+PHONE", help="Send a code there, ask for it and log in; once for each API.")
-@click.option("--strict", is_flag=True, help="The status is 1 for a warning, too.")
+@click.option(
+    "--send-to", metavar="EMAIL|+PHONE", help="Send a code to this address, ask for it, and log in; once for each API."
+)
+@click.option("--strict", is_flag=True, help="Exit with status 1 also for warnings.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def doctor(
     *,
@@ -85,10 +87,10 @@ def doctor(
 ) -> None:
     """Check a tenant, and say what is wrong and where to change it.
 
-    Nothing is changed, and no code is sent without --send-to. Logins that must fail show whether the application is
-    accepted, and whether each API takes a login without DPoP: with a made-up code for doctor@example.invalid, an
-    address that cannot exist. The tenant's logs show them as failed logins. With --send-to one login for each
-    --audience, each with a code of its own, shows what only tokens show.
+    The command changes nothing, and sends no code without --send-to. It tries to log in with a made-up code for
+    doctor@example.invalid, an address that cannot exist: the error shows whether the tenant accepts the application,
+    and whether each API allows a login without DPoP. The tenant's logs show these as failed logins. With --send-to, it
+    also makes a real login for each --audience, each with its own code, and checks the tokens.
 
     The status is 0 if no check failed, 1 if one did, 2 for wrong usage.
     """

@@ -60,12 +60,13 @@ _OPTIONS = (
 _HELP = """\
 Run login pages, sessions and a proxy in front of services.
 
-Tokens never reach the browser: it holds a session cookie, and calls that are passed on get a token and a proof.
-Every flag is also a variable, PASSWORDLESS_ASYNC_BASE_URL for --base-url, and a name in the file of --config:
-base_url. Flags win over variables, variables over the file. Secrets are read from variables and files alone.
+Tokens never reach the browser: it holds a session cookie, and the gateway adds a token and a proof to each forwarded
+call. You can set every flag also as an environment variable, PASSWORDLESS_ASYNC_BASE_URL for --base-url, or in the file
+of --config: base_url. Flags override variables, and variables override the file. Secrets are read only from variables
+and files.
 
 \b
-See it, without any settings:
+Try it, without any settings:
   passwordless-async gateway --demo
 
 \b
@@ -97,8 +98,8 @@ The file:
   url = "https://api.example"
   scopes = "read:messages"
 
-GET /healthz says that it is alive, GET /readyz that it can log users in. SIGTERM and Ctrl-C end it once the calls
-in flight have.
+GET /healthz says that the process is alive, GET /readyz that it can log users in. SIGTERM and Ctrl-C end the process
+after the calls in flight.
 """
 
 

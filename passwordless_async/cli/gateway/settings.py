@@ -67,7 +67,7 @@ _TENANT = (
     Setting(
         "client_auth",
         kinds.choice(*_AUTHS),
-        f"How the application authenticates itself: {', '.join(_AUTHS)}. Default: as what is given needs, else none.",
+        f"How the application authenticates itself: {', '.join(_AUTHS)}. Default: the one for the given credential.",
         metavar="METHOD",
     ),
     Setting(
@@ -82,10 +82,17 @@ _TENANT = (
         "Where the private key for private_key_jwt is, PEM or JWK: file:PATH or env:NAME.",
         metavar="SOURCE",
     ),
-    Setting("client_key_alg", kinds.choice(*get_args(AssertionAlgorithm)), "What it signs with.", metavar="ALGORITHM"),
+    Setting(
+        "client_key_alg",
+        kinds.choice(*get_args(AssertionAlgorithm)),
+        "The algorithm that the key signs with.",
+        metavar="ALGORITHM",
+    ),
     Setting("client_key_id", kinds.text, "The key's ID, if several are registered.", metavar="KID"),
     Setting("client_certificate", kinds.path, "The certificate for tls_client_auth, PEM.", metavar="FILE"),
-    Setting("client_certificate_key", kinds.path, "Its key, if that is in another file.", metavar="FILE"),
+    Setting(
+        "client_certificate_key", kinds.path, "The certificate's key, PEM, if it is in another file.", metavar="FILE"
+    ),
     Setting("scope", kinds.text, "The scopes of logins.", "openid profile email offline_access", "SCOPES"),
     Setting("audience", kinds.text, "The API that the access tokens are for."),
     Setting("dpop", kinds.choice(*get_args(DPoPMode)), "Whether tokens are bound to a key.", "required", "MODE"),
@@ -103,35 +110,40 @@ _PAGES = (
     Setting(
         "captcha",
         kinds.arguments(Captcha),
-        "The widget of a captcha provider, shown where the tenant demands a captcha: "
-        f"{', '.join(field.name for field in attrs.fields(Captcha))}; is given several times.",
+        "The widget of a captcha provider, shown when the tenant requires a captcha: "
+        f"{', '.join(field.name for field in attrs.fields(Captcha))}; may be given several times.",
         metavar="NAME=TEXT",
         is_multiple=True,
     ),
-    Setting("return_to", kinds.words, "The prefixes of paths that a login may return to.", ("/",), "PATHS"),
+    Setting("return_to", kinds.words, "The path prefixes that a login may return to.", ("/",), "PATHS"),
     Setting(
-        "home", kinds.text, "Where a login ends that names no path to return to. Default: its own page.", metavar="PATH"
+        "home", kinds.text, "Where a login ends without a path to return to. Default: its own page.", metavar="PATH"
     ),
-    Setting("brand", kinds.text, "The name that stands above each page."),
-    Setting("templates", kinds.path, "A folder with templates that replace those of the same name.", metavar="FOLDER"),
-    Setting("css", kinds.path, "A style sheet that is added to the pages' own.", metavar="FILE"),
-    Setting("session_for", kinds.seconds, "How long a session lasts at most.", metavar="SECONDS"),
-    Setting("remember_for", kinds.seconds, "How long one lasts of users who stay logged in.", metavar="SECONDS"),
-    Setting("max_sessions", kinds.whole(1, _MAX_COUNT), "How many sessions a user may have.", metavar="NUMBER"),
+    Setting("brand", kinds.text, "The name at the top of each page."),
+    Setting(
+        "templates",
+        kinds.path,
+        "A folder with templates that replace the built-in ones of the same name.",
+        metavar="FOLDER",
+    ),
+    Setting("css", kinds.path, "A style sheet to add to the built-in one.", metavar="FILE"),
+    Setting("session_for", kinds.seconds, "The maximum length of a session.", metavar="SECONDS"),
+    Setting("remember_for", kinds.seconds, "The same for users who choose to stay logged in.", metavar="SECONDS"),
+    Setting("max_sessions", kinds.whole(1, _MAX_COUNT), "The maximum number of sessions per user.", metavar="NUMBER"),
 )
 _ABUSE = (
     Setting(
         "trusted_proxies",
         kinds.whole(0, _MAX_PROXIES),
-        "How many proxies of yours a request passes: the user's address is what the outermost saw.",
+        "The number of your proxies in front of the gateway; the user's address is the one that the outermost saw.",
         0,
         "NUMBER",
     ),
-    Setting("calling_codes", kinds.words, "The country codes of phones that are sent codes: 49, 43.", metavar="CODES"),
+    Setting("calling_codes", kinds.words, "The country codes of phones that may get codes: 49, 43.", metavar="CODES"),
     Setting(
         "budgets",
         kinds.limits(Budgets),
-        "What is allowed in an hour, such as starts_per_user=10; may be given several times.",
+        "A limit per hour, such as starts_per_user=10; may be given several times.",
         metavar="NAME=NUMBER",
         flag="budget",
         is_multiple=True,
@@ -139,7 +151,7 @@ _ABUSE = (
     Setting(
         "sms",
         kinds.limits(Sms),
-        "What is allowed of messages to phones, such as per_hour=500; may be given several times.",
+        "A limit on messages to phones, such as per_hour=500; may be given several times.",
         metavar="NAME=NUMBER",
         is_multiple=True,
     ),
@@ -148,7 +160,7 @@ _STORE = (
     Setting(
         "store",
         kinds.text,
-        "Where sessions are: memory, or the URL of a Redis as for `sessions`; with a password from the environment.",
+        "Where sessions are stored: memory, or a Redis URL as for `sessions`; with a password, in the environment.",
         MEMORY,
         "URL",
         may_have_secret=True,
@@ -170,30 +182,40 @@ _SERVICES = (
 )
 _PROCESS = (
     Setting("host", kinds.text, "The address to listen on.", "127.0.0.1", "HOST"),
-    Setting("port", kinds.whole(0, _MAX_PORT), "The port; 0 takes a free one.", 8000, "PORT"),
+    Setting("port", kinds.whole(0, _MAX_PORT), "The port; 0 chooses a free one.", 8000, "PORT"),
     Setting(
         "workers",
         kinds.whole(1, _MAX_WORKERS),
-        "How many processes serve; more than one need a store in Redis.",
+        "The number of worker processes; more than one need a store in Redis.",
         1,
         "NUMBER",
     ),
-    Setting("unix_socket", kinds.path, "A socket to listen on in place of a port.", metavar="FILE"),
+    Setting("unix_socket", kinds.path, "A Unix socket to listen on instead of a port.", metavar="FILE"),
+    Setting("shutdown_seconds", kinds.seconds, "How long calls in flight may take at shutdown.", 20.0, "SECONDS"),
     Setting(
-        "shutdown_seconds", kinds.seconds, "How long calls in flight may take when it is stopped.", 20.0, "SECONDS"
+        "access_log",
+        kinds.text,
+        "The file for the access log, one JSON line per call; - for standard output, or off.",
+        STANDARD_OUTPUT,
+        "FILE",
     ),
-    Setting("access_log", kinds.text, "A file for a line of JSON for each call; - or off.", STANDARD_OUTPUT, "FILE"),
-    Setting("audit_log", kinds.text, "A file for a line of JSON for each login; - or off.", OFF, "FILE"),
+    Setting(
+        "audit_log",
+        kinds.text,
+        "The file for the audit log, one JSON line per event; - for standard output, or off.",
+        OFF,
+        "FILE",
+    ),
     Setting(
         "metrics_port",
         kinds.whole(0, _MAX_PORT),
-        "A port on 127.0.0.1 for /metrics, as Prometheus reads them: those of all workers. Default: none.",
+        "A port on 127.0.0.1 that serves /metrics of all workers for Prometheus. Default: none.",
         metavar="PORT",
     ),
     Setting(
         "telemetry",
         kinds.choice("off", "opentelemetry"),
-        "What is told of requests to the tenant: opentelemetry, by its global providers.",
+        "Where to report requests to the tenant: opentelemetry uses its global providers.",
         OFF,
         "NAME",
     ),

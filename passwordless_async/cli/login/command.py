@@ -44,7 +44,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="Log one person in, and show claims and binding.")
+@click.command(epilog=_EXAMPLES, short_help="Log in one user, and show claims and binding.")
 @application_options
 @click.option("--email", help="The user's e-mail address.")
 @click.option("--phone", help="The user's phone number, such as +4930901820.")
@@ -56,7 +56,7 @@ Examples:
     "key_file",
     type=click.Path(),
     metavar="FILE",
-    help="The private key to bind the tokens to, PEM; a new one unless given.",
+    help="The private key to bind the tokens to, PEM. Default: a new key.",
 )
 @client_auth_options
 @click.option("--show-tokens", is_flag=True, help="Print the tokens too; they are secrets.")
@@ -75,10 +75,10 @@ def login(  # noqa: PLR0913 - the options of the command
     show_tokens: bool,
     is_json: bool,
 ) -> None:
-    """Log one person in, and show the claims, the binding, and how to call an API with the tokens.
+    """Log in one user, and show the claims, the binding, and how to call an API with the tokens.
 
-    A code is sent, and asked for on the terminal. A wrong code is asked for again while it has attempts left; an empty
-    line gives up. If the tenant demands a second factor, you choose and answer it here, or enrol one.
+    The command sends a code and asks you for it. After a wrong code it asks again while attempts are left; an empty
+    line gives up. If the tenant requires a second factor, you choose and answer it here, or enrol one.
 
     Questions go to standard error, the result to standard output. The status is 0 for a login, 1 for a failure, 2 for
     wrong usage, which includes a standard input that is no terminal, and 130 for Ctrl-C.

@@ -129,7 +129,7 @@ _OPTIONS = (
         required=True,
         envvar=STORE,
         metavar="URL",
-        help=f"The store: {_SCHEMES}. Put one with a password into ${STORE}.",
+        help=f"The store: {_SCHEMES}. If it has a password, put it into ${STORE}.",
     ),
     click.option("--prefix", default="pa", show_default=True, help="The prefix of all keys in the store."),
     click.option(
@@ -169,10 +169,10 @@ _MORE_ARGUMENTS = {"allow_extra_args": True}
 @_of_a_user
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def list_sessions(*, of: _UserSessions, as_json: bool) -> None:
-    """List a user's sessions by their names, which open none.
+    """List a user's sessions by name. A name opens no session.
 
-    USER is the user that the application opened them for: the "sub" of the ID token, unless it chose another. Times
-    are in UTC. Of a session that these keys do not open, only the name and the end of its idle time are known.
+    USER is the user for whom the application opened the sessions: the "sub" of the ID token, unless it chose another
+    name. Times are in UTC. If these keys cannot open a session, only its name and the end of its idle time are shown.
     """
     known = of.all()
     if as_json:
@@ -211,7 +211,8 @@ def _date(time: float) -> datetime:
 def close_sessions(*, of: _UserSessions, name: str | None, yes: bool, as_json: bool) -> None:
     """Close all sessions of a user, or one. Their tokens are not revoked at the tenant.
 
-    USER is the user that the application opened them for: the "sub" of the ID token, unless it chose another.
+    USER is the user for whom the application opened the sessions: the "sub" of the ID token, unless it chose another
+    name.
     """
     closed = of.close(name) if yes or _confirmed(of, name) else 0
     if as_json:

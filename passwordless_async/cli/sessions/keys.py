@@ -58,16 +58,16 @@ Examples:
 
 @click.command("keys", epilog=_EXAMPLES)
 @click.option(
-    "--add", is_flag=True, help="Add a new key behind the one that seals, so that all machines can open with it."
+    "--add", is_flag=True, help="Add a new key that does not seal yet, so that all machines can open what it will seal."
 )
-@click.option("--promote", is_flag=True, help="Move the added key to the front, so that it seals.")
-@click.option("--drop", is_flag=True, help="Remove the oldest key; what it sealed can no longer be opened.")
+@click.option("--promote", is_flag=True, help="Make the added key the one that seals.")
+@click.option("--drop", is_flag=True, help="Remove the oldest key; nothing can open what it sealed any more.")
 @click.argument("file", type=click.Path(dir_okay=False))
 def make_keys(*, file: str, **flags: bool) -> None:
     """Make a key ring that only its owner can read, or rotate its keys.
 
     A rotation takes three steps: --add, --promote and, once all sessions that the old key sealed have been read or
-    have ended, --drop. Make each step on one machine, then copy the file to all of them. No session is lost or refused
+    have ended, --drop. Run each step on one machine, then copy the file to all of them. No session is lost or refused
     meanwhile. The file keeps its owner and mode.
     """
     steps = [step for step, given in flags.items() if given] or ["make"]

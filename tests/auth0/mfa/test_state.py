@@ -237,7 +237,7 @@ def test_the_header_is_authenticated(name: str) -> None:
             KEY,
             CLIENT,
             "expires_at",
-            "MFA state, expires_at: it is expired: the user logs in again",
+            "MFA state, expires_at: it has expired: the user must log in again",
         ),
         (
             attrs.evolve(STATE, jkt="x" * 43).seal(KEY),

@@ -196,7 +196,7 @@ def test_a_code_without_attempts(
             r"too_many_requests \(429\): .*\. Wait a while, then try again\.",
             marks=pytest.mark.slow,
         ),
-        (Fault.VERIFICATION_REQUIRED, r"requires_verification \(401\).*\. Show the tenant's captcha .*\."),
+        (Fault.VERIFICATION_REQUIRED, r"requires_verification \(401\).*\. Show the tenant's captcha, .*\."),
         (Fault.GARBAGE_JSON, r"the answer is no receipt \(status 200\)\. .+\."),
         (Fault.DROP_BEFORE_READ, r".+ \(.+\)\. .+\."),
     ],
@@ -214,7 +214,7 @@ def test_an_exchange_that_fails(login: Login, tenant: LocalTenant) -> None:
     tenant.faults.add(Fault.BEARER_TOKEN)
     status, out, err = login()
     assert (status, out) == (1, "")
-    assert re.search(r"Error: a proof was sent .*; the tokens were thrown away\.\n$", err)
+    assert re.search(r"Error: a proof was sent .*; the tokens were discarded\.\n$", err)
 
 
 @pytest.mark.parametrize("typed", ["\n", "  \n", ""])

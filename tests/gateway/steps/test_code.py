@@ -50,7 +50,7 @@ async def test_a_login_that_could_not_be_kept() -> None:
         seen = await browser.post("/code", {"code": site.code()})
         assert (seen.status, seen.alert) == (
             503,
-            "We could not confirm your sign-in. Request another code and try again.",
+            "We could not confirm your sign-in. Please request another code and try again.",
         )
         assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
 
@@ -74,7 +74,7 @@ async def test_a_store_that_fails_after_the_exchange(kind: str, monkeypatch: pyt
             seen = await browser.post("/code", {"code": site.code()})
         assert (seen.status, seen.alert) == (
             503,
-            "We could not confirm your sign-in. Request another code and try again.",
+            "We could not confirm your sign-in. Please request another code and try again.",
         )
         assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
         await browser.post("/code/resend")

@@ -32,7 +32,7 @@ async def test_an_authenticator_app() -> None:
         assert ("<svg" in shown.text, 'role="img"' in shown.text) == (True, True)
         assert re.search(r"<code>([A-Z2-7]{4} )+[A-Z2-7]{1,4}</code>", shown.text)
         codes = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
-        assert (codes.path, codes.title) == ("/recovery-codes", "Keep your recovery codes")
+        assert (codes.path, codes.title) == ("/recovery-codes", "Save your recovery codes")
         assert (await browser.post("/recovery-codes")).path == "/"
 
 

@@ -68,7 +68,7 @@ async def test_a_recovery_code_is_replaced() -> None:
         choices = (await browser.get("/factors", JSON)).json["choices"]
         await browser.post("/factors", {"factor": choices[1]["id"]})
         shown = await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(ADA)})
-        assert (shown.path, shown.title) == ("/recovery-codes", "Keep your recovery codes")
+        assert (shown.path, shown.title) == ("/recovery-codes", "Save your recovery codes")
         assert site.tenant.mfa.recovery_code_for(ADA) in shown.text
         assert browser.cookie("session") is not None
         assert (await browser.post("/recovery-codes", follow=False)).headers["Location"] == "/sessions"
@@ -104,7 +104,7 @@ async def test_a_wrong_code() -> None:
         assert (seen.status, seen.title, seen.alert) == (
             403,
             "Confirm it is you",
-            "This code is not right. Please check it and try again.",
+            "This code is not correct. Please check it and try again.",
         )
         assert (await browser.post("/factor", {"code": code})).path == "/"
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Serve: TypeAlias = "Callable[..., Awaitable[Site]]"
 START, TOKEN = "/passwordless/start", "/oauth/token"
-NOT_VALID = "This link is not valid any more, or was opened in another browser. Please start again."
+NOT_VALID = "This link is no longer valid, or was opened in another browser. Please start again."
 
 
 async def ask(site: Site, who: Any = ADA, **headers: str) -> Browser:
@@ -85,7 +85,7 @@ async def test_another_browser(site: Site) -> None:
     page = await other.get(path)
     assert (page.title, page.alert) == (
         "Open the link in the other browser",
-        "This link was not asked for in this browser.",
+        "This link was not requested in this browser.",
     )
     assert "Never give this address to anyone." in page.text
     assert (await browser.get(path, follow=False)).headers["Location"] == "/app"

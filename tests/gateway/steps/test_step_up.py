@@ -66,7 +66,7 @@ async def test_the_page_says_why_it_asks_again(kind: str) -> None:
         browser = await site.browser()
         await browser.log_in()
         page = await browser.get("/step-up")
-        assert "You are signed in already." in page.text
+        assert "You are already signed in." in page.text
         assert "We will send a code to a•a@example.com." in page.text
         assert (await browser.get("/step-up", JSON)).json == {"step": "step-up", "sent_to": "a•a@example.com"}
 
