@@ -31,7 +31,9 @@ def _shared(step: Step) -> Step:
         if login is None:
             return await step(visit)
         state = login.id, login.mfa, login.link, login.stepping_up, visit.session
-        said = request.path, *sorted(request.query.items()), *sorted(visit.form.items())
+        # What only fetches in advance is refused, and says something else by that.
+        how = request.method, request.headers.get("Sec-Purpose")
+        said = *how, request.path, *sorted(request.query.items()), *sorted(visit.form.items())
         return await visit.services.submissions.share((state, said), lambda: step(visit))
 
     return taken

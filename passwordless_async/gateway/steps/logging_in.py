@@ -4,6 +4,8 @@ Invariants:
 
 - Each login has a new session identifier; a session that the browser had before ends.
 - Tokens that cannot be kept as a session are revoked: no login is left at the service that cannot be ended.
+- A session whose request is cancelled before its response is made ends: no browser has its identifier. If the request
+  was sent twice, the other one gets the session. One whose response is lost on its way ends when it is idle.
 """
 
 from __future__ import annotations
@@ -47,11 +49,16 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
     refusal = await _admit(visit, identifier)
     if refusal is not None:
         return refusal
-    if visit.session is not None and visit.session != identifier:
-        # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
+    try:
+        if visit.session is not None and visit.session != identifier:
+            # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
+            with suppress(PasswordlessError):
+                await end(visit, visit.session, reason="replaced")
+        await _end_oldest(visit, identifier)
+    except BaseException:
         with suppress(PasswordlessError):
-            await end(visit, visit.session, reason="replaced")
-    await _end_oldest(visit, identifier)
+            await end(visit, identifier, reason="not_delivered")
+        raise
     return attrs.evolve(
         way_back(visit, login.return_to),
         login=None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from helpers import sites
 from helpers.sites import ADA, BOB
@@ -102,6 +104,30 @@ async def test_an_unreachable_store_ends_no_login(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(site.store.inner, "sessions_of", _fails)
         assert (await second.log_in()).status == 200
         assert [await _is_logged_in(browser) for browser in (first, second)] == [True, True]
+
+
+async def test_a_request_that_is_cancelled_after_its_login() -> None:
+    """Its browser gets no session: there is none, its tokens are revoked, and the audit log is told of both."""
+    told: list[AuditEvent] = []
+    happened = {kind: asyncio.Event() for kind in AuditKind}
+    sinks = [told.append, lambda event: happened[event.kind].set()]
+    async with sites.opened(max_sessions=1, on_audit=sinks) as site:
+        browser = await site.browser()
+        page = await browser.start()
+        headers = [
+            ("Cookie", f"login={browser.cookie('login')}"),
+            ("Content-Type", "application/x-www-form-urlencoded"),
+        ]
+        form = urlencode({"code": site.code(), "csrf": page.csrf}).encode()
+        hold = site.store.hold("sessions_of")
+        sent = asyncio.create_task(site.gateway.handle(sites.request("POST", "/code", headers=headers, body=form)))
+        await happened[AuditKind.LOGGED_IN].wait()
+        sent.cancel()
+        hold.set()
+        await happened[AuditKind.ENDED].wait()
+        assert (told[-1].session, told[-1].reason) == (told[-2].session, "not_delivered")
+        assert await site.client.sessions.list("email|ada") == ()
+        assert site.tenant.stats.revoke_requests == 1
 
 
 async def _is_logged_in(browser: Browser) -> bool:
