@@ -27,7 +27,7 @@ class Start:
         who: The user.
         language: The language of the message, a BCP 47 tag.
         forwarded_for: The end user's address, as for ``start``.
-        tag: A value of the caller's, returned in the :class:`~passwordless_async.StartOutcome`.
+        tag: Any value of your own, returned in the :class:`~passwordless_async.StartOutcome`.
 
     Raises:
         UsageError: An argument is invalid.
@@ -93,7 +93,7 @@ class Progress:
     """The progress of a call for many users.
 
     Attributes:
-        done: How many have ended, failed ones included.
+        done: How many have ended, including failed ones.
         failed: How many of them failed.
         in_flight: How many are in flight.
         seconds: Seconds since the first began.

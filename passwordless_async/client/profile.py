@@ -27,20 +27,20 @@ _flag = of_kind(bool)
 class Policy:
     """How long one call is retried.
 
-    A call is retried only where that is safe: after a 429, which is sent before the request is processed, or if nothing
-    was sent. A call that spends nothing is also retried after a failure of the server.
+    A call is retried only if that is safe: after a 429, which the server sends before it processes the request, or if
+    nothing was sent. A call that spends nothing is also retried after a server error.
 
     Args:
-        tries: The number of tries, the first included.
-        patience: Seconds that the call may wait in all: for room in the quota, the end of a pause, or its next try.
+        tries: The number of tries, including the first.
+        patience: Seconds that the call may wait in total: for the quota, the end of a pause, or its next try.
         backoff: The longest wait before the second try, in seconds. It doubles with each further try; the wait is a
-            random part of it, so that calls that failed together are not retried together.
-        backoff_at_most: The bound of that wait, in seconds.
+            random part of it, so that calls that failed at the same time are not retried at the same time.
+        backoff_at_most: The maximum of that wait, in seconds.
         outlasts_outages: Whether the call waits while the circuit is open, within its patience; otherwise it fails at
             once.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
     tries: int = attrs.field(validator=whole)
@@ -58,28 +58,28 @@ class Profile:
         single: The policy of single calls.
         many: The policy of ``exchange_many`` and ``start_many``: their ``concurrency`` bounds the waiting.
         timeout: Seconds for one transmission, from the connection to the end of the response.
-        max_in_flight: How many calls may be in flight; others wait before their proof is signed. With ``adaptive`` it
-            is the upper bound.
-        adaptive: Whether the number in flight follows what the server can take: one more with each round of responses,
-            three tenths fewer if the server is slow, refuses (429) or fails (503).
+        max_in_flight: How many calls may be in flight; others wait before their proof is signed. With ``adaptive``, it
+            is the upper limit.
+        adaptive: Whether the number in flight adapts to the server: one more with each round of responses, 30 % fewer
+            if the server is slow, refuses (429) or fails (503).
         requests_per_second: The tenant's quota; a nonce challenge and its answer count as two. None: the client follows
-            only what the server says.
+            only the server's responses.
         starts_per_hour: How many codes may be requested on behalf of one ``forwarded_for`` address; None: any number.
         allow_private_addresses: Whether ``forwarded_for`` may be a private address (RFC 1918, RFC 4193, RFC 6598): for
-            users in a network of one's own. Elsewhere it is a proxy's, and all users would share its limits.
-        cool_down: Seconds after a start in which the same user is not sent another code, because a new code invalidates
+            users in your own network. Otherwise it is the address of a proxy, and all users would share its limits.
+        cool_down: Seconds after a start in which the same user cannot get another code, because a new code invalidates
             the first; 0: none.
-        outage_after: Failures of calls to an endpoint within ``outage_window`` that open its circuit, if they are also
-            ``outage_ratio`` of those calls: from then on calls to it fail at once.
-        outage_ratio: The share of the calls within the window that must have failed, above 0 and at most 1.
+        outage_after: Number of failed calls to an endpoint within ``outage_window`` that opens its circuit, if they are
+            also ``outage_ratio`` of those calls: then calls to it fail at once.
+        outage_ratio: The share of the calls within the window that must fail, above 0 and at most 1.
         outage_window: Seconds after which a failure is forgotten.
         outage_rest: Seconds until one call probes the server; doubled each time that call fails.
-        outage_rest_at_most: The bound of that rest, in seconds, and the time after which another call probes the
+        outage_rest_at_most: The maximum of that rest, in seconds, and the time after which another call probes the
             server if the first one hangs.
         grace: Seconds that ``aclose`` gives to the requests on the wire.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is invalid.
     """
 
     single: Policy = attrs.field(validator=of_kind(Policy))

@@ -47,8 +47,8 @@ class DPoPKey:
     """A P-256 key pair (RFC 9449 §4.2; RFC 7518 §3.4).
 
     Make one with :meth:`generate`, :meth:`from_jwk`, :meth:`from_pem` or :meth:`from_bytes`. Two keys are equal when
-    their thumbprints are. Tasks can share a key. It cannot be pickled: export it on purpose, to a place that you
-    protect. :meth:`compact` makes a key small that is not in use.
+    their thumbprints are. Tasks can share a key. It cannot be pickled: export it explicitly, and protect the result.
+    :meth:`compact` reduces the size of a key that is not in use.
     """
 
     __slots__ = ("_header", "_live", "_point", "_prefix", "_scalar", "_thumbprint")
@@ -107,7 +107,7 @@ class DPoPKey:
         return self._scalar
 
     def compact(self) -> None:
-        """Keep only the scalar, about 180 bytes instead of 3 KB; the next use makes the rest again."""
+        """Keep only the scalar, about 180 bytes instead of 3 KB; the next use computes the rest again."""
         self._scalar = SecretBytes(self.to_bytes())
         self._live = self._point = self._header = self._prefix = self._thumbprint = None
 

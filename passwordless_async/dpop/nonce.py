@@ -52,11 +52,11 @@ class _Newest:
 @always_printable
 @attrs.define(repr=False, eq=False)
 class NonceCache:
-    """The newest nonce of each origin; lives as long as its client.
+    """The newest nonce of each origin; one cache per client.
 
     Args:
         size: How many nonces are kept; the least recently used is dropped.
-        per_key: Whether a nonce serves only the key that got it, for servers that bind nonces to keys.
+        per_key: Whether a nonce is used only with the key that got it, for servers that bind nonces to keys.
         on_learned: Called with origin, nonce and thumbprint (None unless ``per_key``) when a response brings a newer
             nonce, to share it with other processes; they call :meth:`put`. An exception is logged and ignored.
     """

@@ -47,12 +47,12 @@ class AuditEvent:
     Attributes:
         kind: What happened.
         at: When: seconds since the UNIX epoch.
-        user: The pseudonym of the account (its ``sub``); None as long as it is not known.
-        who: The pseudonym of the address or number that the user typed; None if they typed none.
-        session: The public name of the session, which opens nothing; None if it is about none.
-        reason: Why; None if there is nothing to say.
-        address: The user's address; None if it is not known.
-        device: The browser and its system, for people.
+        user: The pseudonym of the account (its ``sub``); None while it is unknown.
+        who: The pseudonym of the e-mail address or phone number that the user typed; None if they typed none.
+        session: The public name of the session, which does not open it; None if the event is about no session.
+        reason: The reason; None if there is none.
+        address: The user's IP address; None if unknown.
+        device: The browser and operating system, as readable text.
     """
 
     kind: AuditKind
@@ -70,10 +70,10 @@ OnAudit: TypeAlias = Callable[[AuditEvent], None]
 
 @attrs.frozen
 class JsonLines:
-    """A sink: one JSON object a line, for example ``on_audit=JsonLines(sys.stdout)``.
+    """A sink that writes one JSON object per line, for example ``on_audit=JsonLines(sys.stdout)``.
 
     Args:
-        stream: A text stream. Each line is written at once and flushed.
+        stream: A text stream. Each line is written and flushed at once.
     """
 
     stream: TextIO = attrs.field(repr=False)

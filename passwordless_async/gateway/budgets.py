@@ -54,25 +54,26 @@ _GUESSES: _Errors = (errors.WrongCode, errors.TooManyAttempts, errors.CodeExpire
 
 @attrs.frozen(kw_only=True)
 class Budgets:
-    """How much is allowed in an hour, from the first that is counted. None: any number.
+    """Limits per hour, from the first counted event. None: any number.
 
-    An address is that of the user; of IPv6 its /64, for one user has all of it. A request from the machine itself has
-    none. Behind ``trusted_proxies``, requests without a usable address share one budget.
+    An address is the user's IP address; for IPv6 its /64, because one user has all of it. A request from the machine
+    itself has none. Behind ``trusted_proxies``, requests without a usable address share one budget.
 
     Args:
-        starts_per_address: Codes that may be sent for one address. 100: an office or a campus has one address.
-        starts_per_user: Codes that one user may be sent. 10: more would flood their mailbox.
-        starts_per_user_and_address: The same for one address. 5: who floods a user leaves them room from elsewhere.
-        wrong_codes_per_address: Wrong codes from one address, of second factors and recovery codes too. 50: with six
+        starts_per_address: Codes that one address may request. 100: an office or a campus has one address.
+        starts_per_user: Codes that may be sent to one user. 10: more would flood their mailbox.
+        starts_per_user_and_address: The same from one address. 5: an attacker at one address leaves the user room at
+            another.
+        wrong_codes_per_address: Wrong codes from one address, including second factors and recovery codes. 50: with six
             digits, a chance of 1 in 20,000.
-        wrong_codes_per_user: Wrong codes of one user. 30: three for each code, which the service allows.
-        wrong_codes_per_user_and_address: The same for one address. 15: one that guesses leaves the user room.
-        factor_messages_per_address: Messages to second factors (texts, calls, e-mails, pushes) that may be sent for one
-            address. 100: as ``starts_per_address``.
-        factor_messages_per_user: The same for one user. 10: more would wear a user out until they approve one.
-        polls_per_address: Questions from one address whether a user has approved a push. 3600: five users who wait for
-            the whole hour.
-        polls_per_user: The same of one user. 720: a page asks every five seconds.
+        wrong_codes_per_user: Wrong codes of one user. 30: three for each code, as the service allows.
+        wrong_codes_per_user_and_address: The same from one address. 15: an attacker who guesses leaves the user room.
+        factor_messages_per_address: Messages to second factors (texts, calls, e-mails, pushes) that one address may
+            request. 100: as ``starts_per_address``.
+        factor_messages_per_user: The same for one user. 10: more could wear a user down until they approve one.
+        polls_per_address: Polls from one address for the approval of a push. 3600: five users who wait for the whole
+            hour.
+        polls_per_user: The same for one user. 720: a page polls every five seconds.
     """
 
     starts_per_address: int | None = attrs.field(default=100, validator=whole_or_none)
@@ -98,14 +99,14 @@ def _calling_codes(given: Iterable[str] | None) -> tuple[str, ...] | None:
 
 @attrs.frozen(kw_only=True)
 class Sms:
-    """Which phones are sent codes, and how many: a message costs money, and some numbers pay those who call for them.
+    """Which phones may get codes, and how many: messages cost money, and attackers earn money from some numbers.
 
     Args:
-        calling_codes: The country codes of numbers that are sent codes: ``("49", "43")``. Longer ones name a region:
-            ``"1212"``. None: all; name those of your users.
-        per_address: Messages in an hour for one address; None: any number. 20: that an office needs, and a fraud not.
-        per_hour: Messages in an hour in all; None: any number. 500: some EUR 40, which a fraud costs at most.
-        per_day: Messages in a day in all; None: any number.
+        calling_codes: The country codes of numbers that may get codes: ``("49", "43")``. Longer ones name a region:
+            ``"1212"``. None: all; list those of your users.
+        per_address: Messages per hour for one address; None: any number. 20: enough for an office, too few for fraud.
+        per_hour: Messages per hour in total; None: any number. 500: limits the cost of fraud to about EUR 40.
+        per_day: Messages per day in total; None: any number.
     """
 
     calling_codes: tuple[str, ...] | None = attrs.field(default=None, converter=_calling_codes)

@@ -47,20 +47,20 @@ _text = checked_by(lambda argument, value: _check.printable(argument, value, at_
 
 @attrs.frozen(kw_only=True)
 class Captcha:
-    """The widget of a captcha provider, shown once the tenant's bot detection demands it; its token goes to the tenant.
+    """The widget of a captcha provider, shown when the tenant's bot detection requires it; the tenant gets its token.
 
-    Whether your tenant takes that token is not known. Auth0 documents bot detection for login pages that it hosts; its
-    own script sends the solution as ``captcha`` of ``/passwordless/start``, as this does, but asks for the challenge
-    within a transaction of such a page. Try it with your tenant, and with the provider that is configured there; or set
-    *Enforce CAPTCHA for passwordless flows* to *Never*, and rely on :class:`Budgets`.
+    Whether your tenant accepts that token is not documented. Auth0 documents bot detection only for login pages that it
+    hosts; its own script sends the solution as ``captcha`` of ``/passwordless/start``, as this does, but gets the
+    challenge within a transaction of such a page. Try it with your tenant and the provider that is configured there. Or
+    set *Enforce CAPTCHA for passwordless flows* to *Never*, and rely on :class:`Budgets`.
 
     Args:
         script: The URL of the provider's script.
         site_key: The provider's public key of the site.
         css_class: The class of the element that the script turns into the widget: ``cf-turnstile``, ``h-captcha``.
         field: The form field that the widget puts its token in: ``cf-turnstile-response``, ``h-captcha-response``.
-        sources: The origins of the provider that the page may load scripts, frames, styles and images from and connect
-            to, the script's aside. They are in the content security policy of that page alone.
+        sources: Further origins of the provider, besides that of the script, that the page may load scripts, frames,
+            styles and images from and connect to. Only the content security policy of this page allows them.
     """
 
     script: str = attrs.field(converter=_script)

@@ -24,9 +24,9 @@ class Starting:
     """A user is about to be sent a code.
 
     Attributes:
-        who: The user, as they named themselves.
+        who: The user, as they typed it.
         address: Their address; None if it is not known.
-        device: Their browser and its system, for people.
+        device: Their browser and operating system, as readable text.
         language: The language of the message, a BCP 47 tag.
     """
 

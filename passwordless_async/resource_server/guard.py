@@ -82,14 +82,15 @@ _NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3: a scope-toke
 
 @attrs.frozen
 class Authorized:
-    """A request that may pass.
+    """An authorized request.
 
     Attributes:
         claims: The claims of the access token; read-only.
-        subject: The user, or the application that acts for itself; empty if a validator of your own gave no ``sub``.
-        client_id: The application that the token was issued to (``client_id`` or ``azp``); None if it does not say.
-        scopes: What the user granted the application.
-        permissions: What the API allows the user (Auth0's ``permissions``).
+        subject: The user, or the application that acts for itself; empty if your own validator returned no ``sub``.
+        client_id: The application that the token was issued to (``client_id`` or ``azp``); None if the token does not
+            say.
+        scopes: The scopes that the user granted the application.
+        permissions: The permissions that the API gives the user (Auth0's ``permissions``).
         proof: The checked proof; None for a Bearer token.
         headers: Header fields for the response, such as a newer ``DPoP-Nonce``.
     """
@@ -106,8 +107,8 @@ class Authorized:
 class Requirements(TypedDict, total=False):
     """What a request requires of its token.
 
-    Names are an iterable of texts, or one text with spaces between. A requirement that is left out, or is empty, is
-    none.
+    Pass names as an iterable of strings, or as one string separated by spaces. A requirement that is missing or empty
+    requires nothing.
     """
 
     scopes: Iterable[str]  # all of them

@@ -21,11 +21,11 @@ _MAX_TEXT = 2048  # characters
 
 @attrs.frozen(kw_only=True)
 class ResourceMetadata:
-    """What an API publishes about itself, beside what its server knows (RFC 9728 §2).
+    """The metadata that an API publishes, besides what its server knows (RFC 9728 §2).
 
     Args:
         scopes_supported: The scopes that clients may ask for.
-        resource_name: A name for people.
+        resource_name: A readable name.
         resource_documentation: The URL of a page for developers.
         resource_policy_uri: The URL of a page about the use of data.
         resource_tos_uri: The URL of the terms of service.
