@@ -301,9 +301,13 @@ class InsufficientScope(
 class InsufficientUserAuthentication(
     OAuthError,
     code="insufficient_user_authentication",
-    advice="Have the user log in again, with max_age and acr_values of this error.",
+    advice="Have the user log in again with a new code, and with a second factor if acr_values asks for one.",
 ):
     """The user's login is too old or not strong enough for this request (RFC 9470 §3).
+
+    A login by a new code is new. Whether it needs a second factor is decided by the tenant: no parameter of the login
+    asks for one. Where ``error_description`` says that the access token has no such claim, no login helps: the tenant
+    must add it.
 
     Attributes:
         max_age: The maximum age of the login, in seconds; None if the request has no such limit.

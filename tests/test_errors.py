@@ -209,7 +209,7 @@ TABLE = [
         "e (403): d",
         "insufficient_user_authentication",
         False,
-        "Have the user log in again, with max_age and acr_values of this error.",
+        "Have the user log in again with a new code, and with a second factor if acr_values asks for one.",
     ),
     (
         InvalidRefreshToken(**SAID_NO),

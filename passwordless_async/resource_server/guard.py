@@ -202,12 +202,16 @@ class Guard:
         offer: The accepted schemes, and what challenges say.
         skew: Seconds that the clock of the issuer and this machine's may differ, for ``max_age``.
         clock: The wall clock: seconds since the UNIX epoch.
+        auth_time_claim: The claim of the access token that says when the user logged in.
+        acr_claim: The claim that says how: the authentication context class.
     """
 
     verifier: DPoPVerifier | None
     offer: Offer
     skew: float = 0.0
     clock: Callable[[], float] = _clock.now
+    auth_time_claim: str = "auth_time"
+    acr_claim: str = "acr"
 
     @classmethod
     def of(
@@ -335,19 +339,27 @@ class Guard:
 
     def _require_login(self, claims: Mapping[str, Any], required: Required) -> None:
         """Check when and how the user logged in (RFC 9470 §3, RFC 9068 §2.2.1)."""
-        problem = ""
-        if required.max_age is not None:
-            auth_time, now = claims.get("auth_time"), self.clock()
-            if not is_time(auth_time) or auth_time > now + self.skew:
-                problem = "when the user logged in is unknown"
-            elif now - auth_time > required.max_age + self.skew:
-                problem = "the user logged in too long ago"
-        if required.acr_values and claims.get("acr") not in required.acr_values:
-            problem = "the user must log in in a stronger way"
+        problem = self._class_problem(claims, required) or self._time_problem(claims, required)
         if problem:
             raise InsufficientUserAuthentication(
                 error_description=problem, max_age=required.max_age, acr_values=" ".join(required.acr_values)
             )
+
+    def _class_problem(self, claims: Mapping[str, Any], required: Required) -> str:
+        if not required.acr_values or claims.get(self.acr_claim) in required.acr_values:
+            return ""
+        is_told = self.acr_claim in claims
+        return "the user must log in in a stronger way" if is_told else f"the access token has no {self.acr_claim}"
+
+    def _time_problem(self, claims: Mapping[str, Any], required: Required) -> str:
+        if required.max_age is None:
+            return ""
+        auth_time, now = claims.get(self.auth_time_claim), self.clock()
+        if auth_time is None:
+            return f"the access token has no {self.auth_time_claim}"
+        if not is_time(auth_time) or auth_time > now + self.skew:
+            return f"{self.auth_time_claim} of the access token is no time, or ahead of this clock"
+        return "the user logged in too long ago" if now - auth_time > required.max_age + self.skew else ""
 
     @property
     def _accepted(self) -> str:

@@ -24,7 +24,15 @@ from passwordless_async.resource_server.access_token import (
     verify,
 )
 from passwordless_async.resource_server.fetching import KeyFetcher
-from passwordless_async.resource_server.guard import Authorized, Guard, Required, Requirements, presented_by, schemes_of
+from passwordless_async.resource_server.guard import (
+    Authorized,
+    Guard,
+    Required,
+    Requirements,
+    names,
+    presented_by,
+    schemes_of,
+)
 from passwordless_async.resource_server.keys import IssuerKeys
 from passwordless_async.resource_server.metadata import ResourceMetadata, metadata_path, metadata_url
 from passwordless_async.resource_server.verified import Verified, VerifiedTokens
@@ -70,6 +78,17 @@ class Parts:
         return dict.fromkeys(self.metadata.scopes_supported if self.metadata else ())
 
 
+def _rules(issuers: Iterable[str], audiences: Iterable[str], algorithms: Iterable[str]) -> TokenRules:
+    return TokenRules(frozenset(issuers), frozenset(audiences), frozenset(algorithms))
+
+
+def _claim(argument: str, value: object) -> str:
+    """Return the name of a claim; a challenge quotes it."""
+    if not isinstance(value, str) or names(argument, value) != (value,):
+        raise UsageError(argument, "must be the name of a claim, without spaces")
+    return value
+
+
 def parts_of(server: object) -> Parts:
     """Return the parts of a resource server; anything else raises :class:`UsageError`."""
     if not isinstance(server, ResourceServer):
@@ -101,6 +120,9 @@ class ResourceServer:
             times of tokens and of proofs.
         metadata: The metadata to publish about the API (RFC 9728): challenges then point to it, and you must serve
             :meth:`metadata_documents`. None: nothing.
+        auth_time_claim: The claim of access tokens that says when the user logged in, for ``max_age``. Auth0 adds none
+            and reserves the plain name: an Action sets one with a namespace, ``https://api.example/auth_time``.
+        acr_claim: The claim that says how the user logged in, for ``acr_values``; the same applies.
         http: A session to fetch signing keys with, for example one with a proxy; it must verify certificates. By
             default, each fetch opens its own session.
         clock: The wall clock: seconds since the UNIX epoch.
@@ -109,7 +131,18 @@ class ResourceServer:
         UsageError: An argument has a wrong type or value.
     """
 
-    __slots__ = ("_clock", "_fetchers", "_guards", "_metadata", "_mode", "_parts", "_rules", "_skew", "_verified")
+    __slots__ = (
+        "_clock",
+        "_fetchers",
+        "_guards",
+        "_login_claims",
+        "_metadata",
+        "_mode",
+        "_parts",
+        "_rules",
+        "_skew",
+        "_verified",
+    )
 
     def __init__(  # noqa: PLR0913 - what a resource server is made of, each with its default
         self,
@@ -125,13 +158,14 @@ class ResourceServer:
         algorithms: Iterable[str] = ALGORITHMS,
         clock_skew: float = 10,
         metadata: ResourceMetadata | None = None,
+        auth_time_claim: str = "auth_time",
+        acr_claim: str = "acr",
         http: ClientSession | None = None,
         clock: Callable[[], float] = _clock.now,
     ) -> None:
-        self._skew, self._clock = checked_skew(clock_skew), clock
+        self._skew, self._clock, self._mode, self._metadata = checked_skew(clock_skew), clock, dpop, metadata
         accepted, issuers = _algorithms(algorithms), _one_or_several("issuer", issuer)
-        audiences = _one_or_several("audience", audience)
-        self._rules = TokenRules(frozenset(issuers), frozenset(audiences), frozenset(accepted))
+        self._rules = _rules(issuers, _one_or_several("audience", audience), accepted)
         self._fetchers = {each: KeyFetcher(IssuerKeys(each, accepted), http) for each in issuers}
         if "dpop" not in schemes_of(dpop):
             verifier = None
@@ -147,9 +181,8 @@ class ResourceServer:
                 skew=self._skew,
                 clock=clock,
             )
-        self._mode, self._metadata = dpop, metadata
-        self._guards = self._made_guards(verifier, base_urls(base_url))
-        self._verified = VerifiedTokens()
+        self._login_claims = _claim("auth_time_claim", auth_time_claim), _claim("acr_claim", acr_claim)
+        self._guards, self._verified = self._made_guards(verifier, base_urls(base_url)), VerifiedTokens()
         self._parts = Parts(self._guards, self._validate, issuers, metadata)
 
     def _made_guards(self, verifier: DPoPVerifier | None, bases: Iterable[str]) -> dict[str, Guard]:
@@ -159,7 +192,13 @@ class ResourceServer:
             _check.instance("metadata", self._metadata, ResourceMetadata, named="a ResourceMetadata")
         schemes, skew, clock = schemes_of(self._mode), self._skew, self._clock
         return {
-            base: Guard(verifier, Offer(schemes, base, metadata_url(base) if published else None), skew, clock)
+            base: Guard(
+                verifier,
+                Offer(schemes, base, metadata_url(base) if published else None),
+                skew,
+                clock,
+                *self._login_claims,
+            )
             for base in bases
         }
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from passwordless_async.testing.settings import (
         ApiPolicy as ApiPolicy,
         BOUND_API as BOUND_API,
+        MULTI_FACTOR as MULTI_FACTOR,
         PLAIN_API as PLAIN_API,
         RateLimitStyle as RateLimitStyle,
         RegisteredClient as RegisteredClient,
@@ -71,7 +72,7 @@ _NAMES = {
     "checks.clients": "ClientCredentials ReadyClient",
     "faults": "ClaimFault Fault FaultOptions Faults KeySetFault",
     "process.tenant_process": "TenantProcess",
-    "settings": "ApiPolicy BOUND_API PLAIN_API RateLimitStyle RegisteredClient STRICT_API TenantSettings",
+    "settings": "ApiPolicy BOUND_API MULTI_FACTOR PLAIN_API RateLimitStyle RegisteredClient STRICT_API TenantSettings",
     "state.clock": "TenantClock",
     "state.records": "Message Outbox RecordedRequest RequestLog TenantStats",
     "state.tokens": "RefreshFamily",

@@ -221,6 +221,7 @@ def _refresh(request: TokenRequest) -> Prepared:
             key=key,
             database=family.database,
             auth_time=family.auth_time,
+            factor_passed=family.factor_passed,
             family=family,
             refresh_token=state.refresh.spend(refresh_token),
         )

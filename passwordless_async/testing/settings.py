@@ -35,6 +35,9 @@ PLAIN_API = "https://plain.example"
 STRICT_API = "https://strict.example"
 """An API of the tenant that refuses to give tokens without a proof."""
 
+MULTI_FACTOR = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
+"""The authentication context class of a login with a second factor, as Auth0 names it (``acr_values``)."""
+
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
     return tuple(given)
@@ -155,6 +158,15 @@ def _not_negative(default: Number) -> Number:
     return attrs.field(default=default, validator=_between(0, _MAX_NUMBER))
 
 
+def _namespaced(default: str | None) -> str | None:
+    return attrs.field(default=default, validator=_check_namespace)
+
+
+def _check_namespace(_instance: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not value.startswith(("https://", "http://", "urn:")):
+        raise UsageError(attribute.name, "must have a namespace: Auth0 adds no claim of a reserved name")
+
+
 @functools.cache
 def _choices() -> Mapping[str, tuple[object, ...]]:
     """Return the values that a setting is chosen from, of each that has such."""
@@ -247,6 +259,10 @@ class TenantSettings:
         scope_in_answer: Whether the response repeats the scope (no scope means the requested one).
         id_token_alg: The algorithm of ID tokens: RS256, PS256, ES256, or HS256 for the application with a secret.
         auth_time_in_id_token: Whether an ID token has ``auth_time`` even without ``max_age``.
+        auth_time_claim: The claim of access tokens for an API that says when the user logged in, as a post-login Action
+            sets it; None: none. Auth0 adds no claim of a reserved name, so this one has a namespace:
+            ``https://api.example/auth_time``.
+        acr_claim: The claim that says that a second factor passed, by the value ``MULTI_FACTOR``; likewise.
         apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (optional),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
         userinfo_policy: The policy where a request names no audience: its access token is for ``/userinfo`` alone.
@@ -357,6 +373,8 @@ class TenantSettings:
     scope_in_answer: bool = True
     id_token_alg: Literal["RS256", "PS256", "ES256", "HS256"] = attrs.field(default="RS256")
     auth_time_in_id_token: bool = False
+    auth_time_claim: str | None = _namespaced(None)
+    acr_claim: str | None = _namespaced(None)
     apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
     userinfo_policy: ApiPolicy = attrs.field(default=ApiPolicy.OPTIONAL, converter=ApiPolicy)
     unused_proof: Literal["ignored", "checked"] = "ignored"

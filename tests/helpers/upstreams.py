@@ -14,9 +14,9 @@ from aiohttp import WSMsgType, web
 from helpers import sites
 from passwordless_async import MemoryReplayStore, NonceIssuer, ResourceServer
 from passwordless_async._common import clock as _clock
-from passwordless_async.adapters.aiohttp_web import AUTHORIZED, dpop_middleware
+from passwordless_async.adapters.aiohttp_web import AUTHORIZED, dpop_middleware, protect
 from passwordless_async.gateway import Upstream
-from passwordless_async.testing import BOUND_API
+from passwordless_async.testing import BOUND_API, MULTI_FACTOR
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,6 +66,8 @@ class Api:
         app = web.Application(middlewares=[counting, dpop_middleware(server)], client_max_size=1 << 30)
         for path in ("wait", "halves", "large", "socket", "answer", "count"):
             app.router.add_route("*", f"/{path}", getattr(self, f"_{path}"))
+        app.router.add_route("*", "/fresh", protect(server, max_age=300)(self._echo))
+        app.router.add_route("*", "/strong", protect(server, acr_values=MULTI_FACTOR)(self._echo))
         app.router.add_route("*", "/{rest:.*}", self._echo)
         return app
 
@@ -161,9 +163,10 @@ async def opened(
     settings: TenantSettings | None = None,
     *,
     upstream: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
     **options: Any,
 ) -> AsyncIterator[Front]:
-    """Serve an API, and a gateway before it with the prefix ``/api/``."""
+    """Serve an API, and a gateway before it with the prefix ``/api/``; ``server`` says more about the API's tokens."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
         # Browsers, gateway and API share a loop: on a busy machine it may need seconds to see that it is connected.
@@ -174,18 +177,19 @@ async def opened(
                 sites.opened(kind, settings, audience=BOUND_API, upstreams=upstreams, **options)
             )
             api = Api()
-            server = ResourceServer(
+            checks = ResourceServer(
                 issuer=site.client.issuer,
                 audience=BOUND_API,
                 base_url=origin,
                 replay=MemoryReplayStore(),
                 nonces=api.nonces,
+                **(server or {}),
             )
-            runner = web.AppRunner(api.application(server), handler_cancellation=True, shutdown_timeout=1)
+            runner = web.AppRunner(api.application(checks), handler_cancellation=True, shutdown_timeout=1)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening).start()
-            yield Front(site, api, server)
+            yield Front(site, api, checks)
 
 
 def problem(seen: Any) -> tuple[int, str]:

@@ -285,13 +285,45 @@ def test_step_up(claims: Any, required: Any, passes: bool) -> None:  # noqa: FBT
     assert isinstance(result, Authorized if passes else InsufficientUserAuthentication)
 
 
+@pytest.mark.parametrize(
+    ("claims", "required", "problem"),
+    [
+        ({}, {"max_age": 60}, "the access token has no auth_time"),
+        ({"auth_time": NOW + 11}, {"max_age": 60}, "auth_time of the access token is no time, or ahead of this clock"),
+        ({"auth_time": "a"}, {"max_age": 60}, "auth_time of the access token is no time, or ahead of this clock"),
+        ({"auth_time": NOW - 71}, {"max_age": 60}, "the user logged in too long ago"),
+        ({"auth_time": NOW}, {"max_age": 60, "acr_values": "gold"}, "the access token has no acr"),
+        ({"acr": "bronze"}, {"max_age": 60, "acr_values": "gold"}, "the user must log in in a stronger way"),
+    ],
+)
+def test_a_step_up_says_why(claims: Any, required: Any, problem: str) -> None:
+    """A claim that is missing is named: no login mends that."""
+    guard = Guard(None, guard_of("off").offer, 10.0, lambda: NOW)
+    error = verdict(guard, [("Authorization", "Bearer a")], {"sub": "ada", **claims}, **required)
+    assert isinstance(error, InsufficientUserAuthentication)
+    assert error.error_description == problem
+
+
+def test_claims_of_other_names() -> None:
+    """Auth0 reserves the plain names: an Action sets claims with a namespace, and the plain ones count for nothing."""
+    guard = Guard(
+        None, guard_of("off").offer, 10.0, lambda: NOW, "https://a.example/auth_time", "https://a.example/acr"
+    )
+    named = {"https://a.example/auth_time": NOW, "https://a.example/acr": "gold"}
+    required: Any = {"max_age": 60, "acr_values": "gold"}
+    plain = verdict(guard, [("Authorization", "Bearer a")], {"auth_time": NOW, "acr": "gold"}, **required)
+    assert isinstance(plain, InsufficientUserAuthentication)
+    assert plain.error_description == "the access token has no https://a.example/acr"
+    assert isinstance(verdict(guard, [("Authorization", "Bearer a")], named, **required), Authorized)
+
+
 def test_the_challenge_of_a_step_up() -> None:
     """RFC 9470 §3: 401 with what a new login must bring."""
     error = verdict(guard_of("off"), [("Authorization", "Bearer a")], {}, max_age=5, acr_values=["gold", "silver"])
     expected = told(
         "Bearer",
         "insufficient_user_authentication",
-        "the user must log in in a stronger way",
+        "the access token has no acr",
         ', acr_values="gold silver", max_age="5"',
     )
     assert (error.status, error.headers["WWW-Authenticate"]) == (401, expected)

@@ -50,6 +50,8 @@ def test_settings_are_checked() -> None:
         ("mfa_status", 402),
         ("mfa_enrolls", ["otp", "fax"]),
         ("private_key_jwt_algs", ["none"]),
+        ("auth_time_claim", "auth_time"),  # reserved at Auth0
+        ("acr_claim", "acr"),
     ],
 )
 def test_a_setting_that_would_fail_a_request_is_refused(name: str, value: object) -> None:

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -24,6 +25,7 @@ import aiohttp
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.traffic.transport import PlainRequest, guarded_session
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UseDPoPNonce
+from passwordless_async.gateway.demands import demands_of, is_in_vain
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.proxy.upstream import Upstream
     from passwordless_async.gateway.settings import Settings
 
+_log = logging.getLogger("passwordless_async")
 _TRUSTED_SECONDS = 10.0  # after an accepted call, for which a long body is sent without a pause
 _WAITING = 2  # calls that may wait for a connection, for each connection
 _CHECK_SECONDS = 15.0  # between two looks whether the session of a long call has ended
@@ -139,14 +142,21 @@ class Forwarding:
         settings: How the gateway behaves.
         cookies: Reads the session's cookie.
         upstreams: The upstreams, those with the longest prefixes first.
+        clock: The wall clock: seconds since the UNIX epoch.
     """
 
     def __init__(
-        self, client: PasswordlessClient, settings: Settings, cookies: Cookies, upstreams: Iterable[Upstream]
+        self,
+        client: PasswordlessClient,
+        settings: Settings,
+        cookies: Cookies,
+        upstreams: Iterable[Upstream],
+        clock: Callable[[], float] = _clock.now,
     ) -> None:
         self._client = client
         self._settings = settings
         self._cookies = cookies
+        self._clock = clock
         self._own_cookies = frozenset({cookies.session_name, *cookies.login_names, cookies.language_name})
         self._origin = str(settings.base_url)
         self._host = settings.base_url.authority
@@ -163,7 +173,7 @@ class Forwarding:
         """Pass a call on, and return the response when it begins.
 
         Raises:
-            Refusal: Nothing was sent, or no response came.
+            Refusal: Nothing was sent, or no response came, or the upstream refuses a login that no other could replace.
             StepUpNeeded: As it says.
             PasswordlessError: The session has ended, or its tokens could not be had or renewed.
             BrowserGone: The browser closed its connection.
@@ -177,14 +187,10 @@ class Forwarding:
             release = channel.traffic.enter(session)
             try:
                 response = await self._send(channel, request, framing, api)
+                await self._look_at_demands(request, response, session)
             except BaseException:
                 release()
                 raise
-        demands = _step_up(request, response)
-        if demands is not None:
-            response.close()
-            release()
-            raise StepUpNeeded(demands)
         headers = tuple(self._answered(upstream, request, response))
         whole = _whole(response, upstream)
         if whole is not None:
@@ -275,6 +281,30 @@ class Forwarding:
             response.close()
             failure = Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
         raise upload.failure if upload is not None and upload.failure is not None else failure
+
+    async def _look_at_demands(
+        self, request: ProxiedRequest, response: aiohttp.ClientResponse, session: Secret
+    ) -> None:
+        """Look whether the upstream wants a newer or a stronger login (RFC 9470), and whether one would help.
+
+        A page leads to it. A script gets the challenge itself, unless no login would help.
+        """
+        demands = fields.step_up_of(response.headers) if response.status == HTTPStatus.UNAUTHORIZED else None
+        if demands is None:
+            return
+        try:
+            stored = await self._client.sessions.get(session, counts_as_use=False)
+        except BaseException:
+            response.close()
+            raise
+        would_help = not is_in_vain(stored, demands_of(demands), self._clock())
+        if would_help and not (request.method == "GET" and is_navigation(request.headers)):
+            return
+        response.close()
+        if would_help:
+            raise StepUpNeeded(demands)
+        _log.warning("an upstream refuses a login that is what it asks for (%r): do its tokens say so?", dict(demands))
+        raise Refusal("login_not_enough", HTTPStatus.FORBIDDEN)
 
     @asynccontextmanager
     async def _socket(
@@ -439,13 +469,6 @@ def _failure(error: Exception) -> Refusal:
     if isinstance(error, TimeoutError):
         return Refusal("upstream_slow", HTTPStatus.GATEWAY_TIMEOUT)
     return Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
-
-
-def _step_up(request: ProxiedRequest, response: aiohttp.ClientResponse) -> Mapping[str, str] | None:
-    """Return what the user's login must fulfil for a page that a browser shows; a script gets the challenge itself."""
-    if response.status != HTTPStatus.UNAUTHORIZED or request.method != "GET" or not is_navigation(request.headers):
-        return None
-    return fields.step_up_of(response.headers)
 
 
 def _require_scopes(upstream: Upstream, scope: str | None) -> None:

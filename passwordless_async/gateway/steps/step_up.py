@@ -11,26 +11,22 @@ Invariants:
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import attrs
 
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import InvalidInput, UsageError
+from passwordless_async.gateway.demands import demands_of, fulfils, is_strong
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
 from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, way_back
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.visit import Visit
-
-_MAX_AGE_DIGITS = 9
-_MAX_ACR_CHARACTERS = 256
 
 
 async def show(visit: Visit) -> Reply:
@@ -38,7 +34,7 @@ async def show(visit: Visit) -> Reply:
     session = await session_of(visit)
     if session is None:
         return _log_in_first(visit)
-    login, demands = new_login(visit), _demands(visit)
+    login, demands = new_login(visit), demands_of(visit.request.query)
     if fulfils(session, demands, visit.services.clock()):
         return way_back(visit, login.return_to)
     who = _who(session)
@@ -62,30 +58,13 @@ async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
     login, before = visit.login, await session_of(visit)
     if login is None or login.stepping_up is None:
         return None
-    is_same_user = before is not None and (before.name, before.user) == (login.stepping_up, new.user)
-    # Its age is none, whatever the clocks say.
-    if before is None or not is_same_user or not fulfils(new, login.demands or {}, new.opened_at):
+    if before is None or (before.name, before.user) != (login.stepping_up, new.user):
         return attrs.evolve(fault("not_possible", HTTPStatus.FORBIDDEN), login=None)
+    # Its age is none, whatever the clocks say.
+    if not is_strong(new, login.demands or {}):
+        return attrs.evolve(fault("login_not_enough", HTTPStatus.FORBIDDEN), login=None)
     await visit.services.client.sessions.update(new.id, data={**before.data, **visit.session_data})
     return None
-
-
-def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> bool:
-    """Return whether a session's login is new and strong enough."""
-    max_age, accepted = demands.get("max_age"), str(demands.get("acr_values", "")).split()
-    is_new = max_age is None or now - session.opened_at <= max_age
-    return is_new and (not accepted or (session.tokens.claims or {}).get("acr") in accepted)
-
-
-def _demands(visit: Visit) -> dict[str, Any]:
-    """Return what the query asks for; a login that is as new as can be if it says nothing that can be read."""
-    query = visit.request.query
-    max_age, acr_values = query.get("max_age", ""), query.get("acr_values", "")
-    is_number = max_age.isascii() and max_age.isdecimal() and len(max_age) <= _MAX_AGE_DIGITS
-    demands: dict[str, Any] = {"acr_values": acr_values[:_MAX_ACR_CHARACTERS]} if acr_values else {}
-    if is_number:
-        demands["max_age"] = int(max_age)
-    return demands or {"max_age": 0}
 
 
 def _who(session: StoredSession) -> Email | Phone | None:

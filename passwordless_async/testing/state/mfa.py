@@ -194,7 +194,7 @@ class Mfa:
         ``key`` is the thumbprint of the proof's key, ``more`` holds further members of the token response.
         """
         self.logins.close(login)
-        grant = attrs.evolve(login.grant, key=key, more={**login.grant.more, **more})
+        grant = attrs.evolve(login.grant, key=key, factor_passed=True, more={**login.grant.more, **more})
         return self.demand(grant, number=login.round + 1)
 
     def _confirm(self, login: MfaLogin, factor: Factor) -> Mapping[str, str]:

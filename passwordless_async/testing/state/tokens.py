@@ -14,6 +14,7 @@ import attrs
 
 from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.refusals import INVALID_REFRESH_TOKEN, RequestRefused
+from passwordless_async.testing.settings import MULTI_FACTOR
 from passwordless_async.testing.state.signing import HS256, RS256, Forgery
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class RefreshFamily:
         auth_time: When the user logged in, in seconds since the UNIX epoch (:meth:`TenantClock.wall`).
         started_at: When the family began, by :meth:`TenantClock.now`.
         used_at: When it was last used, by :meth:`TenantClock.now`.
+        factor_passed: Whether a second factor passed.
         rotations: How many tokens have been replaced.
         reuse_detected: Whether a replaced token was used again outside the leeway.
         revoked: Whether the family has ended.
@@ -61,6 +63,7 @@ class RefreshFamily:
     auth_time: float
     started_at: float
     used_at: float
+    factor_passed: bool = False
     rotations: int = 0
     reuse_detected: bool = False
     revoked: bool = False
@@ -81,6 +84,7 @@ class Grant:
     database: bool = False  # whether the login was by a database connection
     auth_time: float | None = None  # when the user logged in, in seconds since the UNIX epoch; None: now
     auth_time_requested: bool = False  # whether the ID token must have auth_time (max_age)
+    factor_passed: bool = False  # whether a second factor passed
     nonce: str | None = None  # of the authorization request; the ID token repeats it (OpenID Connect Core §3.1.2.1)
     family: RefreshFamily | None = None  # None: offline_access begins a new one
     refresh_token: str | None = attrs.field(default=None, repr=False)  # the next one of that family
@@ -252,7 +256,8 @@ class TokenIssuer:
             audience=grant.audience,
             thumbprint=grant.key,  # "assume always bound to the key" of a proof that counts
             database=grant.database,
-            auth_time=self._clock.wall() if grant.auth_time is None else grant.auth_time,
+            auth_time=self._auth_time(grant),
+            factor_passed=grant.factor_passed,
             started_at=now,
             used_at=now,
         )
@@ -271,10 +276,22 @@ class TokenIssuer:
             client: grant.client_id,
             "scope": " ".join(grant.scope),
             "jti": secrets.token_urlsafe(16),
+            **self._login_claims(grant),
         }
         if grant.thumbprint is not None:
             claims["cnf"] = {"jkt": grant.thumbprint}  # RFC 9449 §6.1
         return self._keys.sign(RS256, claims, typ=typ)
+
+    def _login_claims(self, grant: Grant) -> dict[str, Any]:
+        """Return when and how the user logged in, as a post-login Action tells an API."""
+        settings = self._settings
+        said: dict[str | None, Any] = {settings.auth_time_claim: int(self._auth_time(grant))}
+        if grant.factor_passed:
+            said[settings.acr_claim] = MULTI_FACTOR
+        return {name: value for name, value in said.items() if name is not None}
+
+    def _auth_time(self, grant: Grant) -> float:
+        return self._clock.wall() if grant.auth_time is None else grant.auth_time
 
     def _id_token(self, grant: Grant, issuer: str) -> str:
         claims = {
@@ -289,7 +306,7 @@ class TokenIssuer:
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
         if grant.auth_time_requested or self._settings.auth_time_in_id_token:
-            claims["auth_time"] = int(self._clock.wall() if grant.auth_time is None else grant.auth_time)
+            claims["auth_time"] = int(self._auth_time(grant))
         if grant.id_token_alter is not None:
             claims = grant.id_token_alter(claims)
         if grant.id_token_forgery is not None:

@@ -21,7 +21,7 @@ from helpers.upstreams import READ, problem
 from passwordless_async import PasswordlessClient
 from passwordless_async.gateway import Upstream
 from passwordless_async.gateway.proxy import forwarding
-from passwordless_async.testing import TenantSettings
+from passwordless_async.testing import BOUND_API, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[Front]]
 
 MIB = 1 << 20
+LOGIN_NOT_ENOUGH = (
+    "This page asks for more than your sign-in can show, and signing in again does not help. Please contact support."
+)
 NAVIGATE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
 
 
@@ -440,6 +443,97 @@ async def test_step_up(front: Front) -> None:
     back = f"{mount}/api/answer".replace("/", "%2F")
     assert (page.status, place) == (303, f"{mount}/step-up?max_age=5&acr_values=a%20b&return_to={back}")
     assert (await browser.get("/api/answer", NAVIGATE)).path == "/step-up"
+
+
+_NAMES: Any = {"auth_time_claim": f"{BOUND_API}/auth_time", "acr_claim": f"{BOUND_API}/acr"}
+
+
+async def log_in_long_ago(front: Front) -> Browser:
+    """Return a browser whose user logged in more than five minutes ago, by the tenant's clock."""
+    front.site.tenant.clock.go_wrong(-400)
+    browser = await front.logged_in()
+    front.site.tenant.clock.go_wrong(400)
+    front.site.clock.ahead = 20  # the session itself is not the newest either
+    return browser
+
+
+async def test_a_newer_login(serve_front: Serve) -> None:
+    """The API asks for one, the user enters a new code, and the API answers; a script is told where it stands."""
+    # The client's proofs must pass while the tenant's clock is behind.
+    front = await serve_front(settings=TenantSettings(nonce_replaces_iat=True, **_NAMES), server=_NAMES)
+    browser = await log_in_long_ago(front)
+    script = await browser.get("/api/fresh", READ)
+    assert (script.status, "too long ago" in script.headers["WWW-Authenticate"]) == (401, True)
+    asked = await browser.get("/api/fresh", NAVIGATE)
+    assert (asked.path, asked.title) == ("/step-up", "Confirm it is you")
+    await browser.post("/step-up")
+    done = await browser.post("/code", {"code": front.site.code()})
+    assert (done.status, done.path, done.json["target"]) == (200, "/api/fresh", "/fresh")
+    assert (await browser.get("/api/fresh", READ)).status == 200
+
+
+async def test_a_newer_login_that_the_api_cannot_see(serve_front: Serve) -> None:
+    """Its tokens have no ``auth_time``: one page, nothing that goes round; a script is told the same."""
+    front = await serve_front()
+    browser = await front.logged_in()
+    page = await browser.get("/api/fresh", NAVIGATE, follow=False)
+    assert (page.status, page.headers.get("Location")) == (403, None)
+    assert page.alert == LOGIN_NOT_ENOUGH
+    script = await browser.get("/api/fresh", READ)
+    assert (*problem(script), "login" in script.json) == (403, "login_not_enough", False)
+    posted = await browser.request("POST", "/api/fresh", headers=READ, data=b"x")
+    assert problem(posted) == (403, "login_not_enough")
+    front.site.clock.ahead = 400  # the gateway asks for a new code then, once, and the API refuses that login too
+    assert (await browser.get("/api/fresh", NAVIGATE)).path == "/step-up"
+    await browser.post("/step-up")
+    front.site.clock.ahead = 0
+    done = await browser.post("/code", {"code": front.site.code()}, headers=NAVIGATE)
+    assert (done.status, done.path, done.alert) == (403, "/api/fresh", LOGIN_NOT_ENOUGH)
+    assert front.site.tenant.stats.codes_sent == 2
+
+
+async def test_a_stronger_login(serve_front: Serve) -> None:
+    """The user has a second factor by now: the new login asks for it, and the API answers."""
+    front = await serve_front(settings=TenantSettings(**_NAMES), server=_NAMES)
+    browser = await front.logged_in()
+    front.site.tenant.users.add(sites.ADA, mfa=["otp"])
+    assert (await browser.get("/api/strong", READ)).status == 401
+    assert (await browser.get("/api/strong", NAVIGATE)).path == "/step-up"
+    await browser.post("/step-up")
+    assert (await browser.post("/code", {"code": front.site.code()})).path == "/factor"
+    done = await browser.post("/factor", {"code": front.site.tenant.mfa.otp_for(sites.ADA)})
+    assert (done.status, done.path) == (200, "/api/strong")
+
+
+@pytest.mark.parametrize("has_factor", [True, False])
+async def test_a_stronger_login_that_cannot_be(serve_front: Serve, *, has_factor: bool) -> None:
+    """No factor is asked for, or the tokens do not say that one passed: one page, and the session stays."""
+    front = await serve_front()
+    browser = await front.logged_in()
+    session = browser.cookie("session")
+    assert (await browser.get("/api/strong", NAVIGATE)).path == "/step-up"
+    if has_factor:
+        front.site.tenant.users.add(sites.ADA, mfa=["otp"])
+    await browser.post("/step-up")
+    done = await browser.post("/code", {"code": front.site.code()})
+    if has_factor:
+        done = await browser.post("/factor", {"code": front.site.tenant.mfa.otp_for(sites.ADA)})
+    assert (done.status, done.alert, browser.cookie("session")) == (403, LOGIN_NOT_ENOUGH, session)
+
+
+async def test_a_store_that_is_gone_when_the_api_asks_for_a_newer_login(front: Front) -> None:
+    """Then it is not known whether that would help; nothing of the call is kept."""
+    browser = await front.logged_in()
+
+    def answer(_request: web.Request) -> web.Response:
+        front.site.store.is_unreachable = True
+        challenge = 'DPoP error="insufficient_user_authentication", max_age="5"'
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+    front.api.answer = answer
+    assert problem(await browser.get("/api/answer", READ)) == (503, "store_unavailable")
+    front.site.store.is_unreachable = False
+    assert (await browser.get("/api/me", READ)).status == 200
 
 
 async def test_what_an_upstream_answers(front: Front) -> None:

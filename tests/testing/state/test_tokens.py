@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
-from helpers.tenant_wire import ADA, Opener, Wire, claims_of, log_in_offline, revoke, segment_of
-from passwordless_async.testing import BOUND_API
+from helpers.tenant_wire import ADA, Opener, Wire, claims_of, log_in_offline, revoke, segment_of, stop_at_mfa
+from passwordless_async.testing import BOUND_API, MULTI_FACTOR
 
 
 async def test_a_login_without_offline_access(wire: Wire) -> None:
@@ -53,6 +54,24 @@ async def test_auth_time_is_a_setting_and_survives_a_refresh(wire_for: Opener) -
     auth_time = segment_of(login["id_token"], 1)["auth_time"]
     assert auth_time == pytest.approx(time.time(), abs=5)
     assert segment_of(renewed["id_token"], 1)["auth_time"] == auth_time
+
+
+async def test_an_api_is_told_of_the_login(wire_for: Opener) -> None:
+    """By claims with a namespace, if the settings name any; a refresh repeats them. Auth0 adds none of itself."""
+    names: Any = {"auth_time_claim": f"{BOUND_API}/auth_time", "acr_claim": f"{BOUND_API}/acr"}
+    plain = segment_of((await (await wire_for()).login(scope="openid", audience=BOUND_API)).json["access_token"], 1)
+    wire = await wire_for(**names)
+    first = segment_of((await wire.login(scope="openid", audience=BOUND_API)).json["access_token"], 1)
+    waits = await stop_at_mfa(wire, "otp", scope="openid offline_access", audience=BOUND_API)
+    stronger = (await wire.mfa("otp", waits["mfa_token"], otp=wire.tenant.mfa.otp_for(ADA))).json
+    strong = segment_of(stronger["access_token"], 1)
+    renewed = segment_of((await wire.refresh(stronger["refresh_token"])).json["access_token"], 1)
+
+    assert {"auth_time", "acr", *names.values()}.isdisjoint(plain)
+    assert names["acr_claim"] not in first
+    assert first[names["auth_time_claim"]] == pytest.approx(time.time(), abs=5)
+    assert [claims[names["acr_claim"]] for claims in (strong, renewed)] == [MULTI_FACTOR] * 2
+    assert renewed[names["auth_time_claim"]] == strong[names["auth_time_claim"]]
 
 
 async def test_a_login_without_scope_and_audience_yields_an_opaque_token(wire: Wire) -> None:

@@ -1,0 +1,97 @@
+"""What is asked of a login, and whether a session's login is that."""
+
+from __future__ import annotations
+
+import json
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+
+from passwordless_async import StoredSession, TokenSet
+from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import Secret
+from passwordless_async.gateway.demands import demands_of, fulfils, is_in_vain, is_strong
+
+NOW = 1_800_000_000.0
+SPACE = "https://api.example"
+
+
+def jwt(**claims: Any) -> str:
+    return f"e30.{encode_text(json.dumps(claims).encode())}.c2ln"
+
+
+OPAQUE = "opaque"
+
+
+def session(opened: float, token: str = OPAQUE, **claims: Any) -> StoredSession:
+    """Return a session that was opened some seconds ago."""
+    tokens = TokenSet(Secret(token), "Bearer", None, "", None, None, MappingProxyType(claims), None)
+    return StoredSession(Secret("id"), tokens, "ada", NOW - opened, {}, None, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "demands"),
+    [
+        ({"max_age": "5", "acr_values": "a b"}, {"max_age": 5, "acr_values": "a b"}),
+        ({"acr_values": "a"}, {"acr_values": "a"}),
+        ({"max_age": "1" * 10}, {"max_age": 0}),
+        ({"max_age": "²"}, {"max_age": 0}),
+        ({}, {"max_age": 0}),
+        ({"acr_values": "a" * 300}, {"acr_values": "a" * 256}),
+    ],
+)
+def test_demands(given: dict[str, str], demands: dict[str, Any]) -> None:
+    """What cannot be read asks for the newest login."""
+    assert demands_of(given) == demands
+
+
+@pytest.mark.parametrize(
+    ("login", "demands", "expected"),
+    [
+        (session(60), {"max_age": 60}, True),
+        (session(61), {"max_age": 60}, False),
+        # The session is new, and its tokens are of an earlier login.
+        (session(5, jwt(auth_time=NOW - 100)), {"max_age": 60}, False),
+        (session(5, jwt(**{f"{SPACE}/auth_time": NOW - 100})), {"max_age": 60}, False),
+        (session(5, auth_time=NOW - 100), {"max_age": 60}, False),
+        (session(5, jwt(auth_time="a")), {"max_age": 60}, True),
+        (session(100, jwt(auth_time=NOW)), {"max_age": 60}, False),
+        (session(5, jwt(acr="gold")), {"acr_values": "silver gold"}, True),
+        (session(5, jwt(**{f"{SPACE}/acr": "gold"})), {"acr_values": "gold"}, True),
+        (session(5, jwt(**{"urn:example:acr": "gold"})), {"acr_values": "gold"}, True),
+        (session(5, acr="gold"), {"acr_values": "gold"}, True),
+        # The service sees the access token alone.
+        (session(5, jwt(acr="bronze"), acr="gold"), {"acr_values": "gold"}, False),
+        (session(5, jwt(other_acr="gold")), {"acr_values": "gold"}, False),
+        (session(5, jwt(acr=["gold"])), {"acr_values": "gold"}, False),
+        (session(5, "a.b.c"), {"acr_values": "gold"}, False),
+        (session(5, "a.b"), {"acr_values": "gold"}, False),
+    ],
+)
+def test_what_a_login_fulfils(login: StoredSession, demands: dict[str, Any], expected: bool) -> None:  # noqa: FBT001 - a table
+    """By the claims of the access token, then of the ID token."""
+    assert fulfils(login, demands, NOW) is expected
+
+
+@pytest.mark.parametrize(
+    ("login", "demands", "expected"),
+    [
+        (session(60), {"max_age": 60}, True),  # new enough already
+        (session(61), {"max_age": 60}, False),
+        (session(9), {"max_age": 0}, True),  # as new as one can be
+        (session(11), {"max_age": 0}, False),
+        (session(1), {"acr_values": "gold"}, False),  # a second factor may help
+        (session(1), {"max_age": 0, "acr_values": "gold"}, False),
+        (session(9, jwt(acr="gold")), {"max_age": 0, "acr_values": "gold"}, True),
+        (session(11, jwt(acr="gold")), {"max_age": 0, "acr_values": "gold"}, False),
+    ],
+)
+def test_a_login_that_no_other_could_replace(login: StoredSession, demands: Any, expected: bool) -> None:  # noqa: FBT001 - a table
+    """A service that refuses it refuses the next one too."""
+    assert is_in_vain(login, demands, NOW) is expected
+
+
+def test_no_class_is_asked_for() -> None:
+    """Any login is strong enough."""
+    assert is_strong(session(5), {"max_age": 5})
