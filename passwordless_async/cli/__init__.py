@@ -7,7 +7,7 @@ import sys
 from passwordless_async.cli.terminal import interrupt
 
 _EXTRA = frozenset(("click", "rich"))
-_HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[cli]'\n"
+_HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[{}]'\n"
 
 
 def main() -> int:
@@ -22,7 +22,8 @@ def main() -> int:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in _EXTRA:
             raise
-        sys.stderr.write(_HINT)
+        # The extra of the gateway has those of the command line too.
+        sys.stderr.write(_HINT.format("gateway" if "gateway" in sys.argv[1:2] else "cli"))
         return 1
     finally:
         interrupt.ignore()  # Python prints a traceback if it is interrupted while it exits
