@@ -23,6 +23,7 @@ from passwordless_async.gateway.defects import Defects, report
 from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.origins import OriginWatch
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
@@ -48,12 +49,14 @@ class Handler:
     _services: Services
     _cookies: Cookies
     _pages: Pages
+    _origin_watch: OriginWatch = attrs.field(factory=OriginWatch, init=False)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
         static = self._pages.static(request)
         if static is not None:
             return static
+        self._origin_watch.look(request, self._services.settings)
         form, refusal = SecretDict(), None
         try:
             form = read_form(request)
