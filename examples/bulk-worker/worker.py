@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import signal
 import sqlite3
-import sys
 from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from passwordless_async import Orphan, PasswordlessError, TokenSet
+
+GRACE = 20.0  # seconds that logins which were read are given to end, when this process is asked to end
 
 
 class Journal:
@@ -57,10 +59,12 @@ class Journal:
         self._db.execute("UPDATE logins SET state = ?, tokens = ? WHERE message = ?", (state, tokens, message))
 
 
-def logins(queue: str, journal: Journal) -> Iterator[Login]:
+def logins(queue: Path, journal: Journal, stopping: asyncio.Event) -> Iterator[Login]:
     """Yield the codes that no run has sent before; put your own queue here, which may deliver a message twice."""
-    with Path(queue).open(encoding="utf-8") as lines:
+    with queue.open(encoding="utf-8") as lines:
         for message, address, code in map(str.split, lines):
+            if stopping.is_set():
+                return
             if journal.begin(message, address):
                 yield Login(Email(address), code, scope="openid email offline_access", tag=message)
 
@@ -75,10 +79,10 @@ async def renew(client: PasswordlessClient, journal: Journal) -> None:
             print(outcome.start.tag, f"{outcome.error.code}: {outcome.error.advice}", flush=True)
 
 
-async def work(queue: str, journal: Journal) -> None:
-    """Log in the users of the queue, until it is empty."""
+async def work(queue: Path, journal: Journal, stopping: asyncio.Event) -> None:
+    """Log in the users of the queue, until it is empty, or ``stopping`` is set and what was read has its end."""
 
-    def on_orphan(orphan: Orphan) -> None:  # a login that was on the wire when this process was asked to end
+    def on_orphan(orphan: Orphan) -> None:  # a login that was on the wire when GRACE was over
         if orphan.tag is not None:
             journal.end(orphan.tag, orphan.tokens, orphan.error)
 
@@ -86,20 +90,36 @@ async def work(queue: str, journal: Journal) -> None:
         os.environ["TENANT"], os.environ["CLIENT_ID"], profile=BULK, on_orphan=on_orphan
     ) as client:
         await renew(client, journal)
-        async with aclosing(client.exchange_many(logins(queue, journal), concurrency=32)) as outcomes:
+        async with aclosing(client.exchange_many(logins(queue, journal, stopping), concurrency=32)) as outcomes:
             async for outcome in outcomes:
                 journal.end(outcome.login.tag, outcome.tokens, outcome.error)
-        await renew(client, journal)
+        if not stopping.is_set():
+            await renew(client, journal)
 
 
-async def main(queue: str, journal: Journal) -> None:
+async def main(queue: Path, journal: Journal) -> None:
     """Work until the queue is empty, or this process is asked to end."""
-    working = asyncio.ensure_future(work(queue, journal))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, working.cancel)
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    working = asyncio.ensure_future(work(queue, journal, stopping))
+
+    def stop() -> None:
+        stopping.set()
+        loop.call_later(GRACE, working.cancel)
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
     with suppress(asyncio.CancelledError):
         await working
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("queue", type=Path, help="a file; each line is a message: its identifier, an address, a code")
+    arguments = parser.parse_args()
+    missing = [name for name in ("TENANT", "CLIENT_ID", "JOURNAL", "KEYS") if name not in os.environ]
+    if missing:
+        parser.error(f"set {', '.join(missing)} in the environment")
+    for file in (arguments.queue, Path(os.environ["KEYS"])):
+        if not file.is_file():
+            parser.error(f"{file} is no file")
     keys = KeyRing.from_json(Path(os.environ["KEYS"]).read_text(encoding="ascii"))
-    asyncio.run(main(sys.argv[1], Journal(os.environ["JOURNAL"], keys)))
+    asyncio.run(main(arguments.queue, Journal(os.environ["JOURNAL"], keys)))

@@ -91,6 +91,11 @@ class Batch:
             rows = journal.execute("SELECT address, tokens FROM logins WHERE state = 'done'").fetchall()
         return {address: TokenSet.unseal(tokens, keys) for address, tokens in rows}
 
+    def states(self) -> list[str]:
+        """Return the states of all messages that the journal knows."""
+        with closing(sqlite3.connect(self.folder / "journal.db")) as journal:
+            return [state for (state,) in journal.execute("SELECT state FROM logins")]
+
 
 @pytest.fixture
 async def batch(tmp_path: Path) -> AsyncIterator[Batch]:
@@ -138,6 +143,44 @@ async def test_a_worker_that_is_asked_to_end_loses_no_login(batch: Batch) -> Non
 
 
 @pytest.mark.slow
+async def test_a_worker_that_is_asked_to_end_before_any_code_was_sent_leaves_none_in_doubt(batch: Batch) -> None:
+    """It ends the logins that it has read, although one request of them all is on the wire."""
+    answer = asyncio.Event()
+    batch.tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer)
+    worker = await batch.start()
+    await until(lambda: arrived(batch.tenant, TOKEN) == 1)
+    worker.send_signal(signal.SIGTERM)
+    batch.tenant.faults.clear()
+    answer.set()
+    _, err = await worker.communicate()
+    assert (worker.returncode, err.decode()) == (0, "")
+    assert batch.states() == ["done"] * len(USERS)
+    assert {user.address for user in USERS} == batch.kept().keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unset", "expected"),
+    [
+        ([], (), "error: the following arguments are required: queue"),
+        (["no-such-queue"], (), "error: no-such-queue is no file"),
+        (["queue"], ("TENANT", "KEYS"), "error: set TENANT, KEYS in the environment"),
+    ],
+    ids=["no argument", "no file", "no settings"],
+)
+async def test_wrong_usage_is_one_sentence(
+    tmp_path: Path, arguments: list[str], unset: tuple[str, ...], expected: str
+) -> None:
+    """No traceback, and status 2."""
+    names = {name: "there" for name in ("TENANT", "CLIENT_ID", "JOURNAL", "KEYS") if name not in unset}
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, str(WORKER), *arguments, cwd=tmp_path, env={**os.environ, **names},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, err = await worker.communicate()
+    assert (worker.returncode, out.decode(), err.decode().splitlines()[-1]) == (2, "", f"worker.py: {expected}")
+
+
+@pytest.mark.slow
 async def test_each_message_has_its_own_end(batch: Batch) -> None:
     """A wrong code is one message, and the right one of the same user another."""
     first, *_ = (batch.folder / "queue").read_text().splitlines()
@@ -147,13 +190,34 @@ async def test_each_message_has_its_own_end(batch: Batch) -> None:
     assert batch.kept()[USERS[0].address].bound
 
 
-def test_what_the_journal_says_of_a_failure(tmp_path: Path) -> None:
-    """A code that was not sent may be delivered again, one that may be spent is in doubt, and all others are over."""
+def worker_module() -> Any:
+    """Return the example as a module."""
     spec = importlib.util.spec_from_file_location("bulk_worker", WORKER)
     assert spec is not None
     assert spec.loader is not None
     spec.loader.exec_module(worker := importlib.util.module_from_spec(spec))
-    journal: Any = worker.Journal(str(tmp_path / "journal.db"), KeyRing(bytes(32), users=bytes(32)))
+    return worker
+
+
+def journal_in(folder: Path, worker: Any) -> Any:
+    return worker.Journal(str(folder / "journal.db"), KeyRing(bytes(32), users=bytes(32)))
+
+
+def test_a_worker_that_is_asked_to_end_reads_no_more_messages(tmp_path: Path) -> None:
+    """What it has not read is not in the journal, and is delivered to the next run."""
+    (tmp_path / "queue").write_text("".join(f"{number} ada@example.com 123456\n" for number in range(3)))
+    worker, stopping = worker_module(), asyncio.Event()
+    journal = journal_in(tmp_path, worker)
+    reading = worker.logins(tmp_path / "queue", journal, stopping)
+    assert next(reading).tag == "0"
+    stopping.set()
+    assert list(reading) == []
+    assert journal.in_doubt() == [("0", "ada@example.com")]
+
+
+def test_what_the_journal_says_of_a_failure(tmp_path: Path) -> None:
+    """A code that was not sent may be delivered again, one that may be spent is in doubt, and all others are over."""
+    journal = journal_in(tmp_path, worker_module())
     errors: list[PasswordlessError] = [NotSent("refused"), OutcomeUnknown("silence"), CodeSpent("was sent before")]
     errors.append(CodeExpired(status=403, error="invalid_grant"))
     for number, error in enumerate(errors):
