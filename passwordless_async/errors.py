@@ -558,7 +558,7 @@ class StoreError(PasswordlessError, code="store_error", advice="Check the store.
 class StoreUnavailable(
     StoreError,
     code="store_unavailable",
-    advice="Try again; if it lasts, check the store, its address and the permissions of its user.",
+    advice="Try again; if it lasts, check the store, its address, its replicas and the permissions of its user.",
     retryable=True,
 ):
     """The store is unreachable, refuses the request, or does not answer in time."""

@@ -67,7 +67,7 @@ from passwordless_async.errors import (
     WrongCode,
 )
 
-STORE_ADVICE = "Try again; if it lasts, check the store, its address and the permissions of its user."
+STORE_ADVICE = "Try again; if it lasts, check the store, its address, its replicas and the permissions of its user."
 SEAL_ADVICE = "Check the key ring, and what else writes to the store. The user must log in again."
 SAID_NO: dict[str, Any] = {"status": 403, "error": "e", "error_description": "d"}
 

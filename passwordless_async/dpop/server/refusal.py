@@ -33,6 +33,7 @@ Scheme: TypeAlias = Literal["dpop", "bearer"]
 EXPOSED = "DPoP-Nonce, WWW-Authenticate"
 ALGORITHMS = ("ES256",)  # of proofs
 _UNQUOTED = re.compile(r"[^\x20-\x21\x23-\x5B\x5D-\x7E]")  # RFC 6750 §3: what no parameter may hold
+_RETRY_SECONDS = 5.0  # after a 503 for which the server knows no better, such as a replay store that does not answer
 _CHALLENGED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
@@ -84,7 +85,8 @@ def refusal_headers(error: OAuthError) -> dict[str, str]:
 
     Returns:
         ``Cache-Control`` and ``Access-Control-Expose-Headers`` always, ``WWW-Authenticate`` with a 401, ``DPoP-Nonce``
-        with a nonce challenge (RFC 9449 §7.1, §8, §9). For an error of a resource server, its ``headers``.
+        with a nonce challenge (RFC 9449 §7.1, §8, §9), ``Retry-After`` with a 503. For an error of a resource server,
+        its ``headers``.
     """
     if error.headers:
         return dict(error.headers)
@@ -119,8 +121,10 @@ def _common_headers(error: OAuthError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store", "Access-Control-Expose-Headers": EXPOSED}
     if isinstance(error, UseDPoPNonce) and error.nonce is not None:
         headers["DPoP-Nonce"] = error.nonce
-    if isinstance(error, TemporarilyUnavailable) and error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, round(error.retry_after)))  # RFC 9110 §10.2.3: whole seconds
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        known = error.retry_after if isinstance(error, TemporarilyUnavailable) else None
+        seconds = _RETRY_SECONDS if known is None else known
+        headers["Retry-After"] = str(max(1, round(seconds)))  # RFC 9110 §10.2.3: whole seconds
     return headers
 
 

@@ -41,11 +41,11 @@ class _Request:
         if not self.answer.done():
             self.answer.set_exception(StoreUnavailable(problem))
 
-    def settle(self, answer: object, *, is_replicated: bool) -> None:
+    def settle(self, answer: object, lacking: str | None) -> None:
         if isinstance(answer, Exception):
             self.fail(f"the store refuses ({type(answer).__name__})")
-        elif not is_replicated:
-            self.fail("the store's replicas do not have it in time")
+        elif lacking is not None:
+            self.fail(lacking)
         elif not self.answer.done():
             self.answer.set_result(answer)
 
@@ -154,9 +154,9 @@ class Batches:
             answers = await _by_pipeline(self._redis, commands)
         else:
             answers = await _by_connection(self._redis, commands)
-        replicated = not self._replicas or _is_enough(answers.pop(), self._replicas)
+        lacking = _lacking(answers.pop(), self._replicas) if self._replicas else None
         for request, answer in zip(batch, answers, strict=True):
-            request.settle(answer, is_replicated=replicated)
+            request.settle(answer, lacking)
 
     async def drain(self) -> None:
         """Take no more commands, and wait for the answers to all that were asked."""
@@ -238,5 +238,9 @@ async def _by_connection(redis: Redis, commands: list[_Command]) -> list[Any]:
     return answers
 
 
-def _is_enough(acknowledged: object, replicas: int) -> bool:
-    return isinstance(acknowledged, int) and acknowledged >= replicas
+def _lacking(acknowledged: object, replicas: int) -> str | None:
+    """Return what is wrong with the answer to WAIT; None if enough replicas have what was written."""
+    number = acknowledged if isinstance(acknowledged, int) else 0
+    if number >= replicas:
+        return None
+    return f"replicas={replicas} was not reached: {number} of the store's replicas had the write in time"

@@ -46,6 +46,13 @@ def test_headers_of_a_nonce_challenge(status: int) -> None:
     assert ("WWW-Authenticate" in headers) == (status == 401)
 
 
+def test_a_replay_store_that_fails_is_an_outage() -> None:
+    """The proof was right: the client is told when to come back, and no challenge."""
+    headers = refusal_headers(InvalidDPoPProof(status=503, error="temporarily_unavailable"))
+    assert headers["Retry-After"] == "5"
+    assert "WWW-Authenticate" not in headers
+
+
 def test_what_a_resource_server_answers_is_kept() -> None:
     """Its error has its response already."""
     error = InvalidDPoPProof(status=401, error="invalid_dpop_proof", error_description="x")

@@ -307,6 +307,18 @@ async def test_a_used_proof_survives_a_fail_over(redis_sentinel: Any) -> None:
         assert not any(await asyncio.gather(*(store.add(key, 2e9) for key in keys)))
 
 
+@pytest.mark.slow
+async def test_a_server_without_the_replicas_that_are_waited_for(redis_url: str) -> None:
+    """The error names the argument, and how many replicas there were."""
+    async with RedisReplayStore(redis_url, timeout=2.0, replicas=2) as store:
+        with pytest.raises(StoreUnavailable) as caught:
+            await store.add("proof", 2e9)
+    assert str(caught.value).partition(" | ")[0] == (
+        "replicas=2 was not reached: 0 of the store's replicas had the write in time"
+    )
+    assert "its replicas" in caught.value.advice
+
+
 class HeldCluster(RedisCluster):
     """A cluster that is not known before it is told to be."""
 
