@@ -37,7 +37,7 @@ def parse_origin(argument: str, value: object) -> URL:
     url = _url(value if match["scheme"] else f"https://{value}", match["ipv6"])
     if url is None:
         raise UsageError(argument, "is not a valid host and port")
-    if url.scheme != "https" and not _is_loopback(url.host or ""):
+    if url.scheme != "https" and not is_loopback(url.host or ""):
         raise UsageError(argument, "must be https: plain http carries secrets in the clear, except on loopback")
     return url.origin()
 
@@ -54,7 +54,8 @@ def _url(text: str, ipv6: str | None) -> URL | None:
         return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether a host is this machine."""
     address = _address(host)
     return host == "localhost" if address is None else address.is_loopback
 

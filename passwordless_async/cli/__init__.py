@@ -7,7 +7,7 @@ import sys
 from passwordless_async.cli.terminal import interrupt
 
 _EXTRA = frozenset(("click", "rich"))
-_HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[{}]'\n"
+_HINT = "passwordless-async: the command line needs its libraries: pip install 'passwordless-async[cli]'\n"
 
 
 def main() -> int:
@@ -22,8 +22,7 @@ def main() -> int:
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in _EXTRA:
             raise
-        # The extra of the gateway has those of the command line too.
-        sys.stderr.write(_HINT.format("gateway" if "gateway" in sys.argv[1:2] else "cli"))
+        sys.stderr.write(_HINT)
         return 1
     finally:
         interrupt.ignore()  # Python prints a traceback if it is interrupted while it exits

@@ -24,7 +24,7 @@ from passwordless_async.cli.doctor.probe import POLICY
 from passwordless_async.cli.options import ClientAuthOptions, application_options, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
-from passwordless_async.cli.terminal.questions import ask
+from passwordless_async.cli.terminal.questions import ask, require_input
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.errors import NotSenderConstrained, PasswordlessError, SenderConstrained, UsageError
@@ -90,7 +90,8 @@ def doctor(
     The command changes nothing, and sends no code without --send-to. It tries to log in with a made-up code for
     doctor@example.invalid, an address that cannot exist: the error shows whether the tenant accepts the application,
     and whether each API allows a login without DPoP. The tenant's logs show these as failed logins. With --send-to, it
-    also makes a real login for each --audience, each with its own code, and checks the tokens.
+    also makes a real login for each --audience, each with its own code, and checks the tokens. Type the codes, or pipe
+    them, one a line.
 
     The status is 0 if no check failed, 1 if one did, 2 for wrong usage.
     """
@@ -98,6 +99,8 @@ def doctor(
         who = _who(send_to)
         application = Application(domain, client_id, credentials.read())
         audiences = tuple(dict.fromkeys(audience))
+        if who is not None:
+            require_input("to type the code on")
         found = interrupt.run(examine(application, audiences=audiences, dpop=dpop))
         found = _by_logins(application, who, audiences, dpop, found)
     _print(found, as_json=as_json)

@@ -18,7 +18,15 @@ from passwordless_async.auth0.client_auth import TlsClientAuth
 from passwordless_async.auth0.identity import Email, Login
 from passwordless_async.auth0.jwks import jwks_request, read_jwks
 from passwordless_async.cli.doctor import probe
-from passwordless_async.cli.doctor.findings import WHERE_DOMAIN, Finding, Status, failed, not_checked, shortened
+from passwordless_async.cli.doctor.findings import (
+    WHERE_DOMAIN,
+    Finding,
+    Status,
+    failed,
+    is_particular,
+    not_checked,
+    shortened,
+)
 from passwordless_async.client.traffic.transport import Transport
 from passwordless_async.errors import PasswordlessError, TransportError
 
@@ -101,7 +109,7 @@ def judge_discovery(
 ) -> tuple[Finding, ...]:
     """Judge the answer to the request for the discovery document (OpenID Connect Discovery §4)."""
     if isinstance(answer, TransportError):
-        where = f"Check the network and the domain. {WHERE_DOMAIN}"
+        where = answer.advice if is_particular(answer) else f"Check the network and the domain. {WHERE_DOMAIN}"
         return (Finding(REACHABLE, Status.FAILED, str(answer), where), *not_checked(DISCOVERY, ISSUER, DPOP))
     reachable = Finding(REACHABLE, Status.OK, f"{application.origin} answers")
     if isinstance(answer, PasswordlessError):

@@ -88,9 +88,14 @@ def advice(error: PasswordlessError) -> str:
     """Return what a person at a terminal can do about an error."""
     if isinstance(error, errors.RateLimited):
         return "Wait a while, then try again."
-    if isinstance(error, errors.OutcomeUnknown | errors.NotSent):
+    if isinstance(error, errors.OutcomeUnknown | errors.NotSent) and not is_particular(error):
         return "Check the network and try again later."
     return error.advice
+
+
+def is_particular(error: PasswordlessError) -> bool:
+    """Return whether an error's advice is for this case, not for all of its kind."""
+    return error.advice != type(error).advice
 
 
 def shortened(value: object) -> str:

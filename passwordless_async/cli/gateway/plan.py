@@ -111,7 +111,6 @@ def plan(values: Values) -> Plan:
     Raises:
         WrongSettings: Something is wrong, or a file cannot be read.
     """
-    _gateway_class()  # before anything is opened: what it needs may not be installed
     url = _store(values)
     file = values.of["keys"]
     keys = None

@@ -172,7 +172,8 @@ def list_sessions(*, of: _UserSessions, as_json: bool) -> None:
     """List a user's sessions by name. A name opens no session.
 
     USER is the user for whom the application opened the sessions: the "sub" of the ID token, unless it chose another
-    name. Times are in UTC. If these keys cannot open a session, only its name and the end of its idle time are shown.
+    name. Times are in UTC. If the key of a session was dropped from the ring, only its name and the end of its idle
+    time are shown. With the key ring of another application no session is found: it names users differently.
     """
     known = of.all()
     if as_json:

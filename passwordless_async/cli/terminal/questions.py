@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,25 @@ def require_terminal(why: str) -> None:
 def has_terminal() -> bool:
     """Return whether standard input is a terminal."""
     return bool(sys.stdin and sys.stdin.isatty())
+
+
+def require_input(why: str) -> None:
+    """Refuse to go on if standard input is no terminal and has nothing to read: what comes later may be piped."""
+    if not (has_terminal() or _may_be_read()):
+        raise click.UsageError(
+            f"There is no terminal {why}, and standard input is empty.", click.get_current_context(silent=True)
+        )
+
+
+def _may_be_read() -> bool:
+    """Return whether standard input can still bring something, without waiting for it."""
+    if not sys.stdin:
+        return False
+    try:
+        ends_or_has_more = bool(select.select([sys.stdin], [], [], 0)[0])
+        return not ends_or_has_more or bool(sys.stdin.buffer.peek(1))  # type: ignore[union-attr] # mostly it has one
+    except (OSError, ValueError, AttributeError):  # it has no descriptor, or is none that can be polled
+        return True
 
 
 def ask(question: str, *, what: str = "code") -> Secret:

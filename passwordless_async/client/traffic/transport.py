@@ -27,6 +27,7 @@ from multidict import CIMultiDict
 
 from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
+from passwordless_async._common.origin import is_loopback
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import session_checks_peers
 from passwordless_async.client.traffic.proxies import NO_PROXIES, Proxies
@@ -54,6 +55,7 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-A
 _NOT_ADDED = CIMultiDict[None](dict.fromkeys(("Accept", "Accept-Encoding", "Content-Type", "User-Agent")))
 # A name that DNS knows not to exist. Other failures to resolve one are the name server's, and pass.
 _UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what versions of OpenSSL say of plain http
 
 
 class Transport:
@@ -467,13 +469,30 @@ def _unconnected(error: aiohttp.ClientConnectorError) -> NotSent:
             "Check the certificate: trust the authority that issued it if it is yours, or correct the domain.",
         )
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        problem = NotSent(f"nothing was sent: the name {error.host} was not found ({error.os_error.strerror})")
-        if error.os_error.errno in _UNKNOWN_NAME:
-            return _final(problem, "Check the domain: DNS knows no such name here.")
-        return problem.with_facts(advice="Check the domain, and whether this machine reaches its name server.")
+        return _unnamed(error)
+    return _unreached(error)
+
+
+def _unreached(error: aiohttp.ClientConnectorError) -> NotSent:
     reason = getattr(error.os_error, "reason", None) or error.os_error.strerror or type(error).__name__
     which = "proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "server"
-    return NotSent(f"nothing was sent: no connection to the {which} {error.host} ({type(error).__name__}: {reason})")
+    problem = NotSent(f"nothing was sent: no connection to the {which} {error.host} ({type(error).__name__}: {reason})")
+    if reason not in _NO_TLS or which == "proxy":
+        return problem
+    return problem.with_facts(advice=f"The server does not seem to speak TLS. {_instead(error.host, error.port)}")
+
+
+def _unnamed(error: aiohttp.ClientConnectorDNSError) -> NotSent:
+    problem = NotSent(f"nothing was sent: the name {error.host} was not found ({error.os_error.strerror})")
+    if error.os_error.errno in _UNKNOWN_NAME:
+        return _final(problem, "Check the domain: DNS knows no such name here.")
+    return problem.with_facts(advice="Check the domain, and whether this machine reaches its name server.")
+
+
+def _instead(host: str, port: int | None) -> str:
+    """Return what to write for a server that speaks no TLS."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"Write http://{shown}:{port}." if is_loopback(host) else "Correct the domain or its port."
 
 
 def _final(error: NotSent, advice: str) -> NotSent:

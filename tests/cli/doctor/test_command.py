@@ -85,6 +85,14 @@ def test_a_login(
     assert str(tenant.outbox.messages[0].code) not in out
 
 
+def test_without_anything_to_read_a_code_from(program: Callable[..., Any], tenant: LocalTenant) -> None:
+    """Wrong usage, before anything is sent."""
+    ended = program(*_arguments(tenant, "--send-to", ADA.address), stdin="")
+    assert (ended.returncode, ended.stdout, tenant.stats.wire_requests) == (2, "", 0)
+    problem = "Error: There is no terminal to type the code on, and standard input is empty."
+    assert ended.stderr.splitlines()[-1] == problem
+
+
 APIS = (BOUND_API, PLAIN_API, STRICT_API)
 
 

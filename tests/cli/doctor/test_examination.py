@@ -117,6 +117,14 @@ FAULTS: list[tuple[Fault, str, dict[str, str]]] = [
 ]
 
 
+async def test_a_url_on_this_machine_without_its_scheme() -> None:
+    """Https is meant where no scheme is written; the advice says what to write for plain http."""
+    async with LocalTenant() as tenant:
+        reachable, *_ = await examine(Application(tenant.url.removeprefix("http://"), "id", NoClientAuth()))
+        assert (reachable.name, reachable.status) == ("reachable", Status.FAILED)
+        assert reachable.advice == f"The server does not seem to speak TLS. Write {tenant.url}."
+
+
 @pytest.mark.parametrize(("fault", "path", "differs"), FAULTS)
 async def test_any_answer_becomes_findings(
     fault: Fault, path: str, differs: dict[str, str], tenant: LocalTenant

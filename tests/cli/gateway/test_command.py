@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -215,14 +214,6 @@ def test_the_extra_is_missing(program: Callable[..., CompletedProcess[str]]) -> 
             1,
             'Error: jinja2 is not installed: pip install "passwordless-async[gateway]".\n',
         )
-
-
-def test_the_extra_is_missing_whatever_the_port(program: Callable[..., CompletedProcess[str]]) -> None:
-    """It is told before the port is tried."""
-    script = "import sys; sys.modules['jinja2'] = None; from passwordless_async.cli import main; sys.exit(main())"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = program("gateway", "--demo", "--port", str(taken.getsockname()[1]), script=script)
-    assert done.stderr == 'Error: jinja2 is not installed: pip install "passwordless-async[gateway]".\n'
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

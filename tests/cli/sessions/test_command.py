@@ -71,6 +71,19 @@ def test_a_session_that_does_not_open_is_listed(store: Store, called: Callable[.
     assert "Closed 1 session" in called(store.arguments("close", ADA, "--yes", "--session", name))[1]
 
 
+def test_with_another_key_ring_no_session_is_found(store: Store, called: Callable[..., Shown], tmp_path: Path) -> None:
+    """It names users differently; the hint and the help say so."""
+    store.open(ADA)
+    assert called(["sessions", "keys", str(tmp_path / "other.json")])[0] == 0
+    store.keys.write_text((tmp_path / "other.json").read_text())
+    status, out, err = called(store.arguments("list"))
+    assert (status, out) == (0, "email|ada has no sessions.\n")
+    assert "key ring must be the application's" in err
+    assert "With the key ring of another application no session is found" in " ".join(
+        called(["sessions", "list", "--help"])[1].split()
+    )
+
+
 def test_one_is_closed_by_its_name(store: Store, called: Callable[..., Shown]) -> None:
     """The one that is named is closed, of that user alone, and a name of none closes none."""
     store.open(ADA, ADA, BOB)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
-from passwordless_async.cli.terminal.questions import ask, choose, confirmed, file_secret, require_terminal, secret_from
+from passwordless_async.cli.terminal.questions import (
+    ask,
+    choose,
+    confirmed,
+    file_secret,
+    require_input,
+    require_terminal,
+    secret_from,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +121,28 @@ def test_the_only_choice_is_not_asked_for(typed: Callable[[bytes], None]) -> Non
     assert choose("Which", ["one"]) == 0
     with pytest.raises(click.ClickException, match="No number was given"):
         choose("Which", ["one", "two"])
+
+
+def test_a_pipe_that_is_empty_is_found_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is still open may bring something; what is in it stays."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        require_input("to type the code on")
+        os.write(writing, b"123456\n")
+        require_input("to type the code on")
+        os.close(writing)
+        require_input("to type the code on")
+        assert stdin.read() == "123456\n"
+        with pytest.raises(click.UsageError, match="no terminal to type the code on, and standard input is empty"):
+            require_input("to type the code on")
+
+
+def test_a_closed_standard_input_brings_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a daemon has it."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.UsageError):
+        require_input("to type the code on")
 
 
 def test_no_terminal_is_wrong_usage(typed: Callable[[bytes], None], monkeypatch: pytest.MonkeyPatch) -> None:
