@@ -14,6 +14,7 @@ proof, which is missing for a Bearer token, and ``request[TOKEN]`` has the claim
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast, overload
@@ -84,6 +85,8 @@ def protect(
     def decorate(handler: Protected) -> Protected:
         if isinstance(handler, type) or not callable(handler):
             raise UsageError("handler", "must be a function, or a method of a web.View")
+        if not _is_async(handler):
+            raise UsageError("handler", "must be async: async def")
 
         @wraps(handler)
         async def protected(*arguments: object) -> web.StreamResponse:
@@ -229,6 +232,11 @@ def _keep(request: web.Request, authorized: Authorized) -> None:
     request[AUTHORIZED], request[TOKEN] = authorized, authorized.claims
     if authorized.proof is not None:
         request[DPOP] = authorized.proof
+
+
+def _is_async(handler: Callable[..., Any]) -> bool:
+    """Return whether a handler is to be awaited: it, what a decorator has wrapped in it, or an object's call."""
+    return any(map(inspect.iscoroutinefunction, (handler, inspect.unwrap(handler), type(handler).__call__)))
 
 
 def _request_of(arguments: tuple[object, ...]) -> web.Request:

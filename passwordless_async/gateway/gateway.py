@@ -45,7 +45,7 @@ class Gateway:
         base_url: The site's origin, as browsers see it: ``https://app.example``; plain http on loopback only. Forms are
             accepted from its pages only (``Origin``), links by e-mail lead to it, and cookies are bound to it.
         scope: The scope of logins; it must contain ``openid``.
-        audience: The API that the access tokens are for; most services refuse tokens without it (401).
+        audience: The API that the access tokens are for.
         upstreams: The services behind the gateway, several or one: each call gets the user's token and a proof.
         identifiers: What users log in with: ``email``, ``phone``, or a list of both.
         magic_link: Whether users may choose a link by e-mail instead of a code. It leads to ``/link`` below the mount,

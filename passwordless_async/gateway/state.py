@@ -35,7 +35,7 @@ class LoginState:
         return_to: The path to return to after the login; None: the gateway's own home.
         who: The user, once they have named themselves.
         sent_at: When their last code was sent: seconds since the UNIX epoch; None if none was.
-        attempts_left: How many codes they may try; None if that is not known. 0: only another code helps.
+        attempts_left: How many codes they may try; None if that is not known.
         mfa: The sealed :class:`~passwordless_async.MfaState`, once a second factor is demanded.
         factor: The kind of the factor that is asked for: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or
             ``recovery``.

@@ -107,8 +107,8 @@ class Authorized:
 class Requirements(TypedDict, total=False):
     """What a request requires of its token.
 
-    Pass names as an iterable of strings, or as one string separated by spaces. A requirement that is missing or empty
-    requires nothing.
+    Pass names as an iterable of strings, or as one string separated by spaces; a comma is part of a name (RFC 6749
+    §3.3). A requirement that is missing or empty requires nothing.
     """
 
     scopes: Iterable[str]  # all of them

@@ -207,7 +207,8 @@ class ResourceServer:
     ) -> Authorized:
         """Check a request, and spend its proof.
 
-        Pass scopes, permissions and classes as an iterable of strings, or as one string separated by spaces.
+        Pass scopes, permissions and classes as an iterable of strings, or as one string separated by spaces; a comma is
+        part of a name (RFC 6749 §3.3).
 
         Args:
             method: The request's method, in its original case.

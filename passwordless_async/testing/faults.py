@@ -15,7 +15,7 @@ import base64
 import enum
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -85,6 +85,8 @@ class Fault(enum.StrEnum):
     """A Bearer token although a proof was sent."""
     TOKEN_OF_OTHER_KEY = enum.auto()
     """A token bound to another key: the ``cnf`` of a JWT says so, userinfo finds out."""
+    ACCESS_TOKEN_EXPIRED = enum.auto()
+    """An access token that ended a minute ago, unlike ``expires_in`` says: by its ``exp``, and for userinfo."""
     ID_TOKEN_OF_OTHER_USER = enum.auto()
     """An ID token about another user."""
     ID_TOKEN_OF_OTHER_ISSUER = enum.auto()
@@ -152,14 +154,16 @@ class KeySetFault(enum.StrEnum):
 
 
 AnyFault = Fault | ClaimFault | KeySetFault
+_KINDS: tuple[type[Fault | ClaimFault | KeySetFault], ...] = (Fault, ClaimFault, KeySetFault)
 
 
 def fault_named(name: str) -> AnyFault:
     """Return a fault by its name, or raise ``ValueError``."""
-    for kind in (ClaimFault, KeySetFault):
+    for kind in _KINDS:
         if name in tuple(kind):
             return kind(name)
-    return Fault(name)
+    known = ", ".join(each for kind in _KINDS for each in kind)
+    raise ValueError(f"no fault is called {name!r}: there are {known}")
 
 
 def _pair(names: Sequence[str]) -> tuple[str, str]:
@@ -170,18 +174,23 @@ def _pair(names: Sequence[str]) -> tuple[str, str]:
     raise ValueError("members must be two names")
 
 
-def _between(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], float | None], object]:
-    return attrs.validators.optional([attrs.validators.ge(least), attrs.validators.le(most)])
+def _between(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any], object]:
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most):
+            return
+        raise ValueError(f"{attribute.name} must be a number from {least} to {most}")
+
+    return check
 
 
-def _printable(_instance: object, attribute: attrs.Attribute[Any], value: str) -> None:
-    if not value.isprintable():
-        raise ValueError(f"{attribute.name} must have no control characters")
+def _printable(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{attribute.name} must be a text without control characters")
 
 
-def _absolute(_instance: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    if value is not None and not value.startswith("/"):
-        raise ValueError(f"{attribute.name} must begin with a slash")
+def _absolute(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and not (isinstance(value, str) and value.startswith("/")):
+        raise ValueError(f"{attribute.name} must be a path that begins with a slash")
 
 
 @attrs.frozen(kw_only=True)
@@ -213,6 +222,15 @@ class FaultOptions:
     error: str = "invalid_request"
     description: str = ""
     members: tuple[str, str] | None = attrs.field(default=None, converter=attrs.converters.optional(_pair))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> FaultOptions:
+        """Return options by their names; an unknown name raises ``ValueError``."""
+        known = [field.name for field in attrs.fields(cls)]
+        for name in given:
+            if name not in known:
+                raise ValueError(f"{name} is no detail of a fault: there are {', '.join(known)}")
+        return cls(**given)
 
 
 @attrs.define
@@ -249,11 +267,9 @@ class Faults:
             **options: The details, see :class:`FaultOptions`.
 
         Raises:
-            ValueError: There is no such fault, or a detail is malformed.
+            ValueError: There is no such fault or detail, or a detail is malformed.
         """
-        self._active.append(
-            _ActiveFault(fault_named(fault), path, times, after, FaultOptions(**cast("dict[str, Any]", options)))
-        )
+        self._active.append(_ActiveFault(fault_named(fault), path, times, after, FaultOptions.of(options)))
 
     def clear(self) -> None:
         """Switch all faults off."""
@@ -335,6 +351,7 @@ async def _huge(response: web.Response, options: FaultOptions) -> web.Response:
 _OTHER_USER = User("email", "another.user@example.com")
 _OTHER_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"  # RFC 9449 §6.1, figure 7
 _RSA_MODULUS_BYTES = 256
+_ENDED_SECONDS = 60  # more than an API allows for a wrong clock
 
 
 def _bound_to(thumbprint: str | None) -> PlannedFault:
@@ -409,6 +426,7 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.CHALLENGE_SPENDS_CODE: PlannedFault(instead=_challenge_and_spend),
     Fault.BEARER_TOKEN: _bound_to(None),
     Fault.TOKEN_OF_OTHER_KEY: _bound_to(_OTHER_THUMBPRINT),
+    Fault.ACCESS_TOKEN_EXPIRED: PlannedFault(alter=lambda grant: attrs.evolve(grant, ended_seconds_ago=_ENDED_SECONDS)),
     Fault.ID_TOKEN_OF_OTHER_USER: _claim(sub=_OTHER_USER.subject, **_OTHER_USER.claims),
     Fault.ID_TOKEN_OF_OTHER_ISSUER: _claim(iss="https://elsewhere.example/"),
     Fault.ID_TOKEN_ISSUER_WITHOUT_SLASH: _claims(lambda claims: {"iss": claims["iss"].rstrip("/")}),

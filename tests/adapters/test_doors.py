@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,7 +25,7 @@ from passwordless_async.dpop import parse_www_authenticate
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 SCOPES: dict[str, Any] = {"scopes": {"read"}}
 TRICKS = ["/%68ealth", "/health;x", "//health", "/x/..//health", "/static/%2e%2e/me"]
@@ -278,6 +279,28 @@ def test_wrong_requirements_are_refused(make: Any) -> None:
     for requirements in ({"scopes": ["a b"]}, {"scope": "a"}, {"max_age": "1"}, {"trusted_proxies": -1}):
         with pytest.raises((UsageError, TypeError)):
             make(make_server(), **requirements)
+
+
+def test_a_handler_of_aiohttp_is_async() -> None:
+    """Another one would fail with each request; it may be wrapped, or an object's call."""
+    protect = aiohttp_web.protect(make_server())
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    @wraps(handler)
+    def wrapped(request: web.Request) -> Awaitable[web.Response]:
+        return handler(request)
+
+    class Called:
+        async def __call__(self, request: web.Request) -> web.Response:
+            return await handler(request)
+
+    for right in (handler, wrapped, Called(), partial(handler)):
+        protect(right)
+    sync: Any = lambda _request: web.Response()  # noqa: E731 - what is refused
+    with pytest.raises(UsageError, match="handler: must be async"):
+        protect(sync)
 
 
 @pytest.mark.parametrize("make", [aiohttp_web.metadata_routes, starlette.metadata_routes, fastapi.metadata_router])

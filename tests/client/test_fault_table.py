@@ -120,7 +120,7 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
     ),
     Fault.CHALLENGE_WITHOUT_HEADER: refused(MalformedAnswer, start=UseDPoPNonce),
     Fault.BEARER_TOKEN: unbelieved(NotSenderConstrained),
-    Fault.TOKEN_OF_OTHER_KEY: (GOOD, GOOD, GOOD),  # opaque: userinfo finds out
+    **dict.fromkeys((Fault.TOKEN_OF_OTHER_KEY, Fault.ACCESS_TOKEN_EXPIRED), (GOOD, GOOD, GOOD)),  # APIs find out
     **dict.fromkeys(
         (fault for fault in Fault if fault.name.startswith("ID_TOKEN_") and fault is not Fault.ID_TOKEN_OF_OTHER_USER),
         unbelieved(InvalidIdToken),
@@ -140,6 +140,7 @@ TABLE: dict[Fault, tuple[Row, Row, Row]] = {
 FAULTS_OF_TOKENS = {
     Fault.BEARER_TOKEN,
     Fault.TOKEN_OF_OTHER_KEY,
+    Fault.ACCESS_TOKEN_EXPIRED,
     *(fault for fault in Fault if fault.name.startswith("ID_TOKEN_")),
 }
 # A fault of the token endpoint alone: it redeems the grant, and then demands the nonce that the proof had. Without

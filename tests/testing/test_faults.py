@@ -50,12 +50,24 @@ async def test_a_refusal_has_two_members(warm: Wire, members: str | list[str]) -
         (Fault.SERVICE_UNAVAILABLE, {"times": -1}),
         (Fault.SERVICE_UNAVAILABLE, {"after": -1}),
         (Fault.SERVICE_UNAVAILABLE, {"path": "oauth/token"}),
+        (Fault.SERVICE_UNAVAILABLE, {"path": 1}),
+        (Fault.SERVICE_UNAVAILABLE, {"times": "1"}),
+        (Fault.SLOW, {"delay": "1"}),
+        (Fault.REDIRECT, {"location": None}),
     ],
 )
 def test_a_malformed_detail_is_refused(fault: Fault, wrong: dict[str, Any]) -> None:
     """It is named when the fault is switched on, not by the request that meets it."""
     with pytest.raises(ValueError, match=f"{next(iter(wrong))}'? must"):
         Faults().add(fault, **wrong)
+
+
+def test_an_unknown_fault_or_detail_is_refused_with_the_names_that_there_are() -> None:
+    """A name that was typed wrong is found without the documentation."""
+    with pytest.raises(ValueError, match=r"no fault is called 'no_such': there are service_unavailable, .*, jwks_sym"):
+        Faults().add("no_such")
+    with pytest.raises(ValueError, match="delai is no detail of a fault: there are delay, until, "):
+        Faults().add(Fault.SLOW, delai=1)
 
 
 TOKEN = "/oauth/token"
@@ -229,6 +241,19 @@ async def test_tokens_of_another_binding(warm: Wire) -> None:
     assert seen[Fault.TOKEN_OF_OTHER_KEY]["token_type"] == "DPoP"
     stolen = seen[Fault.TOKEN_OF_OTHER_KEY]["access_token"]
     assert (await warm.userinfo(stolen)).status == 401
+
+
+async def test_an_access_token_that_has_ended(warm: Wire) -> None:
+    """By its own dates, and for userinfo; its response says that it lives."""
+    warm.tenant.faults.add(Fault.ACCESS_TOKEN_EXPIRED, path=TOKEN, times=1)
+    await warm.start()
+    answer = (await warm.exchange(audience=BOUND_API)).json
+    keys = KeySet.import_key_set({"keys": await published_keys(warm)})
+    claims = jwt.decode(answer["access_token"], keys).claims
+    lifetime = warm.tenant.settings.access_token_lifetime
+    assert (answer["expires_in"], claims["exp"] - claims["iat"]) == (lifetime, lifetime)
+    assert time.time() - 70 < claims["exp"] < time.time() - 50
+    assert (await warm.userinfo(answer["access_token"])).status == 401
 
 
 CLAIMS: dict[AnyFault, Callable[[Any, LocalTenant], bool]] = {

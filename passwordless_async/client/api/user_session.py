@@ -25,9 +25,9 @@ _EARLY = 30
 class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session` and ``client.sessions.api``.
 
-    Its tokens are refreshed shortly before the access token ends, and once when an API answers 401 ``invalid_token``;
-    ``on_refresh`` gets each new token set exactly once, unless a stored session has it. With neither nothing is
-    refreshed: if the successor of a spent refresh token is not kept, the login is lost.
+    Its tokens are refreshed 30 seconds before the access token ends, and once when an API answers 401
+    ``invalid_token``; ``on_refresh`` gets each new token set exactly once, unless a stored session has it. With neither
+    nothing is refreshed: if the successor of a spent refresh token is not kept, the login is lost.
     """
 
     def __init__(
@@ -59,7 +59,8 @@ class UserSession:
     def is_renewable(self, refused: TokenSet) -> bool:
         """Return whether there are other tokens than these, or new ones would be kept.
 
-        Not if these were renewed just now: the API would refuse the next ones as well.
+        Not if these were renewed less than a minute ago, and have not ended since: the API would refuse the next ones
+        as well.
         """
         tokens = self.tokens
         return tokens is not refused or (self._keeps_tokens and not self._handovers.is_fresh(tokens))

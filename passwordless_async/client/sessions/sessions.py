@@ -207,8 +207,8 @@ class Sessions:
     def api(self, identifier: str, *, origins: Iterable[str]) -> AbstractAsyncContextManager[UserSession]:
         """Call APIs for a stored session: ``async with client.sessions.api(identifier, origins=[...]) as api``.
 
-        Its tokens are refreshed shortly before they expire, and once when an API refuses them. The new ones are stored
-        before a call uses them, and tokens that another process has refreshed are used.
+        Its tokens are refreshed 30 seconds before they expire, and once when an API refuses them. The new ones are
+        stored before a call uses them, and tokens that another process has refreshed are used.
 
         Args:
             identifier: The session.

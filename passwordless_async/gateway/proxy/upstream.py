@@ -9,7 +9,6 @@ Invariants:
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable
 
@@ -24,15 +23,12 @@ from passwordless_async.errors import UsageError
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.paths import is_safe_path
 
-_log = logging.getLogger("passwordless_async")
 _MAX_URL = 2048  # characters
 _MEBIBYTE = 1 << 20
 
 
 def _prefix(value: object) -> str:
     text = _check.text("prefix", value, at_most=_MAX_URL)
-    if not text.startswith("/"):
-        raise UsageError("prefix", "must begin with a slash, such as /api/")
     if not is_safe_path(text) or ";" in text or "%" in text:
         raise UsageError("prefix", "must be a path such as '/api/': no dot segments, escapes or empty segments")
     return text if text.endswith("/") else f"{text}/"
@@ -146,17 +142,6 @@ def _require_a_prefix_each(upstreams: Iterable[Upstream]) -> None:
             raise UsageError("upstreams", f"must have a prefix each: {number} have {prefix}")
 
 
-def _warn_of_no_audience(upstreams: Iterable[Upstream]) -> None:
-    """Warn that tokens may be for no service; the tenant may have a default audience, so it is no error."""
-    prefixes = ", ".join(upstream.prefix for upstream in upstreams)
-    if prefixes:
-        _log.warning(
-            "upstreams: no audience is given for %s: unless the tenant has a default audience, access tokens are for "
-            "the tenant's own API only, and other services refuse them (401). Pass the gateway the service's audience",
-            prefixes,
-        )
-
-
 def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str]) -> tuple[Upstream, ...]:
     """Return a gateway's upstreams, those with the longest prefixes first.
 
@@ -178,6 +163,4 @@ def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str])
         if upstream.audience not in {None, audience}:
             raise UsageError("upstreams", "must not have another audience: a session has one access token")
     _require_a_prefix_each(given)
-    if audience is None:
-        _warn_of_no_audience(given)
     return tuple(sorted(given, key=lambda upstream: -len(upstream.prefix)))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 # The code is dead: another one may be sent at once.
-_DEAD = (CodeExpired, CodeSpent, OutcomeUnknown)
+_DEAD = (CodeExpired, CodeSpent, TooManyAttempts, OutcomeUnknown)
 
 
 async def show(visit: Visit) -> Reply:
@@ -83,18 +83,11 @@ async def _session(visit: Visit, login: LoginState, who: User) -> StoredSession 
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
-    if _had_its_last_attempt(error, left):
-        problem, login = Problem("too_many_attempts"), attrs.evolve(login, sent_at=None, attempts_left=0)
-    elif isinstance(error, _DEAD):
+    login = attrs.evolve(login, attempts_left=left)
+    # The service says which wrong code was the last one, but only of users that have an account.
+    was_last = isinstance(error, WrongCode) and left == 0
+    if was_last:
+        problem = Problem("too_many_attempts")
+    if was_last or isinstance(error, _DEAD):
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
-    else:
-        login = attrs.evolve(login, attempts_left=left)
     return code_page(visit, login, problem, status)
-
-
-def _had_its_last_attempt(error: PasswordlessError, left: int | None) -> bool:
-    """Return whether wrong codes were too many, by this one or by those before it.
-
-    The service says which wrong code was the last one, but only of users that have an account.
-    """
-    return isinstance(error, TooManyAttempts) or (left == 0 and isinstance(error, WrongCode | CodeSpent))

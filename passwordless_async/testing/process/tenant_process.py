@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from passwordless_async._common import arguments as _check
 from passwordless_async.errors import TransportError
 from passwordless_async.testing.checks.clients import ReadyClient
 from passwordless_async.testing.process.child import CallFailed, ChildProcess
@@ -119,8 +120,12 @@ class TenantProcess(TenantAddress):
         await self._child.call("rotate_signing_key", revoke=revoke)
 
     async def advance(self, seconds: float) -> None:
-        """Age the tenant's codes, nonces and tokens by this many seconds."""
-        await self._child.call("advance", seconds=seconds)
+        """Age the tenant's codes, nonces and tokens by this many seconds.
+
+        Raises:
+            UsageError: It is no number of seconds, or below 0.
+        """
+        await self._child.call("advance", seconds=_check.at_least_zero("seconds", seconds))
 
     async def __aenter__(self) -> Self:
         try:

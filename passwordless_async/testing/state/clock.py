@@ -4,18 +4,25 @@ Codes, nonces, token lifetimes and rate windows follow :meth:`TenantClock.now`, 
 The ``iat`` of proofs and the dates in tokens follow :meth:`TenantClock.wall`, which stays with the machine: the client
 under test reads that clock too, and its proofs must not be refused because a test let a code expire.
 :meth:`TenantClock.go_wrong` moves both, for tests in which the two machines disagree about the time.
+
+An API of your own is another machine: its clock stays with the machine, too. A clock that was advanced would find each
+proof too old, for the client signs it by the machine's. ``Fault.ACCESS_TOKEN_EXPIRED`` ends a token for every API.
 """
 
 from __future__ import annotations
 
+import math
+
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async.errors import UsageError
 
 
 @attrs.define
 class TenantClock:
-    """A clock that tests can move."""
+    """A clock that tests can move. Give it to no API of your own: proofs are signed by the machine's clock."""
 
     _advanced: float = attrs.field(default=0.0, init=False)
     _wrong_by: float = attrs.field(default=0.0, init=False)
@@ -29,9 +36,19 @@ class TenantClock:
         return _clock.now() + self._wrong_by
 
     def advance(self, seconds: float) -> None:
-        """Age codes, nonces, tokens and rate windows by this many seconds."""
-        self._advanced += seconds
+        """Age codes, nonces, tokens and rate windows by this many seconds.
+
+        Raises:
+            UsageError: It is no number of seconds, or below 0: what has expired does not come back.
+        """
+        self._advanced += _check.at_least_zero("seconds", seconds)
 
     def go_wrong(self, seconds: float) -> None:
-        """Move both clocks ahead of the machine's by this many seconds more (negative: behind)."""
+        """Move both clocks ahead of the machine's by this many seconds more (negative: behind).
+
+        Raises:
+            UsageError: It is no number of seconds.
+        """
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not math.isfinite(seconds):
+            raise UsageError("seconds", "must be a number of seconds; a negative one sets the clock back")
         self._wrong_by += seconds

@@ -89,6 +89,7 @@ class Grant:
     family: RefreshFamily | None = None  # None: offline_access begins a new one
     refresh_token: str | None = attrs.field(default=None, repr=False)  # the next one of that family
     more: Mapping[str, Any] = attrs.field(factory=dict, repr=False)  # further members of the response
+    ended_seconds_ago: int | None = None  # when the access token has ended, by a fault; None: its lifetime begins
     id_token_alter: Callable[[dict[str, Any]], dict[str, Any]] | None = None  # a fault's change of the claims
     id_token_forgery: Forgery | None = None  # a fault's way to sign the ID token
 
@@ -217,8 +218,7 @@ class TokenIssuer:
         if "offline_access" in grant.scope and grant.family is None:
             grant = self._with_family(grant)
         access_token = self._access_token(grant, issuer)
-        expires_at = self._clock.now() + self._settings.access_token_lifetime
-        self._issued[_hash(access_token)] = grant, expires_at
+        self._issued[_hash(access_token)] = grant, self._clock.now() + self._seconds_left(grant)
         body: dict[str, Any] = {
             "access_token": access_token,
             "expires_in": self._settings.access_token_lifetime,
@@ -232,6 +232,9 @@ class TokenIssuer:
         if self._settings.scope_in_answer and grant.scope:
             body["scope"] = " ".join(grant.scope)
         return body
+
+    def _seconds_left(self, grant: Grant) -> int:
+        return self._settings.access_token_lifetime if grant.ended_seconds_ago is None else 0
 
     def grant_of(self, access_token: str) -> Grant | None:
         """Return the grant of an access token, or None where it is unknown, expired or revoked."""
@@ -270,7 +273,7 @@ class TokenIssuer:
         typ, client = _DIALECTS[self._settings.token_dialect]
         claims = {
             "iss": issuer,
-            **self._dates(self._settings.access_token_lifetime),
+            **self._dates(self._settings.access_token_lifetime, ended_seconds_ago=grant.ended_seconds_ago),
             "sub": grant.subject,
             "aud": [grant.audience, *userinfo] if userinfo else grant.audience,
             client: grant.client_id,
@@ -322,9 +325,10 @@ class TokenIssuer:
         secret = None if application is None else application.secret
         return (RS256, None) if secret is None else (HS256, secret)
 
-    def _dates(self, lifetime: int) -> dict[str, Any]:
-        now = int(self._clock.wall())
-        return {"iat": now, "exp": now + lifetime}
+    def _dates(self, lifetime: int, *, ended_seconds_ago: int | None = None) -> dict[str, Any]:
+        age = 0 if ended_seconds_ago is None else lifetime + ended_seconds_ago
+        issued_at = int(self._clock.wall()) - age
+        return {"iat": issued_at, "exp": issued_at + lifetime}
 
 
 def _hash(token: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pytest
@@ -127,24 +126,6 @@ def test_bounds_that_are_refused(name: str, value: Any) -> None:
     with pytest.raises(UsageError) as refused:
         Upstream("/api/", API, **{name: value})
     assert refused.value.argument == name
-
-
-def test_a_prefix_without_its_slash() -> None:
-    """The error says what is missing."""
-    with pytest.raises(UsageError, match=r"^prefix: must begin with a slash, such as /api/$"):
-        Upstream("api/", API)
-
-
-def test_an_upstream_whose_tokens_have_no_audience(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says what follows; a tenant may have an audience of its own, so it is not refused."""
-    checked([Upstream("/api/", API)], audience=None, reserved=[])
-    ((_, level, line),) = caplog.record_tuples
-    assert level == logging.WARNING
-    assert line.startswith("upstreams: no audience is given for /api/: ")
-    caplog.clear()
-    checked([Upstream("/api/", API)], audience=API, reserved=[])
-    checked([], audience=None, reserved=[])
-    assert caplog.record_tuples == []
 
 
 def test_scopes() -> None:

@@ -79,21 +79,3 @@ async def test_a_store_that_fails_after_the_exchange(kind: str, monkeypatch: pyt
         assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
         await browser.post("/code/resend")
         assert (await browser.post("/code", {"code": site.code()})).path == "/"
-
-
-async def test_a_code_after_the_last_attempt() -> None:
-    """It was not used: there were too many wrong ones, and the page no longer says that a code is on its way."""
-    async with sites.opened() as site:
-        browser = await site.browser()
-        await browser.start()
-        right = site.code()
-        wrong = [code for code in ("000001", "000002", "000003", "000004") if code != right]
-        for code in wrong[:2]:
-            assert "We sent a code" in (await browser.post("/code", {"code": code})).text
-        for code in (wrong[2], right):
-            seen = await browser.post("/code", {"code": code})
-            assert (seen.status, seen.alert) == (403, "Too many wrong codes. Request another one.")
-            assert "We sent a code" not in seen.text
-        assert "Attempts left" not in (await browser.get("/code")).text
-        await browser.post("/code/resend")
-        assert (await browser.post("/code", {"code": site.code()})).title == "You are signed in"

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from passwordless_async.auth0.identity import Email
-from passwordless_async.errors import TransportError
+from passwordless_async.errors import TransportError, UsageError
 from passwordless_async.testing import Fault, LocalTenant, TenantProcess, TenantSettings
 from passwordless_async.testing.process.tenant_process import calls_of, open_tenant
 
@@ -74,8 +74,10 @@ async def test_a_failed_call_raises_what_the_child_raised() -> None:
             await process.code_for(ADA)
         with pytest.raises(ValueError, match="no_such_fault"):
             await process.add_fault("no_such_fault")
-        with pytest.raises(TypeError, match="nonsense"):
+        with pytest.raises(ValueError, match="nonsense"):
             await process.add_fault(Fault.SLOW, nonsense=1)
+        with pytest.raises(UsageError, match="0 or more"):
+            await process.advance(-5)
         assert (await process.stats()).wire_requests == 0
 
 
