@@ -106,7 +106,8 @@ async def test_a_sink_that_fails_costs_no_login(
 
     site = await serve(on_audit=fails)
     assert (await (await site.browser()).log_in()).path == "/"
-    assert "on_audit failed: OSError in fails" in caplog.text
+    expected = f"on_audit failed: OSError, in {__name__}.test_a_sink_that_fails_costs_no_login.<locals>.fails, line "
+    assert expected in caplog.text
 
 
 def test_json_lines() -> None:
