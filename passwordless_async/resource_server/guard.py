@@ -13,6 +13,7 @@ RFC 6750, RFC 9449 §7, RFC 9470. Invariants:
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -67,6 +68,7 @@ REFUSALS = (
 )
 """What refuses a request; each has ``status``, ``headers`` and ``body`` for the response."""
 
+_log = logging.getLogger("passwordless_async")
 _SCHEMES: dict[DPoPMode, tuple[Scheme, ...]] = {
     "required": ("dpop",),
     "preferred": ("dpop", "bearer"),
@@ -369,6 +371,8 @@ class Guard:
         """Give an error the response that it is answered with, and return it."""
         error.headers = self.offer.headers(error, failed)
         error.body = told_in_body(error) if failed else {}
+        # At this level, for anyone can cause it. No description repeats what the client sent; a validator's may.
+        _log.debug("a request was refused: %d %a (%a)", error.status, error.error, error.error_description)
         return error
 
 

@@ -485,3 +485,12 @@ def test_any_bytes_are_read(pairs: list[tuple[str, bytes]]) -> None:
     headers = [(name.encode(), value) for name, value in pairs]
     with contextlib.suppress(*REFUSALS):
         assert isinstance(verdict(guard_of("preferred"), headers, UNBOUND), (Authorized, *REFUSALS))
+
+
+def test_the_log_says_why_a_request_was_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """Also where the response must not (RFC 6750 §3.1); neither tells the token."""
+    caplog.set_level("DEBUG", logger="passwordless_async")
+    with pytest.raises(InvalidToken) as caught:
+        guard_of("required").authorize("GET", "/", [("Authorization", "Bearer s3cret")], lambda _: None).send(None)
+    assert caught.value.body == {}
+    assert caplog.messages == ["a request was refused: 401 'invalid_request' ('the request has no DPoP access token')"]
