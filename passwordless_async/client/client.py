@@ -458,7 +458,8 @@ class PasswordlessClient:
             resource: The API, instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
             redirect_uri: A callback URL of the application, for tenants that require one.
             max_age: The maximum age of the ID token's ``auth_time``, in seconds. The grant cannot request
-                ``auth_time``: use this with a tenant that always sends it.
+                ``auth_time``: use this with a tenant that always sends it. An API that demands a newer login (RFC 9470)
+                is not asked by it: exchange a new code.
             key: The key to bind the tokens to; by default, a new one. Not allowed with ``dpop="off"``.
             extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action
                 reads them from ``event.request.body``). They cannot replace the grant's own (RFC 6749 §3.2).
