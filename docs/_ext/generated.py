@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 import click
+from sphinx.pycode import ModuleAnalyzer
 
 from passwordless_async import BULK, INTERACTIVE, TESTING, Policy, Profile, errors
 from passwordless_async.cli.app import app as program
 from passwordless_async.client import profile
+from passwordless_async.gateway import replies
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.texts.catalogs import built_in
 from passwordless_async.stores.redis import keys
@@ -191,6 +193,21 @@ def _split(requirement: str) -> tuple[str, str]:
     return name, f"{version} or newer"
 
 
+def gateway_steps() -> str:
+    """Each step of the gateway, and the members that its JSON has."""
+    docs = ModuleAnalyzer.for_module(replies.__name__)
+    docs.analyze()
+    texts = (" ".join(docs.attr_docs["Page", page.name]).strip().replace("``", "`") for page in replies.Page)
+    rows = zip(replies.Page, texts, strict=True)
+    return _table(["`step`", "members"], ([f"`{page}`", _in_json(text)] for page, text in rows))
+
+
+def _in_json(text: str) -> str:
+    """Return what is said of a page's facts as what is said of members of JSON."""
+    text = re.sub(r"[Nn]o facts\.", "None.", re.sub(r"[Ff]acts: ", "", text).replace("None)", "null)"))
+    return text.replace("or None", "or null")
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "error-tree": error_tree,
     "error-table": error_table,
@@ -200,6 +217,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "policies": policies,
     "command-line": command_line,
     "compatibility": compatibility,
+    "gateway-steps": gateway_steps,
 }
 
 

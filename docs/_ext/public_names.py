@@ -16,8 +16,6 @@ from sphinx.pycode import ModuleAnalyzer
 from sphinx.util import logging
 from sphinx.util.nodes import make_refnode
 
-import passwordless_async
-
 if TYPE_CHECKING:
     from docutils.nodes import Element, TextElement
     from sphinx.addnodes import pending_xref
@@ -73,15 +71,6 @@ def describe_data(_app: Sphinx, what: str, name: str, _obj: object, _options: ob
     _logger.warning("no docstring of %s below %s", name, owner)
 
 
-def name_profiles(
-    _app: Sphinx, _what: str, _name: str, _obj: object, _options: object, signature: str | None, returns: str | None
-) -> tuple[str | None, str | None]:
-    """Show a profile that is a default by its name, not by its forty numbers."""
-    for name in ("INTERACTIVE", "BULK", "TESTING"):
-        signature = signature and signature.replace(repr(getattr(passwordless_async, name)), name)
-    return signature, returns
-
-
 def _object(name: str) -> object:
     """Return what a public path names; a part of it may be an attribute that is imported when it is first used."""
     package, *parts = name.split(".")
@@ -97,5 +86,4 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """Connect to what autodoc and the resolver of references offer."""
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-docstring", describe_data)
-    app.connect("autodoc-process-signature", name_profiles)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,5 @@
-// A button on each block of code that copies it; of a console, the commands without prompts and outputs.
+// A button on each block of code that copies it; of a console, the commands without prompts and outputs. Blocks of text
+// are outputs and drawings, which have none.
 "use strict";
 
 function codeOf(block) {
@@ -10,7 +11,7 @@ function codeOf(block) {
 }
 
 if (navigator.clipboard) {
-  document.querySelectorAll("div.highlight").forEach((block) => {
+  document.querySelectorAll("div:not(.highlight-text) > div.highlight").forEach((block) => {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy-button";
