@@ -16,7 +16,7 @@ import yaml
 
 from helpers import pages
 from helpers.commands import arguments_of, commands_of, problem_of
-from helpers.pages import PAGES, ROOT, Block, blocks_of, python_blocks
+from helpers.pages import DOCS, PAGES, README, ROOT, Block, blocks_of, python_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -216,3 +216,8 @@ def test_how_commands_are_read(command: str, problem: str | None) -> None:
     (arguments,) = arguments_of(command)
     found = problem_of(arguments)
     assert found is None if problem is None else str(found).startswith(problem), found
+
+
+def test_the_site_begins_as_the_readme_does() -> None:
+    """With one example, so that a reader of both learns it once."""
+    assert python_blocks(DOCS / "index.md")[0].text == python_blocks(README)[0].text
