@@ -4,24 +4,27 @@ Invariants:
 
 - Each has one line in the log, at ERROR: what was being done, the error's type, and where it was raised.
 - The line has the message of the library's own errors, which show no secret. That of any other error may quote what the
-  user typed, so it is left out.
+  user typed, so it is left out, and so are the service's words: of a refusal there are its code, status and advice.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.errors import PasswordlessError
+from passwordless_async.errors import OAuthError, PasswordlessError
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
 _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
+_CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
+_ADVICE = "See the tenant's logs: the service's words may be about the user."
 
 
 @attrs.frozen
@@ -51,8 +54,18 @@ def report(name: str, error: BaseException) -> None:
         name: What was being done.
         error: What was raised.
     """
-    said = f": {error}" if isinstance(error, PasswordlessError) else ""
-    _log.error("%s failed: %s%s, in %s", name, type(error).__name__, said, _where(error.__traceback__))
+    _log.error("%s failed: %s%s, in %s", name, type(error).__name__, _said(error), _where(error.__traceback__))
+
+
+def _said(error: BaseException) -> str:
+    """Return what may be logged of an error's message: nothing that a user or the service has written."""
+    if not isinstance(error, PasswordlessError) or not _is_library(type(error).__module__):
+        return ""
+    if not isinstance(error, OAuthError):
+        return f": {error}"
+    code = error.error if _CODE.fullmatch(error.error) else "an unknown error"
+    advice = _ADVICE if error.advice == OAuthError.advice else error.advice
+    return f": {code} ({error.status}). {advice.removesuffix('.')}"
 
 
 def _where(at: TracebackType | None) -> str:
@@ -66,7 +79,11 @@ def _where(at: TracebackType | None) -> str:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__")).partition(".")[0] == _LIBRARY
+    return _is_library(str(frame.f_globals.get("__name__")))
+
+
+def _is_library(module: str) -> bool:
+    return module.partition(".")[0] == _LIBRARY
 
 
 def _place(frame: FrameType, line: int) -> str:

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from passwordless_async import Email, UsageError
+from passwordless_async import Email, OAuthError, UnauthorizedClient, UsageError
 from passwordless_async.gateway.defects import Defects, report
 
 HERE = re.escape(__name__)
@@ -61,6 +61,45 @@ def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     """It has no place."""
     report("POST /login", UsageError("client", "is not open"))
     assert line_of(caplog) == "POST /login failed: UsageError: client: is not open, in no function"
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            UnauthorizedClient(status=403, error="unauthorized_client", error_description="not for ada@example.com"),
+            f"UnauthorizedClient: unauthorized_client (403). {UnauthorizedClient.advice[:-1]}",
+        ),
+        (
+            OAuthError(status=400, error="bad.request", error_description="+49 30 901820 is no user"),
+            "OAuthError: bad.request (400). See the tenant's logs: the service's words may be about the user",
+        ),
+    ],
+    ids=["known", "unforeseen"],
+)
+def test_of_a_refusal_the_services_words_are_left_out(
+    caplog: pytest.LogCaptureFixture, error: OAuthError, expected: str
+) -> None:
+    """They may quote the user's address; the tenant's own logs have them."""
+    report("POST /login", error)
+    assert line_of(caplog) == f"POST /login failed: {expected}, in no function"
+
+
+@pytest.mark.parametrize("code", ["ada@example.com", "+4930901820", "4930901820", "GET / failed", "x" * 65, ""])
+def test_an_error_code_that_is_none_is_left_out(caplog: pytest.LogCaptureFixture, code: str) -> None:
+    """That of a link's callback is in its URL, which a user can write."""
+    report("GET /link", OAuthError(status=302, error=code))
+    assert line_of(caplog).startswith("GET /link failed: OAuthError: an unknown error (302). ")
+
+
+def test_an_error_of_the_applications_own_below_the_librarys(caplog: pytest.LogCaptureFixture) -> None:
+    """Its message is as any other's: it may quote what was typed."""
+
+    class Unwanted(UsageError):
+        pass
+
+    report("POST /login", Unwanted("address", "ada@example.com is unwanted"))
+    assert line_of(caplog) == "POST /login failed: Unwanted, in no function"
 
 
 def test_what_is_no_exception_goes_on() -> None:

@@ -209,6 +209,17 @@ async def test_the_tenant_reports_an_error(site: Site) -> None:
     assert (seen.status, seen.title, arrived(site.tenant, TOKEN)) == (403, "Check your email", 0)
 
 
+async def test_what_a_user_writes_into_a_callback_is_not_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """They know the state of their own login: neither error nor description of a callback is the tenant's for sure."""
+    browser = await ask(site)
+    state = (await callback(site)).partition("state=")[2].partition("&")[0]
+    written = "error=logged%20in%20as%20bob@example.com&error_description=%2B4930901820"
+    seen = await browser.get(f"/link?{written}&state={state}")
+    (line,) = [each for each in caplog.messages if "GET /link failed" in each]
+    assert (seen.status, "bob" in line, "4930901820" in line) == (403, False, False)
+    assert "OAuthError: an unknown error (302). " in line
+
+
 async def test_same_answer_whether_or_not_there_is_an_account(site: Site) -> None:
     """The same page, the same redirect, and a cookie of the same length."""
 
