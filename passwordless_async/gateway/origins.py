@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
+    from yarl import URL
+
     from passwordless_async.gateway.messages import Request
     from passwordless_async.gateway.settings import Settings
 
@@ -30,7 +32,7 @@ class OriginWatch:
         if self._has_warned:
             return
         seen, expected = _seen(request, settings), str(settings.base_url)
-        if seen is None or seen.lower() in {expected, expected.partition("://")[2]} or not _SHOWN.fullmatch(seen):
+        if seen is None or _is_of(settings.base_url, seen.lower()) or not _SHOWN.fullmatch(seen):
             return
         self._has_warned = True
         _log.warning(
@@ -39,6 +41,12 @@ class OriginWatch:
             seen,
             expected,
         )
+
+
+def _is_of(base_url: URL, seen: str) -> bool:
+    """Return whether an origin, or a host, is that of ``base_url``; proxies may write its port, which browsers omit."""
+    origins = str(base_url), f"{base_url.scheme}://{base_url.host_subcomponent}:{base_url.port}"
+    return seen in {*origins, *(origin.partition("://")[2] for origin in origins)}
 
 
 def _seen(request: Request, settings: Settings) -> str | None:

@@ -23,6 +23,9 @@ SAME = ("Sec-Fetch-Site", "same-origin")
     [
         ([("Host", "app.example")], 0, None),
         ([("Host", "APP.example")], 0, None),
+        ([("Host", "app.example:443")], 0, None),
+        ([("X-Forwarded-Host", "app.example:443")], 1, None),
+        ([("Host", "app.example:80")], 0, "app.example:80"),
         ([], 0, None),
         ([("Host", "127.0.0.1:8000")], 0, "127.0.0.1:8000"),
         ([("Host", "127.0.0.1:8000")], 1, None),
