@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 SECRET = "a-client-secret-that-must-not-show"
 ADA = Email("ada@example.com")
-FAULTS = sorted(set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER})
+FAULTS = sorted(
+    set(Fault) - {Fault.SLOW, Fault.CHALLENGE_SPENDS_CODE, Fault.ID_TOKEN_OF_OTHER_USER, Fault.ACCESS_TOKEN_EXPIRED}
+)
 # One of four is for the edit loop.
 FAULT_PARAMETERS = [
     pytest.param(fault, marks=pytest.mark.slow if number % 4 else ()) for number, fault in enumerate(FAULTS)

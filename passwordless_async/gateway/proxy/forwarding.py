@@ -159,7 +159,7 @@ class Forwarding:
         self._clock = clock
         self._own_cookies = frozenset({cookies.session_name, *cookies.login_names, cookies.language_name})
         self._origin = str(settings.base_url)
-        self._host = settings.base_url.authority
+        self._host = self._origin.partition("://")[2]  # without a default port, which `authority` would have
         self._channels = tuple(Channel(upstream) for upstream in upstreams)
 
     def serves(self, path: str) -> bool:

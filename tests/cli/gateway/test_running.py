@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -139,7 +140,10 @@ async def test_calls_in_flight_of_workers(
 
 def sockets_of(pid: int) -> set[str]:
     """Return the sockets that a process has."""
-    files = [str(file.readlink()) for file in Path(f"/proc/{pid}/fd").iterdir()]
+    files = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+            files.add(str(file.readlink()))
     return {file for file in files if file.startswith("socket:")}
 
 
