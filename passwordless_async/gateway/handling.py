@@ -22,7 +22,7 @@ from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_f
 from passwordless_async.gateway.defects import Defects, report
 from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
-from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.origins import OriginWatch
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.pages.renderer import Pages
     from passwordless_async.gateway.services import Services
 
-_READS = frozenset({"GET", "HEAD"})
-
 
 @attrs.frozen
 class Handler:
@@ -49,14 +47,16 @@ class Handler:
     _services: Services
     _cookies: Cookies
     _pages: Pages
-    _origin_watch: OriginWatch = attrs.field(factory=OriginWatch, init=False)
+    _origin_watch: OriginWatch = attrs.field(
+        init=False, default=attrs.Factory(lambda self: OriginWatch(self._services.settings), takes_self=True)
+    )
 
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
         static = self._pages.static(request)
         if static is not None:
             return static
-        self._origin_watch.look(request, self._services.settings)
+        self._origin_watch.look(request)
         form, refusal = SecretDict(), None
         try:
             form = read_form(request)
@@ -66,7 +66,7 @@ class Handler:
             refusal = fault("malformed_form", HTTPStatus.BAD_REQUEST)
         visit = self._visit(request, form)
         reply = refusal or await self._reply(visit)
-        if reply.problem is not None and request.method not in _READS and reply.status != HTTPStatus.ACCEPTED:
+        if reply.problem is not None and request.method not in READS and reply.status != HTTPStatus.ACCEPTED:
             # Of the user whom the request named.
             visit.audit(AuditKind.REFUSED, login=_named(reply), reason=reply.problem.key)
         self._report(f"{request.method} {request.path}", reply)
@@ -108,7 +108,7 @@ class Handler:
             allowed = ", ".join(sorted({*steps, *(("HEAD",) if "GET" in steps else ())}))
             refusal = fault("not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
             return attrs.evolve(refusal, headers=(("Allow", allowed),))
-        if request.method not in _READS and not self._may_change(visit):
+        if request.method not in READS and not self._may_change(visit):
             return fault("csrf", HTTPStatus.FORBIDDEN)
         with Defects(f"{request.method} {request.path}"):
             try:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
+READS = frozenset({"GET", "HEAD"})
+"""The methods that change nothing; what a form sends has another."""
+
 MAX_BODY_BYTES = 65_536
 """Of a request to the gateway's own pages; an upstream's bodies have a bound of their own."""
 

@@ -23,30 +23,35 @@ _SHOWN = re.compile(r"(?:https?://)?[A-Za-z0-9.:\[\]-]{1,255}")
 
 @attrs.define(eq=False)
 class OriginWatch:
-    """Warns once, of the first request that came to another origin."""
+    """Warns once, of the first request that came to another origin than ``base_url``."""
 
+    _settings: Settings
+    _own: frozenset[str] = attrs.field(init=False)
     _has_warned: bool = attrs.field(default=False, init=False)
 
-    def look(self, request: Request, settings: Settings) -> None:
-        """Warn if a request came to another origin than ``base_url``."""
+    def __attrs_post_init__(self) -> None:
+        self._own = _names_of(self._settings.base_url)
+
+    def look(self, request: Request) -> None:
+        """Warn if a request came to another origin."""
         if self._has_warned:
             return
-        seen, expected = _seen(request, settings), str(settings.base_url)
-        if seen is None or _is_of(settings.base_url, seen.lower()) or not _SHOWN.fullmatch(seen):
+        seen = _seen(request, self._settings)
+        if seen is None or seen.lower() in self._own or not _SHOWN.fullmatch(seen):
             return
         self._has_warned = True
         _log.warning(
             "base_url: a request came to %s, but base_url is %s. If browsers use that name, forms will be refused and "
             "links will lead elsewhere: base_url must be the origin that browsers see",
             seen,
-            expected,
+            self._settings.base_url,
         )
 
 
-def _is_of(base_url: URL, seen: str) -> bool:
-    """Return whether an origin, or a host, is that of ``base_url``; proxies may write its port, which browsers omit."""
+def _names_of(base_url: URL) -> frozenset[str]:
+    """Return how requests name the origin of ``base_url``, or its host; proxies may write a port that browsers omit."""
     origins = str(base_url), f"{base_url.scheme}://{base_url.host_subcomponent}:{base_url.port}"
-    return seen in {*origins, *(origin.partition("://")[2] for origin in origins)}
+    return frozenset({*origins, *(origin.partition("://")[2] for origin in origins)})
 
 
 def _seen(request: Request, settings: Settings) -> str | None:

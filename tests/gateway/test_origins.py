@@ -40,9 +40,9 @@ def test_another_origin(
     headers: list[tuple[str, str]], proxies: int, seen: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line, however many requests there are; nothing of what a header may not have is in it."""
-    settings, watch = Settings(base_url="https://app.example", trusted_proxies=proxies), OriginWatch()
+    watch = OriginWatch(Settings(base_url="https://app.example", trusted_proxies=proxies))
     for _ in range(2):
-        watch.look(request(headers=headers), settings)
+        watch.look(request(headers=headers))
     lines = [record.getMessage() for record in caplog.records]
     expected = [] if seen is None else [f"base_url: a request came to {seen}, but base_url is https://app.example."]
     assert [line.partition(" If browsers")[0] for line in lines] == expected

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import PasswordlessError
+from passwordless_async.gateway.messages import READS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +30,6 @@ HEALTHZ, READYZ = "/healthz", "/readyz"
 PATHS = frozenset({HEALTHZ, READYZ})
 _FRESH_SECONDS = 1.0  # that what was found is told again
 _PATIENCE_SECONDS = 3.0  # for each thing that is asked
-_READS = frozenset({"GET", "HEAD"})
 _STORE = "The store is unreachable: no user can log in, and no session can be read."
 _KEYS = "The tenant's signing keys could not be fetched: no user can log in."
 
@@ -61,7 +61,7 @@ class Health:
 
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-            if request.path not in PATHS or request.method not in _READS:
+            if request.path not in PATHS or request.method not in READS:
                 return await handler(request)
             return _answer(() if request.path == HEALTHZ else await self.problems())
 

@@ -22,6 +22,7 @@ from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
 from passwordless_async.cli.gateway.log_files import LogStream, log_file
 from passwordless_async.cli.gateway.metrics import counting
+from passwordless_async.cli.gateway.supervising import ENDING
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
 
@@ -40,12 +41,11 @@ if TYPE_CHECKING:
 _ACCEPTED_AT_ONCE = 16  # connections, before a call is served: other processes take the rest
 _KEEP_ALIVE_SECONDS = 75.0  # longer than load balancers keep a connection: they close it, not this side
 _LAST_SECONDS = 2.0  # to close connections after the time of calls in flight is over
-_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")  # of these, those that the system has
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
     """Return the signals that end a process in order: not one that is ignored, as ``nohup`` has it."""
-    known = [signal.Signals[name] for name in _ENDING if name in signal.Signals.__members__]
+    known = [signal.Signals[name] for name in ENDING if name in signal.Signals.__members__]
     return tuple(number for number in known if signal.getsignal(number) is not signal.SIG_IGN)
 
 

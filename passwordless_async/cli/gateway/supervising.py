@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 MAX_EARLY_DEATHS = 5  # in a row, of one child, each within _EARLY_SECONDS of its start
 _EARLY_SECONDS = 10.0
 _PAUSE_SECONDS = 0.5  # before a child that died early is started again
-# One that is ignored, such as SIGHUP by nohup, never comes.
-_ENDING, _OF_CHILDREN = ("SIGTERM", "SIGINT", "SIGHUP"), ("SIGCHLD", "SIGALRM")
+ENDING = ("SIGTERM", "SIGINT", "SIGHUP")
+"""The signals that end the command in order. One that is ignored, such as SIGHUP by nohup, never comes."""
+_OF_CHILDREN = ("SIGCHLD", "SIGALRM")
 # By their names: on systems without them this module can be imported.
-_SIGNALS = frozenset(signal.Signals[name] for name in (*_ENDING, *_OF_CHILDREN) if hasattr(signal, name))
+_SIGNALS = frozenset(signal.Signals[name] for name in (*ENDING, *_OF_CHILDREN) if hasattr(signal, name))
 
 
 class CrashLoop(Exception):
@@ -88,7 +89,7 @@ class Supervisor:
     def _keep(self, before: set[signal.Signals]) -> int:
         while True:
             number = signal.sigwait(_SIGNALS)
-            if signal.Signals(number).name in _ENDING:
+            if signal.Signals(number).name in ENDING:
                 return number
             for child in self._dead():
                 self._mourn(child)

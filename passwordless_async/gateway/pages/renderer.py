@@ -25,7 +25,7 @@ from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.extras import missing_extra
 from passwordless_async.errors import UsageError
-from passwordless_async.gateway.messages import Request, Response
+from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.replies import Page
 from passwordless_async.gateway.texts.catalogs import Texts
 
@@ -48,7 +48,6 @@ _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
 # What a page's query may have besides the language: nothing that counts once, such as the code of a link.
 _KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to"})
-_READS = frozenset({"GET", "HEAD"})
 # Where a GET shows a page that a POST was answered with; what is missing here is shown once.
 _SHOWN_AT: Mapping[Page, str] = {
     Page.IDENTIFIER: "/login",
@@ -120,7 +119,7 @@ class Pages:
         """Return a static file; None if the request is for something else."""
         match = _NAME.fullmatch(request.path)
         name = "" if match is None else f"{match[1]}.{match[2]}"
-        if name not in self._static or request.method not in {"GET", "HEAD"}:
+        if name not in self._static or request.method not in READS:
             return None
         headers = (
             ("Content-Type", _FILES[name]),
@@ -177,7 +176,7 @@ class Pages:
         path, tags = _shown_at(visit, reply), sorted(self.texts.catalogs)
         if path is None or len(tags) == 1:
             return []
-        query = visit.request.query if visit.request.method in _READS else _query_of(reply)
+        query = visit.request.query if visit.request.method in READS else _query_of(reply)
         # A language that a team added without its own name is shown by its tag.
         names = {tag: self.texts.catalogs[tag].get("page", {}).get("language_name", tag) for tag in tags}
         return [
@@ -193,7 +192,7 @@ def _require_folder(templates: str | None) -> None:
 def _shown_at(visit: Visit, reply: Reply) -> str | None:
     """Return where a GET shows a reply's page again, empty where it was asked for; None: nowhere."""
     request, is_fault = visit.request, reply.page is Page.FAULT
-    if request.method in _READS:
+    if request.method in READS:
         # Of a fault only at a page of the gateway's own: an upstream is asked for nothing that its user did not ask.
         return "" if request.query.keys() <= _KEPT and (not is_fault or request.path in _OWN) else None
     if is_fault and visit.session is None:
@@ -211,7 +210,7 @@ def _query_of(reply: Reply) -> Mapping[str, str]:
 def _retry_to(visit: Visit, reply: Reply) -> str:
     """Return where the page of a fault offers to go on, below the mount; empty: the page that was asked for."""
     may_pass = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status == HTTPStatus.TOO_MANY_REQUESTS
-    if visit.request.method in _READS and may_pass:
+    if visit.request.method in READS and may_pass:
         return ""
     # A user who is logged in need not do so again.
     return "/login" if visit.session is None and reply.status != HTTPStatus.NOT_FOUND else "/"

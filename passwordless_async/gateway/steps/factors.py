@@ -176,8 +176,8 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
     if not codes:
         return reply
     # Under another name: the login itself is over.
-    kept = attrs.evolve(login, id=new_id(), mfa=None, factor=None, enrolment=None)
-    kept = attrs.evolve(kept, recovery_codes=Secret(json.dumps(codes)))
+    shown = Secret(json.dumps(codes))
+    kept = attrs.evolve(login, id=new_id(), mfa=None, factor=None, enrolment=None, recovery_codes=shown)
     return attrs.evolve(reply, login=kept, location="/recovery-codes", leaves=False)
 
 

@@ -73,7 +73,9 @@ async def send_code(visit: Visit) -> Reply:
     except InvalidInput:
         return identifier_page(visit, login, Problem("invalid_identifier", field="identifier"), HTTPStatus.BAD_REQUEST)
     remember = "remember" in visit.form and may_remember(visit)
-    login = attrs.evolve(_login_of(visit, who, login, fresh), remember=remember)
+    login = attrs.evolve(
+        _login_of(visit, who, login, fresh), who=who, expires_at=fresh.expires_at, remember=remember, attempts_left=None
+    )
     by_link = visit.form.get("send") == "link" and visit.services.settings.magic_link and isinstance(who, Email)
     return await start(visit, login, who, identifier_page, by_link=by_link)
 
@@ -82,8 +84,7 @@ def _login_of(visit: Visit, who: Email | Phone, login: LoginState, fresh: LoginS
     """Return the login of a user who names themselves: the one under way, if it is theirs."""
     if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
         # Nothing of another user's login goes over but where it is to return to.
-        login = attrs.evolve(fresh, return_to=newest_path(visit, login))
-    login = attrs.evolve(login, who=who, expires_at=fresh.expires_at, attempts_left=None)
+        return attrs.evolve(fresh, return_to=newest_path(visit, login))
     # Whatever they were about to confirm before: its session may have ended.
     return attrs.evolve(login, stepping_up=None, demands=None)
 
