@@ -20,6 +20,7 @@ from starlette.routing import Mount, Route
 
 from helpers import sites
 from helpers.pages import DOCS, blocks_of
+from helpers.ports import is_open
 from helpers.upstreams import READ, Api
 from passwordless_async import MemoryReplayStore, PasswordlessClient, ResourceServer
 from passwordless_async.gateway import Gateway, Upstream
@@ -120,7 +121,7 @@ async def _nginx(main: Path, port: int) -> AsyncIterator[None]:
     assert checked.returncode == 0, checked.stderr
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
     try:
-        while not await _is_open(port):
+        while not await is_open(port):
             assert process.returncode is None
         yield
     finally:
@@ -136,15 +137,6 @@ def _with_health(gateway: Gateway) -> Starlette:
 
     checks = [Route(path, healthy) for path in ("/healthz", "/readyz")]
     return Starlette(routes=[*checks, Mount("/", gateway.asgi())])
-
-
-async def _is_open(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 @pytest.fixture

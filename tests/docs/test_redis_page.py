@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import subprocess
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -19,6 +20,7 @@ from passwordless_async import (
     InvalidSession,
     KeyRing,
     PasswordlessClient,
+    StoredSession,
     StoreUnavailable,
     WrongCode,
     events,
@@ -27,13 +29,25 @@ from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.testing import LocalTenant, ThrowAwayCa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 ADA = Email("ada@example.com")
 RING = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
 SETTINGS = next(block.text for block in blocks_of(DOCS / "how-to" / "redis.md") if block.detail == "redis.conf")
 USER = next(line.removeprefix("user ") for line in SETTINGS.splitlines() if line.startswith("user app"))
+
+
+@asynccontextmanager
+async def logged_in(url: str) -> AsyncIterator[tuple[PasswordlessClient, RedisStore, StoredSession]]:
+    """Log a user in with a store on a server; yield the client, the store and the session."""
+    async with (
+        LocalTenant() as tenant,
+        RedisStore(url, keys=RING) as store,
+        PasswordlessClient(tenant.url, tenant.public_client_id, store=store) as client,
+    ):
+        await client.start(ADA)
+        yield client, store, await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid")
 
 
 async def use_all(url: str) -> None:
@@ -90,13 +104,7 @@ async def test_the_rights_in_a_cluster(redis_program: Any) -> None:
 
 async def test_a_full_server_refuses_and_deletes_nothing(redis_server: Any) -> None:
     """By noeviction a session that is there stays, and a new one is refused until there is room."""
-    async with (
-        LocalTenant() as tenant,
-        RedisStore(redis_server.url, keys=RING) as store,
-        PasswordlessClient(tenant.url, tenant.public_client_id, store=store) as client,
-    ):
-        await client.start(ADA)
-        kept = await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid")
+    async with logged_in(redis_server.url) as (client, store, kept):
         redis_server.ask("CONFIG", "SET", "maxmemory", 1)
         try:
             with pytest.raises(StoreUnavailable):
@@ -109,13 +117,7 @@ async def test_a_full_server_refuses_and_deletes_nothing(redis_server: Any) -> N
 
 async def test_all_data_lost(redis_server: Any) -> None:
     """After a loss the user logs in again, at once: nothing is left of the cool-down either."""
-    async with (
-        LocalTenant() as tenant,
-        RedisStore(redis_server.url, keys=RING) as store,
-        PasswordlessClient(tenant.url, tenant.public_client_id, store=store) as client,
-    ):
-        await client.start(ADA)
-        kept = await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid")
+    async with logged_in(redis_server.url) as (client, _, kept):
         await client.start(ADA)
         redis_server.flush()
         with pytest.raises(InvalidSession):

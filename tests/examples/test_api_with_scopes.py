@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from helpers import sites
+from helpers.examples import load
 from passwordless_async import Email, PasswordlessClient, TokenSet
 from passwordless_async.testing import BOUND_API, LocalTenant
 
@@ -21,17 +19,6 @@ if TYPE_CHECKING:
     import pytest
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
-FOLDER = Path(__file__).parents[2] / "examples" / "api-with-scopes"
-
-
-def load(name: str) -> Any:
-    """Import a module of the example, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"api_with_scopes_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @asynccontextmanager
@@ -42,7 +29,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Lo
         async with LocalTenant() as tenant:
             monkeypatch.setenv("TENANT", tenant.url)
             monkeypatch.setenv("API", origin)
-            async with sites.served(load("app").app, listening):
+            async with sites.served(load("api-with-scopes").app, listening):
                 yield origin, tenant
 
 
@@ -55,7 +42,7 @@ async def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user writes and reads their notes; a token that lacks a scope, or is stolen, gets nowhere."""
     async with served(monkeypatch) as (api, tenant):
         async with PasswordlessClient(tenant.url, tenant.public_client_id) as client, aiohttp.ClientSession() as http:
-            example = load("client")
+            example = load("api-with-scopes", "client")
             tokens = await log_in(client, tenant, ADA, example.SCOPE)
             assert await example.write_and_read(client, tokens, api, "Water the plants.") == ["Water the plants."]
 

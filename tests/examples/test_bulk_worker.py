@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 import sqlite3
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
 
 from helpers.clients import TOKEN, arrived, until
+from helpers.examples import EXAMPLES, load
 from passwordless_async import (
     TESTING,
     CodeExpired,
@@ -33,8 +32,9 @@ from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-WORKER = Path(__file__).parents[2] / "examples" / "bulk-worker" / "worker.py"
+WORKER = EXAMPLES / "bulk-worker" / "worker.py"
 USERS = [Email(f"user{number}@example.com") for number in range(12)]
 
 
@@ -190,15 +190,6 @@ async def test_each_message_has_its_own_end(batch: Batch) -> None:
     assert batch.kept()[USERS[0].address].bound
 
 
-def worker_module() -> Any:
-    """Return the example as a module."""
-    spec = importlib.util.spec_from_file_location("bulk_worker", WORKER)
-    assert spec is not None
-    assert spec.loader is not None
-    spec.loader.exec_module(worker := importlib.util.module_from_spec(spec))
-    return worker
-
-
 def journal_in(folder: Path, worker: Any) -> Any:
     return worker.Journal(str(folder / "journal.db"), KeyRing(bytes(32), users=bytes(32)))
 
@@ -206,7 +197,7 @@ def journal_in(folder: Path, worker: Any) -> Any:
 def test_a_worker_that_is_asked_to_end_reads_no_more_messages(tmp_path: Path) -> None:
     """What it has not read is not in the journal, and is delivered to the next run."""
     (tmp_path / "queue").write_text("".join(f"{number} ada@example.com 123456\n" for number in range(3)))
-    worker, stopping = worker_module(), asyncio.Event()
+    worker, stopping = load("bulk-worker", "worker"), asyncio.Event()
     journal = journal_in(tmp_path, worker)
     reading = worker.logins(tmp_path / "queue", journal, stopping)
     assert next(reading).tag == "0"
@@ -217,7 +208,7 @@ def test_a_worker_that_is_asked_to_end_reads_no_more_messages(tmp_path: Path) ->
 
 def test_what_the_journal_says_of_a_failure(tmp_path: Path) -> None:
     """A code that was not sent may be delivered again, one that may be spent is in doubt, and all others are over."""
-    journal = journal_in(tmp_path, worker_module())
+    journal = journal_in(tmp_path, load("bulk-worker", "worker"))
     errors: list[PasswordlessError] = [NotSent("refused"), OutcomeUnknown("silence"), CodeSpent("was sent before")]
     errors.append(CodeExpired(status=403, error="invalid_grant"))
     for number, error in enumerate(errors):

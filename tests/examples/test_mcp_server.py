@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import socket
-import sys
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 import uvicorn
 
+from helpers.examples import load
 from passwordless_async import DPoPMiddleware, Email, PasswordlessClient, TokenSet
 from passwordless_async.testing import LocalTenant
 
@@ -21,20 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 ADA = Email("ada@example.com")
-FOLDER = Path(__file__).parents[2] / "examples" / "mcp-server"
 METADATA = "/.well-known/oauth-protected-resource"
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "whoami", "arguments": {}}}
 ACCEPT = {"Accept": "application/json, text/event-stream"}
-
-
-def load(name: str) -> Any:
-    """Import a module of the example, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"mcp_example_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @asynccontextmanager
@@ -42,7 +29,7 @@ async def served(issuer: str) -> AsyncIterator[str]:
     """Run the example; yield its origin."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        app = load("server").make_app(issuer, base_url=origin, audience="https://api.example")
+        app = load("mcp-server", "server").make_app(issuer, base_url=origin, audience="https://api.example")
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         yield origin
@@ -62,7 +49,7 @@ async def test_the_example() -> None:
     async with LocalTenant() as tenant, served(f"{tenant.url}/") as origin, aiohttp.ClientSession() as http:
         tokens = await log_in(tenant)
         assert tokens.bound
-        assert (await load("client").call(origin, tokens, "whoami")).endswith(", openid")
+        assert (await load("mcp-server", "client").call(origin, tokens, "whoami")).endswith(", openid")
         # Again, by aiohttp.
         async with aiohttp.ClientSession(middlewares=[DPoPMiddleware(tokens, origins=[origin])]) as bound:
             async with bound.post(f"{origin}/mcp", json=CALL, headers=ACCEPT) as response:

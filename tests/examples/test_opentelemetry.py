@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp.test_utils import TestClient, TestServer
 from opentelemetry.sdk.metrics import MeterProvider
@@ -13,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from helpers.examples import load
 from passwordless_async import Email
 from passwordless_async.testing import LocalTenant
 
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
 ADA = Email("ada@example.com")
-APP = Path(__file__).parents[2] / "examples" / "opentelemetry" / "app.py"
-
-
-def load() -> Any:
-    """Import the example, which is no package."""
-    spec = importlib.util.spec_from_file_location("opentelemetry_example", APP)
-    assert spec is not None
-    assert spec.loader is not None
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    return module
 
 
 def family(spans: tuple[ReadableSpan, ...]) -> Iterator[tuple[str, list[object]]]:
@@ -49,7 +38,7 @@ async def test_a_login_is_one_trace() -> None:
     tracing, metering = TracerProvider(), MeterProvider([reader])
     tracing.add_span_processor(SimpleSpanProcessor(spans))
     async with LocalTenant() as tenant:
-        app = load().make_app(tenant.url, tenant.public_client_id, tracing, metering)
+        app = load("opentelemetry").make_app(tenant.url, tenant.public_client_id, tracing, metering)
         async with TestClient(TestServer(app)) as browser:
             user = {"email": ADA.address}
             assert (await browser.post("/start", data=user)).status == 204

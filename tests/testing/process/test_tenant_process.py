@@ -13,6 +13,7 @@ from typing import Literal
 import aiohttp
 import pytest
 
+from helpers.ports import is_open
 from passwordless_async.auth0.identity import Email
 from passwordless_async.errors import TransportError, UsageError
 from passwordless_async.testing import Fault, LocalTenant, TenantProcess, TenantSettings
@@ -153,17 +154,8 @@ async def test_a_killed_parent_ends_the_child() -> None:
     await parent.wait()
 
     async with asyncio.timeout(10):
-        while await _listens(port):  # noqa: ASYNC110 - another process
+        while await is_open(port):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
-
-
-async def _listens(port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 async def test_a_tenant_is_made_from_json() -> None:
