@@ -16,6 +16,7 @@ import attrs
 from passwordless_async.testing import refusals
 from passwordless_async.testing.refusals import Refusal, RequestRefused, invalid_request
 from passwordless_async.testing.state.codes import Verdict
+from passwordless_async.testing.state.records import OTP_GRANT
 from passwordless_async.testing.state.tokens import Grant
 from passwordless_async.testing.state.users import User
 
@@ -271,7 +272,7 @@ def _by_factor(request: TokenRequest, login: MfaLogin, take: Callable[[], Mappin
 
 
 GRANTS: Mapping[str, Callable[[TokenRequest], Prepared]] = {
-    "http://auth0.com/oauth/grant-type/passwordless/otp": _otp,
+    OTP_GRANT: _otp,
     "authorization_code": _authorization_code,
     "refresh_token": _refresh,
     "http://auth0.com/oauth/grant-type/mfa-otp": _mfa_otp,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers import sites
+from helpers.chromium import Window
 from helpers.pages import DOCS, python_blocks
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ async def test_the_login_of_the_page(chromium: Chromium) -> None:
     page: dict[str, Any] = {}
     exec(compile(block.padded, str(block.page), "exec"), page)  # noqa: S102 - our own page
     async with sites.opened("starlette") as site:
+        # The browser may have been at other sites of this host, in another language and without scripts.
+        Window(chromium, base=site.origin, language="en", scripts=True, journey="documentation")
         await asyncio.to_thread(page["log_in"], chromium.driver, site.origin, site.tenant, sites.ADA)
         title = await asyncio.to_thread(lambda: chromium.driver.title)
         assert "You are signed in" in title

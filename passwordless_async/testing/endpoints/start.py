@@ -62,11 +62,18 @@ def start(request: TenantRequest) -> web.Response:
     if not state.settings.allow_signup and user not in state.users:
         raise RequestRefused(refusals.SIGNUP_DISABLED)
     language = request.headers.get("x-request-language")
-    code = state.codes.issue(user) if holds_code else None
+    code = _new_code(request, user) if holds_code else None
     link = None if holds_code else _new_link(request, authorization)
     state.stats.codes_sent += holds_code
     state.outbox.send(Message(user.realm, user.username, code, language, ip, state.clock.now(), link))
     return _response(request, user, language)
+
+
+def _new_code(request: TenantRequest, user: User) -> str:
+    state = request.state
+    code = state.codes.issue(user)
+    state.presentations.note_issued(user, code)
+    return code
 
 
 def _application(request: TenantRequest, parameters: Mapping[str, Any]) -> AuthenticatedClient:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy
 
+OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 _SECRETS = ("otp", "code", "refresh_token", "recovery_code")  # what a grant spends
 _USERS = ("username", "auth_session", "mfa_token")  # the user that it belongs to
 _MAX_GRANTS = 200_000
@@ -280,6 +281,10 @@ class Presentations:
         if len(self._may_be_spent) < _MAX_GRANTS:
             self._may_be_spent[grant] = True
         return grant
+
+    def note_issued(self, user: User, code: str) -> None:
+        """Note a code that goes to a user: a new one, even where chance gives it the digits of an earlier one."""
+        self._may_be_spent.pop((OTP_GRANT, user.username.casefold(), code), None)
 
     def note_response(self, grant: tuple[str, ...] | None, status: int, *, challenged: bool) -> None:
         """Note the response: a nonce challenge and a 429 leave the secret unspent."""

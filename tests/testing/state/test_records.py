@@ -9,7 +9,8 @@ import pytest
 from helpers.tenant_wire import ADA, Opener, Wire
 from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import Message, TenantStats
-from passwordless_async.testing.state.records import Presentations
+from passwordless_async.testing.state.records import OTP_GRANT, Presentations
+from passwordless_async.testing.state.users import User
 
 
 async def test_a_login_is_counted(wire: Wire) -> None:
@@ -105,6 +106,18 @@ def present_twice(first: dict[str, str], second: dict[str, str], *, status: int,
 def test_a_secret_may_come_again_after_a_challenge_and_a_429(status: int, *, challenged: bool, again: int) -> None:
     """After every other response, a second presentation counts."""
     assert present_twice(ADAS_CODE, ADAS_CODE, status=status, challenged=challenged) == again
+
+
+def test_a_code_that_is_issued_again_is_a_new_one() -> None:
+    """Chance gives a user the digits of an earlier code once in a million: that presents nothing again."""
+    stats = TenantStats()
+    presentations, body = Presentations(stats), urlencode({**ADAS_CODE, "grant_type": OTP_GRANT}).encode()
+    presentations.note_request(body)
+    presentations.note_issued(User.of(Email("Ada@example.com")), "123456")
+    presentations.note_request(body)
+    assert stats.presented_again == 0
+    presentations.note_request(body)
+    assert stats.presented_again == 1
 
 
 def test_a_lost_response_counts() -> None:
