@@ -23,7 +23,7 @@ async def lifespan(_app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-client = PasswordlessClient(os.environ["TENANT"], os.environ["CLIENT_ID"])
+client = PasswordlessClient(os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"])
 api = Upstream("/api/", os.environ["API"])
 gateway = Gateway(client, base_url=os.environ["SITE"], audience="https://api.example", upstreams=[api])
 app = web.Application()

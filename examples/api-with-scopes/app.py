@@ -9,7 +9,7 @@ from passwordless_async import Authorized, MemoryReplayStore, ResourceMetadata, 
 from passwordless_async.adapters.fastapi import Protect, metadata_router
 
 server = ResourceServer(
-    issuer=os.environ["TENANT"] + "/",
+    issuer=os.environ["ISSUER"],  # the tenant's URL with a slash at the end, as in its tokens
     audience="https://api.example",
     base_url=os.environ["API"],
     replay=MemoryReplayStore(),  # several processes share one in Redis

@@ -87,7 +87,7 @@ async def work(queue: Path, journal: Journal, stopping: asyncio.Event) -> None:
             journal.end(orphan.tag, orphan.tokens, orphan.error)
 
     async with PasswordlessClient(
-        os.environ["TENANT"], os.environ["CLIENT_ID"], profile=BULK, on_orphan=on_orphan
+        os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"], profile=BULK, on_orphan=on_orphan
     ) as client:
         await renew(client, journal)
         async with aclosing(client.exchange_many(logins(queue, journal, stopping), concurrency=32)) as outcomes:
@@ -115,7 +115,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("queue", type=Path, help="a file; each line is a message: its identifier, an address, a code")
     arguments = parser.parse_args()
-    missing = [name for name in ("TENANT", "CLIENT_ID", "JOURNAL", "KEYS") if name not in os.environ]
+    missing = [name for name in ("AUTH0_DOMAIN", "CLIENT_ID", "JOURNAL", "KEYS") if name not in os.environ]
     if missing:
         parser.error(f"set {', '.join(missing)} in the environment")
     for file in (arguments.queue, Path(os.environ["KEYS"])):

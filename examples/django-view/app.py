@@ -17,7 +17,7 @@ from passwordless_async.gateway import Gateway
 
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["127.0.0.1"], SECRET_KEY=os.environ["SECRET_KEY"])
 API = os.environ["API"]
-client = PasswordlessClient(os.environ["TENANT"], os.environ["CLIENT_ID"])
+client = PasswordlessClient(os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"])
 gateway = Gateway(client, base_url=os.environ["SITE"], audience="https://api.example")
 
 

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI, HTTPException
 from passwordless_async import PasswordlessClient
 from passwordless_async.gateway import CurrentUser, Gateway, Upstream
 
-client = PasswordlessClient(os.environ["TENANT"], os.environ["CLIENT_ID"])
+client = PasswordlessClient(os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"])
 api = Upstream("/api/", os.environ["API"])
 gateway = Gateway(client, base_url=os.environ["SITE"], audience="https://api.example", upstreams=[api])
 

@@ -74,4 +74,4 @@ if __name__ == "__main__":
     spans.add_span_processor(BatchSpanProcessor(ConsoleSpanExporter()))  # yours: OTLPSpanExporter()
     reader = PeriodicExportingMetricReader(ConsoleMetricExporter())  # yours: OTLPMetricExporter()
     trace.set_tracer_provider(spans)
-    web.run_app(make_app(os.environ["TENANT"], os.environ["CLIENT_ID"], spans, MeterProvider([reader], service)))
+    web.run_app(make_app(os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"], spans, MeterProvider([reader], service)))

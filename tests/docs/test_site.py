@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import passwordless_async
-from helpers.pages import DOCS, PAGES, ROOT
+from helpers.pages import DOCS, PAGES, ROOT, hidden_blocks
 from helpers.public_names import PUBLIC, undocumented
 
 if TYPE_CHECKING:
@@ -101,6 +101,34 @@ def test_a_page_loads_nothing_from_elsewhere(site: Path) -> None:
     assert [path.name for path in pages if loads.search(path.read_text(encoding="utf-8"))] == []
     assert [path.name for path in css if styles.search(path.read_text(encoding="utf-8"))] == []
     assert "passwordlesscli" in (site / "searchindex.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_page_shows_no_code_of_its_tests(site: Path) -> None:
+    """A comment that ends early would show the rest of the code in it."""
+    hidden, shown = 0, []
+    for page in PAGES:
+        if DOCS not in page.parents:
+            continue
+        source = page.read_text(encoding="utf-8")
+        text = _without_spaces(_text_of((site / page.relative_to(DOCS)).with_suffix(".html")))
+        for block in hidden_blocks(source):
+            visible = _without_spaces(source.replace(block, ""))
+            lines = [line for line in map(_without_spaces, block.splitlines()) if len(line) > 12 and line not in visible]
+            hidden += len(lines)
+            shown += [(page.name, line) for line in lines if line in text]
+    assert shown == []
+    assert hidden > 500
+
+
+def _text_of(path: Path) -> str:
+    """Return what a browser shows of a file."""
+    source = re.sub(r"<!--.*?-->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return html.unescape(re.sub(r"<[^>]+>", "", source))
+
+
+def _without_spaces(text: str) -> str:
+    return re.sub(r"\s", "", text)
 
 
 BAD = """\

@@ -27,7 +27,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, Lo
     with socket.create_server(("127.0.0.1", 0)) as listening:
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with LocalTenant() as tenant:
-            monkeypatch.setenv("TENANT", tenant.url)
+            monkeypatch.setenv("ISSUER", tenant.issuer)
             monkeypatch.setenv("API", origin)
             async with sites.served(load("api-with-scopes").app, listening):
                 yield origin, tenant

@@ -49,7 +49,7 @@ class Batch:
     @property
     def environment(self) -> dict[str, str]:
         files = {"JOURNAL": str(self.folder / "journal.db"), "KEYS": str(self.folder / "keys.json")}
-        client = {"TENANT": self.tenant.url, "CLIENT_ID": self.tenant.public_client_id}
+        client = {"AUTH0_DOMAIN": self.tenant.url, "CLIENT_ID": self.tenant.public_client_id}
         return {**os.environ, **files, **client}
 
     def deliver(self, users: list[Email]) -> None:
@@ -163,7 +163,7 @@ async def test_a_worker_that_is_asked_to_end_before_any_code_was_sent_leaves_non
     [
         ([], (), "error: the following arguments are required: queue"),
         (["no-such-queue"], (), "error: no-such-queue is no file"),
-        (["queue"], ("TENANT", "KEYS"), "error: set TENANT, KEYS in the environment"),
+        (["queue"], ("AUTH0_DOMAIN", "KEYS"), "error: set AUTH0_DOMAIN, KEYS in the environment"),
     ],
     ids=["no argument", "no file", "no settings"],
 )
@@ -171,7 +171,7 @@ async def test_wrong_usage_is_one_sentence(
     tmp_path: Path, arguments: list[str], unset: tuple[str, ...], expected: str
 ) -> None:
     """No traceback, and status 2."""
-    names = {name: "there" for name in ("TENANT", "CLIENT_ID", "JOURNAL", "KEYS") if name not in unset}
+    names = {name: "there" for name in ("AUTH0_DOMAIN", "CLIENT_ID", "JOURNAL", "KEYS") if name not in unset}
     worker = await asyncio.create_subprocess_exec(
         sys.executable, str(WORKER), *arguments, cwd=tmp_path, env={**os.environ, **names},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

@@ -55,7 +55,7 @@ async def test_the_example() -> None:
     (site, origin), (behind, api_origin) = listening(), listening()
     with site, behind:
         async with LocalTenant() as tenant, sites.served(api(f"{tenant.url}/", api_origin, scopes), behind):
-            settings = {"TENANT": tenant.url, "CLIENT_ID": tenant.public_client_id, "SECRET_KEY": "made up"}
+            settings = {"AUTH0_DOMAIN": tenant.url, "CLIENT_ID": tenant.public_client_id, "SECRET_KEY": "made up"}
             async with (
                 project(site, {**settings, "API": api_origin, "SITE": origin}),
                 ClientSession(cookie_jar=CookieJar(unsafe=True)) as user,

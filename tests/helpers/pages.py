@@ -90,6 +90,11 @@ def blocks_of(page: Path) -> list[Block]:
     return blocks
 
 
+def hidden_blocks(source: str) -> list[str]:
+    """Return the text of the blocks that readers of a page do not see."""
+    return [match["hidden"] for match in _BLOCK.finditer(source) if match["hidden"] is not None]
+
+
 def _dedent(text: str, indent: str) -> str:
     return "".join(line.removeprefix(indent) for line in text.splitlines(keepends=True))
 
