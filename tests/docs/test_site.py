@@ -114,7 +114,9 @@ def test_a_page_shows_no_code_of_its_tests(site: Path) -> None:
         text = _without_spaces(_text_of((site / page.relative_to(DOCS)).with_suffix(".html")))
         for block in hidden_blocks(source):
             visible = _without_spaces(source.replace(block, ""))
-            lines = [line for line in map(_without_spaces, block.splitlines()) if len(line) > 12 and line not in visible]
+            lines = [
+                line for line in map(_without_spaces, block.splitlines()) if len(line) > 12 and line not in visible
+            ]
             hidden += len(lines)
             shown += [(page.name, line) for line in lines if line in text]
     assert shown == []

@@ -31,7 +31,12 @@ async def served(name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tu
     (site, origin), (behind, api_origin) = listening(), listening()
     with site, behind:
         async with LocalTenant() as tenant, sites.served(api(f"{tenant.url}/", api_origin, subject), behind):
-            settings = {"AUTH0_DOMAIN": tenant.url, "CLIENT_ID": tenant.public_client_id, "API": api_origin, "SITE": origin}
+            settings = {
+                "AUTH0_DOMAIN": tenant.url,
+                "CLIENT_ID": tenant.public_client_id,
+                "API": api_origin,
+                "SITE": origin,
+            }
             for key, value in settings.items():
                 monkeypatch.setenv(key, value)
             async with sites.served(load(name).app, site, lifespan="on"):
