@@ -8,11 +8,13 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
+from public_names import docstring_of, object_of
 from sphinx.pycode import ModuleAnalyzer
 
 from passwordless_async import BULK, INTERACTIVE, TESTING, Policy, Profile, errors
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 _MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 _PROFILES = {"INTERACTIVE": INTERACTIVE, "BULK": BULK, "TESTING": TESTING}
 _ROOT = Path(__file__).parents[2]
+_DIRECTIVE = re.compile(r"^\.\. auto(?:class|data|exception|function):: (\S+)$", re.MULTILINE)
+_REFERENCE = re.compile(r":\w+:`([^`<]+?)(?: <[^`>]*>)?`")
+_MANY = 4  # public methods of a class that the table of a page lists too
 
 
 def all_errors(kind: type[errors.PasswordlessError] = errors.PasswordlessError) -> Iterator[type]:
@@ -208,6 +213,37 @@ def _in_json(text: str) -> str:
     return text.replace("or None", "or null")
 
 
+def names(page: str) -> str:
+    """Return a table of what a page documents: each name, large classes with their methods, a line on each."""
+    paths = _DIRECTIVE.findall(page)
+    times = Counter(path.rpartition(".")[2] for path in paths)
+    rows = []
+    for path in paths:
+        parts = path.split(".")
+        rows.append((".".join(parts[-2:] if times[parts[-1]] > 1 else parts[-1:]), path))
+        rows += ((f".{name}()", f"{path}.{name}") for name in _methods(object_of(path)))
+    return _table(["name", "what it is or does"], ([f"[`{name}`](#{path})", summary(path)] for name, path in rows))
+
+
+def _methods(of: object) -> list[str]:
+    """Return the public methods of a class, in the order of its source; none if they are few."""
+    found = [name for name, value in vars(of).items() if inspect.isroutine(value)] if inspect.isclass(of) else []
+    public = [name for name in found if not name.startswith("_")]
+    return public if len(public) >= _MANY else []
+
+
+def summary(path: str) -> str:
+    """Return the first paragraph of a docstring, as Markdown."""
+    text = " ".join(docstring_of(path).partition("\n\n")[0].split())
+    return _REFERENCE.sub(_named, text).replace("``", "`")
+
+
+def _named(reference: re.Match[str]) -> str:
+    """Return the text of a reference: its title, or its target; after a tilde only the last part of that."""
+    text = reference[1]
+    return f"`{text.rpartition('.')[2] if text.startswith('~') else text}`"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "error-tree": error_tree,
     "error-table": error_table,
@@ -223,7 +259,8 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def fill(_app: Sphinx, _page: str, source: list[str]) -> None:
     """Put the parts into a page."""
-    source[0] = _MARK.sub(lambda match: PARTS[match[1]](), source[0])
+    page = source[0]
+    source[0] = _MARK.sub(lambda match: names(page) if match[1] == "names" else PARTS[match[1]](), page)
 
 
 def setup(app: Sphinx) -> ExtensionMetadata:

@@ -7,6 +7,7 @@ another library's name is plain text, as the site links to no inventory of other
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -56,22 +57,33 @@ def _parts(target: str) -> tuple[str, str]:
 
 def describe_data(_app: Sphinx, what: str, name: str, _obj: object, _options: object, lines: list[str]) -> None:
     """Take the docstring of a constant from the module that it is in."""
-    if what != "data":
-        return
+    if what == "data":
+        lines[:] = _of_constant(name) or lines
+
+
+def docstring_of(name: str) -> str:
+    """Return the docstring of what a public path names; of a constant, that in the module that it is in."""
+    value = object_of(name)
+    if inspect.isroutine(value) or inspect.isclass(value):
+        return inspect.getdoc(value) or ""
+    return "\n".join(_of_constant(name))
+
+
+def _of_constant(name: str) -> list[str]:
     owner, _, attribute = name.rpartition(".")
-    value = _object(name)
+    value = object_of(name)
     places = [module for module_name, module in sys.modules.items() if module_name.startswith(f"{PACKAGE}.")]
     origins = [module.__name__ for module in places if vars(module).get(attribute, places) is value]
     for origin in origins:
         docs = ModuleAnalyzer.for_module(origin)
         docs.analyze()
         if found := docs.attr_docs.get(("", attribute)):
-            lines[:] = found
-            return
+            return found
     _logger.warning("no docstring of %s below %s", name, owner)
+    return []
 
 
-def _object(name: str) -> object:
+def object_of(name: str) -> object:
     """Return what a public path names; a part of it may be an attribute that is imported when it is first used."""
     package, *parts = name.split(".")
     value: object = import_module(package)

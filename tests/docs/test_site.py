@@ -64,6 +64,30 @@ def test_what_is_documented_is_public(documented: dict[str, set[str]]) -> None:
     assert documented.keys() - paths - members == set()
 
 
+def test_a_page_of_many_names_begins_with_a_table_of_them() -> None:
+    """Before its first name, so that a reader finds it without the whole page."""
+    pages = {path.name: path.read_text(encoding="utf-8") for path in sorted((DOCS / "reference").glob("*.md"))}
+    many = {name: text.partition("\n.. auto")[0] for name, text in pages.items() if text.count("\n.. auto") >= 4}
+    assert len(many) >= 10
+    assert [name for name, before in many.items() if "\n<!-- generated: names -->\n" not in before] == []
+
+
+@pytest.mark.slow
+def test_the_tables_of_names_lead_to_each_name(site: Path, documented: dict[str, set[str]]) -> None:
+    """A row for each name that a page documents, a link to it that leads there, and a line on it."""
+    row = re.compile(r'<tr[^>]*><td><p><a class="[^"]*" href="#(passwordless_async[.\w]+)".*?</td>\s*<td><p>(.*?)</p>')
+    rows: dict[str, dict[str, str]] = {}
+    for page in sorted((site / "reference").glob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        rows[f"reference/{page.name}"] = found = dict(row.findall(text))
+        assert [name for name in found if f'id="{name}"' not in text] == []
+        assert [name for name, line in found.items() if len(line) < 8 or ":`" in line] == []
+    top = {name for name in documented if name.rpartition(".")[0] not in documented} - {"passwordless_async.events"}
+    pages = {name: next(iter(documented[name])) for name in top}
+    assert {name for name, page in pages.items() if rows.get(page) and name not in rows[page]} == set()
+    assert len(set().union(*rows.values())) > 200
+
+
 @pytest.mark.slow
 def test_a_docstring_is_shown_as_it_is_written(site: Path) -> None:
     """Of "A: b" no part is taken for the type of an attribute; types are in the signatures."""

@@ -57,12 +57,26 @@ def test_texts() -> None:
 def test_languages_are_complete(language: str) -> None:
     """Each has every key of English, and names the same facts."""
     catalogs = built_in()
+    assert catalogs[language].keys() == catalogs["en"].keys()
     for section, texts in catalogs["en"].items():
         other = catalogs[language][section]
         assert other.keys() == texts.keys()
         assert {key: set(FACTS.findall(text)) for key, text in other.items()} == {
             key: set(FACTS.findall(text)) for key, text in texts.items()
         }
+
+
+@pytest.mark.parametrize("language", sorted(built_in()))
+def test_one_word_for_one_thing(language: str) -> None:
+    """A text of a language does not call by a second name what all its others call by the first."""
+    others = {
+        "es": ["soporte"],
+        "fr": ["'"],  # the apostrophe is ’
+        "ja": ["サインイン"],
+        "pt": ["Contacte o apoio", "link "],
+    }
+    texts = [text for section in built_in()[language].values() for text in section.values()]
+    assert [text for text in texts for other in others.get(language, []) if other in text] == []
 
 
 def test_every_key_of_a_page_is_in_the_catalog() -> None:
