@@ -71,7 +71,7 @@ def test_one_word_for_one_thing(language: str) -> None:
     """A text of a language does not call by a second name what all its others call by the first."""
     others = {
         "es": ["soporte"],
-        "fr": ["'"],  # the apostrophe is ’
+        "fr": ["'"],  # typed with U+2019
         "ja": ["サインイン"],
         "pt": ["Contacte o apoio", "link "],
     }
