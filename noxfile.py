@@ -36,6 +36,12 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def simulation(session: nox.Session) -> None:
+    """Simulations of whole clients: ``nox -s simulation -- --first 1000 --seeds 5000``."""
+    session.run("python", "-m", "tests.simulation", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Format, lint, and who may import whom."""
     session.run("ruff", "format", "--check", ".")
