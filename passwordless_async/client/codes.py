@@ -27,13 +27,13 @@ import attrs
 
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.expiring import Expiring
 from passwordless_async._common.secret import Secret
 from passwordless_async._common.user_address import counted_as
 from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient, user
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.client.events import Use
 from passwordless_async.stores.memory.codes import MemoryCodes
-from passwordless_async.stores.memory.expiring import Expiring
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -106,9 +106,9 @@ class Codes:
     def __init__(self, availability: Availability, *, issuer: str, client_id: str, profile: Profile) -> None:
         self._availability = availability
         self._own = MemoryCodes()
-        self._alone: Expiring[bool] = Expiring(_MAX_ALONE)  # users with attempts that the store does not know
+        self._alone: Expiring[str, bool] = Expiring(_MAX_ALONE)  # users with attempts that the store does not know
         # The last start of users that sent a code while the store was unreachable, and when it ended.
-        self._unreported: Expiring[tuple[StartTicket, float]] = Expiring(_MAX_ALONE)
+        self._unreported: Expiring[str, tuple[StartTicket, float]] = Expiring(_MAX_ALONE)
         self._scope = f"{issuer} {client_id}"
         self._profile = profile
         # A token for each start and each attempt, unique among all processes.

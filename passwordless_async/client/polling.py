@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from passwordless_async import errors
-from passwordless_async._common.bounded import Bounded
+from passwordless_async._common.expiring import Expiring
 from passwordless_async.errors import PasswordlessError, RateLimited, TransportError
 
 if TYPE_CHECKING:
@@ -33,19 +33,19 @@ _MAX_LOGINS = 10_000
 
 
 class PollTimes:
-    """When each login was, or will be, polled last; the least recently polled is forgotten first."""
+    """When each login is polled last, until then; at most ``max_logins``, of which the first due is forgotten first."""
 
     def __init__(self, max_logins: int = _MAX_LOGINS) -> None:
-        self._last: Bounded[Secret, float] = Bounded(max_logins)
+        self._due: Expiring[Secret, float] = Expiring(max_logins)
 
     def reserve(self, login: Secret, interval: float, now: float) -> float:
         """Reserve the next poll of a login, and return the seconds until then."""
-        due = max(self._last.get(login, now), now) + interval
-        self._last[login] = due
+        due = max(self._due.get(login) or now, now) + interval
+        self._due.put(login, due, due - now)
         return due - now
 
     def __repr__(self) -> str:
-        return f"<PollTimes of {len(self._last)} logins>"
+        return f"<PollTimes of {len(self._due)} logins>"
 
 
 @attrs.frozen

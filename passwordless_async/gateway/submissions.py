@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common.expiring import Expiring
 from passwordless_async.client.traffic.single_flight import SingleFlight
-from passwordless_async.stores.memory.expiring import Expiring
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -32,7 +32,7 @@ class Submissions:
     """The logins that are being finished, and those that a second factor has finished; lives as long as its gateway."""
 
     _flights: SingleFlight[Hashable, Reply] = attrs.field(factory=SingleFlight, init=False)
-    _finished: Expiring[bool] = attrs.field(factory=lambda: Expiring(_MAX_FINISHED), init=False)
+    _finished: Expiring[str, bool] = attrs.field(factory=lambda: Expiring(_MAX_FINISHED), init=False)
 
     async def share(self, said: Hashable, step: Callable[[], Awaitable[Reply]]) -> Reply:
         """Take a step once for all requests that say the same at the same time."""

@@ -104,8 +104,17 @@ async def test_an_expired_message_is_not_polled_for() -> None:
         await Service().poll(until=5.0)
 
 
+def test_poll_times_are_given_back(clock: Any) -> None:
+    """A login is forgotten when its last poll is due."""
+    times = PollTimes()
+    for now in range(0, 600, 5):
+        times.reserve(Secret(str(now)), 5.0, float(now))
+        clock.time += 5.0
+    assert repr(times) == "<PollTimes of 1 logins>"
+
+
 def test_poll_times_are_bounded() -> None:
-    """The login that was not polled for the longest time is forgotten first."""
+    """The login whose next poll is due first is forgotten first."""
     times = PollTimes(max_logins=100)
     assert {times.reserve(Secret(str(n)), 5.0, 0.0) for n in range(101)} == {5.0}
     assert repr(times) == "<PollTimes of 100 logins>"

@@ -20,6 +20,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
+from passwordless_async._common.expiring import Expiring
 from passwordless_async.client.orphans import is_done_by
 from passwordless_async.client.refreshes import Refreshes, RefreshKey, key_of, token_hash
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
@@ -48,6 +49,16 @@ class _Renewal:
     at: float
     lifetime: float
 
+    @property
+    def wait(self) -> float:
+        """The seconds after which tokens that expire soon are renewed again."""
+        return max(self.lifetime * _USED_SHARE, _LEAST_SECONDS)
+
+    @property
+    def trusted(self) -> float:
+        """The seconds for which an API that refuses the tokens causes no renewal."""
+        return min(max(self.lifetime, _LEAST_SECONDS), _REFUSED_AGAIN_SECONDS)
+
 
 class Handovers:
     """The handovers of a client; lives as long as the client."""
@@ -59,7 +70,8 @@ class Handovers:
         # By the hashes of the old and the new refresh token: within a leeway the service replaces one token twice.
         self._done: Bounded[tuple[bytes, bytes], None] = Bounded(_REMEMBERED)
         self._in_hook: dict[RefreshKey, TokenSet] = {}  # new tokens that on_refresh is keeping at this moment
-        self._renewals: Bounded[tuple[bytes, bytes], _Renewal] = Bounded(_REMEMBERED)  # by the new tokens
+        # By the new tokens, while a renewal counts.
+        self._renewals: Expiring[tuple[bytes, bytes], _Renewal] = Expiring(_REMEMBERED)
 
     def newest(self, tokens: TokenSet) -> TokenSet:
         """Return what replaces these tokens while ``on_refresh`` is keeping it; otherwise these."""
@@ -70,16 +82,12 @@ class Handovers:
         if tokens.expires_at is None or tokens.expires_at - _clock.now() > early:
             return False
         renewal = self._renewals.get(_hashes(tokens))
-        wait = 0.0 if renewal is None else max(renewal.lifetime * _USED_SHARE, _LEAST_SECONDS)
-        return renewal is None or _clock.monotonic() - renewal.at >= wait
+        return renewal is None or _clock.monotonic() - renewal.at >= renewal.wait
 
     def is_fresh(self, tokens: TokenSet) -> bool:
         """Return whether tokens were renewed just now: an API that refuses them would refuse newer ones as well."""
         renewal = self._renewals.get(_hashes(tokens))
-        if renewal is None:
-            return False
-        lifetime = max(renewal.lifetime, _LEAST_SECONDS)
-        return _clock.monotonic() - renewal.at < min(lifetime, _REFUSED_AGAIN_SECONDS)
+        return renewal is not None and _clock.monotonic() - renewal.at < renewal.trusted
 
     async def renew_stored(self, stale: TokenSet, refresh: Refresh) -> TokenSet:
         """Refresh the tokens of a stored session, which has the new ones then: nothing is handed over."""
@@ -155,7 +163,10 @@ class Handovers:
 
     def _note_renewal(self, renewed: TokenSet) -> None:
         lifetime = math.inf if renewed.expires_at is None else renewed.expires_at - _clock.now()
-        self._renewals[_hashes(renewed)] = _Renewal(_clock.monotonic(), lifetime)
+        renewal = _Renewal(_clock.monotonic(), lifetime)
+        # Tokens without an expiry are never due.
+        seconds = renewal.trusted if lifetime == math.inf else max(renewal.trusted, renewal.wait)
+        self._renewals.put(_hashes(renewed), renewal, seconds)
 
     def _require_unrevoked(self, key: RefreshKey, tokens: TokenSet) -> None:
         if self._refreshes.is_revoked(key[0], tokens):

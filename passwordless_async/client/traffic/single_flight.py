@@ -47,6 +47,7 @@ class _Flight(Generic[T]):
     departure: Departure = attrs.field(factory=Departure)
     waiters: int = 0
     keeps_result: bool = False  # for callers that come later
+    keeping: asyncio.TimerHandle | None = None  # ends that
     is_delivered: bool = False  # to a waiter, or to ``orphaned``
     before: _Flight[T] | None = None  # in its queue
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
@@ -213,7 +214,7 @@ class SingleFlight(Generic[K, T]):
     def _land(self, key: K, flight: _Flight[T]) -> None:
         self._clear_queue(flight)
         if flight.keeps_result:
-            asyncio.get_running_loop().call_later(self._keep, self._drop, key, flight)
+            flight.keeping = asyncio.get_running_loop().call_later(self._keep, self._drop, key, flight)
         if not flight.waiters:
             # After this task has its result; waiters receive theirs in the same turn of the loop.
             asyncio.get_running_loop().call_soon(self._settle_orphan, key, flight)
@@ -269,6 +270,8 @@ class SingleFlight(Generic[K, T]):
             handover.exception()
 
     def _drop(self, key: K, flight: _Flight[T]) -> None:
+        if flight.keeping is not None:
+            flight.keeping.cancel()
         # Only this flight: there may be a newer one under the key.
         if self._flights.get(key) is flight:
             del self._flights[key]
@@ -296,7 +299,8 @@ class SingleFlight(Generic[K, T]):
             abandoned[key] = None
             handover.cancel()
             await asyncio.wait([handover])
-        self._flights.clear()
+        for key, flight in list(self._flights.items()):
+            self._drop(key, flight)
         self._last_in_queue.clear()
         return tuple(abandoned)
 

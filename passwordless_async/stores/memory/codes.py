@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.stores.memory.expiring import Expiring
+from passwordless_async._common.expiring import Expiring
 
 _MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes room. About 500 bytes each
 
@@ -46,10 +46,10 @@ class MemoryCodes:
 
     def __init__(self, size: int = _MAX_USERS) -> None:
         # The token of the start, and whether it is under way.
-        self._cooling: Expiring[tuple[str, bool]] = Expiring(size)
-        self._codes: Expiring[_Codes] = Expiring(size)
-        self._starts: Expiring[dict[str, float]] = Expiring(size)
-        self._blocked: Expiring[bool] = Expiring(size)
+        self._cooling: Expiring[str, tuple[str, bool]] = Expiring(size)
+        self._codes: Expiring[str, _Codes] = Expiring(size)
+        self._starts: Expiring[str, dict[str, float]] = Expiring(size)
+        self._blocked: Expiring[str, bool] = Expiring(size)
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
         """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""

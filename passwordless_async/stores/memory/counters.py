@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.stores.memory.expiring import Expiring
+from passwordless_async._common.expiring import Expiring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,8 @@ class MemoryCounters:
 
     def __init__(self, size: int = _MAX_COUNTERS) -> None:
         self._counter_size = size
-        self._windows: dict[str, Expiring[_Window]] = {}
-        self._counted: Expiring[tuple[_Window, ...]] = Expiring(size)
+        self._windows: dict[str, Expiring[str, _Window]] = {}
+        self._counted: Expiring[str, tuple[_Window, ...]] = Expiring(size)
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
         """Count one in each counter if each has room, and return the seconds until each has."""
@@ -73,5 +73,5 @@ class MemoryCounters:
     def _window(self, group: str, counter: Counter) -> _Window | None:
         return self._of(counter.kind).get(f"{group} {counter.name}")
 
-    def _of(self, kind: str) -> Expiring[_Window]:
+    def _of(self, kind: str) -> Expiring[str, _Window]:
         return self._windows.setdefault(kind, Expiring(self._counter_size))

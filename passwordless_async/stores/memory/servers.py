@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.stores.memory.expiring import Expiring
+from passwordless_async._common.expiring import Expiring
 
 
 class MemoryServers:
     """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` in memory, of ``size`` each."""
 
     def __init__(self, size: int) -> None:
-        self._next_places: Expiring[float] = Expiring(size)
-        self._nonces: Expiring[str] = Expiring(size)
-        self._turns: Expiring[str] = Expiring(size)  # the token of the caller that has the turn
+        self._next_places: Expiring[str, float] = Expiring(size)
+        self._nonces: Expiring[str, str] = Expiring(size)
+        self._turns: Expiring[str, str] = Expiring(size)  # the token of the caller that has the turn
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
         """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from itertools import islice
-
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.expiring import GIVEN_BACK_AT_ONCE, Deadlines, Expiring
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.memory.expiring import Expiring
 from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
 
-_CHECKED_AT_ONCE = 2  # sessions for which each new one checks whether they have ended
-_CHECKED_IF_FULL = 1000  # about a millisecond: all of a full store would hold the event loop up for seconds
+_GIVEN_BACK_IF_FULL = 1000  # about a millisecond: all of a full store would hold the event loop up for seconds
 _SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
 
 
@@ -23,6 +19,7 @@ class _Session:
 
     sealed: str
     expires: float
+    step: int  # of its deadline
     user: str
     login: str
 
@@ -46,11 +43,12 @@ class MemorySessions:
 
     def __init__(self, size: int) -> None:
         self._max_sessions = size
-        self._sessions: OrderedDict[str, _Session] = OrderedDict()
+        self._sessions: dict[str, _Session] = {}
+        self._deadlines: Deadlines[str] = Deadlines()
         self._users: dict[str, set[str]] = {}
         self._logins: dict[str, _Login] = {}
         # The newest of logins that have no session to share them with, all for the same time: as in ``_Login``.
-        self._newest: Expiring[tuple[str, str]] = Expiring(size)
+        self._newest: Expiring[str, tuple[str, str]] = Expiring(size)
 
     async def ping(self) -> None:
         """Return: this store is always ready."""
@@ -59,7 +57,10 @@ class MemorySessions:
         """Keep a new session."""
         del user_seconds  # a user's list ends with its sessions, and so does what is known of a login
         self._make_room(place.user)
-        self._sessions[place.session] = _Session(sealed, _clock.monotonic() + seconds, place.user, login)
+        self._forget(place.session)
+        now = _clock.monotonic()
+        step = self._deadlines.add(place.session, now + seconds, now)
+        self._sessions[place.session] = _Session(sealed, now + seconds, step, place.user, login)
         self._users.setdefault(place.user, set()).add(place.session)
         known = self._logins.setdefault(login, _Login())
         known.sessions.add(place.session)
@@ -71,7 +72,7 @@ class MemorySessions:
         found = self._alive(place.session)
         if found is None:
             return None
-        found.expires = _clock.monotonic() + seconds
+        self._extend(place.session, found, seconds)
         return found.sealed
 
     async def peek(self, place: Place) -> tuple[str, float] | None:
@@ -187,7 +188,7 @@ class MemorySessions:
         known.newest = (replacement, tokens)
         if not is_shared and reported is not RefreshEnd.CHANGED:
             self._newest_for_a_moment(login, known)
-        self._keep(found if reported is RefreshEnd.KEPT else None, texts[1], seconds)
+        self._keep(place.session, found if reported is RefreshEnd.KEPT else None, texts[1], seconds)
         return reported
 
     def _newest_of(self, login: str) -> tuple[str, str] | None:
@@ -200,10 +201,16 @@ class MemorySessions:
             self._newest.put(name, login.newest, _SHARED_SECONDS)
             login.newest = None
 
-    @staticmethod
-    def _keep(session: _Session | None, sealed: str, seconds: float) -> None:
+    def _keep(self, name: str, session: _Session | None, sealed: str, seconds: float) -> None:
         if session is not None:
-            session.sealed, session.expires = sealed, _clock.monotonic() + seconds
+            session.sealed = sealed
+            self._extend(name, session, seconds)
+
+    def _extend(self, name: str, session: _Session, seconds: float) -> None:
+        now = _clock.monotonic()
+        session.expires = now + seconds
+        self._deadlines.remove(name, session.step)
+        session.step = self._deadlines.add(name, session.expires, now)
 
     def _is_shared(self, login: str, place: Place) -> bool:
         """Return whether a login has other sessions than one."""
@@ -218,9 +225,14 @@ class MemorySessions:
         return found
 
     def _forget(self, session: str) -> None:
-        found = self._sessions.pop(session, None)
-        if found is None:
-            return
+        found = self._sessions.get(session)
+        if found is not None:
+            self._deadlines.remove(session, found.step)
+            self._drop(session)
+
+    def _drop(self, session: str) -> None:
+        """Drop a session that has no deadline any more, and what is known of its user and login if it was the last."""
+        found = self._sessions.pop(session)
         sessions, login = self._users[found.user], self._logins[found.login]
         sessions.discard(session)
         login.sessions.discard(session)
@@ -232,20 +244,15 @@ class MemorySessions:
 
     def _make_room(self, user: str) -> None:
         """Drop ended sessions, and refuse another one if a user has as many as are free, so that others have room."""
-        for checked in (_CHECKED_AT_ONCE, _CHECKED_IF_FULL):
-            self._drop_ended(checked)
+        for at_most in (GIVEN_BACK_AT_ONCE, _GIVEN_BACK_IF_FULL):
+            for ended in self._deadlines.take(_clock.monotonic(), at_most):
+                self._drop(ended)
             held, free = len(self._users.get(user, ())), self._max_sessions - len(self._sessions)
             if held < free:
                 return
         if free <= 0:
             raise StoreError(f"the store is full: {self._max_sessions} sessions")
         raise StoreError(f"one user has {held} of the store's {self._max_sessions} sessions; {free} are free")
-
-    def _drop_ended(self, checked: int) -> None:
-        for session in list(islice(self._sessions, checked)):
-            if self._alive(session) is not None:
-                # To the end, so that each has its turn to be checked.
-                self._sessions.move_to_end(session)
 
 
 def _end_of(session: _Session | None, texts: tuple[str, str]) -> RefreshEnd:

@@ -300,6 +300,17 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
         assert len(handovers._not_kept) == 2
 
 
+async def test_a_renewal_is_remembered_for_as_long_as_it_counts(clock: Any) -> None:
+    """Three quarters of the lifetime of the tokens, a day here: until then they would not be renewed again."""
+    async with opened(access_token_lifetime=86_400) as world:
+        handovers = Handovers(world.client._refreshes)
+        stale = world.tokens
+        for seconds, remembered in ((0.0, 1), (64_000.0, 2), (1000.0, 2), (70_000.0, 1)):
+            clock.time += seconds
+            stale = await handovers.renew_stored(stale, world.client._refreshes.refresh)
+            assert len(handovers._renewals) == remembered
+
+
 async def test_closing_ends_handovers_after_the_grace() -> None:
     """An on_refresh that hangs does not keep the client from closing."""
     async with opened() as world:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from typing import Any, TypeAlias
 
 import pytest
@@ -71,6 +73,25 @@ async def test_a_kept_result_is_given_to_later_callers(wire: Wire) -> None:
             await asking
         await wire.reach(requests)
         await flights.aclose()
+
+
+@pytest.mark.parametrize("end", ["closed", "forgotten"])
+async def test_what_is_kept_no_longer_leaves_no_timer(wire: Wire, end: str) -> None:
+    """A timer would hold the result, with its tokens, for half a minute more."""
+    flights: Flights = SingleFlight(keep=60)
+    asking = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    result = weakref.ref(await asking)
+    del asking
+    wire.requests.clear()
+    if end == "closed":
+        await flights.aclose()
+    else:
+        flights.forget_kept(lambda _key, _result: True)
+    await asyncio.sleep(0)
+    gc.collect()
+    assert result() is None
 
 
 async def test_a_cancelled_caller_leaves_the_flight_to_the_others(wire: Wire) -> None:
