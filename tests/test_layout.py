@@ -31,6 +31,7 @@ CROSS_CUTTING = {
     "test_readme.py": "the README: its examples and links",
     "test_types.py": "the types, as type checkers and users see them",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
+    "fuzz/test_fuzz.py": "the fuzz targets, which are beside the package",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
     "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",
     "dpop/server/test_oracle.py": "the verifier against joserfc, through all its modules",

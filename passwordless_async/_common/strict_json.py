@@ -44,11 +44,15 @@ def _whole(text: str) -> object:
 
 
 def read_segment(segment: str) -> SecretDict | None:
-    """Return the JSON object of a JWT's segment (RFC 7515 §3.1); None if it is not one, or nested too deeply.
+    """Return the JSON object of a JWT's segment (RFC 7515 §3.1); None if it is not one, or nested too deeply."""
+    return read_claims(decode(segment))
+
+
+def read_claims(data: bytes) -> SecretDict | None:
+    """Return the JSON object of a JWT's decoded segment; None if it is not one, or nested too deeply.
 
     Claims are handed on to code that may recurse: it must not fail where Python's decoder did not.
     """
-    data = decode(segment)
     value = read_strictly(data)
     deep = value is not None and data.count(b"{") + data.count(b"[") > _MAX_LEVELS and _is_deep(value)
     return None if deep else value

@@ -19,7 +19,7 @@ from joserfc.jwk import OctKey
 
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret, SecretDict, redacted
-from passwordless_async._common.strict_json import read_segment, read_strictly
+from passwordless_async._common.strict_json import read_claims, read_segment
 from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
@@ -166,7 +166,7 @@ def _verified_claims(id_token: Secret, key: SigningKey, application: Application
     payload = signed_payload(id_token, alg, key.key) if alg in key.algorithms else None
     if payload is None:
         raise InvalidIdToken("signature", "is not that of the tenant's key")
-    claims = read_strictly(payload)
+    claims = read_claims(payload)
     if claims is None:
         raise InvalidIdToken("claims", "are not readable")
     # Personal data: hidden in the frames of errors that later checks raise.

@@ -80,9 +80,9 @@ def read_token(
 
 
 def refresh_token_of(response: HttpResponse) -> Secret | None:
-    """Return the refresh token of a response, even if the rest is malformed; None if there is none."""
+    """Return the refresh token of a response, even if the rest is malformed; None if there is none of its form."""
     token = conceal(_tokens_of(response).get("refresh_token"))
-    return token if isinstance(token, Secret) and token else None
+    return token if isinstance(token, Secret) and _REFRESH_TOKEN.fullmatch(token) else None
 
 
 def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:

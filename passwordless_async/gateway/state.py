@@ -20,6 +20,7 @@ from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import UnionType
 
     from passwordless_async.auth0.identity import User
 
@@ -79,6 +80,8 @@ class LoginState:
         """Return the state that :meth:`members` wrote; None if they are of another form, as of another version."""
         try:
             who = members.pop("who", None)
+            if not all(isinstance(value, _TYPES[name]) for name, value in members.items()):
+                return None
             members.update((name, Secret(members[name])) for name in _SECRETS if name in members)
             return cls(**members, who=None if who is None else _USERS[who[0]](who[1]))
         except (KeyError, IndexError, TypeError, UsageError):
@@ -87,4 +90,11 @@ class LoginState:
 
 _DEFAULTS: Mapping[str, Any] = {field.name: field.default for field in attrs.fields(LoginState)}
 _SECRETS = ("id", "mfa", "link", "enrolment", "recovery_codes")
+_TYPES: Mapping[str, type | UnionType] = {  # in JSON; a member that is None is not written
+    **dict.fromkeys((*_SECRETS, "return_to", "factor", "factor_name", "stepping_up"), str),
+    **dict.fromkeys(("expires_at", "attempts_left"), int),
+    "sent_at": int | float,
+    "remember": bool,
+    "demands": dict,
+}
 _USERS: Mapping[str, type[Email | Phone]] = {"email": Email, "sms": Phone}  # by their realms

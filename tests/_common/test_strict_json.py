@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from helpers import strict_json
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import SecretDict
-from passwordless_async._common.strict_json import read_segment, read_strictly
+from passwordless_async._common.strict_json import read_claims, read_segment, read_strictly
 
 STRICT = b'{"a":"x","b":{"c":[1]},"d":"\\u00e9\\ud83e\\uddee"}'
 
@@ -69,12 +69,12 @@ def test_brackets_are_bounded(nested: bytes) -> None:
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":', b"}")])
-def test_segments_are_nested_within_a_bound(opening: bytes, closing: bytes) -> None:
+def test_claims_are_nested_within_a_bound(opening: bytes, closing: bytes) -> None:
     """A hundred levels, the outermost included; how many objects and arrays there are beside one another is free."""
     flat = b'"a":[' + b"[]," * 500 + b"{}]"
     for levels, is_read in ((98, True), (99, False), (500, False)):
         data = b'{"b":[' + opening * levels + b"1" + closing * levels + b"]," + flat + b"}"
-        assert (read_segment(encode_text(data)) is not None) == is_read
+        assert (read_segment(encode_text(data)) is not None, read_claims(data) is not None) == (is_read, is_read)
 
 
 def test_what_is_read_is_hidden() -> None:

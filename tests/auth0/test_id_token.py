@@ -232,6 +232,7 @@ def test_wrong_claims(
         json.dumps(CLAIMS).encode()[:-1] + b',"x":NaN}',
         json.dumps(CLAIMS).encode()[:-1] + b',"x":"\\ud800"}',
         json.dumps(CLAIMS).encode()[:-1] + b',"\\ud800":1}',
+        json.dumps(CLAIMS).encode()[:-1] + b',"x":' + b"[" * 100 + b"]" * 100 + b"}",
     ],
 )
 def test_wrong_payloads(public: Application, signing_key: RSAKey, payload: bytes) -> None:

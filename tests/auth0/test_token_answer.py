@@ -222,6 +222,12 @@ def test_tokens_in_another_wrapping(
     assert refresh_token_of(response) == "rt"
 
 
+@pytest.mark.parametrize("token", [None, "", 7, [], "rt\ud800", "rt\n", "r\u00e9"])
+def test_what_is_no_refresh_token_is_not_revoked(answer: Callable[..., HttpResponse], token: object) -> None:
+    """A request with it could not be built, or would name a token that the service never made."""
+    assert refresh_token_of(answer(200, GOOD | {"refresh_token": token})) is None
+
+
 def test_a_refusal_with_a_success(request_: HttpRequest, answer: Callable[..., HttpResponse]) -> None:
     """Some services refuse with 200: the error code says so."""
     body = {"error": "invalid_grant", "error_description": "Wrong email or verification code."}

@@ -54,7 +54,10 @@ def test_what_is_not_said_takes_no_room() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"more": 1}, {"who": ["fax", "1"]}, {"who": []}, {"who": ["email", "no address"]}, {"who": 5}],
+    [
+        *({"more": 1}, {"who": ["fax", "1"]}, {"who": ["email", "no address"]}, {"who": 5}),
+        *({name: []} for name in FULL.members()),
+    ],
     ids=str,
 )
 def test_another_form_is_none(changes: dict[str, Any]) -> None:

@@ -156,7 +156,7 @@ class Attacker:
         return draw.choice(draw.choice(kinds))
 
 
-class _Unreachable(KeyFetcher):
+class Unreachable(KeyFetcher):
     """Has its keys, and cannot fetch others."""
 
     async def find(self, kid: str, alg: str) -> Any:
@@ -176,7 +176,7 @@ def server() -> Any:
         metadata=ResourceMetadata(),
     )
 
-    made._fetchers[ISSUER] = _Unreachable(made._fetchers[ISSUER].keys, None)
+    made._fetchers[ISSUER] = Unreachable(made._fetchers[ISSUER].keys, None)
     return made
 
 

@@ -209,7 +209,7 @@ class MfaState:
                 challenge=None if members["sent"] is None else _challenge(SecretDict(members["sent"])),
                 replaces_bound=bool(members.get("replaces_bound")),
             )
-        except (KeyError, TypeError, ValueError, UsageError):
+        except (KeyError, TypeError, ValueError, OverflowError, UsageError):
             return None
 
 

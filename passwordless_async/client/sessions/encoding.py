@@ -87,7 +87,7 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
             claims=None if claims is None else MappingProxyType(claims),
         )
         require_key(decoded)
-    except (KeyError, IndexError, AttributeError, TypeError, ValueError, UsageError, KeyMissing):
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError, RecursionError, UsageError, KeyMissing):
         return None
     return None if decoded.access_token is None else (decoded, members)
 

@@ -279,6 +279,7 @@ def test_what_is_no_sealed_state(text: Any) -> None:
         lambda _, members: members.update(who={"email": ""}),
         lambda _, members: members.update(sent={}),
         lambda _, members: members.update(expires_at="soon"),
+        lambda _, members: members.update(expires_at=float("inf")),
         lambda _, members: members.update(challenge=5),
         lambda _, members: members.update(expected={"x": 1}),
     ],

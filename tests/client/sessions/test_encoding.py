@@ -125,7 +125,17 @@ def test_a_jwt_takes_a_quarter_less_than_its_text() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0", b"{}\0", b"[]\0", b'{"sizes":{}}\0', b'{"sizes":{"key":97}}\0' + b"x" * 97, b"\xff\0"]
+    "content",
+    [
+        b"",
+        b"\0",
+        b"{}\0",
+        b"[]\0",
+        b'{"sizes":{}}\0',
+        b'{"sizes":{"key":97}}\0' + b"x" * 97,
+        b"\xff\0",
+        b"[" * 50_000 + b"\0",
+    ],
 )
 def test_other_bytes_are_no_token_set(content: bytes) -> None:
     """None is returned, and nothing raised."""
