@@ -71,6 +71,12 @@ def counts(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Hostile inputs: ``nox -s fuzz -- proof --inputs 100000 --seed 1``, or ``all``."""
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """A benchmark: ``nox -s bench -- exchange``."""
     session.run("python", "-m", "benchmarks", *session.posargs)
