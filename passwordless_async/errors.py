@@ -76,7 +76,7 @@ E = TypeVar("E", bound="PasswordlessError")
 
 
 class PasswordlessError(Exception):
-    """The root of the tree.
+    """The base class of all errors of this library.
 
     Attributes:
         code: A stable name for the type of error, for logs and metrics.

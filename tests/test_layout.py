@@ -23,6 +23,7 @@ CROSS_CUTTING = {
     "docs/test_site.py": "the site: its build, and what it documents",
     "docs/test_nginx.py": "the configuration of nginx on a page, tried",
     "examples/test_compose.py": "the files of containers",
+    "docs/test_generated.py": "the parts of the site that are made from the code",
     "docs/test_figures.py": "figures that several pages have",
     "docs/test_compared.py": "the page that compares gateways, and the tests that it names",
     "docs/test_redis_page.py": "the settings of the how-to page about Redis",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _MARK = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
 _PROFILES = {"INTERACTIVE": INTERACTIVE, "BULK": BULK, "TESTING": TESTING}
+_PUBLIC = "passwordless_async"
 _ROOT = Path(__file__).parents[2]
 _DIRECTIVE = re.compile(r"^\.\. auto(?:class|data|exception|function):: (\S+)$", re.MULTILINE)
 _REFERENCE = re.compile(r":\w+:`([^`<]+?)(?: <[^`>]*>)?`")
@@ -74,19 +75,20 @@ def _to_people(kind: type) -> tuple[HTTPStatus, str]:
 
 
 def error_table() -> str:
-    """Each error: its code, what to do, and what the gateway makes of it."""
+    """Each error: its code, its cause, what to do, and what the gateway makes of it."""
     rows = []
     for kind in all_errors():
         status, text = _to_people(kind)
-        name = f"[`{kind.__name__}`](#passwordless_async.{kind.__name__})"
-        retry = "yes" if kind.retryable else "no"
-        rows.append([name, f"`{kind.code}`", retry, kind.advice, f"{status.value}", text])
-    return _table(["error", "`code`", "`retryable`", "what to do", "gateway's status", "what the user reads"], rows)
+        path = f"{_PUBLIC}.{kind.__name__}"
+        retryable = ", retryable" if kind.retryable else ""
+        name = f"[`{kind.__name__}`](#{path})<br>`{kind.code}`{retryable}"
+        rows.append([name, summary(path), kind.advice, f"{status.value}", text])
+    return _table(["error, `code`", "cause", "what to do", "gateway's status", "what the user reads"], rows)
 
 
 def error_classes() -> str:
     """Each error by autodoc."""
-    return _rst(*(f".. autoexception:: passwordless_async.{kind.__name__}" for kind in all_errors()))
+    return _rst(*(f".. autoexception:: {_PUBLIC}.{kind.__name__}" for kind in all_errors()))
 
 
 def _rst(*lines: str) -> str:

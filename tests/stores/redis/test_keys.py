@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import re
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,7 +16,8 @@ from passwordless_async import INTERACTIVE, CodeSpent, Email, KeyRing
 from passwordless_async.client.codes import Codes
 from passwordless_async.client.events import Emitter
 from passwordless_async.client.shared.availability import Availability
-from passwordless_async.stores.redis import RedisStore
+from passwordless_async.stores import Place
+from passwordless_async.stores.redis import RedisStore, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +35,28 @@ async def begin(store: Any, token: str, *, seconds: float = 60.0) -> Any:
     return await store.begin_start(USER, token=token, seconds=seconds, remember=HOUR)
 
 
+def test_the_table_has_each_key_and_no_other() -> None:
+    """The table in the docstring is a page of the reference: its rows are the keys that the package can write."""
+    table = re.findall(r"^``(pa:\S+)``", str(keys.__doc__), re.MULTILINE)
+    of, place = keys.Keys("pa"), Place("shard", "SESSION", "USER")
+    group = "shard" + "-" * 38
+    sources = [path.read_text("utf-8") for path in Path(keys.__file__).parent.glob("*.py")]
+    named = {kind for source in sources for kind in re.findall(r'\.named\("(\w+)"', source)}
+    built = [
+        of.session(place),
+        of.sessions("shard", "USER"),
+        of.login(place, "LOGIN"),
+        of.lock(place, "LOGIN"),
+        of.ping,
+    ]
+    built += [of.counter(group, "KIND", "NAME"), of.counted(group, "TOKEN")]
+    built += [of.named(kind, group).removesuffix(group) + "*" for kind in named]
+    shards = {"{shard}", f"{{{KeyRing.shard(group)}}}"}
+    rows = {re.sub(rf":({'|'.join(named)}):[A-Z]+$", r":\1:*", row) for row in table}
+    assert len(table) == len(rows)
+    assert rows == {functools.reduce(lambda key, shard: key.replace(shard, "{shard}"), shards, key) for key in built}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["redis_server", "redis_cluster"])
 async def test_keys_reveal_nothing_and_expire(request: pytest.FixtureRequest, kind: str) -> None:
@@ -40,8 +66,8 @@ async def test_keys_reveal_nothing_and_expire(request: pytest.FixtureRequest, ki
     who, here, codes = Email("ada@example.com"), ipaddress.ip_address("192.0.2.77"), ["493817", "258146", "730952"]
     profile = attrs.evolve(INTERACTIVE, cool_down=30.0, starts_per_hour=50)
     async with AsyncExitStack() as stack:
-        keys = KeyRing(b"k" * 32, users=b"u" * 32)
-        store = await stack.enter_async_context(RedisStore(url, keys=keys))
+        ring = KeyRing(b"k" * 32, users=b"u" * 32)
+        store = await stack.enter_async_context(RedisStore(url, keys=ring))
         availability = Availability(store, Emitter(None))
         shared = Codes(availability, issuer="https://tenant.example/", client_id="client", profile=profile)
         ticket = await shared.begin_start(who, here, patience=10.0)
