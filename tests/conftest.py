@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # No deadline: a slow machine is no defect. In CI the same examples every time: what fails there fails for its change.
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
+# Many new examples, for the tests that leave their number to the profile: pytest --hypothesis-profile=nightly.
+settings.register_profile("nightly", deadline=None, max_examples=5_000, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -1,7 +1,8 @@
-"""Random programs of calls by several users at once, and what must hold when they have ended.
+"""Programs of calls by several users at once, and what must hold when they have ended.
 
-A program is a list of steps: a verb, a user and a number, whose meaning is the verb's own. Nothing in it waits: it is
-the number of the loop's turns between two steps that decides what comes between what.
+A program is a list of steps: a verb, a user and a number, whose meaning is the verb's own. The steps of one user run in
+order, beside those of the others: the number of the loop's turns between two steps decides what comes between what.
+``program_grammar.py`` makes programs, and ``program_wire.py`` watches what they send.
 """
 
 from __future__ import annotations
@@ -11,17 +12,18 @@ import json
 from collections import Counter, defaultdict
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
 
 import aiohttp
 import attrs
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from helpers.program_wire import TOKEN, Wire
 from helpers.values import present
 from passwordless_async import (
     INTERACTIVE,
     ClosingReport,
+    CodeSpent,
     Email,
     InvalidIdToken,
     Login,
@@ -33,19 +35,19 @@ from passwordless_async import (
     PasswordlessClient,
     PasswordlessError,
     TokenSet,
+    WrongCode,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.client.events import Challenged, Operation, Orphaned, Retried
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings, User
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     Step = tuple[str, int, int]
 
 USERS = 3
 SCOPE = "openid email offline_access"
-TOKEN = "/oauth/token"
 PATHS = (TOKEN, None, "/passwordless/start", "/oauth/revoke")
 SIZE = 300_000  # bytes of a body that is too large
 PATIENCE = 10.0  # seconds after which what has not ended is taken to hang
@@ -60,6 +62,8 @@ NONCES: tuple[dict[str, Any], ...] = (
 )
 # After these the service may have made tokens, and whoever asked for them was told that something is amiss.
 TOLD = (InvalidIdToken, MalformedAnswer, NonceChallengeRepeated, NotSenderConstrained, OutcomeUnknown)
+# After these a code, or a refresh token, must not be sent again.
+SPENT = (TokenSet, WrongCode, MalformedAnswer, OutcomeUnknown)
 _QUICK = attrs.evolve(INTERACTIVE.single, patience=0.02, backoff=0.0, backoff_at_most=0.0)
 _PROFILE = attrs.evolve(INTERACTIVE, single=_QUICK, many=_QUICK, cool_down=0.0, starts_per_hour=None)
 
@@ -76,6 +80,7 @@ class Setting:
         orphans: What ``on_orphan`` does: ``keeps``, ``fails``, or ``none``: there is no such hook.
         shared: Whether the connections are the caller's.
         grace: Seconds that the client is given when it is closed.
+        hook_turns: How many turns of the loop ``on_orphan`` takes.
     """
 
     adaptive: bool = False
@@ -85,6 +90,7 @@ class Setting:
     orphans: str = "keeps"
     shared: bool = False
     grace: float = PATIENCE
+    hook_turns: int = 2
 
     @property
     def profile(self) -> Any:
@@ -99,6 +105,38 @@ class Setting:
         )
 
 
+@attrs.frozen
+class Tally:
+    """What a program did.
+
+    Attributes:
+        steps: How many steps it has.
+        users: How many users got tokens.
+        rotations: How many refresh tokens the tenant has replaced.
+        orphans: How many results ``on_orphan`` has taken.
+    """
+
+    steps: int
+    users: int
+    rotations: int
+    orphans: int
+
+
+# The least share of a run's programs that must have done each.
+FLOORS = {"tokens": 1 / 2, "tokens of two users": 1 / 3, "rotation": 1 / 4, "orphan": 1 / 10}
+
+
+def shares(tallies: Sequence[Tally]) -> dict[str, float]:
+    """Return which share of a run's programs did what :data:`FLOORS` names."""
+    did = {
+        "tokens": [tally.users >= 1 for tally in tallies],
+        "tokens of two users": [tally.users >= 2 for tally in tallies],
+        "rotation": [tally.rotations >= 1 for tally in tallies],
+        "orphan": [tally.orphans >= 1 for tally in tallies],
+    }
+    return {what: sum(each) / len(tallies) for what, each in did.items()}
+
+
 @attrs.define(eq=False)
 class Presented:
     """A code that the program presents, and what those who asked for it were told."""
@@ -107,6 +145,14 @@ class Presented:
     code: str
     results: list[TokenSet | PasswordlessError | None] = attrs.field(factory=list)
     calls: list[asyncio.Task[Any]] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class Refreshed:
+    """Tokens that the program refreshes, and what those who asked for it were told."""
+
+    tokens: TokenSet
+    results: list[TokenSet | PasswordlessError] = attrs.field(factory=list)
 
 
 async def turns(number: int) -> None:
@@ -141,31 +187,48 @@ class World:
         self.running: list[asyncio.Task[Any]] = []
         self.ended: list[asyncio.Task[Any]] = []
         self.cancelled: set[asyncio.Task[Any]] = set()
+        self.starts: dict[Email, list[asyncio.Task[Any]]] = defaultdict(list)
+        self.calls: dict[Email, list[asyncio.Task[Any]]] = defaultdict(list)
+        self.refreshed: dict[Email, list[Refreshed]] = defaultdict(list)
+        self.leaving: dict[Email, int] = {}
+        self.asked: Counter[Operation] = Counter()
+        self.retried: Counter[Operation] = Counter()
+        self.challenged: Counter[Operation] = Counter()
         self.out = False
         self.wrong = 0
         self.spends = False
-        self.on_the_wire: Counter[str] = Counter()
-        self.at_once = 0
-        self._send = self.client._transport.send
-        self.client._transport.send = self._counted  # type: ignore[method-assign, assignment]
+        self.steps = 0
+        self.wire = Wire(self.client, self._was_sent)
 
-    async def _counted(self, request: Any, *more: Any) -> Any:
-        """Count the codes of one user that are on the wire at once."""
-        form = dict(parse_qsl(request.body.decode())) if request.url.path == TOKEN else {}
-        user = form["username"] if "otp" in form else ""
-        self.on_the_wire[user] += user != ""
-        self.at_once = max(self.at_once, self.on_the_wire[user])
-        try:
-            return await self._send(request, *more)
-        finally:
-            self.on_the_wire[user] -= user != ""
+    def _was_sent(self, secret: str) -> None:
+        """Let those leave who wanted to leave once their code, or refresh token, is on the wire."""
+        for who, number in list(self.leaving.items()):
+            codes = {code for user, code in self.presented if user == who}
+            if secret in codes | {one.tokens.refresh_token for one in self.refreshed[who]}:
+                del self.leaving[who]
+                self.ended.append(asyncio.get_running_loop().create_task(self._leave(who, number)))
+
+    async def _leave(self, who: Email, number: int) -> None:
+        await turns(number % 12)
+        self._cancel(self.calls[who])
+
+    def _cancel(self, calls: Iterable[asyncio.Task[Any]]) -> None:
+        for call in calls:
+            if not call.done() and call not in self.cancelled:
+                self.cancelled.add(call)
+                call.cancel()
 
     def _on_event(self, event: object) -> None:
-        if isinstance(event, Orphaned):
-            self.orphaned[event.operation, event.error is None] += 1
+        match event:
+            case Orphaned():
+                self.orphaned[event.operation, event.error is None] += 1
+            case Retried():
+                self.retried[event.operation] += 1
+            case Challenged():
+                self.challenged[event.operation] += 1
 
     async def _on_orphan(self, orphan: Orphan) -> None:
-        await turns(2)
+        await turns(self.setting.hook_turns)
         if self.setting.orphans == "fails":
             raise RuntimeError("the application's own")
         self.orphans.append(orphan)
@@ -179,10 +242,30 @@ class World:
         self.running.append(task)
         return task
 
-    # The verbs.
+    def _present(self, presented: Presented) -> None:
+        self.asked[Operation.EXCHANGE] += 1
+        call = self.begin(self._exchange(presented))
+        presented.calls.append(call)
+        self.calls[presented.who].append(call)
+
+    # The verbs that wait: for the loop, for codes, for the ends of a user's calls.
+
+    async def turns(self, _user: int, number: int) -> None:
+        await turns(3 * number)
+
+    async def mail(self, user: int, _number: int) -> None:
+        """Wait until a user's starts have ended."""
+        await _ended(self.starts[self.users[user]])
+
+    async def settle(self, user: int, _number: int) -> None:
+        """Wait until a user's exchanges and refreshes have ended."""
+        await _ended(self.calls[self.users[user]])
+
+    # The verbs of users.
 
     def start(self, user: int, _number: int) -> None:
-        self.begin(self.client.start(self.users[user]))
+        self.asked[Operation.START] += 1
+        self.starts[self.users[user]].append(self.begin(self.client.start(self.users[user])))
 
     def exchange(self, user: int, number: int) -> None:
         """Present the newest code, by one call or by several at once."""
@@ -190,20 +273,31 @@ class World:
         if presented is None:
             return
         for _ in range(1 + (number % 4 == 0)):
-            presented.calls.append(self.begin(self._exchange(presented)))
+            self._present(presented)
+
+    def again(self, user: int, _number: int) -> None:
+        """Present the newest code once more, if it was or may have been spent. A code that is sent forgets older ones."""
+        who = self.users[user]
+        presented = self._newest(who)
+        is_busy = not all(call.done() for call in self.starts[who] + self.calls[who])
+        if presented and not is_busy and any(isinstance(result, SPENT) for result in presented.results):
+            self._present(presented)
+
+    def leave(self, user: int, number: int) -> None:
+        """Cancel a user's exchanges and refreshes, some turns after the next of their secrets is on the wire."""
+        self.leaving[self.users[user]] = number
 
     def twin(self, user: int, _number: int) -> None:
         """Ask once more for a code that is being presented."""
         for presented in self.presented.values():
             flight = self.client._logins._flights._flights.get((presented.who, Secret(presented.code)))
             if presented.who == self.users[user] and flight is not None and flight.waiters and not flight.has_failed:
-                presented.calls.append(self.begin(self._exchange(presented)))
+                self._present(presented)
                 break
 
     def wrong_code(self, user: int, _number: int) -> None:
         self.wrong += 1
-        presented = self._new(self.users[user], f"wrong{self.wrong}")
-        presented.calls.append(self.begin(self._exchange(presented)))
+        self._present(self._new(self.users[user], f"wrong{self.wrong}"))
 
     def many(self, _user: int, number: int) -> None:
         """Present everybody's newest code, and leave after some outcomes."""
@@ -211,15 +305,29 @@ class World:
         if known:
             call = self.begin(self._many(known, number))
             for presented in known:
+                self.asked[Operation.EXCHANGE] += 1
                 presented.calls.append(call)
+                self.calls[presented.who].append(call)
 
     def refresh(self, user: int, number: int) -> None:
         """Spend the newest refresh token, by several calls at once; what came of it is the next."""
         who = self.users[user]
         if self.sessions[who]:
-            tokens = self.sessions[who].pop()
+            refreshed = Refreshed(self.sessions[who].pop())
+            self.refreshed[who].append(refreshed)
             for _ in range(1 + number % 3):
-                self.begin(self._refresh(who, tokens))
+                self._renew(who, refreshed)
+
+    def refresh_again(self, user: int, _number: int) -> None:
+        """Ask once more with a user's last refresh token that was spent, or may have been."""
+        who = self.users[user]
+        for refreshed in self.refreshed[who][-1:]:
+            if any(isinstance(result, SPENT) for result in refreshed.results):
+                self._renew(who, refreshed)
+
+    def _renew(self, who: Email, refreshed: Refreshed) -> None:
+        self.asked[Operation.REFRESH] += 1
+        self.calls[who].append(self.begin(self._refresh(who, refreshed)))
 
     def revoke(self, user: int, _number: int) -> None:
         if self.sessions[self.users[user]]:
@@ -228,9 +336,17 @@ class World:
     def cancel(self, _user: int, number: int) -> None:
         under_way = [task for task in self.running if not task.done() and task not in self.cancelled]
         if under_way:
-            task = under_way[number % len(under_way)]
-            self.cancelled.add(task)
-            task.cancel()
+            self._cancel([under_way[number % len(under_way)]])
+
+    # The verbs of what disturbs them.
+
+    def lost_answer(self, _user: int, _number: int) -> None:
+        """Have the next token request processed, and its answer lost."""
+        self.tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+
+    def slow_answer(self, _user: int, number: int) -> None:
+        """Have the answer to a token request come after those of later ones."""
+        self.tenant.faults.add(Fault.SLOW, path=TOKEN, times=1, delay=number / 5000)
 
     def fault(self, user: int, number: int) -> None:
         fault = FAULTS[number % len(FAULTS)]
@@ -260,6 +376,12 @@ class World:
                 return self._new(who, code)
         return None
 
+    def _newest(self, who: Email) -> Presented | None:
+        """Return a user's newest code, if it was presented before."""
+        with suppress(LookupError):
+            return self.presented.get((who, self.tenant.outbox.code_for(who)))
+        return None
+
     def _new(self, who: Email, code: str) -> Presented:
         presented = self.presented[who, code] = Presented(who, code)
         return presented
@@ -267,6 +389,8 @@ class World:
     async def _exchange(self, presented: Presented) -> None:
         try:
             tokens = await self.client.exchange(presented.who, presented.code, scope=SCOPE)
+        except CodeSpent:
+            raise  # it says nothing of what became of the code
         except PasswordlessError as error:
             presented.results.append(error)
             raise
@@ -290,8 +414,13 @@ class World:
                 if number % 4 == 0:
                     break
 
-    async def _refresh(self, who: Email, tokens: TokenSet) -> None:
-        renewed = await self.client.refresh(tokens)
+    async def _refresh(self, who: Email, refreshed: Refreshed) -> None:
+        try:
+            renewed = await self.client.refresh(refreshed.tokens)
+        except PasswordlessError as error:
+            refreshed.results.append(error)
+            raise
+        refreshed.results.append(renewed)
         self.given.append((who, renewed))
         if renewed not in self.sessions[who]:
             self.sessions[who].append(renewed)
@@ -303,6 +432,8 @@ class World:
 
     async def _close(self) -> None:
         self.reports.append(await self.client.aclose())
+        assert not self.client._logins._flights._handovers
+        assert not self.client._refreshes._flights._handovers
 
     # The run.
 
@@ -312,8 +443,9 @@ class World:
         loop.set_exception_handler(self.complain)
         before = asyncio.all_tasks()
         await self.client.__aenter__()
-        for verb, user, number in program:
-            await (turns(3 * number) if verb == "turns" else self._step(verb, user, number))
+        steps = list(program)
+        self.steps = len(steps)
+        await asyncio.gather(*(self._play([step for step in steps if step[1] == user]) for user in range(USERS)))
         await self._close()
         left = {task for task in self.running + self.ended if not task.done()}
         if left:
@@ -331,8 +463,14 @@ class World:
         await self._until(lambda: not present(present(self.tenant._runner).server).connections)
         await self._until(lambda: before == asyncio.all_tasks())
 
+    async def _play(self, steps: Iterable[Step]) -> None:
+        for verb, user, number in steps:
+            await self._step(verb, user, number)
+
     async def _step(self, verb: str, user: int, number: int) -> None:
-        getattr(self, verb)(user, number)
+        waiting = getattr(self, verb)(user, number)
+        if waiting is not None:
+            await waiting
         await turns(number % 5)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
@@ -349,6 +487,7 @@ class World:
         self._ended_as_they_may()
         self._nobody_has_anothers_tokens()
         self._nothing_twice()
+        self._nothing_unasked()
         self._nothing_held()
         self._nothing_lost()
 
@@ -387,9 +526,20 @@ class World:
         assert self.tenant.disagreements == ()
         # What a server spends before it demands a nonce is spent again with the nonce.
         assert self.spends or stats.refresh_reuse_detected == 0
-        assert self.at_once <= 1
+        assert self.wire.at_once <= 1
         proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in self._proven()]
         assert len(proofs) == len(set(proofs))
+
+    def _nothing_unasked(self) -> None:
+        """What the tenant saw is what was called for, with the retries and challenges that events have told of."""
+        again = self.retried + self.challenged
+        tokens = (Operation.EXCHANGE, Operation.REFRESH)
+        assert self.tenant.stats.start_requests <= self.asked[Operation.START] + again[Operation.START]
+        assert self.tenant.stats.token_requests <= sum(self.asked[each] + again[each] for each in tokens)
+        # Each challenge is a fault's, the cold start's or a rotation's, once for each request that was in flight then.
+        changes = 1 + self.wire.rotations
+        assert self.wire.challenges <= self.wire.most_in_flight * changes + self.tenant.stats.faults_played
+        assert self.wire.stale == []
 
     def _proven(self) -> list[Any]:
         return [request for request in self.tenant.requests if request.proof]
@@ -438,6 +588,14 @@ class World:
             assert untold.total() <= self.orphaned[Operation.EXCHANGE, False]
         assert self.orphaned[Operation.EXCHANGE, True] + self.orphaned[Operation.EXCHANGE, False] <= gone.total()
 
+    def tally(self) -> Tally:
+        return Tally(
+            steps=self.steps,
+            users=len({who for who, _ in self.given}),
+            rotations=self.tenant.stats.refresh_rotations,
+            orphans=len(self.orphans),
+        )
+
     def _codes_by_key(self) -> dict[str, Presented]:
         keys: dict[str, Presented] = {}
         for request in self._proven():
@@ -446,6 +604,11 @@ class World:
                 presented = self.presented[Email(request.form["username"]), request.form["otp"]]
                 assert presented is keys.setdefault(ECKey.import_key(jwk).thumbprint(), presented)
         return keys
+
+
+async def _ended(calls: Sequence[asyncio.Task[Any]]) -> None:
+    if calls:
+        await asyncio.wait(calls, timeout=PATIENCE)
 
 
 def _of_server(task: asyncio.Task[Any]) -> bool:
@@ -457,10 +620,11 @@ def settings_of(setting: Setting) -> TenantSettings:
     return TenantSettings(id_token_alg="ES256", **NONCES[setting.nonces])
 
 
-async def play(program: list[Step], setting: Setting) -> None:
-    """Run a program against a tenant in the same loop, and check what came of it."""
+async def play(program: Sequence[Step], setting: Setting) -> Tally:
+    """Run a program against a tenant in the same loop, check what came of it, and return what it did."""
     async with LocalTenant(settings_of(setting)) as tenant:
         session = aiohttp.ClientSession() if setting.shared else None
         world = World(tenant, setting, session)
         await world.run(program)
         world.check()
+        return world.tally()
