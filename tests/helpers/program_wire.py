@@ -18,7 +18,7 @@ TOKEN = "/oauth/token"
 
 
 class Wire:
-    """Watches the token requests of a client.
+    """Watches the token requests of a client that have a proof.
 
     Attributes:
         at_once: The most codes of one user that were on the wire at once.
@@ -48,10 +48,10 @@ class Wire:
         return max(len(self._nonces) - 1, 0)
 
     async def _send(self, request: Any, *more: Any) -> Any:
-        if request.url.path != TOKEN:
+        if request.url.path != TOKEN or "DPoP" not in request.headers:
             return await self._transmit(request, *more)
         form = dict(parse_qsl(request.body.decode()))
-        user = form["username"] if "otp" in form else ""
+        user = form.get("username", "") if "otp" in form else ""
         self._sent += 1
         number = self._sent
         key, nonce = _proof(request.headers["DPoP"])
