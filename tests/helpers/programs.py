@@ -276,7 +276,7 @@ class World:
             self._present(presented)
 
     def again(self, user: int, _number: int) -> None:
-        """Present the newest code once more, if it was or may have been spent. A code that is sent forgets older ones."""
+        """Present the newest code again, if it may be spent. A code that was sent since makes it an old one."""
         who = self.users[user]
         presented = self._newest(who)
         is_busy = not all(call.done() for call in self.starts[who] + self.calls[who])
