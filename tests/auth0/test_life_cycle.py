@@ -29,13 +29,17 @@ from passwordless_async import (
     InvalidToken,
     KeyMismatch,
     KeyMissing,
+    MalformedAnswer,
     MfaRequired,
     NoClientAuth,
     NotSenderConstrained,
     OAuthError,
     OutcomeUnknown,
     PasswordlessClient,
+    PasswordlessError,
     PrivateKeyJwt,
+    RateLimited,
+    TemporarilyUnavailable,
     TlsClientAuth,
     TokenSet,
     UsageError,
@@ -48,7 +52,7 @@ from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant,
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from passwordless_async._common.http import HttpRequest
+    from passwordless_async._common.http import HttpRequest, HttpResponse
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 CALLBACK = "https://app.example/callback"
@@ -499,6 +503,60 @@ def test_userinfo_of_tokens_without_a_key() -> None:
     request = next(flow)
     assert (request.headers, proven_key(request)) == ({"Authorization": "Bearer an-access-token"}, None)
     assert flows.end(flow, flows.answer(200, {"sub": "ada"}))["sub"] == "ada"
+
+
+def claims_of(response: HttpResponse, claims: dict[str, Any] | None) -> Any:
+    """Return what userinfo makes of a response, for tokens with these claims of the ID token."""
+    flow = userinfo(flows.new_tenant("off"), attrs.evolve(UNBOUND, claims=claims))
+    next(flow)
+    return flows.end(flow, response)
+
+
+@pytest.mark.parametrize("body", [{"sub": "bob"}, {"sub": "Ada"}, {"sub": ""}, {"sub": None}, {"sub": 7}, {}])
+def test_userinfo_about_another_user_is_refused(body: dict[str, Any]) -> None:
+    """OpenID Connect Core §5.3.2: ``sub`` must be there, and be that of the ID token."""
+    with pytest.raises(MalformedAnswer, match="about another user"):
+        claims_of(flows.answer(200, {**body, "email": "bob@example.com"}), {"sub": "ada"})
+
+
+@pytest.mark.parametrize("body", [{"sub": None}, {"sub": 7}, {}])
+def test_userinfo_without_a_subject_is_refused(body: dict[str, Any]) -> None:
+    """Also where no ID token names one to compare it with."""
+    with pytest.raises(MalformedAnswer, match="no sub"):
+        claims_of(flows.answer(200, body), None)
+
+
+def test_claims_of_userinfo_cannot_be_changed() -> None:
+    """The application gets a read-only mapping."""
+    claims = claims_of(flows.answer(200, {"sub": "ada"}), {"sub": "ada"})
+    with pytest.raises(TypeError):
+        claims["sub"] = "bob"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "error"),
+    [
+        (401, {"error": "unauthorized"}, OAuthError, "unauthorized"),
+        (401, {"error": "invalid_token"}, InvalidToken, "invalid_token"),
+        (403, {"error": "insufficient_scope"}, OAuthError, "insufficient_scope"),
+        (400, {"error": "invalid_request"}, OAuthError, "invalid_request"),
+        (429, {"error": "too_many_requests"}, RateLimited, "too_many_requests"),
+        (503, b"", TemporarilyUnavailable, "temporarily_unavailable"),
+        (400, b"junk", MalformedAnswer, None),
+        (403, b"", MalformedAnswer, None),
+        (302, b"", MalformedAnswer, None),
+        (200, b"junk", MalformedAnswer, None),
+        (200, ["ada"], MalformedAnswer, None),
+    ],
+)
+def test_each_refusal_of_userinfo_is_its_own_error(
+    status: int, body: Any, kind: type[PasswordlessError], error: str | None
+) -> None:
+    """Only a 401 without words of its own means that the access token is no longer good (RFC 6750 §3.1)."""
+    with pytest.raises(kind) as caught:
+        claims_of(flows.answer(status, body), {"sub": "ada"})
+    assert type(caught.value) is kind
+    assert (getattr(caught.value, "status", None), getattr(caught.value, "error", None)) == (status, error)
 
 
 @pytest.mark.parametrize("call", [refresh, userinfo])

@@ -324,6 +324,77 @@ async def test_an_outcome_that_was_not_taken_is_kept() -> None:
     assert sorted(taken + untaken) == list(range(5))
 
 
+async def consume(stream: AsyncGenerator[Outcome, None], number: int) -> None:
+    """Take some outcomes, and leave."""
+    async with aclosing(stream):
+        for _ in range(number):
+            await anext(stream)
+
+
+async def test_a_consumer_cancelled_while_outcomes_are_kept_loses_none() -> None:
+    """It hears of the cancellation when all of them are kept, however often it was cancelled."""
+    may_keep = asyncio.Event()
+    kept: list[int] = []
+
+    async def keep(outcome: Outcome) -> None:
+        await may_keep.wait()
+        kept.append(outcome.login.tag)
+
+    stream = outcomes(at_once, map(login, range(4)), concurrency=4, untaken=keep)
+    consumer = asyncio.create_task(consume(stream, 1))
+    await turns()
+    for _ in range(2):
+        consumer.cancel()
+        await turns()
+        assert not consumer.done()
+    may_keep.set()
+    await turns()
+    assert (consumer.cancelled(), kept) == (True, [1, 2, 3])
+
+
+async def test_a_consumer_cancelled_while_exchanges_finish_hears_of_it() -> None:
+    """Exchanges on the wire are waited for, and what was not taken is kept; then the cancellation is raised."""
+    answer = asyncio.Event()
+    kept: list[int] = []
+
+    async def keep(outcome: Outcome) -> None:
+        kept.append(outcome.login.tag)
+
+    async def exchange(of: Login) -> TokenSet:
+        try:
+            return tokens(of) if of.tag < 2 else await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            await answer.wait()  # as an exchange that is on the wire does
+            raise
+
+    consumer = asyncio.create_task(consume(outcomes(exchange, map(login, range(3)), concurrency=3, untaken=keep), 1))
+    await turns()
+    consumer.cancel()
+    await turns()
+    assert not consumer.done()
+    answer.set()
+    await turns()
+    assert (consumer.cancelled(), kept) == (True, [1])
+
+
+async def test_a_source_that_does_not_close_holds_up_no_cancelled_consumer() -> None:
+    """A cancellation reaches what closes the source."""
+
+    async def source() -> AsyncIterator[Login]:
+        try:
+            yield login(0)
+            yield login(1)
+        finally:
+            await asyncio.get_running_loop().create_future()
+
+    consumer = asyncio.create_task(consume(outcomes(at_once, source(), concurrency=1), 1))
+    await turns()
+    assert not consumer.done()
+    consumer.cancel()
+    await turns()
+    assert consumer.cancelled()
+
+
 async def test_progress_is_reported_after_each_outcome() -> None:
     """The hook receives how many have ended, failed and are in flight; the last report says that all have ended."""
     told: list[tuple[int, int, int]] = []

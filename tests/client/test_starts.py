@@ -97,7 +97,7 @@ async def test_an_unsent_start_counts_for_nothing() -> None:
     async with opened(confidential=True, cool_down=30.0, starts_per_hour=1, max_in_flight=1) as (tenant, client):
         first, answer = await kept_waiting(tenant, client.start(BOB), START)
         waiting = asyncio.create_task(client.start(ADA, forwarded_for=home))
-        await asyncio.sleep(0)
+        await until(lambda: client._dispatcher.gate.waiting)
         await cancelled(waiting)
         answer.set()
         await first

@@ -24,6 +24,7 @@ from passwordless_async import (
     TemporarilyUnavailable,
     UsageError,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import (
     Challenged,
     Done,
@@ -36,6 +37,7 @@ from passwordless_async.client.events import (
     StoreRegained,
     UnboundTokens,
 )
+from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.dispatcher import Call
 from passwordless_async.testing import PLAIN_API, Fault, LocalTenant
 
@@ -349,6 +351,30 @@ async def test_a_cancelled_call_emits_done() -> None:
         await cancelled(starting)
         answer.set()
         assert [(event.error, event.transmissions) for event in events if isinstance(event, Done)] == [("cancelled", 1)]
+
+
+class Watched(FixedLimit):
+    """A limit that remembers the latencies that it is told of."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.latencies: list[float] = []
+
+    def answered(self, seconds: float) -> None:
+        self.latencies.append(seconds)
+
+
+async def test_the_limit_learns_how_long_each_exchange_took() -> None:
+    """From the request to its answer: no longer than the event says, which is emitted after it."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        client._dispatcher.gate.limit = limit = Watched(8)
+        await client.start(ADA)
+        began = _clock.monotonic()
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        took = _clock.monotonic() - began
+    told = [event.seconds for event in events if isinstance(event, Sent)][-1]
+    assert [0 < seconds <= told <= took for seconds in limit.latencies] == [True]
 
 
 class Flows:

@@ -83,6 +83,14 @@ def test_the_scheme_decides_about_tls(kind: str) -> None:
     assert ["SSL" in each.__name__ for each in classes] == [False, True]
 
 
+def test_the_scheme_decides_about_tls_to_the_sentinels_too() -> None:
+    """Over an open connection an attacker could name another primary."""
+    for scheme, tls in (("redis", False), ("rediss", True)):
+        sentinels: Any = connect(Secret(f"{scheme}+sentinel://a:1,b:2/main"))[1][1:]
+        classes = [sentinel.connection_pool.connection_class.__name__ for sentinel in sentinels]
+        assert ["SSL" in name for name in classes] == [tls, tls]
+
+
 @pytest.mark.parametrize(
     "url",
     [
