@@ -14,19 +14,24 @@ from fuzz.mutator import Mutator
 
 TARGETS = {
     "access_token": (400, {"accepted", "unknown key", "the access token has a wrong signature"}),
+    "api_request": (300, {"asgi 200", "asgi 401", "aiohttp 200", "aiohttp 401"}),
     "cookie": (400, {"login, session, True", "no login, no session, False"}),
     "id_token": (500, {"login", "logout", "InvalidIdToken: signature", "InvalidLogoutToken: events"}),
     "jwks": (300, {"1 keys or more", "2 keys or more", "the answer is not a JSON object (status 200)"}),
     "metadata": (500, {"9 endpoints", "the metadata's issuer is not https://tenant.example/ (status 200)"}),
     "nonce": (400, {"answered after 1", "answered after 2", "NonceChallengeRepeated after 2"}),
     "proof": (900, {"CheckedProof", "the signature is wrong", "typ is not dpop+jwt", "the proof was used before"}),
+    "gateway": (300, {"asgi 200", "asgi 303", "asgi 405", "aiohttp 200", "aiohttp 303", "aiohttp 400"}),
+    "redis_answers": (300, {"begin_attempt: StoreUnavailable", "read: StoreUnavailable", "close: bool"}),
     "session": (400, {"session", "no session", "TokenSet", "PendingLink", "MfaState", "session: BrokenSeal, seal"}),
     "token_answer": (400, {"tokens, bound, an ID token", "MfaRequired", "OutcomeUnknown", "MalformedAnswer"}),
 }
 """How many inputs each is checked with here, and outcomes that are among theirs: without these it tests nothing."""
 
+SLOW = {"gateway": pytest.mark.slow}
 
-@pytest.mark.parametrize("name", TARGETS)
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in TARGETS])
 def test_every_outcome_is_a_value_or_a_typed_error(name: str) -> None:
     """Any input has one of the outcomes that its part of the library names; ``python -m tests.fuzz`` tries more."""
     inputs, wanted = TARGETS[name]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import Counter
+from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -75,12 +75,11 @@ class Attacker:
 
     seed: int = 0
     client: ApiClient = attrs.field(factory=ApiClient)
-    made: int = 0
-    _random: random.Random = attrs.field(init=False)
+    random: Random = attrs.field(init=False)  # what all is drawn from
     _tokens: list[str] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._random = random.Random(self.seed)  # noqa: S311 - no secret
+        self.random = Random(self.seed)  # noqa: S311 - no secret
         make = self.client.token
         header, payload, signature = make().split(".")
         other = DPoPKey.generate().thumbprint
@@ -105,8 +104,7 @@ class Attacker:
 
     def request(self) -> Hostile:
         """Return the next request."""
-        draw = self._random
-        self.made += 1
+        draw = self.random
         if draw.random() < 0.2:  # right, but for what is added
             fields = list(self.client.headers().items())
         else:
@@ -118,11 +116,11 @@ class Attacker:
         return Hostile(draw.choice(METHODS), draw.choice(TARGETS), fields)
 
     def _token(self) -> str:
-        draw = self._random
+        draw = self.random
         return self._edited(draw.choice(self._tokens[: draw.choice((2, 2, 100))]))
 
     def _proof(self, token: str) -> str:
-        draw = self._random
+        draw = self.random
         claims: dict[str, Any] = {"url": f"{BASE}/me", "access_token": token}
         if draw.random() < 0.2:
             claims["nonce"] = draw.choice(["x", "y" * 500])
@@ -134,7 +132,7 @@ class Attacker:
 
     def _edited(self, text: str) -> str:
         """Return a text as it is, or with an edit at some place."""
-        draw = self._random
+        draw = self.random
         if draw.random() < 0.6 or not text:
             return text
         at = draw.randrange(len(text))
@@ -145,7 +143,7 @@ class Attacker:
         )
 
     def _value(self) -> str:
-        draw = self._random
+        draw = self.random
         kinds = (
             HOSTS,
             FORWARDED,
@@ -214,7 +212,7 @@ async def _receive() -> dict[str, Any]:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-class _Transport(asyncio.Transport):
+class Transport(asyncio.Transport):
     """Takes what a server writes."""
 
     def __init__(self) -> None:
@@ -258,7 +256,7 @@ async def aiohttp_door() -> Ask:
 
     async def ask(request: Hostile) -> int:
         assert runner.server is not None
-        protocol, transport = runner.server(), _Transport()
+        protocol, transport = runner.server(), Transport()
         protocol.connection_made(transport)
         protocol.data_received(wire(request))
         try:
@@ -278,7 +276,7 @@ def wire(request: Hostile) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-async def attack(ask: Ask, requests: int, *, seed: int, report: Callable[[int, Counter[int]], None]) -> Counter[int]:
+async def attack(ask: Ask, requests: int, *, seed: int) -> Counter[int]:
     """Send requests; return how often each status was the answer. Another one than :data:`STATUSES` ends it."""
     attacker, seen = Attacker(seed), Counter[int]()
     for number in range(1, requests + 1):
@@ -286,7 +284,4 @@ async def attack(ask: Ask, requests: int, *, seed: int, report: Callable[[int, C
         status = await ask(request)
         assert status in STATUSES, (seed, number, status, request)
         seen[status] += 1
-        if number % 10_000 == 0:
-            attacker = Attacker(seed + number)  # its tokens expire
-            report(number, seen)
     return seen

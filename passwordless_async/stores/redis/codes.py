@@ -13,7 +13,7 @@ Invariants of the scripts:
 
 from __future__ import annotations
 
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, several
 
 # A field for each code, with the number of its attempt and the token of the caller; others have no blank in the value.
 _READ = """
@@ -131,8 +131,9 @@ class RedisCodes(OnRedis):
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
         """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""
-        left, last = await self._run(_BEGIN_START, self._user(user), token, _or_zero(seconds), milliseconds(remember))
-        return int(left) / 1000, int(last)
+        times = _or_zero(seconds), milliseconds(remember)
+        left, last = several(await self._run(_BEGIN_START, self._user(user), token, *times), (2,))
+        return number(left) / 1000, number(last)
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
         """Set how long the user is sent no other code; with a mark, forget the attempts until then."""
@@ -141,9 +142,9 @@ class RedisCodes(OnRedis):
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
         """Count a start of an address and return 0.0, or the seconds until there is room."""
-        number = -1 if max_starts is None else max_starts
-        left = await self._run(_BEGIN_ADDRESS_START, self._address(address), token, number, milliseconds(window))
-        return int(left) / 1000
+        starts = -1 if max_starts is None else max_starts
+        left = await self._run(_BEGIN_ADDRESS_START, self._address(address), token, starts, milliseconds(window))
+        return number(left) / 1000
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
         """Undo the count of a start, or block an address."""
@@ -154,7 +155,7 @@ class RedisCodes(OnRedis):
     ) -> int | None:
         """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
         arguments = code, token, max_attempts, max_codes, milliseconds(remember)
-        attempts = int(await self._run(_BEGIN_ATTEMPT, self._user(user)[1:], *arguments))
+        attempts = number(await self._run(_BEGIN_ATTEMPT, self._user(user)[1:], *arguments))
         return None if attempts < 0 else attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:

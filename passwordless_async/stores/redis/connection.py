@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import attrs
 from redis.asyncio import Redis, RedisCluster
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret
-from passwordless_async.errors import UsageError
+from passwordless_async.errors import StoreUnavailable, UsageError
 from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches, ClusterBatches
 from passwordless_async.stores.redis.keys import Keys
@@ -19,7 +20,9 @@ from passwordless_async.stores.redis.keys import Keys
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
+E = TypeVar("E", bound=Enum)
 _MAX_PREFIX = 64  # characters
+_NONSENSE = "the store answers with something else than its commands do"
 
 
 class OnRedis:
@@ -136,6 +139,37 @@ def milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))
 
 
-def text(value: str | bytes) -> str:
-    """Return an answer as text, whether or not the client decodes answers."""
-    return value.decode() if isinstance(value, bytes) else value
+def text(answer: object) -> str:
+    """Return an answer as text, whether or not the client decodes answers.
+
+    Raises:
+        StoreUnavailable: It is another one, so what answers is no server of this store.
+    """
+    if isinstance(answer, bytes) and answer.isascii():  # as are sealed texts, hashes and nonces
+        answer = answer.decode()
+    if isinstance(answer, str):
+        return answer
+    raise StoreUnavailable(_NONSENSE)
+
+
+def number(answer: object) -> int:
+    """Return an answer that is a whole number; any other raises :class:`~passwordless_async.StoreUnavailable`."""
+    if isinstance(answer, int):
+        return answer
+    raise StoreUnavailable(_NONSENSE)
+
+
+def member(kind: type[E], answer: object) -> E:
+    """Return an answer as a member of an enumeration; any other raises ``StoreUnavailable``."""
+    value = text(answer)
+    for each in kind:
+        if each.value == value:
+            return each
+    raise StoreUnavailable(_NONSENSE)
+
+
+def several(answer: object, lengths: tuple[int, ...] = ()) -> list[Any]:
+    """Return an answer that is a list of one of some lengths, or of any; another raises ``StoreUnavailable``."""
+    if isinstance(answer, list) and (not lengths or len(answer) in lengths):
+        return answer
+    raise StoreUnavailable(_NONSENSE)

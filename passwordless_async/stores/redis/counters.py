@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +72,9 @@ class RedisCounters(OnRedis):
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
         """Count one in each counter if each has room, and return the seconds until each has."""
-        limits = [number for counter in counters for number in (counter.limit, milliseconds(counter.window))]
+        limits = [each for counter in counters for each in (counter.limit, milliseconds(counter.window))]
         left = await self._run(_COUNT, self._counters(group, counters, token), token, milliseconds(remember), *limits)
-        return tuple(int(time) / 1000 for time in left)
+        return tuple(number(time) / 1000 for time in several(left, (len(counters),)))
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
         """Undo what was counted by a token, in the windows that last still."""

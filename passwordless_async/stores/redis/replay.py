@@ -18,7 +18,7 @@ from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.dpop.server.replay import owner_of
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,10 +86,9 @@ class RedisReplayStore(OnRedis):
         if seconds < 0:
             raise StoreError("the time to keep a proof is over before it began: two clocks differ")
         proofs = self._key.named("replay", _hash(owner_of(key)))
-        added = await self._run_durably(
-            _ADD, [proofs], _hash(key)[:_MEMBER], milliseconds(seconds + _MARGIN), self._max_per_key
-        )
-        if int(added) < 0:
+        arguments = _hash(key)[:_MEMBER], milliseconds(seconds + _MARGIN), self._max_per_key
+        added = number(await self._run_durably(_ADD, [proofs], *arguments))
+        if added < 0:
             raise StoreError(f"one key has used its share of the replay store: {self._max_per_key} proofs")
         return bool(added)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, text
 
 # By the server's own clock, in microseconds: those of the processes need not agree. Beside the next place is when it
 # was written: if the clock was set back since, or another server took over, the queue is moved back as far.
@@ -52,7 +52,7 @@ class RedisServers(OnRedis):
         """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
         # Rounded once: a part of a microsecond lost for each request would make a high quota too fast.
         wait = await self._run(_RESERVE, [self._key.named("quota", quota)], round(requests * interval * _MICROSECONDS))
-        return int(wait) / _MICROSECONDS
+        return number(wait) / _MICROSECONDS
 
     async def pause(self, quota: str, seconds: float) -> None:
         """Give no process a place for so many seconds."""

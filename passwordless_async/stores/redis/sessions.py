@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds, text
+from passwordless_async.stores.redis.connection import OnRedis, member, milliseconds, number, several, text
 
 _SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
 _MAX_OVERLAP = 10 * 366 * 86_400.0  # seconds; what is endless has a number on the server
@@ -154,7 +154,10 @@ class RedisSessions(OnRedis):
     async def peek(self, place: Place) -> tuple[str, float] | None:
         """Return a session's text and the seconds that it has left."""
         seen = await self._run(_PEEK, [self._key.session(place)])
-        return None if seen is None else (text(seen[0]), int(seen[1]) / 1000)
+        if seen is None:
+            return None
+        sealed, left = several(seen, (2,))
+        return text(sealed), number(left) / 1000
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
         """Replace a session's text and keep its expiry."""
@@ -167,7 +170,7 @@ class RedisSessions(OnRedis):
     async def sessions_of(self, user: str) -> tuple[str, ...]:
         """Return the hashes of a user's sessions."""
         members = await self._ask("HKEYS", self._key.sessions(KeyRing.shard(user), user))
-        return tuple(sorted(map(text, members)))
+        return tuple(sorted(map(text, several(members))))
 
     async def begin_refresh(
         self,
@@ -184,11 +187,11 @@ class RedisSessions(OnRedis):
         """Ask for the lease to refresh a session."""
         times = milliseconds(seconds), int(min(overlap, _MAX_OVERLAP) * 1000), milliseconds(remember)
         keys = [self._key.session(place), *self._lease(place, login)]
-        answer = await self._run_durably(_BEGIN_REFRESH, keys, sealed, spends, token, *times)
+        answer = several(await self._run_durably(_BEGIN_REFRESH, keys, sealed, spends, token, *times), (1, 2, 3))
         lease, elapsed, tokens = answer + [None] * (3 - len(answer))
         return RefreshTurn(
-            RefreshLease(text(lease)),
-            None if elapsed is None else int(elapsed) / 1000,
+            member(RefreshLease, lease),
+            None if elapsed is None else number(elapsed) / 1000,
             None if tokens is None else text(tokens),
         )
 
@@ -217,7 +220,7 @@ class RedisSessions(OnRedis):
         keys = [self._key.session(place), *self._lease(place, login), self._list(place)]
         times = milliseconds(seconds), milliseconds(remember), milliseconds(_SHARED_SECONDS)
         arguments = token, *texts, replacement, tokens, *times, place.session, login
-        return RefreshEnd(text(await self._run_durably(_END_REFRESH, keys, *arguments)))
+        return member(RefreshEnd, await self._run_durably(_END_REFRESH, keys, *arguments))
 
     def _lease(self, place: Place, login: str) -> list[str]:
         return [self._key.login(place, login), self._key.lock(place, login)]

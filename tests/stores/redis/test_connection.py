@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from passwordless_async import (
     StoreUnavailable,
     UsageError,
 )
+from passwordless_async.stores import RefreshEnd
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
+from passwordless_async.stores.redis.connection import member, number, several, text
 
 PASSWORD = "pass-word-of-nobody-else"
 RING = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32))
@@ -108,3 +111,26 @@ def test_a_store_in_another_event_loop_says_so(redis_url: str) -> None:
         asyncio.run(misuse())
         assert own.run(store.nonce(user)) == "nonce"
         own.run(store.aclose())
+
+
+WRONG: dict[Any, tuple[Any, ...]] = {
+    text: (None, 1, [], [b"a"], "é".encode(), b"\xff", True),
+    number: (None, b"1", "1", [], [1], b"", 1.5),
+    several: (None, 1, b"a", "ab", {}, ()),
+    partial(several, lengths=(1, 3)): ([], [1, 2]),
+    partial(member, RefreshEnd): (b"KEPT", b"", None, 1, [b"kept"]),
+}
+
+
+@pytest.mark.parametrize(("read", "answer"), [(read, answer) for read, answers in WRONG.items() for answer in answers])
+def test_what_no_command_answers_is_no_answer(read: Any, answer: Any) -> None:
+    """The server is another one, or another program writes to it: that is as if it did not answer."""
+    with pytest.raises(StoreUnavailable, match="answers with something else") as refused:
+        read(answer)
+    assert refused.value.__context__ is None
+
+
+def test_what_commands_answer() -> None:
+    """With a client that decodes answers, and with one that does not."""
+    assert (text("a"), text(b"a"), number(-1), several([]), several([b"a"], (1, 3))) == ("a", "a", -1, [], [b"a"])
+    assert member(RefreshEnd, b"kept") is member(RefreshEnd, "kept") is RefreshEnd.KEPT
