@@ -137,14 +137,20 @@ async def refusal(call: Awaitable[Any]) -> str:
 @pytest.mark.slow
 async def test_a_gateway_ends_with_its_parent(redis_url: str) -> None:
     """When its standard input ends a gateway ends in time, though a call in flight would go on being tried."""
-    settings = GatewaySettings(
-        tenant="http://127.0.0.1:1", client_id="no-client", store=redis_url, keys=(KEYS,), users=PSEUDONYMS
-    )
-    async with ChildProcess("benchmarks.gateway", attrs.asdict(settings)) as gateway:
+    called = asyncio.Event()
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        await reader.read(-1)
+        writer.close()
+
+    tenant = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{tenant.sockets[0].getsockname()[1]}"
+    settings = GatewaySettings(tenant=url, client_id="no-client", store=redis_url, keys=(KEYS,), users=PSEUDONYMS)
+    async with tenant, ChildProcess("benchmarks.gateway", attrs.asdict(settings)) as gateway:
         process = gateway._process
         asking = asyncio.create_task(gateway.call("start", user=user(0)))
-        await asyncio.sleep(0.5)
-        assert not asking.done()
+        await called.wait()
         await gateway.aclose()
         assert process is not None
         assert process.returncode == 0

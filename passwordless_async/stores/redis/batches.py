@@ -109,6 +109,7 @@ class Batches:
     def _start(self) -> None:
         if self._waiting and self._task is None:
             self._task = asyncio.create_task(self._send_all())
+            self._task.add_done_callback(self._abandon)
 
     async def _send_all(self) -> None:
         try:
@@ -120,6 +121,12 @@ class Batches:
         finally:
             self._task = None
             # If this task was cancelled, no other would ever answer them.
+            self._fail_waiting(_CLOSED)
+
+    def _abandon(self, task: asyncio.Task[None]) -> None:
+        """Answer the callers of a task that was cancelled before its first step: it has run nothing, no ``finally``."""
+        if self._task is task:
+            self._task = None
             self._fail_waiting(_CLOSED)
 
     def _fail_waiting(self, problem: str) -> None:

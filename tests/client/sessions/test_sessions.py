@@ -195,18 +195,20 @@ async def test_tokens_are_revoked_although_the_closing_caller_is_cancelled(
     """After the session was closed no other caller could revoke its tokens."""
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
-        closed, ask = asyncio.Event(), store.close
+        closed, go_on, ask = asyncio.Event(), asyncio.Event(), store.close
 
         async def close(*arguments: Any) -> Any:
             done = await ask(*arguments)
             closed.set()
-            await asyncio.sleep(0.01)
+            await go_on.wait()
             return done
 
         monkeypatch.setattr(store, "close", close)
         closing = asyncio.create_task(client.sessions.close(identifier))
         await closed.wait()
         closing.cancel()
+        await asyncio.sleep(0)
+        go_on.set()
         await asyncio.wait([closing])
         async with asyncio.timeout(10):
             while not tenant.refresh_families[0].revoked:  # noqa: ASYNC110 - only polling tells

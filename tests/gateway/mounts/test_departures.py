@@ -68,7 +68,7 @@ async def test_another_cancellation_goes_on() -> None:
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(call())
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         if also_gone:
             gone.set()
             await asyncio.sleep(0)
