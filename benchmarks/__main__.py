@@ -13,6 +13,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    alone,
+    api_call,
     exchange,
     gateway_browsers,
     gateway_login,
@@ -41,6 +43,8 @@ BENCHMARKS = {
     "verify": verify,
     "protected": protected,
     "exchange": exchange,
+    "alone": alone,
+    "api-call": api_call,
     "peers": peers,
     "scale": scale,
     "quota": quota,

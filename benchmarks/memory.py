@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 import tracemalloc
+import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,12 +28,14 @@ SUMMARY = "Memory of a session's key, idle and in use, and of logins"
 HOW = (
     "growth of a new process by so many keys, a tenth as many of the kinds that are slow to make; by a 25th as many "
     "logins in flight, whose answers the server holds back; by ten times as many that go by, once, with a canned "
-    "answer in place of the transport"
+    "answer in place of the transport; counted: by a 100th as many logins in flight, or bare posts of aiohttp, objects "
+    "that the garbage collector tracks, bytes that Python allocates, and coroutines and generators, each with a frame"
 )
 PACKAGES = ("passwordless-async", "aiohttp", "cryptography")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 100_000, "keys"
 
 _WARM_UP = 100  # keys that are made before the measurement
+_WITH_FRAMES = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 _STATM = Path("/proc/self/statm")
 
 
@@ -63,11 +66,15 @@ KINDS: dict[str, tuple[Callable[[], DPoPKey], int]] = {
 
 # With TLS most of it is asyncio's own: a buffer of 256 KB for each connection.
 IN_FLIGHT, IN_FLIGHT_TLS, GONE_BY = "login in flight", "login in flight, TLS", "logins gone by, all of them"
-LOGINS: dict[str, Callable[[int], float]] = {
-    IN_FLIGHT: lambda keys: in_flight(max(1, keys // 25), _resident, tls=False),
-    IN_FLIGHT_TLS: lambda keys: in_flight(max(1, keys // 25), _resident, tls=True),
-    GONE_BY: lambda keys: gone_by(keys * 10, _resident),
+COUNTED_LOGIN, COUNTED_POST = "login in flight, counted", "bare post in flight, counted"
+LOGINS: dict[str, Callable[[int], dict[str, float]]] = {
+    IN_FLIGHT: lambda keys: in_flight(max(1, keys // 25), _resident_figure),
+    IN_FLIGHT_TLS: lambda keys: in_flight(max(1, keys // 25), _resident_figure, tls=True),
+    GONE_BY: lambda keys: {"resident": gone_by(keys * 10, _resident)},
+    COUNTED_LOGIN: lambda keys: _counted(keys, is_bare=False),
+    COUNTED_POST: lambda keys: _counted(keys, is_bare=True),
 }
+COUNTED_BARS = {"objects": (1.8, 1.5), "bytes": (1.7, 1.4), "frames": (1.5, 1.3)}  # login ÷ post: must and goal
 
 
 def run(rounds: int, calls: int) -> Report:
@@ -79,11 +86,19 @@ def run(rounds: int, calls: int) -> Report:
         grown = [_in_a_new_process(kind, calls) for _ in range(times)]
         rows += [Row(f"{kind}, {meter}", Series(tuple(each[meter] for each in grown))) for meter in grown[0]]
     figures = {row.name: row.figures for row in rows}
+    ratios = {
+        name: figures[f"{COUNTED_LOGIN}, {name}"].over(figures[f"{COUNTED_POST}, {name}"]) for name in COUNTED_BARS
+    }
     bars = [
         Bar("bytes of an idle session's key, resident", figures[f"{IDLE}, resident"], must=600, goal=300),
-        Bar(f"bytes of a {IN_FLIGHT}, plain HTTP", figures[f"{IN_FLIGHT}, resident"], must=65_536, goal=32_768),
+        Bar(f"bytes of a {IN_FLIGHT}, plain HTTP", figures[f"{IN_FLIGHT}, resident"], must=24_576, goal=16_384),
+        Bar(f"bytes of a {IN_FLIGHT_TLS}", figures[f"{IN_FLIGHT_TLS}, resident"], must=204_800, goal=122_880),
         Bar(
             f"bytes of {calls * 10:,} logins gone by", figures[f"{GONE_BY}, resident"], must=50_000_000, goal=10_000_000
+        ),
+        *(
+            Bar(f"{name} of a login in flight ÷ a bare post's", ratios[name], must=must, goal=goal)
+            for name, (must, goal) in COUNTED_BARS.items()
         ),
     ]
     return Report("memory", SUMMARY, HOW, "bytes", PACKAGES, rows, bars)
@@ -100,7 +115,7 @@ def _in_a_new_process(kind: str, keys: int) -> dict[str, float]:
 def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:
     """Measure in this process: first its resident memory, then, by as many keys again, what Python allocates."""
     if kind in LOGINS:
-        return {"resident": LOGINS[kind](keys)}
+        return LOGINS[kind](keys)
     make, divisor = KINDS[kind]
     count = max(1, keys // divisor)
     kept = [make() for _ in range(_WARM_UP)]
@@ -108,6 +123,18 @@ def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:
     tracemalloc.start()
     traced = _growth(make, count, lambda: tracemalloc.get_traced_memory()[0], kept)
     return {"resident": resident, "traced by Python": traced}
+
+
+def _counted(keys: int, *, is_bare: bool) -> dict[str, float]:
+    tracemalloc.start()
+    return in_flight(max(1, keys // 100), _counts, is_bare=is_bare)
+
+
+def _counts() -> dict[str, float]:
+    traced = tracemalloc.get_traced_memory()[0]
+    objects = gc.get_objects()
+    suspended = sum(isinstance(each, _WITH_FRAMES) for each in objects)
+    return {"objects": len(objects), "bytes": traced, "frames": suspended}
 
 
 def _growth(make: Callable[[], DPoPKey], count: int, measure: Callable[[], int], kept: list[DPoPKey]) -> float:
@@ -119,6 +146,10 @@ def _growth(make: Callable[[], DPoPKey], count: int, measure: Callable[[], int],
         kept[index] = make()
     gc.collect()
     return (measure() - before) / count
+
+
+def _resident_figure() -> dict[str, float]:
+    return {"resident": _resident()}
 
 
 def _resident() -> int:

@@ -10,24 +10,24 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
-import ssl
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-import aiohttp
 from multidict import CIMultiDict
 
-from benchmarks.load import OTP, SCOPE, our_client, user
+from benchmarks.exchange import bare, ours
+from benchmarks.load import OTP, our_client, user
 from benchmarks.server import Server, allow_connections
 from passwordless_async import Login
 from passwordless_async._common.http import HttpResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
+    from benchmarks.load import Operation
     from passwordless_async import PasswordlessClient
     from passwordless_async._common.http import HttpRequest
-    from passwordless_async.auth0.tokens import TokenSet
 
 _WARM_UP, _WARM_UP_GONE_BY = 64, 20_000  # logins before the measurement
 _AT_ONCE = 256  # of those that go by; exchange_many's own default
@@ -41,46 +41,54 @@ _CANNED = HttpResponse(
 )
 
 
-def in_flight(logins: int, resident: Callable[[], int], *, tls: bool) -> float:
-    """Return the resident bytes for each of so many exchanges that wait for their answers."""
+def in_flight(
+    logins: int, figures: Callable[[], Mapping[str, float]], *, tls: bool = False, is_bare: bool = False
+) -> dict[str, float]:
+    """Return by how much figures of this process grow for each of so many exchanges that wait for their answers."""
     allow_connections(_FILES)
     with Server(tls=tls) as server:
-        return asyncio.run(_in_flight(server, logins, resident))
+        opened = bare(server) if is_bare else ours(server, in_flight=logins + _WARM_UP)
+        return asyncio.run(_in_flight(server, opened, logins, figures))
 
 
-async def _in_flight(server: Server, logins: int, resident: Callable[[], int]) -> float:
-    context = ssl.create_default_context(cadata=server.ca) if server.ca else True
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=context)) as session,
-        our_client(server.origin, session=session, in_flight=logins + _WARM_UP) as client,
-    ):
-        await asyncio.gather(*(client.exchange(user(-number), OTP, scope=SCOPE) for number in range(1, _WARM_UP + 1)))
+async def _in_flight(
+    server: Server,
+    opened: AbstractAsyncContextManager[Operation],
+    logins: int,
+    figures: Callable[[], Mapping[str, float]],
+) -> dict[str, float]:
+    async with opened as exchange:
+        await asyncio.gather(*(exchange() for _ in range(_WARM_UP)))
         server.tell(delay=_HELD, reset=True)
         gc.collect()
-        before = resident()
-        waiting: list[asyncio.Task[TokenSet]] = []
+        before = figures()
+        waiting: list[asyncio.Task[object]] = []
         try:
             for first in range(0, logins, _CONNECTING):
-                waiting += [_start(client, number) for number in range(first, min(first + _CONNECTING, logins))]
+                waiting += [_task(exchange) for _ in range(first, min(first + _CONNECTING, logins))]
                 await _until_held(server, waiting)
             gc.collect()
-            grown = resident() - before
+            grown = {name: figure - before[name] for name, figure in figures().items()}
         finally:
             for task in waiting:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-    return grown / logins
+    return {name: figure / logins for name, figure in grown.items()}
 
 
-def _start(client: PasswordlessClient, number: int) -> asyncio.Task[TokenSet]:
-    return asyncio.create_task(client.exchange(user(number), OTP, scope=SCOPE))
+def _task(exchange: Operation) -> asyncio.Task[object]:
+    async def login() -> object:
+        return await exchange()
+
+    return asyncio.create_task(login())
 
 
-async def _until_held(server: Server, waiting: list[asyncio.Task[TokenSet]]) -> None:
+async def _until_held(server: Server, waiting: list[asyncio.Task[object]]) -> None:
     while server.tell().get("/oauth/token", 0) < len(waiting):
         await asyncio.sleep(0.02)
-        if any(task.done() for task in waiting):
-            raise RuntimeError("an exchange ended before its answer")
+        for task in waiting:
+            if task.done():
+                raise RuntimeError("an exchange ended before its answer") from task.exception()
 
 
 def gone_by(logins: int, resident: Callable[[], int]) -> float:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import ssl
 import time
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-
-import aiohttp
 
 from benchmarks import peers_async, peers_threads
 from benchmarks.exchange import bare, ours
@@ -24,7 +22,7 @@ from benchmarks.report import Bar, Report, Row
 from benchmarks.server import Server, pinned, trusted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from benchmarks.load import Operation
@@ -97,8 +95,8 @@ def _makers(stack: ExitStack, server: Server) -> dict[str, Callable[[], Prepare]
         return lambda: on_a_loop(stack, opened(server), IN_FLIGHT)
 
     return {
-        OURS: on_loop(_ours),
-        FLOOR: on_loop(_floor),
+        OURS: on_loop(ours),
+        FLOOR: on_loop(bare),
         LIMIT: on_loop(peers_async.streams),
         HTTPX: on_loop(peers_async.httpx_by_hand),
         SERVER_SDK: on_loop(peers_async.auth0_server_python),
@@ -122,23 +120,3 @@ def _counted(server: Server, make: Callable[[], Prepare], asked: list[float]) ->
         return counted
 
     return prepare_counted
-
-
-def _trusting(server: Server) -> aiohttp.TCPConnector:
-    # aiohttp reads the usual authorities once, when it is imported: too early for this server's.
-    return aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context(cadata=server.ca))
-
-
-@asynccontextmanager
-async def _ours(server: Server) -> AsyncIterator[Operation]:
-    async with (
-        aiohttp.ClientSession(connector=_trusting(server)) as session,
-        ours(server.origin, session=session) as exchange,
-    ):
-        yield exchange
-
-
-@asynccontextmanager
-async def _floor(server: Server) -> AsyncIterator[Operation]:
-    async with bare(server.origin, connector=_trusting(server)) as post:
-        yield post

@@ -1,7 +1,8 @@
 """The CPU of a protected request beside that of the bare handler and the bare cryptography.
 
 The cryptography of a request is the signature of its token (RS256), and that of its proof (ES256) if the token is
-bound. A server remembers verified tokens, so both are measured: a token that comes again, and one that is new.
+bound. A server remembers verified tokens, so both are measured: a token that comes again, and one that is new. The
+middlewares are measured on a verifier of proofs too, whose tokens the application checks: by looking one up.
 
 aiohttp.web is measured as a server on loopback. The ASGI application, a small one of Starlette, is called as a server
 calls it: without the cost of a server, its handler is as bare as can be.
@@ -37,7 +38,7 @@ from joserfc.jwk import RSAKey
 
 from benchmarks.measure import HOW, Series, interleaved
 from benchmarks.report import Bar, Report, Row
-from passwordless_async import DPoPKey, MemoryReplayStore, ProofGenerator, ResourceServer
+from passwordless_async import DPoPKey, DPoPVerifier, MemoryReplayStore, ProofGenerator, ResourceServer
 from passwordless_async._common.http import HttpResponse
 from passwordless_async.adapters import aiohttp_web, asgi
 
@@ -54,6 +55,7 @@ ISSUER, BASE, PATH = "https://issuer.example/", "https://api.example", "/message
 ES256, RS256 = ec.ECDSA(hashes.SHA256()), hashes.SHA256()
 SCOPES = {"read:messages"}
 MUST, GOAL = 1.5, 1.25
+MIDDLEWARE = {"aiohttp.web": (1.35, 1.2), "ASGI": (1.45, 1.25)}  # on a verifier: must and goal
 HANDLER = "bare handler"
 FLOOR = "floor"
 FIELDS = {
@@ -79,6 +81,7 @@ KINDS = (
     Kind("bound, new token", is_bound=True, is_new=True),
     Kind("Bearer, new token", is_bound=False, is_new=True),
 )
+PROOF = Kind("proof", is_bound=True, is_new=False)  # by a middleware on a verifier, which checks no token
 
 
 @attrs.define
@@ -101,6 +104,14 @@ class Client:
         keys = json.dumps({"keys": [self.signing.as_dict(private=False)]}).encode()
         server._fetchers[ISSUER].keys.signing.learn(HttpResponse(200, body=keys))  # noqa: SLF001 - without a network
         return server
+
+    def verifier(self, entries: int) -> DPoPVerifier:
+        """Return a verifier of proofs."""
+        return DPoPVerifier(base_url=BASE, replay=MemoryReplayStore(max_entries=2 * entries))
+
+    def claims(self, _token: str) -> dict[str, Any]:
+        """Return the claims of a token, as the check of an application does that knows it."""
+        return {"sub": "auth0|65f1c2a9b7d84e0012ab34cd", "cnf": {"jkt": self.proofs.key.thumbprint}}
 
     def token(self, *, bound: bool) -> str:
         """Return a token that no other call returned, as a tenant makes them."""
@@ -145,13 +156,14 @@ class Cryptography:
     def expect(self, kind: Kind, requests: list[dict[str, str]]) -> None:
         """Take apart the tokens and proofs of the requests that will come, in order."""
         for fields in requests:
-            token = _taken_apart(fields["Authorization"].split()[1])
+            token = None if kind is PROOF else _taken_apart(fields["Authorization"].split()[1])
             self._due.append((token, _proof_of(fields) if kind.is_bound else None))
 
     def do(self) -> None:
         """Check the signatures of the next request."""
         token, proof = self._due.popleft()
-        self._token_key.verify(*token, self._scheme, RS256)
+        if token:
+            self._token_key.verify(*token, self._scheme, RS256)
         if proof:
             self._proof_key.verify(*proof, ES256)
 
@@ -165,12 +177,14 @@ def run(rounds: int, calls: int) -> Report:
         for name, driver in ADAPTERS.items():
             bare = stack.enter_context(driver(loop, client))
             contenders[f"{name}, {HANDLER}"] = bare.requests(KINDS[1])
-            for kind in KINDS[:2]:  # the cryptography of a request is the same for a token that is new
+            for kind in (*KINDS[:2], PROOF):  # the cryptography of a request is the same for a token that is new
                 floor = stack.enter_context(driver(loop, client, cryptography=Cryptography(client)))
                 contenders[f"{name}, {kind.name}, {FLOOR}"] = floor.requests(kind)
             for kind in KINDS:
                 protected = stack.enter_context(driver(loop, client, server=client.server(entries)))
                 contenders[f"{name}, {kind.name}"] = protected.requests(kind)
+            guarded = stack.enter_context(driver(loop, client, verifier=client.verifier(entries)))
+            contenders[f"{name}, {PROOF.name}"] = guarded.requests(PROOF)
         series = interleaved(contenders, rounds=rounds, calls=calls)
     return _report(series)
 
@@ -192,6 +206,13 @@ def _report(series: Mapping[str, Series]) -> Report:
                 Bar(f"{name} ÷ handler and cryptography, added up", ratios["sum"], must=MUST, goal=GOAL),
                 Bar(f"{name} ÷ handler with cryptography", ratios["floor"], must=MUST, goal=GOAL),
             ]
+        name = f"{adapter}, {PROOF.name}"
+        floor, total = series[f"{name}, {FLOOR}"], _sum(bare, series["ES256"])
+        ratios = {"sum": series[name].over(total), "floor": series[name].over(floor)}
+        rows.append(Row(f"{name}, {FLOOR}", floor, {"sum": floor.over(total), "floor": floor.over(floor)}))
+        rows.append(Row(name, series[name], ratios))
+        must, goal = MIDDLEWARE[adapter]
+        bars.append(Bar(f"{name} ÷ handler with cryptography", ratios["floor"], must=must, goal=goal))
     return Report("protected", SUMMARY, HOW, "µs", PACKAGES, rows, bars)
 
 
@@ -304,6 +325,7 @@ class _Aiohttp(_Driver):
         client: Client,
         *,
         server: ResourceServer | None = None,
+        verifier: DPoPVerifier | None = None,
         cryptography: Cryptography | None = None,
     ) -> None:
         super().__init__(loop, client, cryptography)
@@ -314,7 +336,8 @@ class _Aiohttp(_Driver):
                 cryptography.do()
             return web.json_response({"messages": []})
 
-        app = web.Application()
+        middlewares = [] if verifier is None else [aiohttp_web.dpop_middleware(verifier, client.claims)]
+        app = web.Application(middlewares=middlewares)
         handler = messages if server is None else aiohttp_web.protect(server, scopes=SCOPES)(messages)
         app.router.add_get(PATH, handler)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=3600)
@@ -355,6 +378,7 @@ class _Starlette(_Driver):
         client: Client,
         *,
         server: ResourceServer | None = None,
+        verifier: DPoPVerifier | None = None,
         cryptography: Cryptography | None = None,
     ) -> None:
         from starlette.applications import Starlette
@@ -369,7 +393,11 @@ class _Starlette(_Driver):
             return JSONResponse({"messages": []})
 
         app: Any = Starlette(routes=[Route(PATH, messages)])
-        self._app: Any = app if server is None else asgi.DPoPASGIMiddleware(app, server=server)
+        if server is not None:
+            app = asgi.DPoPASGIMiddleware(app, server=server)
+        elif verifier is not None:
+            app = asgi.DPoPASGIMiddleware(app, verifier, client.claims)
+        self._app: Any = app
 
     def batch(self, requests: list[dict[str, str]]) -> Batch:
         """Return what calls it with requests."""

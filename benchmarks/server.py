@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import ssl
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import attrs
 
 from benchmarks.child import Child
@@ -76,6 +78,12 @@ class Server(Child):
     def token_url(self) -> str:
         """The token endpoint."""
         return f"{self.origin}/oauth/token"
+
+    def connector(self) -> aiohttp.TCPConnector:
+        """Make aiohttp's connections to it: as many as are needed, which trust its authority."""
+        # aiohttp reads the usual authorities once, when it is imported: too early for this server's.
+        context = ssl.create_default_context(cadata=self.ca) if self.ca else True
+        return aiohttp.TCPConnector(limit=0, ssl=context)
 
     def tell(self, **settings: Any) -> dict[str, int]:  # noqa: ANN401 - the attributes of the service
         """Set ``delay``, ``rotation`` or ``previous``; with ``reset`` forget what was counted.

@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 SUMMARY = "Sessions on Redis: CPU above a bare SET and GET, round trips of a login, and room"
 HOW = (
     "CPU time of this process, the server in another one; opening and reading a session against SET and GET of the "
-    "same bytes by the same client, in turns; round trips of start, exchange and open; bytes by MEMORY USAGE, and "
-    "by used_memory for all that is kept of twenty times as many sessions, for a million"
+    "same bytes by the same client, in turns; reading the sessions of 500 users again and again, as at each request of "
+    "a user, against GET of the same bytes; read first: each for the first time in this process; round trips of start, "
+    "exchange and open; bytes by MEMORY USAGE, and by used_memory for all that is kept of twenty times as many "
+    "sessions, for a million"
 )
 PACKAGES = ("passwordless-async", "redis", "cryptography")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 1000, "sessions"
 
 AT_ONCE = 64
+READ = 500  # sessions that are read again and again
 TOKENS = 2048  # bytes of tokens in a session
 SCOPE = "openid email offline_access"
 _FIXED, _FIXED_GOAL = 400, 300  # bytes beside the tokens
@@ -46,6 +49,15 @@ def run(rounds: int, calls: int) -> Report:
         found = asyncio.run(_measure(url, rounds, calls))
     rows = [Row(name, series) for name, series in found.items()]
     bars = [
+        *(
+            Bar(
+                f"sessions.get, {how}, ÷ GET",
+                found[f"read, {how}"].over(found[f"bare GET, {how}"]),
+                must=must,
+                goal=goal,
+            )
+            for how, must, goal in (("alone", 1.6, 1.3), ("64 at once", 1.35, 1.15))
+        ),
         Bar("CPU, 64 at once, ÷ SET and GET", found["64 at once"].over(found["bare, 64 at once"]), must=1.6, goal=1.25),
         Bar("CPU, one at a time, ÷ SET and GET", found["alone"].over(found["bare, alone"]), must=1.6, goal=1.25),
         Bar("round trips of a login, one at a time", found["round trips, alone"], must=4, goal=3),
@@ -104,8 +116,31 @@ async def _round(tenant: LocalTenant, client: PasswordlessClient, raw: Redis, ca
         "round trips, 64 at once": trips_at_once,
         "bytes": size,
     }
+    found |= await _reading(client, raw, tokens, sealed, calls)
     await raw.flushall()
     return found | {"MB of a million": await _room(client, raw, tokens, calls * 20)}
+
+
+async def _reading(
+    client: PasswordlessClient, raw: Redis, tokens: TokenSet, sealed: bytes, calls: int
+) -> dict[str, float]:
+    """Return what it costs to read sessions, and as many bare texts of the same length."""
+    opened = [await client.sessions.open(tokens, user=f"reader{number}") for number in range(min(calls, READ))]
+    for number in range(len(opened)):
+        await raw.set(f"read:{number}", sealed, px=3_600_000)
+    sessions, names = itertools.cycle(opened), itertools.cycle(range(len(opened)))
+
+    async def read() -> None:
+        await client.sessions.get(next(sessions))
+
+    async def bare() -> None:
+        await raw.get(f"read:{next(names)}")
+
+    found = {"read first, alone": await _cpu(read, len(opened), 1)}
+    for how, at_once in (("alone", 1), ("64 at once", AT_ONCE)):
+        found[f"read, {how}"] = await _cpu(read, calls, at_once)
+        found[f"bare GET, {how}"] = await _cpu(bare, calls, at_once)
+    return found
 
 
 async def _cpu(do: Callable[[], Awaitable[None]], calls: int, at_once: int) -> float:
