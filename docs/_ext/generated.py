@@ -19,8 +19,9 @@ from sphinx.pycode import ModuleAnalyzer
 
 from passwordless_async import BULK, INTERACTIVE, TESTING, Policy, Profile, errors
 from passwordless_async.cli.app import app as program
+from passwordless_async.cli.gateway.settings import SETTINGS
 from passwordless_async.client import profile
-from passwordless_async.gateway import replies
+from passwordless_async.gateway import Budgets, Captcha, Sms, Upstream, replies
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.texts.catalogs import built_in
 from passwordless_async.stores.redis import keys
@@ -246,6 +247,34 @@ def _named(reference: re.Match[str]) -> str:
     return f"`{text.rpartition('.')[2] if text.startswith('~') else text}`"
 
 
+def gateway_settings() -> str:
+    """Each setting of the gateway's command, as its help says."""
+    rows = ([f"`{name}`", _escaped(each.help), _default(each.default)] for name, each in SETTINGS.items())
+    return _table(["name in the file", "meaning", "default"], rows)
+
+
+def _settings_of(kind: type) -> Callable[[], str]:
+    """Return what makes the table of a class's arguments, as a table of the file names them."""
+
+    def table() -> str:
+        meanings = _arguments(kind)
+        given = {field.name: field.default for field in attrs.fields(kind) if field.init and field.name in meanings}
+        named = {name: default for name, default in given.items() if name != "calling_codes"}  # a setting of its own
+        rows = ([f"`{name}`", meanings[name], _default(default)] for name, default in named.items())
+        return _table(["name", "meaning", "default"], rows)
+
+    return table
+
+
+def _default(value: object) -> str:
+    """Return a default as a file would have it; empty if there is none."""
+    if value in {None, attrs.NOTHING, (), frozenset()}:
+        return ""
+    if isinstance(value, tuple):
+        return f"`{list(value)}`".replace("'", '"')
+    return f'`"{value}"`' if isinstance(value, str) else f"`{str(value).lower()}`"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "error-tree": error_tree,
     "error-table": error_table,
@@ -256,6 +285,11 @@ PARTS: dict[str, Callable[[], str]] = {
     "command-line": command_line,
     "compatibility": compatibility,
     "gateway-steps": gateway_steps,
+    "gateway-settings": gateway_settings,
+    "upstream-settings": _settings_of(Upstream),
+    "budget-settings": _settings_of(Budgets),
+    "sms-settings": _settings_of(Sms),
+    "captcha-settings": _settings_of(Captcha),
 }
 
 

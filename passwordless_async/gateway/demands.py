@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_AGE_DIGITS = 9
 _MAX_ACR_CHARACTERS = 256
-_NEWEST_SECONDS = 10.0  # a login so long ago is as new as another would be when the browser is back
+_CLOCK_SECONDS = 10.0  # that the clock of a service, or the time that it counts from, may differ from ours
+_NEWEST_SECONDS = 3.0  # a login so long ago is as new as another would be when the browser is back
 
 
 def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
@@ -34,9 +35,14 @@ def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> bool:
-    """Return whether a session's login is new and strong enough."""
+    """Return whether a session's login is new and strong enough, for a service whose clock differs, too.
+
+    Without that, a login whose age is about ``max_age`` would be enough here and too old there: the browser would be
+    sent to and fro.
+    """
     max_age = demands.get("max_age")
-    return (max_age is None or now - _login_time(session) <= max_age) and is_strong(session, demands)
+    is_new = max_age is None or now - _login_time(session) + _CLOCK_SECONDS <= max_age
+    return is_new and is_strong(session, demands)
 
 
 def is_strong(session: StoredSession, demands: Mapping[str, Any]) -> bool:

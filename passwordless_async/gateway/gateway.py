@@ -186,4 +186,7 @@ def _passing(services: Services, cookies: Cookies, upstreams: Iterable[Upstream]
     """Return what passes calls on; None without upstreams."""
     client, settings = services.client, services.settings
     usable = checked(upstreams, audience=settings.audience, reserved=RESERVED)
-    return Passing(Forwarding(client, settings, cookies, usable, services.clock), handler, RESERVED) if usable else None
+    if not usable:
+        return None
+    forwarding = Forwarding(client, settings, cookies, usable, services.clock)
+    return Passing(forwarding, handler, RESERVED, str(settings.base_url))

@@ -3,6 +3,7 @@
 Invariants:
 
 - A page that a browser shows leads to the login, or to a stronger one, and back. A script gets a status and JSON.
+- A form that leads there is not sent again: the way back is the page that it is on, and the user is told.
 - Of a failure the browser learns whether it may try again, and nothing else.
 """
 
@@ -17,7 +18,7 @@ import attrs
 from passwordless_async._common.secret import SecretDict
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.defects import Defects
-from passwordless_async.gateway.messages import Request
+from passwordless_async.gateway.messages import READS, Request
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.proxy.admission import Refusal, is_navigation
 from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
@@ -41,11 +42,13 @@ class Passing:
         forwarding: Passes them on.
         handler: Makes the responses that are given here.
         reserved: The first segments of the gateway's own paths: they go to no upstream, not even one at ``/``.
+        origin: The site's origin.
     """
 
     _forwarding: Forwarding
     _handler: Handler
     _reserved: frozenset[str]
+    _origin: str
 
     def serves(self, path: str) -> bool:
         """Return whether a path below the mount, as it came, goes to an upstream."""
@@ -59,7 +62,7 @@ class Passing:
             except BrowserGone:
                 return None
             except (Refusal, StepUpNeeded, PasswordlessError) as error:
-                reply = _reply(request, error)
+                reply = self._reply(request, error)
             return self._answer(request, reply)
         return self._answer(request, fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR))
 
@@ -69,7 +72,7 @@ class Passing:
             try:
                 await self._forwarding.connect(request, socket)
             except (Refusal, PasswordlessError) as error:
-                reply = _reply(request, error)
+                reply = self._reply(request, error)
             else:
                 return None
             return self._answer(request, reply)
@@ -94,32 +97,35 @@ class Passing:
         headers = (*response.headers, ("Content-Length", str(len(response.body))))
         return ProxiedResponse(response.status, headers, response.body)
 
+    def _reply(self, request: ProxiedRequest, error: Refusal | StepUpNeeded | PasswordlessError) -> Reply:
+        if isinstance(error, StepUpNeeded):
+            return Reply(page=Page.FAULT, location=self._with_return("/step-up", request, error.demands))
+        if isinstance(error, Refusal):
+            facts = {} if error.seconds is None else {"seconds": error.seconds}
+            problem, status = Problem(error.key, facts), error.status
+        else:
+            problem, status = problem_of(error)
+        reply = fault(problem, status)
+        if status != HTTPStatus.UNAUTHORIZED:
+            return reply
+        # A session that has ended: its cookie is of no use any more.
+        session = KEEP if isinstance(error, Refusal) else None
+        return attrs.evolve(reply, session=session, location=self._with_return("/login", request, {}))
 
-def _reply(request: ProxiedRequest, error: Refusal | StepUpNeeded | PasswordlessError) -> Reply:
-    if isinstance(error, StepUpNeeded):
-        return Reply(page=Page.FAULT, location=_with_return("/step-up", request, error.demands))
-    if isinstance(error, Refusal):
-        facts = {} if error.seconds is None else {"seconds": error.seconds}
-        problem, status = Problem(error.key, facts), error.status
-    else:
-        problem, status = problem_of(error)
-    reply = fault(problem, status)
-    if status != HTTPStatus.UNAUTHORIZED:
-        return reply
-    # A session that has ended: its cookie is of no use any more.
-    session = KEEP if isinstance(error, Refusal) else None
-    return attrs.evolve(reply, session=session, location=_with_return("/login", request, {}))
+    def _with_return(self, path: str, request: ProxiedRequest, more: Mapping[str, str]) -> str:
+        """Return a path of the gateway's own that returns to the page that was asked for, or that a form is on."""
+        asked = f"?{request.query}" if request.query else ""
+        form = {"return_to": self._form_page(request), "unsent": "1"}
+        way = {"return_to": f"{request.mount}{request.path}{asked}"} if request.method in READS else form
+        parameters = {**more, **{name: value for name, value in way.items() if value}}
+        return f"{path}?{urlencode(parameters, quote_via=quote)}"
+
+    def _form_page(self, request: ProxiedRequest) -> str:
+        """Return the path of this site's page that a form is on, if the browser says which; the login checks it."""
+        page = ",".join(request.headers.getall("Referer", []))
+        return page.removeprefix(self._origin) if page.startswith(f"{self._origin}/") else ""
 
 
 def _way_in(request: ProxiedRequest, reply: Reply) -> Mapping[str, str]:
     """Return where a script sends its user who is not logged in."""
     return {} if reply.location is None else {"login": f"{request.mount}/login"}
-
-
-def _with_return(path: str, request: ProxiedRequest, more: Mapping[str, str]) -> str:
-    """Return a path of the gateway's own that returns to the page that was asked for, if that was asked by GET."""
-    parameters = dict(more)
-    if request.method == "GET":
-        asked = f"?{request.query}" if request.query else ""
-        parameters["return_to"] = f"{request.mount}{request.path}{asked}"
-    return f"{path}?{urlencode(parameters, quote_via=quote)}" if parameters else path

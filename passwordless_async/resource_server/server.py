@@ -104,7 +104,9 @@ class ResourceServer:
     the other.
 
     Args:
-        issuer: The exact ``iss`` of accepted tokens, or several; Auth0's ends with a slash.
+        issuer: The exact ``iss`` of accepted tokens, or several. Auth0's ends with a slash:
+            ``https://acme.eu.auth0.com/``. Where the slash is missing or one too many, the ``error_description`` of the
+            refused request says so.
         audience: The API's identifier, or several: a token must be for at least one of them.
         base_url: The URL that clients use, or several, as for :class:`~passwordless_async.DPoPVerifier`.
         dpop: ``required`` accepts only bound tokens with a proof. ``preferred`` also accepts unbound Bearer tokens.

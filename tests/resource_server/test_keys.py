@@ -219,6 +219,15 @@ def test_issuers_are_checked(issuer: Any) -> None:
     assert caught.value.argument == "issuer"
 
 
+@pytest.mark.parametrize("issuer", ["https://acme.auth0.com", "https://acme.eu.auth0.com:443", "https://ACME.AUTH0.COM"])
+def test_an_issuer_of_auth0_ends_with_a_slash(issuer: str) -> None:
+    """Without it no token would be accepted, so it is refused where it is given; other issuers may have none."""
+    with pytest.raises(UsageError, match=r"^issuer: must end with a slash, as the iss of Auth0's tokens does: https"):
+        IssuerKeys(issuer, ("RS256",))
+    assert IssuerKeys(f"{issuer}/", ("RS256",)).issuer == f"{issuer}/"
+    assert IssuerKeys("https://accounts.google.com", ("RS256",)).issuer == "https://accounts.google.com"
+
+
 def test_repr(keys: IssuerKeys) -> None:
     """It names the issuer."""
     assert repr(keys) == f"<IssuerKeys of {ISSUER}>"

@@ -340,6 +340,8 @@ async def test_challenges_of_the_base_url_that_was_asked(user: Any) -> None:
     ("argument", "value"),
     [
         ("issuer", "acme.eu.auth0.com"),
+        ("issuer", "https://acme.eu.auth0.com"),
+        ("issuer", ["https://acme.example", "https://acme.eu.auth0.com"]),
         ("issuer", "http://acme.example/"),
         ("issuer", "https://acme.example/?a=b"),
         ("issuer", "https://user:pa55w0rd@acme.example/"),

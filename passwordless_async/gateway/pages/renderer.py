@@ -47,7 +47,7 @@ _FILES = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript;
 _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
 # What a page's query may have besides the language: nothing that counts once, such as the code of a link.
-_KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to"})
+_KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to", "unsent"})
 # Where a GET shows a page that a POST was answered with; what is missing here is shown once.
 _SHOWN_AT: Mapping[Page, str] = {
     Page.IDENTIFIER: "/login",

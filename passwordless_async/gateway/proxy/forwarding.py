@@ -65,6 +65,8 @@ _CLOSE_SECONDS = 2.0  # that the other end may take to confirm the close of a We
 _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")  # RFC 6455 §4.1: a token
 _SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _MAX_REASON = 40  # characters; the frame has room for 123 bytes
+_CLAIMS = {"max_age": "auth_time", "acr_values": "acr"}  # what a service judges by each (RFC 9470)
+_MAX_SHOWN = 100  # characters of what an upstream asks for
 _ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
 _RESPONSES = range(HTTPStatus.OK, 600)  # a 101 would make a tunnel of the browser's connection
 _FAILURES = (aiohttp.ClientError, UseDPoPNonce, TimeoutError, OSError, ValueError)
@@ -89,6 +91,7 @@ class Channel:
         self.upstream = upstream
         self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
         self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
+        self._warned: set[frozenset[str]] = set()
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
         self._sockets: aiohttp.TCPConnector | None = None
@@ -104,6 +107,20 @@ class Channel:
         """Note the status of a response."""
         if status != HTTPStatus.UNAUTHORIZED:
             self._accepted_at = _clock.monotonic()
+
+    def warn_in_vain(self, demands: Mapping[str, str]) -> None:
+        """Warn once of each kind of demand that the upstream makes of a login that fulfils it."""
+        kind = frozenset(demands)
+        if kind in self._warned:
+            return
+        self._warned.add(kind)
+        _log.warning(
+            "The upstream %s asks for a newer or a stronger login (%s), but the login is that already, and its user gets "
+            "a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)? This is logged once",
+            self.upstream.prefix,
+            " ".join(f"{name}={value[:_MAX_SHOWN]!r}" for name, value in sorted(demands.items())) or "without saying which",
+            ", ".join(_CLAIMS[name] for name in sorted(demands)) or "auth_time, acr",
+        )
 
     def http(self, client: PasswordlessClient) -> aiohttp.ClientSession:
         """Return the session for calls, opened when it is first needed and closed with the client."""
@@ -187,7 +204,7 @@ class Forwarding:
             release = channel.traffic.enter(session)
             try:
                 response = await self._send(channel, request, framing, api)
-                await self._look_at_demands(request, response, session)
+                await self._look_at_demands(channel, request, response, session)
             except BaseException:
                 release()
                 raise
@@ -283,7 +300,7 @@ class Forwarding:
         raise upload.failure if upload is not None and upload.failure is not None else failure
 
     async def _look_at_demands(
-        self, request: ProxiedRequest, response: aiohttp.ClientResponse, session: Secret
+        self, channel: Channel, request: ProxiedRequest, response: aiohttp.ClientResponse, session: Secret
     ) -> None:
         """Look whether the upstream wants a newer or a stronger login (RFC 9470), and whether one would help.
 
@@ -298,12 +315,12 @@ class Forwarding:
             response.close()
             raise
         would_help = not is_in_vain(stored, demands_of(demands), self._clock())
-        if would_help and not (request.method == "GET" and is_navigation(request.headers)):
+        if would_help and not is_navigation(request.headers):
             return
         response.close()
         if would_help:
             raise StepUpNeeded(demands)
-        _log.warning("an upstream refuses a login that is what it asks for (%r): do its tokens say so?", dict(demands))
+        channel.warn_in_vain(demands)
         raise Refusal("login_not_enough", HTTPStatus.FORBIDDEN)
 
     @asynccontextmanager

@@ -43,6 +43,7 @@ from passwordless_async.gateway.steps.pages import (
     new_start,
     newest_path,
     sent_page,
+    unsent,
 )
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ async def show(visit: Visit) -> Reply:
     """Ask who logs in."""
     login, fresh = visit.login, new_login(visit)
     if login is None:
-        return identifier_page(visit, fresh)
+        return identifier_page(visit, fresh, unsent(visit))
     if login.who is None:
         login = attrs.evolve(fresh, id=login.id, return_to=login.return_to)
-    return identifier_page(visit, attrs.evolve(login, return_to=newest_path(visit, login)))
+    return identifier_page(visit, attrs.evolve(login, return_to=newest_path(visit, login)), unsent(visit))
 
 
 async def send_code(visit: Visit) -> Reply:

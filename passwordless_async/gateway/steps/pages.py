@@ -57,6 +57,11 @@ def newest_path(visit: Visit, login: LoginState) -> str | None:
     return wanted_path(visit) if is_named else login.return_to
 
 
+def unsent(visit: Visit) -> Problem | None:
+    """Return what tells the user that a form led here instead of to the service that it was for; None if none did."""
+    return Problem("form_not_sent") if visit.request.query.get("unsent") == "1" else None
+
+
 def is_of_other_login(visit: Visit, login: LoginState) -> bool:
     """Return whether a form was made for another login than the browser's: it was left open in another tab."""
     token = visit.form.get("csrf")

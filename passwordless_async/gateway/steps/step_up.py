@@ -22,7 +22,7 @@ from passwordless_async.gateway.demands import demands_of, fulfils, is_strong
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
-from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, way_back
+from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, unsent, way_back
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -42,7 +42,7 @@ async def show(visit: Visit) -> Reply:
         return fault("not_possible", HTTPStatus.FORBIDDEN)
     remember = session.data.get("remember") is True and may_remember(visit)
     login = attrs.evolve(login, who=who, stepping_up=session.name, demands=demands, remember=remember)
-    return Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login)
+    return Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login, problem=unsent(visit))
 
 
 async def send_code(visit: Visit) -> Reply:

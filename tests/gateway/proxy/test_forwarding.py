@@ -362,7 +362,7 @@ async def test_who_is_not_logged_in(front: Front) -> None:
     script = await browser.get("/api/me", READ)
     assert (*problem(script), script.json["login"]) == (401, "signed_out", f"{mount}/login")
     posted = await browser.post("/api/me", headers=NAVIGATE, follow=False)
-    assert posted.headers["Location"] == f"{mount}/login"
+    assert posted.headers["Location"] == f"{mount}/login?unsent=1"
     assert front.api.seen == []
 
 
@@ -443,6 +443,50 @@ async def test_step_up(front: Front) -> None:
     back = f"{mount}/api/answer".replace("/", "%2F")
     assert (page.status, place) == (303, f"{mount}/step-up?max_age=5&acr_values=a%20b&return_to={back}")
     assert (await browser.get("/api/answer", NAVIGATE)).path == "/step-up"
+
+
+FORM_NOT_SENT = "What you sent has not been processed. Once you are done here, please send it again."
+
+
+@pytest.mark.parametrize("is_logged_in", [True, False])
+async def test_a_form_that_needs_a_login_first(front: Front, *, is_logged_in: bool) -> None:
+    """A browser's form is not answered with a script's JSON: the user is told, and comes back to the form's page."""
+    challenge = 'DPoP error="insufficient_user_authentication", max_age=5, acr_values="a b"'
+    front.api.answer = lambda _request: web.Response(status=401, headers={"WWW-Authenticate": challenge}, text="again")
+    browser = await front.logged_in() if is_logged_in else await front.site.browser()
+    mount, origin = front.site.mount, front.site.origin
+    start = f"{mount}/step-up?max_age=5&acr_values=a%20b&" if is_logged_in else f"{mount}/login?"
+    for referer, back in (
+        (f"{origin}{mount}/api/form?a=1", f"return_to={mount}/api/form?a=1&".replace("/", "%2F").replace("?a=1", "%3Fa%3D1")),
+        (f"{origin}/", "return_to=%2F&"),
+        (f"{origin}.evil.example/", ""),
+        ("https://evil.example/", ""),
+    ):
+        headers = {**NAVIGATE, "Referer": referer}
+        posted = await browser.request("POST", "/api/answer", headers=headers, data=b"a=1", follow=False)
+        assert (posted.status, posted.headers["Location"]) == (303, f"{start}{back}unsent=1")
+    seen = await browser.request("POST", "/api/answer", headers={**NAVIGATE, "Referer": f"{origin}/form"}, data=b"a=1")
+    assert (seen.path, seen.alert) == ("/step-up" if is_logged_in else "/login", FORM_NOT_SENT)
+
+
+async def test_a_login_in_vain_is_logged_once(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """For each upstream and each claim: a user who tries again writes nothing more."""
+    front = await serve_front()
+    browser = await front.logged_in()
+    challenges = ("max_age=300", 'acr_values=""', "max_age=600", "max_age=300")
+    for challenge in challenges:
+        text = f'DPoP error="insufficient_user_authentication", {challenge}'
+        front.api.answer = lambda _request, text=text: web.Response(status=401, headers={"WWW-Authenticate": text})
+        for path in ("/api/answer", "/api/answer?again"):
+            assert problem(await browser.get(path, READ)) == (403, "login_not_enough")
+    first, second = [each.getMessage() for each in caplog.records if "login_not_enough" in each.getMessage()]
+    assert first == (
+        "The upstream /api/ asks for a newer or a stronger login (max_age='300'), but the login is that already, and its "
+        "user gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (auth_time)? "
+        "This is logged once"
+    )
+    assert "(without saying which)" in second
+    assert "(auth_time, acr)" in second
 
 
 _NAMES: Any = {"auth_time_claim": f"{BOUND_API}/auth_time", "acr_claim": f"{BOUND_API}/acr"}
