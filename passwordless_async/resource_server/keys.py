@@ -52,7 +52,9 @@ def _issuer_url(value: object) -> URL:
     origin = parse_origin("issuer", f"{scheme}://{host}")
     if not slash and (origin.host or "").endswith(".auth0.com"):
         # Others, such as Google's, have none.
-        raise UsageError("issuer", "must end with a slash, as the iss of Auth0's tokens does: https://acme.eu.auth0.com/")
+        raise UsageError(
+            "issuer", "must end with a slash, as the iss of Auth0's tokens does: https://acme.eu.auth0.com/"
+        )
     return URL(f"{origin}{slash}{path}", encoded=True)
 
 

@@ -219,7 +219,9 @@ def test_issuers_are_checked(issuer: Any) -> None:
     assert caught.value.argument == "issuer"
 
 
-@pytest.mark.parametrize("issuer", ["https://acme.auth0.com", "https://acme.eu.auth0.com:443", "https://ACME.AUTH0.COM"])
+@pytest.mark.parametrize(
+    "issuer", ["https://acme.auth0.com", "https://acme.eu.auth0.com:443", "https://ACME.AUTH0.COM"]
+)
 def test_an_issuer_of_auth0_ends_with_a_slash(issuer: str) -> None:
     """Without it no token would be accepted, so it is refused where it is given; other issuers may have none."""
     with pytest.raises(UsageError, match=r"^issuer: must end with a slash, as the iss of Auth0's tokens does: https"):

@@ -118,7 +118,8 @@ class Channel:
             "The upstream %s asks for a newer or a stronger login (%s), but the login is that already, and its user gets "
             "a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)? This is logged once",
             self.upstream.prefix,
-            " ".join(f"{name}={value[:_MAX_SHOWN]!r}" for name, value in sorted(demands.items())) or "without saying which",
+            " ".join(f"{name}={value[:_MAX_SHOWN]!r}" for name, value in sorted(demands.items()))
+            or "without saying which",
             ", ".join(_CLAIMS[name] for name in sorted(demands)) or "auth_time, acr",
         )
 

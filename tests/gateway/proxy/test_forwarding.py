@@ -457,7 +457,10 @@ async def test_a_form_that_needs_a_login_first(front: Front, *, is_logged_in: bo
     mount, origin = front.site.mount, front.site.origin
     start = f"{mount}/step-up?max_age=5&acr_values=a%20b&" if is_logged_in else f"{mount}/login?"
     for referer, back in (
-        (f"{origin}{mount}/api/form?a=1", f"return_to={mount}/api/form?a=1&".replace("/", "%2F").replace("?a=1", "%3Fa%3D1")),
+        (
+            f"{origin}{mount}/api/form?a=1",
+            f"return_to={mount}/api/form?a=1&".replace("/", "%2F").replace("?a=1", "%3Fa%3D1"),
+        ),
         (f"{origin}/", "return_to=%2F&"),
         (f"{origin}.evil.example/", ""),
         ("https://evil.example/", ""),
