@@ -115,8 +115,9 @@ class Channel:
             return
         self._warned.add(kind)
         _log.warning(
-            "The upstream %s asks for a newer or a stronger login (%s), but the login is that already, and its user gets "
-            "a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)? This is logged once",
+            "The upstream %s asks for a newer or a stronger login (%s), but the login is that already, and its user "
+            "gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)? "
+            "This is logged once",
             self.upstream.prefix,
             " ".join(f"{name}={value[:_MAX_SHOWN]!r}" for name, value in sorted(demands.items()))
             or "without saying which",

@@ -484,8 +484,8 @@ async def test_a_login_in_vain_is_logged_once(serve_front: Serve, caplog: pytest
             assert problem(await browser.get(path, READ)) == (403, "login_not_enough")
     first, second = [each.getMessage() for each in caplog.records if "login_not_enough" in each.getMessage()]
     assert first == (
-        "The upstream /api/ asks for a newer or a stronger login (max_age='300'), but the login is that already, and its "
-        "user gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (auth_time)? "
+        "The upstream /api/ asks for a newer or a stronger login (max_age='300'), but the login is that already, and "
+        "its user gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (auth_time)? "
         "This is logged once"
     )
     assert "(without saying which)" in second
