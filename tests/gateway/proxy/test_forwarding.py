@@ -476,10 +476,14 @@ async def test_a_login_in_vain_is_logged_once(serve_front: Serve, caplog: pytest
     """For each upstream and each claim: a user who tries again writes nothing more."""
     front = await serve_front()
     browser = await front.logged_in()
-    challenges = ("max_age=300", 'acr_values=""', "max_age=600", "max_age=300")
-    for challenge in challenges:
-        text = f'DPoP error="insufficient_user_authentication", {challenge}'
-        front.api.answer = lambda _request, text=text: web.Response(status=401, headers={"WWW-Authenticate": text})
+    asked = [""]
+
+    def answer(_request: web.Request) -> web.Response:
+        challenge = f'DPoP error="insufficient_user_authentication", {asked[0]}'
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+    front.api.answer = answer
+    for asked[0] in ("max_age=300", 'acr_values=""', "max_age=600", "max_age=300"):
         for path in ("/api/answer", "/api/answer?again"):
             assert problem(await browser.get(path, READ)) == (403, "login_not_enough")
     first, second = [each.getMessage() for each in caplog.records if "login_not_enough" in each.getMessage()]
