@@ -1,4 +1,4 @@
-"""Libraries that are extras: what is said if one is not installed."""
+"""Optional libraries (extras): the error if one is not installed."""
 
 from __future__ import annotations
 

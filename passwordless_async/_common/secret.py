@@ -7,7 +7,7 @@ The idiom, in every public function and constructor with a secret argument, and 
 
     def exchange(self, who: User, otp: str) -> TokenSet:
         otp = conceal(otp)  # the first statement: from here no frame of ours holds the bare text
-        return self._exchange(who, otp)  # below the door it is not concealed again
+        return self._exchange(who, otp)  # below the public function it is not concealed again
 
 - ``conceal`` and ``hide`` accept anything and never raise: the check of the argument comes after.
 - A value that holds secrets declares ``attrs.field(repr=redacted)`` and, if its constructor can refuse an argument,
@@ -113,7 +113,7 @@ def conceal_mapping(value: object) -> SecretDict | None:
 
 
 class Hidden:
-    """Stands for an argument of the wrong type, which may be a secret: it knows the name of that type alone."""
+    """Stands for an argument of the wrong type, which may be a secret: it stores only the name of that type."""
 
     __slots__ = ("type_name",)
 

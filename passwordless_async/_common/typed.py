@@ -1,7 +1,8 @@
 """What a user typed: codes, phone numbers, e-mail addresses.
 
-What a keyboard or a copy adds is removed: blanks, dashes, parentheses, digits of another width or script. What then
-does not fit raises :class:`InvalidInput`. A value that is no text is the programmer's mistake: :class:`UsageError`.
+Characters that a keyboard or a copy adds are removed or replaced: spaces, dashes, parentheses, digits of another width
+or script. If the rest is invalid, :class:`InvalidInput` is raised; for a value that is not a ``str``,
+:class:`UsageError`.
 No message repeats the value.
 """
 

@@ -2,10 +2,10 @@
 
 Invariants:
 
-- A proof is spent once: a request that has passed one door of an API passes the next one of the same API by what is
-  known of it, and only what that door requires besides is checked.
-- A request is judged by its method and target as they came, before a framework decodes them.
-- Of several base URLs of one host, where the application is mounted tells which one a request came to. A proof for
+- A proof is spent once. After the first check of a request, further checks for the same API (a middleware, then a
+  decorator) use its result. They check only the scopes and other requirements that they add.
+- The method and the target are checked as they were sent, before a framework decodes them.
+- If several base URLs have one host, the path at which the application is mounted selects one. A proof for
   another of them is refused (RFC 9449 §4.3 (9)).
 """
 
@@ -31,14 +31,14 @@ TokenInfo = Callable[[str], Mapping[str, Any] | Awaitable[Mapping[str, Any] | No
 """Validates an access token: returns its claims, ``cnf`` included, or None if it is not valid. Sync or async."""
 
 PASSED = "passwordless_async.passed"
-"""Where a request keeps what its doors know of it: a :class:`Passed`."""
+"""The key under which a request keeps the result of its first check: a :class:`Passed`."""
 
 
 @attrs.frozen(eq=False)
 class Passed:
-    """A request that has passed a door of an API."""
+    """The result of the first check of a request."""
 
-    api: object  # the resource server or verifier of that door
+    api: object  # the resource server or verifier that made it
     authorized: Authorized
 
 
@@ -67,7 +67,7 @@ class Authorizer:
 
     @classmethod
     def of_server(cls, server: ResourceServer, *, trusted_proxies: int, requirements: Requirements) -> Authorizer:
-        """Return what stands on a resource server; arguments of a wrong type or value raise :class:`UsageError`."""
+        """Return an authorizer that uses a resource server; an invalid argument raises :class:`UsageError`."""
         parts = parts_of(server)
         return cls._made(server, parts.guards, trusted_proxies, parts.validate, Required.of(requirements))
 
@@ -75,7 +75,7 @@ class Authorizer:
     def of_verifier(
         cls, verifier: DPoPVerifier, token_info: TokenInfo | None, *, allow_bearer: bool, trusted_proxies: int
     ) -> Authorizer:
-        """Return what stands on a verifier, and an application's own check of tokens."""
+        """Return an authorizer that uses a verifier, and an application's own check of tokens."""
         if token_info is None:
             raise UsageError("token_info", "is needed with a verifier")
         mode: DPoPMode = "preferred" if allow_bearer else "required"
@@ -105,14 +105,14 @@ class Authorizer:
         """Check a request, once for each API.
 
         Args:
-            passed: What an outer door has kept of the request, if one has.
+            passed: The result of an earlier check of the request, if there was one.
             method: Its method, in the original case.
             target: Returns its path and query as they came, not decoded, by the path of the base URL that it came to.
             headers: Its header fields.
             root_path: Where the application is mounted.
 
         Returns:
-            What is known of the request, and whether an outer door knew it: that one adds header fields then.
+            The result, and whether an earlier check made it: the earlier one then adds the header fields.
 
         Raises:
             OAuthError: The request is refused, see :meth:`Guard.authorize`.
@@ -168,7 +168,7 @@ def _entrances(guards: Mapping[str, Guard]) -> dict[str, tuple[Entrance, ...]]:
 
 
 def of_either(api: object, token_info: TokenInfo | None, *, allow_bearer: bool, trusted_proxies: int) -> Authorizer:
-    """Return what stands on a resource server, or on a verifier and an application's own check of tokens."""
+    """Return an authorizer that uses a resource server, or a verifier and an application's own check of tokens."""
     if isinstance(api, DPoPVerifier):
         return Authorizer.of_verifier(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
     if not isinstance(api, ResourceServer):

@@ -1,11 +1,11 @@
-"""Which of an API's names a request came to, by its ``Host``, or by what trusted proxies say of it.
+"""Selects the base URL of a request, by its ``Host`` or by the fields that trusted proxies add.
 
 Invariants:
 
-- Only a named base URL is ever chosen: a header picks one of them, and adds none.
+- A header field only selects one of the configured base URLs. It never adds one.
 - ``Forwarded`` (RFC 7239) and ``X-Forwarded-Host`` are read where the number of trusted proxies is named, and of them
   the entry of the outermost one: the Nth from the right. A client may have sent those further left.
-- What does not name a base URL chooses the first: it decides about challenges and metadata alone, not about ``htu``.
+- An unknown host selects the first base URL. The selection affects challenges and metadata, not the check of ``htu``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Invariants:
 
 - A path is public only in its plain spelling. One with an escape of a plain character, an empty or a dot segment, a
-  semicolon or a backslash is not, whatever it leads to: what two readers may take differently needs a token.
+  semicolon or a backslash needs a token: two servers could read it differently.
 - The case counts, and so does a trailing slash.
 """
 
@@ -61,6 +61,6 @@ def _is_path(path: object) -> bool:
 
 
 def checked_exempt(exempt: object) -> None:
-    """Raise :class:`UsageError` for what cannot be asked whether a request needs a token."""
+    """Raise :class:`UsageError` unless ``exempt`` is a function."""
     if exempt is not None and not callable(exempt):
         raise UsageError("exempt", "must be a function of the request; for paths there is public")

@@ -1,4 +1,4 @@
-"""What an ASGI scope says of a request: the target that its client signed, and the path that the application routes.
+"""Reads the request in an ASGI scope: the target that the client signed, and the path that the application routes.
 
 uvicorn and Starlette have the root path at the start of ``path`` as well, Hypercorn has not; as Starlette does, it
 counts as there if ``path`` begins with it.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 POLICY_VIOLATION = 1008  # RFC 6455 §7.4.1; before the handshake is accepted a server makes it a 403
 AUTHORIZED: Final = "authorized"
-"""The scope's key for the :class:`~passwordless_async.Authorized`: who asks, and what they may do."""
+"""The scope's key for the :class:`~passwordless_async.Authorized`: the user, the application and the granted scopes."""
 
 
 async def authorize(authorizer: Authorizer, scope: Scope) -> tuple[Authorized, bool]:

@@ -8,7 +8,7 @@
 
     app = web.Application(middlewares=[dpop_middleware(server, public=["/health"])])
 
-``request[AUTHORIZED]`` says who asks, and what they may do. After the middleware, ``request[DPOP]`` is the checked
+``request[AUTHORIZED]`` has the user and the granted scopes. After the middleware, ``request[DPOP]`` is the checked
 proof, which is missing for a Bearer token, and ``request[TOKEN]`` has the claims of the token. The keys are typed.
 """
 

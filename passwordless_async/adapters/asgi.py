@@ -55,7 +55,7 @@ _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.
 class DPoPASGIMiddleware:
     """Requires a valid access token, and its proof if the token is bound (RFC 9449 §7, RFC 6750).
 
-    It stands on a ``server``, or on a ``verifier`` and a check of tokens of your own, ``token_info``.
+    Pass a ``server``; or pass a ``verifier``, and your own check of tokens as ``token_info``.
 
     Args:
         app: The application to protect.

@@ -55,9 +55,10 @@ class Protect:
     the scopes of both are required. Several of one server, for a router and its operations, check a request once: its
     proof is spent once.
 
-    A refusal is an ``HTTPException`` with the status and the challenge. Its body is ``{"error": …}``, unless the
-    application has a handler for ``HTTPException`` of its own, which gets it then, the body as ``detail``. A newer
-    nonce goes out with what the operation returns; to a ``Response`` of its own it adds ``user.headers``.
+    A refused request raises an ``HTTPException`` with the status and the challenge. The response's body is
+    ``{"error": …}``. If your application has its own handler for ``HTTPException``, that handler gets the exception,
+    with the body as ``detail``. The response of the operation carries a newer nonce; if the operation returns a
+    ``Response`` of its own, add ``user.headers`` to it.
 
     Args:
         server: Checks tokens and proofs.
@@ -167,7 +168,7 @@ class _Scheme(SecurityBase):
         )
 
     async def __call__(self) -> None:
-        """Check nothing: the dependency that names the scheme does."""
+        """Check nothing: the dependency that names the scheme checks."""
 
 
 class _OwnScheme(SecurityBase):
@@ -177,7 +178,7 @@ class _OwnScheme(SecurityBase):
         self.model, self.scheme_name = shown.model, shown.scheme_name
 
     async def __call__(self) -> None:
-        """Check nothing: the dependency that names the scheme does."""
+        """Check nothing: the dependency that names the scheme checks."""
 
 
 def metadata_router(server: ResourceServer, *, trusted_proxies: int = 0) -> APIRouter:
@@ -202,7 +203,7 @@ def _parameter(name: str, annotation: object) -> inspect.Parameter:
 
 
 def _answer_as_others_do(connection: HTTPConnection) -> None:
-    """Have a refusal answered as the other adapters do, unless the application has a handler of its own for it."""
+    """Answer a refusal as the other adapters do, unless the application has its own handler for it."""
     handlers: dict[Any, Any] = (connection.scope.get(_HANDLERS) or ({},))[0]
     # The same look-up as Starlette's: an application's own may be for the HTTPException of either library.
     if next((handlers[kind] for kind in _Refused.__mro__ if kind in handlers), None) is http_exception_handler:

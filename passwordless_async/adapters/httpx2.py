@@ -7,11 +7,11 @@
     async with httpx2.AsyncClient(auth=DPoPAuth(tokens, origins=["https://api.example"])) as http:
         response = await http.get("https://api.example/me")
 
-What goes with a request is decided in :mod:`~passwordless_async.client.api.credentials`, as for ``DPoPMiddleware``.
+:mod:`~passwordless_async.client.api.credentials` decides what each request carries, as for ``DPoPMiddleware``.
 
 Redirects: httpx2 follows them below its ``Auth``, with a copy of the first request's header fields. The copy has
-neither token nor proof, so another origin gets none. A hop to a named origin is sent again with both: if its method is
-safe, or if it was answered by 401, for then it had no effect.
+neither token nor proof, so another origin gets none. A hop to a named origin is sent again with both if its method is
+safe, or if the response was 401, because such a request had no effect.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@
 
     app = Starlette(routes=[Route("/messages", messages), *metadata_routes(server)])
 
-``request[AUTHORIZED]`` says who asks, and what they may do. For a whole application there is
+``request[AUTHORIZED]`` has the user and the granted scopes. For a whole application there is
 :class:`~passwordless_async.adapters.asgi.DPoPASGIMiddleware`.
 """
 

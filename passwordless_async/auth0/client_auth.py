@@ -128,7 +128,7 @@ class ClientSecretPost(_BySecret):
     """``client_secret_post``: the secret in the body.
 
     Args:
-        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
+        secret: The client secret: printable ASCII, spaces allowed (RFC 6749 appendix A.2).
 
     Raises:
         UsageError: The secret is empty or not printable ASCII.
@@ -151,7 +151,7 @@ class ClientSecretBasic(_BySecret):
     """``client_secret_basic``: the secret by HTTP Basic (RFC 6749 §2.3.1).
 
     Args:
-        secret: The client secret; printable ASCII, blanks among them (RFC 6749 appendix A.2).
+        secret: The client secret: printable ASCII, spaces allowed (RFC 6749 appendix A.2).
         json_endpoints: Whether to use HTTP Basic at Auth0's own JSON endpoints too. That is not documented, so by
             default they get the secret in the body.
 

@@ -66,7 +66,7 @@ class ClientAuthOptions:
         for option in given:
             if option not in {"client_auth", *method.options}:
                 users = " or ".join(other for other, its in _METHODS.items() if option in its.options)
-                raise _wrong(option, f"goes with --client-auth {users}, not with {name}")
+                raise _wrong(option, f"needs --client-auth {users}, not {name}")
 
 
 def client_auth_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -213,14 +213,14 @@ def _with_curl(tenant: LocalTenant, curl: str) -> str:
     """Return how to log in with curl, at an API that does not demand a proof; there may be none."""
     found, audience = _api_without_proof(tenant.settings)
     if not found:
-        return "\nEvery API here demands a proof, which curl cannot make: passwordless-async keygen and proof do.\n"
+        return "\nEvery API here requires a proof. Make one with passwordless-async keygen and proof.\n"
     client_id, url = tenant.public_client_id, tenant.url
     start = {"client_id": client_id, "connection": "email", "email": _EMAIL, "send": "code"}
     form = {"grant_type": _GRANT, "client_id": client_id, "realm": "email", "username": _EMAIL, "scope": "openid"}
     form |= {} if audience is None else {"audience": audience}
     fields = "".join(f" \\\n    --data-urlencode {shlex.quote(f'{name}={value}')}" for name, value in form.items())
     return (
-        "\nOr with curl, which gets a token that is not bound to a key. Have a code sent, then exchange it:\n\n"
+        "\nOr use curl; its token is not bound to a key. Request a code, then exchange it:\n\n"
         f"  {curl} {url}/passwordless/start -H 'Content-Type: application/json' \\\n"
         f"    -d {shlex.quote(json.dumps(start))}\n"
         f"  {curl} {url}/oauth/token{fields} \\\n    --data-urlencode otp=THE-CODE\n"

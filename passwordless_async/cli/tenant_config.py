@@ -149,7 +149,7 @@ def _add_user(tenant: LocalTenant, user: Table) -> None:
     if (email is None) == (phone is None):
         raise ConfigError("must have either email or phone")
     if "otp_secret" in options and "otp" not in options.get("mfa", ()):
-        raise ConfigError('otp_secret goes with mfa = ["otp"]')
+        raise ConfigError('otp_secret needs mfa = ["otp"]')
     tenant.users.add(Email(email) if phone is None else Phone(phone), **options)
 
 

@@ -73,7 +73,7 @@ class DPoPKey:
     @classmethod
     def generate(cls) -> Self:
         """Make a new key (about 15 µs)."""
-        key = cls.__new__(cls)  # what it is need not be checked
+        key = cls.__new__(cls)  # a generated key needs no check
         cls._take(key, ec.generate_private_key(_CURVE), None)
         return key
 

@@ -1,4 +1,4 @@
-"""What no step foresees: a mistake in the application's own functions, in its settings, or in ours.
+"""Unexpected errors: a mistake in the application's functions, in its settings, or in the library.
 
 Invariants:
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
 _CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
-_ADVICE = "See the tenant's logs: the service's words may be about the user."
+_ADVICE = "See the tenant's logs: the service's message may have user data."
 
 
 @attrs.frozen

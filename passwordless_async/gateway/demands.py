@@ -1,4 +1,4 @@
-"""What is asked of a login (RFC 9470): how new it must be, and how strong; and whether a session's login is that.
+"""The requirements for a login (RFC 9470), its age and strength, and whether a session's login meets them.
 
 A service judges by the access token, so its claims count here too: ``auth_time`` and ``acr``, or the same with a
 namespace (``https://api.example/acr``), because Auth0 lets no Action set the plain ones. The service decides; this only
@@ -25,7 +25,7 @@ _NEWEST_SECONDS = 3.0  # a login so long ago is as new as another would be when 
 
 
 def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a query or a challenge asks for; a login that is as new as can be if it says nothing readable."""
+    """Return what a query or a challenge asks for; if it is unreadable, a login with age 0."""
     max_age, acr_values = given.get("max_age", ""), given.get("acr_values", "")
     is_number = max_age.isascii() and max_age.isdecimal() and len(max_age) <= _MAX_AGE_DIGITS
     demands: dict[str, Any] = {"acr_values": acr_values[:_MAX_ACR_CHARACTERS]} if acr_values else {}
@@ -46,7 +46,7 @@ def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> b
 
 
 def is_strong(session: StoredSession, demands: Mapping[str, Any]) -> bool:
-    """Return whether a session's login is of a class that is asked for."""
+    """Return whether a session's login has one of the requested classes."""
     accepted = str(demands.get("acr_values", "")).split()
     return not accepted or _claim(session, "acr") in accepted
 

@@ -1,4 +1,4 @@
-"""What a browser calls itself, for people: ``Firefox on Linux``. It is shown to the user, and decides nothing."""
+"""What a browser calls itself, for people: ``Firefox on Linux``. It is shown to the user; no decision depends on it."""
 
 from __future__ import annotations
 

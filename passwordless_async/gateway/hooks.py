@@ -1,4 +1,4 @@
-"""The application's own say in a login and its end: functions that may refuse by raising :class:`Refused`."""
+"""The application's hooks in login and logout: functions that may refuse by raising :class:`Refused`."""
 
 from __future__ import annotations
 

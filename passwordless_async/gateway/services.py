@@ -29,7 +29,7 @@ class Services:
         settings: How the gateway behaves.
         keys: Seals what a browser carries, and makes pseudonyms.
         ledger: Counts what the budgets allow.
-        hooks: The application's own say.
+        hooks: The application's hooks.
         submissions: Finishes each login once.
         on_audit: Are told what happened, in order.
         clock: The wall clock: seconds since the UNIX epoch.

@@ -4,7 +4,7 @@ Invariants of every call:
 
 - It is one round trip at most, and atomic: no other call comes between its parts.
 - A call that is repeated with the same ``token``, because its answer was lost, gets the same answer again.
-- The store sees sealed texts and pseudonyms alone. Neither says anything without the key ring.
+- The store sees sealed texts and pseudonyms alone. Without the key ring, neither reveals anything.
 - It raises :class:`~passwordless_async.StoreUnavailable` if the store is unreachable, and never waits without bound.
 
 All durations are seconds from now.
@@ -100,7 +100,7 @@ class SessionStore(Protocol):
     keys: KeyRing
 
     async def ping(self) -> None:
-        """Return once the store has kept something: it is ready. Raises ``StoreUnavailable`` if it is not."""
+        """Write a test value, and return when the store has kept it. Raises ``StoreUnavailable`` if it does not."""
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session's text for ``seconds``, and the user's list of sessions for ``user_seconds`` at least.
@@ -285,7 +285,7 @@ class NonceStore(Protocol):
 
 @attrs.frozen
 class Counter:
-    """So many may be counted in a window, which begins with the first of them.
+    """A limit on how often something may be counted in a window; the window begins with the first.
 
     Attributes:
         kind: What is counted, a short word of the caller's own. A flood of one kind's counters displaces no other's.

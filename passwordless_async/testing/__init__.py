@@ -12,8 +12,8 @@ factors (``tenant.users.add(ada, mfa=["otp"])``, ``tenant.mfa.otp_for(ada)``), l
 and refresh tokens (``tenant.refresh_families``), and serves TLS with :class:`ThrowAwayCa`. Behaviour that Auth0 does
 not document is a setting, see :class:`TenantSettings`.
 
-The tenant is written from the documents and uses none of the client's protocol code: a defect must be made twice, in
-different words, to go unseen. The library's verifier checks every proof too; ``tenant.disagreements`` lists where the
+The tenant is written from Auth0's documentation and shares no protocol code with the client, so one defect cannot hide
+in both. The library's verifier checks every proof too; ``tenant.disagreements`` lists where the
 two differ.
 
 Each name is imported when it is first used (PEP 562).

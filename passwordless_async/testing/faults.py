@@ -4,8 +4,8 @@ A row of :data:`FAULTS` acts at one of three points:
 
 - *instead*: the request is not processed; the fault's refusal is the response (a 503, a 429, a redirect, a challenge)
 - *alter*: the request is processed, and other tokens are issued than were asked for
-- *after*: the request is processed, a code in it is spent, and the response is spoilt on its way out; None closes the
-  connection
+- *after*: the request is processed, a code in it is spent, and the response is changed before it is sent; None closes
+  the connection
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Fault(enum.StrEnum):
     RATE_LIMITED_RETRY_AFTER = enum.auto()
     """429 with ``Retry-After``."""
     RATE_LIMITED_SILENT = enum.auto()
-    """429 without a header that says when to come back."""
+    """429 without a header that says when to retry."""
     REDIRECT = enum.auto()
     """302 to ``location``."""
     DROP_BEFORE_READ = enum.auto()
@@ -84,9 +84,9 @@ class Fault(enum.StrEnum):
     BEARER_TOKEN = enum.auto()
     """A Bearer token although a proof was sent."""
     TOKEN_OF_OTHER_KEY = enum.auto()
-    """A token bound to another key: the ``cnf`` of a JWT says so, userinfo finds out."""
+    """A token bound to another key: a JWT has that key in ``cnf``; ``/userinfo`` refuses the token."""
     ACCESS_TOKEN_EXPIRED = enum.auto()
-    """An access token that ended a minute ago, unlike ``expires_in`` says: by its ``exp``, and for userinfo."""
+    """An access token that expired a minute ago, despite its ``expires_in``: by its ``exp``, and for userinfo."""
     ID_TOKEN_OF_OTHER_USER = enum.auto()
     """An ID token about another user."""
     ID_TOKEN_OF_OTHER_ISSUER = enum.auto()
@@ -201,7 +201,7 @@ class FaultOptions:
         delay: Seconds.
         until: An event to wait for instead.
         location: The target of a redirect.
-        retry_after: Seconds until a 429 says to come back.
+        retry_after: Seconds that a 429 asks the client to wait.
         size: Bytes.
         status: The HTTP status of a refusal.
         error: Its error code.
@@ -260,9 +260,9 @@ class Faults:
         """Switch a fault on.
 
         Args:
-            fault: Which one.
-            path: The path of the requests that meet it; None: every path.
-            times: How many requests meet it; None: all, until it is cleared.
+            fault: The fault, or its name.
+            path: The path of the requests that it affects; None: every path.
+            times: How many requests it affects; None: all, until you clear it.
             after: How many requests pass first.
             **options: The details, see :class:`FaultOptions`.
 

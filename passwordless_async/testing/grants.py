@@ -1,7 +1,7 @@
 """The grant types of the token endpoint.
 
-A request is read first, then its grant is redeemed. A right code yields tokens only past brute-force protection, blocks
-and the second factor.
+A request is read first, then its grant is redeemed. A right code yields tokens only if brute-force protection, blocks
+and the second factor allow it.
 """
 
 from __future__ import annotations

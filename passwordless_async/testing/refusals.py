@@ -1,4 +1,4 @@
-"""What the tenant refuses with: one row for each refusal that Auth0 documents.
+"""The tenant's refusals: one row for each that Auth0 documents.
 
 Endpoints raise :class:`RequestRefused` with a row; the application turns the row into a response.
 """

@@ -1,6 +1,6 @@
-"""The settings of a tenant: every knob, its unit and the precedent of its default.
+"""The settings of a tenant, with their units and the values at Auth0 that the defaults follow.
 
-A knob for what Auth0 leaves undocumented lets a test play both behaviours.
+Where Auth0's behaviour is undocumented, a setting lets a test try each one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ApiPolicy(enum.StrEnum):
 
 
 class RateLimitStyle(enum.StrEnum):
-    """The headers in which a 429 says when to come back."""
+    """The headers in which a 429 says when to retry."""
 
     X_RATELIMIT = "x-ratelimit"
     """``x-ratelimit-limit``, ``-remaining``, ``-reset`` (UNIX seconds); on successes too."""
@@ -83,7 +83,7 @@ METHOD_SELF_SIGNED = "self_signed_tls_client_auth"
 
 @attrs.frozen(kw_only=True)
 class RegisteredClient:
-    """An application that a tenant knows beside the ready ones; its credential says how it authenticates itself.
+    """An application of a tenant, in addition to the ready ones; its credential says how it authenticates itself.
 
     Args:
         client_id: Its identifier.
@@ -200,7 +200,7 @@ class TenantSettings:
         web_origins: The origins whose pages may call the tenant (Auth0: the applications' Allowed Web Origins), such
             as ``https://app.example``. Without any, a browser's preflight is refused.
         mtls_alias: Whether clients with certificates have endpoints of their own (RFC 8705 §5): the tenant listens on
-            a second port and names it in ``mtls_endpoint_aliases``. At the first one no certificate counts then.
+            a second port and names it in ``mtls_endpoint_aliases``. The first port then ignores certificates.
         basic_auth_at_start: Whether ``/passwordless/start`` and ``/otp/challenge`` accept HTTP Basic (undocumented).
         grant_enabled: Whether the applications may use the passwordless OTP grant (else 403 ``unauthorized_client``).
         redirect_uri_required: Whether the OTP grant requires ``redirect_uri`` (documented, not observed).
@@ -224,7 +224,7 @@ class TenantSettings:
         mfa_status: The status of ``mfa_required`` (both occur).
         mfa_requirements: The shape of ``mfa_requirements``: ``{"challenge": [{"type"}]}`` and
             ``{"enroll": [{"type"}]}``, or ``{"challenge_types": […]}`` (both occur).
-        mfa_rounds: How many factors in a row a login needs; after each but the last comes another ``mfa_required``.
+        mfa_rounds: How many factors in a row a login needs; each but the last leads to another ``mfa_required``.
         mfa_enrolls: The factors that a user without one may enrol.
         mfa_at_authorization_code: Whether the grant of an authorization code demands a factor (undocumented): the
             service's own pages ask for one before they give a code.
@@ -262,7 +262,7 @@ class TenantSettings:
         auth_time_claim: The claim of access tokens for an API that says when the user logged in, as a post-login Action
             sets it; None: none. Auth0 adds no claim of a reserved name, so this one has a namespace:
             ``https://api.example/auth_time``.
-        acr_claim: The claim that says that a second factor passed, by the value ``MULTI_FACTOR``; likewise.
+        acr_claim: The claim that says that a second factor passed, by the value ``MULTI_FACTOR``; namespaced, too.
         apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (optional),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
         userinfo_policy: The policy where a request names no audience: its access token is for ``/userinfo`` alone.
@@ -284,9 +284,9 @@ class TenantSettings:
         starts_per_hour: Limit of ``/passwordless/start`` per IP address (Auth0: 50); None: off.
         challenges_per_hour: Limit of ``/otp/challenge`` per user; None: off.
         userinfo_burst: Requests to ``/userinfo`` that each user has at once (Auth0: 10); None: off.
-        userinfo_per_minute: How many of them come back per minute (Auth0: 5).
-        trust_forwarded_for: Whether ``auth0-forwarded-for`` counts for an application that sends its secret.
-        forwarded_for_by_assertion: Whether it also counts for one that signs an assertion (undocumented).
+        userinfo_per_minute: How many more requests each user gains per minute (Auth0: 5).
+        trust_forwarded_for: Whether the tenant uses ``auth0-forwarded-for`` of an application that sends its secret.
+        forwarded_for_by_assertion: Whether it also uses that of one that signs an assertion (undocumented).
         rate_limit_style: The headers of a limit.
         clock_wrong_by: Seconds that the tenant's clock is ahead of the machine's (negative: behind), as its ``Date``
             headers say; ``tenant.clock.go_wrong`` moves it later.
@@ -295,7 +295,7 @@ class TenantSettings:
         messages_kept: How many of the newest messages ``tenant.outbox`` holds.
 
     Raises:
-        UsageError: A number is out of its range, or a setting is not one of those that it is chosen from.
+        UsageError: A number is out of its range, or a setting has none of its possible values.
         ValueError: There is no such policy or style.
     """
 

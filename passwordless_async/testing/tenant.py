@@ -70,18 +70,17 @@ class LocalTenant(TenantAddress):
 
     It runs in the caller's event loop. One tenant is used once: after it is closed, make another.
 
-    It goes by the name that it is asked under (the ``Host`` field): any of this machine's loopback, such as
-    ``localhost``, or one of ``public_url``. Proofs (``htu``), tokens (``iss``), assertions (``aud``), links and
-    discovery agree on it.
+    For each request it uses the name in the ``Host`` field: any of this machine's loopback, such as ``localhost``, or
+    one of ``public_url``. Proofs (``htu``), tokens (``iss``), assertions (``aud``), links and discovery agree on it.
 
     Args:
         settings: How it behaves; by default as Auth0 does.
-        host: The address to listen on; None: 127.0.0.1 and, where this machine has it, ::1. Leave it on loopback: the
-            tenant's accounts are everyone's.
+        host: The address to listen on; None: 127.0.0.1 and, where this machine has it, ::1. Leave it on loopback:
+            anyone who reaches the tenant can log in.
         port: The port; 0 takes a free one.
         ssl: Serve over TLS with this context, for example ``ThrowAwayCa().server_context()``; None: plain HTTP.
         public_url: One or several further URLs that it is reached by, for example ``https://tenant.test:8443`` in a
-            network of containers. The first one stands for every name that is unknown. A proxy must pass ``Host`` on.
+            network of containers. It uses the first one for an unknown name. A proxy must pass ``Host`` on.
 
     Attributes:
         settings: How it behaves.

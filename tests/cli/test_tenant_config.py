@@ -106,7 +106,7 @@ def test_a_file_that_is_no_text() -> None:
         ({}, "must have either email or phone"),
         ({"email": "a@b.example", "phone": "+491"}, "must have either email or phone"),
         ({"email": "ada"}, "users, number 1: address"),
-        ({"email": "a@b.example", "otp_secret": "ABCD"}, "otp_secret goes with mfa"),
+        ({"email": "a@b.example", "otp_secret": "ABCD"}, "otp_secret needs mfa"),
         ({"email": "a@b.example", "mfa": ["otp"], "otp_secret": "!hush"}, "must be base32"),
     ],
 )

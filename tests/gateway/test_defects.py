@@ -72,7 +72,7 @@ def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:
         ),
         (
             OAuthError(status=400, error="bad.request", error_description="+49 30 901820 is no user"),
-            "OAuthError: bad.request (400). See the tenant's logs: the service's words may be about the user",
+            "OAuthError: bad.request (400). See the tenant's logs: the service's message may have user data",
         ),
     ],
     ids=["known", "unforeseen"],

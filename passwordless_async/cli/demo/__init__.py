@@ -1,1 +1,1 @@
-"""``demo``: a crowd logs in, and the result is proven."""
+"""``demo``: many users log in, and the result is verified."""

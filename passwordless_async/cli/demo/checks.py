@@ -1,4 +1,4 @@
-"""What a crowd's logins must have brought about, and what must be refused: a table of checks.
+"""What must be true after many logins, and what must be refused: a table of checks.
 
 Each check is a row of the table at the end and raises :class:`CheckFailed`. Requests that an attacker would send are
 made by hand, because the client refuses to send them.
@@ -42,7 +42,7 @@ class Evidence:
 
     logins: CrowdLogins
     tenant: TenantProcess
-    client: PasswordlessClient  # that made the logins
+    client: PasswordlessClient  # the client that made the logins
     http: aiohttp.ClientSession  # without DPoP, for requests made by hand
     dpop: DPoPMode = "required"  # the client's mode
 

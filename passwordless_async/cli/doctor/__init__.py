@@ -1,1 +1,1 @@
-"""``doctor``: a look at a tenant from outside."""
+"""``doctor``: checks a tenant from outside."""

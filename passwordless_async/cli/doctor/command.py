@@ -47,7 +47,7 @@ _WHERE_POLICY = (
     " Sender-Constraining, method DPoP."
 )
 _WHERE_BOUND = 'Use dpop="preferred" or "required".'
-_GIVEN = Finding(LOGIN, Status.OK, "tokens were given")
+_GIVEN = Finding(LOGIN, Status.OK, "the tenant issued tokens")
 _FAILING = {False: {Verdict.FAILED}, True: {Verdict.FAILED, Verdict.WARNINGS}}
 _SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
 

@@ -77,7 +77,7 @@ async def examine(
 async def _policies(
     application: Application, logins: Sequence[Login], send: probe.Send | None, dpop: DPoPMode
 ) -> tuple[Finding, ...]:
-    """Find out what the policies of APIs are, as far as logins that must fail show it; None: nothing is sent."""
+    """Find out the policies of APIs, as far as failing logins reveal them; None: nothing is sent."""
     if send is None:
         return tuple(found for login in logins for found in not_checked(probe.POLICY, audience=login.audience))
     errors = [await probe.probe(application, login, send, is_proven=False) for login in logins]

@@ -117,9 +117,9 @@ _REFUSALS = (  # the first row that matches counts
         _UNSEEN,
         _FAILED,
     ),
-    # The code was looked at, so the login got past all three.
+    # The tenant checked the code, so the login passed all three.
     _Refusal(lambda error: error.error in _CODE_WAS_SEEN, _OK, _OK, _OK),
-    # What is wrong with the API its own check says.
+    # The check of the API reports what is wrong with the API.
     _Refusal(lambda error: isinstance(error, errors.DPoPRequired), _UNSEEN, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
     _Refusal(_is_no_api, _OK, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
 )
@@ -144,8 +144,8 @@ def _judged(error: PasswordlessError | None) -> tuple[Finding, ...]:
     for refusal in _REFUSALS:
         if refusal.matches(error):
             return refusal.findings(error)
-    # Whether the application was looked at first is not documented.
-    detail = f"the answer does not tell: {error}"
+    # Auth0 does not document whether it checks the application first.
+    detail = f"the response does not show it: {error}"
     return Finding(CLIENT, Status.WARNING, detail, advice(error)), *not_checked(GRANT, PROOF)
 
 
@@ -162,7 +162,7 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
     if isinstance(error, OAuthError) and _is_no_api(error):
         return Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
-        return Status.NOT_CHECKED, "the answer to a login without a proof does not tell", ""
+        return Status.NOT_CHECKED, "the response to a login without a proof does not show it", ""
     if mode == "required":
         detail = (
             "the API accepts a login without a proof, so its policy is none or optional. Your mode, required, "
@@ -173,14 +173,17 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
 
 
 def ip_header_trust(application: Application) -> Finding:
-    """Return what is known of ``auth0-forwarded-for``; whether the tenant heeds it cannot be seen from outside."""
+    """Return the finding on ``auth0-forwarded-for``; whether the tenant uses it cannot be seen from outside."""
     forwarded_for = application.client_auth.forwarded_for
     if forwarded_for is ForwardedFor.IGNORED:
         detail = "auth0-forwarded-for is ignored for a public application: all users share the limits of one address"
         where = "For many users behind one address, use an application that authenticates itself with a secret."
     elif forwarded_for is ForwardedFor.COUNTS:
-        detail, where = "cannot be seen from outside; off, all users share the limits of one address", _WHERE_IP_HEADER
+        detail, where = (
+            "cannot be seen from outside; if it is off, all users share the limits of one address",
+            _WHERE_IP_HEADER,
+        )
     else:
-        detail = "whether auth0-forwarded-for counts without a client secret is not documented"
+        detail = "Auth0 does not document whether it uses auth0-forwarded-for without a client secret"
         where = _WHERE_IP_HEADER
     return Finding(IP_HEADER, Status.NOT_CHECKED, detail, where)

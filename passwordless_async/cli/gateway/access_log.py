@@ -1,6 +1,6 @@
 """The access log: a line of JSON for each call.
 
-A line has no query, header field, cookie or body; what looks like an address of e-mail in a path is masked.
+A line has no query, header field, cookie or body. What looks like an e-mail address in a path is masked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ID_BYTES = 12
 
 
 async def name_request(_request: web.Request, response: web.StreamResponse) -> None:
-    """Give a call its name, which the browser and the log see."""
+    """Give a call its identifier, for the browser and the log."""
     response.headers[REQUEST_ID] = secrets.token_urlsafe(_ID_BYTES)
 
 
@@ -40,7 +40,7 @@ class AccessLog(AbstractAccessLogger):
         return self.logger.isEnabledFor(logging.INFO)
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Write the line of a call that has ended; of a probe of health only if it found a fault."""
+        """Write the line of a call that has ended. A health check is logged only if it failed."""
         if request.path in PATHS and response.status == HTTPStatus.OK:
             return
         line = {

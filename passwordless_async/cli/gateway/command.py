@@ -48,9 +48,9 @@ def _shown(default: object) -> str:
 
 
 _OPTIONS = (
-    click.option("--demo", is_flag=True, help="Show it: with a tenant, a service and users on this machine."),
+    click.option("--demo", is_flag=True, help="Run a demonstration: a tenant, a service and users on this machine."),
     click.option("--config", type=_FILE, metavar="FILE", help="Settings, as TOML; flags and the environment win."),
-    click.option("--check", is_flag=True, help="Print what would run, without secrets, and end."),
+    click.option("--check", is_flag=True, help="Check the settings, print them without secrets, and exit."),
     *map(_option, SETTINGS.values()),
     # Known, to be refused with the reason.
     *(click.option(f"--{name.replace('_', '-')}", name, hidden=True) for name in SECRETS),
@@ -144,6 +144,4 @@ def _refuse_others(flags: dict[str, object], config: Path | None, *, check: bool
     given = [setting.option for name, setting in SETTINGS.items() if name != "port" and flags[name] not in {None, ()}]
     given += [*(["--config"] if config else []), *(["--check"] if check else [])]
     if given:
-        raise WrongSettings(
-            f"{given[0]}: goes without --demo, which has settings of its own; --port alone may be given."
-        )
+        raise WrongSettings(f"{given[0]}: cannot be combined with --demo, which has its own settings; only --port can.")

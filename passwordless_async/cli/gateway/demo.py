@@ -122,7 +122,7 @@ def _introduction(url: str, recovery_code: str) -> str:
     return f"""Open {url}
 
   1. Log in as ada@example.com, or with any other address or phone number. The code appears here.
-  2. Follow the link to /api/messages: the service gets your access token with a proof, the browser never has it.
+  2. Follow the link to /api/messages: the service gets your access token with a proof; the browser never gets it.
   3. Log in again in a private window, then see "Your sessions" and end one of them.
   4. Log in as {GRACE.address}: that needs a second factor. A code by SMS appears here too; the recovery code is
      {recovery_code}.

@@ -1,8 +1,8 @@
-"""Figures of all processes of a gateway, as Prometheus reads them.
+"""Metrics of all processes of a gateway, as Prometheus reads them.
 
-Each process writes to a row of its own in memory that all share; who asks is told the sums. So the figures are those of
-the whole gateway, whichever worker is killed: the one that is started in its place goes on in its row. What is counted
-is known when the memory is made, so no flood of calls makes it grow.
+Each process writes to its own row of shared memory, and ``/metrics`` returns the sums. If a worker is killed, its
+successor continues in its row, so the sums stay right. The series are fixed when the memory is made: no flood of calls
+makes it grow.
 
 Why not prometheus_client: with several processes it needs a folder for their files, named in the environment before it
 is imported and emptied at each start. The format is some lines of text.
@@ -64,13 +64,13 @@ def _metrics(routes: Iterable[str]) -> tuple[_Metric, ...]:
     where = {"route": tuple(routes)}
     what = {"operation": tuple(each.value for each in Operation)}
     return (
-        _Metric(REQUESTS, "counter", "Calls that were answered.", {**where, "status": _STATUSES}),
-        _Metric(SECONDS, "histogram", "How long they took.", where),
-        _Metric(IN_FLIGHT, "gauge", "Calls that are being answered.", where),
+        _Metric(REQUESTS, "counter", "Calls, by status.", {**where, "status": _STATUSES}),
+        _Metric(SECONDS, "histogram", "Duration of calls.", where),
+        _Metric(IN_FLIGHT, "gauge", "Calls in flight.", where),
         _Metric(EVENTS, "counter", "Logins and sessions.", {"kind": tuple(each.value for each in AuditKind)}),
-        _Metric(STARTS, "counter", "Starts of processes: more than there are workers means that some have died."),
-        _Metric(OPERATIONS, "counter", "What was asked of the tenant.", {**what, "outcome": _OUTCOMES}),
-        _Metric(OPERATION_SECONDS, "histogram", "How long that took, waits and retries included.", what),
+        _Metric(STARTS, "counter", "Process starts; more than the number of workers means that some died."),
+        _Metric(OPERATIONS, "counter", "Operations at the tenant, by outcome.", {**what, "outcome": _OUTCOMES}),
+        _Metric(OPERATION_SECONDS, "histogram", "Duration of these operations, with waits and retries.", what),
         _Metric(LOST, "gauge", "Processes that cannot reach the store.", {"use": tuple(each.value for each in Use)}),
     )
 

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- The store is asked once at a time and once a second at most, however often the paths are called.
-- What is said names no host, key or user.
+- At most one question to the store is pending, and at most one a second is sent, however often the paths are called.
+- No response names a host, a key or a user.
 """
 
 from __future__ import annotations

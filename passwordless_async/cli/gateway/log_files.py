@@ -3,8 +3,8 @@
 Invariants:
 
 - Lines of several processes are not written into each other: each is written at once, in one call of the system.
-- A log that cannot be written costs no call. The access log holds no call up when its reader stops reading: lines are
-  kept up to a bound, and counted beyond it. The audit log loses no line that could be written, so its writer waits.
+- If a log cannot be written, calls still succeed. If the reader of the access log stops reading, no call waits: lines
+  are kept up to a bound, and counted beyond it. The audit log drops no line that can be written; its writer waits.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def _store(values: Values) -> Secret | None:
         return None if url == MEMORY else Secret(url)
     if "store" in values.given:
         raise WrongSettings(
-            f"{values.sources['store_from']}: goes without {values.sources['store']}: give one of them."
+            f"{values.sources['store_from']}: cannot be combined with {values.sources['store']}: give one of them."
         )
     with _sourced(values, "store_from"):
         return secret_from("store_from", place, kinds=("env", "file"), what="store's URL")

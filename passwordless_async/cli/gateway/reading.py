@@ -1,6 +1,6 @@
 """What is set, and where: flags over the environment over the file.
 
-Secrets stand in neither flags nor the file. What is wrong is told in one sentence each, all at once.
+Neither flags nor the file hold secrets. All mistakes are reported together, one sentence each.
 """
 
 from __future__ import annotations
@@ -168,9 +168,9 @@ def _misplaced(flags: Mapping[str, Any], in_file: Mapping[str, Any], file: str) 
         there = f"put it into {SETTINGS[place].variable.removesuffix('_FROM')}, or into a file that"
         if flags.get(secret) is not None:
             option = f"--{secret.replace('_', '-')}"
-            yield f"{option}: no secret belongs into a flag, for {_ON_A_COMMAND_LINE}; {there} {option}-from names."
+            yield f"{option}: secrets cannot be flags, because {_ON_A_COMMAND_LINE}; {there} {option}-from names."
         if secret in in_file:
-            yield f"{secret} in {file}: no secret belongs there, for {_IN_THE_FILE}; {there} {place} names."
+            yield f"{secret} in {file}: the file must not have a secret, because {_IN_THE_FILE}; {there} {place} names."
     for name in in_file:
         if name not in SETTINGS and name not in SECRETS:
             yield f"{plain(name)} in {file}: there is no such setting."

@@ -80,7 +80,7 @@ class Stop:
 
 @attrs.frozen
 class Run:
-    """How long a process serves, and whom it tells.
+    """When a process stops serving, and what it calls.
 
     Attributes:
         stop: Ends it.

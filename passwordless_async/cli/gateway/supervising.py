@@ -2,9 +2,9 @@
 
 Invariants:
 
-- A child that dies is started again: at once if it had lived, else after a pause; a few such in a row end everything.
+- A child that dies is started again: at once, or after a pause if it died early. Several early deaths in a row end all.
 - A signal is passed on once. Children that outlive their time are killed: nothing is left behind.
-- If this process dies, however it dies, the children see their pipe close, and end in order.
+- If this process dies, even by SIGKILL, the children see their pipe close and end in order.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Supervisor:
 
 @contextlib.contextmanager
 def _blocked() -> Iterator[set[signal.Signals]]:
-    """Have the signals wait until they are asked for; yields what was blocked before."""
+    """Block the signals until they are asked for; yields those that were blocked before."""
     # A system may drop a signal that is ignored by default, even a blocked one: it needs a handler.
     handler = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

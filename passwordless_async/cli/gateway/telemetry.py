@@ -1,8 +1,8 @@
 """What is told of a client's events: OpenTelemetry, by its global providers.
 
 Each worker is a fork of the process in which the providers were made. The SDK (1.45) starts their threads again in it,
-and gives it a ``service.instance.id`` of its own. But it hands on what it still has only by an exit handler, and a
-worker ends without those of its parent.
+and gives it a ``service.instance.id`` of its own. But it exports its buffer only in an exit handler, and a worker
+ends without its parent's exit handlers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def hooks(values: Values) -> tuple[Callable[[Event], None], ...]:
 
 
 def hand_on(values: Values) -> None:
-    """Have the global providers hand on what they still have; they take nothing afterwards."""
+    """Make the global providers export their buffers, and shut them down."""
     if values.of["telemetry"] == OFF:
         return
     traces, metrics = import_module("opentelemetry.trace"), import_module("opentelemetry.metrics")

@@ -56,5 +56,5 @@ def until_right(question: str, attempt: Callable[[Secret], T]) -> T:
         except CodeSpent:
             problem = "That code was tried before."
         except InvalidInput as error:
-            problem = sentence(f"That is no code: it {problem_of(error)}")
+            problem = sentence(f"That is not a code: it {problem_of(error)}")
         question = f"{problem} Code: "

@@ -122,7 +122,7 @@ def _who(email: str | None, phone: str | None) -> Email | Phone:
         return Email(email)
     if phone is not None and email is None:
         return Phone(phone)
-    raise click.UsageError("Give --email or --phone, one of them.", click.get_current_context())
+    raise click.UsageError("Give either --email or --phone.", click.get_current_context())
 
 
 def _key(key_file: str | None, dpop: DPoPMode) -> DPoPKey | None:

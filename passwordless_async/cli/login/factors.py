@@ -1,7 +1,7 @@
 """The second factor of a login: choosing one, answering it, and enrolling one where the user has none.
 
 Setup keys and recovery codes are shown on standard error, like questions: standard output is for results. Recovery
-codes are shown once the factor that they stand in for counts.
+codes are shown after their factor is confirmed.
 """
 
 from __future__ import annotations

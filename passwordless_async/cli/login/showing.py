@@ -64,7 +64,7 @@ def _how_to_call(tokens: TokenSet, key_file: str | None) -> str:
         return f'{intro}\n\n  curl {url} -H "Authorization: Bearer $(cat {_FILE_NAME})"\n'
     key = "key.pem" if key_file is None else shlex.quote(key_file)
     if key_file is None:
-        intro = f"The key of this login is gone with it. {_KEEP_KEY}\n{intro}"
+        intro = f"The key of this login was not saved. {_KEEP_KEY}\n{intro}"
     return (
         f'{intro}\n\n  curl {url} -H "Authorization: DPoP $(cat {_FILE_NAME})" \\\n'
         f'    -H "DPoP: $(passwordless-async proof --key {key} --method GET --url {url} \\\n'

@@ -1,1 +1,1 @@
-"""``sessions``: what operators do about sessions in a store."""
+"""``sessions``: commands for operators: list and end sessions, and rotate keys."""

@@ -54,7 +54,7 @@ class Offer:
     def headers(self, error: OAuthError, failed: Collection[Scheme]) -> dict[str, str]:
         """Return the header fields of the response to a refused request.
 
-        ``failed`` is the schemes that the error belongs to. Their challenges tell it; the others are bare.
+        ``failed`` is the schemes that the error belongs to. Only their challenges name the error.
         """
         headers = _common_headers(error)
         if error.status in _CHALLENGED:
@@ -103,7 +103,7 @@ def refusal_body(error: OAuthError) -> dict[str, str]:
 
 
 def told_in_body(error: OAuthError) -> dict[str, str]:
-    """Return what a body tells of an error."""
+    """Return the members of a body that describe an error."""
     return {"error": error.error, "error_description": error.error_description}
 
 

@@ -10,7 +10,7 @@ Invariants:
 - A proof is remembered for at least as long as it stays acceptable; if the store cannot remember it, it is refused.
 - How long is a duration: neither the store's clock nor that of the nonces need agree with the verifier's. If the
   verifier's clock is set back, a proof that may have been used before is refused.
-- What a client fills is its own: each key has one place among the cached keys, and a share of the replay store.
+- A client can fill only its own share: each key has one place in the cache of keys, and a share of the replay store.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.replay import ReplayStore
 
 _MAX_CACHED_KEYS = 1024  # imported keys, about 3 KB each; a client uses one key for many requests
-_MAX_TOLD = 1e9  # seconds of a difference between two clocks; more is told as this
+_MAX_TOLD = 1e9  # seconds; a larger difference between two clocks is reported as this
 
 
 def _require_method(argument: str, value: object, method: str, *, named: str) -> None:

@@ -1,4 +1,4 @@
-"""The end of an application of aiohttp.web: it ends what would not end by itself, and leaves the rest its patience.
+"""Shuts down an application of aiohttp.web: closes WebSockets and event streams, and lets other responses finish.
 
 Invariants:
 

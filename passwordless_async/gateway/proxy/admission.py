@@ -1,12 +1,12 @@
-"""Which calls are passed on at all, before anybody's session is looked at.
+"""Which calls are forwarded, decided before the session is read.
 
 Invariants:
 
-- What changes something is let through only from a page of this site, or from a program that says so by ``X-CSRF``.
-  A WebSocket is such a call: browsers send cookies with it whatever page opens it.
-- What reads is let through from another site only as a link that a user follows: no other page reads an API's answers,
-  not even by their size or their errors.
-- A request with a body that could be framed in two ways does not go on.
+- A call that changes something is forwarded only from a page of this site, or from a program that sends ``X-CSRF``.
+  A WebSocket is such a call: browsers send cookies with it, whatever page opens it.
+- A call that reads is forwarded from another site only if a user follows a link: no other page learns an API's
+  responses, not even their size or errors.
+- A request with a body that could be framed in two ways is refused.
 """
 
 from __future__ import annotations

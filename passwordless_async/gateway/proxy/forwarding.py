@@ -1,4 +1,4 @@
-"""Passing calls on to upstreams: who asks is known by the session's cookie, and each call gets a token and a proof.
+"""Forwards calls to upstreams: the session cookie identifies the user, and each call gets a token and a proof.
 
 Invariants:
 
@@ -6,7 +6,7 @@ Invariants:
 - Tokens are renewed through the store, and challenges answered, before the browser sees a response.
 - Each upstream has connections of its own: one that is down, hangs or is slow takes none from another.
 - A connection that has bytes of no request is not used: no response gets to another user.
-- Neither body is gathered. When the browser goes, the upstream's connection is closed.
+- Bodies are streamed, never collected. When the browser disconnects, the upstream's connection is closed.
 - A stream that outlives its session ends soon after it.
 - No error says what the upstream said, or where it is.
 """

@@ -1,4 +1,4 @@
-"""How many calls an upstream has at once: what one user or one service does costs no other.
+"""Limits the calls of an upstream at once, so that one user or one service cannot slow the others down.
 
 Invariants:
 

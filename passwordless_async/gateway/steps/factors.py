@@ -234,7 +234,7 @@ def factor_page(login: LoginState, problem: Problem | None = None, status: int =
 
 
 async def _verified(visit: Visit, login: LoginState, state: MfaState) -> MfaTokenSet:
-    """Present the factor, within the budgets: a code is a guess, an approval is asked for."""
+    """Present the factor, within the budgets: a code counts as a guess, a push as a poll."""
     mfa, ledger, code = visit.services.client.mfa, visit.services.ledger, visit.form.get("code", Secret(""))
     who, challenge = user_of(login), state.challenge
     is_typed = login.factor in _BY_CODE or challenge is None or challenge.prompts

@@ -17,12 +17,12 @@ _MAX_SERVERS = 1000  # tenants and their origins
 
 
 class MemoryStore(MemorySessions, MemoryCodes, MemoryServers, MemoryCounters):
-    """Keeps shared state in memory; lives as long as the process, and forgets with it.
+    """Keeps shared state in the memory of this process; all of it is lost when the process ends.
 
     Args:
         keys: What values are sealed with; a ring of this store's own unless given.
-        max_sessions: How many sessions are kept. If there are as many, another one is refused until some have ended;
-            so is one of a user that has as many as are free.
+        max_sessions: How many sessions are kept. If the store is full, a new session is refused until others end.
+            A user may have as many as are free.
 
     Raises:
         UsageError: ``max_sessions`` is not a whole number of one or more.

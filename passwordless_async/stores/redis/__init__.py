@@ -2,7 +2,7 @@
 
 Invariants:
 
-- All that names a user or holds a token is sealed or a pseudonym: the server's data says nothing without the key ring.
+- Tokens are sealed and users are pseudonyms: without the key ring, the server's data reveals neither.
 - A call is one round trip, and atomic.
 - A call ends within the store's ``timeout``, whatever becomes of the server.
 """

@@ -84,7 +84,7 @@ class RedisReplayStore(OnRedis):
         del owner
         seconds = expires_at - self.clock()
         if seconds < 0:
-            raise StoreError("the time to keep a proof is over before it began: two clocks differ")
+            raise StoreError("expires_at is in the past: two clocks differ")
         proofs = self._key.named("replay", _hash(owner_of(key)))
         arguments = _hash(key)[:_MEMBER], milliseconds(seconds + _MARGIN), self._max_per_key
         added = number(await self._run_durably(_ADD, [proofs], *arguments))

@@ -123,7 +123,7 @@ def ready_client(settings: TenantSettings, method: str, alg: str = "RS256") -> R
 
 
 def authenticate(request: TenantRequest, parameters: Mapping[str, Any], *, basic_allowed: bool) -> AuthenticatedClient:
-    """Return the application that sent a request; refuse an unknown one, and wrong or twofold credentials."""
+    """Return the application that sent a request; refuse an unknown one, wrong credentials, and two kinds of them."""
     client_id, method = _claimed(request, parameters, basic_allowed=basic_allowed)
     application = request.state.settings.client(client_id)
     if application is None:

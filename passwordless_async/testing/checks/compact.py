@@ -3,8 +3,8 @@
 Invariants:
 
 - No input raises anything but ``ValueError``.
-- JSON is what every reader takes alike (RFC 8259): UTF-8 without a byte order mark or a lone surrogate, no NaN, no
-  number beyond those of floats, no name twice (RFC 7515 §4), not nested without bound.
+- JSON is refused if two readers could disagree about it (RFC 8259): a byte order mark, a lone surrogate, NaN, a number
+  that no float holds, a name given twice (RFC 7515 §4), deep nesting.
 - Base64url is canonical: no padding, no other alphabet, unused bits zero. A second spelling would be a second JWT.
 - A JWT's header and claims are objects. What they mean is the caller's to check; joserfc verifies the signature.
 """

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- The checks share no code with the library: a defect must be made twice, in different words, to go unseen.
+- The checks share no code with the library, so one defect cannot hide in both.
 - The first check that fails gives the reason, in this order: one header, a compact JWT of bounded size; ``typ``,
   ``alg``, no critical extension, a public ``jwk``; the signature, by joserfc; the type of every claim; ``htm``,
   ``htu``, ``ath``; the nonce; ``iat``, ``exp``, ``nbf``; the replay memory.
@@ -90,7 +90,7 @@ class CheckedProof:
 
 @attrs.define
 class SeenJtis:
-    """The JWTs that passed, while they could pass again (RFC 9449 §11.1); two issuers may choose the same ``jti``.
+    """The accepted JWTs, until they expire (RFC 9449 §11.1); two issuers may choose the same ``jti``.
 
     The issuer of a proof is its key's thumbprint, that of an assertion its ``sub``. A hash of the whole JWT would not
     do: for a signature (r, s) the pair (r, n-s) verifies too. An issuer may have as many as are free: one
@@ -104,7 +104,7 @@ class SeenJtis:
     _held: Counter[str] = attrs.field(factory=Counter, init=False, repr=False)  # by issuer
 
     def add(self, issuer: str, jti: str, *, seconds: float) -> bool:
-        """Remember a JWT for so many seconds; return False where it is known.
+        """Remember a JWT for some seconds; return False if it is already known.
 
         Raises:
             RequestRefused: 503: the memory is full, or the issuer's share of it. Forgetting a JWT would let a replay

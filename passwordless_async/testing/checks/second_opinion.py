@@ -104,7 +104,7 @@ class SecondOpinion:
 
 
 def _run_synchronously(call: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits, as the verifier with a replay store in memory."""
+    """Run a coroutine that never waits: the verifier with a replay store in memory is one."""
     try:
         call.send(None)
     except StopIteration as end:

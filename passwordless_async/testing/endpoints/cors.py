@@ -14,7 +14,7 @@ _MAX_AGE_SECONDS = 600
 
 
 def preflight(request: TenantRequest) -> web.Response | None:
-    """Answer a browser's question whether a page may send a request; None: it is no such question, or it may not."""
+    """Answer a CORS preflight; None if the request is no preflight, or the page's origin is not allowed."""
     if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or not _origin(request):
         return None
     headers = {

@@ -39,8 +39,8 @@ def check_proof(
 def nonce_challenge(state: TenantState, path: str, nonce: str | None, *, error: str = "use_dpop_nonce") -> Refusal:
     """Return a challenge in the form of an endpoint, and count it.
 
-    Without a nonce the header is left out, which no correct server does. The error code is that of a resource: the
-    token endpoint has one only.
+    Without a nonce, the response has no ``DPoP-Nonce``, which no correct server does. ``error`` is the code for a
+    resource; the token endpoint has only one.
     """
     state.stats.nonce_challenges += 1
     headers = {} if nonce is None else {"DPoP-Nonce": nonce}

@@ -1,4 +1,4 @@
-"""OpenID Connect: ``/userinfo``, which an access token opens with its key (RFC 9449 §7), and ``/.well-known/``."""
+"""OpenID Connect: ``/userinfo``, for an access token with its key (RFC 9449 §7), and ``/.well-known/``."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ Invariants of ``POST /oauth/token``:
 
 - The order of checks is the application, the parameters and the API, then the proof with its nonce, then the grant.
 - A request that is refused before its grant leaves the code and its attempts, or the refresh token, untouched.
-- Where the API's policy is ``none``, only the proof of a grant that is bound already is looked at.
+- Where the API's policy is ``none``, only the proof of a grant that is already bound is checked.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ The parent writes one JSON object a line to the child's standard input; the chil
 
 Invariants:
 
-- No port is open for control and no secret guards one: the pipe belongs to the two processes.
-- The child ends when its standard input does, so a parent that dies, however it dies, takes it along.
+- Control needs no port and no secret: only the two processes have the pipe.
+- The child ends when its standard input ends, so it also ends if the parent is killed.
 - Calls run concurrently and may be answered in any order; the ``id`` matches an answer to its call.
 - The answer to a call that was cancelled is dropped, never taken for another call's.
-- Every child is waited for, also when entering or leaving is cancelled: the event loop reports an unreaped one.
+- Every child is reaped, even if entering or leaving is cancelled.
 """
 
 from __future__ import annotations

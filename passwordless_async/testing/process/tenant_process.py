@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class TenantProcess(TenantAddress):
     """A :class:`~passwordless_async.testing.LocalTenant` in a child process (POSIX only).
 
-    The child lives as long as the ``async with``; it also ends when this process dies, however it dies. A Ctrl-C in
-    the terminal reaches the parent alone.
+    The child runs until the ``async with`` ends, or this process does, even by SIGKILL. Ctrl-C in the terminal
+    reaches only the parent.
 
     Args:
         settings: How the tenant behaves.

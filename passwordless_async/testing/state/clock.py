@@ -5,8 +5,8 @@ The ``iat`` of proofs and the dates in tokens follow :meth:`TenantClock.wall`, w
 under test reads that clock too, and its proofs must not be refused because a test let a code expire.
 :meth:`TenantClock.go_wrong` moves both, for tests in which the two machines disagree about the time.
 
-An API of your own is another machine: its clock stays with the machine, too. A clock that was advanced would find each
-proof too old, for the client signs it by the machine's. ``Fault.ACCESS_TOKEN_EXPIRED`` ends a token for every API.
+Let your own API use the machine's clock: the client signs with that time, so an advanced clock finds each proof too
+old. To test an expired token at an API, use ``Fault.ACCESS_TOKEN_EXPIRED``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from passwordless_async.errors import UsageError
 
 @attrs.define
 class TenantClock:
-    """A clock that tests can move. Give it to no API of your own: proofs are signed by the machine's clock."""
+    """A clock that tests can move. Do not use it in your own API: the client signs proofs by the machine's clock."""
 
     _advanced: float = attrs.field(default=0.0, init=False)
     _wrong_by: float = attrs.field(default=0.0, init=False)

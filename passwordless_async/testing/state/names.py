@@ -1,7 +1,7 @@
-"""The names that a tenant goes by: the one it was asked under, as long as that is its own.
+"""The names of a tenant: for each request it uses the name that the client used, if that is one of its own.
 
-A tenant with one name fails where it is reached by another: the proof's ``htu`` differs, then the ID token's ``iss``.
-This one has every name of this machine's loopback, and those that it was told of.
+If a tenant had one name, a client that uses another would fail: the proof's ``htu`` differs, then the ID token's
+``iss``. This one has every name of this machine's loopback, and those that you pass.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Nonces without memory: an authenticated step counter (RFC 9449 §8).
 
-A nonce is ``base64url(step || salt || HMAC-SHA256(key, step || salt))``; the salt is zero but in fresh nonces.
+A nonce is ``base64url(step || salt || HMAC-SHA256(key, step || salt))``; the salt is zero except in fresh nonces.
 Which steps pass is arithmetic, so the tenant stores no nonce, except which single-use ones have been spent.
 """
 

@@ -39,8 +39,8 @@ class TenantStats:
         codes_sent: Codes that went to the outbox.
         codes_presented: Codes that were checked: spent, or counted as an attempt.
         codes_refused: Of these, the wrong, expired and exhausted ones.
-        presented_again: Codes, and other secrets that a grant spends, that came again although the response before was
-            neither a nonce challenge nor a 429, or was lost. A second use of a refresh token that does not rotate
+        presented_again: Codes and other secrets that a grant spends, presented again although the response before was
+            lost, or was neither a nonce challenge nor a 429. A second use of a refresh token that does not rotate
             counts as well.
         nonce_challenges: Nonce challenges sent, those of faults included.
         proofs_accepted: Proofs that passed every check; each has another ``jti``.

@@ -53,7 +53,7 @@ def test_a_rate_limit_is_no_defect() -> None:
     [
         ("none", "ignored for a public application"),
         ("client_secret_post", "Trust Token Endpoint IP Header"),
-        ("private_key_jwt", "not documented"),
+        ("private_key_jwt", "Auth0 does not document"),
     ],
 )
 async def test_ip_header_trust_is_not_claimed(method: str, words: str, tenant: LocalTenant) -> None:

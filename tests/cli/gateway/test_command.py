@@ -193,7 +193,7 @@ def test_wrong_settings(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().err
     assert said.splitlines() == [
         (
-            "Error: --client-secret: no secret belongs into a flag, for every user of this machine sees the command "
+            "Error: --client-secret: secrets cannot be flags, because every user of this machine sees the command "
             "line; put it into PASSWORDLESS_ASYNC_CLIENT_SECRET, or into a file that --client-secret-from names."
         ),
         "Error: --port: must be a whole number from 0 to 65535.",
@@ -229,5 +229,5 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_demonstration_takes_no_settings(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """A setting beside ``--demo`` is refused: it would have no effect."""
     assert run(["gateway", "--demo", *flags]) == 2
-    sentence = f"{flags[0]}: goes without --demo, which has settings of its own; --port alone may be given."
+    sentence = f"{flags[0]}: cannot be combined with --demo, which has its own settings; only --port can."
     assert capsys.readouterr().err == f"Error: {sentence}\n"

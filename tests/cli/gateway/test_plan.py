@@ -160,9 +160,12 @@ def test_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             {"keys": "/nowhere"},
             "--keys: The key ring cannot be read from /nowhere: No such file or directory.",
         ),
-        ({"client_key_alg": "PS256"}, "--client-key-alg: goes with --client-auth private_key_jwt, not with none."),
+        ({"client_key_alg": "PS256"}, "--client-key-alg: needs --client-auth private_key_jwt, not none."),
         ({"client_auth": "private_key_jwt"}, "--client-auth: private_key_jwt needs --client-key-from."),
-        ({"store_from": "env:X", "store": "redis://h"}, "--store-from: goes without --store: give one of them."),
+        (
+            {"store_from": "env:X", "store": "redis://h"},
+            "--store-from: cannot be combined with --store: give one of them.",
+        ),
         ({"css": "/nowhere.css"}, "--css: /nowhere.css cannot be read: No such file or directory."),
     ],
 )  # fmt: skip

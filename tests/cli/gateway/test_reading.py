@@ -159,13 +159,13 @@ def test_no_secret_in_flags_and_files(secret: str, written: Callable[[str], Path
     option, variable = f"--{secret.replace('_', '-')}", f"PASSWORDLESS_ASYNC_{secret.upper()}"
     assert problems({secret: "s3cret"}) == [
         (
-            f"{option}: no secret belongs into a flag, for {LINE}; put it into {variable}, or into a file that "
+            f"{option}: secrets cannot be flags, because {LINE}; put it into {variable}, or into a file that "
             f"{option}-from names."
         )
     ]
     assert problems({}, file=written(f'{secret} = "s3cret"')) == [
         (
-            f"{secret} in gateway.toml: no secret belongs there, for {COPIED}; put it into {variable}, "
+            f"{secret} in gateway.toml: the file must not have a secret, because {COPIED}; put it into {variable}, "
             f"or into a file that {secret}_from names."
         )
     ]

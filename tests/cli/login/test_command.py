@@ -105,7 +105,7 @@ def test_each_mode_shows_the_binding_and_a_call(dpop: str, audience: str, *, is_
     assert (f'curl {audience} -H "Authorization: DPoP $(cat access-token)"' in out) is is_bound
     assert (f'curl {audience} -H "Authorization: Bearer $(cat access-token)"' in out) is not is_bound
     assert ("passwordless-async proof --key key.pem" in out) is is_bound
-    assert ("The key of this login is gone with it" in out) is is_bound
+    assert ("The key of this login was not saved" in out) is is_bound
 
 
 @pytest.mark.parametrize(("dpop", "audience", "code"), [("required", PLAIN_API, 1), ("off", STRICT_API, 1)])
@@ -161,9 +161,9 @@ def test_a_wrong_code_is_asked_for_again(
     out, err = capsys.readouterr()
     assert (typist.left, "Binding" in out) == (0, True)
     assert err == (
-        f"A code was sent to {ADA.address}. Code: That is no code: it must be visible ASCII characters, without spaces."
-        " Code: Wrong code. Attempts left: 2. Code: That code was tried before. Code: Wrong code. Attempts left: 1."
-        " Code: "
+        f"A code was sent to {ADA.address}. Code: That is not a code: it must be visible ASCII characters, without"
+        " spaces. Code: Wrong code. Attempts left: 2. Code: That code was tried before. Code: Wrong code."
+        " Attempts left: 1. Code: "
     )
     assert len([each for each in tenant.requests.to("/oauth/token") if each.status == 403]) == 2
 
