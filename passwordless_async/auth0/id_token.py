@@ -49,7 +49,7 @@ class Header:
 
 @attrs.frozen
 class ExpectedIdToken:
-    """What the ID token must show."""
+    """The values that an ID token must have, besides those of every ID token."""
 
     nonce: str | None = None  # the one that was sent
     max_age: int | None = None  # seconds ago that the user may have logged in, by auth_time

@@ -42,7 +42,7 @@ _TYPE = "pending-link+jwe"
 
 @attrs.frozen
 class PendingLink:
-    """A login by link between its e-mail and its callback: keep it with the browser's session, closed to others.
+    """The state of a login by link, from e-mail to callback: keep it in the browser's session, secret from others.
 
     Attributes:
         who: The user.

@@ -33,13 +33,13 @@ _MAX_LIFETIME = 86_400.0  # seconds; the standard recommends two minutes at most
 
 @attrs.frozen(kw_only=True)
 class LogoutToken:
-    """What a valid logout token says.
+    """The claims of a valid logout token.
 
     Attributes:
         sub: The user; None: all users of the session ``sid``.
         sid: The session at the provider; None: all of the user.
-        jti: Its own name. It counts once.
-        expires_in: Seconds from now until no machine takes it any more.
+        jti: Its identifier. A logout token is accepted once.
+        expires_in: Seconds from now until no machine accepts it any more.
     """
 
     sub: str | None = attrs.field(repr=redacted)

@@ -76,7 +76,7 @@ class RefreshTurn:
 
 
 class RefreshEnd(enum.Enum):
-    """What became of a report that a refresh succeeded."""
+    """The answer to a report of new tokens."""
 
     KEPT = "kept"
     """The session has the new tokens."""

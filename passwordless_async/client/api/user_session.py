@@ -57,10 +57,10 @@ class UserSession:
         return self._middleware
 
     def is_renewable(self, refused: TokenSet) -> bool:
-        """Return whether there are other tokens than these, or new ones would be kept.
+        """Return whether :meth:`renew` can return other tokens than these.
 
-        Not if these were renewed less than a minute ago, and have not ended since: the API would refuse the next ones
-        as well.
+        It cannot if these were renewed less than a minute ago and have not expired: the API would refuse newer ones as
+        well.
         """
         tokens = self.tokens
         return tokens is not refused or (self._keeps_tokens and not self._handovers.is_fresh(tokens))

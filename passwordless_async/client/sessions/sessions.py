@@ -182,7 +182,7 @@ class Sessions:
         lifetime: float | None = None,
         by_sid: bool = False,
     ) -> StoredSession:
-        """Store the tokens of a login as a session, or give them up: as :meth:`login`, after a second factor or a link.
+        """Store the tokens of a login by a second factor or a link as a session, in place of :meth:`open`.
 
         Calls with the same tokens within 30 seconds get the same session: a form that is sent twice opens one. If the
         session cannot be stored within 5 seconds, or the caller is cancelled, the tokens go to ``on_orphan`` or are
@@ -453,11 +453,11 @@ class Sessions:
         return tuple(sorted((info for info in known if info is not None), key=_age))
 
     async def aclose_logins(self, *, grace: float) -> None:
-        """End what logins are opening after ``grace`` seconds. By now no exchange is under way."""
+        """Wait up to ``grace`` seconds for logins that open sessions, then cancel them; the client calls it."""
         await self._openings.aclose(grace=grace)
 
     async def aclose(self, *, grace: float) -> None:
-        """End refreshes and closings after ``grace`` seconds."""
+        """Wait up to ``grace`` seconds for refreshes and closings, then cancel them; the client calls it."""
         await asyncio.gather(
             self._session_refreshes.aclose(grace=grace),
             self._closings.aclose(grace=grace),

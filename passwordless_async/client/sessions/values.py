@@ -47,7 +47,7 @@ class Lifetimes:
 @always_printable
 @attrs.frozen
 class StoredSession:
-    """A session.
+    """A stored session, with its tokens.
 
     Attributes:
         id: Its identifier, which opens the session: put it only into the user's cookie.

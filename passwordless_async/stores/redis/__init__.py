@@ -33,7 +33,7 @@ __all__ = ["RedisReplayStore", "RedisStore"]
 
 @always_printable
 class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
-    """Keeps on Redis or Valkey what the processes of an application share; lives as long as the application.
+    """Keeps shared state on Redis or Valkey, for all processes of an application. Create one per process.
 
     Use it as ``async with`` around the clients, or call :meth:`aclose` after they are closed. Every call raises
     :class:`~passwordless_async.StoreUnavailable` if the server is unreachable, refuses, or does not answer in time.

@@ -1,7 +1,7 @@
 """The keys of all that is kept on a server.
 
-Each begins with the store's prefix, ``pa`` unless given. A cluster places a key by what is in braces: what one script
-uses has the same braces, and so lies on one node. ``shard`` is the first 8 characters of the pseudonym.
+Each key begins with the store's prefix, by default ``pa``. A cluster places a key by the text in braces: all keys that
+one script uses have the same, so they are on one node. ``shard`` is the first 8 characters of the pseudonym.
 
 =======================================  ======  ========================================  ============================
 key                                      type    value                                     lifetime
@@ -16,26 +16,26 @@ key                                      type    value                          
                                                  ``tokens``: the sealed tokens
 ``pa:{shard}:login:LOGIN:lock``          string  token of the process that refreshes       20 s, renewed meanwhile
 ``pa:ping``                              string  empty                                     1 s
-``pa:{shard}:cooldown:USER``             string  token of the start; a blank behind it     a minute, renewed while the
-                                                 once that has ended                       start lasts; the cool-down
-``pa:{shard}:code:USER``                 hash    CODE: number of the attempt, blank, its   1 hour
+``pa:{shard}:cooldown:USER``             string  token of the start, with a space after    a minute, renewed while the
+                                                 it once the start has ended               start lasts; the cool-down
+``pa:{shard}:code:USER``                 hash    CODE: number of the attempt, space, its   1 hour
                                                  token; ``last``: the last number;
                                                  ``right``: the CODE that was;
                                                  ``started``: 1
 ``pa:{shard}:starts:ADDRESS``            zset    tokens of starts, by server time in ms    1 hour
-``pa:{shard}:blocked:ADDRESS``           string  empty                                     what the service said
+``pa:{shard}:blocked:ADDRESS``           string  empty                                     as long as the service said
 ``pa:{shard}:quota:QUOTA``               string  server time in µs of the next place       until then, and 1 s
 ``pa:{shard}:nonce:ORIGIN``              string  the newest nonce, or empty                10 minutes
 ``pa:{shard}:turn:ORIGIN``               string  token of the caller that fetches it       3 s
 ``pa:{shard}:replay:JKT``                zset    PROOFs that were used, by the server      until the last expires
                                                  time in ms until which they are kept
-``pa:{shard}:count:KIND:NAME``           string  number in the window, blank, token of     the window
+``pa:{shard}:count:KIND:NAME``           string  number in the window, space, token of     the window
                                                  the first, which names the window
 ``pa:{shard}:counted:TOKEN``             string  the windows that it was counted in        as long as it can be undone
 =======================================  ======  ========================================  ============================
 
 USER, CODE, ADDRESS, QUOTA and ORIGIN are pseudonyms (HMAC-SHA-256), SESSION, LOGIN, JKT and PROOF are SHA-256 hashes.
-NAME is a pseudonym, or what reveals nothing; its shard is the group's.
+NAME is a pseudonym, or a text that reveals nothing; its shard is the group's.
 The scripts in ``sessions`` use the first five keys, those in ``codes`` the next four, ``servers`` the quota and the
 nonces, ``replay`` the used proofs, ``counters`` the last two.
 """
