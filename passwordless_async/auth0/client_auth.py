@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 from urllib.parse import quote_plus
 
 import attrs
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, always_printable, conceal, conceal_bytes, redacted
+from passwordless_async.auth0 import jose
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     import ssl
+
+    from passwordless_async.auth0.jose import ECKey, RSAKey
 
 BodyKind = Literal["form", "json"]
 AssertionAlgorithm = Literal["RS256", "RS384", "PS256", "ES256"]
@@ -215,7 +215,7 @@ class PrivateKeyJwt(_ByKey):
             "exp": now + _ASSERTION_LIFETIME,
             "jti": _clock.unique_id(),
         }
-        assertion = Secret(jwt.encode(dict(self.header), claims, self.key, algorithms=[self.header["alg"]]))
+        assertion = Secret(jose.jwt.encode(dict(self.header), claims, self.key, algorithms=[self.header["alg"]]))
         if len(assertion) > _MAX_ASSERTION:
             raise UsageError("key", f"makes assertions over {_MAX_ASSERTION} bytes, which the service refuses")
         return Credentials({"client_assertion_type": Secret(JWT_BEARER), "client_assertion": assertion})
@@ -268,11 +268,11 @@ def _client_secret(secret: object) -> Secret:
 
 
 def _signing_key(pem: bytes | str, algorithm: str) -> RSAKey | ECKey:
-    kind = ECKey if algorithm == "ES256" else RSAKey
+    kind = jose.ECKey if algorithm == "ES256" else jose.RSAKey
     try:
         key: RSAKey | ECKey | None = kind.import_key(pem)
-    except (JoseError, ValueError, TypeError, KeyError, AttributeError):
+    except (jose.JoseError, ValueError, TypeError, KeyError, AttributeError):
         key = None
-    if key is None or not key.is_private or (isinstance(key, ECKey) and key.curve_name != "P-256"):
+    if key is None or not key.is_private or (isinstance(key, jose.ECKey) and key.curve_name != "P-256"):
         raise UsageError("key", f"must be a private key for {algorithm} in PEM form, without a password")
     return key

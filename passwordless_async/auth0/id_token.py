@@ -15,11 +15,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from joserfc.jwk import OctKey
 
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret, SecretDict, redacted
 from passwordless_async._common.strict_json import read_claims, read_segment
+from passwordless_async.auth0 import jose
 from passwordless_async.auth0.application import HS256, Application
 from passwordless_async.auth0.clocks import is_time
 from passwordless_async.auth0.jwks import SigningKey, jwks_request
@@ -107,7 +107,7 @@ def check_key(header: Header, key: SigningKey) -> None:
 
 def client_secret_key(application: Application) -> SigningKey:
     """Return the key of HS256: the client secret (OpenID Connect Core §10.1)."""
-    return SigningKey(OctKey.import_key(application.id_token_secret), (HS256,))
+    return SigningKey(jose.OctKey.import_key(application.id_token_secret), (HS256,))
 
 
 def validate(

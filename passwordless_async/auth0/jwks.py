@@ -7,12 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async._common.secret import redacted
+from passwordless_async.auth0 import jose
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS
 from passwordless_async.errors import MalformedAnswer, PasswordlessError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from passwordless_async.auth0.application import Application
+    from passwordless_async.auth0.jose import ECKey, OctKey, RSAKey
 
 _MAX_KEYS = 128  # more are ignored; a tenant has two or three: the current, the next and previous ones
 _MIN_BITS = 2048  # RFC 7518 §3.3
@@ -94,6 +94,9 @@ class SigningKeys:
     _ended: int = attrs.field(default=0, init=False)  # the number of the last fetch that ended
     _pauses: tuple[float, ...] = attrs.field(default=(), init=False)  # of the fetches that the search has left
     problem: str = attrs.field(default="", init=False)  # of the last fetch; empty if it succeeded
+
+    def __attrs_post_init__(self) -> None:
+        jose.load()
 
     def get(self, kid: str, alg: str) -> SigningKey | None:
         """Return the key of a ``kid`` and an algorithm; None if the ``kid`` is unknown or the keys are too old.
@@ -263,17 +266,17 @@ def _is_for_signatures(jwk: dict[str, Any]) -> bool:
 
 def _import(jwk: dict[str, Any]) -> RSAKey | ECKey | None:
     """Return a key; None if it is malformed, too short or too large."""
-    kind: type[RSAKey | ECKey] = ECKey
+    kind: type[RSAKey | ECKey] = jose.ECKey
     names: tuple[str, ...] = ("kty", "crv", "x", "y", "kid")
     if jwk["kty"] == "RSA":
         # Before anything is computed with it; joserfc only warns of a short key.
         if not _MIN_BITS <= _number(jwk, "n").bit_length() <= _MAX_BITS or _number(jwk, "e") >= _MAX_EXPONENT:
             return None
-        kind, names = RSAKey, ("kty", "n", "e", "kid")
+        kind, names = jose.RSAKey, ("kty", "n", "e", "kid")
     try:
         key = kind.import_key({name: jwk[name] for name in names})
         _ = key.public_key  # joserfc imports on first use: a bad key must fail here
-    except (JoseError, KeyError, ValueError, TypeError, AttributeError):
+    except (jose.JoseError, KeyError, ValueError, TypeError, AttributeError):
         return None
     return key
 

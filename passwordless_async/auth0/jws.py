@@ -7,26 +7,25 @@ parameter, and by then the login is spent.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from joserfc.errors import JoseError
-from joserfc.jwk import RSAKey
-from joserfc.jws import JWSRegistry
 
 from passwordless_async._common.base64url import decode
 from passwordless_async._common.secret import Secret, SecretBytes
+from passwordless_async.auth0 import jose
 
 if TYPE_CHECKING:
-    from joserfc.jwk import ECKey, OctKey
+    from passwordless_async.auth0.jose import ECKey, JWSRegistry, OctKey, RSAKey
 
 _MAX_TOKEN = 131_072  # characters; twice what a token of the token endpoint may have
 _DOTS = 2
 _PKCS1, _SHA256 = padding.PKCS1v15(), hashes.SHA256()  # RFC 7518 §3.3
 # Each caller has an allow-list of its own, and a key has its algorithms.
-_ALGORITHMS = JWSRegistry(algorithms=("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "HS256"))
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "HS256")
 
 
 def signed_payload(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> SecretBytes | None:
@@ -44,12 +43,17 @@ def is_signed(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> bool:
     message, _, signature = token.rpartition(".")
     raw = decode(signature)
     try:
-        if alg == "RS256" and isinstance(key, RSAKey):
+        if alg == "RS256" and isinstance(key, jose.RSAKey):
             return _is_rs256(message.encode(), raw, key)
-        return bool(raw) and _ALGORITHMS.get_alg(alg).verify(message.encode(), raw, key)
-    except (JoseError, ValueError, TypeError, AttributeError):
+        return bool(raw) and _registry().get_alg(alg).verify(message.encode(), raw, key)
+    except (jose.JoseError, ValueError, TypeError, AttributeError):
         # A key of another kind than the algorithm's.
         return False
+
+
+@cache
+def _registry() -> JWSRegistry:
+    return jose.JWSRegistry(algorithms=_ALGORITHMS)
 
 
 def _is_rs256(message: bytes, signature: bytes, key: RSAKey) -> bool:

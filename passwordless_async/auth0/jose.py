@@ -1,0 +1,35 @@
+"""joserfc's names, imported when they are first used (PEP 562), or by :func:`load`.
+
+Importing joserfc loads much of cryptography: a quarter of what importing aiohttp takes. An application that imports
+this library and makes no client, such as a command line or a migration, does not pay for it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from passwordless_async._common.lazy import lazy, module_of
+
+if TYPE_CHECKING:
+    # What type checkers see.
+    from joserfc import jwt
+    from joserfc.errors import JoseError
+    from joserfc.jwk import ECKey, OctKey, RSAKey
+    from joserfc.jws import JWSRegistry
+
+__all__ = ["ECKey", "JWSRegistry", "JoseError", "OctKey", "RSAKey", "jwt", "load"]
+
+_MODULE_OF = module_of("joserfc", {"errors": "JoseError", "jwk": "ECKey OctKey RSAKey", "jws": "JWSRegistry"})
+_MODULE_OF["jwt"] = "joserfc"
+
+
+def load() -> None:
+    """Import what the check of an ID token needs: where keys are made ready, so that no login waits for it."""
+    for name in ("JoseError", "RSAKey"):
+        import_module(_MODULE_OF[name])
+
+
+# If a type checker saw __getattr__, it would accept any name.
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(__name__, _MODULE_OF)
