@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from passwordless_async._common.secret import Secret, conceal, type_name
@@ -42,12 +43,28 @@ def plain_functions(argument: str, given: object) -> tuple[Any, ...]:
     """Return functions that are not awaited: one is given, or several, or None for none."""
     alone = () if given is None else (given,)
     functions = tuple(given) if isinstance(given, list | tuple) else alone
-    for function in functions:
-        if not callable(function):
-            raise UsageError(argument, f"must be a function, not {type_name(function)}")
-        if inspect.iscoroutinefunction(function):
-            raise UsageError(argument, "must be a plain function: it is not awaited")
-    return functions
+    return tuple(plain_function(argument, function) for function in functions)
+
+
+def plain_function(argument: str, given: object) -> Callable[..., Any]:
+    """Return a function that is not awaited."""
+    if not callable(given):
+        raise UsageError(argument, f"must be a function, not {type_name(given)}")
+    if inspect.iscoroutinefunction(given):
+        raise UsageError(argument, "must be a plain function: it is not awaited")
+    return given
+
+
+def texts(argument: str, given: object) -> tuple[str, ...]:
+    """Return one text or several as a tuple; one text is no sequence of letters."""
+    several = (given,) if isinstance(given, str) else given
+    if not isinstance(several, Iterable):
+        raise UsageError(argument, f"must be a str or several, not {type_name(given)}")
+    found = tuple(several)
+    for value in found:
+        if not isinstance(value, str):
+            raise UsageError(argument, f"must be a str or several, not {type_name(value)}")
+    return found
 
 
 def secret(argument: str, value: object, *, at_most: int) -> Secret:
@@ -89,13 +106,13 @@ def optional(argument: str, value: object) -> str | None:
     return None if value is None else printable(argument, value, at_most=MAX_AUDIENCE)
 
 
-def scope(value: object) -> str | None:
+def scope(value: object, argument: str = "scope") -> str | None:
     """Return a scope (RFC 6749 §3.3), or None."""
     if value is None:
         return None
-    value = bounded("scope", value, at_most=MAX_SCOPE)
+    value = bounded(argument, value, at_most=MAX_SCOPE)
     if not _SCOPE.fullmatch(value):
-        raise UsageError("scope", "must be visible ASCII words with one space between, without quote or backslash")
+        raise UsageError(argument, "must be visible ASCII words with one space between, without quote or backslash")
     return value
 
 

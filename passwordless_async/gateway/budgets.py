@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import attrs
 
 from passwordless_async import errors
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.user_address import IpAddress, counted_as
 from passwordless_async._common.validators import whole_or_none
@@ -88,10 +89,10 @@ class Budgets:
     polls_per_user: int | None = attrs.field(default=720, validator=whole_or_none)
 
 
-def _calling_codes(given: Iterable[str] | None) -> tuple[str, ...] | None:
+def _calling_codes(given: object) -> tuple[str, ...] | None:
     if given is None:
         return None
-    codes = tuple(str(code).removeprefix("+") for code in ((given,) if isinstance(given, str) else given))
+    codes = tuple(code.removeprefix("+") for code in _check.texts("calling_codes", given))
     if not all(map(_CALLING_CODE.fullmatch, codes)):
         raise errors.UsageError("calling_codes", "must be country codes such as 49")
     return codes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 from yarl import URL
@@ -12,9 +12,6 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
 from passwordless_async._common.validators import checked_by
 from passwordless_async.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _MAX_URL = 512  # characters
@@ -28,9 +25,8 @@ def _script(given: str) -> str:
     return str(url)
 
 
-def _origins(given: Iterable[str]) -> tuple[str, ...]:
-    texts = (given,) if isinstance(given, str) else tuple(given)
-    origins = [parse_origin("sources", text) for text in texts]
+def _origins(given: object) -> tuple[str, ...]:
+    origins = [parse_origin("sources", text) for text in _check.texts("sources", given)]
     if any(origin.scheme != "https" for origin in origins):
         raise UsageError("sources", "must be https origins")
     return tuple(map(str, origins))

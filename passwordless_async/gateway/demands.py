@@ -35,9 +35,9 @@ def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> bool:
-    """Return whether a session's login is new and strong enough, for a service whose clock differs, too.
+    """Return whether a session's login is new and strong enough, also by a clock that differs.
 
-    Without that, a login whose age is about ``max_age`` would be enough here and too old there: the browser would be
+    Without that, a login of about ``max_age`` would be enough here and too old for the service: the browser would be
     sent to and fro.
     """
     max_age = demands.get("max_age")

@@ -110,7 +110,7 @@ class Gateway:
     ) -> None:
         users = {"identifiers": identifiers, "magic_link": magic_link, "return_to": return_to}
         users |= {"home": home, "captcha": captcha, "trusted_proxies": trusted_proxies}
-        lasting = {"session_seconds": session_for, "remember_seconds": remember_for, "max_sessions": max_sessions}
+        lasting = {"session_for": session_for, "remember_for": remember_for, "max_sessions": max_sessions}
         more: dict[str, Any] = {**users, **lasting, "budgets": budgets, "sms": sms}
         settings = Settings(base_url=base_url, scope=scope, audience=audience, **more)
         hooks = Hooks(before_start=before_start, after_login=after_login, before_end=before_end)

@@ -14,6 +14,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from passwordless_async._common import arguments as _check
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ _UNSAFE = re.compile(r"\\|//|/\.{1,2}(?:/|\Z)")
 
 def checked_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
     """Return the allowed prefixes: paths that begin with a slash; others raise :class:`UsageError`."""
-    checked = (prefixes,) if isinstance(prefixes, str) else tuple(prefixes)
+    checked = _check.texts("return_to", prefixes)
     for prefix in checked:
-        if not isinstance(prefix, str) or _PATH.fullmatch(prefix) is None:
+        if _PATH.fullmatch(prefix) is None:
             raise UsageError("return_to", "must be paths that begin with a slash")
     return checked
 

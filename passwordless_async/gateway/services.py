@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.validators import checked_by
 from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.submissions import Submissions
 
@@ -42,4 +44,4 @@ class Services:
     hooks: Hooks = attrs.field(factory=Hooks)
     on_audit: tuple[OnAudit, ...] = ()
     submissions: Submissions = attrs.field(factory=Submissions, init=False)
-    clock: Callable[[], float] = _clock.now
+    clock: Callable[[], float] = attrs.field(default=_clock.now, validator=checked_by(_check.plain_function))

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import attrs
 from attrs.validators import optional
+from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.secret import type_name
 from passwordless_async._common.validators import checked_by, of_kind, seconds, seconds_or_none, whole_or_none
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
@@ -18,13 +20,11 @@ from passwordless_async.gateway.returning import checked_home, checked_prefixes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from yarl import URL
-
 KINDS = ("email", "phone")
 
 
 def _kinds(given: Iterable[str]) -> tuple[str, ...]:
-    kinds = (given,) if isinstance(given, str) else tuple(given)
+    kinds = _check.texts("identifiers", given)
     if not kinds or not set(kinds) <= set(KINDS):
         raise UsageError("identifiers", f"must be some of {', '.join(KINDS)}")
     return kinds
@@ -36,6 +36,8 @@ def _check_none_or_more(argument: str, value: object) -> None:
 
 
 def _origin(given: str | URL) -> URL:
+    if not isinstance(given, str | URL):
+        raise UsageError("base_url", f"must be a str or a URL, not {type_name(given)}")
     return parse_origin("base_url", str(given))
 
 
@@ -57,9 +59,9 @@ class Settings:
         login_seconds: How long a login may take, from its first page to its last. Ten minutes: a code lasts for three
             at Auth0, and a user may need a second one and a second factor.
         resend_seconds: After how many seconds the page offers another code; the service's own patience counts too.
-        remember_seconds: How long the session, and its cookie in the browser, last of a user who asks to stay logged
+        remember_for: How long the session, and its cookie in the browser, last of a user who asks to stay logged
             in; None: that is not offered, and the cookie goes with the browser's windows.
-        session_seconds: How long a session lasts of a user who does not ask to stay logged in; None: as long as the
+        session_for: How long a session lasts of a user who does not ask to stay logged in; None: as long as the
             client's sessions last.
         max_sessions: How many sessions a user may have: a login more ends the oldest. None: any number.
         budgets: How much one address and one user may start and guess in an hour.
@@ -68,7 +70,7 @@ class Settings:
 
     base_url: URL = attrs.field(converter=_origin)
     scope: str = attrs.field(default="openid profile email offline_access")
-    audience: str | None = None
+    audience: str | None = attrs.field(default=None, validator=checked_by(_check.optional))
     identifiers: tuple[str, ...] = attrs.field(default=KINDS, converter=_kinds)
     magic_link: bool = attrs.field(default=False, validator=of_kind(bool))
     captcha: Captcha | None = attrs.field(default=None, validator=optional(of_kind(Captcha)))
@@ -77,8 +79,8 @@ class Settings:
     trusted_proxies: int = attrs.field(default=0, validator=checked_by(_check_none_or_more))
     login_seconds: float = attrs.field(default=600.0, validator=seconds)
     resend_seconds: float = attrs.field(default=30.0, validator=seconds)
-    remember_seconds: float | None = attrs.field(default=None, validator=seconds_or_none)
-    session_seconds: float | None = attrs.field(default=None, validator=seconds_or_none)
+    remember_for: float | None = attrs.field(default=None, validator=seconds_or_none)
+    session_for: float | None = attrs.field(default=None, validator=seconds_or_none)
     max_sessions: int | None = attrs.field(default=None, validator=whole_or_none)
     budgets: Budgets = attrs.field(factory=Budgets, validator=of_kind(Budgets))
     sms: Sms = attrs.field(factory=Sms, validator=of_kind(Sms))

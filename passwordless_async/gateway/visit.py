@@ -85,7 +85,7 @@ class Visit:
     def session_options(self, *, remember: bool) -> dict[str, Any]:
         """Return how a session is opened now: arguments of ``client.sessions.login`` and ``open``."""
         settings = self.services.settings
-        lifetime = settings.remember_seconds if remember else settings.session_seconds
+        lifetime = settings.remember_for if remember else settings.session_for
         # A step-up of the session asks for the same again.
         kept = {"remember": True} if remember else {}
         return {"data": {**self.session_data, **kept}, "lifetime": lifetime, "by_sid": True}

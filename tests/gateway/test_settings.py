@@ -35,7 +35,7 @@ from passwordless_async.gateway.settings import Settings
         ("trusted_proxies", 1.5),
         ("login_seconds", 0),
         ("resend_seconds", float("nan")),
-        ("remember_seconds", -5),
+        ("remember_for", -5),
     ],
 )
 def test_what_is_refused(argument: str, value: Any) -> None:

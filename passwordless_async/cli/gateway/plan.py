@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
 _HEALTH = frozenset(path.removeprefix("/") for path in PATHS)
 # The library's arguments that come from a setting of another name.
-_SETTINGS = {"redis": "store", "session_seconds": "session_for", "remember_seconds": "remember_for"}
+_SETTINGS = {"redis": "store"}
 
 
 @attrs.frozen(kw_only=True)
@@ -199,8 +199,6 @@ def _upstreams(values: Values) -> list[_gateway.Upstream]:
             made.append(_upstream(given))
         except UsageError as error:
             problem = f"{values.sources['upstreams']}: number {number}: {error}."
-        except TypeError:
-            problem = f"{values.sources['upstreams']}: number {number} has a value of another type."
         else:
             continue
         raise WrongSettings(problem)

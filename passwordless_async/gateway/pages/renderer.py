@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import os
 import re
 from http import HTTPStatus
 from importlib import resources
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.extras import missing_extra
+from passwordless_async._common.secret import type_name
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.replies import Page
@@ -95,7 +98,9 @@ class Pages:
         home: str | None = None,
     ) -> None:
         _require_folder(templates)
-        self.texts: Texts = Texts() if texts is None else texts
+        _check.instance("brand", brand, str, named="a str")
+        _check.instance("css", "" if css is None else css, str, named="a str")
+        self.texts: Texts = Texts() if texts is None else _check.instance("texts", texts, Texts, named="a Texts")
         self._brand, self._home = brand, home
         self._alike: Bounded[Hashable, str] | None = None if templates else Bounded(_MAX_ALIKE)
         built_in = jinja2.PackageLoader("passwordless_async.gateway.pages")
@@ -185,7 +190,11 @@ class Pages:
 
 
 def _require_folder(templates: str | None) -> None:
-    if templates and not Path(templates).is_dir():
+    if templates is None:
+        return
+    if not isinstance(templates, str | os.PathLike):
+        raise UsageError("templates", f"must be the path of a folder, not {type_name(templates)}")
+    if not templates or not Path(templates).is_dir():
         raise UsageError("templates", "must be a folder that is there: without it all pages would be the built-in ones")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import cast
 
 import attrs
 from yarl import URL
@@ -44,9 +45,9 @@ def _url(value: object) -> URL:
     return URL(f"{base}{slash}{path}".rstrip("/"), encoded=True)
 
 
-def _words(value: str | Iterable[str]) -> frozenset[str]:
-    words = value.split() if isinstance(value, str) else tuple(value)
-    return frozenset((_check.scope(" ".join(words)) or "").split()) if words else frozenset()
+def _words(value: object) -> frozenset[str]:
+    words = " ".join(_check.texts("scopes", value))
+    return frozenset((_check.scope(" ".join(words.split()), "scopes") or "").split()) if words else frozenset()
 
 
 def _audience(value: object) -> str | None:
@@ -153,7 +154,8 @@ def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str])
     Raises:
         UsageError: One is none, two have the same prefix, or one has a prefix of the gateway's own or another audience.
     """
-    values = tuple(upstreams) if isinstance(upstreams, Iterable) else (upstreams,)
+    alone = isinstance(upstreams, str | bytes) or not isinstance(upstreams, Iterable)
+    values = (upstreams,) if alone else tuple(cast("Iterable[object]", upstreams))
     given = tuple(_check.instance("upstreams", value, Upstream, named="an Upstream") for value in values)
     taken = set(reserved)
     for upstream in given:

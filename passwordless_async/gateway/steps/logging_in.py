@@ -63,7 +63,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         way_back(visit, login.return_to),
         login=None,
         session=identifier,
-        session_seconds=services.settings.remember_seconds if login.remember else None,
+        session_seconds=services.settings.remember_for if login.remember else None,
     )
 
 

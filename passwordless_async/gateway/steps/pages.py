@@ -90,7 +90,7 @@ def _typed(login: LoginState) -> str:
 
 def may_remember(visit: Visit) -> bool:
     """Return whether a user may ask to stay logged in."""
-    return visit.services.settings.remember_seconds is not None
+    return visit.services.settings.remember_for is not None
 
 
 def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from passwordless_async.errors import UsageError
 
+if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 FALLBACK = "en"
 _MINUTE = 60  # seconds
 _HOUR_MINUTES = 60
+_LEVELS = 3  # language, section, key
 _MAX_HEADER = 256  # characters of Accept-Language that are read
 Catalog = dict[str, dict[str, str]]
 
@@ -35,15 +37,38 @@ def built_in() -> dict[str, Catalog]:
     return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
+def _catalogs(given: object) -> Mapping[str, Catalog]:
+    checked = _checked("catalogs", given)
+    if FALLBACK not in checked:
+        raise UsageError("catalogs", f"must have {FALLBACK}: its texts stand for those that a language lacks")
+    return checked
+
+
+def _checked(argument: str, given: object) -> Mapping[str, Catalog]:
+    if not _are_texts(given, _LEVELS):
+        raise UsageError(argument, "must be texts by language, section and key")
+    return cast("Mapping[str, Catalog]", given)
+
+
+def _are_texts(given: object, levels: int) -> bool:
+    """Return whether texts are given in so many levels of mappings."""
+    if levels == 0:
+        return isinstance(given, str)
+    return isinstance(given, Mapping) and all(_are_texts(each, levels - 1) for each in given.values())
+
+
 @attrs.frozen
 class Texts:
     """The texts of all languages.
 
     Args:
         catalogs: Each language's texts, by section and key.
+
+    Raises:
+        UsageError: They are something else.
     """
 
-    catalogs: Mapping[str, Catalog] = attrs.field(factory=built_in)
+    catalogs: Mapping[str, Catalog] = attrs.field(factory=built_in, converter=_catalogs)
     _by_tag: Mapping[str, str] = attrs.field(init=False, repr=False, eq=False)
 
     @_by_tag.default
@@ -51,12 +76,17 @@ class Texts:
         return {language.lower(): language for language in self.catalogs}
 
     def with_catalogs(self, added: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Texts:
-        """Return the texts with other ones in their place, and with more languages."""
+        """Return the texts with other ones in their place, and with more languages.
+
+        Raises:
+            UsageError: They are something else than texts by language, section and key.
+        """
+        checked = _checked("added", added)
         merged = {
             language: {section: dict(each) for section, each in self.catalogs[language].items()}
             for language in self.catalogs
         }
-        for language, sections in added.items():
+        for language, sections in checked.items():
             known = merged.setdefault(language, {})
             for section, texts in sections.items():
                 known.setdefault(section, {}).update(texts)

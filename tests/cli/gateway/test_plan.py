@@ -73,7 +73,7 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
     )
     assert (settings.budgets.starts_per_user, settings.budgets.wrong_codes_per_user) == (3, None)
     assert (settings.sms.calling_codes, settings.sms.per_hour) == (("49",), 5)
-    assert (settings.session_seconds, settings.remember_seconds, settings.max_sessions) == (60.0, 600.0, 3)
+    assert (settings.session_for, settings.remember_for, settings.max_sessions) == (60.0, 600.0, 3)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_a_value_of_another_type() -> None:
     planned = made(upstreams=[{"prefix": "/api/", "url": "https://api.example", "timeout": "long"}])
     assert (await problem_of(planned)).startswith("--upstream: number 1: timeout: must be ")
     planned = made(upstreams=[{"prefix": "/api/", "url": "https://api.example", "scopes": 5}])
-    assert await problem_of(planned) == "--upstream: number 1 has a value of another type."
+    assert await problem_of(planned) == "--upstream: number 1: scopes: must be a str or several, not int."
 
 
 def test_client_authentication(tmp_path: Path) -> None:
