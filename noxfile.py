@@ -42,6 +42,12 @@ def simulation(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Logins for hours, which fail unless every bar is reached: ``nox -s soak -- soak --calls 1000000``."""
+    session.run("python", "-m", "benchmarks", *(session.posargs or ["soak"]), "--strict")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Format, lint, and who may import whom."""
     session.run("ruff", "format", "--check", ".")

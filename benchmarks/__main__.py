@@ -30,6 +30,8 @@ from benchmarks import (
     quota,
     scale,
     sessions,
+    soak,
+    soak_gateway,
     store,
     verify,
 )
@@ -58,6 +60,8 @@ BENCHMARKS = {
     "memory": memory,
     "import": importing,
     "install": installing,
+    "soak": soak,
+    "soak-gateway": soak_gateway,
 }
 
 
@@ -72,12 +76,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compared = (options.against,) if getattr(options, "against", None) else ()
     measure = options.compare if compared else options.run
     found = measure(*compared, options.rounds, options.calls).as_json(options.rounds, options.calls)
+    missed = [bar["measure"] for bar in found["bars"] if bar["reached"] == "nothing"]
     if options.json:
         print(json.dumps(found, indent=2))
     else:
         print_table(found)
     if options.plot:
         plot(found, options.plot)
+    if options.strict and missed:
+        parser.exit(1, f"not reached: {', '.join(missed)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_number(command, "--calls", f"{module.COUNTED} in a round", module.CALLS, 1)
         command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
         command.add_argument("--plot", metavar="FILE", help="draw a plot as well, into a .svg, .png or .pdf")
+        command.add_argument("--strict", action="store_true", help="exit with 1 if a bar is not reached")
         command.set_defaults(run=module.run)
         if hasattr(module, "against"):
             command.add_argument("--against", metavar="DIR", help="compare this checkout with the one in DIR instead")

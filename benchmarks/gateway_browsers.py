@@ -115,15 +115,17 @@ async def prove(store: str, browsers: int, directory: Path, failures: list[str])
 
 
 @asynccontextmanager
-async def site(store: str, directory: Path, settings: TenantSettings) -> AsyncIterator[tuple[TenantProcess, Workers]]:
-    """Run a tenant and an API; gives the tenant, and workers that are to be started."""
+async def site(
+    store: str, directory: Path, settings: TenantSettings, **more: str
+) -> AsyncIterator[tuple[TenantProcess, Workers]]:
+    """Run a tenant and an API; gives the tenant, and workers that are to be started, with ``more`` options."""
     async with AsyncExitStack() as stack:
         tenant = await stack.enter_async_context(TenantProcess(settings))
         api = await stack.enter_async_context(_api(tenant))
         options = {
             "domain": tenant.url, "client-id": tenant.public_client_id, "base-url": "http://127.0.0.1",
             "audience": BOUND_API, "store": store, "upstream": f"/api/={api}", "trusted-proxies": "1",
-            "access-log": "-", "audit-log": "-",
+            "access-log": "-", "audit-log": "-", **more,
         }  # fmt: skip
         workers = Workers(directory, [f"--{name}={value}" for name, value in options.items()])
         stack.push_async_callback(workers.aclose)

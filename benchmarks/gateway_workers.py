@@ -40,6 +40,11 @@ class Worker:
     _drain: asyncio.Task[None]
     origin: str
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     @classmethod
     async def start(cls, arguments: Sequence[str], log: Path) -> Self:
         """Start a process, which appends all that it writes to a file; returns when it serves."""
@@ -107,6 +112,11 @@ class Workers:
         """Stop all."""
         await asyncio.gather(*(worker.stop() for worker in self._running))
         self._running.clear()
+
+    @property
+    def pids(self) -> list[int]:
+        """Their process ids."""
+        return [worker.pid for worker in self._running]
 
     def any(self) -> Worker:
         """Return one of them, as a balancer does; it may have died."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import proof
+from benchmarks.__main__ import main
 from benchmarks.gateways import EXPECTED as GATEWAYS
+from benchmarks.measure import Series
+from benchmarks.report import Bar, Report, Row
+from benchmarks.soak import BARS as SOAK
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = {
@@ -31,6 +37,8 @@ SMALL = {
     "gateways": ["--rounds", "1", "--calls", "10"],
     "gateway-login": ["--rounds", "1", "--calls", "10"],
     "gateway-proxy": ["--rounds", "1", "--calls", "200"],
+    "soak": ["--rounds", "1", "--calls", "130"],
+    "soak-gateway": ["--rounds", "1", "--calls", "20"],
 }
 ALWAYS_THERE = {
     "proof": {
@@ -147,6 +155,8 @@ ALWAYS_THERE = {
         "p99, gateway",
         "p99, bare aiohttp proxy",
     },
+    "soak": {*SOAK, "logins", "refreshes", "handed over", "tasks, at most", "sockets, at most", "timers, at most"},
+    "soak-gateway": {"errors", "logins", "refreshes", "memory at the end, MB", "bytes in Redis for each login"},
 }
 BARS: dict[str, list[tuple[str, float, float]]] = {
     "proof": [("proof ÷ bare signature", 1.18, 1.15), ("joserfc jwt.encode ÷ proof", 1.5, 1.8)],
@@ -217,8 +227,18 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
     "gateways": [(name, value, value) for name, value in GATEWAYS.items()],
     "gateway-login": [(f"CPU of a login ÷ bare client, {store}", 2.0, 1.5) for store in ("in memory", "on Redis")],
     "gateway-proxy": [("CPU of a call ÷ (bare proxy + bare signature)", 1.6, 1.3)],
+    "soak": [(name, *bars) for name, bars in SOAK.items()],
+    "soak-gateway": [
+        ("growth of memory, MB per 100,000 logins", 1.0, 0.25),
+        (
+            "growth of the tenant's memory, MB per 100,000 logins",
+            *SOAK["growth of the tenant's memory, MB per 100,000 logins"],
+        ),
+        ("sockets more in the last half than before", 4, 0),
+        ("errors", 0, 0),
+    ],
 }
-NEED_REDIS = {"sessions", "store", "processes", "gateways", "gateway-login"}
+NEED_REDIS = {"sessions", "store", "processes", "gateways", "gateway-login", "soak-gateway"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS: dict[str, dict[str, tuple[str, float, float]]] = {
     "exchange": {"uvloop": ("exchange ÷ floor, uvloop", 1.2, 1.1)},
@@ -310,6 +330,24 @@ def test_cold_logins_are_challenged_once(found: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("found", ["soak"], indirect=True)
+def test_a_client_leaves_nothing(found: dict[str, Any]) -> None:
+    """However few log in: no call fails, and nothing of the client is left when it is closed."""
+    figures = {result["name"]: result["median"] for result in found["results"]}
+    names = ("errors", "tasks left", "sockets left", "timers left")
+    assert {name: figures[name] for name in names} == dict.fromkeys(names, 0)
+    # Of ten: one refreshes its session, two refresh twice, the second time handed over.
+    assert (figures["refreshes"], figures["handed over"]) == (130 / 10 + 2 * 130 / 5, 130 / 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("found", ["soak-gateway"], indirect=True)
+def test_browsers_at_a_soaked_gateway_meet_no_error(found: dict[str, Any]) -> None:
+    """Each logs in, is answered by the API as itself, and half of them log out."""
+    assert {result["name"]: result["median"] for result in found["results"]}["errors"] == 0
+
+
+@pytest.mark.slow
 def test_people_get_a_table_and_a_plot(tmp_path: Path) -> None:
     """A table with the bars below is printed; the plot goes to the file, in the format of its suffix."""
     file = tmp_path / "proof.svg"
@@ -332,6 +370,20 @@ def test_wrong_usage_is_named(arguments: list[str], problem: str) -> None:
     ended = benchmark(*arguments)
     assert ended.returncode == 2
     assert problem in ended.stderr
+
+
+@pytest.mark.parametrize(("value", "status"), [(1.0, 0), (3.0, 1)])
+def test_strict_fails_for_a_missed_bar(monkeypatch: pytest.MonkeyPatch, value: float, status: int) -> None:
+    """With ``--strict`` a program sees by the exit status whether each bar was reached."""
+    series = Series((value,))
+    bars = [Bar("measure", series, must=2.0, goal=0.5)]
+    report = Report("proof", "summary", "how", "µs", (), [Row("row", series)], bars)
+    monkeypatch.setattr(proof, "run", lambda _rounds, _calls: report)
+    with ExitStack() as stack:
+        if status:
+            ended = stack.enter_context(pytest.raises(SystemExit))
+        main(["proof", "--json", "--strict"])
+    assert not status or ended.value.code == 1
 
 
 @pytest.mark.slow

@@ -1,0 +1,133 @@
+"""Many logins through four gateway workers on one Redis server: does a worker grow, and does anything fail.
+
+Workers, tenant, API and browsers are processes of their own (API and browsers share one), and time is real: what a
+session or a code takes in Redis is there until it expires, and is told per login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+import attrs
+from redis.asyncio import Redis
+
+from benchmarks import soak
+from benchmarks.gateway_browsers import WORKERS, Browser, Crowd, Failed, site
+from benchmarks.growth import SAMPLES, Sample, most, resident, slope, sockets
+from benchmarks.redis_server import redis_server
+from passwordless_async.testing import TenantProcess, TenantSettings
+
+if TYPE_CHECKING:
+    from benchmarks.gateway_workers import Workers
+    from benchmarks.report import Report
+
+SUMMARY = "Four gateway workers on one Redis that log users in for long: memory, sockets and errors"
+HOW = (
+    "new users, 64 browsers at once, each request at any worker; each logs in by the pages and calls an API twice "
+    "through the proxy, with tokens that are renewed after a second; half of them log out, the other sessions end "
+    "after two minutes; memory is resident, that of all workers together, its slope that of the last half"
+)
+ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 1, 1, 20_000, "logins"
+
+_AT_ONCE, _API_CALLS = 64, 2
+_SESSION_SECONDS = 120
+_TOKEN_SECONDS = 31  # that access tokens live: they are renewed half a minute before
+_OK, _MOVED = 200, 303
+
+
+def run(rounds: int, calls: int) -> Report:
+    """Soak so many logins, in each round by new workers on a new server."""
+    figures: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        with redis_server() as url, tempfile.TemporaryDirectory() as directory:
+            for name, figure in asyncio.run(_soak(url, calls, Path(directory))).items():
+                figures.setdefault(name, []).append(figure)
+    return soak.report("soak-gateway", SUMMARY, HOW, figures)
+
+
+async def _soak(store: str, logins: int, directory: Path) -> dict[str, float]:
+    settings = TenantSettings(
+        messages_kept=8 * _AT_ONCE,
+        requests_kept=1,
+        id_token_alg="ES256",  # noqa: S106 - the name of an algorithm
+        access_token_lifetime=_TOKEN_SECONDS,
+    )
+    options = {"session-for": str(_SESSION_SECONDS), "access-log": "/dev/null", "audit-log": "/dev/null"}
+    async with site(store, directory, settings, **options) as (tenant, workers), Redis.from_url(store) as redis:
+        await workers.open(WORKERS)
+        empty = (await redis.info("memory"))["used_memory"]
+        crowd = _Crowds(tenant, workers, logins)
+        figures = await crowd.run()
+        used = (await redis.info("memory"))["used_memory"] - empty
+        stats = await tenant.stats()
+    return {
+        **figures,
+        "errors": float(crowd.errors + stats.presented_again + stats.refresh_reuse_detected),
+        "refreshes": float(stats.refresh_rotations),
+        "bytes in Redis for each login": used / logins,
+    }
+
+
+@attrs.define(eq=False)
+class _Crowds:
+    """Browsers, so many at a time.
+
+    Attributes:
+        errors: How many browsers did not come to their end, or were answered with another user.
+    """
+
+    _tenant: TenantProcess
+    _workers: Workers
+    _logins: int
+    errors: int = attrs.field(default=0, init=False)
+    _samples: list[Sample] = attrs.field(factory=list, init=False)
+
+    async def run(self) -> dict[str, float]:
+        """Log all in, and return what was held meanwhile."""
+        began, numbers, done = time.perf_counter(), iter(range(self._logins)), 0
+        async with aiohttp.TCPConnector(limit=_AT_ONCE) as connector:
+            while batch := list(itertools.islice(numbers, _AT_ONCE)):
+                # A crowd remembers what no log may have; none of that is looked for here.
+                crowd = Crowd(self._tenant, self._workers, 0)
+                await asyncio.gather(*(self._live(Browser(crowd, number, connector), number) for number in batch))
+                self.errors += crowd.counts["another user"]
+                done += len(batch)
+                if done >= self._logins * (len(self._samples) + 1) / SAMPLES:
+                    self._samples.append(self._sample(done))
+        return self._figures(time.perf_counter() - began)
+
+    async def _live(self, browser: Browser, number: int) -> None:
+        try:
+            await browser.log_in()
+            for _ in range(_API_CALLS):
+                seen = await browser.ask("GET", "/api/me")
+                self.errors += seen.status != _OK
+            if number % 2 == 0:
+                self.errors += (await browser.ask("POST", "/logout")).status != _MOVED
+        except Failed:
+            self.errors += 1
+
+    def _sample(self, done: int) -> Sample:
+        pids = self._workers.pids
+        return Sample(done, sum(map(resident, pids)), resident(self._tenant.pid), sum(map(sockets, pids)))
+
+    def _figures(self, seconds: float) -> dict[str, float]:
+        samples = self._samples
+        before, late = most(samples, "sockets")
+        return {
+            "growth of memory, MB per 100,000 logins": slope(samples, "memory"),
+            "growth of the tenant's memory, MB per 100,000 logins": slope(samples, "peer"),
+            "sockets more in the last half than before": late - before,
+            "memory in the middle, MB": samples[len(samples) // 2].memory,
+            "memory at the end, MB": samples[-1].memory,
+            "the tenant's memory at the end, MB": samples[-1].peer,
+            "sockets, at most": max(sample.sockets for sample in samples),
+            "logins": float(self._logins),
+            "logins a second": self._logins / seconds,
+        }
