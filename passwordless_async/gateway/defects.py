@@ -2,7 +2,7 @@
 
 Invariants:
 
-- Each has one line in the log, at ERROR: what was being done, the error's type, and where it was raised.
+- Each has a line in the log, at ERROR: what was being done, the error's type, and where it was raised.
 - The line has the message of the library's own errors, which show no secret. That of any other error may quote what the
   user typed, so it is left out, and so are the service's words: of a refusal there are its code, status and advice.
 """
@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common import clock as _clock
 from passwordless_async.errors import OAuthError, PasswordlessError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType, TracebackType
 
 _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
 _CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
+_QUIET_SECONDS = 60.0  # after a refusal was logged, for others of its kind
 _ADVICE = "See the tenant's logs: the service's message may have user data."
 
 
@@ -47,14 +50,43 @@ class Defects:
         return True
 
 
-def report(name: str, error: BaseException) -> None:
+def report(name: str, error: BaseException, *, more: int = 0) -> None:
     """Log an exception.
 
     Args:
         name: What was being done.
         error: What was raised.
+        more: How many others of its kind were not logged since the last one that was.
     """
-    _log.error("%s failed: %s%s, in %s", name, type(error).__name__, _said(error), _where(error.__traceback__))
+    others = f" ({more} more like it were not logged)" if more else ""
+    _log.error(
+        "%s failed: %s%s, in %s%s", name, type(error).__name__, _said(error), _where(error.__traceback__), others
+    )
+
+
+class Refusals:
+    """Logs the refusals that only the operator can mend: of each route and type one a minute, and how many more.
+
+    Anyone can make them come, as by a link with ``error=``, and writes no line each.
+
+    Args:
+        clock: A clock that only goes forward, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = _clock.monotonic) -> None:
+        self._clock = clock
+        # No more than there are routes and types of errors: what a user writes is in neither.
+        self._logged: dict[tuple[str, type], tuple[float, int]] = {}
+
+    def report(self, name: str, error: BaseException) -> None:
+        """Log a refusal, unless one of its kind was logged within the last minute."""
+        kind, now = (name, type(error)), self._clock()
+        at, more = self._logged.get(kind, (now - _QUIET_SECONDS, 0))
+        if now - at < _QUIET_SECONDS:
+            self._logged[kind] = at, more + 1
+            return
+        self._logged[kind] = now, 0
+        report(name, error, more=more)
 
 
 def _said(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_from_this_site, page_headers
-from passwordless_async.gateway.defects import Defects, report
+from passwordless_async.gateway.defects import Defects, Refusals
 from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import READS, Request, Response
@@ -51,6 +51,8 @@ class Handler:
         init=False, default=attrs.Factory(lambda self: OriginWatch(self._services.settings), takes_self=True)
     )
 
+    _refusals: Refusals = attrs.field(init=False, factory=Refusals)
+
     async def handle(self, request: Request) -> Response:
         """Answer a request."""
         static = self._pages.static(request)
@@ -69,19 +71,19 @@ class Handler:
         if reply.problem is not None and request.method not in READS and reply.status != HTTPStatus.ACCEPTED:
             # Of the user whom the request named.
             visit.audit(AuditKind.REFUSED, login=_named(reply), reason=reply.problem.key)
+        # A step answered, so method and path are of the table, and not what a user wrote.
         self._report(f"{request.method} {request.path}", reply)
         return self._response(visit, reply)
 
     def answer(self, request: Request, reply: Reply) -> Response:
         """Return the response to a request that no step answers, such as a call to an upstream that is refused."""
-        self._report(f"{request.method} to an upstream", reply)
+        self._report("a call to an upstream", reply)
         return self._response(self._visit(request), reply)
 
-    @staticmethod
-    def _report(name: str, reply: Reply) -> None:
+    def _report(self, name: str, reply: Reply) -> None:
         """Log what is behind a problem, if only the operator can mend it."""
         if reply.problem is not None and reply.problem.cause is not None:
-            report(name, reply.problem.cause)
+            self._refusals.report(name, reply.problem.cause)
 
     def _visit(self, request: Request, form: SecretDict | None = None) -> Visit:
         services, headers = self._services, request.headers

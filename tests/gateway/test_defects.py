@@ -9,7 +9,7 @@ import re
 import pytest
 
 from passwordless_async import Email, OAuthError, UnauthorizedClient, UsageError
-from passwordless_async.gateway.defects import Defects, report
+from passwordless_async.gateway.defects import Defects, Refusals, report
 
 HERE = re.escape(__name__)
 
@@ -55,6 +55,29 @@ def test_what_the_applications_function_called(caplog: pytest.LogCaptureFixture)
 def _called_by_the_library(hook: object) -> None:
     """Call a function from a frame that is the library's."""
     exec("hook()", {"__name__": "passwordless_async.gateway.steps", "hook": hook})  # noqa: S102 - a frame's name
+
+
+def test_refusals_of_one_kind_have_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """With how many more there were; other routes and other types have lines of their own."""
+    now = [0.0]
+    refusals = Refusals(lambda: now[0])
+    for seconds, name, error in (
+        *((at, "GET /link", OAuthError(status=302, error=f"code{at}")) for at in range(60)),
+        (59, "GET /link", UnauthorizedClient(status=403, error="unauthorized_client")),
+        (59, "POST /login", OAuthError(status=403, error="other")),
+        (60, "GET /link", OAuthError(status=302, error="later")),
+        (120, "GET /link", OAuthError(status=302, error="last")),
+    ):
+        now[0] = seconds
+        refusals.report(name, error)
+    said = [message.partition(".")[0] + message.partition("no function")[2] for message in caplog.messages]
+    assert said == [
+        "GET /link failed: OAuthError: code0 (302)",
+        "GET /link failed: UnauthorizedClient: unauthorized_client (403)",
+        "POST /login failed: OAuthError: other (403)",
+        "GET /link failed: OAuthError: later (302) (59 more like it were not logged)",
+        "GET /link failed: OAuthError: last (302)",
+    ]
 
 
 def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.errors import (
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
+_MIN_DIGITS = 4  # Auth0's codes are digits, and have at least as many
 # The code is dead: another one may be sent at once.
 _DEAD = (CodeExpired, CodeSpent, TooManyAttempts, OutcomeUnknown)
 
@@ -51,8 +54,9 @@ async def log_in(visit: Visit) -> Reply:
     if is_of_other_login(visit, login):
         return code_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     try:
+        code = _code(visit)
         async with visit.services.ledger.attempt(login.who, visit.address):
-            session = await _session(visit, login, login.who)
+            session = await _session(visit, login, login.who, code)
     except MfaRequired as error:
         return await second_factor(visit, login, error)
     except PasswordlessError as error:
@@ -64,13 +68,21 @@ async def log_in(visit: Visit) -> Reply:
     return await logged_in(visit, login, session.identifier)
 
 
-async def _session(visit: Visit, login: LoginState, who: User) -> StoredSession | None:
+def _code(visit: Visit) -> Secret:
+    """Return the code that was typed. What cannot be one raises ``InvalidInput``, and takes no attempt of the user."""
+    code = _typed.code("code", visit.form.get("code", Secret("")), at_most=_check.MAX_CODE)
+    if not code.isdecimal() or len(code) < _MIN_DIGITS:
+        raise InvalidInput("code", f"must be {_MIN_DIGITS} to {_check.MAX_CODE} digits")
+    return code
+
+
+async def _session(visit: Visit, login: LoginState, who: User, code: Secret) -> StoredSession | None:
     """Exchange the code, and keep what it brings; None if the store did not take it."""
     services = visit.services
     try:
         return await services.client.sessions.login(
             who,
-            visit.form.get("code", Secret("")),
+            code,
             scope=services.settings.scope,
             audience=services.settings.audience,
             forwarded_for=visit.forwarded_for,

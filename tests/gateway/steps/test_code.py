@@ -7,6 +7,7 @@ import pytest
 from helpers import sites
 from helpers.sites import ADA
 from passwordless_async import StoreError
+from passwordless_async.gateway import Budgets
 from passwordless_async.testing import Fault
 
 
@@ -28,6 +29,20 @@ async def test_what_a_session_remembers() -> None:
         await browser.log_in()
         session = await site.client.sessions.get(browser.cookie("session") or "")
         assert dict(session.data) == {"device": "Firefox on Linux"}
+
+
+@pytest.mark.parametrize("typed", ["abc", "123", "12345a", "1" * 41, "", "\uff11\uff12\uff13", "ada@example.com"])
+async def test_what_cannot_be_a_code_costs_no_attempt(typed: str) -> None:
+    """Nothing is sent, and neither the tenant nor a budget counts it: the right code still works after many of them."""
+    async with sites.opened(budgets=Budgets(wrong_codes_per_user=1)) as site:
+        browser = await site.browser()
+        await browser.start()
+        sent = site.tenant.stats.token_requests
+        for _ in range(4):
+            seen = await browser.post("/code", {"code": typed})
+            assert (seen.status, "This does not look right. Please check it." in seen.text) == (400, True)
+        assert site.tenant.stats.token_requests == sent
+        assert (await browser.post("/code", {"code": site.code()})).path == "/"
 
 
 async def test_an_old_session_that_cannot_be_closed_hinders_no_login() -> None:

@@ -220,6 +220,16 @@ async def test_what_a_user_writes_into_a_callback_is_not_logged(site: Site, capl
     assert "OAuthError: an unknown error (302). " in line
 
 
+async def test_a_flood_of_errors_in_callbacks(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one line of it, whatever the errors are called."""
+    browser = await ask(site)
+    state = (await callback(site)).partition("state=")[2].partition("&")[0]
+    for number in range(5):
+        assert (await browser.get(f"/link?error=code{number}&state={state}")).status == 403
+    (line,) = [each for each in caplog.messages if "GET /link failed" in each]
+    assert "OAuthError: code0 (302). " in line
+
+
 async def test_same_answer_whether_or_not_there_is_an_account(site: Site) -> None:
     """The same page, the same redirect, and a cookie of the same length."""
 
