@@ -338,11 +338,17 @@ class Codes:
         await self._tell(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
 
     async def _finish(self, report: Coroutine[Any, Any, None]) -> None:
-        """Complete a report even if the caller is cancelled: otherwise its attempt or hold would stay in the store."""
+        """Complete a report even if the caller is cancelled: otherwise its attempt or hold would stay in the store.
+
+        A report that closing ends does not cancel the caller.
+        """
         if self._availability.is_local:
             await report  # never suspends
         else:
-            await asyncio.shield(self._availability.in_background(report))
+            task = self._availability.in_background(report)
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
 
     async def _reach(self, question: Callable[[CodeStore], Awaitable[T]]) -> T | _Unreachable:
         """Ask the store; ``_UNREACHABLE`` if it cannot be reached."""

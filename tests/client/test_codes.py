@@ -287,6 +287,24 @@ async def test_a_start_that_is_cancelled_while_it_reports_its_end_has_ended(cloc
     assert clock.time == 1000.0
 
 
+async def test_closing_ends_the_report_of_a_start_and_not_its_caller(clock: Clock) -> None:
+    """A caller that was not cancelled is not cancelled when a closing client gives its report up."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    ticket = await codes.begin_start(ADA, None, patience=5.0)
+    store.hold("end_start")
+    ending = asyncio.create_task(codes.end_start(ticket, sent=True, counted=True))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    before = asyncio.all_tasks() - {ending}
+    await codes._availability.aclose(grace=0.0)
+    await asyncio.wait([ending])
+    assert not ending.cancelled()
+    assert ending.exception() is None
+    assert len(asyncio.all_tasks()) < len(before)
+    assert clock.time == 1000.0
+
+
 # Starts: the address
 
 

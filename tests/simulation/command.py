@@ -7,18 +7,47 @@ import sys
 import time
 import traceback
 
-from simulation.world import simulate, trial_of
+import attrs
+
+from simulation.program import trial_of
+from simulation.trial import simulate
 
 
-def _failure_of(seed: int) -> str:
-    trial = trial_of(seed)
-    try:
-        simulate(trial)
-    except Exception:  # noqa: BLE001 - whatever it is, the seed goes with it
-        steps = "".join(f"\n    {step}" for step in trial.program)
-        order = "stock" if trial.is_stock else "random"
-        return f"seed {seed} ({order} order) failed\n{traceback.format_exc()}\n{trial.setting}{steps}\n"
-    return ""
+@attrs.define
+class Tally:
+    """How many simulations did something at all; what they did before their last logins.
+
+    Attributes:
+        seeds: All of them.
+        failed: Those in which a promise was broken.
+        tokens: Those in which someone logged in.
+        users: Those in which two users did.
+        rotations: Those in which a refresh token was replaced.
+        orphans: Those in which a caller had gone when a result came.
+    """
+
+    seeds: int = 0
+    failed: int = 0
+    tokens: int = 0
+    users: int = 0
+    rotations: int = 0
+    orphans: int = 0
+
+    def run(self, seed: int) -> str:
+        """Run one simulation; return what to print if it failed, else nothing."""
+        trial = trial_of(seed)
+        self.seeds += 1
+        try:
+            outcome = simulate(trial)
+        except Exception:  # noqa: BLE001 - whatever it is, the seed goes with it
+            self.failed += 1
+            steps = "\n".join(f"    {step}" for step in trial.program)
+            return f"seed {seed} failed\n{traceback.format_exc()}\n{trial.setting}\n{steps}\n\n"
+        self.tokens += outcome.logins > 0
+        self.users += outcome.users > 1
+        self.rotations += outcome.rotations > 0
+        self.orphans += outcome.orphans > 0
+        return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,11 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds (100)")
     given = parser.parse_args(arguments)
-    began, failed = time.monotonic(), 0
+    began, tally = time.monotonic(), Tally()
     for seed in range(given.first, given.first + given.seeds):
-        if text := _failure_of(seed):
-            failed += 1
-            sys.stdout.write(text)
-    seconds = time.monotonic() - began
-    sys.stdout.write(f"{given.seeds} seeds from {given.first}: {failed} failed; {seconds:.0f} seconds\n")
-    return int(failed > 0)
+        sys.stdout.write(tally.run(seed))
+        sys.stdout.flush()
+    counts = ", ".join(f"{name} {number}" for name, number in attrs.asdict(tally).items())
+    sys.stdout.write(f"{counts}; {time.monotonic() - began:.0f} seconds\n")
+    return int(tally.failed > 0)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import sys
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp.connector
@@ -24,11 +26,30 @@ if TYPE_CHECKING:
     import random
     import socket
     from collections.abc import Callable, Iterator
+    from contextvars import Context
 
     Clocks = tuple[Callable[[], float], Callable[[], float]]
 
 MAX_STEPS = 3_000_000  # callbacks of one simulation; more is a loop that never ends
 EPOCH = 1_900_000_000.0  # seconds since the UNIX epoch: what the machines' clocks show at the beginning
+
+
+class _Future(asyncio.Future[Any]):
+    """A future whose place in sets is the same in each run."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Task(asyncio.Task[Any]):
+    """A task likewise."""
+
+    number = 0
+
+    def __hash__(self) -> int:
+        return self.number
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -54,6 +75,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._is_stock = is_stock
         self.now = 1000.0
         self.steps = 0
+        self._numbers = itertools.count()
         self.network = Network(self, chance)
 
     def time(self) -> float:
@@ -92,9 +114,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Wake nothing up: there is one thread."""
 
-    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = super().create_task(coro, **options)
-        context = options.get("context")
+    def create_future(self) -> asyncio.Future[Any]:
+        future = _Future(loop=self)
+        future.number = next(self._numbers)
+        return future
+
+    def create_task(self, coro: Any, *, name: str | None = None, context: Context | None = None) -> asyncio.Task[Any]:  # type: ignore[override]
+        task = _Task(coro, loop=self, name=name, context=context)
+        task.number = next(self._numbers)
         machine = MACHINE.get() if context is None else context.get(MACHINE)
         if machine is not None:
             machine.tasks[task] = None
@@ -140,7 +167,14 @@ def _set_clocks(old: Clocks, new: Clocks) -> None:
     """Replace the clocks, also where they are the default of a constructor's argument."""
     clock.now, clock.monotonic = new
     setattr(aiohttp.connector, "monotonic", new[1])  # noqa: B010 - not declared as public
-    modules = [module for name, module in list(sys.modules.items()) if name.startswith("passwordless_async")]
-    for kind in {value for module in modules for value in vars(module).values() if isinstance(value, type)}:
-        defaults = getattr(kind.__init__, "__kwdefaults__", None) or {}  # type: ignore[misc]
+    for defaults in _defaults(len(sys.modules)):
         defaults.update({name: new[old.index(value)] for name, value in defaults.items() if value in old})
+
+
+@lru_cache(maxsize=1)
+def _defaults(_modules: int) -> list[dict[str, Any]]:
+    """Return the defaults of the constructors' keyword arguments; again where more modules are there."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("passwordless_async")]
+    kinds = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    found = (getattr(kind.__init__, "__kwdefaults__", None) for kind in kinds)  # type: ignore[misc]
+    return [defaults for defaults in found if defaults]

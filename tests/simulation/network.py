@@ -64,9 +64,10 @@ class Machine:
 
     def admits(self, handle: asyncio.Handle) -> bool:
         """Return whether a callback of this machine may run now."""
-        if self.state == "frozen":
+        may_run = self.state in {"runs", "buried"}
+        if not may_run:
             self._held.append(handle)
-        return self.state in {"runs", "buried"}
+        return may_run
 
     def freeze(self) -> None:
         """Let nothing happen on this machine, as a system that swaps does."""
@@ -75,19 +76,21 @@ class Machine:
 
     def thaw(self) -> None:
         if self.state == "frozen":
-            self.state = "runs"
-            self.network.loop._ready.extend(self._held)
-            self._held.clear()
+            self._go_on("runs")
+
+    def _go_on(self, state: Literal["runs", "buried"]) -> None:
+        self.state = state
+        self.network.loop._ready.extend(self._held)
+        self._held.clear()
 
     def kill(self) -> None:
         """End the process at once. Its system closes its connections, and refuses others."""
         self.state = "dead"
-        self._held.clear()
         self.network.forget(self)
 
     async def bury(self) -> None:
         """Cancel the tasks of a dead machine, so that the loop is rid of them. Nothing of them reaches others."""
-        self.state = "buried"
+        self._go_on("buried")
         tasks = [task for task in self.tasks if not task.done()]
         for task in tasks:
             task.cancel()
@@ -282,7 +285,7 @@ class Network:
         """Do what the two systems do before either program hears of a connection."""
         machine = here()
         await self.travel(machine.address, address[0])
-        listener = self.listeners.get(address[:2])
+        listener = self.listeners.get(address[:2]) if machine.state == "runs" else None
         await self.travel(address[0], machine.address)
         if listener is None:
             raise ConnectionRefusedError(111, f"Connect call failed {address}")

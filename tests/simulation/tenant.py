@@ -1,4 +1,4 @@
-"""A tenant on a machine of the simulation."""
+"""A tenant on a machine of the simulation, which can crash and start again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from helpers.values import present
 from passwordless_async.testing import LocalTenant
+from passwordless_async.testing.endpoints.application import TenantApplication
+from simulation.network import here
 
 if TYPE_CHECKING:
     import socket
@@ -25,3 +28,12 @@ class SimulatedTenant(LocalTenant):
         del listeners
         self._sites = [web.TCPSite(runner, port=PORT)]
         await self._sites[0].start()
+
+    async def restart(self) -> None:
+        """Begin again on the running task's machine, after a crash: what the tenant knows was in its database."""
+        assert here().address == ADDRESS
+        state = present(self._state)
+        state.draining = False
+        self._runner = web.AppRunner(TenantApplication(state, self.faults).build(), access_log=None)
+        await self._runner.setup()
+        await self._accept(self._runner, self._bind())

@@ -1,106 +1,495 @@
-"""Programs of calls on a virtual clock and a simulated network: delays, partitions, and faults of the tenant."""
+"""Runs a program: processes of one application on machines of the simulation, their users, a tenant and a store.
+
+A process may be killed, frozen, closed and started again. In the end all disturbances are over, every user logs in once
+more, every session that was acknowledged is looked at, and the processes close.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any, cast
 
+import aiohttp
 import attrs
 
-from helpers import programs
-from simulation.loop import SimulatedLoop, simulated_clocks
-from simulation.tenant import ADDRESS, SimulatedTenant
+from helpers.values import present
+from passwordless_async import (
+    ClosingReport,
+    Email,
+    Login,
+    MfaRequired,
+    Orphan,
+    PasswordlessClient,
+    PasswordlessError,
+    StoredSession,
+    TokenSet,
+)
+from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.testing import Fault
+from simulation import store, tenant
+from simulation.program import PROCESSES, USERS, Setting, Step
 
 if TYPE_CHECKING:
-    from simulation.network import Network
+    from collections.abc import Coroutine
 
-VERBS = ["start"] * 5 + ["exchange"] * 5 + ["rest"] * 9 + ["cancel"] * 3 + ["refresh"] * 4 + ["many"] * 2
-VERBS += ["twin", "wrong_code", "revoke", "fault", "no_fault", "cut", "cut"]
-OURS = "127.0.0.2"
+    from passwordless_async import Secret, Store
+    from simulation.network import Machine, Network
 
-
-@attrs.frozen
-class Trial:
-    """What a seed stands for.
-
-    Attributes:
-        seed: The seed.
-        is_stock: Whether ready callbacks run in the order in which they became ready.
-        setting: How the client and the tenant are set.
-        program: The steps.
-    """
-
-    seed: int
-    is_stock: bool
-    setting: programs.Setting
-    program: list[tuple[str, int, int]]
+SCOPE = "openid email offline_access"
+PATHS = ("/oauth/token", None, "/passwordless/start", "/oauth/revoke")
+# A server that lies about who logged in cannot be found out; all else is played.
+FAULTS = sorted(set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER})
+LONGEST_CALL = 120.0  # seconds: the patience of a call, its transmissions, and the calls of its user before it
+_API_SECONDS = 10.0
+_REST_SECONDS = 60.0  # after which nothing is left of a disturbance: pauses, circuits, cool-downs, locks
 
 
-def trial_of(seed: int) -> Trial:
-    """Return what a seed stands for: always the same."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
-    steps = [(verb, chance.randrange(programs.USERS), chance.randrange(41)) for verb in chance.choices(VERBS, k=60)]
-    setting = programs.Setting(
-        adaptive=chance.random() < 0.5,
-        circuit=chance.random() < 0.3,
-        in_flight=chance.choice([100, 1, 2]),
-        nonces=chance.randrange(len(programs.NONCES)),
-        orphans=chance.choice(["keeps", "none", "fails"]),
-        grace=chance.choice([programs.PATIENCE, 0.0]),
-    )
-    return Trial(seed, chance.random() < 0.5, setting, steps)
+@attrs.define(eq=False)
+class Presented:
+    """A code that the program presents, and what those who asked for it were told."""
+
+    who: Email
+    code: str
+    results: list[TokenSet | PasswordlessError] = attrs.field(factory=list)
+    by: list[Process] = attrs.field(factory=list, repr=False)
+    is_outdated: bool = False  # the user had a newer one when it was presented again
+
+    @property
+    def has_tokens(self) -> bool:
+        return any(isinstance(result, TokenSet) for result in self.results)
 
 
-class World(programs.World):
-    """Runs a program on the simulated network, where time is virtual and may be waited for."""
+@attrs.define(eq=False, repr=False)
+class Kept:
+    """A session that was acknowledged, and what it must have."""
 
-    network: Network
+    who: Email
+    identifier: Secret
+    data: dict[str, int] = attrs.field(factory=dict)
+    is_closed: bool = False  # someone has asked for that
 
-    async def _step(self, verb: str, user: int, number: int) -> None:
-        if verb == "rest":
-            await asyncio.sleep(number / 100)
+
+@attrs.define(eq=False, repr=False)
+class Call:
+    """A call of the application."""
+
+    verb: str
+    process: Process
+    task: asyncio.Task[Any]
+    began: float
+    ended: float = 0.0
+    is_cancelled: bool = False
+
+
+@attrs.define(eq=False)
+class Process:
+    """A process of the application."""
+
+    machine: Machine
+    client: PasswordlessClient
+    orphans: list[Orphan] = attrs.field(factory=list)
+    events: Counter[tuple[Operation, bool]] = attrs.field(factory=Counter)
+    tokens: dict[Email, list[TokenSet]] = attrs.field(factory=dict)
+    report: ClosingReport | None = None
+    left: list[asyncio.Task[Any]] = attrs.field(factory=list)  # when it had closed
+    is_killed: bool = False
+
+
+class World:
+    """Everything of one simulation."""
+
+    def __init__(self, setting: Setting, network: Network) -> None:
+        self.setting = setting
+        self.network = network
+        self.loop = network.loop
+        self.users = [Email(f"user{number}@example.com") for number in range(USERS)]
+        self.tenant = tenant.SimulatedTenant(setting.tenant())
+        self.tenant_machine = network.machine(tenant.ADDRESS)
+        self.server = store.Server()
+        self.running: list[Process] = []
+        self.processes: list[Process] = []
+        self.calls: list[Call] = []
+        self.presented: dict[tuple[Email, str], Presented] = {}
+        self.given: list[tuple[Email, TokenSet]] = []
+        self.kept: dict[Any, Kept] = {}
+        self.complaints: list[str] = []
+        self.asked_again: list[Presented] = []
+        self.spends = False
+        self.is_over = False
+        self._dead: list[Machine] = []
+
+    # The processes.
+
+    async def begin(self) -> None:
+        self.loop.set_exception_handler(self._complain)
+        await self.tenant_machine.run(self.tenant.__aenter__())
+        self.tenant.users.add(self.users[-1], mfa=["otp"])
+        self.running = [await self._new_process(number) for number in range(PROCESSES)]
+
+    async def _new_process(self, number: int) -> Process:
+        machine = self.network.machine(f"127.0.0.{2 + number}")
+        machine.clock_wrong_by = self.setting.clocks[number]
+        process: Process = await machine.run(self._started(machine))
+        self.processes.append(process)
+        return process
+
+    async def _started(self, machine: Machine) -> Process:
+        async def on_orphan(orphan: Orphan) -> None:
+            await asyncio.sleep(0.01)
+            if self.setting.orphans == "fails":
+                raise RuntimeError("the application's own")
+            process.orphans.append(orphan)
+
+        def on_event(event: object) -> None:
+            if isinstance(event, Orphaned):
+                process.events[event.operation, event.error is None] += 1
+
+        client = PasswordlessClient(
+            self.tenant.url,
+            self.tenant.public_client_id,
+            profile=self.setting.profile,
+            store=cast("Store", store.RemoteStore(self.server, self.network)),
+            on_event=on_event,
+            on_orphan=None if self.setting.orphans == "none" else on_orphan,
+        )
+        process = Process(machine, client)
+        await client.__aenter__()
+        return process
+
+    def _complain(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Take what goes wrong where no caller waits for it; what is aiohttp's server's own is none of it."""
+        if not self.is_over and "RequestHandler" not in repr(context):
+            self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
+
+    # The program.
+
+    async def run(self, program: tuple[Step, ...]) -> None:
+        for step in program:
+            await asyncio.sleep(step.after)
+            process, who = self.running[step.process], self.users[step.user]
+            if hasattr(self, f"do_{step.verb}"):
+                await getattr(self, f"do_{step.verb}")(step)
+            else:
+                self.begin_call(process, step.verb, getattr(self, step.verb)(process, who, step.number))
+
+    def begin_call(self, process: Process, verb: str, call: Coroutine[Any, Any, Any]) -> Call:
+        begun = Call(verb, process, process.machine.run(call), self.loop.now)
+        self.calls.append(begun)
+
+        def end(_task: asyncio.Task[Any]) -> None:
+            begun.ended = self.loop.now
+
+        begun.task.add_done_callback(end)
+        return begun
+
+    # What an application does.
+
+    async def start(self, process: Process, who: Email, _number: int) -> None:
+        await process.client.start(who)
+
+    async def login(self, process: Process, who: Email, number: int) -> None:
+        """Do as a person does: ask for a code, read it in a moment, and type it."""
+        with suppress(PasswordlessError):
+            await process.client.start(who)
+        await asyncio.sleep(number / 20)
+        await self.exchange(process, who, number)
+
+    async def exchange(self, process: Process, who: Email, number: int) -> None:
+        """Present the newest code, by one call or by two at once; every other login is for a session."""
+        presented = self._fresh(who)
+        if presented is None:
+            return
+        if number % 4 == 0:
+            self.begin_call(process, "twin", self._exchange(process, presented))
+        if number % 2:
+            await self._log_in(process, presented, number)
         else:
-            await super()._step(verb, user, number)
+            await self._exchange(process, presented)
 
-    def complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """Take complaints, but none of aiohttp's server about a request whose connection is gone."""
-        if "RequestHandler" not in repr(context):
-            super().complain(loop, context)
+    async def again(self, process: Process, who: Email, _number: int) -> None:
+        """Present a code that was presented before, as a form that is sent again does."""
+        known = [one for one in self.presented.values() if one.who == who]
+        if known:
+            self.asked_again.append(known[-1])
+            try:
+                await self._exchange(process, known[-1])
+            finally:
+                known[-1].is_outdated = self._newest_code(who) != known[-1].code
 
-    async def _server_is_rid_of_us(self, before: set[asyncio.Task[Any]]) -> None:
-        self.network.heal()  # what waits to arrive is the end of connections
-        await super()._server_is_rid_of_us(before)
+    async def wrong_code(self, process: Process, who: Email, number: int) -> None:
+        await self._exchange(process, self._new(who, f"wrong{number}-{len(self.presented)}"))
 
-    def cut(self, _user: int, number: int) -> None:
-        """Cut the tenant off for a while, in some cases for longer than a transmission may take."""
-        self.network.cut(OURS, ADDRESS)
-        self.network.cut(ADDRESS, OURS)
-        asyncio.get_running_loop().call_later(number / 3, self.network.heal)
+    async def many(self, process: Process, _who: Email, number: int) -> None:
+        """Present everybody's newest code, and leave after some outcomes."""
+        known = [presented for presented in map(self._fresh, self.users) if presented]
+        for presented in known:
+            presented.by.append(process)
+        logins = [Login(one.who, one.code, scope=SCOPE, tag=one) for one in known]
+        async with aclosing(process.client.exchange_many(logins, concurrency=2)) as stream:
+            async for outcome in stream:
+                if outcome.tokens is None:
+                    outcome.login.tag.results.append(present(outcome.error))
+                else:
+                    self._give(process, outcome.login.tag, outcome.tokens)
+                number -= 1
+                if number % 8 == 0:
+                    break
 
+    async def refresh(self, process: Process, who: Email, number: int) -> None:
+        """Spend the newest refresh token, by several calls at once; what came of it is the next."""
+        who = who if process.tokens.get(who) else next((one for one, known in process.tokens.items() if known), who)
+        if known := process.tokens.get(who):
+            tokens = known.pop()
+            for _ in range(number % 3):
+                self.begin_call(process, "twin", self._refresh(process, who, tokens))
+            await self._refresh(process, who, tokens)
 
-async def _play(trial: Trial, network: Network) -> None:
-    machine, ours = network.machine(ADDRESS), network.machine(OURS)
-    tenant = SimulatedTenant(programs.settings_of(trial.setting))
-    await machine.run(tenant.__aenter__())
-    await ours.run(_run(trial, network, tenant))
-    await machine.run(tenant.aclose())
+    async def revoke(self, process: Process, who: Email, _number: int) -> None:
+        known = process.tokens.get(who)
+        if known:
+            await process.client.revoke(known.pop())
 
+    async def get(self, process: Process, who: Email, number: int) -> None:
+        if kept := self._session(who, number):
+            self._look(kept, await process.client.sessions.get(kept.identifier))
 
-async def _run(trial: Trial, network: Network, tenant: SimulatedTenant) -> None:
-    world = World(tenant, trial.setting)
-    world.network = network
-    await world.run(trial.program)
-    world.check()
+    async def renew(self, process: Process, who: Email, number: int) -> None:
+        if kept := self._session(who, number):
+            self._look(kept, await process.client.sessions.refresh(kept.identifier))
 
+    async def update(self, process: Process, who: Email, number: int) -> None:
+        if kept := self._session(who, number):
+            name = f"n{number}"
+            kept.data.pop(name, None)  # while it is being changed it is one or the other
+            self._look(kept, await process.client.sessions.update(kept.identifier, data={name: number}))
+            kept.data[name] = number
 
-def simulate(trial: Trial) -> str:
-    """Run a trial; what must hold is asserted. Return what is the same each time: how far it came."""
-    random.seed(trial.seed)  # the client's jitter
-    loop = SimulatedLoop(random.Random(trial.seed), is_stock=trial.is_stock)  # noqa: S311 - no secret
-    try:
-        with simulated_clocks(loop):
-            loop.run_until_complete(_play(trial, loop.network))
-    finally:
-        loop.close()
-    return f"{loop.steps} callbacks in {loop.now:.6f} seconds"
+    async def api(self, process: Process, who: Email, number: int) -> None:
+        """Ask an API who the user is."""
+        kept = self._session(who, number)
+        if kept is None:
+            return
+        url, time = f"{self.tenant.url}/userinfo", aiohttp.ClientTimeout(total=_API_SECONDS)
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with process.client.sessions.api(kept.identifier, origins=[self.tenant.url]) as calls:
+                async with calls.request("GET", url, timeout=time) as response:
+                    if response.status == 200:
+                        assert (await response.json())["email"] == who.username
+
+    async def close_session(self, process: Process, who: Email, number: int) -> None:
+        if kept := self._session(who, number):
+            kept.is_closed = True
+            await process.client.sessions.close(kept.identifier)
+
+    async def list_sessions(self, process: Process, who: Email, number: int) -> None:
+        if kept := self._session(who, number):
+            user = (await process.client.sessions.get(kept.identifier)).user
+            await process.client.sessions.list(user)
+
+    def _fresh(self, who: Email) -> Presented | None:
+        """Return a user's newest code, unless it was presented before."""
+        code = self._newest_code(who)
+        return None if code is None or (who, code) in self.presented else self._new(who, code)
+
+    def _newest_code(self, who: Email) -> str | None:
+        with suppress(LookupError):
+            return self.tenant.outbox.code_for(who)
+        return None
+
+    def _new(self, who: Email, code: str) -> Presented:
+        presented = self.presented[who, code] = Presented(who, code)
+        return presented
+
+    def _session(self, who: Email, number: int) -> Kept | None:
+        known = [kept for kept in self.kept.values() if kept.who == who]
+        return known[number % len(known)] if known else None
+
+    async def _exchange(self, process: Process, presented: Presented) -> None:
+        presented.by.append(process)
+        try:
+            tokens = await process.client.exchange(presented.who, presented.code, scope=SCOPE)
+        except MfaRequired as error:
+            presented.results.append(error)
+            tokens = await self._second_factor(process, presented, error)
+        except PasswordlessError as error:
+            presented.results.append(error)
+            raise
+        self._give(process, presented, tokens)
+
+    async def _second_factor(self, process: Process, presented: Presented, error: MfaRequired) -> TokenSet:
+        if error.state is None:
+            raise error
+        otp = self.tenant.mfa.otp_for(presented.who) if presented.who == self.users[-1] else "000000"
+        try:
+            return await process.client.mfa.verify_otp(error.state, otp)
+        except PasswordlessError as refusal:
+            presented.results.append(refusal)
+            raise
+
+    async def _log_in(self, process: Process, presented: Presented, number: int) -> None:
+        presented.by.append(process)
+        sessions, data = process.client.sessions, {"first": number}
+        try:
+            stored = await sessions.login(presented.who, presented.code, scope=SCOPE, data=data)
+        except MfaRequired as error:
+            presented.results.append(error)
+            tokens = await self._second_factor(process, presented, error)
+            stored = await sessions.keep(tokens, who=presented.who, data=data)
+        except PasswordlessError as error:
+            presented.results.append(error)
+            raise
+        presented.results.append(stored.tokens)
+        self.kept[stored.id] = Kept(presented.who, stored.id, dict(data))
+        self._look(self.kept[stored.id], stored)
+
+    def _look(self, kept: Kept, stored: StoredSession) -> None:
+        """Note the tokens of a session that was read: they are its user's."""
+        self.given.append((kept.who, stored.tokens))
+
+    def _give(self, process: Process, presented: Presented, tokens: TokenSet) -> None:
+        presented.results.append(tokens)
+        self._own(process, presented.who, tokens)
+
+    def _own(self, process: Process, who: Email, tokens: TokenSet) -> None:
+        self.given.append((who, tokens))
+        owned = process.tokens.setdefault(who, [])
+        if tokens not in owned:
+            owned.append(tokens)
+
+    async def _refresh(self, process: Process, who: Email, tokens: TokenSet) -> None:
+        self._own(process, who, await process.client.refresh(tokens))
+
+    async def do_cancel(self, step: Step) -> None:
+        under_way = [call for call in self.calls if not call.task.done() and not call.is_cancelled]
+        under_way = [call for call in under_way if call.process.machine.state == "runs"]
+        # Rather one whose request is on the wire than one whose person types.
+        busy = [call for call in under_way if call.process.client._dispatcher.gate.in_flight] or under_way
+        if busy:
+            call = busy[step.number % len(busy)]
+            call.is_cancelled = call.task.cancel()
+
+    # What goes wrong.
+
+    def _later(self, step: Step, end: Any) -> None:
+        """Let a disturbance end."""
+        self.loop.call_later(step.number / 4, end)
+
+    async def do_fault(self, step: Step) -> None:
+        fault = FAULTS[step.number % len(FAULTS)]
+        self.spends = self.spends or fault is Fault.CHALLENGE_SPENDS_CODE
+        times, size = 1 + step.user, 300_000
+        self.tenant.faults.add(fault, path=PATHS[step.user], times=times, delay=step.number / 4, size=size)
+
+    async def do_cut(self, step: Step) -> None:
+        """Cut one direction between two machines."""
+        ours = self.running[step.process].machine.address
+        other = store.ADDRESS if step.user == 0 else tenant.ADDRESS
+        self.network.cut(*((ours, other) if step.number % 2 else (other, ours)))
+        self._later(step, self.network.heal)
+
+    async def do_cut_off(self, step: Step) -> None:
+        """Cut a process off from everything."""
+        ours = self.running[step.process].machine.address
+        for other in (store.ADDRESS, tenant.ADDRESS):
+            self.network.cut(ours, other)
+            self.network.cut(other, ours)
+        self._later(step, self.network.heal)
+
+    async def do_lossy(self, step: Step) -> None:
+        self.network.loss = step.number / 100
+
+    async def do_freeze(self, step: Step) -> None:
+        machine = self.tenant_machine if step.user == 0 else self.running[step.process].machine
+        machine.freeze()
+        self._later(step, machine.thaw)
+
+    async def do_set_clock(self, step: Step) -> None:
+        self.running[step.process].machine.clock_wrong_by += (step.number - 20) * (1 + 9 * step.user)
+
+    async def do_crash(self, step: Step) -> None:
+        """Kill a process; another begins in its place."""
+        old = self.running[step.process]
+        old.is_killed = True
+        old.machine.kill()
+        self.running[step.process] = await self._new_process(step.process)
+
+    async def do_restart(self, step: Step) -> None:
+        """Close a process while others use it; another begins in its place."""
+        old = self.running[step.process]
+        self.begin_call(old, "aclose", self._close(old))
+        self.running[step.process] = await self._new_process(step.process)
+
+    async def do_tenant_crash(self, step: Step) -> None:
+        if self.tenant_machine.state == "runs":
+            self.tenant_machine.kill()
+            self._later(step, self._restart_tenant)
+
+    def _restart_tenant(self) -> None:
+        if self.tenant_machine.state == "dead":
+            self._dead.append(self.tenant_machine)
+            self.tenant_machine = self.network.machine(tenant.ADDRESS)
+            self.tenant_machine.run(self.tenant.restart())
+
+    async def do_outage(self, step: Step) -> None:
+        async def outage() -> None:
+            with suppress(RuntimeError):  # there is one already
+                async with self.tenant.outage():
+                    await asyncio.sleep(step.number / 4)
+
+        if self.tenant_machine.state == "runs":
+            self.tenant_machine.run(outage())
+
+    async def do_store_down(self, step: Step) -> None:
+        self.server.is_down = True
+        self._later(step, lambda: setattr(self.server, "is_down", False))
+
+    async def do_store_lost(self, _step: Step) -> None:
+        self.server.lose()
+
+    # The end.
+
+    def calm(self) -> None:
+        """End all disturbances."""
+        self.network.loss, self.server.is_down = 0.0, False
+        self.network.heal()
+        self.tenant.faults.clear()
+        for machine in [self.tenant_machine, *(process.machine for process in self.processes)]:
+            machine.thaw()
+        for process in self.running:
+            process.machine.clock_wrong_by = 0.0
+        self._restart_tenant()
+
+    async def end(self) -> None:
+        """End all disturbances, and wait until every call has ended and nothing is left of what went wrong."""
+        self.calm()
+        live = [call.task for call in self.calls if not call.process.is_killed]
+        if live:
+            await asyncio.wait(live, timeout=LONGEST_CALL)
+        await asyncio.sleep(_REST_SECONDS)
+
+    async def close(self) -> None:
+        """Close the processes, and the tenant's connections."""
+        closings = [self.begin_call(process, "aclose", self._close(process)).task for process in self.running]
+        await asyncio.wait(closings)
+        await asyncio.sleep(1.0)
+
+    async def _close(self, process: Process) -> None:
+        process.report = await process.client.aclose()
+        await asyncio.sleep(1e-6)  # after all that can run has run
+        # A start that waits for leave of the store, or reports to it, is its caller's.
+        own = {call.task for call in self.calls}
+        tasks = [task for task in process.machine.tasks if not task.done() and task not in own]
+        process.left = [task for task in tasks if not str(task.get_coro()).startswith("<coroutine object Codes.")]
+
+    async def bury(self) -> None:
+        """End what killed processes have left, and the tenant."""
+        self.is_over = True
+        await self.tenant_machine.run(self.tenant.aclose())
+        for machine in self._dead:
+            await machine.bury()
+        for process in self.processes:
+            if process.is_killed:
+                await process.machine.bury()
+                await process.machine.run(process.client.aclose(grace=0.0))

@@ -84,8 +84,10 @@ class Availability:
         return task
 
     async def aclose(self, *, grace: float) -> None:
-        """Give reports that are under way ``grace`` seconds."""
+        """Give reports that are under way ``grace`` seconds, and end the others."""
         if self._background:
             _, late = await asyncio.wait(self._background, timeout=grace)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late)

@@ -7,6 +7,7 @@ Invariants:
 - A flight without waiters is cancelled, unless something of it is on the wire: then it runs to its end.
 - Flights of one queue run one after the other, in the order in which they were started, whichever of them is cancelled.
 - A result that no waiter received is handed to ``orphaned`` exactly once. A waiter that holds it has not received it.
+- Nothing of a flight goes on after ``aclose``, in whatever order the loop runs callbacks that are ready at once.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class _Flight(Generic[T]):
     keeping: asyncio.TimerHandle | None = None  # ends that
     is_delivered: bool = False  # to a waiter, or to ``orphaned``
     before: _Flight[T] | None = None  # in its queue
+    callers: int = 0  # that have not returned from it: waiters, and those that were cancelled and leave
+    has_landed: bool = False
+    ending: asyncio.Future[None] | None = None  # has a result when it is over; made by closing
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
@@ -62,6 +66,22 @@ class _Flight(Generic[T]):
         if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
             return None
         return self.task.result()
+
+    def note_progress(self) -> None:
+        """Tell closing when it is over: it has landed, and its callers have returned."""
+        if self.ending is not None and self.is_over and not self.ending.done():
+            self.ending.set_result(None)
+
+    async def end(self) -> None:
+        """Cancel what is left of it, and wait until it is over."""
+        self.task.cancel()
+        if not self.is_over:
+            self.ending = asyncio.get_running_loop().create_future()
+            await self.ending
+
+    @property
+    def is_over(self) -> bool:
+        return self.has_landed and not self.callers
 
     def join(self) -> None:
         self.waiters += 1
@@ -108,6 +128,7 @@ class SingleFlight(Generic[K, T]):
         self._keeps = keeps
         self._orphaned = orphaned
         self._flights: dict[K, _Flight[T]] = {}
+        self._cancelled: dict[_Flight[T], K] = {}  # those that all callers have left, until they have landed
         self._last_in_queue: dict[Hashable, _Flight[T]] = {}
         self._handovers: dict[asyncio.Task[None], K] = {}
 
@@ -169,11 +190,18 @@ class SingleFlight(Generic[K, T]):
 
     async def _wait(self, key: K, flight: _Flight[T], *, finish: bool, holds: bool = False) -> T | PasswordlessError:
         """Wait for a flight and leave it, with its result or error; with ``holds``, leave it with an error only."""
+        flight.callers += 1
         try:
             await _landing(flight.task)
+            return self._receive(key, flight, holds=holds)
         except asyncio.CancelledError:
             await self._abandon(key, flight, finish=finish)
             raise
+        finally:
+            flight.callers -= 1
+            flight.note_progress()
+
+    def _receive(self, key: K, flight: _Flight[T], *, holds: bool) -> T | PasswordlessError:
         try:
             # A flight is cancelled by closing; its waiter was not cancelled.
             result = _ended(flight) if flight.task.cancelled() else flight.task.result()
@@ -192,6 +220,8 @@ class SingleFlight(Generic[K, T]):
         if flight.queue is not None:
             flight.before, self._last_in_queue[flight.queue] = self._last_in_queue.get(flight.queue), flight
         flight.task = asyncio.create_task(self._fly(key, flight, call))
+        # Not in the task: one that is cancelled before its first step runs no line of its own.
+        flight.task.add_done_callback(partial(self._land, key, flight))
         return flight
 
     async def _fly(
@@ -208,16 +238,15 @@ class SingleFlight(Generic[K, T]):
             return error.with_traceback(None)
         else:
             return result
-        finally:
-            self._land(key, flight)
 
-    def _land(self, key: K, flight: _Flight[T]) -> None:
+    def _land(self, key: K, flight: _Flight[T], _task: asyncio.Task[Any]) -> None:
+        flight.has_landed = True
+        self._cancelled.pop(flight, None)
         self._clear_queue(flight)
         if flight.keeps_result:
             flight.keeping = asyncio.get_running_loop().call_later(self._keep, self._drop, key, flight)
-        if not flight.waiters:
-            # After this task has its result; waiters receive theirs in the same turn of the loop.
-            asyncio.get_running_loop().call_soon(self._settle_orphan, key, flight)
+        self._settle_orphan(key, flight)
+        flight.note_progress()
 
     def _clear_queue(self, landed: _Flight[T]) -> None:
         """Forget a queue in which no flight is left."""
@@ -235,6 +264,7 @@ class SingleFlight(Generic[K, T]):
             self._settle_orphan(key, flight)
         elif not flight.waiters and not flight.departure.on_wire:
             self._drop(key, flight)
+            self._cancelled[flight] = key
             flight.task.cancel()
         if finish and not flight.task.done():
             await asyncio.wait([flight.task])
@@ -292,10 +322,10 @@ class SingleFlight(Generic[K, T]):
         loop = asyncio.get_running_loop()
         ends = loop.time() + grace
         abandoned = dict.fromkeys(await self._end_flights(grace))
-        await asyncio.sleep(0)  # in which waiters receive their results, or are found to have gone
         # What landed is still handed over: that costs the application a moment, and spares the user's tokens.
         await _wait_for(self._handovers, max(ends - loop.time(), _HANDOVER_SECONDS))
-        for handover, key in list(self._handovers.items()):
+        late = {handover: key for handover, key in self._handovers.items() if not handover.done()}
+        for handover, key in late.items():
             abandoned[key] = None
             handover.cancel()
             await asyncio.wait([handover])
@@ -306,16 +336,13 @@ class SingleFlight(Generic[K, T]):
 
     async def _end_flights(self, grace: float) -> list[K]:
         """End all flights; return the keys of those that were on the wire when the grace was over."""
-        flights = dict(self._flights)
-        for flight in flights.values():
-            if not flight.departure.on_wire:
-                flight.task.cancel()
-        tasks = [flight.task for flight in flights.values()]
-        await _wait_for(tasks, grace)
-        late = [key for key, flight in flights.items() if flight.departure.on_wire and not flight.task.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        flights = {flight: key for key, flight in self._flights.items()} | self._cancelled
+        for flight in (flight for flight in flights if not flight.departure.on_wire):
+            flight.task.cancel()
+        await _wait_for([flight.task for flight in flights], grace)
+        late = [key for flight, key in flights.items() if flight.departure.on_wire and not flight.task.done()]
+        # Until its last caller has returned, a flight may yet have an orphan.
+        await asyncio.gather(*(flight.end() for flight in flights))
         return late
 
 

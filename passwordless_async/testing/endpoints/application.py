@@ -131,7 +131,8 @@ class TenantApplication:
 
 def _read(state: TenantState, request: web.Request, body: bytes) -> TenantRequest:
     tls: ssl.SSLObject | None = request.get_extra_info("ssl_object")
-    if state.names.mtls_port not in (None, request.get_extra_info("sockname")[1]):
+    here = request.get_extra_info("sockname")  # None: the client has gone meanwhile
+    if state.names.mtls_port is not None and here is not None and here[1] != state.names.mtls_port:
         tls = None  # RFC 8705 §5: certificates count at the aliases, and are not requested elsewhere
     return TenantRequest(
         state=state,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import weakref
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from yarl import URL
@@ -14,6 +15,10 @@ from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import NotSent, OutcomeUnknown
+from simulation.loop import SimulatedLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 ORIGIN = "https://acme.example"
 POST = HttpRequest("POST", URL(f"{ORIGIN}/oauth/token"), {})
@@ -290,3 +295,61 @@ async def test_an_error_is_not_held(wire: Wire) -> None:
     with pytest.raises(NotSent):
         await holding
     assert flights._flights == {}
+
+
+# In whatever order the loop runs callbacks
+
+
+async def _cancelled_before_its_first_step() -> None:
+    """Run a queue of flights whose callers leave as soon as they have come; its last flight must have its turn."""
+    flights: Flights = SingleFlight()
+
+    async def call(_departure: Departure) -> HttpResponse:
+        await asyncio.sleep(0)
+        return HttpResponse(200)
+
+    asking = [asyncio.create_task(flights.run(number, call, queue="user")) for number in range(6)]
+    await asyncio.sleep(0)
+    for task in asking[:-1]:
+        task.cancel()
+    await asyncio.wait(asking)
+    await asyncio.sleep(1)
+    assert (flights._flights, flights._last_in_queue, flights._cancelled) == ({}, {}, {})
+
+
+async def _closed_while_a_caller_leaves() -> None:
+    """Close while a flight lands and its caller is cancelled: its orphan is handed over before closing has ended."""
+    handed: list[Any] = []
+    has_closed = False
+
+    async def orphaned(_detail: Any, result: Any) -> None:
+        assert not has_closed
+        await asyncio.sleep(0.01)
+        handed.append(result)
+
+    flights: Flights = SingleFlight(orphaned=orphaned)
+    wire = Wire()
+    before = asyncio.all_tasks()
+    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
+    await wire.reach(1)
+    closing = asyncio.create_task(flights.aclose(grace=5.0))
+    wire.answer(0, HttpResponse(200))
+    asking.cancel()
+    assert await closing == ()
+    has_closed = True
+    received = asking.done() and not asking.cancelled()
+    assert len(handed) == (not received)
+    await asyncio.wait([asking])
+    await asyncio.sleep(1)
+    assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("trial", [_cancelled_before_its_first_step, _closed_while_a_caller_leaves])
+@pytest.mark.parametrize("seed", range(40))
+def test_no_promise_leans_on_the_order_of_callbacks(trial: Callable[[], Coroutine[Any, Any, None]], seed: int) -> None:
+    """A loop may run callbacks that are ready at once in any order: flights land, and closing leaves nothing behind."""
+    loop = SimulatedLoop(random.Random(seed), is_stock=False)  # noqa: S311 - no secret
+    try:
+        loop.run_until_complete(trial())
+    finally:
+        loop.close()
