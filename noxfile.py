@@ -48,6 +48,12 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def mutation(session: nox.Session) -> None:
+    """Changes to the code that no test notices: ``nox -s mutation -- passwordless_async/client/bulk.py``."""
+    session.run("python", "-m", "tests.mutation", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Format, lint, and who may import whom."""
     session.run("ruff", "format", "--check", ".")

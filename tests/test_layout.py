@@ -63,6 +63,7 @@ CROSS_CUTTING = {
     "client/test_leaks.py": "secrets in errors, logs and reprs, through the whole client",
     "client/test_mfa_leaks.py": "the same for second factors",
     "client/test_quota_kept.py": "the quota, through gate, pace, dispatcher and bulk",
+    "mutation/test_mutants.py": "the mutants, which are made of the package",
     "simulation/test_short_run.py": "programs of calls on a simulated network, through everything",
     "dpop/test_vectors.py": "the vectors of the standards",
     "client/test_uvloop.py": "the whole client on another event loop",
