@@ -24,6 +24,7 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.client import bulk
 from passwordless_async.dpop import DPoPKey
@@ -393,6 +394,37 @@ async def test_a_source_that_does_not_close_holds_up_no_cancelled_consumer() -> 
     consumer.cancel()
     await turns()
     assert consumer.cancelled()
+
+
+class Logins:
+    """An async iterator that is no generator: it cannot be closed."""
+
+    def __init__(self, number: int) -> None:
+        self.left = list(range(number))
+
+    def __aiter__(self) -> Logins:
+        return self
+
+    async def __anext__(self) -> Login:
+        if not self.left:
+            raise StopAsyncIteration
+        return login(self.left.pop(0))
+
+
+async def test_an_async_iterator_that_cannot_be_closed_is_read_too() -> None:
+    """It is left as it is, at its end and when the loop is left."""
+    assert [o.login.tag async for o in outcomes(at_once, Logins(3), concurrency=1)] == [0, 1, 2]
+    await consume(outcomes(at_once, Logins(3), concurrency=1), 1)
+
+
+async def test_progress_says_how_long_it_took() -> None:
+    """In seconds since the first began; they only grow."""
+    told: list[float] = []
+    began = _clock.monotonic()
+    stream = outcomes(at_once, map(login, range(3)), concurrency=1, progress=lambda p: told.append(p.seconds))
+    assert len([outcome async for outcome in stream]) == 3
+    times = [0.0, *told, _clock.monotonic() - began]
+    assert times == sorted(times)
 
 
 async def test_progress_is_reported_after_each_outcome() -> None:

@@ -27,6 +27,7 @@ from passwordless_async import (
     QuotaExceeded,
     RateLimited,
     Start,
+    StartOutcome,
     TemporarilyUnavailable,
     UsageError,
     WrongCode,
@@ -34,7 +35,7 @@ from passwordless_async import (
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import AsyncGenerator, Awaitable
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
@@ -150,6 +151,24 @@ async def test_a_start_that_was_cancelled_on_the_wire_cools_its_user() -> None:
         with pytest.raises(QuotaExceeded):
             await client.start(BOB, forwarded_for=home)
         assert arrived(tenant, START) == 1
+
+
+async def test_one_of_many_starts_holds_its_user_for_as_long_as_it_may_wait() -> None:
+    """Its patience is the policy's for many calls, not the one for single calls."""
+    many = attrs.evolve(TESTING.many, patience=1000.0)
+    async with opened(cool_down=30.0, many=many) as (tenant, client):
+        outcomes = client.start_many([Start(ADA)])
+        starting, answer = await kept_waiting(tenant, first_of(outcomes), START)
+        with pytest.raises(CoolingDown) as refused:
+            await client.start(ADA)
+        assert present(refused.value.retry_after) > 900
+        answer.set()
+        assert (await starting).error is None
+
+
+async def first_of(outcomes: AsyncGenerator[StartOutcome, None]) -> StartOutcome:
+    async with contextlib.aclosing(outcomes):
+        return await anext(outcomes)
 
 
 async def test_a_start_with_an_unusable_answer_may_have_sent_a_code() -> None:
