@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     alone,
     api_call,
+    capacity,
     exchange,
     gateway_browsers,
     gateway_login,
@@ -60,6 +61,7 @@ BENCHMARKS = {
     "memory": memory,
     "import": importing,
     "install": installing,
+    "capacity": capacity,
     "soak": soak,
     "soak-gateway": soak_gateway,
 }

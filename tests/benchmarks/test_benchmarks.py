@@ -37,6 +37,7 @@ SMALL = {
     "gateways": ["--rounds", "1", "--calls", "10"],
     "gateway-login": ["--rounds", "1", "--calls", "10"],
     "gateway-proxy": ["--rounds", "1", "--calls", "200"],
+    "capacity": ["--rounds", "1", "--calls", "200"],
     "soak": ["--rounds", "1", "--calls", "130"],
     "soak-gateway": ["--rounds", "1", "--calls", "20"],
 }
@@ -155,6 +156,7 @@ ALWAYS_THERE = {
         "p99, gateway",
         "p99, bare aiohttp proxy",
     },
+    "capacity": {"Redis, MB", "Redis by the plan, MB", "Redis for a read, µs", "own memory, MB more"},
     "soak": {*SOAK, "logins", "refreshes", "handed over", "tasks, at most", "sockets, at most", "timers, at most"},
     "soak-gateway": {"errors", "logins", "refreshes", "memory at the end, MB", "bytes in Redis for each login"},
 }
@@ -227,6 +229,11 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
     "gateways": [(name, value, value) for name, value in GATEWAYS.items()],
     "gateway-login": [(f"CPU of a login ÷ bare client, {store}", 2.0, 1.5) for store in ("in memory", "on Redis")],
     "gateway-proxy": [("CPU of a call ÷ (bare proxy + bare signature)", 1.6, 1.3)],
+    "capacity": [
+        ("memory of Redis ÷ plan", 1.1, 1.0),
+        ("time of Redis ÷ plan", 1.1, 1.0),
+        ("memory of the process, MB more", 60, 30),
+    ],
     "soak": [(name, *bars) for name, bars in SOAK.items()],
     "soak-gateway": [
         ("growth of memory, MB per 100,000 logins", 1.0, 0.25),
@@ -238,7 +245,7 @@ BARS: dict[str, list[tuple[str, float, float]]] = {
         ("errors", 0, 0),
     ],
 }
-NEED_REDIS = {"sessions", "store", "processes", "gateways", "gateway-login", "soak-gateway"}
+NEED_REDIS = {"sessions", "store", "processes", "gateways", "gateway-login", "soak-gateway", "capacity"}
 # The bars of contenders that are measured where their library is installed.
 MORE_BARS: dict[str, dict[str, tuple[str, float, float]]] = {
     "exchange": {"uvloop": ("exchange ÷ floor, uvloop", 1.2, 1.1)},

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from benchmarks import capacity
 from helpers.pages import DOCS, README
 
 MEASURED = (DOCS / "explanation" / "measured.md").read_text(encoding="utf-8")
@@ -59,5 +60,18 @@ def test_the_program_computes_with_the_costs_of_the_table() -> None:
         f"{{logins * {login[2]} + calls + refreshes * {refresh[2]}:",
         f"{{calls * {check[4]} / 1e4:",
         f"{{logins * {login[0]} + refreshes:",
+        f"tenant = logins * {login[0]} + refreshes * {refresh[0]}\n".replace(" * 1\n", "\n"),
+        f"trips = logins * {login[1]} + refreshes * {refresh[1]} + calls\n",
+        f"redis = (logins * {login[3]} + refreshes * {refresh[3]} + calls * {call[3]}) ",
+        f"gateway = (logins * {login[4]} + refreshes * {refresh[4]} + calls * {call[4]}) ",
     ):
         assert line in CAPACITY
+
+
+def test_the_benchmark_compares_with_the_costs_of_the_table() -> None:
+    """What ``python -m benchmarks capacity`` takes for the plan is what the page says."""
+    costs = rows(CAPACITY)
+    operations = ("start, with `forwarded_for`", "log in: `sessions.login`", "API call of a stored session", "refresh")
+    plan = [capacity.START_US, capacity.LOGIN_US, capacity.READ_US, capacity.REFRESH_US]
+    assert [int(costs[name][3]) for name in operations] == plan
+    assert costs["a session with 2 KB of tokens in Redis, with its user's list"][0] == f"{capacity.SESSION_BYTES:,}"
