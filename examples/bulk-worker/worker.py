@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import sqlite3
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ class Journal:
         self._keys = keys
         self._db = sqlite3.connect(path, isolation_level=None)  # each statement is on the disk when it returns
         self._db.execute("CREATE TABLE IF NOT EXISTS logins (message PRIMARY KEY, address, state, tokens)")
+
+    def close(self) -> None:
+        """Close the file; all that was written is there."""
+        self._db.close()
 
     def begin(self, message: str, address: str) -> bool:
         """Write that a code is about to be sent; False: it was written before, by this run or an earlier one."""
@@ -122,4 +126,5 @@ if __name__ == "__main__":
         if not file.is_file():
             parser.error(f"{file} is no file")
     keys = KeyRing.from_json(Path(os.environ["KEYS"]).read_text(encoding="ascii"))
-    asyncio.run(main(arguments.queue, Journal(os.environ["JOURNAL"], keys)))
+    with closing(Journal(os.environ["JOURNAL"], keys)) as opened:
+        asyncio.run(main(arguments.queue, opened))

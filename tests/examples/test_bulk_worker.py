@@ -190,29 +190,29 @@ async def test_each_message_has_its_own_end(batch: Batch) -> None:
     assert batch.kept()[USERS[0].address].bound
 
 
-def journal_in(folder: Path, worker: Any) -> Any:
-    return worker.Journal(str(folder / "journal.db"), KeyRing(bytes(32), users=bytes(32)))
+def journal_in(folder: Path, worker: Any) -> closing[Any]:
+    return closing(worker.Journal(str(folder / "journal.db"), KeyRing(bytes(32), users=bytes(32))))
 
 
 def test_a_worker_that_is_asked_to_end_reads_no_more_messages(tmp_path: Path) -> None:
     """What it has not read is not in the journal, and is delivered to the next run."""
     (tmp_path / "queue").write_text("".join(f"{number} ada@example.com 123456\n" for number in range(3)))
     worker, stopping = load("bulk-worker", "worker"), asyncio.Event()
-    journal = journal_in(tmp_path, worker)
-    reading = worker.logins(tmp_path / "queue", journal, stopping)
-    assert next(reading).tag == "0"
-    stopping.set()
-    assert list(reading) == []
-    assert journal.in_doubt() == [("0", "ada@example.com")]
+    with journal_in(tmp_path, worker) as journal:
+        reading = worker.logins(tmp_path / "queue", journal, stopping)
+        assert next(reading).tag == "0"
+        stopping.set()
+        assert list(reading) == []
+        assert journal.in_doubt() == [("0", "ada@example.com")]
 
 
 def test_what_the_journal_says_of_a_failure(tmp_path: Path) -> None:
     """A code that was not sent may be delivered again, one that may be spent is in doubt, and all others are over."""
-    journal = journal_in(tmp_path, load("bulk-worker", "worker"))
     errors: list[PasswordlessError] = [NotSent("refused"), OutcomeUnknown("silence"), CodeSpent("was sent before")]
     errors.append(CodeExpired(status=403, error="invalid_grant"))
-    for number, error in enumerate(errors):
-        assert journal.begin(str(number), "ada@example.com")
-        journal.end(str(number), None, error)
-    assert [journal.begin(str(number), "ada@example.com") for number in range(4)] == [True, False, False, False]
-    assert sorted(message for message, _ in journal.in_doubt()) == ["0", "1", "2"]
+    with journal_in(tmp_path, load("bulk-worker", "worker")) as journal:
+        for number, error in enumerate(errors):
+            assert journal.begin(str(number), "ada@example.com")
+            journal.end(str(number), None, error)
+        assert [journal.begin(str(number), "ada@example.com") for number in range(4)] == [True, False, False, False]
+        assert sorted(message for message, _ in journal.in_doubt()) == ["0", "1", "2"]
