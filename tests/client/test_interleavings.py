@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 
 import pytest
 from hypothesis import given, settings
 
-from helpers import program_grammar, programs
+from helpers import plants, program_grammar, programs
 
 
 def teardown_function() -> None:
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 @given(program=program_grammar.PROGRAMS, setting=program_grammar.SETTINGS)
 def test_some_orders_of_calls_keep_the_promises(program: list[programs.Step], setting: programs.Setting) -> None:
     """After a program each user has their own tokens, no code or proof was sent twice, and nothing is lost."""
-    asyncio.run(programs.play(program, setting))
+    programs.play(program, setting)
 
 
 @pytest.mark.slow
@@ -36,8 +35,28 @@ def test_many_orders_of_calls_keep_the_promises() -> None:
     @program_grammar.the_same_in_ci
     @given(program=program_grammar.PROGRAMS, setting=program_grammar.SETTINGS)
     def run(program: list[programs.Step], setting: programs.Setting) -> None:
-        tallies.append(asyncio.run(programs.play(program, setting)))
+        tallies.append(programs.play(program, setting))
 
     run()
     shares = programs.shares(tallies)
     assert {what: share for what, share in shares.items() if share < programs.FLOORS[what]} == {}
+
+
+@pytest.fixture(scope="module")
+def programs_of_ci() -> list[tuple[list[programs.Step], programs.Setting]]:
+    """Make the programs once, without running them."""
+    return program_grammar.ordinary()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plant", plants.PLANTS, ids=lambda plant: plant.__name__)
+def test_the_programs_of_ci_find_a_plant(
+    plant: plants.Plant,
+    programs_of_ci: list[tuple[list[programs.Step], programs.Setting]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a fault planted in the engine, one of the hundred programs that CI runs fails."""
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):
+        for program, setting in programs_of_ci:
+            programs.play(program, setting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections import Counter, defaultdict
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from passwordless_async import PasswordlessClient
 
 TOKEN = "/oauth/token"
+HELD_SECONDS = 0.03  # for which an answer is held back at most
 
 
 class Wire:
@@ -24,6 +26,7 @@ class Wire:
         at_once: The most codes of one user that were on the wire at once.
         most_in_flight: The most token requests that were on the wire at once.
         challenges: How many answers demanded another nonce.
+        holds: How many of the next answers are held back until that of a later request is there.
         stale: The nonces of proofs that were sent although the client had a newer one.
     """
 
@@ -31,6 +34,7 @@ class Wire:
         self.at_once = 0
         self.most_in_flight = 0
         self.challenges = 0
+        self.holds = 0
         self.stale: list[str | None] = []
         self._was_sent = was_sent  # called with the code or refresh token of each request
         self._in_flight = 0
@@ -38,6 +42,7 @@ class Wire:
         self._sent = 0
         self._newest: tuple[int, str | None] = 0, None  # the number of the request that brought it, and the nonce
         self._nonces: set[str] = set()
+        self._answered: asyncio.Future[None] | None = None  # done with the next answer; None: none is held back
         self._offered: defaultdict[str, set[str | None]] = defaultdict(set)  # to each key, by challenges
         self._transmit = client._transport.send
         client._transport.send = self._send  # type: ignore[method-assign, assignment]
@@ -64,16 +69,28 @@ class Wire:
         self._was_sent(form.get("otp") or form.get("refresh_token", ""))
         try:
             response = await self._transmit(request, *more)
+            if self.holds and self._answered is None:
+                self.holds -= 1
+                await self._hold()
         finally:
             self._in_flight -= 1
             self._of_user[user] -= user != ""
         self._learn(response, number, key)
         return response
 
+    async def _hold(self) -> None:
+        self._answered = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait([self._answered], timeout=HELD_SECONDS)
+        finally:
+            self._answered = None
+
     def _learn(self, response: Any, number: int, key: str) -> None:
         nonce = response.headers.get("DPoP-Nonce")
         is_challenge = response.status == HTTPStatus.BAD_REQUEST and b"use_dpop_nonce" in response.body
         self.challenges += is_challenge
+        if self._answered is not None and not self._answered.done():
+            self._answered.set_result(None)
         if nonce is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return
         self._nonces.add(nonce)

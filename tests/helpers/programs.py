@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import Counter, defaultdict
+import random
+from collections import Counter, defaultdict, deque
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -51,12 +52,15 @@ SCOPE = "openid email offline_access"
 PATHS = (TOKEN, None, "/passwordless/start", "/oauth/revoke")
 SIZE = 300_000  # bytes of a body that is too large
 PATIENCE = 10.0  # seconds after which what has not ended is taken to hang
-# A server that lies about who logged in cannot be found out; all else is played.
-FAULTS = sorted(set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER})
+# A server that lies about who logged in cannot be found out. These 429s hold all calls back for longer than a program
+# lasts. All else is played.
+FAULTS = sorted(
+    set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER, Fault.RATE_LIMITED_SILENT, Fault.RATE_LIMITED_X_RATELIMIT}
+)
 NONCES: tuple[dict[str, Any], ...] = (
     {},
-    {"nonce_rotation": 1},
-    {"nonce_rotation": 2, "accepted_previous_nonces": 0},
+    {"nonce_rotation": 1, "accepted_previous_nonces": 4},
+    {"nonce_rotation": 3, "accepted_previous_nonces": 0},
     {"single_use_nonces": True},
     {"nonce_rotation": 3, "nonce_in_answers": "never"},
 )
@@ -64,7 +68,7 @@ NONCES: tuple[dict[str, Any], ...] = (
 TOLD = (InvalidIdToken, MalformedAnswer, NonceChallengeRepeated, NotSenderConstrained, OutcomeUnknown)
 # After these a code, or a refresh token, must not be sent again.
 SPENT = (TokenSet, WrongCode, MalformedAnswer, OutcomeUnknown)
-_QUICK = attrs.evolve(INTERACTIVE.single, patience=0.02, backoff=0.0, backoff_at_most=0.0)
+_QUICK = attrs.evolve(INTERACTIVE.single, patience=0.1, backoff=0.0, backoff_at_most=0.0)
 _PROFILE = attrs.evolve(INTERACTIVE, single=_QUICK, many=_QUICK, cool_down=0.0, starts_per_hour=None)
 
 
@@ -81,6 +85,7 @@ class Setting:
         shared: Whether the connections are the caller's.
         grace: Seconds that the client is given when it is closed.
         hook_turns: How many turns of the loop ``on_orphan`` takes.
+        order: Begins the numbers by which ready tasks are shuffled; None: they run in asyncio's own order.
     """
 
     adaptive: bool = False
@@ -91,6 +96,7 @@ class Setting:
     shared: bool = False
     grace: float = PATIENCE
     hook_turns: int = 2
+    order: int | None = None
 
     @property
     def profile(self) -> Any:
@@ -344,9 +350,9 @@ class World:
         """Have the next token request processed, and its answer lost."""
         self.tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
 
-    def slow_answer(self, _user: int, number: int) -> None:
-        """Have the answer to a token request come after those of later ones."""
-        self.tenant.faults.add(Fault.SLOW, path=TOKEN, times=1, delay=number / 5000)
+    def late_answer(self, _user: int, _number: int) -> None:
+        """Have the answer to a token request come after that of a later one."""
+        self.wire.holds += 1
 
     def fault(self, user: int, number: int) -> None:
         fault = FAULTS[number % len(FAULTS)]
@@ -427,7 +433,7 @@ class World:
 
     async def _outage(self, number: int) -> None:
         async with self.tenant.outage():
-            await turns(10 * number)
+            await turns(3 * number)
         self.out = False
 
     async def _close(self) -> None:
@@ -620,7 +626,41 @@ def settings_of(setting: Setting) -> TenantSettings:
     return TenantSettings(id_token_alg="ES256", **NONCES[setting.nonces])
 
 
-async def play(program: Sequence[Step], setting: Setting) -> Tally:
+class ShuffledLoop(asyncio.SelectorEventLoop):
+    """A loop that runs the tasks that are ready in any order, after all other callbacks, which asyncio relies on."""
+
+    _ready: deque[asyncio.Handle]
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+
+    def _run_once(self) -> None:
+        ready = list(self._ready)
+        tasks = [handle for handle in ready if _is_of_task(handle)]
+        self._chance.shuffle(tasks)
+        self._ready.clear()
+        self._ready.extend([handle for handle in ready if not _is_of_task(handle)] + tasks)
+        super()._run_once()  # type: ignore[misc] # asyncio's own
+
+
+def _is_of_task(handle: Any) -> bool:
+    return isinstance(getattr(handle._callback, "__self__", None), asyncio.Task)
+
+
+def play(program: Sequence[Step], setting: Setting) -> Tally:
+    """Run a program, check what came of it, and return what it did."""
+
+    def loop() -> asyncio.AbstractEventLoop:
+        if setting.order is None:
+            return asyncio.SelectorEventLoop()
+        return ShuffledLoop(random.Random(setting.order))  # noqa: S311 - no secret
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(_play(program, setting))
+
+
+async def _play(program: Sequence[Step], setting: Setting) -> Tally:
     """Run a program against a tenant in the same loop, check what came of it, and return what it did."""
     async with LocalTenant(settings_of(setting)) as tenant:
         session = aiohttp.ClientSession() if setting.shared else None
