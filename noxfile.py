@@ -95,6 +95,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def programs(session: nox.Session) -> None:
+    """Random programs of calls, with thousands of new examples: for the nightly run."""
+    module = "tests/client/test_interleavings.py"
+    session.run("pytest", module, "-k", "many_orders", "--hypothesis-profile=nightly", *session.posargs)
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Wheel and sdist into dist/, built once; the wheel from the sdist, with nothing in it but the package."""
     shutil.rmtree("dist", ignore_errors=True)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 # Many new examples, for the tests that leave their number to the profile: pytest --hypothesis-profile=nightly.
-settings.register_profile("nightly", deadline=None, max_examples=5_000, print_blob=True)
+settings.register_profile("nightly", deadline=None, max_examples=20_000, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 

@@ -48,6 +48,11 @@ def programs_of_ci() -> list[tuple[list[programs.Step], programs.Setting]]:
     return program_grammar.ordinary()
 
 
+def _play_all(made: list[tuple[list[programs.Step], programs.Setting]]) -> None:
+    for program, setting in made:
+        programs.play(program, setting)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("plant", plants.PLANTS, ids=lambda plant: plant.__name__)
 def test_the_programs_of_ci_find_a_plant(
@@ -58,5 +63,4 @@ def test_the_programs_of_ci_find_a_plant(
     """With a fault planted in the engine, one of the hundred programs that CI runs fails."""
     plant(monkeypatch)
     with pytest.raises(AssertionError):
-        for program, setting in programs_of_ci:
-            programs.play(program, setting)
+        _play_all(programs_of_ci)

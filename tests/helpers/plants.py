@@ -5,14 +5,12 @@ Each is a function that patches the real code for one test.
 
 from __future__ import annotations
 
-import asyncio
-import types
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async.client.events import Operation
 from passwordless_async.client.logins import Logins
 from passwordless_async.client.refreshes import Refreshes
-from passwordless_async.client.traffic import retries, single_flight
+from passwordless_async.client.traffic import retries
 from passwordless_async.client.traffic.gate import Gate
 from passwordless_async.client.traffic.single_flight import SingleFlight, cancellations
 from passwordless_async.dpop import NonceCache
@@ -93,14 +91,6 @@ def older_nonce_over_a_newer_one(patch: MonkeyPatch) -> None:
     patch.setattr(NonceCache, "_keep", kept)
 
 
-def no_turn_before_hand_overs(patch: MonkeyPatch) -> None:
-    async def no_turn(_seconds: float) -> None:
-        pass
-
-    without = types.SimpleNamespace(**{**vars(asyncio), "sleep": no_turn})
-    patch.setattr(single_flight, "asyncio", without)
-
-
 PLANTS: list[Plant] = [
     code_again_after_an_unknown_outcome,
     all_users_in_one_flight,
@@ -111,5 +101,4 @@ PLANTS: list[Plant] = [
     slot_kept_by_a_cancelled_call,
     sent_request_ended_with_its_caller,
     older_nonce_over_a_newer_one,
-    no_turn_before_hand_overs,
 ]

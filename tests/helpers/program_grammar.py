@@ -6,7 +6,7 @@ what disturbs them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hypothesis import Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -15,7 +15,6 @@ from helpers import programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from random import Random
 
     from helpers.programs import Step
 
@@ -93,12 +92,3 @@ def ordinary() -> list[tuple[list[Step], programs.Setting]]:
 
     collect()
     return found
-
-
-def random_program(chance: Random, phrases: list[tuple[str, ...]] = PHRASES) -> list[Step]:
-    """Return a program by a generator of random numbers: for those who count seeds instead of examples."""
-    made: list[Any] = []
-    for _ in range(chance.randint(LEAST_PHRASES, MOST_PHRASES)):
-        user = chance.randrange(programs.USERS)
-        made += [(verb, user, chance.randint(0, NUMBERS)) for verb in chance.choice(phrases)]
-    return made

@@ -54,9 +54,7 @@ SIZE = 300_000  # bytes of a body that is too large
 PATIENCE = 10.0  # seconds after which what has not ended is taken to hang
 # A server that lies about who logged in cannot be found out. These 429s hold all calls back for longer than a program
 # lasts. All else is played.
-FAULTS = sorted(
-    set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER, Fault.RATE_LIMITED_SILENT, Fault.RATE_LIMITED_X_RATELIMIT}
-)
+FAULTS = sorted(set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER, Fault.RATE_LIMITED_SILENT, Fault.RATE_LIMITED_X_RATELIMIT})
 NONCES: tuple[dict[str, Any], ...] = (
     {},
     {"nonce_rotation": 1, "accepted_previous_nonces": 4},
