@@ -20,6 +20,8 @@ VIRTUAL = "the event loop's time is virtual"
 MAY_WAIT = {
     "simulation/world.py": VIRTUAL,
     "simulation/network.py": VIRTUAL,
+    "simulation/promises.py": VIRTUAL,
+    "client/traffic/test_single_flight.py": VIRTUAL,
     "client/traffic/test_shared_pace.py": VIRTUAL,
     "client/traffic/test_gate.py": VIRTUAL,
     "client/test_quota_kept.py": VIRTUAL,
