@@ -89,6 +89,12 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def linearizability(session: nox.Session) -> None:
+    """Histories of Redis stores under faults: ``nox -s linearizability -- --seeds 10``."""
+    session.run("python", "-m", "tests.linearizability", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """A benchmark: ``nox -s bench -- exchange``."""
     session.run("python", "-m", "benchmarks", *session.posargs)

@@ -32,6 +32,7 @@ CROSS_CUTTING = {
     "test_readme.py": "the README: its examples and links",
     "test_types.py": "the types, as type checkers and users see them",
     "test_rules.py": "the numbered rules of DPoP, stated all over the suite",
+    "linearizability/test_short_run.py": "histories of stores, checked against models",
     "fuzz/test_fuzz.py": "the fuzz targets, which are beside the package",
     "dpop/server/test_fuzz.py": "the verifier with any input at all, through all its modules",
     "testing/test_fuzz.py": "the tenant with any input at all, through all its modules",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import attrs
-from aiohttp import ClientError, WSMsgType, web
+from aiohttp import ClientError, HttpVersion11, WSMsgType, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async.gateway.framing import framing_of
@@ -67,10 +67,22 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
     app.cleanup_ctx.append(unquoted)
     app.on_startup.append(ending.reset)
     app.on_shutdown.append(ending.begin)
-    app.router.add_route("*", _ANYTHING, answer)
+    app.router.add_route("*", _ANYTHING, answer, expect_handler=_meet)
     # The path that it is mounted at, without a slash: nothing is below it.
-    app.router.add_route("*", "", answer)
+    app.router.add_route("*", "", answer, expect_handler=_meet)
     return app
+
+
+async def _meet(request: web.Request) -> None:
+    """Ask for the body that waits for that (RFC 9110 §10.1.1).
+
+    aiohttp's own handler quotes any other expectation in its response, and fails where that has no encoding.
+    """
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    if request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the response, which comes after it
 
 
 def _refusal(request: web.Request) -> web.Response:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=Enum)
 _MAX_PREFIX = 64  # characters
+_TOO_LARGE = 2**63
 _NONSENSE = "the store answers with something else than its commands do"
 
 
@@ -153,8 +154,8 @@ def text(answer: object) -> str:
 
 
 def number(answer: object) -> int:
-    """Return an answer that is a whole number; any other raises :class:`~passwordless_async.StoreUnavailable`."""
-    if isinstance(answer, int):
+    """Return an answer that is a whole number of 64 bits; any other raises ``StoreUnavailable``."""
+    if isinstance(answer, int) and -_TOO_LARGE <= answer < _TOO_LARGE:
         return answer
     raise StoreUnavailable(_NONSENSE)
 

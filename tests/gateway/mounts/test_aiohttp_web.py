@@ -94,3 +94,26 @@ async def test_a_large_body_is_not_read_to_its_end() -> None:
         request, response, _ = await handled("", "POST", "/login", data=endless())
     end.set()
     assert (len(request.body) > MAX_BODY_BYTES, response.status) == (True, 201)
+
+
+async def test_a_body_that_waits_for_leave_is_asked_for() -> None:
+    """RFC 9110 §10.1.1: 100, and the response after it."""
+    request, response, _ = await handled("", "POST", "/login", data=b"a=1", expect100=True)
+    assert (request.body, response.status) == (b"a=1", 201)
+
+
+@pytest.mark.parametrize("expectation", [b"x", b"\xff", b"100-c\xed\xa0\x80ntinue"])
+async def test_another_expectation_is_refused(expectation: bytes) -> None:
+    """RFC 9110 §10.1.1: by 417, without its text, which need not be any that a response can have."""
+
+    async def handle(_request: Request) -> Response:
+        raise AssertionError
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        async with sites.served(application(handle), listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            writer.write(b"GET /login HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: " + expectation + b"\r\n\r\n")
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+    assert head.startswith(b"HTTP/1.1 417 ")
+    assert body == b"417: Expectation Failed"

@@ -115,7 +115,7 @@ def test_a_store_in_another_event_loop_says_so(redis_url: str) -> None:
 
 WRONG: dict[Any, tuple[Any, ...]] = {
     text: (None, 1, [], [b"a"], "é".encode(), b"\xff", True),
-    number: (None, b"1", "1", [], [1], b"", 1.5),
+    number: (None, b"1", "1", [], [1], b"", 1.5, 2**63, -(2**63) - 1, 10**400),
     several: (None, 1, b"a", "ab", {}, ()),
     partial(several, lengths=(1, 3)): ([], [1, 2]),
     partial(member, RefreshEnd): (b"KEPT", b"", None, 1, [b"kept"]),
@@ -132,5 +132,11 @@ def test_what_no_command_answers_is_no_answer(read: Any, answer: Any) -> None:
 
 def test_what_commands_answer() -> None:
     """With a client that decodes answers, and with one that does not."""
-    assert (text("a"), text(b"a"), number(-1), several([]), several([b"a"], (1, 3))) == ("a", "a", -1, [], [b"a"])
+    assert (text("a"), text(b"a"), number(-(2**63)), several([]), several([b"a"], (1, 3))) == (
+        "a",
+        "a",
+        -(2**63),
+        [],
+        [b"a"],
+    )
     assert member(RefreshEnd, b"kept") is member(RefreshEnd, "kept") is RefreshEnd.KEPT
