@@ -53,7 +53,8 @@ class CodesModel:
     def undo_attempt(self, state: Codes, code: str, token: str) -> tuple[None, Codes]:
         if state.by(code) != token:
             return None, state
-        return None, state._replace(presented=tuple(each for each in state.presented if each[0] != code))
+        right = None if state.right == code else state.right  # what was not presented was not right
+        return None, state._replace(presented=tuple(each for each in state.presented if each[0] != code), right=right)
 
     def retire_code(self, state: Codes, code: str, token: str, correct: bool) -> tuple[None, Codes]:  # noqa: FBT001
         if state.by(code) != token:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import attrs
 
 from helpers.redis_servers import RedisSentinel, RedisServer
 from linearizability.histories import Loss, Plan, record, violations
-from passwordless_async import KeyRing
+from passwordless_async import KeyRing, StoreUnavailable
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ async def _killed(server: RedisServer) -> None:
 async def _paused(server: RedisServer) -> None:
     """Have a server do nothing for longer than a call may take, with what was sent in its buffers."""
     server.pause()
-    await asyncio.sleep(_TIMEOUT * 2)
+    async with connected(server.url) as store:
+        for _ in range(2):
+            with suppress(StoreUnavailable):
+                await store.ping()
     server.resume()
 
 

@@ -205,7 +205,7 @@ async def test_a_store_in_memory_is_linearizable(seed: int) -> None:
 )
 async def test_a_store_that_breaks_a_promise_is_found(broken: type[Slow], kind: str) -> None:
     """With the number of calls that the short run makes."""
-    found = [await recorded(broken(), Plan(seed=seed, kinds=(kind,), callers=4, calls=60)) for seed in range(3)]
+    found = [await recorded(broken(), Plan(seed=seed, kinds=(kind,), calls=120)) for seed in range(3)]
     assert all(found)
 
 

@@ -159,6 +159,15 @@ async def test_an_undone_attempt_gives_code_and_attempt_back(stores: Stores) -> 
     await other.undo_attempt("nobody", "code", token="theirs")
 
 
+async def test_an_attempt_that_is_undone_was_not_right(stores: Stores) -> None:
+    """Another attempt at the code counts as the first, also if its answer was lost and it is repeated."""
+    store = stores()
+    assert await attempt(store, "code", "mine") == 1
+    await store.retire_code(USER, "code", token="mine", correct=True)
+    await store.undo_attempt(USER, "code", token="mine")
+    assert [await attempt(store, "code", "theirs") for _ in range(2)] == [1, 1]
+
+
 async def test_a_code_that_was_sent_ends_the_attempts_at_the_one_before(stores: Stores) -> None:
     """A late undo of the old code takes nothing from the new one."""
     store = stores()

@@ -124,8 +124,9 @@ class MemoryCodes:
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
         """Forget an attempt."""
         known = self._codes.get(user)
-        if known is not None:
-            known.presented = tuple(attempt for attempt in known.presented if attempt[:2] != (code, token))
+        if known is not None and known.of(code)[0] == token:
+            known.presented = tuple(attempt for attempt in known.presented if attempt[0] != code)
+            known.right = None if known.right == code else known.right
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Report that a code is dead: the user may be sent another one at once."""

@@ -108,7 +108,9 @@ _UNDO_ATTEMPT = (
     + """
 local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
 local _, presented_by = presented(hash, code)
-if presented_by == token then redis.call('HDEL', hash, code) end
+if presented_by ~= token then return end
+redis.call('HDEL', hash, code)
+if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
 """
 )
 _RETIRE_CODE = (
