@@ -65,9 +65,9 @@ class Starts:
         sent = None if refused or _may_have_sent(failure) else False
         await self._codes.end_start(ticket, sent=sent, counted=counted, refused=refused)
         if isinstance(failure, RateLimited):
-            await self._block(address, failure.retry_after or 0.0)
+            await self._block(address, failure.retry_after)
 
-    async def _block(self, address: IpAddress | None, seconds: float) -> None:
+    async def _block(self, address: IpAddress | None, seconds: float | None) -> None:
         """Hold back the address that a 429 is about, on all machines; this machine's own, if none was named, here.
 
         Starts for this machine's own address wait for a short time in the dispatcher instead of being refused.

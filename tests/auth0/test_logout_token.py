@@ -60,6 +60,8 @@ def test_good_ones(typ: str | None) -> None:
         ({"events": {EVENT: {"reason": "x"}, "other": {}}}, ("email|ada", "session")),
         ({"aud": ["client"]}, ("email|ada", "session")),
         ({"more": 1}, ("email|ada", "session")),
+        ({"sub": "a"}, ("a", "session")),
+        ({"sid": "s" * 512}, ("email|ada", "s" * 512)),
     ],
 )
 def test_what_may_differ(changes: dict[str, Any], expected: tuple[str | None, str | None]) -> None:
@@ -134,3 +136,30 @@ def test_an_unknown_key() -> None:
     header = read_logout_header(signed(), APPLICATION)
     with pytest.raises(InvalidLogoutToken, match="kid"):
         read_logout_token(signed(), header, None, APPLICATION, Clocks(NOW))
+
+
+def test_a_key_for_another_algorithm() -> None:
+    """The error names the algorithm, not the signature, which was not looked at (RFC 7517 §4.4)."""
+    header = read_logout_header(signed(), APPLICATION)
+    with pytest.raises(InvalidLogoutToken, match="alg: is not one that the key is for"):
+        read_logout_token(signed(), header, SigningKey(KEY, ("PS256",)), APPLICATION, Clocks(NOW))
+
+
+@pytest.mark.parametrize("skew", [0.0, 5.0, 60.0])
+def test_a_logout_token_is_remembered_while_any_machine_accepts_it(skew: float) -> None:
+    """One whose clock is as late as the leeway allows, after one whose clock is early; and a second for rounding."""
+    token = signed()
+    header = read_logout_header(token, APPLICATION)
+    logout = read_logout_token(token, header, SigningKey(KEY, ("RS256",)), APPLICATION, Clocks(NOW, skew=skew))
+    assert logout.expires_in == pytest.approx(int(NOW) + 120 + 2 * skew + 1 - NOW)
+
+
+@pytest.mark.parametrize(("seconds", "is_accepted"), [(86_400, True), (86_401, False)])
+def test_a_logout_token_lives_a_day_at_most(seconds: int, *, is_accepted: bool) -> None:
+    """Its identifier is remembered for so long."""
+    token = signed(exp=CLAIMS["iat"] + seconds)  # type: ignore[operator] # a number
+    if is_accepted:
+        assert read(token).expires_in > 86_000
+        return
+    with pytest.raises(InvalidLogoutToken, match="exp: is more than a day after iat"):
+        read(token)

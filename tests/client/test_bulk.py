@@ -335,11 +335,11 @@ async def consume(stream: AsyncGenerator[Outcome, None], number: int) -> None:
 async def test_a_consumer_cancelled_while_outcomes_are_kept_loses_none() -> None:
     """It hears of the cancellation when all of them are kept, however often it was cancelled."""
     may_keep = asyncio.Event()
-    kept: list[int] = []
+    kept: list[Outcome] = []
 
     async def keep(outcome: Outcome) -> None:
         await may_keep.wait()
-        kept.append(outcome.login.tag)
+        kept.append(outcome)
 
     stream = outcomes(at_once, map(login, range(4)), concurrency=4, untaken=keep)
     consumer = asyncio.create_task(consume(stream, 1))
@@ -350,7 +350,7 @@ async def test_a_consumer_cancelled_while_outcomes_are_kept_loses_none() -> None
         assert not consumer.done()
     may_keep.set()
     await turns()
-    assert (consumer.cancelled(), kept) == (True, [1, 2, 3])
+    assert (consumer.cancelled(), [outcome.login.tag for outcome in kept]) == (True, [1, 2, 3])
 
 
 async def test_a_consumer_cancelled_while_exchanges_finish_hears_of_it() -> None:

@@ -32,6 +32,7 @@ from passwordless_async import (
     UsageError,
     WrongCode,
 )
+from passwordless_async.client.starts import _may_have_sent
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
@@ -215,6 +216,28 @@ async def test_a_429_for_one_address_holds_back_that_address_alone(seconds: int)
         assert arrived(tenant, START) == 3
 
 
+@pytest.mark.parametrize("address", [None, ipaddress.ip_address("203.0.113.66")])
+async def test_a_429_that_names_no_time_blocks_no_address(address: ipaddress.IPv4Address | None) -> None:
+    """Nothing tells when it would be over: the next start is sent."""
+    async with opened(confidential=True) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=START, times=1)
+        with pytest.raises(RateLimited):
+            await client.start(ADA, forwarded_for=address)
+        await client.start(BOB, forwarded_for=address)
+        assert arrived(tenant, START) == 2
+
+
+async def test_a_short_429_for_this_machine_blocks_nothing_in_the_store() -> None:
+    """Starts wait for it in the queue, as long as they are patient; they are not refused as an address's."""
+    async with opened(confidential=True) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=20)
+        with pytest.raises(RateLimited):
+            await client.start(ADA)
+        with pytest.raises(QuotaExceeded) as refused:
+            await client.start(BOB)
+        assert "forwarded_for" not in str(refused.value)
+
+
 @pytest.mark.slow
 async def test_a_short_429_for_this_machine_is_waited_for() -> None:
     """Starts that name no address wait for it within their patience; those that name one go at once."""
@@ -226,6 +249,34 @@ async def test_a_short_429_for_this_machine_is_waited_for() -> None:
         assert not starting.done()
         await starting
         assert arrived(tenant, START) == 3
+
+
+async def test_each_of_many_starts_is_sent_as_it_says() -> None:
+    """Its language and its user's address are those of the start, its tries those of the policy for many calls."""
+    home = ipaddress.ip_address("192.0.2.1")
+    async with opened(confidential=True, many=PATIENT) as (tenant, client):
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=2)
+        starts = [Start(ADA, language="fr", forwarded_for=home)]
+        assert [outcome.error async for outcome in client.start_many(starts)] == [None]
+        message = tenant.outbox.messages[-1]
+        assert (message.language, message.ip, arrived(tenant, START)) == ("fr", "192.0.2.1", 3)
+
+
+@pytest.mark.parametrize(
+    ("failure", "may_have_sent"),
+    [
+        (OutcomeUnknown("no answer"), True),
+        (MalformedAnswer("too large", status=200), True),
+        (MalformedAnswer("too large", status=299), True),
+        (MalformedAnswer("a redirect", status=300), False),
+        (MalformedAnswer("a redirect", status=302), False),
+        (MalformedAnswer("no refusal", status=400), False),
+        (RateLimited(status=429, error="too_many_requests"), False),
+    ],
+)
+def test_a_code_may_be_on_its_way(failure: PasswordlessError, *, may_have_sent: bool) -> None:
+    """After no answer, or a success that cannot be used."""
+    assert _may_have_sent(failure) is may_have_sent
 
 
 async def test_a_failed_start_of_many_is_an_outcome() -> None:
