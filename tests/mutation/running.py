@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import shutil
 import signal
 import sys
@@ -116,19 +117,15 @@ class Sandbox:
         child = os.fork()
         if not child:
             self._become_pytest(tests)
-        ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                self._end_group(child)
-                code = os.waitstatus_to_exitcode(status)
-                if code not in _KILLING | {0}:
-                    raise RuntimeError(f"pytest ended with {code}:\n{self.output()}")
-                return code
-            time.sleep(0.02)
+        with open(os.pidfd_open(child)) as ended:  # noqa: PTH123 - no path
+            is_over = bool(select.select([ended], [], [], seconds)[0])
         self._end_group(child)
-        os.waitpid(child, 0)
-        return TIMEOUT
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if not is_over:
+            return TIMEOUT
+        if code not in _KILLING | {0}:
+            raise RuntimeError(f"pytest ended with {code}:\n{self.output()}")
+        return code
 
     @staticmethod
     def _end_group(child: int) -> None:
