@@ -8,7 +8,7 @@ import itertools
 import time
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from cryptography.hazmat.primitives import hashes
@@ -114,7 +114,7 @@ async def ours(server: Server, *, scope: str | None = SCOPE, in_flight: int | No
         in_flight: How many exchanges may be in flight, however late their answers are; the usual unless given.
     """
     # Of the slots of a client some are kept for refreshes and starts.
-    limit = {} if in_flight is None else {"in_flight": 2 * in_flight, "adaptive": False}
+    limit: dict[str, Any] = {} if in_flight is None else {"in_flight": 2 * in_flight, "adaptive": False}
     async with (
         aiohttp.ClientSession(connector=server.connector()) as session,
         our_client(server.origin, session=session, **limit) as client,

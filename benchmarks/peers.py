@@ -38,7 +38,8 @@ PACKAGES = (
     "auth0-python",
     "requests_oauth2client",
     "requests",
-    "httpx",
+    "httpx2",
+    "pyreqwest",
     "PyJWT",
 )
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 9, 3, 1280, "logins"
@@ -46,7 +47,7 @@ ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 9, 3, 1280, "logins"
 IN_FLIGHT = 64
 OURS = "passwordless-async"
 SERVER_SDK, SDK, OAUTH2CLIENT = "auth0-server-python", "auth0-python", "requests_oauth2client"
-HTTPX, FLOOR, LIMIT = "httpx, by hand", "bare aiohttp", "asyncio streams"
+HTTPX, FLOOR, RUST, LIMIT = "httpx2, by hand", "bare aiohttp", "bare pyreqwest", "asyncio streams"
 # What each does: only ours does all of it.
 NOTES = {
     OURS: "new key, DPoP, ID token validated",
@@ -55,6 +56,7 @@ NOTES = {
     OAUTH2CLIENT: "new key, DPoP, ID token not validated; threads",
     HTTPX: "new key, DPoP, ID token not read; one AsyncClient",
     FLOOR: "no DPoP, ID token not read",
+    RUST: "no DPoP, ID token not read; HTTP and TLS in Rust, in a thread",
     LIMIT: "no DPoP, nothing read but the length",
 }
 SHARES = {SERVER_SDK: 20, SDK: 10, OAUTH2CLIENT: 5, HTTPX: 4}
@@ -98,7 +100,8 @@ def _makers(stack: ExitStack, server: Server) -> dict[str, Callable[[], Prepare]
         OURS: on_loop(ours),
         FLOOR: on_loop(bare),
         LIMIT: on_loop(peers_async.streams),
-        HTTPX: on_loop(peers_async.httpx_by_hand),
+        RUST: on_loop(peers_async.bare_pyreqwest),
+        HTTPX: on_loop(peers_async.httpx2_by_hand),
         SERVER_SDK: on_loop(peers_async.auth0_server_python),
         SDK: partial(peers_threads.auth0_python, stack, server, IN_FLIGHT),
         OAUTH2CLIENT: partial(peers_threads.requests_oauth2client, stack, server, IN_FLIGHT),

@@ -11,6 +11,7 @@ import ssl
 import time
 import warnings
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -73,9 +74,9 @@ class _Store:
 
 
 @asynccontextmanager
-async def httpx_by_hand(server: Server) -> AsyncIterator[Operation]:
+async def httpx2_by_hand(server: Server) -> AsyncIterator[Operation]:
     """Log in as an application does that writes its own proofs: one client for all, and the newest nonce kept."""
-    import httpx
+    import httpx2
     import jwt
 
     username, url, nonce = usernames(), server.token_url, ""
@@ -85,8 +86,8 @@ async def httpx_by_hand(server: Server) -> AsyncIterator[Operation]:
         claims = {"jti": secrets.token_urlsafe(16), "htm": "POST", "htu": url, "iat": int(time.time()), "nonce": nonce}
         return jwt.encode(claims, key, "ES256", {"typ": "dpop+jwt", "jwk": _public_jwk(key)})
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+    async with httpx2.AsyncClient(limits=limits, timeout=60) as client:
 
         async def login() -> object:
             nonlocal nonce
@@ -98,6 +99,22 @@ async def httpx_by_hand(server: Server) -> AsyncIterator[Operation]:
             return response.raise_for_status().json()
 
         yield login
+
+
+@asynccontextmanager
+async def bare_pyreqwest(server: Server) -> AsyncIterator[Operation]:
+    """Send the form through a client that is written in Rust, without a proof, and read the answer."""
+    from pyreqwest.client import ClientBuilder
+
+    username, url = usernames(), server.token_url
+    builder = ClientBuilder().add_root_certificate_pem(server.ca.encode()).timeout(timedelta(seconds=60))
+    async with builder.build() as client:
+
+        async def post() -> object:
+            response = await client.post(url).form(form(username())).build().send()
+            return await response.json()
+
+        yield post
 
 
 def _public_jwk(key: ec.EllipticCurvePrivateKey) -> dict[str, Any]:
