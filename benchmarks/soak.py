@@ -51,17 +51,26 @@ _PROFILE = attrs.evolve(INTERACTIVE, starts_per_hour=None, max_in_flight=_AT_ONC
 def run(rounds: int, calls: int) -> Report:
     """Soak so many logins, in each round by a new client."""
     figures: dict[str, list[float]] = {}
+    errors: Counter[str] = Counter()
     for _ in range(rounds):
-        for name, figure in asyncio.run(_soak(calls)).items():
+        for name, figure in asyncio.run(_soak(calls, errors)).items():
             figures.setdefault(name, []).append(figure)
-    return report("soak", SUMMARY, HOW, figures)
+    return report("soak", SUMMARY, HOW, figures, BARS, errors)
 
 
-def report(name: str, summary: str, how: str, figures: dict[str, list[float]]) -> Report:
-    """Return the report of a soak."""
+def report(
+    name: str,
+    summary: str,
+    how: str,
+    figures: dict[str, list[float]],
+    all_bars: dict[str, tuple[float, float]],
+    errors: Counter[str],
+) -> Report:
+    """Return the report of a soak; the row of the errors tells which they were."""
     series = {each: Series(tuple(found)) for each, found in figures.items()}
-    bars = [Bar(each, series[each], must=must, goal=goal) for each, (must, goal) in BARS.items() if each in series]
-    rows = [Row(each, found) for each, found in series.items()]
+    bars = [Bar(each, series[each], must=must, goal=goal) for each, (must, goal) in all_bars.items()]
+    told = ", ".join(f"{what}: {times}" for what, times in errors.most_common())
+    rows = [Row(each, found, notes=told if each == "errors" else "") for each, found in series.items()]
     return Report(name, summary, how, "as named", PACKAGES, rows, bars)
 
 
@@ -78,7 +87,7 @@ BARS = {
 }
 
 
-async def _soak(logins: int) -> dict[str, float]:
+async def _soak(logins: int, errors: Counter[str]) -> dict[str, float]:
     before = {"tasks": len(asyncio.all_tasks()), "timers": timers()}
     async with TenantProcess(_TENANT) as tenant:
         before |= {"tasks": len(asyncio.all_tasks()), "sockets": sockets()}
@@ -96,6 +105,7 @@ async def _soak(logins: int) -> dict[str, float]:
         }
         stats = await tenant.stats()
     figures |= left
+    errors.update(crowd.errors)
     figures["errors"] = sum(crowd.errors.values()) + stats.presented_again + stats.refresh_reuse_detected
     figures["refreshes"] = stats.refresh_rotations
     return {name: float(figure) for name, figure in figures.items()}

@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ import attrs
 from redis.asyncio import Redis
 
 from benchmarks import soak
-from benchmarks.gateway_browsers import WORKERS, Browser, Crowd, Failed, site
-from benchmarks.growth import SAMPLES, Sample, most, resident, slope, sockets
+from benchmarks.gateway_browsers import WORKERS, Browser, Crowd, Failed, Seen, site
+from benchmarks.growth import SAMPLES, Sample, resident, slope, sockets
 from benchmarks.redis_server import redis_server
 from passwordless_async.testing import TenantProcess, TenantSettings
 
@@ -36,6 +37,13 @@ HOW = (
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 1, 1, 20_000, "logins"
 
 _AT_ONCE, _API_CALLS = 64, 2
+# A worker that all browsers ask at once has a connection of each, one to the API and one to the tenant for each, and a
+# few to Redis; idle ones are kept for a while.
+_SOCKETS = WORKERS * (3 * _AT_ONCE + 8)
+BARS = {
+    **{name: soak.BARS[name] for name in soak.BARS if name.startswith("growth") or name == "errors"},
+    "sockets, at most": (_SOCKETS, _SOCKETS / 2),
+}
 _SESSION_SECONDS = 120
 _TOKEN_SECONDS = 31  # that access tokens live: they are renewed half a minute before
 _OK, _MOVED = 200, 303
@@ -44,14 +52,15 @@ _OK, _MOVED = 200, 303
 def run(rounds: int, calls: int) -> Report:
     """Soak so many logins, in each round by new workers on a new server."""
     figures: dict[str, list[float]] = {}
+    errors: Counter[str] = Counter()
     for _ in range(rounds):
         with redis_server() as url, tempfile.TemporaryDirectory() as directory:
-            for name, figure in asyncio.run(_soak(url, calls, Path(directory))).items():
+            for name, figure in asyncio.run(_soak(url, calls, Path(directory), errors)).items():
                 figures.setdefault(name, []).append(figure)
-    return soak.report("soak-gateway", SUMMARY, HOW, figures)
+    return soak.report("soak-gateway", SUMMARY, HOW, figures, BARS, errors)
 
 
-async def _soak(store: str, logins: int, directory: Path) -> dict[str, float]:
+async def _soak(store: str, logins: int, directory: Path, errors: Counter[str]) -> dict[str, float]:
     settings = TenantSettings(
         messages_kept=8 * _AT_ONCE,
         requests_kept=1,
@@ -66,9 +75,10 @@ async def _soak(store: str, logins: int, directory: Path) -> dict[str, float]:
         figures = await crowd.run()
         used = (await redis.info("memory"))["used_memory"] - empty
         stats = await tenant.stats()
+        errors.update(crowd.errors)
     return {
         **figures,
-        "errors": float(crowd.errors + stats.presented_again + stats.refresh_reuse_detected),
+        "errors": float(crowd.errors.total() + stats.presented_again + stats.refresh_reuse_detected),
         "refreshes": float(stats.refresh_rotations),
         "bytes in Redis for each login": used / logins,
     }
@@ -79,13 +89,13 @@ class _Crowds:
     """Browsers, so many at a time.
 
     Attributes:
-        errors: How many browsers did not come to their end, or were answered with another user.
+        errors: What browsers met that they should not, and how often.
     """
 
     _tenant: TenantProcess
     _workers: Workers
     _logins: int
-    errors: int = attrs.field(default=0, init=False)
+    errors: Counter[str] = attrs.field(factory=Counter, init=False)
     _samples: list[Sample] = attrs.field(factory=list, init=False)
 
     async def run(self) -> dict[str, float]:
@@ -96,7 +106,7 @@ class _Crowds:
                 # A crowd remembers what no log may have; none of that is looked for here.
                 crowd = Crowd(self._tenant, self._workers, 0)
                 await asyncio.gather(*(self._live(Browser(crowd, number, connector), number) for number in batch))
-                self.errors += crowd.counts["another user"]
+                self.errors["another user"] += crowd.counts["another user"]
                 done += len(batch)
                 if done >= self._logins * (len(self._samples) + 1) / SAMPLES:
                     self._samples.append(self._sample(done))
@@ -106,12 +116,15 @@ class _Crowds:
         try:
             await browser.log_in()
             for _ in range(_API_CALLS):
-                seen = await browser.ask("GET", "/api/me")
-                self.errors += seen.status != _OK
+                self._expect(_OK, "call", await browser.ask("GET", "/api/me"))
             if number % 2 == 0:
-                self.errors += (await browser.ask("POST", "/logout")).status != _MOVED
-        except Failed:
-            self.errors += 1
+                self._expect(_MOVED, "logout", await browser.ask("POST", "/logout"))
+        except Failed as error:
+            self.errors[type(error).__name__] += 1
+
+    def _expect(self, status: int, what: str, seen: Seen) -> None:
+        if seen.status != status:
+            self.errors[f"{what} answered {seen.status} {seen.alert}".rstrip()] += 1
 
     def _sample(self, done: int) -> Sample:
         pids = self._workers.pids
@@ -119,11 +132,9 @@ class _Crowds:
 
     def _figures(self, seconds: float) -> dict[str, float]:
         samples = self._samples
-        before, late = most(samples, "sockets")
         return {
             "growth of memory, MB per 100,000 logins": slope(samples, "memory"),
             "growth of the tenant's memory, MB per 100,000 logins": slope(samples, "peer"),
-            "sockets more in the last half than before": late - before,
             "memory in the middle, MB": samples[len(samples) // 2].memory,
             "memory at the end, MB": samples[-1].memory,
             "the tenant's memory at the end, MB": samples[-1].peer,
