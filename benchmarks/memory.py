@@ -12,12 +12,11 @@ import secrets
 import subprocess
 import sys
 import tracemalloc
-import types
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Series
-from benchmarks.memory_logins import gone_by, in_flight
+from benchmarks.memory_logins import frames_entered, gone_by, in_flight
 from benchmarks.report import Bar, Report, Row
 from passwordless_async.dpop import DPoPKey, ProofGenerator
 
@@ -29,13 +28,13 @@ HOW = (
     "growth of a new process by so many keys, a tenth as many of the kinds that are slow to make; by a 25th as many "
     "logins in flight, whose answers the server holds back; by ten times as many that go by, once, with a canned "
     "answer in place of the transport; counted: by a 100th as many logins in flight, or bare posts of aiohttp, objects "
-    "that the garbage collector tracks, bytes that Python allocates, and coroutines and generators, each with a frame"
+    "that the garbage collector tracks, and bytes that Python allocates; frames: those of Python that a login, or a "
+    "post, enters and resumes from its start to its end, 64 in flight"
 )
 PACKAGES = ("passwordless-async", "aiohttp", "cryptography")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 100_000, "keys"
 
 _WARM_UP = 100  # keys that are made before the measurement
-_WITH_FRAMES = (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType)
 _STATM = Path("/proc/self/statm")
 
 
@@ -126,15 +125,14 @@ def _bytes_per_key(kind: str, keys: int) -> dict[str, float]:
 
 
 def _counted(keys: int, *, is_bare: bool) -> dict[str, float]:
+    logins = max(1, keys // 100)
+    frames = frames_entered(logins, is_bare=is_bare)
     tracemalloc.start()
-    return in_flight(max(1, keys // 100), _counts, is_bare=is_bare)
+    return in_flight(logins, _counts, is_bare=is_bare) | {"frames": frames}
 
 
 def _counts() -> dict[str, float]:
-    traced = tracemalloc.get_traced_memory()[0]
-    objects = gc.get_objects()
-    suspended = sum(isinstance(each, _WITH_FRAMES) for each in objects)
-    return {"objects": len(objects), "bytes": traced, "frames": suspended}
+    return {"objects": len(gc.get_objects()), "bytes": tracemalloc.get_traced_memory()[0]}
 
 
 def _growth(make: Callable[[], DPoPKey], count: int, measure: Callable[[], int], kept: list[DPoPKey]) -> float:

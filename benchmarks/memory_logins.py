@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from multidict import CIMultiDict
 
 from benchmarks.exchange import bare, ours
-from benchmarks.load import OTP, our_client, user
+from benchmarks.load import OTP, all_of, our_client, user
 from benchmarks.server import Server, allow_connections
 from passwordless_async import Login
 from passwordless_async._common.http import HttpResponse
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _WARM_UP, _WARM_UP_GONE_BY = 64, 20_000  # logins before the measurement
 _AT_ONCE = 256  # of those that go by; exchange_many's own default
-_CONNECTING = 200  # at once: the handshakes of all would take longer than a connection may
+_CONNECTING = 50  # at once: the handshakes of all would take longer than a connection may
 _HELD = 3600.0  # seconds: until the end
 _FILES = 16_384
 _CANNED = HttpResponse(
@@ -74,6 +75,29 @@ async def _in_flight(
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
     return {name: figure / logins for name, figure in grown.items()}
+
+
+def frames_entered(logins: int, *, is_bare: bool) -> float:
+    """Return how many frames of Python each of so many exchanges, or bare posts, enters and resumes."""
+    with Server() as server:
+        return asyncio.run(_frames_entered(bare(server) if is_bare else ours(server), logins))
+
+
+async def _frames_entered(opened: AbstractAsyncContextManager[Operation], logins: int) -> float:
+    entered = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal entered
+        entered += event == "call"
+
+    async with opened as exchange:
+        await all_of(exchange, _WARM_UP, _WARM_UP)
+        sys.setprofile(count)
+        try:
+            await all_of(exchange, logins, _WARM_UP)
+        finally:
+            sys.setprofile(None)
+    return entered / logins
 
 
 def _task(exchange: Operation) -> asyncio.Task[object]:

@@ -21,7 +21,7 @@ def encode(data: bytes) -> bytes:
 
 def encode_text(data: bytes) -> str:
     """Encode as text."""
-    return encode(data).decode()
+    return b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode()
 
 
 def decode(segment: str) -> bytes:

@@ -12,6 +12,7 @@ Invariants:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -62,17 +63,19 @@ def prove(
         request = build()
         response = yield request
         return request, response
-    proofs = ProofGenerator(key)
-
-    def proven(nonce: str | None) -> HttpRequest:
-        request = build()
-        proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
-        return request.with_header("DPoP", proof)
-
     application = tenant.application
     # That of the URL that is really called. The proof of a token request has no ath, that of userinfo has.
     origin = application.token_origin if access_token is None else str(application.userinfo_url.origin())
-    return (yield from negotiate(tenant.nonces, origin, proofs.key, proven))
+    proven = partial(_proven, build, ProofGenerator(key), access_token)
+    return (yield from negotiate(tenant.nonces, origin, key, proven))
+
+
+def _proven(
+    build: Callable[[], HttpRequest], proofs: ProofGenerator, access_token: Secret | None, nonce: str | None
+) -> HttpRequest:
+    request = build()
+    proof = proofs.proof(request.method, request.url, nonce=nonce, access_token=access_token)
+    return request.with_header("DPoP", proof)
 
 
 def grant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.database import refuses_code
@@ -58,7 +59,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | N
         scope=login.scope, audience=login.audience, who=login.who, expected=ExpectedIdToken(max_age=login.max_age)
     )
     try:
-        return (yield from grant(tenant, key, lambda: otp_request(tenant.application, login, headers), requested))
+        return (yield from grant(tenant, key, partial(otp_request, tenant.application, login, headers), requested))
     except OAuthError as error:
         refused = _refusal(login, error)
     raise refused

@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -28,6 +29,8 @@ from passwordless_async.client.traffic.single_flight import Departure, Held, Sin
 from passwordless_async.errors import CodeSpent, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Login, Recipient
     from passwordless_async.auth0.tenant import Tenant
@@ -86,7 +89,7 @@ class Logins:
         code = _Code(login.who, login.otp, (login, address, purpose), login.tag)
         call = Call(
             Operation.EXCHANGE,
-            lambda: exchange(self._tenant, login, forwarded_for=address),
+            partial(exchange, self._tenant, login, forwarded_for=address),
             is_proven=self._tenant.dpop != "off",
             policy=policy,
             caller=(login.who, address and counted_as(address)),  # Auth0 counts the logins of a user by address
@@ -116,7 +119,7 @@ class Logins:
             self._require_same(code)
             held = await self._flights.hold(
                 (code.who, code.code),
-                lambda departure: self._present(code, call, departure),
+                partial(self._present, code, call),
                 detail=code,
                 queue=code.who,
                 finish=True,
@@ -144,13 +147,10 @@ class Logins:
         if shared is not None and shared != code:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
 
-    async def _share(self, code: _Code, call: Call[TokenSet]) -> TokenSet:
+    def _share(self, code: _Code, call: Call[TokenSet]) -> Awaitable[TokenSet]:
         self._require_same(code)
-        return await self._flights.run(
-            (code.who, code.code),
-            lambda departure: self._present(code, call, departure),
-            detail=code,
-            queue=code.who,
+        return self._flights.run(
+            (code.who, code.code), partial(self._present, code, call), detail=code, queue=code.who
         )
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import re
 from http import HTTPStatus
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -23,7 +24,7 @@ from passwordless_async._common.secret import always_printable
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from passwordless_async._common.http import HttpResponse
     from passwordless_async.dpop.key import DPoPKey
@@ -67,7 +68,7 @@ class NonceCache:
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: Bounded[tuple[str, str | None], _Newest] = attrs.field(init=False)
     _states: Bounded[tuple[str, Callable[[], Any]], Any] = attrs.field(init=False)
-    _sent: int = attrs.field(default=0, init=False)
+    _tickets: Iterator[int] = attrs.field(factory=lambda: count(1), init=False)
 
     def __attrs_post_init__(self) -> None:
         self._entries = Bounded(self._size)
@@ -113,8 +114,7 @@ class NonceCache:
 
     def ticket(self) -> int:
         """Return the position of a request in the order of sending; call it when the request is sent."""
-        self._sent += 1
-        return self._sent
+        return next(self._tickets)
 
     def harvest(self, origin: str, response: HttpResponse, ticket: int, key: DPoPKey | None = None) -> str | None:
         """Take the nonce from a response.

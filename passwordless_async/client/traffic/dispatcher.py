@@ -11,6 +11,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -42,7 +43,7 @@ from passwordless_async.dpop.challenge import demands_nonce
 from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, TransportError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Awaitable, Callable, Hashable
 
     from yarl import URL
 
@@ -248,6 +249,10 @@ class Dispatcher:
             self._peers.poll()
         if not is_proven or self._first_nonce.over:
             return await self._pass(flow, journey, None)
+        return await self._pass_in_turn(flow, journey)
+
+    async def _pass_in_turn(self, flow: Flow[T], journey: _Journey) -> T:
+        """Do as :meth:`_pass`, when another call has fetched the first nonce, or as the one that fetches it."""
         before = journey.transmissions
         # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
         async with self._first_nonce.turn(lambda: journey.transmissions > before) as answered:
@@ -327,12 +332,13 @@ class Dispatcher:
         if seconds > _REPORTED_WAIT_SECONDS:
             self._events.emit(Paced(journey.operation, seconds))
 
-    async def _send(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
-        if request.shareable:
-            # By the delay too: a landed fetch is kept for its waiters, and the next of a search must not join it.
-            key = (request.url, request.delay)
-            return await self._fetches.run(key, lambda _departure: self._fetch(request, journey))
-        return await self._transmit(request, journey)
+    def _send(self, request: HttpRequest, journey: _Journey) -> Awaitable[HttpResponse]:
+        return self._share(request, journey) if request.shareable else self._transmit(request, journey)
+
+    async def _share(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+        # By the delay too: a landed fetch is kept for its waiters, and the next of a search must not join it.
+        key = (request.url, request.delay)
+        return await self._fetches.run(key, lambda _departure: self._fetch(request, journey))
 
     async def _fetch(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         """Fetch the key set. It is learned in the flight: who comes before its waiters resume knows it too."""
@@ -357,7 +363,7 @@ class Dispatcher:
             self.gate.charge()
         began = _clock.monotonic()
         try:
-            response = await self._transport.send(request, lambda: journey.sends(request))
+            response = await self._transport.send(request, partial(journey.sends, request))
         except TransportError as error:
             failure = error.with_traceback(None)
             self._feedback.failed(journey.operation, passage)
