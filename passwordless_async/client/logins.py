@@ -149,9 +149,7 @@ class Logins:
 
     def _share(self, code: _Code, call: Call[TokenSet]) -> Awaitable[TokenSet]:
         self._require_same(code)
-        return self._flights.run(
-            (code.who, code.code), partial(self._present, code, call), detail=code, queue=code.who
-        )
+        return self._flights.run((code.who, code.code), partial(self._present, code, call), detail=code, queue=code.who)
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
         """Present a code with leave of the store, and report to the store how that ended."""
