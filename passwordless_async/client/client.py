@@ -218,6 +218,7 @@ class PasswordlessClient:
     async def _close(self, grace: float) -> ClosingReport:
         loop = asyncio.get_running_loop()
         ends = loop.time() + grace
+        self._dispatcher.refuse_calls()  # before anything is ended, so that nothing begins after that
         async with asyncio.TaskGroup() as closing:
             calls = closing.create_task(self._dispatcher.drain(grace))
             closing.create_task(self._handovers.aclose(grace=grace))

@@ -116,7 +116,7 @@ class Logins:
         """
         code, call = self._exchange_of(login, None, self._profile.many)
         try:
-            self._require_same(code)
+            self._require_admissible(code)
             held = await self._flights.hold(
                 (code.who, code.code),
                 partial(self._present, code, call),
@@ -142,13 +142,15 @@ class Logins:
         if handover is not None:
             await asyncio.wait([handover])
 
-    def _require_same(self, code: _Code) -> None:
+    def _require_admissible(self, code: _Code) -> None:
+        """Refuse a call before it leaves a mark in a store: a closing client sends nothing more."""
+        self._dispatcher.require_open()
         shared: _Code | None = self._flights.detail((code.who, code.code))
         if shared is not None and shared != code:
             raise UsageError("otp", "is being exchanged already, with other parameters: a code is presented once")
 
     def _share(self, code: _Code, call: Call[TokenSet]) -> Awaitable[TokenSet]:
-        self._require_same(code)
+        self._require_admissible(code)
         return self._flights.run((code.who, code.code), partial(self._present, code, call), detail=code, queue=code.who)
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:

@@ -127,6 +127,10 @@ class Refreshes:
         if tokens.refresh_token is not None:
             self._stored.note(key_of(tokens), tokens, identifier)
 
+    def require_open(self) -> None:
+        """Raise ``UsageError`` if the client is being closed."""
+        self._dispatcher.require_open()
+
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Refresh tokens, by a stored session if one has them. Raises as ``client.refresh``."""
         own_key(self._tenant, tokens)

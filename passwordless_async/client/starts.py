@@ -38,6 +38,7 @@ class Starts:
     async def run(self, who: Email | Phone, forwarded_for: IpAddress | str | None, call: Call[T]) -> T:
         """Make a start. Raises what :meth:`Codes.begin_start <.codes.Codes.begin_start>` and the call raise."""
         address = self._profile.user_address(forwarded_for)
+        self._dispatcher.require_open()
         policy = call.policy or self._profile.single
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
+from helpers.remote_store import RemoteStore
 from helpers.tenant_thread import running
 from passwordless_async import (
     TESTING,
@@ -21,6 +23,9 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async.testing import Fault, LocalTenant
+
+if TYPE_CHECKING:
+    from passwordless_async import Store
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"
@@ -69,16 +74,34 @@ async def test_a_closing_client_takes_no_new_calls() -> None:
 
 
 async def test_a_call_of_a_closed_client_leaves_nothing_behind() -> None:
-    """If its caller is cancelled there is no orphan, and no task that the closing did not wait for."""
+    """It is refused at once: there is no orphan, and no task that the closing did not wait for."""
     orphans: list[Orphan] = []
     async with opened(on_orphan=orphans.append) as (_, client):
         await client.aclose()
         before = asyncio.all_tasks()
-        late = asyncio.create_task(client.exchange(ADA, "123456"))
-        await asyncio.sleep(0)
-        await cancelled(late)
-        await asyncio.sleep(0)
+        with pytest.raises(UsageError, match="is not open"):
+            await client.exchange(ADA, "123456")
         assert (asyncio.all_tasks(), orphans) == (before, [])
+
+
+async def test_a_call_of_a_closing_client_leaves_no_mark_in_a_shared_store() -> None:
+    """Codes and refresh tokens that were not sent stay good for other processes, even if this one ends at once."""
+    store = RemoteStore()
+    async with LocalTenant() as tenant:
+        client = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=cast("Store", store))
+        async with client:
+            await client.start(ADA)
+            session = await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+            await client.start(ADA)
+            await client._peers.availability.aclose(grace=5.0)
+            store.asked.clear()
+            closing = asyncio.create_task(client.aclose())
+            await asyncio.sleep(0)
+            calls = [client.start(BOB), client.exchange(ADA, tenant.outbox.code_for(ADA))]
+            results = await asyncio.gather(*calls, client.sessions.refresh(session.id), return_exceptions=True)
+            assert [type(result) for result in results] == [UsageError] * 3
+            await closing
+    assert store.asked == []
 
 
 async def test_closing_reports_abandoned_starts() -> None:

@@ -27,7 +27,17 @@ NONCES: tuple[dict[str, Any], ...] = (
 CALLS = {"login": 12, "start": 2, "exchange": 4, "again": 1, "wrong_code": 1, "many": 2, "refresh": 14, "revoke": 1}
 CALLS |= {"cancel": 9, "get": 2, "renew": 8, "api": 3, "update": 2, "close_session": 1, "list_sessions": 1}
 # Each program has some of these.
-DISTURBANCES = {"fault": 4, "cut": 3, "cut_off": 2, "lossy": 2, "freeze": 2, "set_clock": 2, "crash": 2, "restart": 2}
+DISTURBANCES = {
+    "fault": 4,
+    "lose_answer": 6,
+    "cut": 3,
+    "cut_off": 2,
+    "lossy": 2,
+    "freeze": 2,
+    "set_clock": 2,
+    "crash": 2,
+    "restart": 2,
+}
 DISTURBANCES |= {"tenant_crash": 2, "outage": 1, "store_down": 2, "store_lost": 1}
 
 
@@ -114,7 +124,7 @@ def _setting(chance: random.Random) -> Setting:
 
 
 def _program(chance: random.Random) -> tuple[Step, ...]:
-    verbs = {**CALLS, **{name: DISTURBANCES[name] for name in DISTURBANCES if chance.random() < 0.2}}
+    verbs = {**CALLS, **{name: DISTURBANCES[name] for name in DISTURBANCES if chance.random() < 0.25}}
     pause = chance.choice([0.02, 0.2, 0.8])  # seconds between two steps, on average
     return tuple(
         Step(

@@ -143,6 +143,12 @@ def _nothing_left(world: World) -> None:
         _nothing_held(process)
 
 
+def nothing_is_held(world: World) -> None:
+    """Assert that nothing is left of any call once it has ended, while the processes go on."""
+    for process in world.running:
+        _nothing_held(process)
+
+
 def _nothing_held(process: Process) -> None:
     client = process.client
     assert client._dispatcher.gate.in_flight == 0

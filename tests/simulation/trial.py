@@ -60,6 +60,7 @@ async def _simulate(trial: Trial, loop: SimulatedLoop) -> Outcome:
         await world.run(trial.program)
         await world.end()
         outcome = _outcome(world)
+        promises.nothing_is_held(world)
         await promises.every_user_can_log_in(world)
         await promises.no_session_is_lost(world)
         await world.close()

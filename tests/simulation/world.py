@@ -382,6 +382,10 @@ class World:
         times, size = 1 + step.user, 300_000
         self.tenant.faults.add(fault, path=PATHS[step.user], times=times, delay=step.number / 4, size=size)
 
+    async def do_lose_answer(self, _step: Step) -> None:
+        """Let the service do what it is asked next, and its answer be lost."""
+        self.tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path="/oauth/token", times=1)
+
     async def do_cut(self, step: Step) -> None:
         """Cut one direction between two machines."""
         ours = self.running[step.process].machine.address
@@ -492,4 +496,4 @@ class World:
         for process in self.processes:
             if process.is_killed:
                 await process.machine.bury()
-                await process.machine.run(process.client.aclose(grace=0.0))
+            await process.machine.run(process.client.aclose(grace=0.0))

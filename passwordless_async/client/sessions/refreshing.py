@@ -67,6 +67,7 @@ class SessionRefreshes:
 
     async def refresh(self, identifier: Secret) -> StoredSession:
         """Refresh a session, or share the refresh that is under way for it. Raises as ``client.sessions.refresh``."""
+        self._refreshes.require_open()
         return await self._flights.run(
             hashed(identifier), lambda departure: self._refresh_and_note(identifier, departure)
         )

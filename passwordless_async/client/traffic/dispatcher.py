@@ -180,6 +180,13 @@ class Dispatcher:
             seconds = _clock.monotonic() - journey.began
             self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
 
+    def require_open(self) -> None:
+        """Raise ``UsageError`` if the client is being closed: before a call leaves a mark in a store, for example."""
+        if self._is_closing:
+            raise UsageError(
+                "client", "is not open: use it inside async with, for example in the application's lifespan"
+            )
+
     async def _try(self, call: Call[T], journey: _Journey) -> T:
         failure: PasswordlessError | None = None
         while True:
@@ -237,10 +244,8 @@ class Dispatcher:
         return journey.patience > 0 and not self._is_closing
 
     async def _attempt(self, flow: Flow[T], journey: _Journey) -> T:
-        if self._is_closing and journey.operation is not Operation.REVOKE:
-            raise UsageError(
-                "client", "is not open: use it inside async with, for example in the application's lifespan"
-            )
+        if journey.operation is not Operation.REVOKE:
+            self.require_open()
         self._require_closed_circuit(journey)
         if self._callers.may_limit(journey.call.caller):
             await self._wait_for_caller(journey)
@@ -410,9 +415,13 @@ class Dispatcher:
             )
         )
 
+    def refuse_calls(self) -> None:
+        """Refuse new calls but revocations, from now on."""
+        self._is_closing = True
+
     async def drain(self, grace: float) -> int:
         """Refuse new calls but revocations, end those that wait, and return how many outlast ``grace`` seconds."""
-        self._is_closing = True
+        self.refuse_calls()
         self._circuits.give_up()
         for sleeper in self._sleepers:
             if not sleeper.done():
