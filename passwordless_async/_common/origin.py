@@ -11,6 +11,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import conceal
 from passwordless_async.errors import UsageError
 
+_NAMED = "an origin such as https://app.example, or on loopback http://127.0.0.1:8000,"
 _MAX_LENGTH = 300  # characters: a DNS name of 253, a scheme and a port
 # A DNS name or an IP literal: no path, query, credentials or characters beyond ASCII.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -19,12 +20,13 @@ _ORIGIN = re.compile(
 )
 
 
-def parse_origin(argument: str, value: object) -> URL:
-    """Return the origin of a host name or of a URL without a path.
+def parse_origin(argument: str, value: object, *, may_be_host: bool = False) -> URL:
+    """Return the origin of a URL without a path.
 
     Args:
         argument: The name of the argument, for the error.
-        value: ``acme.example``, ``https://acme.example:8443`` or, on loopback, ``http://127.0.0.1:8080``.
+        value: ``https://acme.example:8443`` or, on loopback, ``http://127.0.0.1:8080``.
+        may_be_host: Whether a host name such as ``acme.example`` stands for its https origin.
 
     Raises:
         UsageError: It is something else.
@@ -32,8 +34,9 @@ def parse_origin(argument: str, value: object) -> URL:
     # Concealed: a URL that is refused may have credentials.
     value = _check.bounded(argument, conceal(value), at_most=_MAX_LENGTH)
     match = _ORIGIN.fullmatch(value)
-    if match is None:
-        raise UsageError(argument, "must be a host name, with a port at most: no path, query or credentials")
+    if match is None or not (may_be_host or match["scheme"]):
+        kind = "a host name, or an origin such as https://acme.example," if may_be_host else _NAMED
+        raise UsageError(argument, f"must be {kind} without a path, query or credentials")
     url = _url(value if match["scheme"] else f"https://{value}", match["ipv6"])
     if url is None:
         raise UsageError(argument, "is not a valid host and port")

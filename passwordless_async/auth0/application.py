@@ -25,7 +25,7 @@ _MIN_SECRET = 32  # characters; RFC 7518 §3.2: a key for HS256 has 256 bits or 
 
 
 def _base_url(domain: str) -> URL:
-    return parse_origin("domain", domain)
+    return parse_origin("domain", domain, may_be_host=True)
 
 
 def _client_id(value: str) -> str:

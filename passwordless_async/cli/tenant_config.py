@@ -29,24 +29,22 @@ Every name and type is checked. A message says where and what belongs there, and
 
 from __future__ import annotations
 
-import difflib
-import enum
-import math
 import tomllib
 from collections.abc import Mapping
 from contextlib import contextmanager
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import attrs
 
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import UsageError
 from passwordless_async.testing import ClaimFault, Fault, FaultOptions, KeySetFault, RegisteredClient, TenantSettings
+from passwordless_async.testing.setting_types import described, fits, one_of
 from passwordless_async.testing.state.names import public_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator
 
     from passwordless_async.testing import LocalTenant
 
@@ -68,13 +66,14 @@ _USER = {
     "database": bool,
 }
 _FAULT = {"fault": Literal[(*Fault, *ClaimFault, *KeySetFault)], "path": str, "times": int, "after": int}
-_MAX_LISTED = 8
 _WORDS: Mapping[object, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a text",
     NoneType: "false",
+    tuple: "a list",
+    Mapping: "a table",
 }
 
 
@@ -170,71 +169,14 @@ def _checked(given: Table, where: str, kinds: Mapping[str, Any]) -> Table:
     """Return a table with known names and values of their types; ``false`` is None where that is one."""
     for name, value in given.items():
         if name not in kinds:
-            raise ConfigError(f"{where}: the name {name!r} is unknown; it must be {_one_of(kinds, name)}")
-        if not _fits(value, kinds[name]):
-            raise ConfigError(f"{where}: {name} must be {_described(kinds[name], value)}")
+            raise ConfigError(f"{where}: the name {name!r} is unknown; it must be {one_of(kinds, name)}")
+        if not fits(_as_none(value, kinds[name]), kinds[name]):
+            raise ConfigError(f"{where}: {name} must be {described(kinds[name], value, _WORDS)}")
     return {name: _as_none(value, kinds[name]) for name, value in given.items()}
 
 
 def _as_none(value: object, kind: object) -> object:
     return None if value is False and NoneType in get_args(kind) else value
-
-
-def _fits(value: object, kind: object) -> bool:
-    """Return whether a value of TOML has the type of an annotation."""
-    of_origin = _FITS.get(get_origin(kind))
-    return _is_plain(value, kind) if of_origin is None else of_origin(value, get_args(kind))
-
-
-def _is_plain(value: object, kind: object) -> bool:
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return math.isfinite(value)
-    if isinstance(kind, enum.EnumType):
-        return value in tuple(kind)
-    return kind is Any or (value is False if kind is NoneType else type(value) is kind)
-
-
-def _is_any(value: object, kinds: Sequence[object]) -> bool:
-    return any(_fits(value, kind) for kind in kinds)
-
-
-_FITS: Mapping[object, Callable[[object, Sequence[Any]], bool]] = {
-    Literal: lambda value, allowed: value in allowed and not isinstance(value, bool),
-    Union: _is_any,
-    UnionType: _is_any,
-    tuple: lambda value, kinds: isinstance(value, list) and all(_fits(item, kinds[0]) for item in value),
-    Mapping: lambda value, kinds: isinstance(value, dict) and all(_fits(item, kinds[1]) for item in value.values()),
-}
-
-
-_CONTAINERS: Mapping[object, tuple[str, int]] = {tuple: ("a list", 0), Mapping: ("a table", 1)}
-
-
-def _described(kind: object, value: object) -> str:
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal or isinstance(kind, enum.EnumType):
-        return _one_of(map(str, args or _names(kind)), value)
-    if origin in (Union, UnionType):
-        return " or ".join(dict.fromkeys(_described(one, value) for one in args))
-    return _described_container(origin, args) if origin in _CONTAINERS else _WORDS[kind]
-
-
-def _described_container(origin: object, args: Sequence[Any]) -> str:
-    name, item = _CONTAINERS[origin]
-    return name if args[item] is Any else f"{name} of items, each {_described(args[item], None)}"
-
-
-def _names(kind: object) -> Iterable[object]:
-    return kind if isinstance(kind, enum.EnumType) else ()
-
-
-def _one_of(names: Iterable[str], given: object) -> str:
-    """Return the names that are allowed; of many, those that come near."""
-    all_names = list(names)
-    if len(all_names) <= _MAX_LISTED:
-        return f"one of {', '.join(all_names)}"
-    near = difflib.get_close_matches(str(given), all_names, _MAX_LISTED) or all_names[:_MAX_LISTED]
-    return f"one of {len(all_names)} names, such as {', '.join(near)}"
 
 
 @contextmanager

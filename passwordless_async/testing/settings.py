@@ -9,16 +9,14 @@ import enum
 import functools
 import secrets
 import types
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import attrs
 
-from passwordless_async._common.secret import Secret, redacted
+from passwordless_async._common.secret import conceal, redacted
 from passwordless_async.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+from passwordless_async.testing.setting_types import PYTHON_WORDS, described, fits
 
 PublicKeys = tuple[Mapping[str, Any], ...]
 Number = TypeVar("Number", int, float, int | None, float | None)
@@ -39,12 +37,39 @@ MULTI_FACTOR = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
 """The authentication context class of a login with a second factor, as Auth0 names it (``acr_values``)."""
 
 
+# The converters leave alone what they cannot convert: the check of the types refuses it, and names the setting.
+def _several(given: Iterable[Any]) -> tuple[Any, ...]:
+    if isinstance(given, str):
+        return (given,)  # one text is no sequence of letters
+    are_items = isinstance(given, Iterable) and not isinstance(given, Mapping)
+    return tuple(given) if are_items else given  # type: ignore[return-value] # another one is refused
+
+
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
-    return tuple(given)
+    return _several(given)
 
 
 def _copies(keys: Iterable[Mapping[str, Any]]) -> PublicKeys:
-    return tuple(dict(key) for key in keys)
+    return _each(lambda key: dict(key) if isinstance(key, Mapping) else key, keys)
+
+
+def _each(convert: Callable[[Any], object], given: Iterable[Any]) -> tuple[Any, ...]:
+    several = _several(given)
+    return tuple(map(convert, several)) if isinstance(several, tuple) else several
+
+
+@functools.cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in attrs.fields(kind) if field.init}
+
+
+def _check_types(values: RegisteredClient | TenantSettings) -> None:
+    """Refuse a value that has another type than its annotation says; no message repeats it."""
+    kind: type = type(values)
+    for name, hint in _hints(kind).items():
+        if not fits(getattr(values, name), hint):
+            raise UsageError(name, f"must be {described(hint, None, PYTHON_WORDS)}")
 
 
 class ApiPolicy(enum.StrEnum):
@@ -93,11 +118,11 @@ class RegisteredClient:
         certificate_thumbprints: The SHA-256 thumbprints of its certificates, for ``self_signed_tls_client_auth``.
 
     Raises:
-        UsageError: It has no identifier, or more than one kind of credential.
+        UsageError: It has no identifier, more than one kind of credential, or a value of another type.
     """
 
     client_id: str
-    secret: str | None = attrs.field(default=None, converter=attrs.converters.optional(Secret), repr=redacted)
+    secret: str | None = attrs.field(default=None, converter=conceal, repr=redacted)
     keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
     certificate_subject: str | None = None
     certificate_thumbprints: tuple[str, ...] | None = attrs.field(
@@ -105,6 +130,7 @@ class RegisteredClient:
     )
 
     def __attrs_post_init__(self) -> None:
+        _check_types(self)
         if not self.client_id:
             raise UsageError("client_id", "must not be empty")
         if self.secret is not None and not self.secret:
@@ -131,20 +157,40 @@ class RegisteredClient:
 _READY_APIS = {BOUND_API: ApiPolicy.OPTIONAL, PLAIN_API: ApiPolicy.NONE, STRICT_API: ApiPolicy.REQUIRED}
 
 
+def _policy(given: ApiPolicy | str) -> ApiPolicy:
+    return ApiPolicy(given) if given in tuple(ApiPolicy) else given  # type: ignore[return-value] # is refused
+
+
+def _style(given: RateLimitStyle | str) -> RateLimitStyle:
+    return RateLimitStyle(given) if given in tuple(RateLimitStyle) else given  # type: ignore[return-value] # is refused
+
+
 def _apis(given: Mapping[str, ApiPolicy | str]) -> Mapping[str, ApiPolicy]:
-    if "" in given:
-        raise UsageError("apis", "an audience must not be empty: userinfo_policy is that of no audience")
-    return types.MappingProxyType({audience: ApiPolicy(policy) for audience, policy in given.items()})
+    policies: object = given
+    if isinstance(policies, Mapping):
+        if "" in policies:
+            raise UsageError("apis", "an audience must not be empty: userinfo_policy is that of no audience")
+        policies = types.MappingProxyType({audience: _policy(policy) for audience, policy in policies.items()})
+    return policies  # type: ignore[return-value] # another one is refused
 
 
 def _clients(given: Iterable[RegisteredClient | Mapping[str, Any]]) -> tuple[RegisteredClient, ...]:
+    return _each(_client, given)
+
+
+def _client(given: object) -> object:
     # A tenant process is given mappings: JSON has no applications.
-    return tuple(one if isinstance(one, RegisteredClient) else RegisteredClient(**one) for one in given)
+    if not isinstance(given, Mapping):
+        return given
+    known = _hints(RegisteredClient)
+    if "client_id" not in given or not given.keys() <= known.keys():
+        raise UsageError("clients", f"each must have client_id and may have others of {', '.join(known)}")
+    return RegisteredClient(**given)
 
 
 def _between(least: float, most: float) -> Callable[[object, attrs.Attribute[Any], float | None], None]:
     def check(_instance: object, attribute: attrs.Attribute[Any], value: float | None) -> None:
-        if value is not None and not least <= value <= most:  # a NaN is not
+        if isinstance(value, int | float) and not least <= value <= most:  # a NaN is not
             raise UsageError(attribute.name, f"must be {least} to {most}, not {value}")
 
     return check
@@ -163,19 +209,8 @@ def _namespaced(default: str | None) -> str | None:
 
 
 def _check_namespace(_instance: object, attribute: attrs.Attribute[Any], value: str | None) -> None:
-    if value is not None and not value.startswith(("https://", "http://", "urn:")):
+    if isinstance(value, str) and not value.startswith(("https://", "http://", "urn:")):
         raise UsageError(attribute.name, "must have a namespace: Auth0 adds no claim of a reserved name")
-
-
-@functools.cache
-def _choices() -> Mapping[str, tuple[object, ...]]:
-    """Return the values that a setting is chosen from, of each that has such."""
-    choices = {}
-    for name, hint in get_type_hints(TenantSettings).items():
-        kind = get_args(hint)[0] if get_origin(hint) is tuple else hint
-        if get_origin(kind) is Literal:
-            choices[name] = get_args(kind)
-    return choices
 
 
 @attrs.frozen(kw_only=True)
@@ -295,20 +330,19 @@ class TenantSettings:
         messages_kept: How many of the newest messages ``tenant.outbox`` holds.
 
     Raises:
-        UsageError: A number is out of its range, or a setting has none of its possible values.
-        ValueError: There is no such policy or style.
+        UsageError: A number is out of its range, or a setting has another type or none of its possible values.
     """
 
     # Applications, one for each way to authenticate
     public_client_id: str = "public-client"
     confidential_client_id: str = "confidential-client"
     confidential_client_secret: str = attrs.field(
-        factory=lambda: secrets.token_urlsafe(32), converter=Secret, repr=redacted
+        factory=lambda: secrets.token_urlsafe(32), converter=conceal, repr=redacted
     )
     private_key_jwt_client_id: str = "private-key-jwt-client"
     private_key_jwt_keys: PublicKeys | None = attrs.field(default=None, converter=attrs.converters.optional(_copies))
     private_key_jwt_algs: tuple[_AssertionAlg, ...] = attrs.field(
-        default=("RS256", "RS384", "PS256", "ES256"), converter=tuple
+        default=("RS256", "RS384", "PS256", "ES256"), converter=_several
     )
     assertion_lifetime: float = _positive(300.0)
     tls_client_id: str = "tls-client"
@@ -340,7 +374,9 @@ class TenantSettings:
     mfa_status: Literal[401, 403] = 403
     mfa_requirements: Literal["challenge", "challenge_types"] = "challenge"
     mfa_rounds: int = _positive(1)
-    mfa_enrolls: tuple[_Enrolled, ...] = attrs.field(default=("otp", "sms", "voice", "email", "push"), converter=tuple)
+    mfa_enrolls: tuple[_Enrolled, ...] = attrs.field(
+        default=("otp", "sms", "voice", "email", "push"), converter=_several
+    )
     mfa_at_authorization_code: bool = False
     mfa_token_lifetime: float = _positive(600.0)
     mfa_code_lifetime: float = _positive(300.0)
@@ -376,7 +412,7 @@ class TenantSettings:
     auth_time_claim: str | None = _namespaced(None)
     acr_claim: str | None = _namespaced(None)
     apis: Mapping[str, ApiPolicy] = attrs.field(default=_READY_APIS, converter=_apis)
-    userinfo_policy: ApiPolicy = attrs.field(default=ApiPolicy.OPTIONAL, converter=ApiPolicy)
+    userinfo_policy: ApiPolicy = attrs.field(default=ApiPolicy.OPTIONAL, converter=_policy)
     unused_proof: Literal["ignored", "checked"] = "ignored"
     discovery: Mapping[str, Any] = attrs.field(factory=dict)
     refresh_rotation: bool = True
@@ -395,7 +431,7 @@ class TenantSettings:
     userinfo_per_minute: int = _positive(5)
     trust_forwarded_for: bool = True
     forwarded_for_by_assertion: bool = False
-    rate_limit_style: RateLimitStyle = attrs.field(default=RateLimitStyle.X_RATELIMIT, converter=RateLimitStyle)
+    rate_limit_style: RateLimitStyle = attrs.field(default=RateLimitStyle.X_RATELIMIT, converter=_style)
     clock_wrong_by: float = attrs.field(default=0.0, validator=_between(-_MAX_WRONG_SECONDS, _MAX_WRONG_SECONDS))
     max_body: int = _positive(65_536)
     requests_kept: int = _positive(10_000)
@@ -404,10 +440,7 @@ class TenantSettings:
     _by_client_id: dict[str, RegisteredClient] = attrs.field(factory=dict, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        for name, allowed in _choices().items():
-            given = getattr(self, name)
-            if not set(given if isinstance(given, tuple) else (given,)) <= set(allowed):
-                raise UsageError(name, f"must be one of {', '.join(map(str, allowed))}")
+        _check_types(self)
         applications = [*self._ready_clients(), *self.clients]
         self._by_client_id.update({application.client_id: application for application in applications})
         if len(self._by_client_id) < len(applications):

@@ -7,12 +7,16 @@ import pytest
 from passwordless_async import UsageError
 from passwordless_async._common.origin import origin_of, parse_origin
 
+AN_ORIGIN = (
+    "must be an origin such as https://app.example, or on loopback http://127.0.0.1:8000, "
+    "without a path, query or credentials"
+)
+
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("acme.example", "https://acme.example"),
-        ("ACME.example", "https://acme.example"),
+        ("https://ACME.example", "https://acme.example"),
         ("https://acme.example/", "https://acme.example"),
         ("https://acme.example:8443", "https://acme.example:8443"),
         ("https://acme.example:443", "https://acme.example"),
@@ -22,8 +26,18 @@ from passwordless_async._common.origin import origin_of, parse_origin
     ],
 )
 def test_an_origin_is_normalised(value: str, expected: str) -> None:
-    """A host name means https; the default port and the case of the name do not count."""
-    assert str(parse_origin("domain", value)) == expected
+    """The default port and the case of the name do not count."""
+    assert str(parse_origin("origin", value)) == expected
+
+
+def test_a_host_name_is_no_origin() -> None:
+    """It would silently be https. Only a tenant's domain is a host name."""
+    for host in ("acme.example", "127.0.0.1:8000", "localhost"):
+        with pytest.raises(UsageError, match=f"^base_url: {AN_ORIGIN}$"):
+            parse_origin("base_url", host)
+    assert str(parse_origin("domain", "ACME.example", may_be_host=True)) == "https://acme.example"
+    with pytest.raises(UsageError, match="must be a host name, or an origin such as https://acme.example, without"):
+        parse_origin("domain", "acme.example/path", may_be_host=True)
 
 
 @pytest.mark.parametrize(
@@ -32,23 +46,23 @@ def test_an_origin_is_normalised(value: str, expected: str) -> None:
         ("", "must not be empty"),
         ("http://acme.example", "must be https"),
         ("http://127.0.0.2.example", "must be https"),
-        ("https://acme.example/path", "no path, query or credentials"),
-        ("https://user:passw0rd@acme.example", "no path, query or credentials"),
-        ("https://acme.example?x", "no path, query or credentials"),
-        ("ftp://acme.example", "no path, query or credentials"),
-        ("acme.example:99999", "is not a valid host and port"),
-        ("xn--a", "is not a valid host and port"),
-        ("[1:2]", "is not a valid host and port"),
-        ("a" * 64 + ".example", "no path, query or credentials"),
+        ("https://acme.example/path", AN_ORIGIN),
+        ("https://user:passw0rd@acme.example", AN_ORIGIN),
+        ("https://acme.example?x", AN_ORIGIN),
+        ("ftp://acme.example", AN_ORIGIN),
+        ("https://acme.example:99999", "is not a valid host and port"),
+        ("https://xn--a", "is not a valid host and port"),
+        ("https://[1:2]", "is not a valid host and port"),
+        ("https://" + "a" * 64 + ".example", AN_ORIGIN),
         (5, "must be a str, not int"),
     ],
 )
 def test_anything_else_is_refused(value: object, problem: str) -> None:
     """The message names the argument and never repeats the value, which may have credentials."""
     with pytest.raises(UsageError) as refused:
-        parse_origin("domain", value)
+        parse_origin("origin", value)
     assert problem in str(refused.value)
-    assert refused.value.argument == "domain"
+    assert refused.value.argument == "origin"
     assert "passw0rd" not in str(refused.value)
 
 

@@ -15,7 +15,7 @@ from passwordless_async import ClientSecretPost, NoClientAuth, UsageError
 from passwordless_async.auth0.application import Application
 
 PUBLIC = NoClientAuth()
-NOT_A_HOST = "must be a host name, with a port at most: no path, query or credentials"
+NOT_A_HOST = "must be a host name, or an origin such as https://acme.example, without a path, query or credentials"
 NOT_VALID = "is not a valid host and port"
 NOT_HTTPS = "must be https: plain http carries secrets in the clear, except on loopback"
 

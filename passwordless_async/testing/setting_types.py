@@ -1,0 +1,84 @@
+"""Whether a value has the type of an annotation, and the words for that type: for settings, in Python and in a file."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import math
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_MAX_LISTED = 8
+
+PYTHON_WORDS: Mapping[object, str] = {
+    bool: "a bool",
+    int: "an int",
+    float: "a finite number",
+    str: "a str",
+    NoneType: "None",
+    tuple: "a tuple",
+    Mapping: "a mapping",
+}
+"""What a type is called in an argument of Python."""
+
+
+def fits(value: object, kind: object) -> bool:
+    """Return whether a value has the type of an annotation; a list is a tuple, and a bool is no number."""
+    of_origin = _FITS.get(get_origin(kind))
+    return _is_plain(value, kind) if of_origin is None else of_origin(value, get_args(kind))
+
+
+def described(kind: object, value: object, words: Mapping[object, str]) -> str:
+    """Return what an annotation asks for; of many names, those that are similar to the value."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal or isinstance(kind, enum.EnumType):
+        return one_of(map(str, args or _names(kind)), value)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(described(one, value, words) for one in args))
+    if origin in _ITEMS:
+        item = args[_ITEMS[origin]]
+        return words[origin] if item is Any else f"{words[origin]} of items, each {described(item, None, words)}"
+    return words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+
+
+def one_of(names: Iterable[str], given: object) -> str:
+    """Return the names that are allowed; of many, those that are similar to the given one."""
+    all_names = list(names)
+    if len(all_names) <= _MAX_LISTED:
+        return f"one of {', '.join(all_names)}"
+    near = difflib.get_close_matches(str(given), all_names, _MAX_LISTED) or all_names[:_MAX_LISTED]
+    return f"one of {len(all_names)} names, such as {', '.join(near)}"
+
+
+def _is_plain(value: object, kind: object) -> bool:
+    if kind is Any or not isinstance(kind, type):  # Any is a class from Python 3.11
+        return kind is Any
+    if isinstance(kind, enum.EnumType):
+        return value in tuple(kind)
+    if isinstance(value, bool) and kind is not bool:
+        return False
+    return isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
+
+
+def _is_any(value: object, kinds: Sequence[object]) -> bool:
+    return any(fits(value, kind) for kind in kinds)
+
+
+_FITS: Mapping[object, Callable[[object, Sequence[Any]], bool]] = {
+    Literal: lambda value, allowed: value in allowed and not isinstance(value, bool),
+    Union: _is_any,
+    UnionType: _is_any,
+    tuple: lambda value, kinds: isinstance(value, list | tuple) and all(fits(item, kinds[0]) for item in value),
+    Mapping: lambda value, kinds: (
+        isinstance(value, Mapping) and all(fits(name, kinds[0]) and fits(value[name], kinds[1]) for name in value)
+    ),
+}
+_ITEMS: Mapping[object, int] = {tuple: 0, Mapping: 1}
+
+
+def _names(kind: object) -> Iterable[object]:
+    return kind if isinstance(kind, enum.EnumType) else ()
