@@ -11,13 +11,14 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import conceal
 from passwordless_async.errors import UsageError
 
+_HOST_NAMED = "a host name, or an origin such as https://acme.example,"
 _NAMED = "an origin such as https://app.example, or on loopback http://127.0.0.1:8000,"
 _MAX_LENGTH = 300  # characters: a DNS name of 253, a scheme and a port
 # A DNS name or an IP literal: no path, query, credentials or characters beyond ASCII.
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_ORIGIN = re.compile(
-    rf"(?:(?P<scheme>https?)://)?(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]{{1,5}})?/?"
-)
+_AUTHORITY = rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::[0-9]{{1,5}})?/?"
+_ORIGIN = re.compile(rf"https?://{_AUTHORITY}")
+_HOST_OR_ORIGIN = re.compile(rf"(?:https?://)?{_AUTHORITY}")
 
 
 def parse_origin(argument: str, value: object, *, may_be_host: bool = False) -> URL:
@@ -33,11 +34,11 @@ def parse_origin(argument: str, value: object, *, may_be_host: bool = False) -> 
     """
     # Concealed: a URL that is refused may have credentials.
     value = _check.bounded(argument, conceal(value), at_most=_MAX_LENGTH)
-    match = _ORIGIN.fullmatch(value)
-    if match is None or not (may_be_host or match["scheme"]):
-        kind = "a host name, or an origin such as https://acme.example," if may_be_host else _NAMED
-        raise UsageError(argument, f"must be {kind} without a path, query or credentials")
-    url = _url(value if match["scheme"] else f"https://{value}", match["ipv6"])
+    form, named = (_HOST_OR_ORIGIN, _HOST_NAMED) if may_be_host else (_ORIGIN, _NAMED)
+    match = form.fullmatch(value)
+    if match is None:
+        raise UsageError(argument, f"must be {named} without a path, query or credentials")
+    url = _url(value if "://" in value else f"https://{value}", match["ipv6"])
     if url is None:
         raise UsageError(argument, "is not a valid host and port")
     if url.scheme != "https" and not is_loopback(url.host or ""):

@@ -13,6 +13,7 @@ Invariants:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 MAX_TOKEN = 16_384  # characters; servers' bounds of a header field are 8,192 to 16,384
 _MAX_HEADER = 1024  # characters of its segment
 _MAX_KID = 256  # characters
+_NO_JWT = "is not a signed JWT"
+_NO_AUDIENCE = "Name this API as audience at the login: without one, Auth0's tokens are for /userinfo and are no JWTs."
+_SHOWN = re.compile(r"https?://[A-Za-z0-9.:/\[\]_~-]{1,256}")  # of an issuer, in an advice
 _STR = {str}
 _CONTAINERS = frozenset({SecretDict, list})  # as they are read here
 _THUMBPRINT = 43  # characters: SHA-256 in base64url
@@ -119,9 +123,9 @@ def token_hash(token: Secret) -> bytes:
 def read_header(token: Secret, rules: TokenRules) -> Header:
     """Read the header of a token; raises :class:`InvalidToken`."""
     segment = token.partition(".")[0]
-    header = _read_header(segment, rules.algorithms) if len(segment) <= _MAX_HEADER else "is not a signed JWT"
+    header = _read_header(segment, rules.algorithms) if len(segment) <= _MAX_HEADER else _NO_JWT
     if isinstance(header, str):
-        raise refused(header)
+        raise refused(header, advice=_NO_AUDIENCE if header == _NO_JWT else None)
     return header
 
 
@@ -130,7 +134,7 @@ def _read_header(segment: str, algorithms: frozenset[str]) -> Header | str:
     """Return the header, or what is wrong with it."""
     header = read_segment(segment)
     if header is None:
-        return "is not a signed JWT"
+        return _NO_JWT
     alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "")
     for is_wrong, problem in (
         (not isinstance(alg, str) or alg not in algorithms, "is signed by an algorithm that is not accepted"),
@@ -148,10 +152,10 @@ def read_claims(token: Secret, rules: TokenRules) -> SecretDict:
     """Read the claims of a token of an accepted issuer. Its signature has not been checked."""
     claims = _claims_of(token)
     if claims is None:
-        raise refused("is not a signed JWT")
+        raise refused(_NO_JWT, advice=_NO_AUDIENCE)
     issuer = claims.get("iss")
     if not isinstance(issuer, str) or issuer not in rules.issuers:
-        raise refused(f"is of another issuer{_slash(issuer, rules.issuers)}")
+        raise refused(f"is of another issuer{_slash(issuer, rules.issuers)}", advice=_of_issuer(issuer, rules.issuers))
     return claims
 
 
@@ -162,6 +166,13 @@ def _slash(issuer: object, accepted: Collection[str]) -> str:
     if isinstance(issuer, str) and issuer.endswith("/") and issuer[:-1] in accepted:
         return ": the accepted one has no slash at its end"
     return ""
+
+
+def _of_issuer(issuer: object, accepted: Collection[str]) -> str:
+    """Return what to do about a token of another issuer. What it names is shown if it is a short URL."""
+    is_shown = isinstance(issuer, str) and _SHOWN.fullmatch(issuer)
+    named = f"the token is of {issuer}" if is_shown else "the token names none that can be shown"
+    return f"Check issuer, and the client's domain: {', '.join(sorted(accepted))} is accepted, and {named}."
 
 
 def _claims_of(token: Secret) -> SecretDict | None:
@@ -206,9 +217,10 @@ def check_times(claims: Mapping[str, Any], now: float, skew: float) -> None:
         raise refused("is not valid yet")
 
 
-def refused(problem: str) -> InvalidToken:
-    """Return the refusal of a token."""
-    return InvalidToken(status=401, error="invalid_token", error_description=f"the access token {problem}")
+def refused(problem: str, *, advice: str | None = None) -> InvalidToken:
+    """Return the refusal of a token; an advice of its own is not sent to the client."""
+    told = InvalidToken(status=401, error="invalid_token", error_description=f"the access token {problem}")
+    return told if advice is None else told.with_facts(advice=advice)
 
 
 def _require_audience(claims: Mapping[str, Any], audiences: frozenset[str]) -> None:

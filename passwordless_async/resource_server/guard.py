@@ -80,6 +80,13 @@ _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+
 _MAX_NAMES = 100  # of scopes or permissions that a request requires
 _MAX_NAME = 256  # characters
 _NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3: a scope-token
+_TOO_WEAK = "the user must log in in a stronger way"
+_TOO_OLD = "the user logged in too long ago"
+_LOGIN_HELPS = (_TOO_WEAK, _TOO_OLD)
+_NO_LOGIN_HELPS = (
+    "No login changes this: an Action of the tenant must add the claim to access tokens (for max_age, seconds since "
+    "1970), and auth_time_claim or acr_claim must name it."
+)
 
 
 @attrs.frozen
@@ -343,15 +350,16 @@ class Guard:
         """Check when and how the user logged in (RFC 9470 §3, RFC 9068 §2.2.1)."""
         problem = self._class_problem(claims, required) or self._time_problem(claims, required)
         if problem:
-            raise InsufficientUserAuthentication(
+            error = InsufficientUserAuthentication(
                 error_description=problem, max_age=required.max_age, acr_values=" ".join(required.acr_values)
             )
+            raise error if problem in _LOGIN_HELPS else error.with_facts(advice=_NO_LOGIN_HELPS)
 
     def _class_problem(self, claims: Mapping[str, Any], required: Required) -> str:
         if not required.acr_values or claims.get(self.acr_claim) in required.acr_values:
             return ""
         is_told = self.acr_claim in claims
-        return "the user must log in in a stronger way" if is_told else f"the access token has no {self.acr_claim}"
+        return _TOO_WEAK if is_told else f"the access token has no {self.acr_claim}"
 
     def _time_problem(self, claims: Mapping[str, Any], required: Required) -> str:
         if required.max_age is None:
@@ -361,7 +369,7 @@ class Guard:
             return f"the access token has no {self.auth_time_claim}"
         if not is_time(auth_time) or auth_time > now + self.skew:
             return f"{self.auth_time_claim} of the access token is no time, or ahead of this clock"
-        return "the user logged in too long ago" if now - auth_time > required.max_age + self.skew else ""
+        return _TOO_OLD if now - auth_time > required.max_age + self.skew else ""
 
     @property
     def _accepted(self) -> str:
@@ -372,7 +380,9 @@ class Guard:
         error.headers = self.offer.headers(error, failed)
         error.body = told_in_body(error) if failed else {}
         # At this level, for anyone can cause it. No description repeats what the client sent; a validator's may.
-        _log.debug("a request was refused: %d %a (%a)", error.status, error.error, error.error_description)
+        # An advice for this case may name an origin or an issuer that the client sent, checked by form.
+        advice = "" if error.advice == type(error).advice else f". {error.advice}"
+        _log.debug("a request was refused: %d %a (%a)%s", error.status, error.error, error.error_description, advice)
         return error
 
 

@@ -40,9 +40,12 @@ def described(kind: object, value: object, words: Mapping[object, str]) -> str:
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(described(one, value, words) for one in args))
     if origin in _ITEMS:
-        item = args[_ITEMS[origin]]
-        return words[origin] if item is Any else f"{words[origin]} of items, each {described(item, None, words)}"
+        return _described_items(words[origin], args[_ITEMS[origin]], words)
     return words.get(kind) or f"a {getattr(kind, '__name__', kind)}"
+
+
+def _described_items(container: str, item: object, words: Mapping[object, str]) -> str:
+    return container if item is Any else f"{container} of items, each {described(item, None, words)}"
 
 
 def one_of(names: Iterable[str], given: object) -> str:
@@ -59,9 +62,13 @@ def _is_plain(value: object, kind: object) -> bool:
         return kind is Any
     if isinstance(kind, enum.EnumType):
         return value in tuple(kind)
-    if isinstance(value, bool) and kind is not bool:
-        return False
-    return isinstance(value, int | float) and math.isfinite(value) if kind is float else isinstance(value, kind)
+    if kind is float:
+        return _is_number(value)
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_any(value: object, kinds: Sequence[object]) -> bool:

@@ -36,7 +36,7 @@ def test_a_host_name_is_no_origin() -> None:
         with pytest.raises(UsageError, match=f"^base_url: {AN_ORIGIN}$"):
             parse_origin("base_url", host)
     assert str(parse_origin("domain", "ACME.example", may_be_host=True)) == "https://acme.example"
-    with pytest.raises(UsageError, match="must be a host name, or an origin such as https://acme.example, without"):
+    with pytest.raises(UsageError, match=r"must be a host name, or an origin such as https://acme.example, without"):
         parse_origin("domain", "acme.example/path", may_be_host=True)
 
 

@@ -198,6 +198,33 @@ def test_an_issuer_that_differs_by_a_slash(client: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("issuer", "named"),
+    [
+        ("https://other.example/", "the token is of https://other.example/."),
+        ("https://other.example/\n", "the token names none that can be shown."),
+        ("https://other.example/" + "x" * 300, "the token names none that can be shown."),
+        ("https://user:pass@other.example/", "the token names none that can be shown."),
+        (None, "the token names none that can be shown."),
+    ],
+)
+def test_the_advice_names_both_issuers(issuer: Any, named: str, client: Any) -> None:
+    """For the API's log: what the token says only if it has the form of an issuer."""
+    with pytest.raises(InvalidToken) as refused:
+        read_claims(Secret(client.token(iss=issuer)), RULES)
+    assert refused.value.advice == f"Check issuer, and the client's domain: {ISSUER} is accepted, and {named}"
+    assert "other.example" not in refused.value.error_description
+
+
+@pytest.mark.parametrize("token", ["opaque", "e30.e30.e30", "....", "a.b"])
+def test_the_advice_about_an_opaque_token(token: str) -> None:
+    """Auth0 gives one to a login that names no API."""
+    with pytest.raises(InvalidToken, match=r"is not a signed JWT|is signed by an algorithm") as refused:
+        read_header(Secret(token), RULES)
+    is_opaque = "not a signed JWT" in refused.value.error_description
+    assert ("Name this API as audience at the login" in refused.value.advice) == is_opaque
+
+
+@pytest.mark.parametrize(
     "audience",
     ["https://other.example", "https://api.example/", [], ["client-1"], [["urn:api"]], ["urn:api", 1], None, 1, {}],
 )

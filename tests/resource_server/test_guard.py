@@ -297,11 +297,13 @@ def test_step_up(claims: Any, required: Any, passes: bool) -> None:  # noqa: FBT
     ],
 )
 def test_a_step_up_says_why(claims: Any, required: Any, problem: str) -> None:
-    """A claim that is missing is named: no login mends that."""
+    """A claim that is missing is named: no login mends that, and the advice asks for none."""
     guard = Guard(None, guard_of("off").offer, 10.0, lambda: NOW)
     error = verdict(guard, [("Authorization", "Bearer a")], {"sub": "ada", **claims}, **required)
     assert isinstance(error, InsufficientUserAuthentication)
     assert error.error_description == problem
+    assert ("have the user log in again" in error.advice.lower()) == problem.startswith("the user ")
+    assert ("No login changes this: an Action" in error.advice) == (not problem.startswith("the user "))
 
 
 def test_claims_of_other_names() -> None:
@@ -494,3 +496,15 @@ def test_the_log_says_why_a_request_was_refused(caplog: pytest.LogCaptureFixture
         guard_of("required").authorize("GET", "/", [("Authorization", "Bearer s3cret")], lambda _: None).send(None)
     assert caught.value.body == {}
     assert caplog.messages == ["a request was refused: 401 'invalid_request' ('the request has no DPoP access token')"]
+
+
+def test_the_log_has_the_advice_for_this_case(caplog: pytest.LogCaptureFixture) -> None:
+    """The response has not: the client needs no setting of the API."""
+    caplog.set_level("DEBUG", logger="passwordless_async")
+    error = verdict(guard_of("off"), [("Authorization", "Bearer a")], {"sub": "ada"}, max_age=60)
+    assert isinstance(error, InsufficientUserAuthentication)
+    assert caplog.messages == [
+        "a request was refused: 401 'insufficient_user_authentication' ('the access token has no auth_time'). "
+        + error.advice
+    ]
+    assert "Action" not in f"{error.headers} {error.body}"

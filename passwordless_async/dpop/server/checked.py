@@ -11,6 +11,7 @@ import attrs
 
 from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret
+from passwordless_async.errors import InvalidDPoPProof
 
 
 class FailedCheck(Exception):
@@ -19,12 +20,19 @@ class FailedCheck(Exception):
     Args:
         description: The reason, as it may stand in ``error_description`` (RFC 6750 §3): no text of the client's.
         error: The error code (RFC 9449 §7.1, RFC 6750 §3.1).
+        advice: What to do, for the API's own log; it is not sent to the client. None: what the kind of error says.
     """
 
-    def __init__(self, description: str, error: str = "invalid_dpop_proof") -> None:
+    def __init__(self, description: str, error: str = "invalid_dpop_proof", *, advice: str | None = None) -> None:
         super().__init__(description)
         self.description = description
         self.error = error
+        self.advice = advice
+
+    def refusal(self, status: int) -> InvalidDPoPProof:
+        """Return the error of the public tree."""
+        told = InvalidDPoPProof(status=status, error=self.error, error_description=self.description)
+        return told if self.advice is None else told.with_facts(advice=self.advice)
 
 
 @attrs.frozen

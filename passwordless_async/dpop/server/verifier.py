@@ -30,7 +30,7 @@ from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
 from passwordless_async.dpop.server.fields import Headers, proof_of
 from passwordless_async.dpop.server.replay import Dropped
-from passwordless_async.errors import InvalidDPoPProof, StoreError, UsageError
+from passwordless_async.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +39,21 @@ if TYPE_CHECKING:
     from passwordless_async.dpop.server.replay import ReplayStore
 
 _MAX_CACHED_KEYS = 1024  # imported keys, about 3 KB each; a client uses one key for many requests
+_MAX_SHOWN = 256  # characters of a URL in an advice
 _MAX_TOLD = 1e9  # seconds; a larger difference between two clocks is reported as this
+
+
+_USED = FailedCheck(
+    "the proof was used before", advice="The client must sign a new proof for each request, a retry included."
+)
+_NOT_REMEMBERED = FailedCheck(
+    "the proof cannot be remembered", "temporarily_unavailable", advice="Check the replay store: it refused the proof."
+)
+_SET_BACK = FailedCheck(
+    "this server's clock was set back: the proof may have been used before",
+    "temporarily_unavailable",
+    advice="Check this server's clock. The client may try again with a new proof.",
+)
 
 
 def _require_method(argument: str, value: object, method: str, *, named: str) -> None:
@@ -185,7 +199,7 @@ class DPoPVerifier:
             if access_token is not None:
                 check_binding(proof, confirmation, access_token)
         except FailedCheck as failed:
-            error = InvalidDPoPProof(status=status, error=failed.error, error_description=failed.description)
+            error = failed.refusal(status)
         else:
             # Not before: only a right proof of the token's own key earns that key a place.
             if cached is None:
@@ -228,7 +242,14 @@ class DPoPVerifier:
         # The base's path is put before the normalised path: dot segments cannot climb out of it.
         normal_htu, normal_path = uri.normalize(htu), uri.normalize_path(path)
         if normal_htu is None or normal_path is None or not self._is_at(normal_htu, normal_path):
-            raise FailedCheck("htu is not the request's URL")
+            raise FailedCheck("htu is not the request's URL", advice=self._elsewhere(normal_htu))
+
+    def _elsewhere(self, htu: str | None) -> str:
+        """Return what to do about a proof for another URL. A normal form has no user information."""
+        if htu is None or len(htu) > _MAX_SHOWN:
+            return f"Set base_url to the URL that clients use; it is {', '.join(self._bases)}."
+        origin = "/".join(htu.split("/")[:3])
+        return f"Set base_url to the URL that clients use: it is {', '.join(self._bases)}; the proof is for {origin}."
 
     def _is_at(self, url: str, path: str) -> bool:
         """Return whether a URL is a base URL and the path behind it. The number of base URLs costs no time."""
@@ -272,20 +293,12 @@ class DPoPVerifier:
             new = await self._replay.add(f"{proof.thumbprint}.{proof.jti}", expires_at, **named)
         except StoreError as cause:
             # Fail closed. 503: the proof is right. The cause tells the operator which store failed, and why.
-            raise InvalidDPoPProof(
-                status=503, error="temporarily_unavailable", error_description="the proof cannot be remembered"
-            ) from cause
+            raise _NOT_REMEMBERED.refusal(503) from cause
         if not new:
-            raise InvalidDPoPProof(
-                status=status, error="invalid_dpop_proof", error_description="the proof was used before"
-            )
+            raise _USED.refusal(status)
         # After the store has looked: what it had dropped by then is known here.
         if lifetime.ends <= lifetime.dropped.latest(self._store_clock()):
-            raise InvalidDPoPProof(
-                status=503,
-                error="temporarily_unavailable",
-                error_description="this server's clock was set back: the proof may have been used before",
-            )
+            raise _SET_BACK.refusal(503)
         lifetime.dropped.expect(lifetime.ends, expires_at)
         return proof
 

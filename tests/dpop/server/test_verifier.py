@@ -163,6 +163,34 @@ async def test_no_other_name_passes(htu: str, target: str, server_with: Any) -> 
     assert await server.refusal(headers, target) == "htu is not the request's URL"
 
 
+@pytest.mark.parametrize(
+    ("htu", "told"),
+    [
+        ("http://localhost:8080/secret", "it is http://127.0.0.1:8080; the proof is for http://localhost:8080."),
+        ("http://user:hunter2@localhost:8080/me", "it is http://127.0.0.1:8080."),
+        (f"http://localhost/{'x' * 300}", "it is http://127.0.0.1:8080."),
+        ("opaque", "it is http://127.0.0.1:8080."),
+    ],
+)
+async def test_the_advice_names_both_origins(htu: str, told: str, server_with: Any) -> None:
+    """For the API's log: localhost and 127.0.0.1 are two origins. No path, no user information."""
+    server = server_with(options={"base_url": "http://127.0.0.1:8080"})
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get(server.proof(htu=htu), "/me")
+    assert caught.value.error_description == "htu is not the request's URL"
+    assert caught.value.advice.partition("clients use")[2].lstrip(":; ") == told
+
+
+async def test_the_advice_about_a_proof_that_was_used(server: Any) -> None:
+    """No clock and no key is wrong."""
+    proof = server.proof()
+    await server.get(proof)
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get(proof)
+    assert caught.value.error_description == "the proof was used before"
+    assert caught.value.advice == "The client must sign a new proof for each request, a retry included."
+
+
 async def test_a_proof_passes_once_whatever_the_name(server_with: Any) -> None:
     """Rule 28: one that was used at one name is used at all; so it is for two verifiers with one store."""
     server = server_with(options={"base_url": SEVERAL})
