@@ -167,13 +167,23 @@ class WrongCode(
     Attributes:
         attempts_left: How many more attempts the code allows at most. This client counts them, because the service does
             not say. None if it was not counted.
+        repeated: Whether the same code was refused as wrong before: then nothing was sent, and it is no new attempt.
     """
 
+    repeated: bool = False
+
     def __init__(
-        self, *, status: int, error: str, error_description: str = "", attempts_left: int | None = None
+        self,
+        *,
+        status: int,
+        error: str,
+        error_description: str = "",
+        attempts_left: int | None = None,
+        repeated: bool = False,
     ) -> None:
         super().__init__(status=status, error=error, error_description=error_description)
         self.attempts_left = attempts_left
+        self.repeated = repeated
 
 
 class CodeExpired(OAuthError, code="code_expired", advice="Start again to send a new code."):
@@ -548,7 +558,18 @@ class CoolingDown(
 
 
 class CodeSpent(PasswordlessError, code="code_spent", advice="Ask for a new code."):
-    """The code was sent before, by this or another process, or has no attempts left; nothing was sent."""
+    """The code was sent before, by this or another process, or has no attempts left; nothing was sent.
+
+    Attributes:
+        attempts_left: 0 if the code that the user was sent has no attempts left; None if this code was sent before. One
+            that was sent before and was wrong raises :class:`WrongCode` again.
+    """
+
+    attempts_left: int | None = None
+
+    def __init__(self, problem: str, *, attempts_left: int | None = None) -> None:
+        super().__init__(problem)
+        self.attempts_left = attempts_left
 
 
 class StoreError(PasswordlessError, code="store_error", advice="Check the store."):

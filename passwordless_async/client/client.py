@@ -475,7 +475,8 @@ class PasswordlessClient:
             NotSenderConstrained: The tokens are not bound to the key; they were discarded and revoked.
             SenderConstrained: The tokens are bound, and the client has ``dpop="off"``; they were discarded and revoked.
             InvalidIdToken: The ID token failed a check; the tokens were discarded and revoked.
-            CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
+            CodeSpent: The code was presented before, or has no attempts left; nothing was sent. A wrong code that is
+                repeated raises :class:`WrongCode` again, and is not sent again.
             OutcomeUnknown: The code was sent, but there was no usable response: it may be spent.
         """
         otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)

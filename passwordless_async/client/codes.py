@@ -3,6 +3,7 @@
 Invariants:
 
 - A code is presented once, by one process. An attempt is undone only if the service did not look at the code.
+- A code that was refused as wrong is refused as wrong again, without a request. It is no new attempt.
 - Attempts at a code are counted across all processes that share the store.
 - Presented codes and attempts are forgotten when a new code is confirmed as sent. A start that failed forgets nothing.
 - Within the cool-down of a code, and while a start is in progress, the user is sent no other code: a new code
@@ -21,6 +22,7 @@ import asyncio
 import enum
 import itertools
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import attrs
@@ -34,6 +36,7 @@ from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipie
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.client.events import Use
 from passwordless_async.stores.memory.codes import MemoryCodes
+from passwordless_async.stores.protocols import RefusedCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -252,46 +255,63 @@ class Codes:
 
         Raises:
             CodeSpent: The code was presented before, or has no attempts left; nothing was sent.
+            WrongCode: The code was refused as wrong before; nothing was sent.
         """
         local = self._availability.store if self._availability.is_local else None
         attempts = await (self._begin_attempt(claim) if local is None else self._count_attempt(local, claim))
         if attempts is None:
             raise errors.CodeSpent("the code was presented before, and is not presented again")
         if attempts == 0:
-            raise errors.CodeSpent("the code has no attempts left")
+            raise errors.CodeSpent("the code has no attempts left", attempts_left=0)
+        if isinstance(attempts, RefusedCode):
+            raise _refused_again(max(_MAX_ATTEMPTS - attempts.attempts, 0))
         return max(_MAX_ATTEMPTS - attempts, 0)
 
-    async def _begin_attempt(self, claim: Claim) -> int | None:
+    async def _begin_attempt(self, claim: Claim) -> int | RefusedCode | None:
         """Count an attempt in a store that may be unreachable, and here."""
         # This process remembers what it has presented, also while the store is unreachable.
         own = await self._count_attempt(self._own, claim)
-        if own is None:
-            return None
+        if not isinstance(own, int):
+            return await self._presented_here(claim, own)
         attempts = await self._count_in_store(claim)
         if attempts is _UNREACHABLE:
             self._alone.put(claim.user, value=True, seconds=_REMEMBERED_SECONDS)
             return own
-        self._alone.discard(claim.user)
-        if not own and attempts and attempts > _MAX_ATTEMPTS:
+        if not own and isinstance(attempts, int) and attempts > _MAX_ATTEMPTS:
             # The code has no attempts left here, and the store knows no newer code: it has counted on from this one.
             await self._undo(claim)
             return 0
-        if not attempts:
+        if not attempts or isinstance(attempts, RefusedCode):
             await self._own.undo_attempt(claim.user, claim.code, token=claim.token)
         return attempts
 
-    async def _count_in_store(self, claim: Claim) -> int | _Unreachable | None:
+    async def _presented_here(self, claim: Claim, own: RefusedCode | None) -> RefusedCode | None:
+        """Return what is known of a code that this process has presented.
+
+        If it was wrong, the store is asked for the attempts of all processes.
+        """
+        if own is None:
+            return None
+        attempts = await self._count_in_store(claim)
+        if isinstance(attempts, RefusedCode):
+            return attempts
+        if isinstance(attempts, int) and attempts:
+            await self._undo(claim)  # the store has not heard of it, or has forgotten it
+        return own
+
+    async def _count_in_store(self, claim: Claim) -> int | RefusedCode | _Unreachable | None:
         """Count an attempt in the store, and before it the attempts of this process that the store does not know."""
         if (late := self._unreported.get(claim.user)) is not None:
             if await self._reach(partial(self._end_late, ticket=late[0], ended_at=late[1])) is _UNREACHABLE:
                 return _UNREACHABLE
             self._unreported.discard(claim.user)
         unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
-        answer: int | _Unreachable | None = 0
+        answer: int | RefusedCode | _Unreachable | None = 0
         for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
             answer = await self._reach(partial(self._count_attempt, claim=each))
             if answer is _UNREACHABLE:
-                break
+                return answer
+        self._alone.discard(claim.user)
         return answer
 
     def _end_late(self, store: CodeStore, *, ticket: StartTicket, ended_at: float) -> Awaitable[None]:
@@ -299,7 +319,7 @@ class Codes:
         left = max(ended_at + self._profile.cool_down - _clock.monotonic(), 0.0)
         return self._end_for_user(store, ticket=ticket, seconds=left, mark=ticket.mark)
 
-    def _count_attempt(self, store: CodeStore, claim: Claim) -> Awaitable[int | None]:
+    def _count_attempt(self, store: CodeStore, claim: Claim) -> Awaitable[int | RefusedCode | None]:
         return store.begin_attempt(
             claim.user,
             claim.code,
@@ -323,7 +343,12 @@ class Codes:
         """
         if not departure.was_sent or _is_before_the_code(error):
             await self._finish(self._undo(claim))
-        elif not (isinstance(error, errors.WrongCode) and attempts_left):
+        elif isinstance(error, errors.WrongCode) or (isinstance(error, errors.TooManyAttempts) and not attempts_left):
+            # The service says which wrong code was the last one, but only of users that have an account.
+            await self._report(
+                lambda store: store.refuse_code(claim.user, claim.code, token=claim.token, is_last=not attempts_left)
+            )
+        else:
             await self._report(_retirement(claim, correct=isinstance(error, _AFTER_THE_CODE)))
 
     def cancelled(self, claim: Claim, departure: Departure) -> None:
@@ -387,6 +412,18 @@ class Codes:
 def _retirement(claim: Claim, *, correct: bool) -> Callable[[CodeStore], Awaitable[None]]:
     """Return a report that a code is dead; ``correct``: because it was accepted."""
     return lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=correct)
+
+
+def _refused_again(attempts_left: int) -> errors.WrongCode:
+    """Return what a code raises that the service has refused as wrong before, with the answer of then."""
+    problem = "the code was refused before, and was not sent again"
+    return errors.WrongCode(
+        status=HTTPStatus.FORBIDDEN,
+        error="invalid_grant",
+        error_description=problem,
+        attempts_left=attempts_left,
+        repeated=True,
+    )
 
 
 def _is_before_the_code(error: errors.PasswordlessError) -> bool:

@@ -26,7 +26,7 @@ from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.outcomes import Outcome
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import Departure, Held, SingleFlight
-from passwordless_async.errors import CodeSpent, PasswordlessError, UsageError
+from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -79,6 +79,7 @@ class Logins:
         Raises:
             UsageError: The code is being exchanged already, with other parameters, or the address cannot be a user's.
             CodeSpent: The code was presented before; nothing was sent.
+            WrongCode: The code is wrong, or was refused as wrong before.
             PasswordlessError: What the exchange raises.
         """
         return await self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None, purpose))
@@ -156,7 +157,7 @@ class Logins:
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
         """Present a code with leave of the store, and report to the store how that ended."""
         claim = self._codes.name(code.who, code.code)
-        attempts_left = 0
+        attempts_left: int | None = None
         try:
             # Both questions to the store leave before either is awaited: one round trip.
             polled = None if self._nonces is None else self._nonces.poll()
@@ -164,9 +165,9 @@ class Logins:
             if polled is not None:
                 await asyncio.wait([polled])
             tokens = await self._dispatcher.run(call, departure)
-        except CodeSpent:
-            raise  # there was no leave, and nothing to report
         except PasswordlessError as error:
+            if attempts_left is None:
+                raise  # there was no leave, and nothing to report
             failure = error.with_traceback(None)
         except BaseException:
             self._codes.cancelled(claim, departure)

@@ -231,7 +231,7 @@ class Ledger:
     async def attempt(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
         """Count an attempt at a code, of whichever factor, which is presented within the context.
 
-        Only a wrong one stays counted.
+        Only a wrong one stays counted, and once: a repeated one was not presented.
 
         Raises:
             QuotaExceeded: A budget is used up.
@@ -248,10 +248,9 @@ class Ledger:
         token = await self._count(counters)
         try:
             yield
-        except _GUESSES:
-            raise
-        except Exception:
-            await self._undo(counters, token)
+        except Exception as error:
+            if not isinstance(error, _GUESSES) or (isinstance(error, errors.WrongCode) and error.repeated):
+                await self._undo(counters, token)
             raise
         await self._undo(counters, token)
 

@@ -41,7 +41,7 @@ def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> b
     sent to and fro.
     """
     max_age = demands.get("max_age")
-    is_new = max_age is None or now - _login_time(session) + _CLOCK_SECONDS <= max_age
+    is_new = max_age is None or now - login_time(session) + _CLOCK_SECONDS <= max_age
     return is_new and is_strong(session, demands)
 
 
@@ -57,8 +57,11 @@ def is_in_vain(session: StoredSession, demands: Mapping[str, Any], now: float) -
     return fulfils(session, demands, now) or (is_newest and is_strong(session, demands))
 
 
-def _login_time(session: StoredSession) -> float:
-    """Return when the user logged in; a session may have been opened with the tokens of an earlier login."""
+def login_time(session: StoredSession) -> float:
+    """Return when the user logged in, in seconds since the UNIX epoch.
+
+    A session may have been opened with the tokens of an earlier login.
+    """
     auth_time = _claim(session, "auth_time")
     return min(session.opened_at, float(auth_time)) if is_time(auth_time) else session.opened_at
 

@@ -13,6 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.errors import BrokenSeal, InvalidSession
+from passwordless_async.gateway.demands import login_time
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -42,6 +43,10 @@ class CurrentUser:
         data: The application's own data of the session, with the browser's device; read-only. It changes by
             ``client.sessions.update(user.identifier, data=…)``.
         name: The session's public name, which opens nothing.
+        logged_in_at: When the user last proved who they are, by a login or a step-up: seconds since the UNIX epoch. By
+            the claim ``auth_time`` of the tokens (OpenID Connect Core 1.0 §2) if it is there, else when the session
+            was opened; a refresh does not change it. Compare it with ``time.time()``, and send the user to
+            ``/auth/step-up`` if the login is too old.
         identifier: The session's identifier, for ``client.sessions.api(user.identifier, origins=[…])``.
     """
 
@@ -49,6 +54,7 @@ class CurrentUser:
     claims: Mapping[str, Any] = attrs.field(repr=redacted)
     data: Mapping[str, Any] = attrs.field(repr=redacted)
     name: str
+    logged_in_at: float
     identifier: Secret = attrs.field(repr=redacted)
 
     @classmethod
@@ -59,6 +65,7 @@ class CurrentUser:
             claims=session.tokens.claims or {},
             data=session.data,
             name=session.name,
+            logged_in_at=login_time(session),
             identifier=session.id,
         )
 

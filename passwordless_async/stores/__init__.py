@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RefreshEnd,
         RefreshLease,
         RefreshTurn,
+        RefusedCode,
         SessionStore,
         Store,
     )
@@ -40,6 +41,7 @@ __all__ = [
     "RefreshEnd",
     "RefreshLease",
     "RefreshTurn",
+    "RefusedCode",
     "Ring",
     "SessionStore",
     "Store",

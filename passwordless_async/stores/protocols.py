@@ -187,6 +187,17 @@ class SessionStore(Protocol):
         """
 
 
+@attrs.frozen
+class RefusedCode:
+    """The answer of :meth:`CodeStore.begin_attempt` for a code that the service has refused as wrong before.
+
+    Attributes:
+        attempts: How many attempts were made.
+    """
+
+    attempts: int
+
+
 class CodeStore(Protocol):
     """Keeps what is known of the one-time codes that users were sent. Users, codes and addresses are pseudonyms."""
 
@@ -226,19 +237,26 @@ class CodeStore(Protocol):
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
-    ) -> int | None:
+    ) -> int | RefusedCode | None:
         """Ask whether a code may be presented, and remember the attempt for so many seconds.
 
         A code that :meth:`end_start` confirmed as sent has ``max_attempts``. Of one user ``max_codes`` distinct codes
         are remembered; more are refused.
 
         Returns:
-            How many attempts were made, this one included; 0 if there are none left; None if this code was
-            presented before.
+            How many attempts were made, this one included; 0 if there are none left. If this code was presented
+            before: a :class:`RefusedCode` if :meth:`refuse_code` said that it was wrong, else None.
         """
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
         """Forget an attempt: the code was not presented after all."""
+
+    async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
+        """Report that a code was wrong: the attempt has ended, and counts.
+
+        Nothing changes if another ``token`` presented the code. ``is_last``: the code that the user was sent has no
+        attempts left, so another one may be sent at once, as after :meth:`retire_code`.
+        """
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Report that a code is dead: the user may be sent another one at once.

@@ -446,6 +446,90 @@ async def test_a_code_is_presented_once() -> None:
     assert await present(second, "123456", BOB) == 2
 
 
+async def refuse(codes: Codes, code: str) -> None:
+    """Present a code that is wrong."""
+    claim = codes.name(ADA, code)
+    await codes.refused(claim, errors.made(WrongCode), SENT, await codes.claim(claim))
+
+
+async def refused_again(codes: Codes, code: str) -> int | None:
+    """Present a code again that was refused as wrong, and return how many attempts its error says are left."""
+    with pytest.raises(WrongCode, match="refused before, and was not sent again") as refused:
+        await present(codes, code)
+    assert refused.value.repeated
+    return refused.value.attempts_left
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_a_wrong_code_is_wrong_again(make_store: Callable[[], Any]) -> None:
+    """In any process and without end; it is no new attempt, and says how many are left by now."""
+    store = make_store()
+    first, second = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    await start(first, ADA)
+    await refuse(first, "000001")
+    await first._availability.aclose(grace=5.0)  # when the store has heard of it
+    assert [await refused_again(codes, "000001") for codes in (first, second) * 3] == [2] * 6
+    await refuse(second, "000002")
+    await second._availability.aclose(grace=5.0)  # when the store has heard of it
+    assert [await refused_again(codes, "000001") for codes in (first, second)] == [1, 1]
+    await refuse(first, "000003")
+    await first._availability.aclose(grace=5.0)  # when the store has heard of it
+    assert [await refused_again(codes, "000003") for codes in (first, second)] == [0, 0]
+    for codes in (first, second):
+        with pytest.raises(CodeSpent) as spent:
+            await present(codes, "000004")
+        assert spent.value.attempts_left == 0
+    await start(second, ADA)
+    assert await present(second, "000001") == 2
+    with pytest.raises(CodeSpent) as spent:
+        await present(second, "000001")
+    assert spent.value.attempts_left is None
+
+
+@pytest.mark.parametrize("kind", [WrongCode, TooManyAttempts])
+async def test_the_last_wrong_code_is_wrong_again(kind: type[OAuthError]) -> None:
+    """Whatever the service says of it: it tells it from others only for users that have an account."""
+    codes = codes_of(cool_down=0.0)
+    await start(codes, ADA)
+    assert [await present(codes, "000001"), await present(codes, "000002")] == [2, 1]
+    claim = codes.name(ADA, "000003")
+    await codes.refused(claim, errors.made(kind), SENT, await codes.claim(claim))
+    assert await refused_again(codes, "000003") == 0
+
+
+async def test_a_wrong_code_is_wrong_again_where_the_store_has_not_heard_of_it(clock: Clock) -> None:
+    """While it is unreachable, before the report arrives, and after it has forgotten the attempt."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    await start(codes, ADA)
+    arrives = store.hold("refuse_code")
+    await refuse(codes, "000001")
+    assert await refused_again(codes, "000001") == 2
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(other, "000001")
+    store.is_unreachable = True
+    assert await refused_again(codes, "000001") == 2
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    await start(other, ADA)
+    assert await refused_again(codes, "000001") == 2
+    assert await present(other, "000001") == 2
+    arrives.set()
+
+
+async def test_a_code_that_was_wrong_without_the_store_is_wrong_with_it(clock: Clock) -> None:
+    """The store is told with the attempts that it does not know."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    await start(codes, ADA)
+    store.is_unreachable = True
+    await refuse(codes, "000001")
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    assert await present(codes, "000002") == 1
+    assert await refused_again(other, "000001") == 1
+
+
 async def test_of_many_attempts_at_once_one_has_leave() -> None:
     """Of a hundred concurrent attempts at one code, 99 raise CodeSpent."""
     store = MemoryStore()
@@ -506,7 +590,7 @@ async def is_undone(error: PasswordlessError, departure: Departure) -> bool:
     await codes.refused(claim, error, departure)
     try:
         return await present(codes, "123456") == 2
-    except CodeSpent:
+    except (CodeSpent, WrongCode):
         return False
 
 

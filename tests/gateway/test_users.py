@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 from contextlib import asynccontextmanager
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import aiohttp
@@ -16,7 +17,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from helpers import sites
-from passwordless_async import InvalidSession, StoreUnavailable
+from helpers.values import present as value_of
+from passwordless_async import InvalidSession, StoredSession, StoreUnavailable, TokenSet
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Connection, CurrentUser, Gateway
 
 if TYPE_CHECKING:
@@ -97,6 +100,39 @@ async def test_who_is_logged_in(make: Any) -> None:
         await browser.post("/logout")
         assert [await ask("/me", cookie), await ask("/mine", cookie)] == [(200, None), (401, None)]
         assert await ask("/me", "A" * 51) == (200, None)
+
+
+async def test_when_the_user_logged_in() -> None:
+    """A handler sends an old login to the step-up, which leads back to a page that opens, and no newer one there."""
+    async with sites.opened() as site:
+
+        async def age() -> float:
+            headers = {"Cookie": f"session={browser.cookie('session')}"}
+            user = value_of(await site.gateway.current_user(SimpleNamespace(headers=headers)))
+            assert user.claims["email"] == sites.ADA.address
+            session = await site.client.sessions.get(user.identifier)
+            assert user.logged_in_at == session.opened_at
+            return site.clock() - user.logged_in_at
+
+        browser = await site.browser()
+        await browser.log_in()
+        assert await age() == pytest.approx(0.0, abs=5.0)
+        site.clock.ahead = 301
+        assert await age() > 300
+        assert (await browser.get("/step-up?return_to=/pay&max_age=300", follow=False)).status == 200
+        await browser.post("/step-up")
+        first = await age()
+        await browser.post("/code", {"code": site.code()}, follow=False)
+        assert await age() < first
+
+
+@pytest.mark.parametrize(("auth_time", "expected"), [(900, 900.0), (1100, 1000.0), ("x", 1000.0), (None, 1000.0)])
+def test_the_time_of_the_login_is_that_of_the_tokens(auth_time: object, expected: float) -> None:
+    """A session may have been opened with the tokens of an earlier login; never is it newer than the session."""
+    claims = {} if auth_time is None else {"auth_time": auth_time}
+    tokens = TokenSet(Secret("opaque"), "Bearer", None, "", None, None, MappingProxyType(claims), None)
+    session = StoredSession(Secret("id"), tokens, "ada", 1000.0)
+    assert CurrentUser.of(session).logged_in_at == expected
 
 
 def a_request_of_django() -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async.stores import Counter, Place, RefreshEnd, RefreshLease, RefreshTurn
+from passwordless_async.stores import Counter, Place, RefreshEnd, RefreshLease, RefreshTurn, RefusedCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,40 @@ async def test_an_attempt_that_is_undone_was_not_right(stores: Stores) -> None:
     await store.retire_code(USER, "code", token="mine", correct=True)
     await store.undo_attempt(USER, "code", token="mine")
     assert [await attempt(store, "code", "theirs") for _ in range(2)] == [1, 1]
+
+
+async def test_a_code_that_was_wrong_is_known_to_be(stores: Stores) -> None:
+    """Every caller hears so, with the attempts that were made, until a new code is sent; it is no new attempt."""
+    store, other = stores(), stores()
+    await send(store, "start", seconds=0)
+    assert await attempt(store, "code", "mine") == 1
+    await other.refuse_code(USER, "code", token="theirs", is_last=False)
+    assert await attempt(other, "code", "theirs") is None
+    await store.refuse_code(USER, "code", token="mine", is_last=False)
+    assert [await attempt(each, "code", token) for each, token in ((store, "mine"), (other, "theirs"))] == [
+        RefusedCode(1)
+    ] * 2
+    await store.undo_attempt(USER, "code", token="mine")
+    assert await attempt(other, "second", "theirs") == 2
+    assert await attempt(store, "code", "again") == RefusedCode(2)
+    await send(other, "again", seconds=0)
+    assert await attempt(store, "code", "mine") == 1
+    await other.refuse_code("nobody", "code", token="theirs", is_last=True)
+
+
+async def test_a_wrong_code_ends_the_cool_down_if_it_was_the_last(stores: Stores) -> None:
+    """A start that is under way is left alone."""
+    store, other = stores(), stores()
+    await send(store, "start")
+    for number in range(2):
+        await attempt(store, f"code{number}", "mine")
+    await store.refuse_code(USER, "code0", token="mine", is_last=False)
+    assert await begin(other, "other") > 0
+    await store.refuse_code(USER, "code1", token="mine", is_last=True)
+    assert await begin(other, "other") == 0.0
+    await attempt(store, "code2", "mine")
+    await store.refuse_code(USER, "code2", token="mine", is_last=True)
+    assert await begin(store, "third") > 0
 
 
 async def test_a_code_that_was_sent_ends_the_attempts_at_the_one_before(stores: Stores) -> None:

@@ -42,7 +42,7 @@ def until_right(question: str, attempt: Callable[[Secret], T]) -> T:
     """Ask for a code and try it; ask again while it is wrong and the service takes another.
 
     Raises:
-        WrongCode: The code has no attempts left.
+        WrongCode, CodeSpent: The code has no attempts left.
         click.ClickException: An empty line was typed: the person gives up.
     """
     while True:
@@ -53,7 +53,9 @@ def until_right(question: str, attempt: Callable[[Secret], T]) -> T:
                 raise
             left = "" if error.attempts_left is None else f" Attempts left: {error.attempts_left}."
             problem = f"Wrong code.{left}"
-        except CodeSpent:
+        except CodeSpent as error:
+            if error.attempts_left == 0:
+                raise
             problem = "That code was tried before."
         except InvalidInput as error:
             problem = sentence(f"That is not a code: it {problem_of(error)}")

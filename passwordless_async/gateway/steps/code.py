@@ -97,7 +97,7 @@ def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
     login = attrs.evolve(login, attempts_left=left)
     # The service says which wrong code was the last one, but only of users that have an account.
-    was_last = isinstance(error, WrongCode) and left == 0
+    was_last = isinstance(error, WrongCode | CodeSpent) and error.attempts_left == 0
     if was_last:
         problem = Problem("too_many_attempts")
     if was_last or isinstance(error, _DEAD):

@@ -9,7 +9,9 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
+from passwordless_async.stores.protocols import RefusedCode
 
+_REFUSED = ""  # in place of the token: the code was wrong, so its attempt has ended
 _MAX_USERS = 65_536  # and as many addresses; the one longest unchanged makes room. About 500 bytes each
 
 
@@ -108,10 +110,12 @@ class MemoryCodes:
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
-    ) -> int | None:
-        """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
+    ) -> int | RefusedCode | None:
+        """Count an attempt at a code; 0 if there are none left, None or more if the code was presented before."""
         known = self._codes.get(user) or _Codes()
         presented_by, _ = known.of(code)
+        if presented_by == _REFUSED:
+            return RefusedCode(known.attempts)
         if presented_by is not None:
             return known.attempts if presented_by == token else None
         if (known.is_started and known.attempts >= max_attempts) or len(known.presented) >= max_codes:
@@ -128,6 +132,17 @@ class MemoryCodes:
             known.presented = tuple(attempt for attempt in known.presented if attempt[0] != code)
             known.right = None if known.right == code else known.right
 
+    async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
+        """Report that a code was wrong."""
+        known = self._codes.get(user)
+        if known is None or known.of(code)[0] != token:
+            return
+        known.presented = tuple(
+            (name, _REFUSED if name == code else by, number) for name, by, number in known.presented
+        )
+        if is_last:
+            self._end_cool_down(user)
+
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Report that a code is dead: the user may be sent another one at once."""
         known = self._codes.get(user)
@@ -136,13 +151,16 @@ class MemoryCodes:
         presented_by, number = known.of(code)
         if presented_by != token:
             return
-        holder = self._cooling.get(user)
-        if holder is not None and not holder[1]:  # no start is under way
-            self._cooling.discard(user)
+        self._end_cool_down(user)
         if correct:
             # A right code is no guess. Those before it are forgotten: the service takes only the newest.
             known.is_started, known.right = False, code
             known.forget_before(number)
+
+    def _end_cool_down(self, user: str) -> None:
+        holder = self._cooling.get(user)
+        if holder is not None and not holder[1]:  # no start is under way
+            self._cooling.discard(user)
 
     def presented(self, user: str) -> list[tuple[str, str]]:
         """Return a user's codes with the tokens of the callers that presented them, in order."""

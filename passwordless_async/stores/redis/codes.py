@@ -13,9 +13,11 @@ Invariants of the scripts:
 
 from __future__ import annotations
 
+from passwordless_async.stores.protocols import RefusedCode
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, several
 
-# A field for each code, with the number of its attempt and the token of the caller; others have no blank in the value.
+# A field for each code, with the number of its attempt and the token of the caller, which is empty once the code was
+# refused as wrong; the other fields have no blank in the value.
 _READ = """
 local function presented(hash, code)
   local number, token = string.match(redis.call('HGET', hash, code) or '', '^(%d+) (.*)$')
@@ -33,6 +35,9 @@ local function forget_before(hash, first)
     local number = string.match(fields[i + 1], '^(%d+) ')
     if number and tonumber(number) < first then redis.call('HDEL', hash, fields[i]) end
   end
+end
+local function end_cool_down(cooldown)
+  if string.sub(redis.call('GET', cooldown) or '', -1) == ' ' then redis.call('DEL', cooldown) end
 end
 """
 # In its last millisecond a key has no time left and still exists: at least 1 ms is returned.
@@ -94,6 +99,7 @@ local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
 local max_attempts, max_codes, remember = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local _, presented_by = presented(hash, code)
 local codes, attempts = counted(hash)
+if presented_by == '' then return -1 - attempts end
 if presented_by == token then return attempts end
 if presented_by then return -1 end
 if attempts >= max_attempts and redis.call('HEXISTS', hash, 'started') == 1 then return 0 end
@@ -113,13 +119,23 @@ redis.call('HDEL', hash, code)
 if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
 """
 )
+_REFUSE_CODE = (
+    _READ
+    + """
+local cooldown, hash, code, token, is_last = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local number, presented_by = presented(hash, code)
+if presented_by ~= token then return end
+redis.call('HSET', hash, code, number .. ' ')
+if is_last == '1' then end_cool_down(cooldown) end
+"""
+)
 _RETIRE_CODE = (
     _READ
     + """
 local cooldown, hash, code, token, correct = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local number, presented_by = presented(hash, code)
 if presented_by ~= token then return end
-if string.sub(redis.call('GET', cooldown) or '', -1) == ' ' then redis.call('DEL', cooldown) end
+end_cool_down(cooldown)
 if correct ~= '1' then return end
 forget_before(hash, number)
 redis.call('HDEL', hash, 'started')
@@ -154,15 +170,21 @@ class RedisCodes(OnRedis):
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
-    ) -> int | None:
-        """Count an attempt at a code; 0 if there are none left, None if the code was presented before."""
+    ) -> int | RefusedCode | None:
+        """Count an attempt at a code; 0 if there are none left, None or more if the code was presented before."""
         arguments = code, token, max_attempts, max_codes, milliseconds(remember)
         attempts = number(await self._run(_BEGIN_ATTEMPT, self._user(user)[1:], *arguments))
+        if attempts < -1:
+            return RefusedCode(-1 - attempts)
         return None if attempts < 0 else attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
         """Forget an attempt."""
         await self._run(_UNDO_ATTEMPT, self._user(user)[1:], code, token)
+
+    async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
+        """Report that a code was wrong."""
+        await self._run_soon(_REFUSE_CODE, self._user(user), code, token, int(is_last))
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
         """Report that a code is dead: the user may be sent another one at once."""

@@ -162,7 +162,7 @@ def test_a_wrong_code_is_asked_for_again(
     assert (typist.left, "Binding" in out) == (0, True)
     assert err == (
         f"A code was sent to {ADA.address}. Code: That is not a code: it must be visible ASCII characters, without"
-        " spaces. Code: Wrong code. Attempts left: 2. Code: That code was tried before. Code: Wrong code."
+        " spaces. Code: Wrong code. Attempts left: 2. Code: Wrong code. Attempts left: 2. Code: Wrong code."
         " Attempts left: 1. Code: "
     )
     assert len([each for each in tenant.requests.to("/oauth/token") if each.status == 403]) == 2

@@ -44,6 +44,7 @@ CALLS: dict[str, Callable[[Any, Any], Awaitable[Any]]] = {
         "u", "c", token="t", max_attempts=3, max_codes=10, remember=1.0
     ),
     "undo_attempt": lambda store, _: store.undo_attempt("u", "c", token="t"),
+    "refuse_code": lambda store, _: store.refuse_code("u", "c", token="t", is_last=True),
     "retire_code": lambda store, _: store.retire_code("u", "c", token="t", correct=True),
     "reserve": lambda store, _: store.reserve("q", requests=1, interval=0.1),
     "pause": lambda store, _: store.pause("q", 1.0),

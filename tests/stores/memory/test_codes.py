@@ -62,6 +62,8 @@ async def test_a_login_never_suspends() -> None:
         attempt(store, "code", "mine"),
         store.undo_attempt(USER, "code", token="mine"),
         attempt(store, "code", "mine"),
+        attempt(store, "wrong", "mine"),
+        store.refuse_code(USER, "wrong", token="mine", is_last=False),
         store.retire_code(USER, "code", token="mine", correct=True),
         store.end_address_start(ADDRESS, token="start", blocked=1.0),
     ):
