@@ -24,6 +24,7 @@ from passwordless_async.gateway.proxy.admission import Refusal, is_navigation
 from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
 from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse
 from passwordless_async.gateway.replies import KEEP, Page, Problem, Reply
+from passwordless_async.gateway.returning import return_path
 from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
@@ -115,15 +116,21 @@ class Passing:
     def _with_return(self, path: str, request: ProxiedRequest, more: Mapping[str, str]) -> str:
         """Return a path of the gateway's own that returns to the page that was asked for, or that a form is on."""
         asked = f"?{request.query}" if request.query else ""
-        form = {"return_to": self._form_page(request), "unsent": "1"}
-        way = {"return_to": f"{request.mount}{request.path}{asked}"} if request.method in READS else form
-        parameters = {**more, **{name: value for name, value in way.items() if value}}
+        is_form = request.method not in READS
+        page = self._form_page(request) if is_form else f"{request.mount}{request.path}{asked}"
+        # Nothing that the login would refuse: a Referer may be long, and may have any bytes.
+        way_back = return_path(page, ("/",))
+        parameters = {
+            **more,
+            **({} if way_back is None else {"return_to": way_back}),
+            **({"unsent": "1"} if is_form else {}),
+        }
         return f"{path}?{urlencode(parameters, quote_via=quote)}"
 
-    def _form_page(self, request: ProxiedRequest) -> str:
-        """Return the path of this site's page that a form is on, if the browser says which; the login checks it."""
+    def _form_page(self, request: ProxiedRequest) -> str | None:
+        """Return the path of this site's page that a form is on; None if the browser does not say which."""
         page = ",".join(request.headers.getall("Referer", []))
-        return page.removeprefix(self._origin) if page.startswith(f"{self._origin}/") else ""
+        return page.removeprefix(self._origin) if page.startswith(f"{self._origin}/") else None
 
 
 def _way_in(request: ProxiedRequest, reply: Reply) -> Mapping[str, str]:

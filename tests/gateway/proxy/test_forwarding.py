@@ -472,6 +472,22 @@ async def test_a_form_that_needs_a_login_first(front: Front, *, is_logged_in: bo
     assert (seen.path, seen.alert) == ("/step-up" if is_logged_in else "/login", FORM_NOT_SENT)
 
 
+@pytest.mark.parametrize("page", ["\xff", "é", "x" * 2000, "/evil.example", "\\evil.example", "a/../b"])
+async def test_a_form_on_a_page_that_no_login_returns_to(
+    front: Front, page: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A ``Referer`` is never in the ``Location`` if the login would refuse it, and makes no line in the log."""
+    mount, origin = front.site.mount, front.site.origin
+    fields = {"Host": origin.removeprefix("http://"), **NAVIGATE, "Referer": f"{origin}/{page}"}
+    head = "".join(f"{name}: {value}\n" for name, value in fields.items())
+    answer = await raw(front, f"POST {mount}/api/me HTTP/1.1\n{head}Content-Length: 0\nConnection: close\n\n")
+    lines = answer.decode("latin-1").split("\r\n")
+    assert lines[0] == "HTTP/1.1 303 See Other"
+    locations = [line.partition(": ")[2] for line in lines if line.lower().startswith("location:")]
+    assert locations == [f"{mount}/login?unsent=1"]
+    assert [each.getMessage() for each in caplog.records if " failed: " in each.getMessage()] == []
+
+
 async def test_a_login_in_vain_is_logged_once(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
     """For each upstream and each claim: a user who tries again writes nothing more."""
     front = await serve_front()
