@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from passwordless_async.stores import RefreshEnd, RefreshLease
+from passwordless_async.stores import RefreshEnd, RefreshLease, RefusedCode
 
 
 class Codes(NamedTuple):
@@ -41,8 +41,10 @@ class CodesModel:
         answer: tuple[Any, Codes] = getattr(self, name)(state, *arguments)
         return answer
 
-    def begin_attempt(self, state: Codes, code: str, token: str) -> tuple[int | None, Codes]:
+    def begin_attempt(self, state: Codes, code: str, token: str) -> tuple[int | RefusedCode | None, Codes]:
         presented_by = state.by(code)
+        if presented_by == "":
+            return RefusedCode(state.attempts), state
         if presented_by is not None:
             return (state.attempts if presented_by == token else None), state
         if (state.attempts >= 3 and state.started) or len(state.presented) >= 4:
@@ -55,6 +57,15 @@ class CodesModel:
             return None, state
         right = None if state.right == code else state.right  # what was not presented was not right
         return None, state._replace(presented=tuple(each for each in state.presented if each[0] != code), right=right)
+
+    def refuse_code(self, state: Codes, code: str, token: str, is_last: bool) -> tuple[None, Codes]:  # noqa: FBT001
+        if state.by(code) != token:
+            return None, state
+        if state.cools_down and is_last:
+            state = state._replace(holder=None, cools_down=False)
+        right = None if state.right == code else state.right  # what was wrong was not right
+        presented = tuple((name, at, "" if name == code else by) for name, at, by in state.presented)
+        return None, state._replace(presented=presented, right=right)
 
     def retire_code(self, state: Codes, code: str, token: str, correct: bool) -> tuple[None, Codes]:  # noqa: FBT001
         if state.by(code) != token:

@@ -76,7 +76,8 @@ class Kind:
 
 def _draw_codes(memory: Memory) -> tuple[str, tuple[Any, ...]]:
     choice, code = memory.random.choice, memory.random.choice("abcdef")
-    name = choice(("begin_attempt",) * 4 + ("undo_attempt", "retire_code", "begin_start", "begin_start", "end_start"))
+    reports = ("undo_attempt", "refuse_code", "retire_code", "begin_start", "begin_start", "end_start")
+    name = choice(("begin_attempt",) * 4 + reports)
     if name == "begin_attempt":
         again = memory.random.random() < 0.2
         return name, memory.again(name, code, memory.fresh()) if again else (code, memory.fresh())
@@ -94,6 +95,8 @@ async def _call_codes(store: Any, user: str, name: str, given: tuple[Any, ...]) 
         return await store.begin_attempt(user, given[0], token=given[1], max_attempts=3, max_codes=4, remember=_LONG)
     if name == "undo_attempt":
         return await store.undo_attempt(user, given[0], token=given[1])
+    if name == "refuse_code":
+        return await store.refuse_code(user, given[0], token=given[1], is_last=given[2])
     if name == "retire_code":
         return await store.retire_code(user, given[0], token=given[1], correct=given[2])
     if name == "begin_start":

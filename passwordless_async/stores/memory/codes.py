@@ -140,6 +140,7 @@ class MemoryCodes:
         known.presented = tuple(
             (name, _REFUSED if name == code else by, number) for name, by, number in known.presented
         )
+        known.right = None if known.right == code else known.right
         if is_last:
             self._end_cool_down(user)
 

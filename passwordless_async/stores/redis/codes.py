@@ -126,6 +126,7 @@ local cooldown, hash, code, token, is_last = KEYS[1], KEYS[2], ARGV[1], ARGV[2],
 local number, presented_by = presented(hash, code)
 if presented_by ~= token then return end
 redis.call('HSET', hash, code, number .. ' ')
+if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
 if is_last == '1' then end_cool_down(cooldown) end
 """
 )
