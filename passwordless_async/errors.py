@@ -233,8 +233,15 @@ class RateLimited(OAuthError, code="rate_limited", advice="Wait retry_after seco
         self.retry_after = retry_after
 
 
-class AccessDenied(OAuthError, code="access_denied", advice="The user is not allowed in; see the tenant's logs."):
-    """A rule, an Action, a block or attack protection refused this user."""
+class AccessDenied(
+    OAuthError,
+    code="access_denied",
+    advice="The user is not allowed in, or audience names no API of the tenant: see the tenant's logs, or run doctor.",
+):
+    """A rule, an Action, a block or attack protection refused this user, or ``audience`` names no API of the tenant.
+
+    The error code of both is the same; ``error_description`` of an unknown audience begins with "Service not found".
+    """
 
 
 class VerificationRequired(

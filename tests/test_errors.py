@@ -145,7 +145,7 @@ TABLE = [
         "e (403): d",
         "access_denied",
         False,
-        "The user is not allowed in; see the tenant's logs.",
+        "The user is not allowed in, or audience names no API of the tenant: see the tenant's logs, or run doctor.",
     ),
     (
         VerificationRequired(**SAID_NO),

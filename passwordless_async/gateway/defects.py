@@ -2,7 +2,8 @@
 
 Invariants:
 
-- Each has a line in the log, at ERROR: what was being done, the error's type, and where it was raised.
+- Each has a line in the log, at ERROR: what was being done, the error's type, and where it was raised. A refusal that
+  may be the user's own is at WARNING.
 - The line has the message of the library's own errors, which show no secret. That of any other error may quote what the
   user typed, so it is left out, and so are the service's words: of a refusal there are its code, status and advice.
 """
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.errors import OAuthError, PasswordlessError
+from passwordless_async.errors import AccessDenied, OAuthError, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +60,9 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
         more: How many others of its kind were not logged since the last one that was.
     """
     others = f" ({more} more like it were not logged)" if more else ""
-    _log.error(
-        "%s failed: %s%s, in %s%s", name, type(error).__name__, _said(error), _where(error.__traceback__), others
+    level = logging.WARNING if isinstance(error, AccessDenied) else logging.ERROR
+    _log.log(
+        level, "%s failed: %s%s, in %s%s", name, type(error).__name__, _said(error), _where(error.__traceback__), others
     )
 
 
@@ -93,8 +95,10 @@ def _said(error: BaseException) -> str:
     """Return what may be logged of an error's message: nothing that a user or the service has written."""
     if not isinstance(error, PasswordlessError) or not _is_library(type(error).__module__):
         return ""
-    if not isinstance(error, OAuthError):
+    if isinstance(error, UsageError):
         return f": {error}"
+    if not isinstance(error, OAuthError):
+        return f": {error}. {error.advice.removesuffix('.')}"
     code = error.error if _CODE.fullmatch(error.error) else "an unknown error"
     advice = _ADVICE if error.advice == OAuthError.advice else error.advice
     return f": {code} ({error.status}). {advice.removesuffix('.')}"

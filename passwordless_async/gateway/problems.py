@@ -90,6 +90,8 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
 
 # Of those the user can do nothing about: a setting here or at the tenant is wrong, or the library is.
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
+# The user's own, or a setting's: the tenant refuses an unknown audience with the code of a blocked user.
+_FOR_BOTH = frozenset({"access_denied"})
 
 
 def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> tuple[Problem, HTTPStatus]:
@@ -98,7 +100,7 @@ def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> 
         key, status = error.key, HTTPStatus(error.status)
     else:
         key, status = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
-    is_for_operators = key in _FOR_OPERATORS and not isinstance(error, Refused)
+    is_for_operators = key in _FOR_OPERATORS | _FOR_BOTH and not isinstance(error, Refused)
     return Problem(key, _facts(error), field, error if is_for_operators else None), status
 
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from passwordless_async import Email, OAuthError, UnauthorizedClient, UsageError
+from passwordless_async import AccessDenied, Email, NotSenderConstrained, OAuthError, UnauthorizedClient, UsageError
 from passwordless_async.gateway.defects import Defects, Refusals, report
 
 HERE = re.escape(__name__)
@@ -106,6 +106,26 @@ def test_of_a_refusal_the_services_words_are_left_out(
     """They may quote the user's address; the tenant's own logs have them."""
     report("POST /login", error)
     assert line_of(caplog) == f"POST /login failed: {expected}, in no function"
+
+
+def test_a_refusal_that_may_be_the_users_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown audience has the code of a blocked user: the advice names both."""
+    report("POST /code", AccessDenied(status=403, error="access_denied", error_description="Service not found: api"))
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage() == (
+        "POST /code failed: AccessDenied: access_denied (403). The user is not allowed in, or audience names no API of "
+        "the tenant: see the tenant's logs, or run doctor, in no function"
+    )
+
+
+def test_a_response_that_is_not_trusted_has_its_advice(caplog: pytest.LogCaptureFixture) -> None:
+    """As a refusal has."""
+    report("POST /code", NotSenderConstrained("the token is not bound"))
+    advice = NotSenderConstrained.advice.removesuffix(".")
+    assert (
+        line_of(caplog) == f"POST /code failed: NotSenderConstrained: the token is not bound. {advice}, in no function"
+    )
 
 
 @pytest.mark.parametrize("code", ["ada@example.com", "+4930901820", "4930901820", "GET / failed", "x" * 65, ""])

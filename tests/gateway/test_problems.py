@@ -125,6 +125,7 @@ def test_facts(error: Any, key: str, status: int, facts: dict[str, int]) -> None
         (errors.InvalidClient(status=401, error="invalid_client"), True),
         (errors.OAuthError(status=403, error="access_denied"), True),
         (errors.NotSenderConstrained("the token is not bound"), True),
+        (errors.AccessDenied(status=403, error="access_denied"), True),
         (errors.WrongCode(status=403, error="invalid_grant"), False),
         (errors.InvalidInput("otp", "must not be empty"), False),
         (errors.NotSent("nothing was sent"), False),

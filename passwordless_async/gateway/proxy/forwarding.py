@@ -29,6 +29,7 @@ from passwordless_async.gateway.demands import demands_of, is_in_vain
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
+from passwordless_async.gateway.proxy.failures import Failure, FailureLog
 from passwordless_async.gateway.proxy.messages import (
     FAILED,
     GOING_AWAY,
@@ -67,7 +68,6 @@ _SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000
 _MAX_REASON = 40  # characters; the frame has room for 123 bytes
 _CLAIMS = {"max_age": "auth_time", "acr_values": "acr"}  # what a service judges by each (RFC 9470)
 _MAX_SHOWN = 100  # characters of what an upstream asks for
-_ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
 _RESPONSES = range(HTTPStatus.OK, 600)  # a 101 would make a tunnel of the browser's connection
 _FAILURES = (aiohttp.ClientError, UseDPoPNonce, TimeoutError, OSError, ValueError)
 
@@ -91,6 +91,7 @@ class Channel:
         self.upstream = upstream
         self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
         self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
+        self.failures = FailureLog(upstream)
         self._warned: set[frozenset[str]] = set()
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
@@ -274,7 +275,7 @@ class Forwarding:
         self, channel: Channel, request: ProxiedRequest, framing: Framing, api: UserSession
     ) -> aiohttp.ClientResponse:
         upstream, upload = channel.upstream, None
-        failure: Exception
+        failure: Failure
         try:
             async with asyncio.timeout(upstream.timeout) as timeout:
                 if framing.has_body and request.body is not None:
@@ -291,15 +292,17 @@ class Forwarding:
                 if upload is not None:
                     upload.deadline.end()
         except _FAILURES as error:
-            # aiohttp's errors show the request with its header fields: only the kind of the failure is kept.
-            failure = _failure(error)
+            failure = Failure.of(error)
         else:
             if response.status in _RESPONSES:
                 channel.note(response.status)
                 return response
             response.close()
-            failure = Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
-        raise upload.failure if upload is not None and upload.failure is not None else failure
+            failure = Failure.of_status(response.status)
+        if upload is not None and upload.failure is not None:
+            raise upload.failure
+        channel.failures.report(failure)
+        raise failure.refusal
 
     async def _look_at_demands(
         self, channel: Channel, request: ProxiedRequest, response: aiohttp.ClientResponse, session: Secret
@@ -342,9 +345,10 @@ class Forwarding:
                         max_msg_size=upstream.max_message_bytes,
                     )
             except _FAILURES as error:
-                failure = _failure(error)
+                failure = Failure.of(error)
             if failure is not None:
-                raise failure
+                channel.failures.report(failure)
+                raise failure.refusal
             try:
                 yield socket
             finally:
@@ -477,17 +481,6 @@ def _passed_on(closed: SocketClosed) -> tuple[int, str]:
         return closed.code, closed.reason[:_MAX_REASON]
     # Without a close there is no code either, but another one stands for that: 1006.
     return (NORMAL if closed.code == NO_CODE else FAILED), ""
-
-
-def _failure(error: Exception) -> Refusal:
-    """Return what a failure is to the browser."""
-    if isinstance(error, UseDPoPNonce):
-        return Refusal("send_again", HTTPStatus.SERVICE_UNAVAILABLE, 1)
-    if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in _ERRORS:
-        return Refusal("upstream_down", error.status)
-    if isinstance(error, TimeoutError):
-        return Refusal("upstream_slow", HTTPStatus.GATEWAY_TIMEOUT)
-    return Refusal("upstream_down", HTTPStatus.BAD_GATEWAY)
 
 
 def _require_scopes(upstream: Upstream, scope: str | None) -> None:

@@ -1,0 +1,83 @@
+"""Failures of an upstream: what each is to the browser, and its line in the log.
+
+Invariants:
+
+- aiohttp's errors show the request with its header fields: only the kind of a failure is kept.
+- Of each upstream and kind there is one line a minute, with how many more there were. A user's disconnect writes none.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import aiohttp
+import attrs
+
+from passwordless_async._common import clock as _clock
+from passwordless_async.errors import UseDPoPNonce
+from passwordless_async.gateway.proxy.admission import Refusal
+
+if TYPE_CHECKING:
+    from passwordless_async.gateway.proxy.upstream import Upstream
+
+_log = logging.getLogger("passwordless_async")
+_ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
+_QUIET_SECONDS = 60.0  # after a failure was logged, for others of its kind
+
+
+@attrs.frozen
+class Failure:
+    """A call that an upstream did not answer.
+
+    Attributes:
+        refusal: What it is to the browser.
+        cause: What it is to the operator: a kind, without any words of the request or the response.
+    """
+
+    refusal: Refusal
+    cause: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """Return what an error is."""
+        cause = type(error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error).__name__
+        if isinstance(error, UseDPoPNonce):
+            return cls(Refusal("send_again", HTTPStatus.SERVICE_UNAVAILABLE, 1), cause)
+        if isinstance(error, aiohttp.WSServerHandshakeError) and error.status in _ERRORS:
+            return cls(Refusal("upstream_down", error.status), f"status {error.status} to a WebSocket")
+        if isinstance(error, TimeoutError):
+            return cls(Refusal("upstream_slow", HTTPStatus.GATEWAY_TIMEOUT), cause)
+        return cls(Refusal("upstream_down", HTTPStatus.BAD_GATEWAY), cause)
+
+    @classmethod
+    def of_status(cls, status: int) -> Failure:
+        """Return what a status is that is never passed on."""
+        return cls(Refusal("upstream_down", HTTPStatus.BAD_GATEWAY), f"status {status}")
+
+
+class FailureLog:
+    """Logs the failures of one upstream."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._logged: dict[str, tuple[float, int]] = {}  # by kind: when the last line was, and how many came since
+
+    def report(self, failure: Failure) -> None:
+        """Log a failure, unless one of its kind was logged within the last minute."""
+        now = _clock.monotonic()
+        at, more = self._logged.get(failure.cause, (now - _QUIET_SECONDS, 0))
+        if now - at < _QUIET_SECONDS:
+            self._logged[failure.cause] = at, more + 1
+            return
+        self._logged[failure.cause] = now, 0
+        _log.warning(
+            "The upstream %s (%s) failed: %s; its user gets a %d (%s)%s",
+            self._upstream.prefix,
+            self._upstream.origin,
+            failure.cause,
+            failure.refusal.status,
+            failure.refusal.key,
+            f" ({more} more like it were not logged)" if more else "",
+        )
