@@ -33,7 +33,8 @@ def root_path(scope: Mapping[str, Any]) -> str:
 
 def mount_of(scope: Mapping[str, Any]) -> str:
     """Return the same as it stands in a path that came."""
-    return as_sent(root_path(scope))
+    root = root_path(scope)
+    return as_sent(root) if root else ""
 
 
 def as_sent(path: str) -> str:

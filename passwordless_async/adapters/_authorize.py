@@ -123,7 +123,7 @@ class Authorizer:
             return passed.authorized, True
         presented, headers = presented_by(headers), ()
         path = target(entrance.base_path)
-        guard = entrance.guard.without(self._elsewhere(root_path))
+        guard = entrance.guard.without(self._elsewhere(root_path)) if root_path and self._siblings else entrance.guard
         return await guard.authorize(method, path, presented, self._validate, self._required), False
 
     def _entrance(self, headers: Headers, root_path: str) -> Entrance:
@@ -136,7 +136,7 @@ class Authorizer:
     def _elsewhere(self, root_path: str) -> list[str]:
         """Return the base URLs that a request did not come to: another one of the same host fits the mount better."""
         elsewhere: list[str] = []
-        for siblings in self._siblings if root_path else ():
+        for siblings in self._siblings:
             best = max(_fit(entrance, root_path) for entrance in siblings)
             elsewhere += (entrance.base_url for entrance in siblings if _fit(entrance, root_path) < best)
         return elsewhere

@@ -39,6 +39,7 @@ _NO_JWT = "is not a signed JWT"
 _NO_AUDIENCE = "Name this API as audience at the login: without one, Auth0's tokens are for /userinfo and are no JWTs."
 _SHOWN = re.compile(r"https?://[A-Za-z0-9.:/\[\]_~-]{1,256}")  # of an issuer, in an advice
 _STR = {str}
+_NONE: frozenset[str] = frozenset()
 _CONTAINERS = frozenset({SecretDict, list})  # as they are read here
 _THUMBPRINT = 43  # characters: SHA-256 in base64url
 _PROFILE = frozenset({"at+jwt", "application/at+jwt"})  # RFC 9068 §2.1; media types have no case
@@ -253,7 +254,7 @@ def _confirmation(cnf: object) -> Mapping[str, str] | None:
     RFC 7800 §3.1 has members ignored that are not understood, unless the application says otherwise. This one does: a
     token that is bound to a certificate (``x5t#S256``, RFC 8705 §3.1) besides must not pass without it.
     """
-    if not isinstance(cnf, Mapping) or len(cnf) != 1:
+    if not isinstance(cnf, (dict, Mapping)) or len(cnf) != 1:  # an abstract class takes longer to ask
         return None
     jkt = cnf.get("jkt")
     return {"jkt": jkt} if isinstance(jkt, str) and len(jkt) == _THUMBPRINT else None
@@ -270,6 +271,8 @@ def _copied(value: object) -> object:
 
 def _words(value: object) -> frozenset[str]:
     """Return the words of a list, or of a text with spaces between."""
+    if value is None:
+        return _NONE
     words = value.split(" ") if isinstance(value, str) else value if _is_texts(value) else ()
     return frozenset(filter(None, words))
 

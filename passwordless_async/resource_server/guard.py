@@ -25,7 +25,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.auth0.clocks import is_time
 from passwordless_async.dpop.server.checked import PresentedToken
-from passwordless_async.dpop.server.fields import Headers, values_of
+from passwordless_async.dpop.server.fields import Headers, ProofFields, values_of
 from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
 from passwordless_async.dpop.server.replay import user_of
 from passwordless_async.errors import (
@@ -199,7 +199,7 @@ class Presented:
     """The header fields with the credentials of a request, concealed."""
 
     authorization: tuple[Secret, ...] = attrs.field(repr=redacted)
-    proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
+    proofs: ProofFields = attrs.field(repr=redacted)
 
 
 @attrs.frozen
@@ -323,7 +323,7 @@ class Guard:
         return await self._verifier.verify(
             method,
             url,
-            [("DPoP", proof) for proof in credentials.proofs],
+            credentials.proofs,
             confirmation=token.confirmation,
             access_token=credentials.access_token,
             owner=user_of(token.claims),
@@ -392,7 +392,7 @@ class _Credentials:
 
     scheme: Scheme
     access_token: PresentedToken = attrs.field(repr=redacted)
-    proofs: tuple[Secret, ...] = attrs.field(repr=redacted)
+    proofs: ProofFields = attrs.field(repr=redacted)
 
 
 def presented_by(headers: Headers | Presented | None) -> Presented | None:
@@ -406,7 +406,7 @@ def presented_by(headers: Headers | Presented | None) -> Presented | None:
         authorization, proofs = values_of(headers, "Authorization", "DPoP")
     except UsageError:
         return None
-    return Presented(tuple(map(Secret, authorization)), tuple(map(Secret, proofs)))
+    return Presented(tuple(map(Secret, authorization)), ProofFields([("DPoP", Secret(proof)) for proof in proofs]))
 
 
 def _token_of(authorization: Secret) -> PresentedToken | None:
@@ -424,13 +424,13 @@ def _token_of(authorization: Secret) -> PresentedToken | None:
 
 async def _validated(validate: Validator, access_token: Secret) -> AccessToken:
     token = validate(access_token)
-    if inspect.isawaitable(token):
+    if type(token) is not dict and inspect.isawaitable(token):  # which takes longer to ask
         token = await token
     if token is None:
         raise refused("is not valid")
     if isinstance(token, AccessToken):
         return token
-    if not isinstance(token, Mapping):
+    if not isinstance(token, (dict, Mapping)):  # an abstract class takes longer to ask
         raise UsageError("token_info", "must return a mapping, or None for a token that is not valid")
     return AccessToken.of(token)
 

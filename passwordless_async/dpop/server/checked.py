@@ -84,7 +84,8 @@ def check_binding(proof: CheckedProof, confirmation: object, access_token: str) 
         raise FailedCheck("the access token is not ASCII", "invalid_token")
     if not _same(proof.ath, encode_text(digest_of(access_token))):
         raise FailedCheck("ath is not the hash of the access token")
-    jkt = confirmation.get("jkt") if isinstance(confirmation, Mapping) else None
+    # dict first: an abstract class takes longer to ask.
+    jkt = confirmation.get("jkt") if isinstance(confirmation, (dict, Mapping)) else None
     if not isinstance(jkt, str):
         raise FailedCheck("the access token is not bound to a key", "invalid_token")
     if not _same(jkt, proof.thumbprint):

@@ -8,11 +8,18 @@ from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from passwordless_async._common.secret import Secret
 from passwordless_async.dpop.server.checked import FailedCheck
 from passwordless_async.errors import UsageError
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 """A multi-value mapping (multidict, Starlette), a plain mapping, or pairs of ``str`` or ``bytes`` (ASGI)."""
+
+
+class ProofFields(tuple[tuple[str, Secret], ...]):
+    """The ``DPoP`` fields of a request, and no other fields of it: they were read before."""
+
+    __slots__ = ()
 
 
 def values_of(headers: Headers, *names: str) -> list[list[str]]:
@@ -64,7 +71,7 @@ def _text(value: object) -> str:
 
 def proof_of(headers: Headers) -> str:
     """Return the proof of a request; none, or more than one, raises :class:`FailedCheck`."""
-    (values,) = values_of(headers, "DPoP")
+    values = [value for _, value in headers] if isinstance(headers, ProofFields) else values_of(headers, "DPoP")[0]
     if not values:
         raise FailedCheck("the request has no DPoP header")
     # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two with a comma (RFC 9110 §5.3).

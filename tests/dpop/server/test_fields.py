@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict
 
+from passwordless_async._common.secret import Secret
+from passwordless_async.dpop.server.fields import ProofFields
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-@pytest.mark.parametrize("kind", ["CIMultiDict", "proxy", "MultiDict", "pairs", "generator", "asgi", "dict", "items"])
+@pytest.mark.parametrize(
+    "kind", ["CIMultiDict", "proxy", "MultiDict", "pairs", "generator", "asgi", "dict", "items", "read"]
+)
 async def test_finds_the_header_in_any_container(kind: str, server: Any) -> None:
     """Rule 21: the field is found in any case, in every kind of container that servers use."""
     proof = server.proof()
@@ -27,11 +31,12 @@ async def test_finds_the_header_in_any_container(kind: str, server: Any) -> None
         "asgi": lambda: [(name.encode(), value.encode()) for name, value in pairs],
         "dict": lambda: dict(pairs),
         "items": type("Headers", (), {"items": lambda _self: pairs}),
+        "read": lambda: ProofFields([("DPoP", Secret(proof))]),
     }
     assert (await server.get(containers[kind]())).thumbprint == server.prover.thumbprint
 
 
-@pytest.mark.parametrize("kind", [CIMultiDict, MultiDict, list, dict])
+@pytest.mark.parametrize("kind", [CIMultiDict, MultiDict, list, dict, ProofFields])
 async def test_refuses_two_headers(kind: Any, server: Any) -> None:
     """Rule 21: more than one DPoP header is refused, in whatever case and container, before anything is spent."""
     headers = kind([("DPoP", server.proof()), ("dpop", server.proof())])
