@@ -29,6 +29,7 @@ class Deadlines(Generic[K]):
     """Names in the order in which their time is over.
 
     A name is in the step that its time ends in: a second, or of a longer time a five-hundredth at most.
+    Call :meth:`take` as often as :meth:`add`: only that removes the steps that are over.
     """
 
     __slots__ = ("_names", "_steps")

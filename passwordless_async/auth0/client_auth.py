@@ -199,6 +199,7 @@ class PrivateKeyJwt(_ByKey):
         if key_id is not None:
             header["kid"] = _check.text("key_id", key_id, at_most=256)
         self.__attrs_init__(key=_signing_key(key, algorithm), header=header)
+        jose.load("jwt")
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return a new assertion: its ``jti`` is valid once.

@@ -6,7 +6,7 @@ this library and makes no client, such as a command line or a migration, does no
 
 from __future__ import annotations
 
-from importlib import import_module
+import sys
 from typing import TYPE_CHECKING
 
 from passwordless_async._common.lazy import lazy, module_of
@@ -24,10 +24,10 @@ _MODULE_OF = module_of("joserfc", {"errors": "JoseError", "jwk": "ECKey OctKey R
 _MODULE_OF["jwt"] = "joserfc"
 
 
-def load() -> None:
-    """Import what the check of an ID token needs: where keys are made ready, so that no login waits for it."""
-    for name in ("JoseError", "RSAKey"):
-        import_module(_MODULE_OF[name])
+def load(*names: str) -> None:
+    """Import the modules of names now. Call it where keys are made ready, so that no login waits for an import."""
+    for name in names:
+        getattr(sys.modules[__name__], name)
 
 
 # If a type checker saw __getattr__, it would accept any name.

@@ -96,7 +96,7 @@ class SigningKeys:
     problem: str = attrs.field(default="", init=False)  # of the last fetch; empty if it succeeded
 
     def __attrs_post_init__(self) -> None:
-        jose.load()
+        jose.load("JoseError", "JWSRegistry", "RSAKey")
 
     def get(self, kid: str, alg: str) -> SigningKey | None:
         """Return the key of a ``kid`` and an algorithm; None if the ``kid`` is unknown or the keys are too old.

@@ -53,7 +53,7 @@ class _Flight(Generic[T]):
     before: _Flight[T] | None = None  # in its queue
     callers: int = 0  # that have not returned from it: waiters, and those that were cancelled and leave
     has_landed: bool = False
-    ending: asyncio.Future[None] | None = None  # has a result when it is over; made by closing
+    ending: asyncio.Future[None] | None = None  # has a result when it is over; made by the first closing
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
@@ -76,8 +76,8 @@ class _Flight(Generic[T]):
         """Cancel what is left of it, and wait until it is over."""
         self.task.cancel()
         if not self.is_over:
-            self.ending = asyncio.get_running_loop().create_future()
-            await self.ending
+            self.ending = self.ending or asyncio.get_running_loop().create_future()
+            await asyncio.wait([self.ending])  # a closing that is cancelled leaves it to the others
 
     @property
     def is_over(self) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.stores.protocols import Counter
 
-# Of a kind, and as many that can be undone; the one longest unchanged makes room. About 400 bytes each.
+# Of a kind, and as many that can be undone; the one that expires first makes room. About 400 bytes each.
 _MAX_COUNTERS = 65_536
 
 

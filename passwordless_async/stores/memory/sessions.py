@@ -211,6 +211,7 @@ class MemorySessions:
         session.expires = now + seconds
         self._deadlines.remove(name, session.step)
         session.step = self._deadlines.add(name, session.expires, now)
+        self._drop_ended(GIVEN_BACK_AT_ONCE)
 
     def _is_shared(self, login: str, place: Place) -> bool:
         """Return whether a login has other sessions than one."""
@@ -242,11 +243,14 @@ class MemorySessions:
             self._newest_for_a_moment(found.login, login)
             del self._logins[found.login]
 
+    def _drop_ended(self, at_most: int) -> None:
+        for ended in self._deadlines.take(_clock.monotonic(), at_most):
+            self._drop(ended)
+
     def _make_room(self, user: str) -> None:
         """Drop ended sessions, and refuse another one if a user has as many as are free, so that others have room."""
         for at_most in (GIVEN_BACK_AT_ONCE, _GIVEN_BACK_IF_FULL):
-            for ended in self._deadlines.take(_clock.monotonic(), at_most):
-                self._drop(ended)
+            self._drop_ended(at_most)
             held, free = len(self._users.get(user, ())), self._max_sessions - len(self._sessions)
             if held < free:
                 return

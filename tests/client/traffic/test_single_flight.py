@@ -343,7 +343,30 @@ async def _closed_while_a_caller_leaves() -> None:
     assert asyncio.all_tasks() == before
 
 
-@pytest.mark.parametrize("trial", [_cancelled_before_its_first_step, _closed_while_a_caller_leaves])
+async def _closed_by_several() -> None:
+    """Close three times at once, and cancel one closing: the others return once the flight is over."""
+    flights: Flights = SingleFlight()
+
+    async def call(_departure: Departure) -> HttpResponse:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(1)
+        return HttpResponse(200)
+
+    asking = asyncio.create_task(flights.run("key", call))
+    await asyncio.sleep(1)
+    closings = [asyncio.create_task(flights.aclose()) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    closings[0].cancel()
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*closings[1:]) == [(), ()]
+    assert flights._flights == {}
+    with pytest.raises(NotSent, match="closed"):
+        await asking
+
+
+@pytest.mark.parametrize("trial", [_cancelled_before_its_first_step, _closed_while_a_caller_leaves, _closed_by_several])
 def test_no_promise_leans_on_the_order_of_callbacks(trial: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """A loop may run callbacks that are ready at once in any order: flights land, and closing leaves nothing behind."""
     _run_in_many_orders(trial)

@@ -112,6 +112,17 @@ async def test_a_session_that_is_used_survives_the_sweep(clock: Any) -> None:
     }
 
 
+async def test_ended_sessions_are_dropped_while_others_are_read(clock: Any) -> None:
+    """Where no session is opened any more, neither the ended ones nor the deadlines of the others pile up."""
+    store = MemoryStore()
+    await open_many(store, *(place(number, f"user{number}") for number in range(100)))
+    for _ in range(5000):
+        clock.time += 1.0
+        assert await store.read(place(0, "user0"), seconds=60.0) == "sealed"
+    assert (len(store._sessions), len(store._users), len(store._logins)) == (1, 1, 1)
+    assert len(store._deadlines._steps) == len(store._deadlines._names) <= 61
+
+
 async def test_an_expired_session_of_the_login_keeps_no_tokens(clock: Any) -> None:
     """The refreshed session was closed, the other one has expired: no caller would ever get the new tokens."""
     store = MemoryStore()
