@@ -10,6 +10,7 @@ Invariants:
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.cookies import Cookies
     from passwordless_async.gateway.pages.renderer import Pages
     from passwordless_async.gateway.services import Services
+
+_log = logging.getLogger("passwordless_async")
 
 
 @attrs.frozen
@@ -111,6 +114,7 @@ class Handler:
             refusal = fault("not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
             return attrs.evolve(refusal, headers=(("Allow", allowed),))
         if request.method not in READS and not self._may_change(visit):
+            _log.debug("%s %s is refused as csrf: %s", request.method, request.path, _lacking(visit))
             return fault("csrf", HTTPStatus.FORBIDDEN)
         with Defects(f"{request.method} {request.path}"):
             try:
@@ -182,6 +186,16 @@ def wants_json(request: Request) -> bool:
 def _named(reply: Reply) -> LoginState | None:
     """Return the login of a reply if it has a user."""
     return reply.login if isinstance(reply.login, LoginState) and reply.login.who is not None else None
+
+
+def _lacking(visit: Visit) -> str:
+    """Return what a request must have that changes something: without any words of the request."""
+    if wants_json(visit.request):
+        return "a request for JSON needs the header field X-CSRF: 1, and a body of JSON or none"
+    return (
+        f"a form needs Sec-Fetch-Site: same-origin; without that field, Origin: {visit.services.settings.base_url}; "
+        "without both, its field csrf"
+    )
 
 
 def _csrf(visit: Visit, reply: Reply) -> Secret | None:

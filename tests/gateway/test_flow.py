@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
@@ -111,6 +112,20 @@ async def test_wrong_code(site: Site, headers: dict[str, str]) -> None:
         seen = await browser.post("/code", {"code": malformed}, headers=headers)
         assert seen.status in {400, 403}
     assert (await browser.post("/code", {"code": site.code()})).path == "/"
+
+
+async def test_the_log_says_what_a_request_lacks(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, for authors of scripts and tests; nothing of the request is in it."""
+    browser = await site.browser()
+    form = {"csrf": "", "identifier": ADA.address}
+    caplog.set_level(logging.DEBUG, "passwordless_async")
+    for headers in ({"Accept": "application/json"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert (await browser.post("/login", form, headers=headers)).status == 403
+    refused, origin = "POST /login is refused as csrf: ", site.origin
+    assert [line.removeprefix(refused) for line in caplog.messages if line.startswith(refused)] == [
+        "a request for JSON needs the header field X-CSRF: 1, and a body of JSON or none",
+        f"a form needs Sec-Fetch-Site: same-origin; without that field, Origin: {origin}; without both, its field csrf",
+    ]
 
 
 async def test_too_many_wrong_codes(serve: Serve) -> None:

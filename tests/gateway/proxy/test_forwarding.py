@@ -427,6 +427,13 @@ async def test_scopes(serve_front: Serve) -> None:
     assert front.api.seen == []
 
 
+async def test_the_page_of_a_missing_scope_leads_back(serve_front: Serve) -> None:
+    """No second try helps: the way is to the application's home."""
+    front = await serve_front(upstream={"scopes": "openid admin"}, home="/shop")
+    page = await (await front.logged_in()).get("/api/me", NAVIGATE)
+    assert (page.status, '<a class="button" href="/shop">Back</a>' in page.text) == (403, True)
+
+
 async def test_step_up(front: Front) -> None:
     """RFC 9470: a script gets the challenge, a page leads to a newer login and back."""
     challenge = 'DPoP error="insufficient_user_authentication", max_age=5, acr_values="a b"'
