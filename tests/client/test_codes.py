@@ -32,6 +32,7 @@ from passwordless_async import (
 from passwordless_async.client import codes as module
 from passwordless_async.client.codes import Codes, with_attempts_left
 from passwordless_async.client.events import Emitter, Event, StoreLost, StoreRegained, Use
+from passwordless_async.client.shared import availability
 from passwordless_async.client.shared.availability import Availability
 from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.errors import (
@@ -73,8 +74,8 @@ def codes_of(
 ) -> Codes:
     """Return the codes of one process."""
     profile = attrs.evolve(TESTING, cool_down=cool_down, starts_per_hour=per_hour, timeout=10.0)
-    availability = Availability(MemoryStore() if store is None else store, Emitter(on_event))
-    return Codes(availability, issuer=issuer, client_id=client_id, profile=profile)
+    reach = Availability(MemoryStore() if store is None else store, Emitter(on_event))
+    return Codes(reach, issuer=issuer, client_id=client_id, profile=profile)
 
 
 async def start(codes: Codes, who: Email | Phone, address: IpAddress | None = None) -> None:
@@ -287,7 +288,9 @@ async def test_a_start_that_is_cancelled_while_it_reports_its_end_has_ended(cloc
     assert clock.time == 1000.0
 
 
-async def test_closing_ends_the_report_of_a_start_and_not_its_caller(clock: Clock) -> None:
+async def test_closing_ends_the_report_of_a_start_and_not_its_caller(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A caller that was not cancelled is not cancelled when a closing client gives its report up."""
     store = RemoteStore()
     codes = codes_of(store)
@@ -297,12 +300,26 @@ async def test_closing_ends_the_report_of_a_start_and_not_its_caller(clock: Cloc
     for _ in range(10):
         await asyncio.sleep(0)
     before = asyncio.all_tasks() - {ending}
+    monkeypatch.setattr(availability, "_CLOSING_SECONDS", 0.0)
     await codes._availability.aclose(grace=0.0)
     await asyncio.wait([ending])
     assert not ending.cancelled()
     assert ending.exception() is None
     assert len(asyncio.all_tasks()) < len(before)
     assert clock.time == 1000.0
+
+
+async def test_a_code_that_was_not_sent_is_free_however_soon_its_process_closes() -> None:
+    """Without grace, what is reported to a shared store has a moment: another process may present the code."""
+    store = RemoteStore()
+    codes, other = codes_of(store), codes_of(store)
+    claim = codes.name(ADA, "123456")
+    assert await codes.claim(claim) == 2
+    answers = store.hold("undo_attempt")
+    codes.cancelled(claim, UNSENT)
+    asyncio.get_running_loop().call_later(0.01, answers.set)
+    await codes._availability.aclose(grace=0.0)
+    assert await present(other, "123456") == 2
 
 
 # Starts: the address

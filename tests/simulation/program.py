@@ -25,7 +25,8 @@ NONCES: tuple[dict[str, Any], ...] = (
     {"public_nonce_required": False},
 )
 CALLS = {"login": 12, "start": 2, "exchange": 4, "again": 1, "wrong_code": 1, "many": 2, "refresh": 14, "revoke": 1}
-CALLS |= {"cancel": 9, "get": 2, "renew": 8, "api": 3, "update": 2, "close_session": 1, "list_sessions": 1}
+CALLS |= {"cancel": 13, "get": 2, "renew": 9, "api": 3, "update": 2, "close_session": 1, "list_sessions": 1}
+SITE = {"browse": 8, "look": 5, "log_out": 1}  # calls of the gateway, in some programs
 # Each program has some of these.
 DISTURBANCES = {
     "fault": 4,
@@ -63,6 +64,7 @@ class Setting:
         orphans: What ``on_orphan`` does: ``keeps``, ``fails``, or ``none``: there is no such hook.
         access_token_lifetime: Seconds; a short one makes calls of APIs refresh.
         profile: The clients' profile.
+        has_site: Whether the processes have a gateway.
         quota: The tenant's limit of requests per second.
     """
 
@@ -74,6 +76,7 @@ class Setting:
     access_token_lifetime: int
     quota: int | None
     profile: Profile = attrs.field(repr=False)
+    has_site: bool = False
 
     def tenant(self) -> TenantSettings:
         return TenantSettings(
@@ -97,7 +100,8 @@ class Trial:
 def trial_of(seed: int) -> Trial:
     """Return what a seed stands for: always the same."""
     chance = random.Random(seed)  # noqa: S311 - no secret
-    return Trial(seed, _setting(chance), _program(chance))
+    setting = _setting(chance)
+    return Trial(seed, setting, _program(chance, SITE if setting.has_site else {}))
 
 
 def _setting(chance: random.Random) -> Setting:
@@ -120,11 +124,12 @@ def _setting(chance: random.Random) -> Setting:
             cool_down=chance.choice([0.0, 0.0, 1.0]),
             grace=chance.choice([INTERACTIVE.grace, 0.0]),
         ),
+        has_site=chance.random() < 0.3,
     )
 
 
-def _program(chance: random.Random) -> tuple[Step, ...]:
-    verbs = {**CALLS, **{name: DISTURBANCES[name] for name in DISTURBANCES if chance.random() < 0.25}}
+def _program(chance: random.Random, site: dict[str, int]) -> tuple[Step, ...]:
+    verbs = {**CALLS, **site, **{name: DISTURBANCES[name] for name in DISTURBANCES if chance.random() < 0.25}}
     pause = chance.choice([0.02, 0.2, 0.8])  # seconds between two steps, on average
     return tuple(
         Step(

@@ -64,6 +64,16 @@ async def no_session_is_lost(world: World) -> None:
         assert kept.data.items() <= stored.data.items()
 
 
+async def no_browser_is_forgotten(world: World) -> None:
+    """Each browser whose login was acknowledged is shown its user, unless it has logged out."""
+    for number, browser in enumerate(world.browsers):
+        process = world.running[number % len(world.running)]
+        if browser.is_logged_in:
+            answer: dict[str, Any] = await process.machine.run(world.ask(process, browser, "GET", "/session"))
+            world.check_user(browser, answer)
+            assert answer["logged_in"] or world.server.was_lost, "an acknowledged login is lost"
+
+
 def check(world: World) -> None:
     """Assert what must hold when every process has closed."""
     _every_call_ended(world)
@@ -171,7 +181,7 @@ def _nothing_lost(world: World) -> None:
         if family.revoked or family.thumbprint in given | handed:
             continue
         presented = codes[present(family.thumbprint)]
-        knows = any(isinstance(result, TOLD) for result in presented.results)
+        knows = presented.is_answered or any(isinstance(result, TOLD) for result in presented.results)
         if not knows and presented.who not in named and not any(process.is_killed for process in presented.by):
             untold.append(presented)
     if world.setting.orphans == "keeps":

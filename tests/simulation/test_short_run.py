@@ -8,7 +8,7 @@ from simulation.command import Tally, main
 from simulation.program import trial_of
 from simulation.trial import simulate
 
-SEEDS = 100
+SEEDS = 120
 
 
 @pytest.mark.slow

@@ -63,6 +63,7 @@ async def _simulate(trial: Trial, loop: SimulatedLoop) -> Outcome:
         promises.nothing_is_held(world)
         await promises.every_user_can_log_in(world)
         await promises.no_session_is_lost(world)
+        await promises.no_browser_is_forgotten(world)
         await world.close()
         promises.check(world)
     finally:

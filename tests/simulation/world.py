@@ -27,8 +27,10 @@ from passwordless_async import (
     TokenSet,
 )
 from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.gateway import Gateway
 from passwordless_async.testing import Fault
 from simulation import store, tenant
+from simulation.browser import SITE, Browser
 from simulation.program import PROCESSES, USERS, Setting, Step
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Presented:
     code: str
     results: list[TokenSet | PasswordlessError] = attrs.field(factory=list)
     by: list[Process] = attrs.field(factory=list, repr=False)
+    is_answered: bool = False  # to a browser: with a session, or with a problem
     is_outdated: bool = False  # the user had a newer one when it was presented again
 
     @property
@@ -89,6 +92,7 @@ class Process:
 
     machine: Machine
     client: PasswordlessClient
+    gateway: Gateway | None = None
     orphans: list[Orphan] = attrs.field(factory=list)
     events: Counter[tuple[Operation, bool]] = attrs.field(factory=Counter)
     tokens: dict[Email, list[TokenSet]] = attrs.field(factory=dict)
@@ -114,6 +118,7 @@ class World:
         self.presented: dict[tuple[Email, str], Presented] = {}
         self.given: list[tuple[Email, TokenSet]] = []
         self.kept: dict[Any, Kept] = {}
+        self.browsers: list[Browser] = []
         self.complaints: list[str] = []
         self.asked_again: list[Presented] = []
         self.spends = False
@@ -154,7 +159,8 @@ class World:
             on_event=on_event,
             on_orphan=None if self.setting.orphans == "none" else on_orphan,
         )
-        process = Process(machine, client)
+        gateway = Gateway(client, base_url=SITE, scope=SCOPE) if self.setting.has_site else None
+        process = Process(machine, client, gateway)
         await client.__aenter__()
         return process
 
@@ -256,8 +262,17 @@ class World:
             self._look(kept, await process.client.sessions.get(kept.identifier))
 
     async def renew(self, process: Process, who: Email, number: int) -> None:
-        if kept := self._session(who, number):
-            self._look(kept, await process.client.sessions.refresh(kept.identifier))
+        """Refresh a session, if the user has none that of another one; in some cases every process does."""
+        kept = self._session(who, number) or next(iter(self.kept.values()), None)
+        if kept is None:
+            return
+        if number % 4 == 0:
+            for other in self.running:
+                self.begin_call(other, "twin", self._renew(other, kept))
+        await self._renew(process, kept)
+
+    async def _renew(self, process: Process, kept: Kept) -> None:
+        self._look(kept, await process.client.sessions.refresh(kept.identifier))
 
     async def update(self, process: Process, who: Email, number: int) -> None:
         if kept := self._session(who, number):
@@ -287,6 +302,46 @@ class World:
         if kept := self._session(who, number):
             user = (await process.client.sessions.get(kept.identifier)).user
             await process.client.sessions.list(user)
+
+    # What browsers do.
+
+    async def browse(self, process: Process, who: Email, number: int) -> None:
+        """Log in at the gateway of a process; that of another one is asked later who the user is."""
+        browser = Browser(who)
+        self.browsers.append(browser)
+        await self.ask(process, browser, "POST", "/login", identifier=who.address)
+        await asyncio.sleep(number / 20)
+        presented = self._fresh(who)
+        if presented is None:
+            return
+        presented.by.append(process)
+        answer = await self.ask(process, browser, "POST", "/code", code=presented.code)
+        if answer["step"] == "factor" and "problem" not in answer:
+            otp = self.tenant.mfa.otp_for(who) if who == self.users[-1] else "000000"
+            answer = await self.ask(process, browser, "POST", "/factor", code=otp)
+        presented.is_answered = True
+        browser.is_logged_in = answer["step"] == "home" and "problem" not in answer
+
+    async def look(self, process: Process, who: Email, number: int) -> None:
+        if browser := self._browser(who, number):
+            self.check_user(browser, await self.ask(process, browser, "GET", "/session"))
+
+    async def log_out(self, process: Process, who: Email, number: int) -> None:
+        if browser := self._browser(who, number):
+            browser.is_logged_in = False
+            await self.ask(process, browser, "POST", "/logout")
+
+    def check_user(self, browser: Browser, answer: dict[str, Any]) -> None:
+        """Assert that a browser is shown its own user, or none."""
+        assert answer.get("user", browser.who.username) == browser.who.username, answer
+
+    async def ask(self, process: Process, browser: Browser, method: str, path: str, **members: str) -> dict[str, Any]:
+        """Let a browser call the gateway of a process."""
+        return await browser.call(present(process.gateway), method, path, **members)
+
+    def _browser(self, who: Email, number: int) -> Browser | None:
+        known = [browser for browser in self.browsers if browser.who == who and browser.is_logged_in]
+        return known[number % len(known)] if known else None
 
     def _fresh(self, who: Email) -> Presented | None:
         """Return a user's newest code, unless it was presented before."""
@@ -482,6 +537,8 @@ class World:
     async def _close(self, process: Process) -> None:
         process.report = await process.client.aclose()
         await asyncio.sleep(1e-6)  # after all that can run has run
+        if process.gateway is not None:
+            return  # browsers may be in the middle of a call
         # A start that waits for leave of the store, or reports to it, is its caller's.
         own = {call.task for call in self.calls}
         tasks = [task for task in process.machine.tasks if not task.done() and task not in own]

@@ -27,6 +27,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 RETRY_SECONDS = 1.0  # for which a store that did not answer is not asked again
+_CLOSING_SECONDS = 1.0  # that reports are given even without grace: they free codes and users that others hold back
 
 
 class Availability:
@@ -84,9 +85,9 @@ class Availability:
         return task
 
     async def aclose(self, *, grace: float) -> None:
-        """Give reports that are under way ``grace`` seconds, and end the others."""
+        """Give reports that are under way ``grace`` seconds, or a moment, and end those that take longer."""
         if self._background:
-            _, late = await asyncio.wait(self._background, timeout=grace)
+            _, late = await asyncio.wait(self._background, timeout=max(grace, _CLOSING_SECONDS))
             for task in late:
                 task.cancel()
             if late:
