@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
+_NO_TENANT = "Check domain: the server at that name does not answer as an Auth0 tenant."
 _MAX_TEXT = 500  # characters of the server's words
 _MAX_DEPTH = 8  # levels of the server's mfa_requirements, which have three
 
@@ -110,8 +111,15 @@ def refusal(
     if error == "invalid_grant" and invalid_grant is not None:
         meaning = invalid_grant
     facts = _facts(meaning, request, response, body)
-    refused = _error(meaning, response.status, error, description, request.secrets, **facts)
+    refused = _advised(_error(meaning, response.status, error, description, request.secrets, **facts))
     return Clocks.at(response, _clock.now()).told(refused) if _is_about_clocks(refused, request) else refused
+
+
+def _advised(refused: OAuthError) -> OAuthError:
+    """Return a refusal; if no tenant seems to have made it, with advice about that."""
+    is_empty = refused.error == "unknown_error" and not refused.error_description
+    is_no_tenant = refused.status == HTTPStatus.NOT_FOUND and is_empty
+    return refused.with_facts(advice=_NO_TENANT) if is_no_tenant else refused
 
 
 def _said(response: HttpResponse) -> SecretDict | None:

@@ -106,6 +106,18 @@ def test_bodies_of_every_sort(
     assert (type(read), read.status, read.error, read.error_description) == (meaning, status, error, description)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "says_domain"),
+    [(404, {}, True), (404, {"error": "not_found"}, False), (404, {"message": "no"}, False), (403, {}, False)],
+)
+def test_a_server_that_is_no_tenant(
+    answer: Callable[..., HttpResponse], status: int, body: dict[str, str], *, says_domain: bool
+) -> None:
+    """It knows no endpoint of a tenant's, and says nothing: the advice names the domain."""
+    advice = "Check domain: the server at that name does not answer as an Auth0 tenant."
+    assert refusal_of(REQUEST, answer(status, body)).advice == (advice if says_domain else OAuthError.advice)
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
 def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: bytes) -> None:
     """A proxy's page is no refusal of the service's; 429 is one without a body too."""
