@@ -12,7 +12,7 @@ from passwordless_async.gateway import CurrentUser, Gateway, Upstream
 
 client = PasswordlessClient(os.environ["AUTH0_DOMAIN"], os.environ["CLIENT_ID"])
 api = Upstream("/api/", os.environ["API"])
-gateway = Gateway(client, base_url=os.environ["SITE"], audience="https://api.example", upstreams=[api])
+gateway = Gateway(client, base_url=os.environ["SITE"], home="/", audience="https://api.example", upstreams=[api])
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""An MCP server that accepts bound tokens alone: ``python server.py https://acme.eu.auth0.com/``."""
+"""An MCP server that accepts only bound tokens: ``python server.py https://acme.eu.auth0.com/``."""
 
 import sys
 from typing import Any

@@ -67,6 +67,18 @@ def texts(argument: str, given: object) -> tuple[str, ...]:
     return found
 
 
+def words(argument: str, text: str) -> list[str]:
+    """Return the words of one text with single spaces between.
+
+    A comma is legal in a scope (RFC 6749 §3.3), but in such a text it is nearly always meant to separate.
+    """
+    if "," in text:
+        raise UsageError(
+            argument, "must have spaces between the names, not commas; pass a list for a name with a comma"
+        )
+    return text.split(" ")
+
+
 def secret(argument: str, value: object, *, at_most: int) -> Secret:
     """Return a non-empty text without spaces or control characters, in ASCII, as a secret."""
     concealed: Secret = conceal(text(argument, value, at_most=at_most))

@@ -183,7 +183,7 @@ def _introduce(tenant: LocalTenant, config: TenantConfig, options: _Options) -> 
         ("  its secret", str(confidential.secret)),
         *(("Client", client.client_id) for client in tenant.settings.clients),
         *((f"API, DPoP {policy}", audience) for audience, policy in tenant.settings.apis.items()),
-        (f"API, DPoP {tenant.settings.userinfo_policy}", "(no audience: for /userinfo alone)"),
+        (f"API, DPoP {tenant.settings.userinfo_policy}", "(no audience: only for /userinfo)"),
         *(("User", _user(user)) for user in config.users),
         *(("Fault", str(fault["fault"])) for fault in config.faults),
     ]

@@ -38,7 +38,7 @@ def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> b
     """Return whether a session's login is new and strong enough, also by a clock that differs.
 
     Without that, a login of about ``max_age`` would be enough here and too old for the service: the browser would be
-    sent to and fro.
+    sent back and forth.
     """
     max_age = demands.get("max_age")
     is_new = max_age is None or now - login_time(session) + _CLOCK_SECONDS <= max_age

@@ -116,8 +116,9 @@ class Authorized:
 class Requirements(TypedDict, total=False):
     """What a request requires of its token.
 
-    Pass names as an iterable of strings, or as one string separated by spaces; a comma is part of a name (RFC 6749
-    §3.3). A requirement that is missing or empty requires nothing.
+    Pass names as an iterable of strings, or as one string separated by spaces. A comma can be part of a name in an
+    iterable (RFC 6749 §3.3); in one string it is refused, because it is most likely a mistake. A requirement that is
+    missing or empty requires nothing.
     """
 
     scopes: Iterable[str]  # all of them
@@ -138,7 +139,7 @@ def names(argument: str, value: object) -> tuple[str, ...]:
     """Return names of scopes and their like, given as an iterable or as one text with spaces between."""
     if value == ():
         return ()
-    given = value.split(" ") if isinstance(value, str) else value
+    given = _check.words(argument, value) if isinstance(value, str) else value
     if not isinstance(given, Iterable) or isinstance(given, bytes):
         raise UsageError(argument, "must be texts, or one text with spaces between")
     unique = tuple(dict.fromkeys(map(_text, given)))

@@ -108,7 +108,7 @@ METHOD_SELF_SIGNED = "self_signed_tls_client_auth"
 
 @attrs.frozen(kw_only=True)
 class RegisteredClient:
-    """An application of a tenant, in addition to the ready ones; its credential says how it authenticates itself.
+    """An application of a tenant, in addition to the built-in ones; its credential says how it authenticates itself.
 
     Args:
         client_id: Its identifier.
@@ -222,7 +222,7 @@ class TenantSettings:
         confidential_client_id: The ``client_id`` of the application with a secret, sent in the body or by HTTP Basic.
         confidential_client_secret: Its secret; random unless given.
         private_key_jwt_client_id: The ``client_id`` of the application that signs assertions.
-        private_key_jwt_keys: Its public keys as JWKs; None: the ready ones;
+        private_key_jwt_keys: Its public keys as JWKs; None: the built-in ones;
             ``tenant.client_for("private_key_jwt")`` returns their private keys.
         private_key_jwt_algs: The algorithms that an assertion may be signed with (Auth0: RS256, RS384, PS256).
         assertion_lifetime: Seconds that an assertion's ``exp`` may be ahead (Auth0: 5 minutes).
@@ -298,9 +298,9 @@ class TenantSettings:
             sets it; None: none. Auth0 adds no claim of a reserved name, so this one has a namespace:
             ``https://api.example/auth_time``.
         acr_claim: The claim that says that a second factor passed, by the value ``MULTI_FACTOR``; namespaced, too.
-        apis: Audience to policy, case-sensitive; the ready ones are ``https://api.example`` (optional),
+        apis: Audience to policy, case-sensitive; the built-in ones are ``https://api.example`` (optional),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
-        userinfo_policy: The policy where a request names no audience: its access token is for ``/userinfo`` alone.
+        userinfo_policy: The policy where a request names no audience: its access token is only for ``/userinfo``.
         unused_proof: What happens to a proof where the policy is ``none`` (undocumented): it is ``ignored`` as if it
             had not been sent, or ``checked``, nonce included, and the refresh token is bound to its key. The proof of a
             grant that is bound already is always checked.

@@ -425,6 +425,15 @@ def test_names() -> None:
     assert names("scopes", "b a b") == names("scopes", iter(["b", "a"])) == ("b", "a")
 
 
+@pytest.mark.parametrize("text", ["a,b", "a, b", "a b,"])
+def test_a_comma_does_not_separate_names(text: str) -> None:
+    """It could never match; a name that has one is passed in a list."""
+    for argument in ("scopes", "any_scope", "permissions", "acr_values"):
+        with pytest.raises(UsageError, match=f"^{argument}: must have spaces between the names, not commas"):
+            Required.of({argument: text})  # type: ignore[misc] # of a name that is checked
+    assert names("scopes", ["a,b"]) == ("a,b",)
+
+
 def test_modes() -> None:
     """The schemes of each, the preferred one first."""
     assert [schemes_of(mode) for mode in MODES] == [("dpop",), ("dpop", "bearer"), ("bearer",)]

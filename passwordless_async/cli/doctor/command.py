@@ -185,12 +185,10 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         except PasswordlessError as error:
             return _judge_failure(error, audience)
     if tokens.bound:
-        detail = (
-            "the access token is bound to the key, so the policy is not none: the modes required and preferred work"
-        )
+        detail = "the access token is bound to the key, so the method is DPoP: the modes required and preferred work"
     elif dpop == "preferred":
         detail = (
-            "the access token is not bound, though a proof was sent, so the policy is none: the modes preferred and off"
+            "the access token is not bound, though a proof was sent, so the method is None: the modes preferred and off"
             " work, required does not"
         )
     else:

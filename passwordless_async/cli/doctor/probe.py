@@ -157,16 +157,16 @@ def judge_policy(audience: str | None, error: PasswordlessError | None, mode: DP
 def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Status, str, str]:
     if isinstance(error, errors.DPoPRequired):
         if mode == "off":
-            return Status.FAILED, "the API's policy is required: the mode off cannot work", _WHERE_MODE
-        return Status.OK, "the API's policy is required: the modes required and preferred work, off does not", ""
+            return Status.FAILED, "the API's method is DPoP, required: the mode off cannot work", _WHERE_MODE
+        return Status.OK, "the API's method is DPoP, required: the modes required and preferred work, off does not", ""
     if isinstance(error, OAuthError) and _is_no_api(error):
         return Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
         return Status.NOT_CHECKED, "the response to a login without a proof does not show it", ""
     if mode == "required":
         detail = (
-            "the API accepts a login without a proof, so its policy is none or optional. Your mode, required, "
-            "works only with optional: with none the API's tokens are not bound. A real login shows which it is"
+            "the API accepts a login without a proof: its method is None, or DPoP, not required. Your mode, "
+            "required, needs DPoP: with None the API's tokens are not bound. A real login shows which it is"
         )
         return Status.NOT_CHECKED, detail, _WHERE_LOGIN
     return Status.OK, f"the API accepts a login without a proof: the mode {mode} works", ""

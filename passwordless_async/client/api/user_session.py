@@ -75,7 +75,7 @@ class UserSession:
 
         Args:
             method: The method.
-            url: The absolute URL; the token goes with it to the session's origins alone.
+            url: The absolute URL; the token goes with it only to the session's origins.
             **parameters: As for :meth:`aiohttp.ClientSession.request`.
 
         Raises:

@@ -4,7 +4,7 @@ Invariants:
 
 - A call goes to the upstream with the longest prefix that its path, as it came, begins with: segment by segment.
 - What follows the prefix follows the path of the upstream's URL, as it came.
-- A user's token goes to the upstream's origin alone.
+- A user's token goes only to the upstream's origin.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _url(value: object) -> URL:
 
 
 def _words(value: object) -> frozenset[str]:
-    words = " ".join(_check.texts("scopes", value))
+    words = " ".join(_check.words("scopes", value) if isinstance(value, str) else _check.texts("scopes", value))
     return frozenset((_check.scope(" ".join(words.split()), "scopes") or "").split()) if words else frozenset()
 
 

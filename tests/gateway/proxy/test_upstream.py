@@ -134,6 +134,9 @@ def test_scopes() -> None:
     assert Upstream("/api/", API, scopes=["read"]).scopes == {"read"}
     with pytest.raises(UsageError):
         Upstream("/api/", API, scopes=['"'])
+    with pytest.raises(UsageError, match="scopes: must have spaces between the names, not commas"):
+        Upstream("/api/", API, scopes="read, write")
+    assert Upstream("/api/", API, scopes=["read,write"]).scopes == {"read,write"}
 
 
 @pytest.mark.parametrize(
