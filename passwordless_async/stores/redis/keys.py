@@ -19,7 +19,8 @@ key                                      type    value                          
 ``pa:{shard}:cooldown:USER``             string  token of the start, with a space after    a minute, renewed while the
                                                  it once the start has ended               start lasts; the cool-down
 ``pa:{shard}:code:USER``                 hash    CODE: number of the attempt, space, its   1 hour
-                                                 token; ``last``: the last number;
+                                                 token, empty once it was refused;
+                                                 ``last``: the last number;
                                                  ``right``: the CODE that was;
                                                  ``started``: 1
 ``pa:{shard}:starts:ADDRESS``            zset    tokens of starts, by server time in ms    1 hour
