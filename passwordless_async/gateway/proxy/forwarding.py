@@ -91,7 +91,7 @@ class Channel:
         self.upstream = upstream
         self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
         self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
-        self.failures = FailureLog(upstream)
+        self.failures: FailureLog = FailureLog(upstream)
         self._warned: set[frozenset[str]] = set()
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
