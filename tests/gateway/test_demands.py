@@ -6,6 +6,7 @@ import json
 from types import MappingProxyType
 from typing import Any
 
+import attrs
 import pytest
 
 from passwordless_async import StoredSession, TokenSet
@@ -101,6 +102,14 @@ def test_a_refused_login_leads_to_one_page(age: int, max_age: int) -> None:
     """Where another login may help, the page that asks for it does not send the browser back without one."""
     login, demands = session(age), {"max_age": max_age}
     assert is_in_vain(login, demands, NOW) or not fulfils(login, demands, NOW)
+
+
+def test_a_login_without_an_id_token() -> None:
+    """Its time is that of the session, and it has no class."""
+    login = session(5)
+    bare = attrs.evolve(login, tokens=attrs.evolve(login.tokens, claims=None))
+    assert fulfils(bare, {"max_age": 60}, NOW)
+    assert not is_strong(bare, {"acr_values": "gold"})
 
 
 def test_no_class_is_asked_for() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -9,14 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passwordless_async import UsageError
-from passwordless_async.gateway.returning import checked_prefixes, return_path
+from passwordless_async.gateway.returning import checked_home, checked_prefixes, return_path
 
 SITE = "https://app.example/auth/code"
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/app", "/app/", "/app/x?next=//evil.example", "/app#a", "/app/%C3%A9", "/app/a.b", "/app/..a", "/a:b"],
+    [
+        "/",
+        "/app",
+        "/app/",
+        "/app/x?next=//evil.example",
+        "/app#a",
+        "/app/%C3%A9",
+        "/app/a.b",
+        "/app/..a",
+        "/a:b",
+        "/" + "a" * 1023,
+    ],
 )
 def test_paths_of_the_site(path: str) -> None:
     """As they were given."""
@@ -53,6 +65,19 @@ def test_a_browser_stays_on_the_site(text: str) -> None:
     path = return_path(text, ("/",))
     if path is not None:
         assert urlsplit(urljoin(SITE, path.replace("\\", "/")))[:2] == ("https", "app.example")
+
+
+@pytest.mark.parametrize("home", [None, "/", "/app?a=1"])
+def test_a_home(home: str | None) -> None:
+    """A path of the site, as it was given, or none."""
+    assert checked_home(home) == home
+
+
+@pytest.mark.parametrize("home", ["", "app", "//evil.example", "https://evil.example", "/a/../b", 5])
+def test_a_home_that_is_none(home: Any) -> None:
+    """A mistake of the application's."""
+    with pytest.raises(UsageError, match="home: must be a path of the site, such as /"):
+        checked_home(home)
 
 
 @pytest.mark.parametrize("prefixes", [["app"], ["//x"], ["/a b"], [5], [""]])
