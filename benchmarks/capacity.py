@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 SUMMARY = "The capacity plan against a run: many sessions on one Redis server, and a slice of their users' day"
 HOW = (
-    "sessions with 2 KB of tokens, each of a user of its own, after a hundredth as many whole logins at a tenant; then a "
-    "slice of a day in which each user makes ten API calls a minute, refreshes every hour and logs in once: a tenth of "
-    "the reads, all refreshes and logins, 64 at once; memory by used_memory, time by INFO cpu; the plan's "
+    "sessions with 2 KB of tokens, each of a user of its own, after a hundredth as many whole logins at a tenant; then "
+    "a slice of a day in which each user makes ten API calls a minute, refreshes every hour and logs in once: a tenth "
+    "of the reads, all refreshes and logins, 64 at once; memory by used_memory, time by INFO cpu; the plan's "
     "figures are those of docs/explanation/capacity.md"
 )
 PACKAGES = ("passwordless-async", "redis", "aiohttp", "cryptography")
