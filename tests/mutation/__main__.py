@@ -18,7 +18,7 @@ _EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 
 
 def main() -> int:
-    """Run the command; 1 if a mutant survives that is not listed as equivalent."""
+    """Run the command; 1 if fewer mutants of a package are killed than asked for. Listed equivalents do not count."""
     arguments = _arguments()
     also = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutation"]["also"]
     listed = tomllib.loads(_EQUIVALENTS.read_text(encoding="utf-8"))
@@ -37,11 +37,16 @@ def main() -> int:
             counts[Path(mutant.module).parts[1].removesuffix(".py")][result] += 1
             if result == "SURVIVED" or arguments.verbose:
                 _say(f"[{number}/{len(found)}] {result} {mutant}")
-    for package, count in sorted(counts.items()):
-        tried = count["killed"] + count["SURVIVED"]
-        share = 100 * count["killed"] / max(tried, 1)
-        _say(f"{package}: {count['killed']} of {tried} killed ({share:.1f} %), {count['equivalent']} equivalent")
-    return int(any(count["SURVIVED"] for count in counts.values()))
+    shares = [_report(package, count) for package, count in sorted(counts.items())]
+    return int(min(shares, default=100.0) < arguments.at_least)
+
+
+def _report(package: str, count: Counter[str]) -> float:
+    """Print a package's row, and return the killed in percent."""
+    tried = count["killed"] + count["SURVIVED"]
+    share = 100 * count["killed"] / tried if tried else 100.0
+    _say(f"{package}: {count['killed']} of {tried} killed ({share:.1f} %), {count['equivalent']} equivalent")
+    return share
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,6 +54,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("paths", nargs="+", type=Path, help="modules or packages, below passwordless_async")
     parser.add_argument("--sample", type=int, help="so many mutants, by chance; otherwise all")
     parser.add_argument("--seed", type=int, default=0, help="chooses the sample")
+    parser.add_argument("--at-least", type=float, default=100.0, help="percent of each package that must be killed")
     parser.add_argument("--own", action="store_true", help="only the tests that mirror the module: quicker, stricter")
     parser.add_argument("--verbose", action="store_true", help="killed mutants too")
     return parser.parse_args()
