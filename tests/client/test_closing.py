@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import attrs
 import pytest
 
+from helpers import flows
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.remote_store import RemoteStore
 from helpers.tenant_thread import running
+from helpers.values import present
 from passwordless_async import (
     TESTING,
     CodeSpent,
     Email,
+    NonceCache,
     NotSent,
     Orphan,
     OutcomeUnknown,
@@ -25,6 +29,10 @@ from passwordless_async import (
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from aiohttp import ClientResponse
+
     from passwordless_async import Store
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
@@ -162,6 +170,117 @@ async def test_closing_waits_for_on_orphan() -> None:
         go_on.set()
         assert (await closing).exchanges == ()
         assert [orphan.who for orphan in handed] == [ADA]
+
+
+def at_work() -> list[str]:
+    """Return the tasks and timers of clients that this event loop still has."""
+    loop: Any = asyncio.get_running_loop()
+    tasks = [present(task.get_coro()) for task in asyncio.all_tasks()]
+    timers = [timer._callback for timer in loop._scheduled if not timer.cancelled()]
+    return [
+        *(task.__qualname__ for task in tasks if "passwordless_async/client/" in task.cr_code.co_filename),
+        *(repr(timer) for timer in timers if getattr(timer, "__module__", "").startswith("passwordless_async.client")),
+    ]
+
+
+async def test_closing_ends_a_handover_that_hangs() -> None:
+    """The application keeps new tokens for longer than the grace period: its call raises, and nothing goes on."""
+    hook_began = asyncio.Event()
+
+    async def keep(_tokens: TokenSet) -> None:
+        hook_began.set()
+        await asyncio.get_running_loop().create_future()
+
+    async with opened(grace=0.0) as (tenant, client):
+        await client.start(ADA)
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        session = client.session(attrs.evolve(tokens, expires_at=1), origins=[tenant.url], on_refresh=keep)
+        calling = asyncio.create_task(called(session.request("GET", f"{tenant.url}/userinfo")))
+        await hook_began.wait()
+        await client.aclose()
+        assert at_work() == []
+        with pytest.raises(OutcomeUnknown, match="closed"):
+            await calling
+
+
+async def called(request: AbstractAsyncContextManager[ClientResponse]) -> int:
+    async with request as response:
+        return response.status
+
+
+async def test_closing_ends_a_session_whose_end_the_store_does_not_answer() -> None:
+    """Its caller hears that the outcome is unknown, and nothing goes on."""
+    store = RemoteStore()
+    async with opened(grace=0.0, store=store) as (tenant, client):
+        await client.start(ADA)
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        identifier = await client.sessions.open(tokens)
+        store.hold("close")
+        closing = asyncio.create_task(client.sessions.close(identifier))
+        await until(lambda: "close" in store.asked)
+        await client.aclose()
+        assert at_work() == []
+        with pytest.raises(OutcomeUnknown, match="closed"):
+            await closing
+
+
+async def test_closing_waits_for_reports_to_the_store() -> None:
+    """Other machines hear of a code that was right, although no caller waits for that."""
+    store = RemoteStore()
+    async with opened(grace=20.0, store=store) as (tenant, client):
+        await client.start(ADA)
+        report = store.hold("retire_code")
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        closing = asyncio.create_task(client.aclose())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        report.set()
+        await closing
+        assert at_work() == []
+
+
+async def test_closing_ends_reports_to_a_store_that_does_not_answer() -> None:
+    """When the grace period is over."""
+    store = RemoteStore()
+    async with opened(grace=0.0, store=store) as (tenant, client):
+        await client.start(ADA)
+        store.hold("retire_code")
+        await client.exchange(ADA, tenant.outbox.code_for(ADA))
+        async with asyncio.timeout(20):
+            await client.aclose()
+        assert at_work() == []
+
+
+async def test_closing_leaves_no_timer() -> None:
+    """A pause that calls have waited for is over for a closed client."""
+    async with opened(single=PATIENT, grace=20.0) as (tenant, client):
+        await client.start(ADA)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=TOKEN, times=1, retry_after=9)
+        exchanging = asyncio.create_task(client.exchange(ADA, tenant.outbox.code_for(ADA)))
+        await until(lambda: arrived(tenant, TOKEN))
+        await until(lambda: client._dispatcher.gate.waiting)
+        assert at_work() != []
+        await client.aclose()
+        with pytest.raises(NotSent):
+            await exchanging
+        assert at_work() == []
+
+
+async def test_a_closed_client_shares_no_nonces_until_it_is_opened_again() -> None:
+    """A cache that several clients have goes on learning."""
+    store, nonces = RemoteStore(), NonceCache()
+    async with opened(store=store, nonces=nonces) as (_, client):
+        origin = client._tenant.application.token_origin
+        await client.aclose()
+        shared = store.asked.count("put_nonce")
+        nonces.harvest(origin, flows.answer(200, nonce="while-it-was-closed"), nonces.ticket())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert store.asked.count("put_nonce") == shared
+        async with client:
+            nonces.harvest(origin, flows.answer(200, nonce="afterwards"), nonces.ticket())
+            await until(lambda: store.asked.count("put_nonce") == shared + 1)
 
 
 def test_a_closed_client_opens_in_the_next_event_loop() -> None:

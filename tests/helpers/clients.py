@@ -31,7 +31,9 @@ async def opened(
     settings: TenantSettings | None = None, *, confidential: bool = False, **options: Any
 ) -> AsyncIterator[tuple[LocalTenant, PasswordlessClient]]:
     """Run a tenant, and a client that knows its nonce and its keys; options are the profile's, or the client's."""
-    given: dict[str, Any] = {name: options.pop(name) for name in ("on_event", "on_orphan") if name in options}
+    given: dict[str, Any] = {
+        name: options.pop(name) for name in ("on_event", "on_orphan", "store", "nonces") if name in options
+    }
     async with LocalTenant(settings) as tenant:
         client_id = tenant.public_client_id
         if confidential:

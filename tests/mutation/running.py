@@ -55,14 +55,14 @@ def mirror(module: Path) -> Path:
 
 
 def stages(module: Path, also: dict[str, list[str]], *, own_only: bool = False) -> list[tuple[str, ...]]:
-    """Return what is run for a module, until a test fails: its own tests, those beside them, and other near ones."""
+    """Return what is run for a module, until a test fails: its own tests, other near ones, and those beside them."""
     own = mirror(module)
     if own_only:
         return [(str(own),)]
     beside = tuple(sorted(str(path) for path in own.parent.glob("test_*.py") if path != own))
     near = tuple(name for prefix, names in also.items() if module.as_posix().startswith(prefix) for name in names)
     quick = ("-m", "not slow")
-    return [stage for stage in ((str(own),), (*beside, *quick), (*near, *quick)) if stage not in {(), quick}]
+    return [stage for stage in ((str(own),), (*near, *quick), (*beside, *quick)) if stage not in {(), quick}]
 
 
 @attrs.define

@@ -71,9 +71,9 @@ def test_a_mutant_is_a_whole_module_with_one_change() -> None:
 
 
 def test_the_tests_of_a_module_are_run_first() -> None:
-    """Then those beside them, and others that are named for it; a test that fails ends it."""
+    """Then others that are named for it, and those beside them; a test that fails ends it."""
     module = Path("passwordless_async/client/traffic/single_flight.py")
-    own, beside, other = stages(module, {"passwordless_async/client/traffic/": ["tests/client/test_closing.py"]})
+    own, other, beside = stages(module, {"passwordless_async/client/traffic/": ["tests/client/test_closing.py"]})
     assert own == (str(mirror(module)),) == ("tests/client/traffic/test_single_flight.py",)
     assert "tests/client/traffic/test_gate.py" in beside
     assert other == ("tests/client/test_closing.py", "-m", "not slow")

@@ -260,6 +260,17 @@ async def test_revoked_tokens_are_not_handed_over(when: str) -> None:
         assert len(world.handovers._not_kept) == 0
 
 
+async def test_revoked_tokens_are_not_sent() -> None:
+    """The service would refuse them; the caller hears that at once."""
+    application = Application()
+    async with opened() as world:
+        await world.client.revoke(world.tokens)
+        before = world.tenant.stats.token_requests
+        with pytest.raises(InvalidRefreshToken, match="revoked"):
+            await world.renew(application)
+        assert (world.tenant.stats.token_requests, application.kept) == (before, [])
+
+
 @pytest.mark.parametrize("end", ["not sent", "cancelled"])
 async def test_a_revocation_that_was_not_sent_costs_no_tokens(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     """The tokens are renewed and handed over as if it had not been tried."""
