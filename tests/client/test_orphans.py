@@ -11,6 +11,7 @@ import pytest
 from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.values import present
 from passwordless_async import (
+    CodeSpent,
     DPoPKey,
     Email,
     Login,
@@ -107,6 +108,34 @@ async def test_a_closed_stream_loses_no_tokens() -> None:
         assert client._dispatcher.gate.in_flight == 0
         kept = [outcome.login.who for outcome in taken] + [orphan.who for orphan in orphans]
         assert len(set(kept)) == len(kept) == tenant.stats.tokens_issued - issued
+
+
+async def test_a_closed_stream_waits_until_its_tokens_are_kept() -> None:
+    """``on_orphan`` may take its time: who has left the stream may close what it keeps tokens in."""
+    kept: list[Orphan] = []
+
+    async def keep(orphan: Orphan) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        kept.append(orphan)
+
+    async with opened(on_orphan=keep) as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        logins = [Login(who, tenant.outbox.code_for(who), scope=SCOPE) for who in (ADA, BOB)]
+        async with aclosing(client.exchange_many(logins)) as outcomes:
+            taken = await anext(outcomes)
+            await until(lambda: len(client._logins._held) == 1)
+        assert {taken.login.who, *(orphan.who for orphan in kept)} == {ADA, BOB}
+
+
+async def test_an_outcome_that_was_taken_leaves_nothing_behind() -> None:
+    """Its code is spent: a later call does not share the exchange."""
+    async with opened() as (tenant, client):
+        await client.start(ADA)
+        code = tenant.outbox.code_for(ADA)
+        assert [outcome.error async for outcome in client.exchange_many([Login(ADA, code)])] == [None]
+        with pytest.raises(CodeSpent):
+            await client.exchange(ADA, code)
 
 
 async def test_a_hook_whose_own_awaitable_was_cancelled_has_taken_nothing() -> None:

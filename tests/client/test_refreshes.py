@@ -493,3 +493,42 @@ async def test_a_refresh_token_whose_answer_was_lost_is_not_sent_again(
             with pytest.raises(OutcomeUnknown):
                 await door(client, tokens, identifier)
     assert tenant.stats.refresh_reuse_detected == 0
+
+
+@pytest.mark.parametrize("is_tried_again", [False, True])
+async def test_tokens_are_revoked_once_a_revocation_was_sent(*, is_tried_again: bool) -> None:
+    """One that was cancelled before it was sent does not count, and does not undo another one that was."""
+    async with opened(max_in_flight=1) as (tenant, client, tokens):
+        await client.start(BOB)
+        busy, answer = await kept_waiting(tenant, client.exchange(BOB, tenant.outbox.code_for(BOB)))
+        first = asyncio.create_task(client.revoke(tokens))
+        await until(lambda: client._dispatcher.gate.waiting == 1)
+        others = [asyncio.create_task(client.revoke(tokens))] if is_tried_again else []
+        await until(lambda: client._dispatcher.gate.waiting == 1 + len(others))
+        await cancelled(first)
+        answer.set()
+        await asyncio.gather(busy, *others)
+        assert client._refreshes.is_revoked(token_hash(tokens), tokens) is is_tried_again
+
+
+async def test_a_revocation_that_was_cancelled_on_the_wire_counts() -> None:
+    """The service may have done it."""
+    async with opened() as (tenant, client, tokens):
+        revoking, answer = await kept_waiting(tenant, client.revoke(tokens), "/oauth/revoke")
+        await cancelled(revoking)
+        answer.set()
+        assert client._refreshes.is_revoked(token_hash(tokens), tokens)
+
+
+async def test_tokens_that_were_revoked_stay_revoked() -> None:
+    """Also if they are revoked again, and that is cancelled before it was sent."""
+    async with opened(max_in_flight=1) as (tenant, client, tokens):
+        await client.revoke(tokens)
+        await client.start(BOB)
+        busy, answer = await kept_waiting(tenant, client.exchange(BOB, tenant.outbox.code_for(BOB)))
+        again = asyncio.create_task(client.revoke(tokens))
+        await until(lambda: client._dispatcher.gate.waiting == 1)
+        await cancelled(again)
+        answer.set()
+        await busy
+        assert client._refreshes.is_revoked(token_hash(tokens), tokens)

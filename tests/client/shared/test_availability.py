@@ -203,3 +203,22 @@ async def test_without_the_store_each_process_goes_on_alone(start_redis: Any, mo
                 while {event.use for event in events if isinstance(event, StoreRegained)} != set(Use):
                     await log_in()
             assert tenant.stats.presented_again == 0
+
+
+async def test_closing_waits_until_reports_have_ended() -> None:
+    """One that is cancelled may have something to put back first."""
+    ended: list[str] = []
+
+    async def report() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            ended.append("report")
+
+    availability = Availability(MemoryStore(), Emitter(None))
+    availability.in_background(report())
+    await asyncio.sleep(0)
+    await availability.aclose(grace=0.0)
+    assert ended == ["report"]

@@ -15,7 +15,7 @@ from passwordless_async import (
     StoreUnavailable,
     UsageError,
 )
-from passwordless_async.stores import RefreshEnd
+from passwordless_async.stores import Place, RefreshEnd
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 from passwordless_async.stores.redis.connection import member, number, several, text
 
@@ -73,6 +73,26 @@ async def test_closing_that_is_cancelled_leaves_no_connection_open(redis_server:
     assert not connection.is_connected
     with pytest.raises(StoreUnavailable):
         await asking
+
+
+async def test_closing_waits_for_what_was_asked(redis_server: Any) -> None:
+    """A command that the store has taken is sent, and its caller has the answer."""
+    store = RedisStore(redis_server.url, keys=RING, replicas=1)
+    asking = asyncio.create_task(store.put_nonce("o" * 43, "nonce", seconds=60.0))
+    await asyncio.sleep(0)
+    await store.aclose()
+    assert (asking.done(), asking.exception()) == (True, None)
+
+
+async def test_closing_waits_for_what_must_survive_a_fail_over(redis_server: Any) -> None:
+    """No replica confirms it, so it fails; but not after the store was closed."""
+    store = RedisStore(redis_server.url, keys=RING, replicas=1, timeout=0.2)
+    place = Place("u", "s" * 43, "u" * 43)
+    opening = asyncio.create_task(store.open(place, "sealed", login="l" * 43, seconds=60.0, user_seconds=60.0))
+    await asyncio.sleep(0)
+    await store.aclose()
+    with pytest.raises(StoreUnavailable, match="replica"):
+        opening.result()
 
 
 @pytest.mark.parametrize("replicas", [-1, True, 1.5, None])
