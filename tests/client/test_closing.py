@@ -12,7 +12,6 @@ from helpers import flows
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.remote_store import RemoteStore
 from helpers.tenant_thread import running
-from helpers.values import present
 from passwordless_async import (
     TESTING,
     CodeSpent,
@@ -175,7 +174,7 @@ async def test_closing_waits_for_on_orphan() -> None:
 def at_work() -> list[str]:
     """Return the tasks and timers of clients that this event loop still has."""
     loop: Any = asyncio.get_running_loop()
-    tasks = [present(task.get_coro()) for task in asyncio.all_tasks()]
+    tasks: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
     timers = [timer._callback for timer in loop._scheduled if not timer.cancelled()]
     return [
         *(task.__qualname__ for task in tasks if "passwordless_async/client/" in task.cr_code.co_filename),
