@@ -56,7 +56,7 @@ class Presented:
     code: str
     results: list[TokenSet | PasswordlessError] = attrs.field(factory=list)
     by: list[Process] = attrs.field(factory=list, repr=False)
-    is_answered: bool = False  # to a browser: with a session, or with a problem
+    is_answered: bool = False  # or being answered, to a browser: with a session, or with a problem
     is_outdated: bool = False  # the user had a newer one when it was presented again
 
     @property
@@ -315,11 +315,12 @@ class World:
         if presented is None:
             return
         presented.by.append(process)
+        # If a browser leaves during the answer, its user has a session that is in their list, and ends unused.
+        presented.is_answered = True
         answer = await self.ask(process, browser, "POST", "/code", code=presented.code)
         if answer["step"] == "factor" and "problem" not in answer:
             otp = self.tenant.mfa.otp_for(who) if who == self.users[-1] else "000000"
             answer = await self.ask(process, browser, "POST", "/factor", code=otp)
-        presented.is_answered = True
         browser.is_logged_in = answer["step"] == "home" and "problem" not in answer
 
     async def look(self, process: Process, who: Email, number: int) -> None:
