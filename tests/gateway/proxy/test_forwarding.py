@@ -552,7 +552,7 @@ async def test_a_newer_login_that_the_api_cannot_see(serve_front: Serve) -> None
     browser = await front.logged_in()
     page = await browser.get("/api/fresh", NAVIGATE, follow=False)
     assert (page.status, page.headers.get("Location")) == (403, None)
-    assert page.alert == LOGIN_NOT_ENOUGH
+    assert (page.alert, "Try again" in page.text, ">Back</a>" in page.text) == (LOGIN_NOT_ENOUGH, False, True)
     script = await browser.get("/api/fresh", READ)
     assert (*problem(script), "login" in script.json) == (403, "login_not_enough", False)
     posted = await browser.request("POST", "/api/fresh", headers=READ, data=b"x")
