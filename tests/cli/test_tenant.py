@@ -183,8 +183,10 @@ def test_the_printed_recipes_fit_the_apis(
     config.write_text(section, encoding="utf-8")
     process = started("tenant", "--port", "0", "--config", str(config))
     said = ""
-    while "otp=THE-CODE" not in said and "Every API here demands a proof" not in said:
-        said += piped(process.stdout).readline()
+    while "otp=THE-CODE" not in said and "Every API here requires a proof" not in said:
+        line = piped(process.stdout).readline()
+        assert line, said  # the program has ended, or it says something else
+        said += line
     assert f"--email {ADA.address}{mode}\n" in said
     if audience is None:
         assert "curl http" not in said
