@@ -108,6 +108,7 @@ class Expiring(Generic[K, T]):
     def put(self, name: K, value: T, seconds: float) -> None:
         """Keep a value for so many seconds."""
         now = _clock.monotonic()
+        # Nearly always neither is so: asked here, a login enters fewer frames.
         if name in self._entries:
             self.discard(name)
         if self._deadlines.is_over(now):

@@ -68,6 +68,7 @@ class NonceCache:
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: Bounded[tuple[str, str | None], _Newest] = attrs.field(init=False)
     _states: Bounded[tuple[str, Callable[[], Any]], Any] = attrs.field(init=False)
+    # No number that is set for each request: attrs checks what is set.
     _tickets: Iterator[int] = attrs.field(factory=lambda: count(1), init=False)
 
     def __attrs_post_init__(self) -> None:

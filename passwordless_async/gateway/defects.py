@@ -17,17 +17,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async._common import clock as _clock
 from passwordless_async.errors import AccessDenied, OAuthError, PasswordlessError, UsageError
+from passwordless_async.gateway.repeats import Repeats, others
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType, TracebackType
 
 _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
 _CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
-_QUIET_SECONDS = 60.0  # after a refusal was logged, for others of its kind
 _ADVICE = "See the tenant's logs: the service's message may have user data."
 
 
@@ -59,36 +57,23 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
         error: What was raised.
         more: How many others of its kind were not logged since the last one that was.
     """
-    others = f" ({more} more like it were not logged)" if more else ""
     level = logging.WARNING if isinstance(error, AccessDenied) else logging.ERROR
-    _log.log(
-        level, "%s failed: %s%s, in %s%s", name, type(error).__name__, _said(error), _where(error.__traceback__), others
-    )
+    place = f"{_where(error.__traceback__)}{others(more)}"
+    _log.log(level, "%s failed: %s%s, in %s", name, type(error).__name__, _said(error), place)
 
 
 class Refusals:
-    """Logs the refusals that only the operator can mend: of each route and type one a minute, and how many more.
+    """Logs the refusals that only the operator can mend: of each route and type one a minute, and how many more."""
 
-    Anyone can make them come, as by a link with ``error=``, and writes no line each.
-
-    Args:
-        clock: A clock that only goes forward, in seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = _clock.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         # No more than there are routes and types of errors: what a user writes is in neither.
-        self._logged: dict[tuple[str, type], tuple[float, int]] = {}
+        self._repeats: Repeats[tuple[str, type]] = Repeats()
 
     def report(self, name: str, error: BaseException) -> None:
         """Log a refusal, unless one of its kind was logged within the last minute."""
-        kind, now = (name, type(error)), self._clock()
-        at, more = self._logged.get(kind, (now - _QUIET_SECONDS, 0))
-        if now - at < _QUIET_SECONDS:
-            self._logged[kind] = at, more + 1
-            return
-        self._logged[kind] = now, 0
-        report(name, error, more=more)
+        more = self._repeats.count((name, type(error)))
+        if more is not None:
+            report(name, error, more=more)
 
 
 def _said(error: BaseException) -> str:

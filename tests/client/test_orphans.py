@@ -111,7 +111,7 @@ async def test_a_closed_stream_loses_no_tokens() -> None:
 
 
 async def test_a_closed_stream_waits_until_its_tokens_are_kept() -> None:
-    """``on_orphan`` may take its time: who has left the stream may close what it keeps tokens in."""
+    """``on_orphan`` may be slow: leaving the stream waits until the hook has kept the tokens."""
     kept: list[Orphan] = []
 
     async def keep(orphan: Orphan) -> None:

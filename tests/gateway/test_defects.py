@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 
 from passwordless_async import AccessDenied, Email, NotSenderConstrained, OAuthError, UnauthorizedClient, UsageError
 from passwordless_async.gateway.defects import Defects, Refusals, report
+
+if TYPE_CHECKING:
+    from conftest import Clock
 
 HERE = re.escape(__name__)
 
@@ -57,10 +61,9 @@ def _called_by_the_library(hook: object) -> None:
     exec("hook()", {"__name__": "passwordless_async.gateway.steps", "hook": hook})  # noqa: S102 - a frame's name
 
 
-def test_refusals_of_one_kind_have_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_of_one_kind_have_a_line_a_minute(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """With how many more there were; other routes and other types have lines of their own."""
-    now = [0.0]
-    refusals = Refusals(lambda: now[0])
+    refusals, began = Refusals(), clock.time
     for seconds, name, error in (
         *((at, "GET /link", OAuthError(status=302, error=f"code{at}")) for at in range(60)),
         (59, "GET /link", UnauthorizedClient(status=403, error="unauthorized_client")),
@@ -68,7 +71,7 @@ def test_refusals_of_one_kind_have_a_line_a_minute(caplog: pytest.LogCaptureFixt
         (60, "GET /link", OAuthError(status=302, error="later")),
         (120, "GET /link", OAuthError(status=302, error="last")),
     ):
-        now[0] = seconds
+        clock.time = began + seconds
         refusals.report(name, error)
     said = [message.partition(".")[0] + message.partition("no function")[2] for message in caplog.messages]
     assert said == [

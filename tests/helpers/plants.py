@@ -87,7 +87,7 @@ def older_nonce_over_a_newer_one(patch: MonkeyPatch) -> None:
     keep = NonceCache._keep
 
     def kept(self: Any, place: Any, _ticket: int, nonce: str) -> bool:
-        return keep(self, place, self._sent, nonce)
+        return keep(self, place, self.ticket(), nonce)
 
     patch.setattr(NonceCache, "_keep", kept)
 

@@ -8,7 +8,6 @@ order, beside those of the others: the number of the loop's turns between two st
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import Counter, defaultdict, deque
 from contextlib import aclosing, suppress
@@ -16,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import attrs
-from joserfc import jws
-from joserfc.jwk import ECKey
 
+from helpers import promises
 from helpers.program_wire import TOKEN, Wire
 from helpers.values import present
 from passwordless_async import (
@@ -26,11 +24,8 @@ from passwordless_async import (
     ClosingReport,
     CodeSpent,
     Email,
-    InvalidIdToken,
     Login,
     MalformedAnswer,
-    NonceChallengeRepeated,
-    NotSenderConstrained,
     Orphan,
     OutcomeUnknown,
     PasswordlessClient,
@@ -40,7 +35,7 @@ from passwordless_async import (
 )
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Challenged, Operation, Orphaned, Retried
-from passwordless_async.testing import Fault, LocalTenant, TenantSettings, User
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -62,8 +57,6 @@ NONCES: tuple[dict[str, Any], ...] = (
     {"single_use_nonces": True},
     {"nonce_rotation": 3, "nonce_in_answers": "never"},
 )
-# After these the service may have made tokens, and whoever asked for them was told that something is amiss.
-TOLD = (InvalidIdToken, MalformedAnswer, NonceChallengeRepeated, NotSenderConstrained, OutcomeUnknown)
 # After these a code, or a refresh token, must not be sent again.
 SPENT = (TokenSet, WrongCode, MalformedAnswer, OutcomeUnknown)
 _QUICK = attrs.evolve(INTERACTIVE.single, patience=0.1, backoff=0.0, backoff_at_most=0.0)
@@ -489,7 +482,7 @@ class World:
     def check(self) -> None:
         """Assert what must hold after any program."""
         self._ended_as_they_may()
-        self._nobody_has_anothers_tokens()
+        promises.no_user_has_anothers_tokens(self.tenant, self.given, self.orphans)
         self._nothing_twice()
         self._nothing_unasked()
         self._nothing_held()
@@ -502,37 +495,12 @@ class World:
             else:
                 assert task.exception() is None or isinstance(task.exception(), PasswordlessError), task
         assert [None] * len(self.ended) == [task.exception() for task in self.ended]
-        own = "on_orphan of a PasswordlessClient has failed" if self.setting.orphans == "fails" else "?"
-        complaints = [complaint for complaint in self.complaints if not complaint.startswith(own)]
-        assert complaints == [], complaints
-
-    def _nobody_has_anothers_tokens(self) -> None:
-        owner: dict[str, Email] = {}
-        orphans = [(self._user_of(o), o.tokens) for o in self.orphans if o.tokens is not None]
-        for who, tokens in self.given + orphans:
-            claims = present(tokens.claims)
-            assert (claims["sub"], claims["email"]) == (User.of(who).subject, who.username)
-            assert who == owner.setdefault(tokens.access_token, who)
-            if tokens.refresh_token is not None:
-                refresh = present(self.tenant._state).refresh
-                family = present(refresh.find(tokens.refresh_token, self.tenant.public_client_id))
-                assert (family.user, family.thumbprint) == (User.of(who), present(tokens.key).thumbprint)
-
-    def _user_of(self, orphan: Orphan) -> Email:
-        if isinstance(orphan.who, Email):
-            return orphan.who
-        return next(who for who, tokens in self.given if tokens is orphan.spent)
+        promises.nothing_else_failed(self.complaints, orphans=self.setting.orphans)
 
     def _nothing_twice(self) -> None:
-        stats = self.tenant.stats
-        assert stats.presented_again == 0
-        assert stats.replays_refused == 0
-        assert self.tenant.disagreements == ()
-        # What a server spends before it demands a nonce is spent again with the nonce.
-        assert self.spends or stats.refresh_reuse_detected == 0
+        assert self.tenant.stats.presented_again == 0
         assert self.wire.at_once <= 1
-        proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in self._proven()]
-        assert len(proofs) == len(set(proofs))
+        promises.no_proof_is_used_twice(self.tenant, spends=self.spends)
 
     def _nothing_unasked(self) -> None:
         """What the tenant saw is what was called for, with the retries and challenges that events have told of."""
@@ -545,28 +513,17 @@ class World:
         assert self.wire.challenges <= self.wire.most_in_flight * changes + self.tenant.stats.faults_played
         assert self.wire.stale == []
 
-    def _proven(self) -> list[Any]:
-        return [request for request in self.tenant.requests if request.proof]
-
     def _nothing_held(self) -> None:
-        client = self.client
-        assert client._dispatcher.gate.in_flight == 0
-        assert client._dispatcher.gate.waiting == 0
-        assert client._logins._flights._last_in_queue == {}
-        assert not client._dispatcher._first_nonce.pending
-        assert not client._logins._flights._flights
-        assert not client._refreshes._flights._flights
-        assert not client._logins._flights._handovers
-        assert not client._refreshes._flights._handovers
-        session = present(client._transport._session)
+        promises.nothing_is_held(self.client)
+        session = present(self.client._transport._session)
         assert session.closed
         if self.session is None:
             connector = session._connector
             assert connector is None or (connector.closed and not connector._acquired and not connector._conns)
 
     def _nothing_lost(self) -> None:
-        """Each login that the tenant let in is somebody's: or it is revoked, or somebody was told."""
-        codes = self._codes_by_key()
+        """Of each login that the tenant let in, a user has the tokens, or they are revoked, or a caller was told."""
+        codes = promises.by_key(self.tenant, self.presented)
         given = {present(tokens.key).thumbprint for _, tokens in self.given}
         handed = [present(o.tokens.key).thumbprint for o in self.orphans if o.spent is None and o.tokens is not None]
         assert len(handed) == len(set(handed))
@@ -577,7 +534,9 @@ class World:
             if family.revoked or family.thumbprint in given | set(handed):
                 continue
             presented = codes[present(family.thumbprint)]
-            if presented.who not in named and not any(isinstance(result, TOLD) for result in presented.results):
+            if presented.who not in named and not any(
+                isinstance(result, promises.TOLD) for result in presented.results
+            ):
                 untold[presented.who] += 1
         self._told_of(untold)
 
@@ -586,7 +545,7 @@ class World:
         gone = Counter(one.who for one in self.presented.values() if not one.results)
         told = Counter(o.who for o in self.orphans if o.who is not None)
         if self.setting.orphans == "keeps":
-            assert untold <= Counter(o.who for o in self.orphans if isinstance(o.error, TOLD))
+            assert untold <= Counter(o.who for o in self.orphans if isinstance(o.error, promises.TOLD))
             assert told <= gone
         else:
             assert untold.total() <= self.orphaned[Operation.EXCHANGE, False]
@@ -599,15 +558,6 @@ class World:
             rotations=self.tenant.stats.refresh_rotations,
             orphans=len(self.orphans),
         )
-
-    def _codes_by_key(self) -> dict[str, Presented]:
-        keys: dict[str, Presented] = {}
-        for request in self._proven():
-            if request.path == TOKEN and request.body and "otp" in request.form:
-                jwk = jws.extract_compact(request.proof.encode()).headers()["jwk"]
-                presented = self.presented[Email(request.form["username"]), request.form["otp"]]
-                assert presented is keys.setdefault(ECKey.import_key(jwk).thumbprint(), presented)
-        return keys
 
 
 async def _ended(calls: Sequence[asyncio.Task[Any]]) -> None:

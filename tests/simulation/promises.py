@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from joserfc import jws
-from joserfc.jwk import ECKey
-
+from helpers import promises
 from helpers.values import present
 from passwordless_async import (
-    Email,
-    InvalidIdToken,
     InvalidSession,
-    MalformedAnswer,
-    NonceChallengeRepeated,
-    NotSenderConstrained,
     OAuthError,
-    OutcomeUnknown,
     PasswordlessError,
 )
 from passwordless_async.client.events import Operation
 from passwordless_async.testing import User
 from simulation.network import MACHINE
-from simulation.world import LONGEST_CALL, Process, World
+from simulation.world import LONGEST_CALL, World
 
 if TYPE_CHECKING:
     from passwordless_async import Orphan
     from simulation.world import Presented
-
-# After these the service may have made tokens, and whoever asked for them was told that something is amiss.
-TOLD = (InvalidIdToken, MalformedAnswer, NonceChallengeRepeated, NotSenderConstrained, OutcomeUnknown)
 
 
 async def every_user_can_log_in(world: World) -> None:
@@ -78,7 +66,7 @@ async def no_browser_is_forgotten(world: World) -> None:
 def check(world: World) -> None:
     """Assert what must hold when every process has closed."""
     _every_call_ended(world)
-    _no_user_has_anothers_tokens(world)
+    promises.no_user_has_anothers_tokens(world.tenant, world.given, _orphans(world))
     _nothing_twice(world)
     _nothing_left(world)
     _nothing_lost(world)
@@ -94,32 +82,11 @@ def _every_call_ended(world: World) -> None:
             assert call.is_cancelled, f"{call.verb} was cancelled"
         elif (error := call.task.exception()) is not None and not isinstance(error, PasswordlessError):
             raise AssertionError(f"{call.verb} raised {error!r}") from error
-    own = "on_orphan of a PasswordlessClient has failed" if world.setting.orphans == "fails" else "?"
-    complaints = [complaint for complaint in world.complaints if not complaint.startswith(own)]
-    assert complaints == []
-
-
-def _no_user_has_anothers_tokens(world: World) -> None:
-    owner: dict[str, Email] = {}
-    orphans = [(_user_of(world, one), one.tokens) for one in _orphans(world) if one.tokens is not None]
-    for who, tokens in [*world.given, *orphans]:
-        claims = present(tokens.claims)
-        assert (claims["sub"], claims["email"]) == (User.of(who).subject, who.username)
-        assert who == owner.setdefault(tokens.access_token, who)
-        if tokens.refresh_token is not None:
-            refresh = present(world.tenant._state).refresh
-            family = present(refresh.find(tokens.refresh_token, world.tenant.public_client_id))
-            assert (family.user, family.thumbprint) == (User.of(who), present(tokens.key).thumbprint)
+    promises.nothing_else_failed(world.complaints, orphans=world.setting.orphans)
 
 
 def _orphans(world: World) -> list[Orphan]:
     return [orphan for process in world.processes for orphan in process.orphans]
-
-
-def _user_of(world: World, orphan: Orphan) -> Email:
-    if isinstance(orphan.who, Email):
-        return orphan.who
-    return next(who for who, tokens in world.given if tokens is orphan.spent)
 
 
 def _nothing_twice(world: World) -> None:
@@ -130,12 +97,7 @@ def _nothing_twice(world: World) -> None:
     asked = [one for one in world.asked_again if one.is_outdated or not knew_all]
     excused = len(asked) + stats.proofs_refused + _refused_refreshes(world)
     assert stats.presented_again <= excused, "a code or a refresh token was sent twice"
-    assert stats.replays_refused == 0
-    assert world.tenant.disagreements == ()
-    # What a server spends before it demands a nonce is spent again with the nonce.
-    assert world.spends or stats.refresh_reuse_detected == 0
-    proofs = [json.loads(jws.extract_compact(r.proof.encode()).payload)["jti"] for r in _proven(world)]
-    assert len(proofs) == len(set(proofs))
+    promises.no_proof_is_used_twice(world.tenant, spends=world.spends)
 
 
 def _refused_refreshes(world: World) -> int:
@@ -143,10 +105,6 @@ def _refused_refreshes(world: World) -> int:
     calls = [call for call in world.calls if call.verb in {"refresh", "renew", "twin", "api"}]
     ended = [call.task for call in calls if call.task.done() and not call.task.cancelled()]
     return sum(isinstance(task.exception(), OAuthError) for task in ended)
-
-
-def _proven(world: World) -> list[Any]:
-    return [request for request in world.tenant.requests if request.proof]
 
 
 def _nothing_left(world: World) -> None:
@@ -159,29 +117,18 @@ def _nothing_left(world: World) -> None:
         timers = [timer for timer in world.loop._scheduled if timer._context.get(MACHINE) is process.machine]
         left = [timer for timer in timers if not timer.cancelled()]
         assert left == [], f"timers are left: {left}"
-        _nothing_held(process)
+        promises.nothing_is_held(process.client)
 
 
 def nothing_is_held(world: World) -> None:
     """Assert that nothing is left of any call once it has ended, while the processes go on."""
     for process in world.running:
-        _nothing_held(process)
-
-
-def _nothing_held(process: Process) -> None:
-    client = process.client
-    assert client._dispatcher.gate.in_flight == 0
-    assert client._dispatcher.gate.waiting == 0
-    assert not client._dispatcher._first_nonce.pending
-    for flights in (client._logins._flights, client._refreshes._flights):
-        assert not flights._flights
-        assert not flights._last_in_queue
-        assert not flights._handovers
+        promises.nothing_is_held(process.client)
 
 
 def _nothing_lost(world: World) -> None:
-    """Each login that the tenant let in is somebody's: or it is revoked, or somebody was told."""
-    codes = _codes_by_key(world)
+    """Of each login that the tenant let in, a user has the tokens, or they are revoked, or a caller was told."""
+    codes = promises.by_key(world.tenant, world.presented)
     given = {present(tokens.key).thumbprint for _, tokens in world.given}
     handed = {present(o.tokens.key).thumbprint for o in _orphans(world) if o.tokens is not None}
     named = {who for process in world.processes if process.report for who in process.report.exchanges}
@@ -190,24 +137,14 @@ def _nothing_lost(world: World) -> None:
         if family.revoked or family.thumbprint in given | handed:
             continue
         presented = codes[present(family.thumbprint)]
-        knows = presented.is_answered or any(isinstance(result, TOLD) for result in presented.results)
+        knows = presented.is_answered or any(isinstance(result, promises.TOLD) for result in presented.results)
         if not knows and presented.who not in named and not any(process.is_killed for process in presented.by):
             untold.append(presented)
     if world.setting.orphans == "keeps":
-        handed_over = Counter(orphan.who for orphan in _orphans(world) if isinstance(orphan.error, TOLD))
+        handed_over = Counter(orphan.who for orphan in _orphans(world) if isinstance(orphan.error, promises.TOLD))
         assert Counter(one.who for one in untold) <= handed_over, f"a login is lost: {untold}"
     else:
         events = sum((process.events for process in world.processes), Counter[Any]())
         # The tokens of a second factor stay, for a caller that asks again in time.
         told = events[Operation.EXCHANGE, False] + events[Operation.MFA, False] + events[Operation.MFA, True]
         assert len(untold) <= told, f"a login is lost: {untold}"
-
-
-def _codes_by_key(world: World) -> dict[str, Presented]:
-    keys: dict[str, Presented] = {}
-    for request in _proven(world):
-        if request.path == "/oauth/token" and request.body and "otp" in request.form and "username" in request.form:
-            jwk = jws.extract_compact(request.proof.encode()).headers()["jwk"]
-            presented = world.presented[Email(request.form["username"]), request.form["otp"]]
-            assert presented is keys.setdefault(ECKey.import_key(jwk).thumbprint(), presented)
-    return keys

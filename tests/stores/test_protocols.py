@@ -184,7 +184,7 @@ async def test_a_code_that_was_wrong_is_known_to_be(stores: Stores) -> None:
     assert await attempt(store, "code", "again") == RefusedCode(2)
     await send(other, "again", seconds=0)
     assert await attempt(store, "code", "mine") == 1
-    await other.refuse_code("nobody", "code", token="theirs", is_last=True)
+    await other.refuse_code("stranger", "code", token="theirs", is_last=True)
 
 
 async def test_a_wrong_code_ends_the_cool_down_if_it_was_the_last(stores: Stores) -> None:

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 import attrs
 
-from passwordless_async._common import clock as _clock
 from passwordless_async.errors import UseDPoPNonce
 from passwordless_async.gateway.proxy.admission import Refusal
+from passwordless_async.gateway.repeats import Repeats, others
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.proxy.upstream import Upstream
 
 _log = logging.getLogger("passwordless_async")
 _ERRORS = range(HTTPStatus.BAD_REQUEST, 600)
-_QUIET_SECONDS = 60.0  # after a failure was logged, for others of its kind
 
 
 @attrs.frozen
@@ -62,16 +61,13 @@ class FailureLog:
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
-        self._logged: dict[str, tuple[float, int]] = {}  # by kind: when the last line was, and how many came since
+        self._repeats: Repeats[str] = Repeats()
 
     def report(self, failure: Failure) -> None:
         """Log a failure, unless one of its kind was logged within the last minute."""
-        now = _clock.monotonic()
-        at, more = self._logged.get(failure.cause, (now - _QUIET_SECONDS, 0))
-        if now - at < _QUIET_SECONDS:
-            self._logged[failure.cause] = at, more + 1
+        more = self._repeats.count(failure.cause)
+        if more is None:
             return
-        self._logged[failure.cause] = now, 0
         _log.warning(
             "The upstream %s (%s) failed: %s; its user gets a %d (%s)%s",
             self._upstream.prefix,
@@ -79,5 +75,5 @@ class FailureLog:
             failure.cause,
             failure.refusal.status,
             failure.refusal.key,
-            f" ({more} more like it were not logged)" if more else "",
+            others(more),
         )

@@ -42,6 +42,10 @@ class _Codes:
         if self.presented and self.presented[0][2] < number:
             self.presented = tuple(attempt for attempt in self.presented if attempt[2] >= number)
 
+    def forget_right(self, code: str) -> None:
+        if self.right == code:
+            self.right = None
+
 
 class MemoryCodes:
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory: of ``size`` users, and addresses."""
@@ -130,7 +134,7 @@ class MemoryCodes:
         known = self._codes.get(user)
         if known is not None and known.of(code)[0] == token:
             known.presented = tuple(attempt for attempt in known.presented if attempt[0] != code)
-            known.right = None if known.right == code else known.right
+            known.forget_right(code)
 
     async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
         """Report that a code was wrong."""
@@ -140,7 +144,7 @@ class MemoryCodes:
         known.presented = tuple(
             (name, _REFUSED if name == code else by, number) for name, by, number in known.presented
         )
-        known.right = None if known.right == code else known.right
+        known.forget_right(code)
         if is_last:
             self._end_cool_down(user)
 

@@ -36,6 +36,9 @@ local function forget_before(hash, first)
     if number and tonumber(number) < first then redis.call('HDEL', hash, fields[i]) end
   end
 end
+local function forget_right(hash, code)
+  if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
+end
 local function end_cool_down(cooldown)
   if string.sub(redis.call('GET', cooldown) or '', -1) == ' ' then redis.call('DEL', cooldown) end
 end
@@ -116,7 +119,7 @@ local hash, code, token = KEYS[1], ARGV[1], ARGV[2]
 local _, presented_by = presented(hash, code)
 if presented_by ~= token then return end
 redis.call('HDEL', hash, code)
-if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
+forget_right(hash, code)
 """
 )
 _REFUSE_CODE = (
@@ -126,7 +129,7 @@ local cooldown, hash, code, token, is_last = KEYS[1], KEYS[2], ARGV[1], ARGV[2],
 local number, presented_by = presented(hash, code)
 if presented_by ~= token then return end
 redis.call('HSET', hash, code, number .. ' ')
-if redis.call('HGET', hash, 'right') == code then redis.call('HDEL', hash, 'right') end
+forget_right(hash, code)
 if is_last == '1' then end_cool_down(cooldown) end
 """
 )
