@@ -83,7 +83,9 @@ CASES = (
     ),
     Case("failed over", RedisSentinel, lambda servers: (partial(_failed_over, servers),), loses="last"),
     Case(
-        *("failed over, replicas=1", RedisSentinel, lambda servers: (partial(_failed_over, servers),)),
+        "failed over, replicas=1",
+        RedisSentinel,
+        lambda servers: (partial(_failed_over, servers),),
         loses="unreplicated",
         options={"replicas": 1},
     ),
