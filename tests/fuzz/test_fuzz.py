@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from importlib import import_module
 from pathlib import Path
@@ -33,11 +34,15 @@ SLOW = {"gateway": pytest.mark.slow}
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in TARGETS])
 def test_every_outcome_is_a_value_or_a_typed_error(name: str) -> None:
-    """Any input has one of the outcomes that its part of the library names; ``python -m tests.fuzz`` tries more."""
+    """Any input has one of the outcomes that its part of the library names; ``python -m tests.fuzz`` tries more.
+
+    The next test reads the library's log again.
+    """
     inputs, wanted = TARGETS[name]
     seen = run(import_module(f"fuzz.targets.{name}").make, inputs, seed=1)
     assert wanted - seen.keys() == set()
     assert seen.total() == inputs
+    assert not logging.getLogger("passwordless_async").disabled
 
 
 def test_every_target_has_a_short_run() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlencode
 
@@ -24,7 +24,7 @@ from passwordless_async.gateway.state import LoginState
 from passwordless_async.testing import LocalTenant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from fuzz.mutator import Mutator
 
@@ -85,6 +85,16 @@ class Given:
     body: bytes
 
 
+@contextmanager
+def _silenced(log: logging.Logger) -> Iterator[None]:
+    """Let a logger say nothing until the target is closed: other tests of this process read it."""
+    log.disabled = True
+    try:
+        yield
+    finally:
+        log.disabled = False
+
+
 class GatewayTarget:
     """A gateway with a tenant of its own, and a browser at each step of a login."""
 
@@ -96,7 +106,7 @@ class GatewayTarget:
         self._runner.run(self._open())
 
     async def _open(self) -> None:
-        logging.getLogger("passwordless_async").disabled = True
+        self._stack.enter_context(_silenced(logging.getLogger("passwordless_async")))
         tenant = await self._stack.enter_async_context(LocalTenant())
         client = await self._stack.enter_async_context(
             PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=MemoryStore())
