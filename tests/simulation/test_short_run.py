@@ -29,6 +29,12 @@ def test_a_seed_is_the_same_simulation_each_time(seed: int) -> None:
     assert simulate(trial_of(seed)) == simulate(trial_of(seed))
 
 
+@pytest.mark.parametrize("seed", [20_876, 25_418, 26_144])
+def test_a_seed_that_failed_once_does_not_fail_again(seed: int) -> None:
+    """A call of an API while the client closes (two seeds); a refused refresh whose caller had gone."""
+    assert Tally().run(seed) == ""
+
+
 def test_the_command_tells_how_many_failed(capsys: pytest.CaptureFixture[str]) -> None:
     """It exits with 0 if none did."""
     assert main(["--first", "7", "--seeds", "1"]) == 0

@@ -388,9 +388,15 @@ else:  # Windows
 async def on_fresh_connection(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request of an application; where a pooled connection turns out to be stale, on another one."""
+    """Send a request of an application; where a pooled connection turns out to be stale, on another one.
+
+    Raises ``aiohttp.ClientConnectionError`` if the session was closed meanwhile: aiohttp does not expect that between
+    its start of a call and this, and fails on an assertion.
+    """
     stale = 0
     while True:
+        if request.session.closed:
+            raise aiohttp.ClientConnectionError("nothing was sent: the session was closed")
         try:
             return await handler(request)
         except _StaleConnection as error:

@@ -32,7 +32,14 @@ Catalog = dict[str, dict[str, str]]
 
 
 def built_in() -> dict[str, Catalog]:
-    """Return the catalogs of this library, by language."""
+    """Return the catalogs of this library, by language; each caller has a copy of its own."""
+    return {
+        language: {section: dict(texts) for section, texts in catalog.items()} for language, catalog in _read().items()
+    }
+
+
+@lru_cache(maxsize=1)
+def _read() -> dict[str, Catalog]:
     files = (file for file in resources.files(__package__).iterdir() if file.name.endswith(".toml"))
     return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
 

@@ -347,6 +347,35 @@ async def test_one_origin_does_not_hold_up_another(make_resource: Callable[..., 
         (await held).close()
 
 
+async def test_a_call_in_a_session_that_is_closed_meanwhile_is_not_sent(resource: Any, tokens: TokenSet) -> None:
+    """It fails as a call does that has no connection, for every call that waits for its tokens then."""
+    is_closed = asyncio.Event()
+
+    class Source:
+        def __init__(self) -> None:
+            self.tokens = tokens
+
+        def is_renewable(self, refused: TokenSet) -> bool:
+            return refused is not tokens
+
+        async def current(self) -> TokenSet:
+            await is_closed.wait()
+            return tokens
+
+        async def renew(self, refused: TokenSet) -> TokenSet:
+            return refused
+
+    calls = aiohttp.ClientSession(middlewares=[DPoPMiddleware(Source(), origins=[resource.url])])
+    waiting = [asyncio.ensure_future(calls.get(f"{resource.url}/me")) for _ in range(2)]
+    await asyncio.sleep(0)
+    await calls.close()
+    is_closed.set()
+    for call in waiting:
+        with pytest.raises(aiohttp.ClientConnectionError, match="closed"):
+            await call
+    assert resource.requests == []
+
+
 async def test_a_web_socket_is_a_request_too(resource: Any, tokens: TokenSet) -> None:
     """Its handshake carries token and proof, for the http URL that it is (RFC 6455 §4.1)."""
     url = resource.url.replace("http://", "ws://")

@@ -53,6 +53,15 @@ def test_texts() -> None:
     assert "sign_in" in Texts().catalogs["en"]["page"]
 
 
+def test_what_one_caller_changes_is_not_changed_for_others() -> None:
+    """The files are read once; what is returned is the caller's own."""
+    changed = built_in()
+    changed["en"]["page"].clear()
+    del changed["de"]
+    assert built_in()["en"]["page"] != {}
+    assert built_in().keys() - changed.keys() == {"de"}
+
+
 @pytest.mark.parametrize("language", sorted(built_in()))
 def test_languages_are_complete(language: str) -> None:
     """Each has every key of English, and names the same facts."""
