@@ -22,7 +22,7 @@ import attrs
 from aiohttp import web
 from yarl import URL
 
-from benchmarks.gateway_workers import Workers
+from benchmarks.gateway_workers import COMMAND, Workers
 from benchmarks.measure import Series
 from benchmarks.redis_server import redis_server
 from benchmarks.report import Bar, Report, Row
@@ -32,7 +32,7 @@ from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import BOUND_API, TenantProcess, TenantSettings, User
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from benchmarks.gateway_workers import Worker
 
@@ -116,9 +116,12 @@ async def prove(store: str, browsers: int, directory: Path, failures: list[str])
 
 @asynccontextmanager
 async def site(
-    store: str, directory: Path, settings: TenantSettings, **more: str
+    store: str, directory: Path, settings: TenantSettings, command: Sequence[str] = COMMAND, **more: str
 ) -> AsyncIterator[tuple[TenantProcess, Workers]]:
-    """Run a tenant and an API; gives the tenant, and workers that are to be started, with ``more`` options."""
+    """Run a tenant and an API; gives the tenant, and workers that are to be started, with ``more`` options.
+
+    ``command`` is their program.
+    """
     async with AsyncExitStack() as stack:
         tenant = await stack.enter_async_context(TenantProcess(settings))
         api = await stack.enter_async_context(_api(tenant))
@@ -127,7 +130,7 @@ async def site(
             "audience": BOUND_API, "store": store, "upstream": f"/api/={api}", "trusted-proxies": "1",
             "access-log": "-", "audit-log": "-", **more,
         }  # fmt: skip
-        workers = Workers(directory, [f"--{name}={value}" for name, value in options.items()])
+        workers = Workers(directory, [f"--{name}={value}" for name, value in options.items()], command)
         stack.push_async_callback(workers.aclose)
         yield tenant, workers
 
@@ -249,6 +252,10 @@ class Gone(Failed):
     """The worker that a request met had died, or died before it answered."""
 
 
+class Again(Failed):
+    """A login did not succeed, and its page says to try again."""
+
+
 @attrs.frozen
 class Seen:
     """What a browser sees of a response."""
@@ -274,7 +281,7 @@ class Browser:
 
     def __init__(self, crowd: Crowd, number: int, connector: aiohttp.BaseConnector) -> None:
         self.who = email_of(number)
-        self._subject = User.of(self.who).subject
+        self.subject = User.of(self.who).subject
         self._crowd = crowd
         self._url = URL()
         self._jar = aiohttp.CookieJar(unsafe=True)
@@ -294,44 +301,46 @@ class Browser:
             await self._call()
         await self._log_out()
 
-    async def log_in(self, types_after: asyncio.Event | None = None) -> None:
+    async def log_in(self, types_after: asyncio.Event | None = None, attempts: int = _ATTEMPTS) -> None:
         """Log in, with as many attempts as it takes."""
-        for _ in range(_ATTEMPTS):
+        reason: Failed | None = None
+        for _ in range(attempts):
             try:
-                if await self._try_login(types_after):
-                    return
-            except Gone:
-                pass
-            self._crowd.counts["begun again"] += 1
-        raise Failed(f"no login of {self.who.address}")
+                await self._try_login(types_after)
+            except (Gone, Again) as error:
+                reason = error
+                self._crowd.counts["begun again"] += 1
+            else:
+                return
+        raise Failed(f"no login of {self.who.address}") from reason
 
-    async def _try_login(self, types_after: asyncio.Event | None) -> bool:
+    async def _try_login(self, types_after: asyncio.Event | None) -> None:
         await self.ask("GET", "/login")
         sent = await self.ask("POST", "/login", identifier=self.who.address)
         page = await self.ask("GET", "/code")
         if sent.status == _SHORTLY:
             await self._pause()
-            return False
+            raise Again(f"POST /login: {sent.status} {sent.alert}")
         if (sent.status, page.status) != (_MOVED, _OK):
             raise Failed(f"no code: {sent.status} {sent.alert}, {page.status} {page.alert}")
         try:
             code = await self._crowd.tenant.code_for(self.who)
-        except LookupError:
+        except LookupError as error:
             # The worker died before it sent one. The page says when another may be asked for.
             await asyncio.sleep(page.resend_in)
             await self.ask("POST", "/code/resend")
-            return False
+            raise Again("no code came") from error
         self._crowd.secrets.add(code)
         if types_after is not None:
             await types_after.wait()
         seen = await self.type(code)
         if self.session is not None:
-            return True
+            return
         self._crowd.counts[seen.alert] += 1
         # The code was spent by a worker that died. The page says so, and offers another one.
         await asyncio.sleep(seen.resend_in)
         await self.ask("POST", "/code/resend")
-        return False
+        raise Again(f"POST /code: {seen.status} {seen.alert}")
 
     async def _pause(self) -> None:
         self._crowd.counts["told to try again"] += 1
@@ -348,7 +357,7 @@ class Browser:
             except Gone:
                 seen = Seen(0, "")
             if seen.status == _OK:
-                self._crowd.counts["another user"] += seen.text != self._subject
+                self._crowd.counts["another user"] += seen.text != self.subject
                 return
             if seen.status in {_MOVED, _LOG_IN_FIRST}:
                 self._crowd.counts["ended early"] += 1
@@ -397,8 +406,8 @@ class Browser:
                 http.request(method, worker.origin + path, data=form or None, allow_redirects=False) as response,
             ):
                 seen = Seen(response.status, await response.text())
-        except aiohttp.ClientConnectionError:
+        except aiohttp.ClientConnectionError as error:
             self._crowd.counts["gone"] += 1
-            raise Gone from None
+            raise Gone(f"{method} {path}") from error
         self._crowd.secrets.update(cookie.value for cookie in self._jar if cookie.value)
         return seen

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-_COMMAND = (sys.executable, "-c", "from passwordless_async.cli import main; main()", "gateway")
+COMMAND = (sys.executable, "-c", "from passwordless_async.cli import main; main()")
 _READY = b"Listening on "
 _START_SECONDS, _STOP_SECONDS = 60.0, 30.0  # a busy machine is no failure
 _MAX_LINE_BYTES = 1 << 20
@@ -46,11 +46,11 @@ class Worker:
         return self._process.pid
 
     @classmethod
-    async def start(cls, arguments: Sequence[str], log: Path) -> Self:
-        """Start a process, which appends all that it writes to a file; returns when it serves."""
+    async def start(cls, command: Sequence[str], log: Path) -> Self:
+        """Start a process by a command; it appends all that it writes to a file; returns when it serves."""
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
-                *_COMMAND, *arguments, stdout=file, stderr=asyncio.subprocess.PIPE, limit=_MAX_LINE_BYTES
+                *command, stdout=file, stderr=asyncio.subprocess.PIPE, limit=_MAX_LINE_BYTES
             )
         if process.stderr is None:
             raise RuntimeError("the process was started without a pipe")
@@ -95,10 +95,12 @@ class Workers:
     Args:
         directory: Where their key ring and their logs are.
         arguments: Those of the command, without the keys.
+        command: The program, to which ``gateway`` and the arguments are added.
     """
 
     _directory: Path
     _arguments: Sequence[str]
+    _command: Sequence[str] = COMMAND
     _running: list[Worker] = attrs.field(factory=list, init=False)
     _chance: random.Random = attrs.field(factory=lambda: random.Random(0), init=False)  # noqa: S311 - no secret
     _started: int = attrs.field(default=0, init=False)
@@ -160,5 +162,5 @@ class Workers:
 
     async def _start(self) -> Worker:
         self._started += 1
-        arguments = (*self._arguments, "--keys", str(self._keys), "--port", "0")
-        return await Worker.start(arguments, self._directory / f"{self._started:03}.log")
+        command = (*self._command, "gateway", *self._arguments, "--keys", str(self._keys), "--port", "0")
+        return await Worker.start(command, self._directory / f"{self._started:03}.log")

@@ -1,9 +1,10 @@
-"""What a process holds while it works on, sampled again and again, and how fast it grows in the last half."""
+"""What a process holds while it works, sampled again and again, how fast it grows in the last half, and what failed."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,3 +67,14 @@ def most(samples: Sequence[Sample], figure: str) -> tuple[float, float]:
     parts = samples[quarter:half] or samples, samples[half:]
     early, late = (max(float(getattr(sample, figure)) for sample in part) for part in parts)
     return early, late
+
+
+def told(error: BaseException) -> str:
+    """Return what failed: the error, the errors that caused it, and the line of code that its task was at."""
+    steps = traceback.extract_tb(error.__traceback__)
+    reasons: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        reasons.append(f"{type(cause).__name__}: {cause}".removesuffix(": "))
+        cause = cause.__cause__ or cause.__context__
+    return " <- ".join(reasons) + (f" (at {steps[0].line})" if steps else "")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,14 @@ import pytest
 from benchmarks import proof
 from benchmarks.__main__ import main
 from benchmarks.gateways import EXPECTED as GATEWAYS
+from benchmarks.growth import told
 from benchmarks.measure import Series
+from benchmarks.moved_clock import MovedClock
 from benchmarks.report import Bar, Report, Row
 from benchmarks.soak import BARS as SOAK
 from benchmarks.soak_gateway import BARS as SOAK_GATEWAY
+from passwordless_async import NotSent
+from passwordless_async._common import clock
 
 REPOSITORY = Path(__file__).parent.parent.parent
 SMALL = {
@@ -345,6 +351,31 @@ def test_a_client_leaves_nothing(found: dict[str, Any]) -> None:
 def test_browsers_at_a_soaked_gateway_meet_no_error(found: dict[str, Any]) -> None:
     """Each logs in, is answered by the API as itself, and half of them log out."""
     assert {result["name"]: result["median"] for result in found["results"]}["errors"] == 0
+
+
+async def test_a_soak_tells_what_failed_why_and_at_which_step() -> None:
+    """A run of hours may end with one error: its row says enough to find it."""
+
+    async def step(_code: str) -> None:
+        raise NotSent("nothing was sent") from ConnectionResetError("reset by peer")
+
+    async def life() -> None:
+        code = "123456"
+        await step(code)
+
+    failure = (await asyncio.gather(life(), return_exceptions=True))[0]
+    assert isinstance(failure, NotSent)
+    assert told(failure) == ("NotSent: nothing was sent <- ConnectionResetError: reset by peer (at await step(code))")
+    assert told(RuntimeError()) == "RuntimeError"
+
+
+def test_a_moved_clock_is_the_librarys_within_its_context() -> None:
+    """The library reads the clock that was moved on, and afterwards the stock one."""
+    stock, moved, began = clock.monotonic, MovedClock(), time.monotonic()
+    with moved.set():
+        moved.move(3600.0)
+        assert clock.monotonic() >= began + 3600.0
+    assert clock.monotonic is stock
 
 
 @pytest.mark.slow
