@@ -111,6 +111,7 @@ if TYPE_CHECKING:
         InvalidPhoneNumber as InvalidPhoneNumber,
         InvalidRefreshToken as InvalidRefreshToken,
         InvalidSession as InvalidSession,
+        InvalidTarget as InvalidTarget,
         InvalidToken as InvalidToken,
         KeyMismatch as KeyMismatch,
         KeyMissing as KeyMissing,
@@ -181,8 +182,8 @@ _NAMES = {
         "AccessDenied AuthorizationPending BindingRequired BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
         "DPoPRequired InsufficientScope InsufficientUserAuthentication InvalidCallback InvalidClient "
         "InvalidDPoPProof InvalidIdToken InvalidInput InvalidLogoutToken InvalidMfaState "
-        "InvalidPhoneNumber InvalidRefreshToken InvalidSession InvalidToken KeyMismatch KeyMissing MalformedAnswer "
-        "MfaTokenExpired NonceChallengeRepeated "
+        "InvalidPhoneNumber InvalidRefreshToken InvalidSession InvalidTarget InvalidToken KeyMismatch KeyMissing "
+        "MalformedAnswer MfaTokenExpired NonceChallengeRepeated "
         "NotSenderConstrained NotSent OAuthError OutcomeUnknown PasswordlessError ProtocolError QuotaExceeded "
         "RateLimited RegionNotAllowed SenderConstrained SlowDown SmsFailed SmsGatewayFailed StoreError "
         "StoreUnavailable TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError "

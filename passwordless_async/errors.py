@@ -22,6 +22,7 @@
     │   │   └── SmsGatewayFailed   the gateway failed; nothing is wrong with the number
     │   ├── InvalidClient          the application's own credentials were refused
     │   ├── UnauthorizedClient     the application may not use this grant
+    │   ├── InvalidTarget          audience names no API that the application may use
     │   ├── InvalidToken           the access token is missing, expired, revoked or for another API
     │   ├── InsufficientScope      the access token does not allow this request (scope)
     │   ├── InsufficientUserAuthentication  the user must log in again, or in a stronger way (max_age, acr_values)
@@ -236,12 +237,9 @@ class RateLimited(OAuthError, code="rate_limited", advice="Wait retry_after seco
 class AccessDenied(
     OAuthError,
     code="access_denied",
-    advice="The user is not allowed in, or audience names no API of the tenant: see the tenant's logs, or run doctor.",
+    advice="The tenant does not let this user in: its logs say why.",
 ):
-    """A rule, an Action, a block or attack protection refused this user, or ``audience`` names no API of the tenant.
-
-    The error code of both is the same; ``error_description`` of an unknown audience begins with "Service not found".
-    """
+    """A rule, an Action, a block or attack protection refused this user."""
 
 
 class VerificationRequired(
@@ -290,6 +288,17 @@ class UnauthorizedClient(
     advice="Enable the Passwordless OTP grant for the application and Identifier First for the tenant.",
 ):
     """The application may not use this grant, or the tenant's profile is not Identifier First."""
+
+
+class InvalidTarget(
+    OAuthError,
+    code="invalid_target",
+    advice="Check audience: it must be the identifier of an API of the tenant, which the application may use.",
+):
+    """``audience`` names no API of the tenant (RFC 8707 §2), or one that the application may not use.
+
+    Auth0's error code is ``access_denied``, as for a user who is refused: the description tells them apart.
+    """
 
 
 class InvalidToken(OAuthError, code="invalid_token", advice="Refresh the tokens, or have the user log in again."):

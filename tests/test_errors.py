@@ -35,6 +35,7 @@ from passwordless_async.errors import (
     InvalidPhoneNumber,
     InvalidRefreshToken,
     InvalidSession,
+    InvalidTarget,
     InvalidToken,
     KeyMismatch,
     KeyMissing,
@@ -145,7 +146,7 @@ TABLE = [
         "e (403): d",
         "access_denied",
         False,
-        "The user is not allowed in, or audience names no API of the tenant: see the tenant's logs, or run doctor.",
+        "The tenant does not let this user in: its logs say why.",
     ),
     (
         VerificationRequired(**SAID_NO),
@@ -183,6 +184,13 @@ TABLE = [
         "Try again later, or offer a code by e-mail; if it lasts, check the tenant's SMS gateway.",
     ),
     (InvalidClient(**SAID_NO), "e (403): d", "invalid_client", False, "Check client_id and client_auth."),
+    (
+        InvalidTarget(**SAID_NO),
+        "e (403): d",
+        "invalid_target",
+        False,
+        "Check audience: it must be the identifier of an API of the tenant, which the application may use.",
+    ),
     (
         UnauthorizedClient(**SAID_NO),
         "e (403): d",

@@ -61,6 +61,9 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("too_many_attempts", "", errors.TooManyAttempts),
     ("unauthorized_client", "", errors.UnauthorizedClient),
     ("invalid_client", "", errors.InvalidClient),
+    ("bad.client_id", "", errors.InvalidClient),
+    ("access_denied", "Service not found", errors.InvalidTarget),
+    ("access_denied", "Service not enabled within domain", errors.InvalidTarget),
     ("access_denied", "", errors.AccessDenied),
     ("unauthorized", "user is blocked", errors.AccessDenied),
     ("invalid_token", "", errors.InvalidToken),
@@ -74,6 +77,8 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     ("", "Public signup is disabled", errors.AccessDenied),
 )
+# Some tenants say this of an unknown client and of a wrong secret. A user who is not let in gets status 403.
+_UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied", "Unauthorized")
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
 _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
@@ -224,6 +229,8 @@ def whom_it_limits(response: HttpResponse) -> Limited:
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
+    if (status, error, description) == _UNKNOWN_CLIENT:
+        return errors.InvalidClient
     for code, beginning, meaning in _TABLE:
         if code in {"", error} and description.startswith(beginning):
             return _of_provider(description) if meaning is errors.SmsGatewayFailed else meaning

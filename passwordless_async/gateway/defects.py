@@ -58,8 +58,8 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
         more: How many others of its kind were not logged since the last one that was.
     """
     level = logging.WARNING if isinstance(error, AccessDenied) else logging.ERROR
-    place = f"{_where(error.__traceback__)}{others(more)}"
-    _log.log(level, "%s failed: %s%s, in %s", name, type(error).__name__, _said(error), place)
+    said = f"{type(error).__name__}{_said(error)}".removesuffix(".")
+    _log.log(level, "%s failed: %s.%s%s", name, said, _raised(error.__traceback__), others(more))
 
 
 class Refusals:
@@ -83,20 +83,20 @@ def _said(error: BaseException) -> str:
     if isinstance(error, UsageError):
         return f": {error}"
     if not isinstance(error, OAuthError):
-        return f": {error}. {error.advice.removesuffix('.')}"
+        return f": {error}. {error.advice}"
     code = error.error if _CODE.fullmatch(error.error) else "an unknown error"
     advice = _ADVICE if error.advice == OAuthError.advice else error.advice
-    return f": {code} ({error.status}). {advice.removesuffix('.')}"
+    return f": {code} ({error.status}). {advice}"
 
 
-def _where(at: TracebackType | None) -> str:
+def _raised(at: TracebackType | None) -> str:
     """Return where an error was raised, and which function of the application's led there, if it was not that one."""
     places = list(traceback.walk_tb(at))
     if not places:
-        return "no function"
+        return ""
     ours = max((index for index, (frame, _) in enumerate(places) if _is_ours(frame)), default=len(places))
     shown = dict.fromkeys(_place(*each) for each in (*places[ours + 1 : ours + 2], places[-1]))
-    return ", called by ".join(reversed(shown))
+    return f" Raised in {', called by '.join(reversed(shown))}."
 
 
 def _is_ours(frame: FrameType) -> bool:

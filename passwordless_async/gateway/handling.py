@@ -30,7 +30,7 @@ from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.steps.pages import fault, without_form
 from passwordless_async.gateway.visit import Visit
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Handler:
             return fault("csrf", HTTPStatus.FORBIDDEN)
         with Defects(f"{request.method} {request.path}"):
             try:
-                return await step(visit)
+                return without_form(await step(visit))
             except (PasswordlessError, Refused) as error:
                 problem, status = problem_of(error)
             return fault(problem, status)

@@ -64,6 +64,7 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
     errors.RegionNotAllowed: ("region_not_allowed", HTTPStatus.FORBIDDEN),
     errors.InvalidClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.UnauthorizedClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.InvalidTarget: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.TemporarilyUnavailable: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
     # The session is good, and the user is to confirm it: no 401, which takes the session's cookie away.
     errors.InsufficientUserAuthentication: ("step_up_needed", HTTPStatus.FORBIDDEN),
@@ -88,9 +89,22 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
 }
 
 
+# The codes of a plain OAuthError that settings cause, and nothing that a user types: as UnauthorizedClient.
+_OF_SETTINGS = frozenset(
+    {
+        "bad.authParams",
+        "bad.connection",
+        "bad.request",
+        "bad.send",
+        "bad.tenant",
+        "endpoint_disabled",
+        "invalid_scope",
+        "unsupported_grant_type",
+    }
+)
 # Of those the user can do nothing about: a setting here or at the tenant is wrong, or the library is.
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
-# The user's own, or a setting's: the tenant refuses an unknown audience with the code of a blocked user.
+# The user's own, or a mistake in the tenant's Actions.
 _FOR_BOTH = frozenset({"access_denied"})
 
 
@@ -99,9 +113,14 @@ def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> 
     if isinstance(error, Refused):
         key, status = error.key, HTTPStatus(error.status)
     else:
-        key, status = next(_TABLE[kind] for kind in type(error).__mro__ if kind in _TABLE)
+        key, status = next(_TABLE[kind] for kind in _kind_of(error).__mro__ if kind in _TABLE)
     is_for_operators = key in _FOR_OPERATORS | _FOR_BOTH and not isinstance(error, Refused)
     return Problem(key, _facts(error), field, error if is_for_operators else None), status
+
+
+def _kind_of(error: PasswordlessError) -> type[PasswordlessError]:
+    code = getattr(error, "error", None)
+    return errors.UnauthorizedClient if type(error) is errors.OAuthError and code in _OF_SETTINGS else type(error)
 
 
 def _facts(error: Exception) -> Mapping[str, int]:

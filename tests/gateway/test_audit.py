@@ -106,7 +106,9 @@ async def test_a_sink_that_fails_costs_no_login(
 
     site = await serve(on_audit=fails)
     assert (await (await site.browser()).log_in()).path == "/"
-    expected = f"on_audit failed: OSError, in {__name__}.test_a_sink_that_fails_costs_no_login.<locals>.fails, line "
+    expected = (
+        f"on_audit failed: OSError. Raised in {__name__}.test_a_sink_that_fails_costs_no_login.<locals>.fails, line "
+    )
     assert expected in caplog.text
 
 

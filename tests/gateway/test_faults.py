@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
+from helpers import sites
 from helpers.clients import arrived
 from helpers.sites import ADA, BOB, JSON, Browser, Seen, Site
 from passwordless_async import Email, StoreError
@@ -284,6 +285,35 @@ async def test_a_tenant_that_fails_at_the_exchange(
     if not code_is_good:
         await browser.post("/code/resend")
     assert (await browser.post("/code", {"code": site.code()})).path == "/"
+
+
+@as_page_and_json
+@pytest.mark.parametrize(("path", "endpoint"), [("/login", START), ("/code", TOKEN)])
+async def test_a_setting_that_is_wrong(
+    caplog: pytest.LogCaptureFixture, path: str, endpoint: str, *, as_json: bool
+) -> None:
+    """No page asks for what cannot help, the log says what to mend, and once it is mended a login works."""
+    rows = [
+        (400, "bad.client_id", "", "InvalidClient: bad.client_id (400). Check client_id and client_auth. Raised in "),
+        (400, "bad.connection", "", "OAuthError: bad.connection (400). See the tenant's logs: the service's message "),
+        (403, "access_denied", "Service not found: x", "InvalidTarget: access_denied (403). Check audience: it must "),
+    ]
+    async with sites.opened() as site:
+        for status, error, description, said in rows:
+            browser = await site.browser()
+            await browser.start()
+            site.tenant.faults.add(Fault.REFUSAL, path=endpoint, status=status, error=error, description=description)
+            fields = {"identifier": BOB.address} if path == "/login" else {"code": site.code()}
+            seen = await send(browser, path, fields, as_json=as_json)
+            assert (seen.status, key_of(seen), '<input id="' in seen.text) == (500, "misconfigured", False)
+            assert seen.json is None or (seen.json["step"], seen.json["problem"]["field"]) == ("fault", None)
+            assert seen.json is not None or 'href="/login"' in seen.text
+            assert (caplog.records[-1].levelname, caplog.messages[-1].startswith(f"POST {path} failed: {said}")) == (
+                "ERROR",
+                True,
+            )
+            site.tenant.faults.clear()
+            assert (await browser.log_in()).path == "/"
 
 
 @as_page_and_json

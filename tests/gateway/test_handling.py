@@ -68,7 +68,7 @@ async def test_defects_are_pages(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     monkeypatch.setattr(handling, "ROUTES", {"/code": {"GET": fails}})
     page = await asked(path="/code")
     assert (page.status, b"Something went wrong on our side." in page.body) == (500, True)
-    assert ("GET /code failed: ValueError, in " in caplog.text, "123456" in caplog.text) == (True, False)
+    assert ("GET /code failed: ValueError. Raised in " in caplog.text, "123456" in caplog.text) == (True, False)
 
 
 async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,5 +90,5 @@ async def test_a_client_that_is_not_open_is_named_in_the_log(caplog: pytest.LogC
     assert (answer.status, json.loads(answer.body)["problem"]["key"]) == (500, "fault")
     lines = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     expected = "client: is not open: use it inside async with, for example in the application's lifespan"
-    assert [line.partition(", in ")[0] for line in lines] == [f"POST /login failed: UsageError: {expected}"]
+    assert [line.partition(". Raised in ")[0] for line in lines] == [f"POST /login failed: UsageError: {expected}"]
     assert "ada@" not in caplog.text

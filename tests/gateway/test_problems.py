@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from passwordless_async import MfaRequired, PasswordlessError, errors
+from passwordless_async.auth0 import refusals
 from passwordless_async.auth0.id_token import UncheckedIdToken
 from passwordless_async.gateway import Refused, Texts
 from passwordless_async.gateway.problems import _TABLE, problem_of
@@ -53,6 +54,7 @@ TOLD: dict[str, tuple[str, int]] = {
     "SmsGatewayFailed": ("sms_failed", 502),
     "InvalidClient": ("misconfigured", 500),
     "UnauthorizedClient": ("misconfigured", 500),
+    "InvalidTarget": ("misconfigured", 500),
     "InvalidToken": ("session_ended", 401),
     "InsufficientScope": ("scope_missing", 403),
     "InsufficientUserAuthentication": ("step_up_needed", 403),
@@ -116,6 +118,28 @@ def test_facts(error: Any, key: str, status: int, facts: dict[str, int]) -> None
     """Seconds are whole, and never too few."""
     problem, told = problem_of(error, "code")
     assert (problem.key, told, problem.facts, problem.field) == (key, status, facts, "code")
+
+
+@pytest.mark.parametrize(
+    ("code", "description", "told"),
+    [
+        ("bad.authParams", "", ("misconfigured", 500)),
+        ("bad.connection", "Connection does not exist", ("misconfigured", 500)),
+        ("bad.connection", "Public signup is disabled", ("access_denied", 403)),
+        ("bad.request", "", ("misconfigured", 500)),
+        ("bad.send", "", ("misconfigured", 500)),
+        ("bad.tenant", "", ("misconfigured", 500)),
+        ("endpoint_disabled", "", ("misconfigured", 500)),
+        ("invalid_scope", "", ("misconfigured", 500)),
+        ("unsupported_grant_type", "", ("misconfigured", 500)),
+        ("bad.email", "", ("not_possible", 403)),
+        ("bad.phone_number", "", ("phone_not_reachable", 400)),
+    ],
+)
+def test_what_no_user_causes_is_a_setting(code: str, description: str, told: tuple[str, int]) -> None:
+    """Those the log names; what the user typed is theirs."""
+    problem, status = problem_of(refusals.meant(400, code, description, ()))
+    assert (problem.key, int(status)) == told
 
 
 @pytest.mark.parametrize(

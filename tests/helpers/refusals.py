@@ -15,6 +15,7 @@ from passwordless_async import (
     InvalidDPoPProof,
     InvalidPhoneNumber,
     InvalidRefreshToken,
+    InvalidTarget,
     InvalidToken,
     MfaRequired,
     MfaTokenExpired,
@@ -71,7 +72,7 @@ class Row:
 # As the service's documentation and recorded traffic have it.
 START = [
     Row(400, "bad.tenant", "error in tenant - tenant validation failed", OAuthError),
-    Row(400, "bad.client_id", "missing client_id", OAuthError),
+    Row(400, "bad.client_id", "Missing required property: client_id", InvalidClient),
     Row(400, "bad.connection", "Connection does not exist", OAuthError),
     Row(400, "bad.authParams", "error in authParams", OAuthError),
     Row(400, "bad.request", "the following properties are not allowed", OAuthError),
@@ -101,6 +102,10 @@ TOKEN = [
     Row(403, "unauthorized_client", "", UnauthorizedClient),
     Row(403, "access_denied", "Blocked by a rule.", AccessDenied),
     Row(403, "access_denied", "", AccessDenied),
+    Row(403, "access_denied", "Service not found: https://api.example", InvalidTarget),
+    Row(403, "access_denied", "Service not enabled within domain: https://api.example", InvalidTarget),
+    Row(401, "access_denied", "Unauthorized", InvalidClient),
+    Row(403, "access_denied", "Unauthorized", AccessDenied),  # an Action's own words
     Row(401, "unauthorized", "user is blocked", AccessDenied),
     Row(401, "unauthorized", "", OAuthError),
     Row(401, "invalid_client", "", InvalidClient),

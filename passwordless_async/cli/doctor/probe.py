@@ -103,10 +103,6 @@ def _is_client_refused(error: OAuthError) -> bool:
     return refused or isinstance(error, errors.InvalidClient)
 
 
-def _is_no_api(error: OAuthError) -> bool:
-    return error.error_description.startswith("Service not found")
-
-
 _OK, _FAILED, _UNSEEN = Status.OK, Status.FAILED, Status.NOT_CHECKED
 _REFUSALS = (  # the first row that matches counts
     _Refusal(_is_client_refused, _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
@@ -121,7 +117,7 @@ _REFUSALS = (  # the first row that matches counts
     _Refusal(lambda error: error.error in _CODE_WAS_SEEN, _OK, _OK, _OK),
     # The check of the API reports what is wrong with the API.
     _Refusal(lambda error: isinstance(error, errors.DPoPRequired), _UNSEEN, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
-    _Refusal(_is_no_api, _OK, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
+    _Refusal(lambda error: isinstance(error, errors.InvalidTarget), _OK, _UNSEEN, _UNSEEN, unseen=_API_FIRST),
 )
 
 
@@ -159,7 +155,7 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
         if mode == "off":
             return Status.FAILED, "the API's method is DPoP, required: the mode off cannot work", _WHERE_MODE
         return Status.OK, "the API's method is DPoP, required: the modes required and preferred work, off does not", ""
-    if isinstance(error, OAuthError) and _is_no_api(error):
+    if isinstance(error, errors.InvalidTarget):
         return Status.FAILED, "no API has this identifier", _WHERE_AUDIENCE
     if not isinstance(error, OAuthError) or error.error not in _CODE_WAS_SEEN:
         return Status.NOT_CHECKED, "the response to a login without a proof does not show it", ""

@@ -173,3 +173,10 @@ def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -
     if retry_to is not None:
         facts["retry_to"] = retry_to
     return Reply(page=Page.FAULT, facts=facts, status=status, problem=problem)
+
+
+def without_form(reply: Reply) -> Reply:
+    """Return a reply without its form if nothing that the user types can help: a setting is wrong."""
+    if reply.problem is None or reply.problem.key != "misconfigured":
+        return reply
+    return attrs.evolve(reply, page=Page.FAULT, facts={"status": int(reply.status)})
