@@ -55,10 +55,11 @@ def mutation(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format, lint, and who may import whom."""
+    """Format, lint, who may import whom, and the security of the workflows."""
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     session.run("lint-imports", "--no-cache")
+    session.run("zizmor", "--offline", "--quiet", ".github")
 
 
 @nox.session
@@ -74,6 +75,15 @@ def docs(session: nox.Session) -> None:
     target = "docs/_build"
     options = ["-W", "--keep-going", "-q", "-d", f"{target}/doctrees"]
     session.run("sphinx-build", *options, "docs", f"{target}/html", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branches of the command and the local tenant that their own tests reach: counted apart, as it takes long."""
+    counted = ["--cov=passwordless_async.cli", "--cov=passwordless_async.testing"]
+    how = ["--cov-branch", "--cov-report=term-missing:skip-covered", "--cov-fail-under=95"]
+    tests = ["-n", "2", "--dist", "loadfile", "tests/cli", "tests/testing"]
+    session.run("pytest", *tests, *counted, *how, env={"NOT_COUNTED": "none"})
 
 
 @nox.session
