@@ -27,25 +27,32 @@ def main() -> int:
         found = random.Random(arguments.seed).sample(found, min(arguments.sample, len(found)))  # noqa: S311 - no secret
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     with Sandbox.made() as sandbox:
-        for number, mutant in enumerate(found, 1):
-            if f"{mutant.before} -> {mutant.after}" in listed.get(f"{mutant.module} {mutant.function}", {}):
-                result = "equivalent"
-            else:
-                tests = stages(Path(mutant.module), also, own_only=arguments.own)
-                survives = sandbox.survives(mutant.module, mutant.source, tests)
-                result = "SURVIVED" if survives else "killed"
-            counts[Path(mutant.module).parts[1].removesuffix(".py")][result] += 1
-            if result == "SURVIVED" or arguments.verbose:
-                _say(f"[{number}/{len(found)}] {result} {mutant}")
+        for module in dict.fromkeys(mutant.module for mutant in found):
+            unlisted = [mutant for mutant in found if mutant.module == module and not _is_listed(mutant, listed)]
+            count = counts[Path(module).parts[1].removesuffix(".py")]
+            count["equivalent"] += sum(mutant.module == module for mutant in found) - len(unlisted)
+            count["tried"] += len(unlisted)
+            survivors = unlisted
+            for tests in stages(Path(module), also, own_only=arguments.own):
+                survivors = sandbox.survivors(module, survivors, tests) if survivors else []
+            count["survived"] += len(survivors)
+            for mutant in survivors:
+                _say(f"SURVIVED {mutant}")
+            if arguments.verbose:
+                _say(f"{module}: {len(unlisted) - len(survivors)} of {len(unlisted)} killed")
     shares = [_report(package, count) for package, count in sorted(counts.items())]
     return int(min(shares, default=100.0) < arguments.at_least)
 
 
+def _is_listed(mutant: Mutant, listed: dict[str, dict[str, str]]) -> bool:
+    return f"{mutant.before} -> {mutant.after}" in listed.get(f"{mutant.module} {mutant.function}", {})
+
+
 def _report(package: str, count: Counter[str]) -> float:
     """Print a package's row, and return the killed in percent."""
-    tried = count["killed"] + count["SURVIVED"]
-    share = 100 * count["killed"] / tried if tried else 100.0
-    _say(f"{package}: {count['killed']} of {tried} killed ({share:.1f} %), {count['equivalent']} equivalent")
+    killed = count["tried"] - count["survived"]
+    share = 100 * killed / count["tried"] if count["tried"] else 100.0
+    _say(f"{package}: {killed} of {count['tried']} killed ({share:.1f} %), {count['equivalent']} equivalent")
     return share
 
 
@@ -56,7 +63,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="chooses the sample")
     parser.add_argument("--at-least", type=float, default=100.0, help="percent of each package that must be killed")
     parser.add_argument("--own", action="store_true", help="only the tests that mirror the module: quicker, stricter")
-    parser.add_argument("--verbose", action="store_true", help="killed mutants too")
+    parser.add_argument("--verbose", action="store_true", help="a row for each module")
     return parser.parse_args()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -45,6 +46,9 @@ class Mutant:
     before: str
     after: str
     source: str = attrs.field(repr=False, eq=False)  # of the whole module
+    lines: frozenset[int] = attrs.field(
+        default=frozenset(), repr=False, eq=False
+    )  # of the statement: its head, if long
 
     def __str__(self) -> str:
         return f"{self.module}:{self.line} {self.function}: `{self.before}` -> `{self.after}`"
@@ -79,11 +83,18 @@ def mutants_of(module: str, text: str) -> Iterator[Mutant]:
             place.put(place.node)
             if after != before:
                 line = getattr(place.node, "lineno", place.statement.lineno)
-                yield Mutant(module, line, place.function, *_difference(before, after), source)
+                lines = _lines(place.statement) | {line}
+                yield Mutant(module, line, place.function, *_difference(before, after), source, lines)
 
 
 def _statement(place: _Place, changed: ast.AST) -> str:
     return ast.unparse(changed if place.statement is place.node else place.statement)
+
+
+def _lines(statement: ast.stmt) -> frozenset[int]:
+    body = getattr(statement, "body", None)
+    end = body[0].lineno if body else (statement.end_lineno or statement.lineno) + 1
+    return frozenset(range(statement.lineno, max(end, statement.lineno + 1)))
 
 
 def _difference(before: str, after: str) -> tuple[str, str]:
@@ -139,10 +150,15 @@ def _changes(place: _Place) -> Iterator[ast.AST]:
 def _of_statement(node: ast.stmt) -> Iterator[ast.AST]:
     if isinstance(node, ast.Expr | ast.AugAssign | ast.Delete | ast.Raise) or _assigns_elsewhere(node):
         yield ast.Pass()
-    elif isinstance(node, ast.Return) and node.value is not None and ast.unparse(node.value) != "None":
+    elif isinstance(node, ast.Return) and not _is_none_or_bool(node.value):
         yield ast.Return(ast.Constant(None))
     elif type(node) in _SWAPS:
         yield _SWAPS[type(node)]()
+
+
+def _is_none_or_bool(value: ast.expr | None) -> bool:
+    """Return whether a value is None already, or True or False, which another mutant turns."""
+    return value is None or (isinstance(value, ast.Constant) and isinstance(value.value, bool | NoneType))
 
 
 def _assigns_elsewhere(node: ast.stmt) -> bool:

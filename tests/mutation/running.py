@@ -1,25 +1,35 @@
-"""Runs the tests that are nearest to a mutant, in a copy of the sources."""
+"""Runs the tests that are nearest to a mutant, in a copy of the sources.
+
+Tests are imported once for all mutants of a module: for each, a fork of that process replaces a function, and runs the
+tests that reach the line, quickest first. A mutant that only an import can show has a process of its own.
+"""
 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import select
 import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, NoReturn
 
 import attrs
 import pytest
+from coverage import Coverage
+
+from mutation.replacing import replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+
+    from mutation.mutants import Mutant
 
 _COPIED = (
     "passwordless_async",
@@ -45,8 +55,10 @@ _PRELOADED = (
 _OPTIONS = ("-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line")
 _SLOW_FACTOR, _MARGIN = 4.0, 15.0  # a mutant has so many times the time of the original, and so many seconds more
 _LONGEST = 3600.0  # seconds for the original
+_KILLED, _SURVIVED, _IMPORTED = "killed", "survived", "imported"  # the last: an import is needed to tell
 _KILLING = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
 TIMEOUT = -1
+_NOT_REPLACED = 77  # the code of a process that would have to import the mutant
 
 
 def mirror(module: Path) -> Path:
@@ -84,58 +96,47 @@ class Sandbox:
                     shutil.copy(path, name)
             for module in _PRELOADED:
                 importlib.import_module(module)
-            yield cls(Path(name))
+            yield cls(Path(name).resolve())
 
-    def survives(self, module: str, source: str, tests: list[tuple[str, ...]]) -> bool:
-        """Return whether all tests pass with another source of a module."""
-        path = self.root / module
+    def survivors(self, module: str, mutants: list[Mutant], tests: tuple[str, ...]) -> list[Mutant]:
+        """Return the mutants of a module with which all tests pass."""
+        path, results = self.root / module, self.root / "results"
+        results.unlink(missing_ok=True)
         original = path.read_text(encoding="utf-8")
-        for stage in tests:
-            allowed = self._allowed(stage)
-            path.write_text(source, encoding="utf-8")
-            try:
-                if self._run(stage, allowed) != 0:
-                    return False
-            finally:
-                path.write_text(original, encoding="utf-8")
-        return True
+        run = _Run(path, original, mutants, results)
+        if (code := _ended(lambda: self._become_pytest(tests, run), _LONGEST)) != 0:
+            raise RuntimeError(f"{tests} end with {code} without a mutant:\n{self.output()}")
+        told = results.read_text(encoding="utf-8").split()
+        left = []
+        for mutant, result in zip(mutants, told, strict=True):
+            if result == _SURVIVED or (result == _IMPORTED and self._survives(path, mutant.source, tests)):
+                left.append(mutant)
+        return left
+
+    def _survives(self, path: Path, source: str, tests: tuple[str, ...]) -> bool:
+        """Return whether all tests pass where another source of a module is imported."""
+        allowed = self._allowed(tests)
+        with _written(path, source):
+            code = _ended(lambda: self._become_pytest(tests), allowed)
+        if code not in _KILLING | {0, TIMEOUT}:
+            raise RuntimeError(f"pytest ended with {code}:\n{self.output()}")
+        return code == 0
 
     def _allowed(self, tests: tuple[str, ...]) -> float:
         """Return how many seconds a mutant has, by the time of the original."""
         if tests not in self.allowed:
-            began = time.monotonic()
-            if (code := self._run(tests, _LONGEST)) != 0:
+            began = monotonic()
+            if (code := _ended(lambda: self._become_pytest(tests), _LONGEST)) != 0:
                 raise RuntimeError(f"{tests} end with {code} without a mutant:\n{self.output()}")
-            self.allowed[tests] = (time.monotonic() - began) * _SLOW_FACTOR + _MARGIN
+            self.allowed[tests] = (monotonic() - began) * _SLOW_FACTOR + _MARGIN
         return self.allowed[tests]
 
     def output(self) -> str:
         """Return what the last run has printed."""
         return (self.root / "output").read_text(encoding="utf-8", errors="replace")
 
-    def _run(self, tests: tuple[str, ...], seconds: float) -> int:
-        child = os.fork()
-        if not child:
-            self._become_pytest(tests)
-        with open(os.pidfd_open(child)) as ended:  # noqa: PTH123 - no path
-            is_over = bool(select.select([ended], [], [], seconds)[0])
-        self._end_group(child)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if not is_over:
-            return TIMEOUT
-        if code not in _KILLING | {0}:
-            raise RuntimeError(f"pytest ended with {code}:\n{self.output()}")
-        return code
-
-    @staticmethod
-    def _end_group(child: int) -> None:
-        """End the processes that tests have left behind."""
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-
-    def _become_pytest(self, tests: tuple[str, ...]) -> None:
+    def _become_pytest(self, tests: tuple[str, ...], run: _Run | None = None) -> int:
         """Run the tests in this process, from the copy."""
-        os.setsid()
         before = {str(Path.cwd()), str(Path.cwd() / "tests"), ""}
         os.chdir(self.root)
         sys.path[:] = [str(self.root), str(self.root / "tests"), *(name for name in sys.path if name not in before)]
@@ -147,10 +148,114 @@ class Sandbox:
         file = os.open("output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        code: int = pytest.ExitCode.USAGE_ERROR
-        try:
-            code = int(pytest.main([*_OPTIONS, *tests]))
-        except BaseException:  # noqa: BLE001 - whatever it is, this process ends here
-            traceback.print_exc()
-        sys.stdout.flush()
-        os._exit(code)
+        if run is not None:
+            run.coverage.start()
+        return int(pytest.main([*_OPTIONS, *tests], plugins=[] if run is None else [run]))
+
+
+@attrs.define(eq=False)
+class _Run:
+    """A plugin: runs the collected tests once, to learn which lines they reach, and then those of each mutant."""
+
+    path: Path  # of the module
+    original: str
+    mutants: list[Mutant]
+    results: Path
+    coverage: Coverage = attrs.field(init=False)  # of the import
+
+    def __attrs_post_init__(self) -> None:
+        self.coverage = self._new_coverage()
+
+    def _new_coverage(self) -> Coverage:
+        coverage = Coverage(data_file=None, config_file=False, include=[str(self.path)])
+        coverage.set_option("run:disable_warnings", ["no-data-collected"])
+        return coverage
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Take the place of pytest's loop."""
+        self.coverage.stop()
+        imported = set(self.coverage.get_data().lines(str(self.path)) or ())
+        if (code := _ended(lambda: self._measure(session), _LONGEST)) != 0:
+            raise RuntimeError(f"the tests end with {code}")
+        measured = json.loads(self.results.read_text(encoding="utf-8"))
+        told = [self._result(session, mutant, imported, measured) for mutant in self.mutants]
+        self.results.write_text("\n".join(told), encoding="utf-8")
+        return True
+
+    def _measure(self, session: pytest.Session) -> int:
+        """Run the tests, and note the lines and the seconds of each."""
+        coverage = self._new_coverage()
+        seconds, lines = [], []
+        for item, following in _pairs(session.items):
+            coverage.erase()
+            coverage.start()
+            began = monotonic()
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            seconds.append(monotonic() - began)
+            coverage.stop()
+            lines.append(sorted(coverage.get_data().lines(str(self.path)) or ()))
+        self.results.write_text(json.dumps([seconds, lines]), encoding="utf-8")
+        return int(session.testsfailed)
+
+    def _result(
+        self, session: pytest.Session, mutant: Mutant, imported: set[int], measured: tuple[list[float], list[list[int]]]
+    ) -> str:
+        seconds, lines = measured
+        chosen = [number for number, reached in enumerate(lines) if mutant.lines.intersection(reached)]
+        if not chosen or mutant.lines & imported:
+            return _IMPORTED
+        chosen.sort(key=lambda number: seconds[number])
+        allowed = sum(seconds[number] for number in chosen) * _SLOW_FACTOR + _MARGIN
+        items = [session.items[number] for number in chosen]
+        with _written(self.path, mutant.source):
+            code = _ended(lambda: self._try(session, mutant, items), allowed)
+        return {0: _SURVIVED, _NOT_REPLACED: _IMPORTED}.get(code, _KILLED)
+
+    def _try(self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]) -> int:
+        """Run tests with a mutant until one fails."""
+        if not replace(str(self.path), self.original, mutant.source):
+            return _NOT_REPLACED
+        for item, following in _pairs(items):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def _pairs(items: list[pytest.Item]) -> Iterable[tuple[pytest.Item, pytest.Item | None]]:
+    return zip(items, [*items[1:], None], strict=True)
+
+
+@contextmanager
+def _written(path: Path, source: str) -> Iterator[None]:
+    """Have another source where a module is: processes that tests start import it."""
+    original = path.read_text(encoding="utf-8")
+    path.write_text(source, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(original, encoding="utf-8")
+
+
+def _ended(work: Callable[[], int], seconds: float) -> int:
+    """Do something in a fork of this process; return the code with which that ends."""
+    child = os.fork()
+    if not child:
+        _end_with(work)
+    with open(os.pidfd_open(child)) as ended:  # noqa: PTH123 - no path
+        is_over = bool(select.select([ended], [], [], seconds)[0])
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # and the processes that tests have left behind
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return code if is_over else TIMEOUT
+
+
+def _end_with(work: Callable[[], int]) -> NoReturn:
+    os.setsid()
+    code: int = pytest.ExitCode.USAGE_ERROR
+    try:
+        code = work()
+    except BaseException:  # noqa: BLE001 - whatever it is, this process ends here
+        traceback.print_exc()
+    sys.stdout.flush()
+    os._exit(code)

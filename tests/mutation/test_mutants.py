@@ -25,6 +25,7 @@ def changes(statement: str) -> set[str]:
         ("raise Gone", {"pass"}),
         ("return x", {"return None"}),
         ("return None", set()),
+        ("return True", {"return False"}),
         ("f(x, grace=y)", {"pass", "f(x)"}),
         ("x = a < b", {"x = a <= b"}),
         ("x = a is None", {"x = a is not None"}),
