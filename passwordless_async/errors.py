@@ -98,7 +98,7 @@ class PasswordlessError(Exception):
                 setattr(cls, name, value)
 
     def with_facts(self, **facts: object) -> Self:
-        """Return a copy with other facts, for the layer that knows them."""
+        """Return a copy with other attributes, for a layer that knows more than the one that raised."""
         return _restore(type(self), self.args, {**self.__dict__, **facts})
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -168,7 +168,7 @@ class WrongCode(
     Attributes:
         attempts_left: How many more attempts the code allows at most. This client counts them, because the service does
             not say. None if it was not counted.
-        repeated: Whether the same code was refused as wrong before: then nothing was sent, and it is no new attempt.
+        repeated: Whether the same code was refused as wrong before: then nothing was sent, and no attempt was counted.
     """
 
     repeated: bool = False
@@ -331,9 +331,9 @@ class InsufficientUserAuthentication(
 ):
     """The user's login is too old or not strong enough for this request (RFC 9470 §3).
 
-    A login by a new code is new. Whether it needs a second factor is decided by the tenant: no parameter of the login
-    asks for one. Where ``error_description`` says that the access token has no such claim, no login helps: the tenant
-    must add it.
+    A login by a new code is new enough. Only the tenant decides whether it needs a second factor: no parameter of the
+    login requests one. If ``error_description`` says that the access token has no such claim, no login helps: the
+    tenant must add the claim.
 
     Attributes:
         max_age: The maximum age of the login, in seconds; None if the request has no such limit.
@@ -577,8 +577,8 @@ class CodeSpent(PasswordlessError, code="code_spent", advice="Ask for a new code
     """The code was sent before, by this or another process, or has no attempts left; nothing was sent.
 
     Attributes:
-        attempts_left: 0 if the code that the user was sent has no attempts left; None if this code was sent before. One
-            that was sent before and was wrong raises :class:`WrongCode` again.
+        attempts_left: 0 if the code that the user was sent has no attempts left; None if this code was sent before. A
+            code that was refused as wrong before raises :class:`WrongCode` again.
     """
 
     attempts_left: int | None = None

@@ -74,7 +74,7 @@ class Fetch:
 
 @attrs.define(repr=False, eq=False)
 class SigningKeys:
-    """The cached signing keys, by ``kid``; lives as long as its client.
+    """The cached signing keys, by ``kid``; kept for the client's lifetime.
 
     Invariants:
 

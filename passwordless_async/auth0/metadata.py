@@ -51,7 +51,7 @@ _NEIGHBOURS = {
 
 @attrs.define(eq=False)
 class Metadata:
-    """When the metadata is read; lives as long as its client. Without ``wanted``, it never is."""
+    """When the metadata is read; kept for the client's lifetime. Without ``wanted``, it never is."""
 
     wanted: bool = False
     _is_read: bool = attrs.field(default=False, init=False)

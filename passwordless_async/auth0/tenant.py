@@ -40,7 +40,7 @@ def _mode(value: object) -> DPoPMode:
 
 @attrs.define(eq=False)
 class Tenant:
-    """An application's tenant and what all its flows share; lives as long as its client.
+    """An application's tenant and what all its flows share; kept for the client's lifetime.
 
     ``application`` is replaced when the tenant's metadata names other endpoints.
     """

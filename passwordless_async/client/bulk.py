@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @attrs.frozen
 class Batch(Generic[Item, Result]):
-    """What is done to each of many items."""
+    """The operation for each of many items."""
 
     argument: str  # the name of the one that holds the items
     kind: type[Item]
@@ -129,8 +129,8 @@ async def outcomes(
     """Process each item and yield the results as they complete.
 
     At most ``concurrency`` items are in flight, or finished and not yet taken. If reading the items raises, those in
-    flight are finished before the error is raised here. ``progress`` is called each time a result was taken, and what
-    it raises is raised here. Raises ``UsageError`` if ``items`` is not iterable, or holds values of another type.
+    flight are finished before the error is raised here. ``progress`` is called each time a result was taken; its
+    exceptions are raised here. Raises ``UsageError`` if ``items`` is not iterable, or holds values of another type.
     """
     if not isinstance(items, AsyncIterable | Iterable):
         raise UsageError(batch.argument, f"must be an iterable or async iterable, not {type(items).__name__}")

@@ -1,4 +1,4 @@
-"""The client: the one object that an application keeps. Each method is one call down; the rules lie below."""
+"""The client: the one object that an application keeps. Its methods delegate; the rules are in the layers below."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ class PasswordlessClient:
             quota and the nonces. By default, a new :class:`MemoryStore`.
         lifetimes: How long stored sessions last.
         proxy: The URL of an http or https proxy for https requests, with credentials if it needs them:
-            ``http://user:password@proxy.internal:3128``. Unless given, the session's own, or what ``HTTPS_PROXY`` names
-            if the session has ``trust_env``.
+            ``http://user:password@proxy.internal:3128``. By default, the proxy of the session, or that of
+            ``HTTPS_PROXY`` if the session has ``trust_env``.
         discovery: Whether to use the endpoints in the tenant's metadata, which is read before the first request,
             instead of those at the domain. Always true with :class:`TlsClientAuth`: its endpoints may be elsewhere (RFC
-            8705 §5). Auth0's own endpoints, which metadata does not name, are next to the token endpoint. The issuer
-            stays that of the domain.
+            8705 §5). Auth0's own endpoints, which metadata does not list, are next to the token endpoint. The issuer is
+            still that of the domain.
         refresh_token_rotation: Whether the tenant replaces a refresh token at each use. If False, a refresh token is
             never spent: after a lost response, it is sent again.
         refresh_token_leeway: The tenant's rotation overlap period, in seconds, in which a replaced refresh token is
@@ -255,7 +255,7 @@ class PasswordlessClient:
 
     @property
     def forwards_addresses(self) -> bool:
-        """Whether ``forwarded_for`` is taken. The service ignores it for a public client, so that raises."""
+        """Whether calls accept ``forwarded_for``; for a public client, they raise: the service would ignore it."""
         return self._tenant.application.client_auth.forwarded_for is not ForwardedFor.IGNORED
 
     @property
@@ -339,8 +339,8 @@ class PasswordlessClient:
             redirect_uri: The callback, registered for the application.
             scope: As for :meth:`exchange`.
             audience: As for :meth:`exchange`.
-            key: As for :meth:`exchange`; the link's code works only with this key (RFC 9449 §10). Without one, and
-                unless ``dpop`` is ``off``, with a new one.
+            key: The key to bind the tokens to; the link's code works only with it (RFC 9449 §10). By default, a new
+                one, or none if ``dpop`` is ``off``.
             language: As for :meth:`start`.
             forwarded_for: As for :meth:`start`.
             captcha: As for :meth:`start`.
@@ -423,7 +423,7 @@ class PasswordlessClient:
         concurrency: int = 64,
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[StartOutcome, None]:
-        """Ask for codes for many users. Works as :meth:`exchange_many`, with the outcome of each start."""
+        """Ask for codes for many users. Works like :meth:`exchange_many`, and yields the outcome of each start."""
         concurrency = _check.positive("concurrency", concurrency)
         batch = Batch(
             "starts", Start, self._starts.outcome, lambda outcome: outcome.error, lambda _: None, _nothing_to_keep
@@ -444,7 +444,7 @@ class PasswordlessClient:
         extra_parameters: Mapping[str, str] | None = None,
         forwarded_for: IpAddress | str | None = None,
     ) -> TokenSet:
-        """Exchange a code for tokens that are bound to a key (RFC 9449 §5), or as ``dpop`` of the client allows.
+        """Exchange a code for tokens, bound to a key (RFC 9449 §5) as the client's ``dpop`` requires.
 
         A code is presented once. Concurrent calls with the same code share one request and get the same tokens; if one
         of them is ``sessions.login``, the later call raises :class:`UsageError`. Two codes of one user are sent one
@@ -459,8 +459,8 @@ class PasswordlessClient:
             resource: The API, instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
             redirect_uri: A callback URL of the application, for tenants that require one.
             max_age: The maximum age of the ID token's ``auth_time``, in seconds. The grant cannot request
-                ``auth_time``: use this with a tenant that always sends it. An API that demands a newer login (RFC 9470)
-                is not asked by it: exchange a new code.
+                ``auth_time``: use this with a tenant that always sends it. It does not help with an API that demands a
+                newer login (RFC 9470): exchange a new code.
             key: The key to bind the tokens to; by default, a new one. Not allowed with ``dpop="off"``.
             extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action
                 reads them from ``event.request.body``). They cannot replace the grant's own (RFC 6749 §3.2).

@@ -104,7 +104,7 @@ class Claim(NamedTuple):
 
 
 class Codes:
-    """The codes of a client's users; lives as long as the client."""
+    """The codes of a client's users; kept for the client's lifetime."""
 
     def __init__(self, availability: Availability, *, issuer: str, client_id: str, profile: Profile) -> None:
         self._availability = availability

@@ -1,4 +1,4 @@
-"""What a client emits while it works, for metrics and traces: small frozen values without secrets.
+"""The events that a client emits, for metrics and traces: small frozen values without secrets.
 
 ``on_event`` of :class:`~passwordless_async.PasswordlessClient` receives them in order, in the event loop, and must not
 block. Durations are seconds; an error is named by its ``code``.
@@ -178,18 +178,18 @@ Event: TypeAlias = Sent | Challenged | Paced | Retried | Done | Orphaned | Unbou
 """Any event."""
 
 OnEvent: TypeAlias = "Callable[[Event], None]"
-"""What receives events; it must not block, and what it raises is reported to the event loop."""
+"""A function that receives events. It must not block; an exception that it raises is reported to the event loop."""
 
 
 class Emitter:
-    """Gives events to the functions of the application's ``on_event``, in order; lives as long as its client."""
+    """Passes events to the functions of the application's ``on_event``, in order; kept for the client's lifetime."""
 
     def __init__(self, on_event: OnEvent | Sequence[OnEvent] | None) -> None:
         self._hooks: tuple[OnEvent, ...] = plain_functions("on_event", on_event)
         self.is_wanted: bool = bool(self._hooks)  # whether an event need be made at all
 
     def emit(self, event: Event) -> None:
-        """Give an event to the application. A function that fails takes it from no other one."""
+        """Pass an event to each function of the application. If one fails, the others still get it."""
         for hook in self._hooks:
             try:
                 hook(event)
@@ -198,6 +198,6 @@ class Emitter:
 
 
 def report_failure(what: str, error: Exception) -> None:
-    """Report to the loop what the application's own code has raised: no call of the client fails for it."""
+    """Report an exception of the application's own code to the event loop, instead of failing a call of the client."""
     context = {"message": f"{what} has failed", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)

@@ -5,7 +5,7 @@ Invariants:
 - The same code of the same user, exchanged twice at once, is presented once; both callers get the tokens.
 - Two codes of one user go one after the other, in the order of their calls.
 - An exchange that is on the wire runs to its end, even if its callers have gone: its tokens become an orphan.
-- Whether a code may be presented is decided by ``codes.py`` alone.
+- Only ``codes.py`` decides whether a code may be presented.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Code:
 
 @attrs.define(eq=False, repr=False)
 class Logins:
-    """The logins of a client; lives as long as the client."""
+    """The logins of a client; kept for the client's lifetime."""
 
     _tenant: Tenant
     _dispatcher: Dispatcher
@@ -112,8 +112,8 @@ class Logins:
     async def outcome(self, login: Login) -> Outcome:
         """Exchange one of many logins, as patiently as the profile's ``many``: an error is an :class:`Outcome`.
 
-        It is reported by :meth:`taken` or :meth:`untaken` what becomes of it. A cancelled caller waits, before it
-        raises, for an exchange that is on the wire.
+        Call :meth:`taken` or :meth:`untaken` for each outcome. A cancelled caller waits, before it raises, for an
+        exchange that is on the wire.
         """
         code, call = self._exchange_of(login, None, self._profile.many)
         try:
@@ -137,7 +137,7 @@ class Logins:
             held.receive()
 
     async def untaken(self, outcome: Outcome) -> None:
-        """Report that the consumer left before an outcome: its tokens are an orphan, unless others took the same."""
+        """Report that the consumer did not receive an outcome: its tokens are an orphan, unless others took them."""
         held = self._held.pop(id(outcome), None)
         handover = None if held is None else held.give_back()
         if handover is not None:
@@ -182,5 +182,5 @@ class Logins:
         await self._orphans.take(Operation.EXCHANGE, orphan_of(result, who=code.who, tag=code.tag))
 
     async def aclose(self, *, grace: float) -> tuple[Recipient, ...]:
-        """Give exchanges on the wire ``grace`` seconds, end all others; return the users of those ended on the wire."""
+        """Wait ``grace`` seconds for exchanges on the wire, cancel the rest; return the users of abandoned ones."""
         return tuple(who for who, _ in await self._flights.aclose(grace=grace))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False, repr=False)
 class Logouts:
-    """The logouts that the tenant tells a client of; lives as long as the client."""
+    """The logouts that the tenant tells a client of; kept for the client's lifetime."""
 
     _tenant: Tenant
     _dispatcher: Dispatcher

@@ -3,9 +3,9 @@
 Invariants:
 
 - A factor is verified once, however many callers ask at the same time: a code is spent by its first use.
-- What a spent factor brought is kept for half a minute: a cancelled caller asks again and loses neither tokens nor
+- The result of a spent factor is kept for half a minute: a cancelled caller that calls again loses neither tokens nor
   recovery codes.
-- Tokens are given only to callers that have the login's key as well as its ``mfa_token``.
+- Tokens are returned only to callers that have the login's key as well as its ``mfa_token``.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class MfaClient:
         await self._orphans.take(Operation.MFA, orphan_of(result, who=who))
 
     async def aclose(self, *, grace: float = 0.0) -> int:
-        """Give factors on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
+        """Wait ``grace`` seconds for factors on the wire, cancel the rest; return the number of abandoned ones."""
         return len(await self._verifications.aclose(grace=grace)) + len(await self._associations.aclose(grace=grace))
 
     def __repr__(self) -> str:

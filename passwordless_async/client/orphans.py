@@ -1,8 +1,8 @@
-"""Orphans: results whose caller has gone. They are handed to the application, or revoked; never dropped.
+"""Orphans: results whose caller has gone. They are passed to the application, or revoked; never dropped.
 
 Invariants:
 
-- Each orphan is handed to ``on_orphan`` once.
+- Each orphan is passed to ``on_orphan`` once.
 - Tokens of a login that ``on_orphan`` did not take are revoked: nothing else would ever end them.
 - Tokens of a refresh or a second factor stay: a caller that asks again in time receives them.
 """
@@ -34,7 +34,7 @@ OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
 
 @attrs.define(eq=False, repr=False)
 class Orphans:
-    """The orphans of a client; lives as long as the client."""
+    """The orphans of a client; kept for the client's lifetime."""
 
     _on_orphan: OnOrphan | None
     _tenant: Tenant
@@ -42,7 +42,7 @@ class Orphans:
     _events: Emitter
 
     async def take(self, operation: Operation, orphan: Orphan) -> None:
-        """Hand an orphan to the application, and revoke its tokens where that failed. Raises nothing of ours."""
+        """Pass an orphan to the application, and revoke its tokens if that fails. Raises no error of this library."""
         error = orphan.error
         if not await self._hand_over(orphan) and operation is Operation.EXCHANGE:
             error = await self._revoke(orphan.tokens) or error
@@ -70,7 +70,7 @@ class Orphans:
 
 
 async def is_done_by(hook: Callable[[T], Awaitable[None] | None], value: T) -> bool:
-    """Call an application's hook and await it; False: what it waited for was cancelled, while this task was not."""
+    """Call an application's hook and await it. False: its awaitable was cancelled, but this task was not."""
     try:
         done = hook(value)
         if inspect.isawaitable(done):

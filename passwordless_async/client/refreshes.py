@@ -92,7 +92,7 @@ class _Final:
 
 
 class Refreshes:
-    """The refreshes of a client; lives as long as the client.
+    """The refreshes of a client; kept for the client's lifetime.
 
     Args:
         tenant: The tenant.

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @attrs.define(eq=False, repr=False)
 class Starts:
-    """The starts of a client; lives as long as the client."""
+    """The starts of a client; kept for the client's lifetime."""
 
     _tenant: Tenant
     _dispatcher: Dispatcher

@@ -31,7 +31,7 @@ def _held_until_now(_sessions: _Sessions) -> None:
 
 
 class StoredTokens:
-    """The sessions of tokens; lives as long as its client.
+    """The sessions of tokens; kept for the client's lifetime.
 
     Args:
         size: Of how many tokens the sessions are known after the token sets have gone: copies may be in use.

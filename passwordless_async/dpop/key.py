@@ -2,9 +2,9 @@
 
 Invariants:
 
-- The private scalar leaves this module only through the exports that name it: not in a repr, not by pickling, and not
-  in the header of a proof, which has the four public members only (RFC 9449 §4.2).
-- Input that may hold a private key is concealed first: no traceback shows it.
+- The private scalar leaves this module only through exports that say so: not in a repr, not by pickling, and not in the
+  header of a proof, which has only the four public members (RFC 9449 §4.2).
+- Input that may hold a private key is wrapped as a secret first, so no traceback shows it.
 - A compact key stays compact until it signs or is exported to PEM.
 """
 

@@ -1,14 +1,14 @@
-"""Answering nonce challenges (RFC 9449 §8, §9), for any carrier of the proof.
+"""Answering nonce challenges (RFC 9449 §8, §9), for any way to send the proof.
 
 Invariants:
 
 - Every transmission has a new proof.
-- The nonce is harvested from every response, before the generator returns or raises.
+- The nonce is taken from every response, before the generator returns or raises.
 - A challenge is compared with the nonce **in the proof that was sent**, never with the cache: another task may have
   renewed it.
-- A challenge is answered with the nonce that came with it, if no proof of this call had that nonce before. A server
-  that renews its nonces between two answers challenges more than once; a nonce that comes again is not answered.
-- A call answers three challenges at most.
+- A challenge is answered with its own nonce, unless a proof of this call had that nonce before. A server that changes
+  its nonces between two responses challenges more than once; a repeated nonce is not answered.
+- A call answers at most three challenges.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAX_ANSWERS = 3  # challenges that one call answers; a server that renews its n
 def negotiate(
     nonces: NonceCache, origin: str, key: DPoPKey, make: Callable[[str | None], Sent]
 ) -> Generator[Sent, HttpResponse, tuple[Sent, HttpResponse]]:
-    """Yield each transmission, receive its response, and return the last pair once it is no challenge.
+    """Yield each transmission, receive its response, and return the last pair: the first without a challenge.
 
     Args:
         nonces: The nonces of all origins.

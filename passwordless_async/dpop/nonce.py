@@ -4,7 +4,7 @@ Invariants:
 
 - A nonce is taken from every 2xx, 3xx or 4xx response that carries exactly one well-formed ``DPoP-Nonce``.
 - A response without one, or a 5xx, does not change the cache.
-- If responses overtake each other, the nonce of the request that was **sent** last wins.
+- If responses arrive out of order, the nonce of the request that was **sent** last is kept.
 - All users of a client share the cache; with ``per_key``, a nonce serves only the key that got it.
 """
 

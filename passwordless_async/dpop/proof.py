@@ -1,7 +1,7 @@
 """Proofs of possession (RFC 9449 §4): one new proof for every transmission.
 
 A key's header never changes and the URL seldom does, so both are encoded once; ``jti``, ``iat``, ``nonce`` and the
-signature are new in each proof. joserfc makes the same proof in the tests and is the oracle there.
+signature are new in each proof. The tests compare the proofs with joserfc's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Login pages, sessions and a proxy for browsers: what a team puts in front of its services.
+"""Login pages, sessions and a proxy for browsers, in front of a team's services.
 
 Tokens never reach the browser. It holds the identifier of a stored session in a cookie, and the gateway adds a fresh
-proof to each call that it passes on. Needs the extra ``gateway``.
+proof to each call that it forwards. Needs the extra ``gateway``.
 
 Each name is imported when it is first used (PEP 562).
 """

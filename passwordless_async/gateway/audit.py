@@ -1,10 +1,10 @@
-"""What an audit log is told of logins and sessions.
+"""The audit log: an event for each login and each change of a session.
 
 Invariants:
 
-- Users are pseudonyms, made with the key ring: the same user is the same one in every process, and a reader of the log
-  cannot tell who it is. No event has a code, a token or an identifier of a session.
-- A sink that fails costs no login: the failure is a line in the log.
+- Users are pseudonyms, made with the key ring: a user has the same one in every process, and a reader of the log cannot
+  identify the user. No event has a code, a token or an identifier of a session.
+- If a sink fails, the login continues, and the failure is logged.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ class AuditKind(enum.StrEnum):
     LOGGED_IN = "logged_in"
     """A session was opened."""
     REFUSED = "refused"
-    """A request that changes something was refused: ``reason`` is the key of the text that the user saw. It is the code
-    of the error for a back-channel logout, and for a user to whom the service sends no code: the page does not say."""
+    """A request that changes something was refused: ``reason`` is the key of the text that the user saw. For a
+    back-channel logout, and for a user to whom the service sends no code, it is the code of the error, which the page
+    does not show."""
     STEPPED_UP = "stepped_up"
     """A user confirmed who they are: a new session replaces the old one."""
     ENDED = "ended"
     """A session was ended: ``reason`` is ``logout``, ``by_user`` (from the list), ``replaced``, ``limit`` (the user has
     too many) or ``provider`` (back-channel logout)."""
     NOT_REVOKED = "not_revoked"
-    """The tokens of a session that was ended could not be revoked at the service, and lapse by themselves: ``reason``
-    is the code of the error."""
+    """The tokens of an ended session could not be revoked at the service, and stay valid until they expire:
+    ``reason`` is the code of the error."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,13 +1,13 @@
-"""How much one address, one user and all together may start and guess in an hour: refused before anything is sent.
+"""Limits on starts and guesses: for one address, one user, and in total. Refused before anything is sent.
 
 Invariants:
 
-- All budgets of a request are counted in the store at once, before the request goes on: a hundred at the same moment
-  pass no limit, on however many machines.
-- What is counted does not depend on whether the user has an account, so neither do the answer and its time.
-- If the store is unreachable nothing is started and no code is presented: no session could be kept, so a code would be
-  spent for nothing, and messages that are not counted cost money. The code that the user has stays valid meanwhile.
-- The store sees pseudonyms alone.
+- The store counts all budgets of a request at once, before the request continues: a hundred simultaneous requests
+  exceed no limit, on any number of machines.
+- The counts do not depend on whether the user has an account, so neither do the response and its duration.
+- If the store is unreachable, no code is sent and none is presented: the session could not be stored, so the code would
+  be spent in vain, and uncounted messages cost money. The code that the user has stays valid meanwhile.
+- The store sees only pseudonyms.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Sms:
 
 @attrs.frozen(repr=False)
 class Ledger:
-    """Counts what the budgets allow; lives as long as its gateway.
+    """Counts what the budgets allow; kept for the gateway's lifetime.
 
     Attributes:
         store: Where is counted. All counters of a gateway are one group: they lie on one node of a cluster.

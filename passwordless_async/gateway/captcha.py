@@ -1,4 +1,4 @@
-"""A captcha provider's widget on the page that asks who logs in, where the tenant demands one."""
+"""A captcha provider's widget on the first login page, if the tenant demands one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _text = checked_by(lambda argument, value: _check.printable(argument, value, at_
 class Captcha:
     """The widget of a captcha provider, shown when the tenant's bot detection requires it; the tenant gets its token.
 
-    Whether your tenant accepts that token is not documented. Auth0 documents bot detection only for login pages that it
+    Auth0 does not document whether a tenant accepts that token. It documents bot detection only for login pages that it
     hosts; its own script sends the solution as ``captcha`` of ``/passwordless/start``, as this does, but gets the
     challenge within a transaction of such a page. Try it with your tenant and the provider that is configured there. Or
     set *Enforce CAPTCHA for passwordless flows* to *Never*, and rely on :class:`Budgets`.

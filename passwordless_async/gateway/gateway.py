@@ -1,4 +1,4 @@
-"""The gateway: what an application makes one of, and mounts."""
+"""The gateway: an application creates one, and mounts it."""
 
 from __future__ import annotations
 

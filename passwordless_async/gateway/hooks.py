@@ -48,11 +48,12 @@ def _callable(_hooks: object, attribute: Attribute[Any], value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class Hooks:
-    """The functions that an application gives.
+    """The hooks of an application.
 
     Args:
-        before_start: Before a code is sent. What it refuses tells who it is about: refuse by address, not by account.
-        after_login: After a session was opened, before its browser has it. If it refuses, or fails, the session ends.
+        before_start: Before a code is sent. A refusal is visible, so refuse by address, not by account: otherwise it
+            reveals who has one.
+        after_login: After a session was opened, before its browser has it. If it refuses or fails, the session ends.
         before_end: Before a user ends sessions: the browser's own, or others from the list.
     """
 

@@ -1,4 +1,4 @@
-"""What all steps share; lives as long as the gateway."""
+"""What all steps share; kept for the gateway's lifetime."""
 
 from __future__ import annotations
 

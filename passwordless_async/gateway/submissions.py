@@ -29,7 +29,7 @@ _MAX_FINISHED = 65_536  # logins
 
 @attrs.frozen(eq=False, repr=False)
 class Submissions:
-    """The logins that are being finished, and those that a second factor has finished; lives as long as its gateway."""
+    """Logins that are being finished, and those that a second factor has finished; kept for the gateway's lifetime."""
 
     _flights: SingleFlight[Hashable, Reply] = attrs.field(factory=SingleFlight, init=False)
     _finished: Expiring[str, bool] = attrs.field(factory=lambda: Expiring(_MAX_FINISHED), init=False)

@@ -40,12 +40,12 @@ class CurrentUser:
     Attributes:
         user: The account: the ``sub`` of the ID token.
         claims: The claims of the ID token that the session was opened with; read-only.
-        data: The application's own data of the session, with the browser's device; read-only. It changes by
+        data: The application's own data of the session, with the browser's device; read-only. Change it with
             ``client.sessions.update(user.identifier, data=…)``.
         name: The session's public name, which opens nothing.
-        logged_in_at: When the user last proved who they are, by a login or a step-up: seconds since the UNIX epoch. By
-            the claim ``auth_time`` of the tokens (OpenID Connect Core 1.0 §2) if it is there, else when the session
-            was opened; a refresh does not change it. Compare it with ``time.time()``, and send the user to
+        logged_in_at: When the user last proved who they are, by a login or a step-up: seconds since the UNIX epoch. It
+            is the claim ``auth_time`` of the tokens (OpenID Connect Core 1.0 §2), or the time at which the session was
+            opened if there is none; a refresh does not change it. Compare it with ``time.time()``, and send the user to
             ``/auth/step-up`` if the login is too old.
         identifier: The session's identifier, for ``client.sessions.api(user.identifier, origins=[…])``.
     """
@@ -71,7 +71,7 @@ class CurrentUser:
 
 
 class UserOf(Generic[U_co]):
-    """Tells who sent a request: ``await gateway.current_user(request)``, in FastAPI ``Depends(gateway.current_user)``.
+    """Returns a request's user: ``await gateway.current_user(request)``, in FastAPI ``Depends(gateway.current_user)``.
 
     It raises ``StoreUnavailable`` if the store is unreachable.
     """

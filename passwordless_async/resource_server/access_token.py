@@ -3,12 +3,12 @@
 Invariants:
 
 - The input is hostile; no input raises anything but :class:`InvalidToken`.
-- The header chooses the key, the issuer's key set decides the key's algorithms, and the application which of them it
-  accepts: never ``none``, never a symmetric one (RFC 8725 §3.1).
-- Keys in the token, or that it points to (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
+- The header selects the key, the issuer's key set its algorithms, and the application accepts some of these: never
+  ``none``, never a symmetric one (RFC 8725 §3.1).
+- Keys in the token, or at URLs in it (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
 - An ID token is no access token (RFC 9068 §5, RFC 8725 §3.11): see :func:`_require_no_id_token`.
 - A token that is bound in a way that cannot be checked is refused.
-- The times are checked for each request anew.
+- The times are checked again for each request.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _OF_ID_TOKENS = frozenset({"nonce", "at_hash", "c_hash", "s_hash"})
 
 @attrs.frozen
 class AccessToken:
-    """What an access token that passed every check but that of its times says.
+    """The content of an access token that passed every check except that of its times.
 
     Its claims are a ``SecretDict`` if they were read here, and may then be shared by several requests.
     """
@@ -71,7 +71,7 @@ class AccessToken:
         return tuple([name for name, value in self.claims.items() if type(value) in _CONTAINERS])
 
     def own_claims(self) -> Mapping[str, Any]:
-        """Return the claims for one request, read-only; what is within them is that request's alone."""
+        """Return the claims for one request, read-only; nested values are copied for it."""
         if not isinstance(self.claims, SecretDict):
             return self.claims
         own: dict[str, Any] = dict(self.claims)
@@ -81,7 +81,7 @@ class AccessToken:
 
     @classmethod
     def of(cls, claims: Mapping[str, Any]) -> AccessToken:
-        """Return what claims say; a claim of another type says nothing."""
+        """Return the content of claims; a claim of a wrong type is ignored."""
         subject, cnf = claims.get("sub"), claims.get("cnf")
         client_id = claims.get("client_id", claims.get("azp"))
         return cls(
@@ -219,7 +219,7 @@ def check_times(claims: Mapping[str, Any], now: float, skew: float) -> None:
 
 
 def refused(problem: str, *, advice: str | None = None) -> InvalidToken:
-    """Return the refusal of a token; an advice of its own is not sent to the client."""
+    """Return the refusal of a token; its own advice is not sent to the client."""
     told = InvalidToken(status=401, error="invalid_token", error_description=f"the access token {problem}")
     return told if advice is None else told.with_facts(advice=advice)
 

@@ -2,9 +2,10 @@
 
 Invariants:
 
-- Requests that need keys at the same time share one fetch. One that is cancelled leaves it to the others.
-- A fetch of a search ends when it lands, even if no request waits for it: cancelled requests do not shorten the pause.
-- Each fetch has a session of its own unless one was lent: fetches are rare, and so a server needs no closing.
+- Requests that need keys at the same time share one fetch. If one is cancelled, the fetch goes on for the others.
+- A fetch for an unknown ``kid`` runs to its end, even if no request waits for it: cancelled requests do not shorten
+  the pause after it.
+- Each fetch opens its own session unless you passed one. Fetches are rare, and a server then needs no closing.
 - No redirect is followed, no body is read beyond :data:`MAX_BODY`, and a fetch has a time limit.
 - A key set that can be renewed but need not be is renewed in the background: no request waits for it.
 """
@@ -37,11 +38,11 @@ _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-A
 
 
 class KeyFetcher:
-    """Finds the signing keys of one issuer; lives as long as its server, and needs no closing.
+    """Finds the signing keys of one issuer; kept for the server's lifetime, and needs no closing.
 
     Args:
-        keys: What is known of the issuer.
-        http: A session to fetch with; one of its own for each fetch unless given.
+        keys: The issuer's keys and metadata.
+        http: A session to fetch with; by default, each fetch opens its own.
     """
 
     __slots__ = ("_flight", "_http", "keys")

@@ -1,13 +1,13 @@
-"""May this request pass: schemes, scopes, step-up and challenges, one rule for all doors.
+"""Decides whether a request may pass: schemes, scopes, step-up and challenges, in one place for all adapters.
 
 RFC 6750, RFC 9449 §7, RFC 9470. Invariants:
 
 - A request has one ``Authorization`` header. Tokens in a query or a form are never read (RFC 6750 §2.2, §2.3).
-- A bound token under ``Bearer`` is refused, however the API is set: a thief would have stripped the proof.
-- A token that is not bound is refused under ``DPoP``.
-- Where proofs are known, a ``DPoP`` header beside ``Bearer`` is refused.
-- A refusal carries its response. Its error code stands in the challenge of the scheme that was used (RFC 9449 §7.2),
-  and nowhere if no credentials came or their scheme is not accepted (RFC 6750 §3.1).
+- A bound token sent as ``Bearer`` is refused in every mode: a thief would have stripped the proof.
+- An unbound token sent as ``DPoP`` is refused.
+- Unless the mode is ``off``, a ``DPoP`` header beside ``Bearer`` is refused.
+- A refusal contains its response. The error code is in the challenge of the scheme that was used (RFC 9449 §7.2). There
+  is none if the request had no credentials, or their scheme is not accepted (RFC 6750 §3.1).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ REFUSALS = (
     UseDPoPNonce,
     TemporarilyUnavailable,
 )
-"""What refuses a request; each has ``status``, ``headers`` and ``body`` for the response."""
+"""The errors that refuse a request; each has ``status``, ``headers`` and ``body`` for the response."""
 
 _log = logging.getLogger("passwordless_async")
 _SCHEMES: dict[DPoPMode, tuple[Scheme, ...]] = {
@@ -129,14 +129,14 @@ class Requirements(TypedDict, total=False):
 
 
 def schemes_of(mode: DPoPMode) -> tuple[Scheme, ...]:
-    """Return the schemes that a mode accepts; another mode raises :class:`UsageError`."""
+    """Return the schemes that a mode accepts; an unknown mode raises :class:`UsageError`."""
     if not isinstance(mode, str) or mode not in _SCHEMES:
         raise UsageError("dpop", f"must be one of {', '.join(_SCHEMES)}")
     return _SCHEMES[mode]
 
 
 def names(argument: str, value: object) -> tuple[str, ...]:
-    """Return names of scopes and their like, given as an iterable or as one text with spaces between."""
+    """Return names of scopes and the like, from an iterable or from one text with spaces between them."""
     if value == ():
         return ()
     given = _check.words(argument, value) if isinstance(value, str) else value
@@ -197,7 +197,7 @@ NOTHING = Required()
 
 @attrs.frozen
 class Presented:
-    """The header fields with the credentials of a request, concealed."""
+    """The header fields with the credentials of a request, wrapped as secrets."""
 
     authorization: tuple[Secret, ...] = attrs.field(repr=redacted)
     proofs: ProofFields = attrs.field(repr=redacted)
@@ -243,7 +243,7 @@ class Guard:
         Args:
             method: The request's method, in its original case.
             url: The request's path and query, not decoded, or its URL.
-            headers: The request's header fields, or what :func:`presented_by` made of them.
+            headers: The request's header fields, or the result of :func:`presented_by`.
             validate: Returns the token or its claims, or None if it is not valid; sync or async.
             required: What the request requires of its token.
 
@@ -286,7 +286,7 @@ class Guard:
         return attrs.evolve(self, verifier=self.verifier.__replace__(base_urls=rest))
 
     def require(self, passed: Authorized, required: Required) -> None:
-        """Check what a request requires that has passed; raises :class:`InsufficientScope` and its like."""
+        """Check the requirements of a request that has passed; raises :class:`InsufficientScope` and its like."""
         try:
             self._require(passed, required)
         except REFUSALS as error:
@@ -399,7 +399,7 @@ class _Credentials:
 def presented_by(headers: Headers | Presented | None) -> Presented | None:
     """Return the credentials among header fields; None if these are none.
 
-    For the first statement of each public door: from there on no frame of ours holds a bare token.
+    Call it in the first statement of each public function: after it, no frame of the library holds a bare token.
     """
     if headers is None or isinstance(headers, Presented):
         return headers

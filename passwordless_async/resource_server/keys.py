@@ -4,10 +4,10 @@ Without I/O: a fetch is a generator that yields requests. Invariants:
 
 - The metadata is the issuer's own: its ``issuer`` is the configured one, to the letter (RFC 8414 §3.3).
 - The key set is read by https, or by plain http where the issuer itself is plain http on loopback.
-- Keys serve through an outage for as long as :class:`~passwordless_async.auth0.jwks.SigningKeys` allows.
-- While there are none, an issuer that fails is not asked again for a moment: each request would wait for it.
-- A search for an unknown ``kid`` has few fetches, and a pause follows: a flood of forged tokens costs no more.
-- A fetch that fails is logged, once: requests that wait for keys are answered 503, without the reason.
+- Cached keys are used during an outage for as long as :class:`~passwordless_async.auth0.jwks.SigningKeys` allows.
+- If there are no keys, a failing issuer is not asked again for a moment: each request would wait for it.
+- An unknown ``kid`` causes few fetches, then a pause: a flood of forged tokens costs no more than that.
+- A failed fetch is logged once: requests that wait for keys are answered 503, without the reason.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _issuer_url(value: object) -> URL:
 
 @attrs.define(eq=False, repr=False)
 class IssuerKeys:
-    """The signing keys of one issuer; lives as long as its server.
+    """The signing keys of one issuer; kept for the server's lifetime.
 
     Attributes:
         issuer: The ``iss`` of its tokens.
@@ -100,7 +100,7 @@ class IssuerKeys:
     def fetch(self, *, revalidate: bool = False) -> Flow[None]:
         """Fetch the key set, and before it the metadata if that is due; failures are recorded, not raised.
 
-        With ``revalidate`` a cache on the way is asked not to answer by itself (RFC 9111 §5.2.1.4).
+        With ``revalidate``, caches on the way must ask the issuer before they answer (RFC 9111 §5.2.1.4).
         """
         headers = {"Cache-Control": "no-cache"} if revalidate else {}
         try:
@@ -116,7 +116,7 @@ class IssuerKeys:
             self.generation, self._learned = self.generation + 1, bytes(response.body)
 
     def failed(self, error: PasswordlessError) -> None:
-        """Record that a fetch failed, and log it: the API's clients are told no reason."""
+        """Record that a fetch failed, and log the reason, which the API's clients do not get."""
         _log.warning("The signing keys of %s cannot be fetched: %s", self.issuer, error)
         self.signing.failed(error)
         self._jwks_url = None

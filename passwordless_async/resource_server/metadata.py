@@ -1,4 +1,4 @@
-"""The metadata of a protected resource (RFC 9728): the document, and where it is."""
+"""The metadata of a protected resource (RFC 9728): the document and its path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_TEXT = 2048  # characters
 
 @attrs.frozen(kw_only=True)
 class ResourceMetadata:
-    """The metadata that an API publishes, besides what its server knows (RFC 9728 §2).
+    """The metadata that an API publishes, in addition to that of its server (RFC 9728 §2).
 
     Args:
         scopes_supported: The scopes that clients may ask for.

@@ -1,4 +1,4 @@
-"""A resource server: what an API calls to have its requests checked."""
+"""A resource server: checks the requests of an API."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ _MAX_NAMES = 100  # of issuers, and of audiences
 
 @attrs.frozen
 class Parts:
-    """What a resource server is made of, for the adapters, which check their arguments once.
+    """The parts of a resource server, for the adapters, which check their arguments once.
 
     Attributes:
         guards: The guard of each base URL.
         validate: Validates an access token.
         issuers: The accepted issuers.
-        metadata: What is published; None: nothing.
+        metadata: The metadata to publish; None: nothing.
         scopes: The scopes that are known to be required, in order, for documents; an adapter adds its own.
     """
 
@@ -105,8 +105,8 @@ class ResourceServer:
 
     Args:
         issuer: The exact ``iss`` of accepted tokens, or several. Auth0's ends with a slash:
-            ``https://acme.eu.auth0.com/``. Where the slash is missing or one too many, the ``error_description`` of the
-            refused request says so.
+            ``https://acme.eu.auth0.com/``. If the slash is missing or superfluous, the ``error_description`` of refused
+            requests says so.
         audience: The API's identifier, or several: a token must be for at least one of them.
         base_url: The URL that clients use, or several, as for :class:`~passwordless_async.DPoPVerifier`.
         dpop: ``required`` accepts only bound tokens with a proof. ``preferred`` also accepts unbound Bearer tokens.
@@ -172,7 +172,7 @@ class ResourceServer:
         if "dpop" not in schemes_of(dpop):
             verifier = None
         elif replay is None:
-            raise UsageError("replay", "must be a ReplayStore that lives as long as the API: MemoryReplayStore()")
+            raise UsageError("replay", "must be a ReplayStore for the lifetime of the API: MemoryReplayStore()")
         else:
             verifier = DPoPVerifier(
                 replay=replay,

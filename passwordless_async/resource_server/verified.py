@@ -1,10 +1,10 @@
-"""Access tokens that were verified: the signature of one that comes again is not checked again.
+"""The cache of verified access tokens: the signature of a known token is not checked again.
 
 Invariants:
 
-- A token is known by its hash: who has no valid token finds none.
-- An entry counts for one generation of its issuer's keys, and the caller checks its times for each request.
-- Tokens take bounded memory, however many and however long they are; the least recently used make room.
+- The key of an entry is the token's hash: only a request with the token finds it.
+- An entry is valid for one generation of its issuer's keys, and the caller checks the times for each request.
+- The memory is bounded, however many and however long the tokens are; the least recently used are evicted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class VerifiedTokens:
         return known
 
     def put(self, digest: bytes, verified: Verified) -> None:
-        """Remember a token, in the place of others if need be."""
+        """Remember a token, and evict others if the memory is full."""
         replaced = self._tokens.pop(digest, None)
         self._tokens[digest] = verified
         self._characters += verified.length - (replaced.length if replaced else 0)

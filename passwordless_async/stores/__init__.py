@@ -1,4 +1,4 @@
-"""Where users' shared state is kept: in this process, or sealed on Redis or Valkey (``stores.redis``).
+"""Stores for the shared state of users: in this process, or sealed on Redis or Valkey (``stores.redis``).
 
 Each name is imported when it is first used (PEP 562): threads that import the package and one of its modules at once
 would deadlock on their locks if the package imported the module.

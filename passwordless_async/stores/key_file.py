@@ -1,4 +1,4 @@
-"""A key ring as the text of a file, and the steps by which its keys rotate without a stop.
+"""A key ring as the text of a file, and the steps that rotate its keys without downtime.
 
 A new key is added second, so that all machines can unseal with it. Then it is promoted to the first place, so that they
 seal with it. The oldest is dropped when nothing that it sealed is left.

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- A reader of the store learns nothing: values are sealed, users are pseudonyms.
+- The store reveals nothing to a reader: values are sealed, users are pseudonyms.
 - A value that was changed, or moved to another place of the store, cannot be unsealed.
 - Keys rotate without a stop: the newest seals, all of them unseal.
 """
@@ -40,7 +40,7 @@ class Unsealed:
 class KeyRing:
     """Keys to seal with: JWE ``dir`` with A256GCM (RFC 7516, RFC 7518 §4.5, §5.3).
 
-    A ring never changes. To give an application another ring, make new stores and clients, as a restart does.
+    A ring never changes. To use another ring, make new stores and clients, as a restart does.
 
     Args:
         *keys: 32 random bytes each, the newest first. To rotate, put a new key second on all machines, then first.
@@ -85,7 +85,7 @@ class KeyRing:
         return pseudonym[:_SHARD_CHARACTERS]
 
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
-        """Seal some content, bound to a place: it cannot be unsealed at another one."""
+        """Seal content, bound to a place: it cannot be unsealed for another place."""
         return sealing.seal(content, self._keys[self._newest], bound_to, kid=self._newest)
 
     def unseal(self, sealed: str, bound_to: Mapping[str, str]) -> Unsealed:

@@ -1,11 +1,11 @@
-"""What a store does, in small protocols. ``MemoryStore`` and ``RedisStore`` keep the same promises.
+"""The operations of a store, as small protocols. ``MemoryStore`` and ``RedisStore`` implement all of them.
 
 Invariants of every call:
 
 - It is one round trip at most, and atomic: no other call comes between its parts.
 - A call that is repeated with the same ``token``, because its answer was lost, gets the same answer again.
-- The store sees sealed texts and pseudonyms alone. Without the key ring, neither reveals anything.
-- It raises :class:`~passwordless_async.StoreUnavailable` if the store is unreachable, and never waits without bound.
+- The store sees only sealed texts and pseudonyms. Without the key ring, neither reveals anything.
+- It raises :class:`~passwordless_async.StoreUnavailable` if the store is unreachable; its wait is bounded.
 
 All durations are seconds from now.
 """
@@ -44,17 +44,17 @@ class RefreshLease(enum.Enum):
     """The answer to a process that wants to spend a refresh token."""
 
     GRANTED = "granted"
-    """The process may refresh; all others are kept back until it reports the end, or its lease expires."""
+    """The process may refresh; all others must wait until it reports the end, or its lease expires."""
     BUSY = "busy"
     """Another process holds the lease."""
     CHANGED = "changed"
-    """The session is not what the caller has read: its refresh token may be spent."""
+    """The session has changed since the caller read it: its refresh token may be spent."""
     REPLACED = "replaced"
     """The refresh token was spent for another session of the same login: the answer has the tokens that replaced it."""
     DOUBTFUL = "doubtful"
     """Another process held the lease and never reported the end: the refresh token may be spent."""
     REFUSED = "refused"
-    """The service has refused the refresh token: it is of no more use."""
+    """The service has refused the refresh token: it no longer works."""
     GONE = "gone"
     """The session does not exist."""
 
@@ -65,9 +65,9 @@ class RefreshTurn:
 
     Attributes:
         lease: The answer.
-        elapsed: Where it is granted: seconds since the refresh token was first about to be sent, with another outcome
-            than "not sent"; None if it never was.
-        tokens: Where it is replaced: the sealed tokens.
+        elapsed: If granted: seconds since the first attempt to send the refresh token, unless it is certain that it was
+            not sent; None if there was no such attempt.
+        tokens: If replaced: the sealed tokens.
     """
 
     lease: RefreshLease
@@ -81,7 +81,7 @@ class RefreshEnd(enum.Enum):
     KEPT = "kept"
     """The session has the new tokens."""
     CHANGED = "changed"
-    """The session has another text than the caller read, and keeps it; its login has the new tokens."""
+    """The session's text has changed since the caller read it, and is kept; its login has the new tokens."""
     CLOSED = "closed"
     """The session was closed meanwhile, and other sessions of the same login have the new tokens."""
     PASSED = "passed"
@@ -94,13 +94,13 @@ class SessionStore(Protocol):
     """Keeps sessions.
 
     Attributes:
-        keys: What the values are sealed with.
+        keys: The key ring that seals the values.
     """
 
     keys: KeyRing
 
     async def ping(self) -> None:
-        """Write a test value, and return when the store has kept it. Raises ``StoreUnavailable`` if it does not."""
+        """Write a test value, and return when the store has it. Raises ``StoreUnavailable`` if that fails."""
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session's text for ``seconds``, and the user's list of sessions for ``user_seconds`` at least.
@@ -117,7 +117,7 @@ class SessionStore(Protocol):
         """Return a session's text and the seconds that it has left, unchanged; None if it does not exist."""
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """Replace the text ``before`` and keep the expiry; False if the session's text is another by now."""
+        """Replace the text ``before`` and keep the expiry; False if the session's text has changed since."""
 
     async def close(self, place: Place) -> bool:
         """Delete a session; False if it does not exist."""
@@ -137,21 +137,21 @@ class SessionStore(Protocol):
         overlap: float,
         remember: float,
     ) -> RefreshTurn:
-        """Ask for the lease to refresh a session. The lease is its login's: all its sessions share it.
+        """Ask for the lease to refresh a session. All sessions of one login share the lease.
 
         Args:
             place: The session.
             login: The session's login.
-            sealed: The session's text as the caller has read it. It must be what the store still has.
+            sealed: The session's text as the caller has read it. It must still be the stored one.
             spends: Names the refresh token that will be spent.
             token: Names the caller. The end is reported by the same token.
             seconds: When the lease expires.
-            overlap: Seconds for which the service takes a refresh token again after its first use.
-            remember: How long the store knows that the refresh token may be spent, unless the end is reported.
+            overlap: Seconds for which the service accepts a refresh token again after its first use.
+            remember: How long the store remembers that the refresh token may be spent, unless the end is reported.
         """
 
     async def hold_refresh(self, place: Place, *, login: str, token: str, seconds: float) -> None:
-        """Set when the lease expires; 0: at once, with the outcome unknown, and others get ``DOUBTFUL``, not ``BUSY``.
+        """Set when the lease expires. 0: now, with an unknown outcome: other callers get ``DOUBTFUL``, not ``BUSY``.
 
         Has no effect if the lease has ended or passed to another process.
         """
@@ -199,14 +199,14 @@ class RefusedCode:
 
 
 class CodeStore(Protocol):
-    """Keeps what is known of the one-time codes that users were sent. Users, codes and addresses are pseudonyms."""
+    """Keeps the state of users' one-time codes. Users, codes and addresses are pseudonyms."""
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
         """Ask whether a user may be sent a code.
 
         The end is reported by the same ``token``. Until then, but no longer than ``seconds``, all other starts of the
-        user are refused; 0: they are not. A repeated call counts ``seconds`` anew. What is known of the user's codes
-        is kept for ``remember`` seconds more.
+        user are refused; 0: they are not. A repeated call restarts ``seconds``. The state of the user's codes is kept
+        for ``remember`` more seconds.
 
         Returns:
             The seconds until the code may be sent, 0.0 if it may be now; and a mark, for :meth:`end_start`: the number
@@ -214,19 +214,19 @@ class CodeStore(Protocol):
         """
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
-        """Set how long the user is sent no other code; 0: another may be sent at once.
+        """Set the seconds until the user may be sent another code; 0: at once.
 
-        A start that was begun since by another caller, with another ``token``, is left alone.
+        A start that another caller, with another ``token``, has begun since is not changed.
 
-        If it is confirmed that a code was sent, ``mark`` is that of :meth:`begin_start`: the attempts until then were
-        at codes that are dead by now, and are forgotten. The user is known to have a code for ``remember`` seconds.
-        None: nothing is forgotten.
+        Pass the ``mark`` of :meth:`begin_start` if the service confirmed that it sent a code. Attempts up to the mark
+        were at codes that no longer work: they are forgotten. For ``remember`` seconds, the user counts as having a
+        code. None: nothing is forgotten.
         """
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """Ask whether a code may be sent on behalf of an address, and count it; it is undone by the same ``token``.
+        """Ask whether a code may be sent on behalf of an address, and count it. The same ``token`` undoes the count.
 
-        ``max_starts`` is how many starts a window has; None: any number.
+        ``max_starts`` is the maximum number of starts in a window; None: any number.
 
         Returns:
             0.0 if there is room, else the seconds until there is.
@@ -238,10 +238,10 @@ class CodeStore(Protocol):
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | RefusedCode | None:
-        """Ask whether a code may be presented, and remember the attempt for so many seconds.
+        """Ask whether a code may be presented, and remember the attempt for ``remember`` seconds.
 
-        A code that :meth:`end_start` confirmed as sent has ``max_attempts``. Of one user ``max_codes`` distinct codes
-        are remembered; more are refused.
+        A code that :meth:`end_start` confirmed as sent allows ``max_attempts``. The store remembers ``max_codes``
+        distinct codes of a user, and refuses more.
 
         Returns:
             How many attempts were made, this one included; 0 if there are none left. If this code was presented
@@ -259,10 +259,10 @@ class CodeStore(Protocol):
         """
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is dead: the user may be sent another one at once.
+        """Report that a code no longer works: the user may be sent another one at once.
 
-        Nothing changes if the user was sent another one since, or if another ``token`` presented it; a start that is
-        under way is left alone. If the code was ``correct``, it is no attempt, and the codes before it are forgotten.
+        Nothing changes if the user was sent another one since, or if another ``token`` presented it. A start in
+        progress is not changed. A ``correct`` code does not count as an attempt, and the codes before it are forgotten.
         """
 
 
@@ -270,10 +270,10 @@ class QuotaStore(Protocol):
     """Shares a tenant's quota among processes: one queue of evenly spaced requests."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve a place for each request, ``interval`` seconds apart, and return the seconds until the first."""
+        """Reserve a slot for each request, ``interval`` seconds apart, and return the seconds until the first."""
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Give no process a place for so many seconds."""
+        """Give no process a slot for this many seconds."""
 
 
 class NonceStore(Protocol):
@@ -306,10 +306,10 @@ class Counter:
     """A limit on how often something may be counted in a window; the window begins with the first.
 
     Attributes:
-        kind: What is counted, a short word of the caller's own. A flood of one kind's counters displaces no other's.
-        name: What is counted: a pseudonym, or what reveals nothing. In one call a kind has a name once.
-        limit: How many a window has; 0: none.
-        window: Seconds from the first that is counted until all are forgotten.
+        kind: A short word for what is counted. A flood of counters of one kind does not evict those of another.
+        name: A pseudonym, or a text that reveals nothing. In one call, each name of a kind occurs once.
+        limit: The maximum count in a window; 0: none.
+        window: Seconds from the first count until all are forgotten.
     """
 
     kind: str
@@ -319,27 +319,27 @@ class Counter:
 
 
 class CounterStore(Protocol):
-    """Counts in fixed windows, several at once: all have room and count one, or none counts.
+    """Counts in fixed windows, in several counters at once: either all have room and count one, or none counts.
 
-    A counter exists while its window lasts. What is refused leaves nothing: it costs no memory.
+    A counter exists while its window lasts. A refused call stores nothing, so it costs no memory.
     """
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
-        """Count one in each counter if each has room, else in none.
+        """Add one to each counter if all have room, otherwise to none.
 
         Args:
             group: A pseudonym. The counters of a group are on one node of a cluster, and are counted at once.
             counters: The counters.
-            token: Names this one; it is undone by the same token.
+            token: Names this count; the same token undoes it.
             remember: Seconds for which it can be undone.
 
         Returns:
-            For each counter the seconds until it has room. All are 0.0 if the one was counted.
+            For each counter, the seconds until it has room; all 0.0 if this call was counted.
         """
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
-        """Undo what :meth:`count` counted by a token, in the windows that last still."""
+        """Undo the count of a token, in the windows that have not ended."""
 
 
 class Store(SessionStore, CodeStore, QuotaStore, NonceStore, CounterStore, Protocol):
-    """All that the processes of an application share."""
+    """All state that the processes of an application share."""

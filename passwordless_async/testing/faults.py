@@ -112,9 +112,9 @@ class Fault(enum.StrEnum):
     ID_TOKEN_UNSIGNED = enum.auto()
     """An ID token with ``alg: none``."""
     ID_TOKEN_SIGNED_WITH_PUBLIC_KEY = enum.auto()
-    """An ID token by HS256, with the RSA public key's PEM for a secret."""
+    """An ID token signed by HS256, with the RSA public key's PEM as the secret."""
     ID_TOKEN_OF_OTHER_KEY = enum.auto()
-    """An ID token by another key under the ``kid`` of the present one."""
+    """An ID token signed by another key, with the ``kid`` of the present one."""
     ID_TOKEN_OF_UNKNOWN_KID = enum.auto()
     """An ID token with a ``kid`` that no key set has, another one each time."""
 
@@ -134,10 +134,10 @@ class Fault(enum.StrEnum):
 
 
 class ClaimFault(enum.StrEnum):
-    """Claims that are wrong where a client asked for them; other clients need not check them."""
+    """Wrong claims, for clients that asked for these claims; other clients need not check them."""
 
     ID_TOKEN_OF_OTHER_NONCE = enum.auto()
-    """An ID token with another ``nonce`` than the link was asked for with."""
+    """An ID token with another ``nonce`` than the request for the link had."""
     ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
     """An ID token with ``auth_time`` a day ago, against ``max_age``."""
 

@@ -1,4 +1,4 @@
-"""Where a tenant listens: on loopback, by each of its addresses."""
+"""The sockets of a tenant: on loopback, at each of its addresses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def listen(host: str | None, port: int) -> list[socket.socket]:
 
 
 def url_of(host: str | None, port: int, *, tls: bool) -> str:
-    """Return the URL of a tenant that listens there; everywhere is called loopback."""
+    """Return the URL of a tenant that listens there; an unspecified address becomes loopback."""
     if host is None or _is_unspecified(host):
         host = _LOOPBACK if host is None or ":" not in host else _LOOPBACK_6
     return f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"

@@ -1,6 +1,6 @@
 """The settings of a tenant, with their units and the values at Auth0 that the defaults follow.
 
-Where Auth0's behaviour is undocumented, a setting lets a test try each one.
+If Auth0's behaviour is undocumented, a setting lets a test try each possibility.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MAX_WRONG_SECONDS = 10**9  # more than thirty years; a date has to be written
 _MAX_DIGITS = 40  # of a code
 
 BOUND_API = "https://api.example"
-"""An API of the tenant whose tokens are bound wherever a proof is sent."""
+"""An API of the tenant that binds tokens if a proof is sent."""
 
 PLAIN_API = "https://plain.example"
 """An API of the tenant that binds no tokens."""
@@ -245,13 +245,13 @@ class TenantSettings:
         start_answer: The response of a successful start: the ``full`` 200 body, 200 ``{}`` (``empty``), 201
             (``created``) or 204 (``no_content``); all occur.
         code_length: Digits of a code (Auth0: 6).
-        code_lifetime: Seconds that a code lives (Auth0: 3 minutes).
-        max_attempts: Failures that kill a code (Auth0: 3).
+        code_lifetime: Seconds that a code is valid (Auth0: 3 minutes).
+        max_attempts: Failures after which a code no longer works (Auth0: 3).
         callback_urls: Where a link may lead; the first is the default.
         authorization_code_lifetime: Seconds.
         database_connections: The connections that ``/otp/challenge`` knows.
         captcha: The solution of the captcha; until it is given, start refuses with 401 ``requires_verification``.
-            None: start asks for none.
+            None: start requires none.
         failures_before_block: Wrong codes of a user in a row after which every login is refused with 429
             ``too_many_attempts`` (Auth0: 10), until ``tenant.users.unblock(who)``; None: off.
         mfa_policy: Who needs a second factor: users who are ``enrolled``, or ``always`` everyone.
@@ -259,13 +259,13 @@ class TenantSettings:
         mfa_status: The status of ``mfa_required`` (both occur).
         mfa_requirements: The shape of ``mfa_requirements``: ``{"challenge": [{"type"}]}`` and
             ``{"enroll": [{"type"}]}``, or ``{"challenge_types": […]}`` (both occur).
-        mfa_rounds: How many factors in a row a login needs; each but the last leads to another ``mfa_required``.
+        mfa_rounds: How many factors in a row a login needs; each one except the last leads to another ``mfa_required``.
         mfa_enrolls: The factors that a user without one may enrol.
         mfa_at_authorization_code: Whether the grant of an authorization code demands a factor (undocumented): the
             service's own pages ask for one before they give a code.
         mfa_token_lifetime: Seconds (Auth0: 10 minutes).
-        mfa_code_lifetime: Seconds that an out-of-band factor challenge lives (Auth0: 5 minutes).
-        mfa_polls_per_minute: Polls that a login has (Auth0: 12); the next one is refused with ``slow_down``.
+        mfa_code_lifetime: Seconds that an out-of-band factor challenge is valid (Auth0: 5 minutes).
+        mfa_polls_per_minute: Polls that a login allows (Auth0: 12); the next one is refused with ``slow_down``.
         mfa_max_attempts: Wrong factors that end a login.
         mfa_denial: The refusal of a login that the user denied (both occur).
         mfa_key_bound: Whether the proof must be by the key of the first request (undocumented).
@@ -276,8 +276,8 @@ class TenantSettings:
         userinfo_nonce_required: Whether a proof at ``/userinfo`` needs one.
         nonce_rotation: Token requests after which the nonce changes; None: it changes with the time.
         nonce_lifetime: Seconds after which the nonce changes when ``nonce_rotation`` is None.
-        accepted_previous_nonces: How many nonces before the present one still pass.
-        single_use_nonces: Every response carries another nonce, and each passes once.
+        accepted_previous_nonces: How many previous nonces are still accepted.
+        single_use_nonces: Whether every response has another nonce, each of which is accepted once.
         nonce_in_answers: Whether a response to a request with a proof carries the nonce: ``always``, only when it
             ``changed`` from the one in the proof (RFC 9449 §8.2), or ``never`` except in a challenge.
         stale_nonce_error: The error code of ``/userinfo`` for an invalid nonce (both occur).
@@ -300,10 +300,10 @@ class TenantSettings:
         acr_claim: The claim that says that a second factor passed, by the value ``MULTI_FACTOR``; namespaced, too.
         apis: Audience to policy, case-sensitive; the built-in ones are ``https://api.example`` (optional),
             ``https://plain.example`` (none) and ``https://strict.example`` (required).
-        userinfo_policy: The policy where a request names no audience: its access token is only for ``/userinfo``.
-        unused_proof: What happens to a proof where the policy is ``none`` (undocumented): it is ``ignored`` as if it
-            had not been sent, or ``checked``, nonce included, and the refresh token is bound to its key. The proof of a
-            grant that is bound already is always checked.
+        userinfo_policy: The policy for a request without an audience: its access token is only for ``/userinfo``.
+        unused_proof: The effect of a proof if the policy is ``none`` (undocumented). It is ``ignored``, as if it had
+            not been sent, or ``checked``, nonce included, and the refresh token is bound to its key. The proof for a
+            grant that is already bound is always checked.
         discovery: Members of ``/.well-known/openid-configuration`` that replace the tenant's own; None leaves one out.
         refresh_rotation: Whether each refresh returns a new refresh token.
         refresh_leeway: Seconds in which a replaced refresh token still works (Auth0's Rotation Overlap Period: 0); only

@@ -1,4 +1,4 @@
-"""The tenant: a server on a loopback port for as long as its ``async with`` lasts."""
+"""The tenant: a server on a loopback port, for the duration of its ``async with``."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SHUTDOWN_SECONDS = 0.2  # that requests in flight are given when the tenant clo
 
 
 class TenantAddress:
-    """Where a tenant listens, and the applications that it knows."""
+    """The address of a tenant, and its applications."""
 
     def __init__(self, settings: TenantSettings) -> None:
         self.settings = settings
@@ -140,7 +140,7 @@ class LocalTenant(TenantAddress):
         return () if self._state is None else self._state.refresh.families
 
     def revoke_access_tokens(self, who: HasUsername | None = None) -> None:
-        """Make ``/userinfo`` refuse the present access tokens of a user, or of every user; refresh tokens live on."""
+        """Make ``/userinfo`` refuse the present access tokens of a user, or of all users; refresh tokens stay valid."""
         if self._state is not None:
             self._state.tokens.revoke_access_tokens(None if who is None else User.of(who))
 

@@ -389,7 +389,7 @@ def test_arguments_are_checked(argument: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("argument", "value", "problem"),
     [
-        ("replay", None, "must be a ReplayStore that lives as long as the API: MemoryReplayStore()"),
+        ("replay", None, "must be a ReplayStore for the lifetime of the API: MemoryReplayStore()"),
         ("replay", MemoryReplayStore, "must be a ReplayStore, not a class"),
         (
             "algorithms",

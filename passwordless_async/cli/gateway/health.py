@@ -36,7 +36,7 @@ _KEYS = "The tenant's signing keys could not be fetched: no user can log in."
 
 @attrs.define(eq=False)
 class Health:
-    """What a process says about itself; lives as long as its client.
+    """What a process says about itself; kept for the client's lifetime.
 
     Args:
         client: The client that is examined.

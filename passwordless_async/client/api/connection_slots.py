@@ -1,4 +1,4 @@
-"""As many requests at once as a pool has connections: a proof is signed when its request can be sent at once.
+"""One slot for each connection of a pool: a request's proof is signed only when the request can be sent.
 
 Invariants:
 
@@ -22,7 +22,7 @@ _ATTRIBUTE = "_passwordless_async_slots"
 
 
 class ConnectionSlots:
-    """The slots of one connection pool; lives as long as the pool."""
+    """The slots of one connection pool; kept for the pool's lifetime."""
 
     def __init__(self) -> None:
         self._semaphores: dict[str, asyncio.Semaphore] = {}
@@ -65,13 +65,13 @@ class Lease:
         self._held.append(semaphore)
 
     def release(self) -> None:
-        """Give the slots back; has no effect the second time."""
+        """Release the slots; has no effect the second time."""
         self._leases.discard(self)
         while self._held:
             self._held.pop().release()
 
     def release_with(self, response: ClientResponse) -> None:
-        """Give the slots back when the response releases its connection."""
+        """Release the slots when the response releases its connection."""
         connection = response.connection
         if connection is None:
             self.release()

@@ -1,11 +1,11 @@
-"""What goes with a request to an API, and what its answer means (RFC 9449 §7, RFC 6750 §2.1); no I/O.
+"""The credentials of a request to an API, and the meaning of its response (RFC 9449 §7, RFC 6750 §2.1); no I/O.
 
 Invariants:
 
 - Only the named origins get the token. A request to another origin carries neither the token nor a proof.
-- Every transmission has a proof of its own, signed for its method and URL.
-- Tokens that are bound to a key go out with a proof by that key, and never as Bearer, whatever their source returns.
-- Once a source's tokens are bound, they stay so. Tokens that were not may be renewed into bound ones.
+- Every transmission has its own proof, signed for its method and URL.
+- Bound tokens are sent with a proof by their key, and never as Bearer, whatever their source returns.
+- Once a source's tokens are bound, they stay bound. Unbound tokens may be renewed to bound ones.
 - The token and the proof are secrets: they print as ``<redacted>``.
 """
 
@@ -126,7 +126,7 @@ class ApiCredentials:
         return self._usable(await self._source.renew(refused))
 
     def calls_for_renewal(self, response: HttpResponse, tokens: TokenSet) -> bool:
-        """Return whether a response refuses these tokens, and there are others."""
+        """Return whether a response refuses these tokens, and other tokens can be had."""
         scheme = "dpop" if tokens.bound else "bearer"
         return rejects_token(response, scheme=scheme) and self._source.is_renewable(tokens)
 

@@ -2,10 +2,10 @@
 
 Invariants:
 
-- Each new token set is handed over once, whichever of them asked for it. A stored session has it from the store.
-- Tokens that ``on_refresh`` failed to keep are kept here, and handed over with the next call.
+- Each new token set is handed over once, whichever session requested it. A stored session gets it from the store.
+- Tokens that ``on_refresh`` failed to save are kept here, and handed over with the next call.
 - Every session that waited for new tokens gets them, even if its caller was cancelled.
-- While ``on_refresh`` runs, calls use the new tokens and wait for nothing: ``on_refresh`` may call APIs itself.
+- While ``on_refresh`` runs, calls use the new tokens and do not wait for it: ``on_refresh`` may call APIs itself.
 - Tokens that were just renewed are not renewed again: neither an API that refuses every token nor a tenant whose tokens
   live for seconds costs a refresh per call.
 """
@@ -61,7 +61,7 @@ class _Renewal:
 
 
 class Handovers:
-    """The handovers of a client; lives as long as the client."""
+    """The handovers of a client; kept for the client's lifetime."""
 
     def __init__(self, refreshes: Refreshes) -> None:
         self._refreshes = refreshes

@@ -1,8 +1,8 @@
 """DPoP for API calls of any aiohttp session (RFC 9449 §7): tokens for the named origins only.
 
-What goes with a request is decided in :mod:`~passwordless_async.client.api.credentials`. aiohttp runs a middleware for
-every transmission: the first, each hop of a redirect, the reconnect of an idempotent request. A proof is good for one
-transmission, so a middleware is the right place to make it.
+:mod:`~passwordless_async.client.api.credentials` decides which credentials a request gets. aiohttp runs a middleware
+for every transmission: the first, each hop of a redirect, the reconnect of an idempotent request. Each transmission
+needs its own proof, so a middleware is the right place to make it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _DRAIN_SECONDS = 0.5  # that the rest of a challenge is waited for
 class DPoPMiddleware:
     """Sends an access token with a proof: ``ClientSession(middlewares=[DPoPMiddleware(...)])``.
 
-    A token that is not bound to a key goes as ``Bearer`` without a proof; a bound one never does.
-    Requests and redirects to other origins carry neither token nor proof. A nonce challenge is answered if its nonce is
-    new, up to three in one call. A 401 ``invalid_token`` is answered once with renewed tokens if they can be renewed.
+    An unbound token is sent as ``Bearer`` without a proof; a bound one never is. Requests and redirects to other
+    origins carry neither token nor proof. A nonce challenge is answered if its nonce is new, up to three in one call. A
+    401 ``invalid_token`` is answered once with renewed tokens if they can be renewed.
 
     Args:
         tokens: The tokens, with their key if they are bound to one, or their source.

@@ -1,4 +1,4 @@
-"""One user's session: the newest tokens, renewed when it is time, and calls with them."""
+"""One user's session: the newest tokens, refreshed in time, and API calls with them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session` and ``client.sessions.api``.
 
     Its tokens are refreshed 30 seconds before the access token ends, and once when an API answers 401
-    ``invalid_token``; ``on_refresh`` gets each new token set exactly once, unless a stored session has it. With neither
-    nothing is refreshed: if the successor of a spent refresh token is not kept, the login is lost.
+    ``invalid_token``; ``on_refresh`` gets each new token set exactly once, unless a stored session has it. Without
+    either, nothing is refreshed, because the new refresh token would be lost.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class UserSession:
 
     @property
     def tokens(self) -> TokenSet:
-        """The newest tokens: while ``on_refresh`` keeps new ones, these."""
+        """The newest tokens, even while ``on_refresh`` is still saving them."""
         return self._handovers.newest(self._tokens)
 
     @property
     def middleware(self) -> DPoPMiddleware:
-        """What adds token and proof, for an aiohttp session of your own: ``http.get(url, middlewares=[...])``."""
+        """The middleware that adds token and proof, for your session: ``http.get(url, middlewares=[...])``."""
         return self._middleware
 
     def is_renewable(self, refused: TokenSet) -> bool:
@@ -75,12 +75,12 @@ class UserSession:
 
         Args:
             method: The method.
-            url: The absolute URL; the token goes with it only to the session's origins.
+            url: The absolute URL; the token is sent only to the session's origins.
             **parameters: As for :meth:`aiohttp.ClientSession.request`.
 
         Raises:
-            InvalidRefreshToken: The session is over at the service.
-            PasswordlessError: The tokens could not be refreshed, or a nonce challenge not be answered.
+            InvalidRefreshToken: The session has ended at the service.
+            PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
             aiohttp.ClientError: The call itself failed.
         """
         async with self._http().request(method, url, middlewares=[self._middleware], **parameters) as response:
@@ -101,7 +101,7 @@ class UserSession:
             return tokens
 
     async def renew(self, refused: TokenSet) -> TokenSet:
-        """Return newer tokens than these, refreshed unless that was done in the meantime."""
+        """Return newer tokens than these; refresh them unless another caller has done so in the meantime."""
         newest = self.tokens
         if newest is not refused or self._renew is None:
             return newest

@@ -51,7 +51,7 @@ class Opening:
 
 @attrs.define(eq=False, repr=False)
 class Openings:
-    """The logins of a client that end in a stored session; lives as long as the client."""
+    """The logins of a client that end in a stored session; kept for the client's lifetime."""
 
     _records: SessionRecords
     _logins: Logins

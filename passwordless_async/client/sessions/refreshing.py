@@ -55,7 +55,7 @@ _CLOSING_SECONDS = 1.0  # for reports to the store when the client is closed
 
 
 class SessionRefreshes:
-    """The refreshes of a client's stored sessions; lives as long as the client."""
+    """The refreshes of a client's stored sessions; kept for the client's lifetime."""
 
     def __init__(self, records: SessionRecords, refreshes: Refreshes) -> None:
         self._records = records

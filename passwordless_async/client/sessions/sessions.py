@@ -71,7 +71,7 @@ class Sessions:
 
     @property
     def keys(self) -> KeyRing:
-        """What the store's values are sealed with; it seals what else belongs to a login, such as a cookie."""
+        """The key ring of the store. Use it to seal other values of a login too, such as a cookie."""
         return self._records.keys
 
     async def login(  # noqa: PLR0913 - the parameters are the grant's

@@ -1,4 +1,4 @@
-"""What applications and operators see of stored sessions."""
+"""The values of stored sessions that applications and operators see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAME_BYTES = 21  # of a hash: 168 bits, which are 28 characters
 
 
 def hashed(secret: str) -> str:
-    """Return a name for a secret that reveals nothing of it."""
+    """Return the hash of a secret: a name that does not reveal it."""
     return _base64url.encode_text(hashlib.sha256(secret.encode()).digest()[:_NAME_BYTES])
 
 

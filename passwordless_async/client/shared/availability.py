@@ -31,7 +31,7 @@ _CLOSING_SECONDS = 1.0  # that reports are given even without grace: they free c
 
 
 class Availability:
-    """A store, as far as it can be reached; lives as long as its client. A store in this process always can."""
+    """A store, as far as it can be reached; kept for the client's lifetime. A store in this process always can."""
 
     def __init__(self, store: Store, events: Emitter, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.store = store

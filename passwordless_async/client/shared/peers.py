@@ -33,7 +33,7 @@ _MAX_RECENT = 8  # nonces that this process has had
 
 
 class SharedNonces:
-    """The nonces of the token endpoint, shared with this process's own cache; lives as long as its client."""
+    """The nonces of the token endpoint, shared with this process's own cache; kept for the client's lifetime."""
 
     def __init__(self, availability: Availability, tenant: Tenant, *, poll_seconds: float = POLL_SECONDS) -> None:
         self._availability = availability
@@ -123,7 +123,7 @@ class SharedNonces:
 
 
 class SharedQuota:
-    """A tenant's quota; lives as long as its client."""
+    """A tenant's quota; kept for the client's lifetime."""
 
     def __init__(self, availability: Availability, issuer: str) -> None:
         self._availability = availability

@@ -27,7 +27,7 @@ _UNNAMED_SECONDS = 1.0  # for which a caller is held back if the service names n
 
 
 class CallerLimits:
-    """The callers whom the service has refused; lives as long as its client. ``now`` is the time of the event loop."""
+    """Callers that the service has refused; kept for the client's lifetime. ``now`` is the time of the event loop."""
 
     def __init__(self) -> None:
         self._resume_at: Bounded[Hashable, float] = Bounded(_MAX_CALLERS)

@@ -61,7 +61,7 @@ class _Window:
 
 
 class Breaker:
-    """Refuses calls to an endpoint that fails; lives as long as its client."""
+    """Refuses calls to an endpoint that fails; kept for the client's lifetime."""
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile

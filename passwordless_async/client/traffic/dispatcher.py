@@ -121,7 +121,7 @@ class _Journey:
 
 
 class Dispatcher:
-    """Runs the flows of a client's calls; lives as long as the client.
+    """Runs the flows of a client's calls; kept for the client's lifetime.
 
     Without ``peers``, the tenant's nonces as other processes know them, and ``peer_quota`` this process is alone.
     """

@@ -42,7 +42,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = int(HTTPStatus.TOO_MANY_REQUESTS), int(HTTPS
 
 @attrs.define(eq=False, repr=False)
 class Feedback:
-    """Passes on to circuits, gate and limits what each transmission showed; lives as long as its client."""
+    """Passes on to circuits, gate and limits what each transmission showed; kept for the client's lifetime."""
 
     _gate: Gate  # learns how fast requests may go
     _callers: CallerLimits  # learns who is limited

@@ -48,7 +48,7 @@ _SHARES = {Priority.EXCHANGE: 5, Priority.REFRESH: 2, Priority.START: 1}
 
 
 class Gate:
-    """Admits requests; lives as long as its client. The quota is ``per_second``, and ``peers`` share it, if known."""
+    """Admits requests; kept for the client's lifetime. The quota, if known, is ``per_second``; ``peers`` share it."""
 
     def __init__(self, limit: FixedLimit, *, per_second: float | None, peers: PeerQuota | None = None) -> None:
         self.limit = limit

@@ -39,7 +39,7 @@ def with_jitter(pause: float) -> float:
 
 
 class Pace:
-    """The spacing of one client's requests; lives as long as it. The tenant's quota may not be known."""
+    """The spacing of one client's requests; kept for its lifetime. The tenant's quota may not be known."""
 
     def __init__(self, per_second: float | None) -> None:
         self._quota = None if per_second is None else per_second * SHARE

@@ -70,7 +70,7 @@ def _lent_credentials(session: object) -> Secret | None:
 
 @attrs.define(eq=False)
 class Proxies:
-    """The proxies of a client; lives as long as it. ``fixed`` counts before ``by_environment``."""
+    """The proxies of a client; kept for its lifetime. ``fixed`` counts before ``by_environment``."""
 
     fixed: Proxy | None = None
     by_environment: bool = False

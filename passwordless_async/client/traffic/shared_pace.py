@@ -36,7 +36,7 @@ class PeerQuota(Protocol):
 
 
 class Reservations:
-    """The places of one client; lives as long as its gate.
+    """The places of one client; kept for the gate's lifetime.
 
     ``waiting`` is asked how many requests wait when the reservation is sent, not before: all that arrive in one turn of
     the event loop are reserved together. ``on_ready`` is called when there are places, or certainly none.

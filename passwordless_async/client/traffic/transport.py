@@ -59,7 +59,7 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what ve
 
 
 class Transport:
-    """Sends requests through a pool of connections; lives as long as its client, in one event loop at a time.
+    """Sends requests through a pool of connections; kept for the client's lifetime, in one event loop at a time.
 
     Of the caller's session, the connections, the proxy, the bounds of header fields and the trace configurations are
     used. Cookies, default headers and middlewares are not: the service must not see them, and a middleware that

@@ -18,9 +18,9 @@ class FailedCheck(Exception):
     """A check of a proof failed. The verifier adds the status and raises an error of the public tree instead.
 
     Args:
-        description: The reason, as it may stand in ``error_description`` (RFC 6750 §3): no text of the client's.
+        description: The reason, for ``error_description`` (RFC 6750 §3); it quotes nothing that the client sent.
         error: The error code (RFC 9449 §7.1, RFC 6750 §3.1).
-        advice: What to do, for the API's own log; it is not sent to the client. None: what the kind of error says.
+        advice: What to do, for the API's own log; it is not sent to the client. None: the advice of the error's class.
     """
 
     def __init__(self, description: str, error: str = "invalid_dpop_proof", *, advice: str | None = None) -> None:
@@ -63,7 +63,7 @@ class CheckedProof:
 
 
 class PresentedToken(Secret):
-    """The access token of a request, which is hashed once: a server knows it by its hash, and its proof names that."""
+    """The access token of a request, hashed once: the cache of tokens and the proof's ``ath`` both use the hash."""
 
     digest: bytes | None = None
 

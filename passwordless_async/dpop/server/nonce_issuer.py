@@ -6,7 +6,7 @@ Invariants:
   other's nonces, and without the secret none can be made in advance.
 - The nonces of three steps are accepted: the current one; the one before, for a client that got its nonce at the end of
   a step; the next one, for a nonce from a process with a clock that is ahead.
-- All three are compared, always: the time of a check does not tell which one matched.
+- All three are always compared: the duration of a check does not reveal which one matched.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class AcceptedNonce:
 
 
 class NonceIssuer:
-    """Issues and checks nonces; lives as long as the service.
+    """Issues and checks nonces. Create one for the lifetime of the service.
 
     Args:
         secret: At least 32 random bytes, the same in all processes of the service. If None, a random secret is made,

@@ -3,10 +3,10 @@
 Invariants:
 
 - The input is hostile; no input raises anything but :class:`FailedCheck`.
-- One spelling only: canonical base64url, no JSON name given twice, coordinates of full length. Two readers that
-  disagree about a proof are an attack.
-- JSON that readers take differently is refused (:mod:`passwordless_async._common.strict_json`), and so is deep nesting.
-- joserfc reads the same proofs in the tests and is the oracle there.
+- Only one spelling is accepted: canonical base64url, no JSON name twice, coordinates of full length. An attacker could
+  exploit two readers that disagree about a proof.
+- Ambiguous JSON is refused (:mod:`passwordless_async._common.strict_json`), and so is deep nesting.
+- The tests compare the results with joserfc.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Invariants:
 
 - Every ``WWW-Authenticate`` field is written here.
 - A challenge is offered for each scheme that is accepted, and for no other (RFC 9110 §11.6.1).
-- A refusal never repeats what the client sent: what stands in a field is fixed or the application's, and quoted.
+- A refusal never repeats input of the client: the text of a field is fixed, or the application's, and quoted.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _CHALLENGED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPSt
 
 @attrs.frozen
 class Offer:
-    """What a resource server offers in its challenges.
+    """The contents of a resource server's challenges.
 
     Attributes:
         schemes: The accepted schemes, the preferred one first.
-        realm: What the Bearer challenge names, for it must have a parameter (RFC 6750 §3).
+        realm: The realm of the Bearer challenge, which must have a parameter (RFC 6750 §3).
         resource_metadata: The URL of the metadata (RFC 9728 §5.1); None if none is served.
     """
 
@@ -97,7 +97,7 @@ def refusal_headers(error: OAuthError) -> dict[str, str]:
 def refusal_body(error: OAuthError) -> dict[str, str]:
     """Return the members of the JSON body of the response to a refused request (RFC 6749 §5.2).
 
-    Of an error of a resource server, its ``body``.
+    For an error of a resource server, its ``body``.
     """
     return dict(error.body) if error.headers else told_in_body(error)
 

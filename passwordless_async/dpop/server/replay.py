@@ -1,14 +1,14 @@
-"""The replay store: a proof is good for one request (RFC 9449 §11.1).
+"""The replay store: a proof is accepted for one request only (RFC 9449 §11.1).
 
 Invariants:
 
-- A store lives as long as the service.
-- One client cannot fill a store for all: it has a share, and beyond that it alone is refused. A client is known by its
-  key, or by what the access token says of it: with each login it may have another key.
+- A store is kept for the lifetime of the service.
+- One client cannot fill a store for all others: it has a share, and beyond it only this client is refused. A client is
+  identified by its key, or by its access token, because it may have another key after each login.
 - No entry is dropped before it expires. A full store refuses: dropping the oldest entry would let an attacker push out
   the entry of a stolen proof.
 - Adding is atomic: of two equal proofs at the same time, one is new.
-- What was dropped is not taken for new again if the clock that proofs are judged by was set back: the verifier knows
+- A dropped proof is not accepted as new if the clock that proofs are checked by was set back: the verifier remembers
   until when the dropped ones could pass (:class:`Dropped`).
 """
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class ReplayStore(Protocol):
     """Remembers keys until they expire; shared by all processes that verify for one base URL.
 
-    A store that does not go by this machine's wall clock has its own as the attribute ``clock``. The verifier tells a
-    store how long to keep a key by the store's clock, so the two clocks need not agree.
+    A store that uses another clock than this machine's wall clock has it as the attribute ``clock``. The verifier
+    computes ``expires_at`` by the store's clock, so the two clocks need not agree.
     """
 
     async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
@@ -41,8 +41,8 @@ class ReplayStore(Protocol):
         Args:
             key: The thumbprint of the proof's key, a dot, and its ``jti``; any text without lone surrogates.
             expires_at: The earliest time to drop it: seconds since the UNIX epoch, by the store's clock.
-            owner: Names the client for whom the key is kept, and no part of the key. The verifier gives it only if its
-                caller does. None: the client is known by the proof's key alone.
+            owner: The client for whom the key is kept; not part of the key. The verifier passes it only if its caller
+                does. None: the proof's key identifies the client.
 
         Returns:
             True if the key is new, False if the store has it.
@@ -76,14 +76,14 @@ class _Share:
 class MemoryReplayStore:
     """A replay store in this process; other processes do not see its entries.
 
-    A client may have as many entries as are free. So one that floods the service gets half of them, and all others
-    pass. A client is known by the ``owner`` that :meth:`DPoPVerifier.verify` was given, else by its key.
+    A client may have at most as many entries as are free. So a client that floods the service gets half of them, and
+    the others still pass. The ``owner`` passed to :meth:`DPoPVerifier.verify` identifies the client, or else its key.
 
     Args:
-        max_entries: The most entries it keeps, about 300 bytes each, for 70 seconds by the verifier's defaults. 200,000
-            are 2,800 requests a second, or 1,400 of one client alone.
-        clock: A wall clock: seconds since the UNIX epoch. Unless given, one that begins as this machine's and is not
-            set with it, so that no entry is dropped early or kept for hours.
+        max_entries: The maximum number of entries, about 300 bytes each, kept for 70 seconds by the verifier's
+            defaults. 200,000 allow 2,800 requests a second, or 1,400 of a single client.
+        clock: A wall clock: seconds since the UNIX epoch. By default, one that starts at this machine's time and
+            ignores later changes to it, so that no entry is dropped early or kept for hours.
 
     Raises:
         UsageError: ``max_entries`` is not a whole number of one or more.
@@ -148,10 +148,10 @@ class MemoryReplayStore:
 
 
 class Dropped:
-    """Until when the proofs could pass that a store has dropped by now, as far as one verifier knows.
+    """The time until which proofs that a store has dropped could pass, as far as one verifier knows.
 
-    By the clock that proofs are judged by, that is over. It is not if that clock was set back: a proof that ends no
-    later may be one of them.
+    It is in the past, unless the clock that proofs are checked by was set back: then a proof that ends no later may be
+    a dropped one.
     """
 
     __slots__ = ("_ends", "_latest", "_seconds")

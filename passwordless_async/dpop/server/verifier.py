@@ -8,9 +8,9 @@ Invariants:
   the application.
 - The replay check comes last: only a proof that is right in all else is remembered.
 - A proof is remembered for at least as long as it stays acceptable; if the store cannot remember it, it is refused.
-- How long is a duration: neither the store's clock nor that of the nonces need agree with the verifier's. If the
+- The store gets durations, not times: neither its clock nor that of the nonces need agree with the verifier's. If the
   verifier's clock is set back, a proof that may have been used before is refused.
-- A client can fill only its own share: each key has one place in the cache of keys, and a share of the replay store.
+- A client can fill only its own share: each key has one entry in the cache of keys, and a share of the replay store.
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ class _Lifetime(NamedTuple):
 
 
 class DPoPVerifier:
-    """Checks proofs; lives as long as the service.
+    """Checks proofs. Create one for the lifetime of the service.
 
     Args:
-        replay: Remembers used proofs; lives as long as the service and is shared by all its processes.
+        replay: Remembers used proofs, for the lifetime of the service; all its processes must share it.
         base_url: The URL that clients use, or several: a proof may be for any of them (RFC 9449 §4.3 (9)). Its scheme,
             host and port replace those of the request, which a proxy may have changed and a client may forge; its path
             is put before the request's. Verifiers that share a ``replay`` store may have different ones.
@@ -108,8 +108,9 @@ class DPoPVerifier:
         nonce_time: Whether the time in an accepted nonce replaces ``iat`` (RFC 9449 §11.1), for clients with a wrong
             clock.
         max_age: The oldest accepted proof by its ``iat``, in seconds: 60 unless given.
-        skew: The allowed difference between two clocks, in seconds: 10 unless given. A client's ``iat`` may be so far
-            ahead, ``exp`` so far behind, and a used proof is remembered for so much longer than ``max_age``.
+        skew: The allowed difference between two clocks, in seconds: 10 unless given. A client's ``iat`` may be this far
+            in the future, and ``exp`` this far in the past. A used proof is remembered this much longer than
+            ``max_age``.
         clock: The wall clock: seconds since the UNIX epoch.
 
     Raises:
@@ -174,8 +175,8 @@ class DPoPVerifier:
             confirmation: The ``cnf`` claim of the token that you validated (RFC 9449 §6.1). A token without one is
                 not bound and is refused. None at a token endpoint.
             access_token: The access token of the request. None at a token endpoint.
-            owner: Names the client that the proof is counted for in the replay store: what the validated token says of
-                its user, such as ``iss`` and ``sub``. None: the proof's key; but a user with many logins has many keys.
+            owner: The client for which the replay store counts the proof: a text made of the ``iss`` and ``sub`` of the
+                validated token, for example. None: the proof's key; but a user with many logins has many keys.
 
         Returns:
             The checked proof.

@@ -155,7 +155,7 @@ class Channel:
 
 
 class Forwarding:
-    """Passes calls on; lives as long as the gateway.
+    """Passes calls on; kept for the gateway's lifetime.
 
     Args:
         client: Its sessions have the tokens.

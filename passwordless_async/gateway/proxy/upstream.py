@@ -1,4 +1,4 @@
-"""A service behind the gateway: which calls go to it, where, with which header fields, and how long they may take.
+"""A service behind the gateway: which calls it gets, at which URL, with which header fields and time-outs.
 
 Invariants:
 
@@ -77,8 +77,8 @@ class Upstream:
         headers: Names of further request header fields to forward; the documentation lists those that are always
             forwarded. Credentials, cookies and connection fields never are.
         response_headers: The same for responses. ``Set-Cookie`` lets the service set cookies, except the gateway's own.
-        timeout: Seconds that a response may take to begin, that the service may take to accept a piece of a request's
-            body, and that may pass between two pieces of a response. An event stream must send a comment more often.
+        timeout: Seconds until the response begins, until the service accepts a piece of a request's body, and between
+            two pieces of a response. An event stream must send a comment more often.
         connect_timeout: Seconds that a connection may take.
         upload_timeout: Seconds that a browser may take to send the next piece of a body.
         max_request_bytes: The maximum size of a request's body; a larger one gets a 413.

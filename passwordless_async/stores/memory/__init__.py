@@ -1,4 +1,4 @@
-"""The embedded store: in this process, for this process."""
+"""The store in the memory of one process."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryServers, MemoryCounters):
     """Keeps shared state in the memory of this process; all of it is lost when the process ends.
 
     Args:
-        keys: What values are sealed with; a ring of this store's own unless given.
-        max_sessions: How many sessions are kept. If the store is full, a new session is refused until others end.
-            A user may have as many as are free.
+        keys: The key ring that seals the values; by default, a new random one.
+        max_sessions: The maximum number of sessions. If the store is full, a new session is refused until others end.
+            One user may have at most as many sessions as there are free places.
 
     Raises:
         UsageError: ``max_sessions`` is not a whole number of one or more.

@@ -1,4 +1,4 @@
-"""What is known of users' codes, in this process: who cools down, which codes were presented, and how often.
+"""The state of users' codes in this process: cool-downs, presented codes, and attempts.
 
 These calls are part of every login: none of them suspends, and together they take a few microseconds.
 """
@@ -71,7 +71,7 @@ class MemoryCodes:
         return 0.0, last
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
-        """Set how long the user is sent no other code; with a mark, forget the attempts until then."""
+        """Set the seconds until the user may be sent another code; with a mark, forget the attempts up to it."""
         if mark is not None:
             known = self._codes.get(user) or _Codes()
             known.is_started = True
@@ -87,7 +87,7 @@ class MemoryCodes:
             self._cooling.discard(user)
 
     def cooling_left(self, user: str) -> float:
-        """Return the seconds for which a user is sent no code."""
+        """Return the seconds until a user may be sent a code."""
         return self._cooling.seconds_left(user)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
@@ -149,7 +149,7 @@ class MemoryCodes:
             self._end_cool_down(user)
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is dead: the user may be sent another one at once."""
+        """Report that a code no longer works: the user may be sent another one at once."""
         known = self._codes.get(user)
         if known is None:
             return

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- No call suspends: what is read is what is counted on.
-- Each kind has room of its own: many addresses displace no user's count, and neither displaces a count of all.
+- No call suspends between reading and writing the counters.
+- Each kind has its own bound: counters of many addresses do not evict those of users, nor those of the total.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class MemoryCounters:
         self._counted: Expiring[str, tuple[_Window, ...]] = Expiring(size)
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
-        """Count one in each counter if each has room, and return the seconds until each has."""
+        """Add one to each counter if all have room, and return the seconds until each has."""
         if self._counted.get(f"{group} {token}") is not None:
             return (0.0,) * len(counters)
         now = _clock.monotonic()
@@ -59,7 +59,7 @@ class MemoryCounters:
         return left
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
-        """Undo what was counted by a token, in the windows that last still."""
+        """Undo the count of a token, in the windows that have not ended."""
         windows = self._counted.get(f"{group} {token}") or ()
         self._counted.discard(f"{group} {token}")
         for counter in counters:

@@ -1,4 +1,4 @@
-"""What is known of servers, in this process: a tenant's quota, and the nonces of origins."""
+"""The state of servers in this process: a tenant's quota, and the nonces of origins."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class MemoryServers:
         self._turns: Expiring[str, str] = Expiring(size)  # the token of the caller that has the turn
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
+        """Reserve the next slots in the queue, evenly spaced (GCRA), and return the seconds until the first."""
         now = _clock.monotonic()
         first = max(self._next_places.get(quota) or now, now)
         self._keep_place(quota, first + requests * interval, now)
         return first - now
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Give no caller a place for so many seconds."""
+        """Give no caller a slot for this many seconds."""
         now = _clock.monotonic()
         self._keep_place(quota, max(self._next_places.get(quota) or now, now + seconds), now)
 

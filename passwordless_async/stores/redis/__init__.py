@@ -4,7 +4,7 @@ Invariants:
 
 - Tokens are sealed and users are pseudonyms: without the key ring, the server's data reveals neither.
 - A call is one round trip, and atomic.
-- A call ends within the store's ``timeout``, whatever becomes of the server.
+- A call ends within the store's ``timeout``, whatever happens to the server.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
 
     Args:
         redis: Where the server is: ``redis://host:port/db``, ``rediss://`` for TLS,
-            ``redis+sentinel://host:port,host:port/name`` for a primary that sentinels know,
+            ``redis+sentinel://host:port,host:port/name`` for the primary that the sentinels call ``name``,
             ``redis+cluster://host:port,host:port`` for a cluster. Or a client of ``redis.asyncio``, a ``Redis`` or a
-            ``RedisCluster``, which stays the caller's to close.
-        keys: What values are sealed with.
-        prefix: What all keys begin with.
+            ``RedisCluster``, which you must close.
+        keys: The key ring that seals the values.
+        prefix: The prefix of all keys.
         timeout: Seconds for one call, after which the store counts as unavailable.
         replicas: How many replicas must have a session, and the mark that its refresh token is about to be spent,
-            before either counts (``WAIT``). With 0 a fail-over may lose what only the primary had: sessions, and the
-            knowledge that a refresh token was spent. The service answers a second use by ending the login.
+            before the call succeeds (``WAIT``). With 0, a fail-over may lose what only the primary had: sessions, and
+            marks of spent refresh tokens. The service ends the login if a refresh token is used twice.
 
     Raises:
-        UsageError: An argument is not of its form, or there is no key ring.
+        UsageError: An argument is malformed, or there is no key ring.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Commands to a server, those of one moment in one round trip.
+"""Commands to a server, batched: commands of the same moment share one round trip.
 
 One batch is on the wire at a time; commands that come meanwhile go with the next. Measured against one command at a
 time with redis.asyncio's pool: with 8 callers at once a command takes 25 to 40 % less CPU, with 64 half as much, and
@@ -6,10 +6,10 @@ with one caller the same.
 
 Invariants:
 
-- A command is sent once, after all that were asked before it. A failure is the caller's to repeat.
+- A command is sent once, after all earlier ones. The caller decides whether to repeat it after a failure.
 - Each answer goes to the caller that asked.
-- Every caller gets an answer or an error within the time of two batches, whatever becomes of the server.
-- A caller that is cancelled affects no other.
+- Every caller gets an answer or an error within the time of two batches, whatever happens to the server.
+- A cancelled caller does not affect the others.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class _Request:
 
 @attrs.define(eq=False, repr=False)
 class Batches:
-    """Sends commands; lives as long as its store."""
+    """Sends commands; kept for the store's lifetime."""
 
     _redis: Redis | RedisCluster
     _timeout: float = attrs.field(kw_only=True)  # seconds for one batch

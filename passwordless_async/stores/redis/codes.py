@@ -1,14 +1,15 @@
-"""What is known of users' codes, on a server: who cools down, which codes were presented, and how often.
+"""The state of users' codes on a Redis server: cool-downs, presented codes, and attempts.
 
 Invariants of the scripts:
 
-- A call that is repeated with the same token gets the same answer and changes nothing; a start counts its time anew.
-- Attempts are forgotten when it is confirmed that a code was sent, and then only those from before its start: the
-  others may have been at the new code. A start that came to nothing changes nothing.
-- Attempts are limited only if the newest code was sent from here (``started``): only then are they known to be at it.
-- Distinct codes are limited in any case, also for codes that were started elsewhere. A right code is no guess: it ends
-  the count, and the codes before it are forgotten, for the service takes only the newest.
-- A dead code ends the cool-down, but no start that is under way.
+- A call that is repeated with the same token gets the same answer and changes nothing, except that a start restarts
+  its time.
+- Attempts are forgotten only once the service confirms that it sent a code, and only those from before that start:
+  later ones may have been at the new code. A failed start changes nothing.
+- Attempts are limited only if this application sent the newest code (``started``): otherwise they may be at another.
+- Distinct codes are always limited, also if another application sent them. A right code is not a guess: it ends the
+  count, and the codes before it are forgotten, because the service accepts only the newest.
+- A code that no longer works ends the cool-down, but not a start in progress.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class RedisCodes(OnRedis):
         return number(left) / 1000, number(last)
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
-        """Set how long the user is sent no other code; with a mark, forget the attempts until then."""
+        """Set the seconds until the user may be sent another code; with a mark, forget the attempts up to it."""
         arguments = token, _or_zero(seconds), -1 if mark is None else mark, milliseconds(remember)
         await self._run(_END_START, self._user(user), *arguments)
 
@@ -191,7 +192,7 @@ class RedisCodes(OnRedis):
         await self._run_soon(_REFUSE_CODE, self._user(user), code, token, int(is_last))
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code is dead: the user may be sent another one at once."""
+        """Report that a code no longer works: the user may be sent another one at once."""
         await self._run_soon(_RETIRE_CODE, self._user(user), code, token, int(correct))
 
     def _user(self, user: str) -> list[str]:

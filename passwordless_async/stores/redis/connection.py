@@ -1,4 +1,4 @@
-"""What the parts of a store on a server share: its client, its keys and its units."""
+"""The base class for the parts of a store on a server: its client, its keys and its units."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _batches(
 
 
 def milliseconds(seconds: float) -> int:
-    """Return a duration as the server counts it; at least 1, for the server refuses 0."""
+    """Return a duration as the server counts it; at least 1, because the server refuses 0."""
     return max(1, int(seconds * 1000))
 
 
@@ -144,7 +144,7 @@ def text(answer: object) -> str:
     """Return an answer as text, whether or not the client decodes answers.
 
     Raises:
-        StoreUnavailable: It is another one, so what answers is no server of this store.
+        StoreUnavailable: It is another type, so the peer is not a server of this store.
     """
     if isinstance(answer, bytes) and answer.isascii():  # as are sealed texts, hashes and nonces
         answer = answer.decode()

@@ -2,13 +2,13 @@
 
 Invariants of the scripts:
 
-- All counters of a call are read before one is written, in one script: all have room and count, or none counts.
-- A window is named by the token that began it: what was counted in one is not undone in the next.
+- One script reads all counters of a call before it writes any: either all have room and count, or none counts.
+- The token that began a window names it, so a count in one window is never undone in the next.
 - A call that is repeated with the same token gets the same answer, as long as it can be undone.
 - A refused call writes nothing, and each key expires.
 
-In a cluster the counters of a group are on one node, for only there a script is atomic. A node makes some 30,000 calls
-of four counters a second, and a counter takes about 220 bytes of it until its window ends.
+In a cluster, the counters of a group are on one node, because a script is atomic only on one node. A node makes some
+30,000 calls of four counters a second, and a counter takes about 220 bytes of it until its window ends.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class RedisCounters(OnRedis):
     """The :class:`CounterStore <passwordless_async.stores.CounterStore>` on a server."""
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
-        """Count one in each counter if each has room, and return the seconds until each has."""
+        """Add one to each counter if all have room, and return the seconds until each has."""
         limits = [each for counter in counters for each in (counter.limit, milliseconds(counter.window))]
         left = await self._run(_COUNT, self._counters(group, counters, token), token, milliseconds(remember), *limits)
         return tuple(number(time) / 1000 for time in several(left, (len(counters),)))
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
-        """Undo what was counted by a token, in the windows that last still."""
+        """Undo the count of a token, in the windows that have not ended."""
         await self._run(_UNDO_COUNT, self._counters(group, counters, token))
 
     def _counters(self, group: str, counters: Sequence[Counter], token: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The keys of all that is kept on a server.
+"""The keys of all values on a server.
 
 Each key begins with the store's prefix, by default ``pa``. A cluster places a key by the text in braces: all keys that
 one script uses have the same, so they are on one node. ``shard`` is the first 8 characters of the pseudonym.

@@ -2,9 +2,9 @@
 
 Invariants of the script:
 
-- Expiry is relative: the server is told how long to keep a proof, and counts by its own clock. Neither that nor this
-  machine's need show the right time.
-- Each key of a client has an entry of its own, so one that floods the service fills its share alone.
+- Expiry is relative: the server gets the seconds to keep a proof, and counts them by its own clock. Neither that clock
+  nor this machine's need be right.
+- Each key of a client has its own entry, so a client that floods the service fills only its own share.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ class RedisReplayStore(OnRedis):
 
     Args:
         redis: As for :class:`RedisStore`.
-        prefix: What all keys begin with.
+        prefix: The prefix of all keys.
         timeout: Seconds for one call, after which the store counts as unavailable.
-        replicas: As for :class:`RedisStore`. Without any a proof may pass again after a fail-over.
-        max_per_key: The most used proofs of one client, by its key, about 100 bytes each; more are refused until some
-            expire, after 70 seconds by the verifier's defaults. 100,000 are 1,400 requests a second.
+        replicas: As for :class:`RedisStore`. With 0, a proof may be accepted again after a fail-over.
+        max_per_key: The maximum number of stored proofs of one client's key, about 100 bytes each. More are refused
+            until some expire, after 70 seconds by the verifier's defaults. 100,000 allow 1,400 requests a second.
 
     Raises:
-        UsageError: An argument is not of its form.
+        UsageError: An argument is malformed.
     """
 
     def __init__(
@@ -73,13 +73,13 @@ class RedisReplayStore(OnRedis):
         self.clock: Callable[[], float] = _clock.steady()
 
     async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
-        """Remember a proof until ``expires_at``, by this store's ``clock``; False if it is known already.
+        """Remember a proof until ``expires_at``, by this store's ``clock``; False if the store has it already.
 
-        The share is the key's, whatever its ``owner``: the server has no limit that all keys share.
+        The share belongs to the key, whatever its ``owner``: there is no limit on all keys together.
 
         Raises:
-            StoreError: ``expires_at`` is over, so another clock than this store's gave it; or the proof's key has used
-                its share; or the server is unreachable (:class:`StoreUnavailable`).
+            StoreError: ``expires_at`` is in the past, so it was computed by another clock; or the proof's key has used
+                up its share; or the server is unreachable (:class:`StoreUnavailable`).
         """
         del owner
         seconds = expires_at - self.clock()

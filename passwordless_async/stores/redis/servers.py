@@ -1,4 +1,4 @@
-"""What is known of servers, on Redis: a tenant's quota, and the nonces of origins."""
+"""The state of servers on Redis: a tenant's quota, and the nonces of origins."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class RedisServers(OnRedis):
     """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` on a server."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve the next places in the queue, evenly spaced (GCRA), and return the seconds until the first."""
+        """Reserve the next slots in the queue, evenly spaced (GCRA), and return the seconds until the first."""
         # Rounded once: a part of a microsecond lost for each request would make a high quota too fast.
         wait = await self._run(_RESERVE, [self._key.named("quota", quota)], round(requests * interval * _MICROSECONDS))
         return number(wait) / _MICROSECONDS
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Give no process a place for so many seconds."""
+        """Give no process a slot for this many seconds."""
         await self._run(_PAUSE, [self._key.named("quota", quota)], milliseconds(seconds))
 
     async def nonce(self, origin: str) -> str | None:

@@ -1,14 +1,14 @@
 """Sessions on a server: sealed texts, each user's list of them, and each login's lease of refreshes.
 
-A lease is a lock and what the login's hash says. The lock says that a process refreshes at this moment, and expires by
-itself. The hash says which refresh token that process was to spend, and stays as long as the session may be kept alive.
+A lease consists of a lock and the login's hash. The lock means that a process is refreshing now, and expires by itself.
+The hash names the refresh token that this process was about to spend, and is kept as long as the session may last.
 
 Invariants of the scripts:
 
 - ``spends`` without a lock means: the refresh token may be spent. It is spent again only within the overlap that the
   service allows, counted from when it was first about to be sent.
-- A lease is granted only to a caller that has read the text that is kept and has the login's newest refresh token.
-- Only the process named as holder ends the lease. A report that comes later than that keeps nothing.
+- A lease is granted only to a caller that has read the stored text and has the login's newest refresh token.
+- Only the process named as holder ends the lease. A report after the end of the lease stores nothing.
 - A call that is repeated with the same token gets the same answer.
 """
 

@@ -47,7 +47,7 @@ class ProofTarget:
 
 
 class SecondOpinion:
-    """Compares the two checks; lives as long as its tenant."""
+    """Compares the two checks; kept for the tenant's lifetime."""
 
     def __init__(self, settings: TenantSettings) -> None:
         # Each names the tenant's result, the verifier's, the method and the URL.

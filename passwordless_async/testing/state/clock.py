@@ -32,7 +32,7 @@ class TenantClock:
         return self.wall() + self._advanced
 
     def wall(self) -> float:
-        """Return the time that proofs and tokens are read against, in seconds since the UNIX epoch."""
+        """Return the time that proofs and tokens are checked against, in seconds since the UNIX epoch."""
         return _clock.now() + self._wrong_by
 
     def advance(self, seconds: float) -> None:

@@ -1,12 +1,12 @@
-"""What a user is sent: one-time codes, codes of an ``auth_session`` of a database connection, and links.
+"""One-time codes, codes of an ``auth_session`` of a database connection, and links.
 
 Invariants of one-time codes (the numbers are settings):
 
-- Only the newest code of a user is valid: a resend kills the code before it.
-- A code of an ``auth_session`` belongs to it, not to the user: a later one leaves it valid.
-- A used code is dead.
-- The third failure kills the code, even for the right one after it.
-- A code lives three minutes.
+- Only the newest code of a user is valid: a resend invalidates the previous code.
+- A code of an ``auth_session`` belongs to it, not to the user: it stays valid after a later one.
+- A used code is no longer valid.
+- The third failure invalidates the code: even the right code is refused after it.
+- A code is valid for three minutes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class TenantCodes:
     _codes: Bounded[User, _IssuedCode] = attrs.field(factory=lambda: Bounded(_MAX_CODES), init=False, repr=False)
 
     def issue(self, user: User) -> str:
-        """Return a new code for a user; the code before it is dead."""
+        """Return a new code for a user; the previous code is no longer valid."""
         digits = random_digits(self._settings.code_length)
         self._codes[user] = _IssuedCode(digits, self._clock.now() + self._settings.code_lifetime)
         return digits

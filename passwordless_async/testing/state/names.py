@@ -1,4 +1,4 @@
-"""The names of a tenant: for each request it uses the name that the client used, if that is one of its own.
+"""The names of a tenant: it answers each request under the name that the client used, if that is one of its own.
 
 If a tenant had one name, a client that uses another would fail: the proof's ``htu`` differs, then the ID token's
 ``iss``. This one has every name of this machine's loopback, and those that you pass.
@@ -50,7 +50,7 @@ class TenantNames:
 
     @property
     def preferred(self) -> TenantName:
-        """The name where a request does not tell."""
+        """The name to use if a request has none."""
         url = self.public_urls[0] if self.public_urls else self.url
         return TenantName(url, f"{url}/")
 

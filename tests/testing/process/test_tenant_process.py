@@ -137,7 +137,7 @@ async def test_a_taken_port_is_refused() -> None:
 
 @pytest.mark.slow
 async def test_a_killed_parent_ends_the_child() -> None:
-    """A child ends with its standard input, so a killed parent takes it along."""
+    """A child ends when its standard input closes, so it also ends if the parent is killed."""
     script = (
         "import asyncio\n"
         "from passwordless_async.testing import TenantProcess\n"
