@@ -57,8 +57,7 @@ A file for --config:
   secret = "a fixed secret"
   [[users]]
   email = "ada@example.com"
-  mfa = ["otp"]
-  otp_secret = "JBSWY3DPEHPK3PXP"
+  mfa = ["email"]
   [[faults]]
   fault = "slow"
   path = "/oauth/token"

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async.errors import AccessDenied, OAuthError, PasswordlessError, UsageError
+from passwordless_async.errors import (
+    AccessDenied,
+    InsufficientUserAuthentication,
+    OAuthError,
+    PasswordlessError,
+    UsageError,
+)
 from passwordless_async.gateway.repeats import Repeats, others
 
 if TYPE_CHECKING:
@@ -27,6 +33,8 @@ _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
 _CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
 _ADVICE = "See the tenant's logs: the service's message may have user data."
+
+_MAY_BE_THE_USERS = (AccessDenied, InsufficientUserAuthentication)
 
 
 @attrs.frozen
@@ -57,7 +65,7 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
         error: What was raised.
         more: How many others of its kind were not logged since the last one that was.
     """
-    level = logging.WARNING if isinstance(error, AccessDenied) else logging.ERROR
+    level = logging.WARNING if isinstance(error, _MAY_BE_THE_USERS) else logging.ERROR
     said = f"{type(error).__name__}{_said(error)}".removesuffix(".")
     _log.log(level, "%s failed: %s.%s%s", name, said, _raised(error.__traceback__), others(more))
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from passwordless_async._common import arguments as _check
+from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async._common.strict_json import read_strictly
+from passwordless_async.errors import InvalidInput
 from passwordless_async.gateway.messages import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from passwordless_async.gateway.messages import Request
 
@@ -22,6 +25,7 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 _MAX_FIELDS = 32
 _MAX_FIELD_CHARACTERS = 4096
 _TICKED = "1"
+_MIN_DIGITS = 4  # Auth0's codes are digits, and have at least as many; recovery codes are not of these
 
 
 class MalformedForm(Exception):
@@ -55,6 +59,14 @@ def read_form(request: Request) -> SecretDict:
     if kind == FORM:
         return _checked(_pairs(request.body))
     raise MalformedForm
+
+
+def code_of(form: Mapping[str, Secret]) -> Secret:
+    """Return the code that was typed. What cannot be one raises ``InvalidInput``, and takes no attempt of the user."""
+    code = _typed.code("code", form.get("code", Secret("")), at_most=_check.MAX_CODE)
+    if not code.isdecimal() or len(code) < _MIN_DIGITS:
+        raise InvalidInput("code", f"must be {_MIN_DIGITS} to {_check.MAX_CODE} digits")
+    return code
 
 
 def _json(body: bytes) -> Iterable[tuple[str, object]]:

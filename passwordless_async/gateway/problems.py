@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from passwordless_async import errors
 from passwordless_async.auth0.mfa.state import MfaRequired
+from passwordless_async.client.traffic.pace import with_most_jitter
 from passwordless_async.gateway.replies import Problem
 
 if TYPE_CHECKING:
@@ -124,5 +125,9 @@ def _kind_of(error: PasswordlessError) -> type[PasswordlessError]:
 
 
 def _facts(error: Exception) -> Mapping[str, int]:
-    facts = {"seconds": getattr(error, "retry_after", None), "count": getattr(error, "attempts_left", None)}
+    seconds = getattr(error, "retry_after", None)
+    if isinstance(error, errors.RateLimited) and seconds is not None:
+        # So long the client may send nothing: who asks again meanwhile is told of no later time.
+        seconds = with_most_jitter(seconds)
+    facts = {"seconds": seconds, "count": getattr(error, "attempts_left", None)}
     return {name: math.ceil(value) for name, value in facts.items() if value is not None}

@@ -106,6 +106,19 @@ def test_the_table_has_no_stranger() -> None:
     ("error", "key", "status", "facts"),
     [
         (errors.CoolingDown(retry_after=12.2), "cooling_down", 429, {"seconds": 13}),
+        (
+            errors.RateLimited(status=429, error="too_many_requests", retry_after=2.0),
+            "too_many_requests",
+            429,
+            {"seconds": 3},
+        ),
+        (
+            errors.RateLimited(status=429, error="too_many_requests", retry_after=30.0),
+            "too_many_requests",
+            429,
+            {"seconds": 31},
+        ),
+        (errors.RateLimited(status=429, error="too_many_requests"), "too_many_requests", 429, {}),
         (errors.CircuitOpen(retry_after=3.0), "service_unavailable", 503, {"seconds": 3}),
         (errors.StoreUnavailable("x"), "store_unavailable", 503, {}),
         (errors.InvalidInput("code", "must be digits"), "invalid_input", 400, {}),

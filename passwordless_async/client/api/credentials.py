@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import lru_cache
@@ -54,6 +55,9 @@ class TokenSource(Protocol):
 
     async def renew(self, refused: TokenSet) -> TokenSet:
         """Return newer tokens than these, which a resource server has refused."""
+
+
+_log = logging.getLogger("passwordless_async")
 
 
 @attrs.frozen
@@ -148,8 +152,11 @@ class ApiCredentials:
         return tokens
 
     def is_for(self, origin: str) -> bool:
-        """Return whether an origin was named."""
-        return origin in self._first_nonces
+        """Return whether an origin was named. A request to another one is sent without a token, and the log says so."""
+        if origin in self._first_nonces:
+            return True
+        _log.debug("sent without a token: %s is not among origins (%s)", origin, self)
+        return False
 
     def is_revealed_by(self, authorization: str) -> bool:
         """Return whether a caller's own ``Authorization`` field has the access token in it."""

@@ -35,7 +35,16 @@ _FORGET_RATE_AFTER = 60.0  # seconds after the pause of the last 429
 
 def with_jitter(pause: float) -> float:
     """Return a pause, and by chance a little more."""
-    return pause + random.uniform(0, min(pause * _JITTER, _MAX_JITTER))  # noqa: S311 - no secret
+    return pause + random.uniform(0, _most_jitter(pause))  # noqa: S311 - no secret
+
+
+def with_most_jitter(pause: float) -> float:
+    """Return the longest that :func:`with_jitter` makes of a pause."""
+    return pause + _most_jitter(pause)
+
+
+def _most_jitter(pause: float) -> float:
+    return min(pause * _JITTER, _MAX_JITTER)
 
 
 class Pace:

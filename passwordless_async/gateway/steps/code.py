@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async._common import arguments as _check
-from passwordless_async._common import typed as _typed
-from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.errors import (
     CodeExpired,
@@ -21,6 +18,7 @@ from passwordless_async.errors import (
     TooManyAttempts,
     WrongCode,
 )
+from passwordless_async.gateway.forms import code_of
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.factors import second_factor
@@ -29,12 +27,12 @@ from passwordless_async.gateway.steps.logging_in import logged_in
 from passwordless_async.gateway.steps.pages import OTHER_LOGIN, code_page, is_of_other_login
 
 if TYPE_CHECKING:
+    from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.identity import User
     from passwordless_async.client.sessions.values import StoredSession
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
-_MIN_DIGITS = 4  # Auth0's codes are digits, and have at least as many
 # The code is dead: another one may be sent at once.
 _DEAD = (CodeExpired, CodeSpent, TooManyAttempts, OutcomeUnknown)
 
@@ -54,7 +52,7 @@ async def log_in(visit: Visit) -> Reply:
     if is_of_other_login(visit, login):
         return code_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     try:
-        code = _code(visit)
+        code = code_of(visit.form)
         async with visit.services.ledger.attempt(login.who, visit.address):
             session = await _session(visit, login, login.who, code)
     except MfaRequired as error:
@@ -66,14 +64,6 @@ async def log_in(visit: Visit) -> Reply:
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
         return code_page(visit, login, Problem("outcome_unknown"), HTTPStatus.SERVICE_UNAVAILABLE)
     return await logged_in(visit, login, session.identifier)
-
-
-def _code(visit: Visit) -> Secret:
-    """Return the code that was typed. What cannot be one raises ``InvalidInput``, and takes no attempt of the user."""
-    code = _typed.code("code", visit.form.get("code", Secret("")), at_most=_check.MAX_CODE)
-    if not code.isdecimal() or len(code) < _MIN_DIGITS:
-        raise InvalidInput("code", f"must be {_MIN_DIGITS} to {_check.MAX_CODE} digits")
-    return code
 
 
 async def _session(visit: Visit, login: LoginState, who: User, code: Secret) -> StoredSession | None:

@@ -35,6 +35,7 @@ from passwordless_async.errors import (
     StoreUnavailable,
     WrongCode,
 )
+from passwordless_async.gateway.forms import code_of
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
@@ -235,18 +236,24 @@ def factor_page(login: LoginState, problem: Problem | None = None, status: int =
 
 async def _verified(visit: Visit, login: LoginState, state: MfaState) -> MfaTokenSet:
     """Present the factor, within the budgets: a code counts as a guess, a push as a poll."""
-    mfa, ledger, code = visit.services.client.mfa, visit.services.ledger, visit.form.get("code", Secret(""))
+    mfa, ledger = visit.services.client.mfa, visit.services.ledger
     who, challenge = user_of(login), state.challenge
     is_typed = login.factor in _BY_CODE or challenge is None or challenge.prompts
     if not is_typed and challenge is not None:
         await ledger.poll(who, visit.address)
         return await mfa.verify_oob(state, challenge)
+    code = _typed(visit, login)
     async with ledger.attempt(who, visit.address):
         if login.factor == "recovery":
             return await _recovered(visit, state, code)
         if login.factor == "otp" or challenge is None:
             return await mfa.verify_otp(state, code)
         return await mfa.verify_oob(state, challenge, binding_code=code)
+
+
+def _typed(visit: Visit, login: LoginState) -> Secret:
+    """Return what was typed. Only recovery codes may have letters; what cannot be a code raises ``InvalidInput``."""
+    return visit.form.get("code", Secret("")) if login.factor == "recovery" else code_of(visit.form)
 
 
 async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet:

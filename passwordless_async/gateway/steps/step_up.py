@@ -17,15 +17,16 @@ from urllib.parse import quote
 import attrs
 
 from passwordless_async.auth0.identity import Email, Phone
-from passwordless_async.errors import InvalidInput, UsageError
+from passwordless_async.errors import InsufficientUserAuthentication, InvalidInput, UsageError
 from passwordless_async.gateway.demands import demands_of, fulfils, is_strong
-from passwordless_async.gateway.replies import Page, Reply
+from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
 from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, unsent, way_back
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
+    from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
 
@@ -62,9 +63,21 @@ async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
         return attrs.evolve(fault("not_possible", HTTPStatus.FORBIDDEN), login=None)
     # Its age is none, whatever the clocks say.
     if not is_strong(new, login.demands or {}):
-        return attrs.evolve(fault("login_not_enough", HTTPStatus.FORBIDDEN), login=None)
+        problem = Problem("login_not_enough", cause=_not_strong(login))
+        return attrs.evolve(fault(problem, HTTPStatus.FORBIDDEN), login=None)
     await visit.services.client.sessions.update(new.id, data={**before.data, **visit.session_data})
     return None
+
+
+def _not_strong(login: LoginState) -> InsufficientUserAuthentication:
+    """Return what the log says of a login that has none of the demanded classes."""
+    acr = str((login.demands or {}).get("acr_values"))
+    error = InsufficientUserAuthentication(status=HTTPStatus.FORBIDDEN, acr_values=acr)
+    if login.mfa is None:
+        why = "the tenant asked for no second factor. Check its MFA policy, or the Action that demands one."
+    else:
+        why = "the tokens name another class after the second factor, or none. Check the Action that sets acr."
+    return error.with_facts(advice=f"The step-up demands acr_values={acr!a}, but {why}")
 
 
 def _who(session: StoredSession) -> Email | Phone | None:

@@ -209,7 +209,7 @@ def test_all_that_is_wrong_is_told_at_once(written: Callable[[str], Path]) -> No
         read({"port": "x"}, {"PASSWORDLESS_ASYNC_DPOP": "maybe"}, file)
     assert raised.value.exit_code == 2
     assert raised.value.message.splitlines() == [
-        "hots in gateway.toml: there is no such setting.",
+        f"hots in gateway.toml: there is no such setting; it must be one of {len(SETTINGS)} names, such as host.",
         "PASSWORDLESS_ASYNC_DPOP: must be required, preferred or off.",
         "brand in gateway.toml: must be a text in one line, and not empty.",
         "--port: must be a whole number from 0 to 65535.",

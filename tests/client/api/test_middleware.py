@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import logging
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -204,14 +205,20 @@ async def test_a_redirect_to_another_origin(
 
 
 async def test_another_origin_gets_neither_token_nor_proof(
-    make_resource: Callable[..., Any], resource: Any, tokens: TokenSet
+    make_resource: Callable[..., Any], resource: Any, tokens: TokenSet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request to an origin that was not named goes out without either, even where the caller put them in."""
+    """A request to an origin that was not named goes out without either, even where the caller put them in.
+
+    The log says so, without the path.
+    """
+    caplog.set_level(logging.DEBUG, "passwordless_async")
     other = await make_resource()
     headers = {"Authorization": f"Bearer {tokens.access_token}", "DPoP": "a proof"}
-    async with session(resource, tokens) as calls, calls.get(f"{other.url}/", headers=headers) as response:
+    async with session(resource, tokens) as calls, calls.get(f"{other.url}/?a=b", headers=headers) as response:
         assert await response.json() == {"anonymous": True}
     assert "DPoP" not in other.requests[0][2]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "passwordless_async"]
+    assert line == f"sent without a token: {other.url} is not among origins ({resource.url})"
 
 
 async def test_a_bound_token_never_goes_out_as_bearer(resource: Any, tokens: TokenSet) -> None:

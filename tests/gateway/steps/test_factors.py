@@ -45,6 +45,18 @@ async def test_a_code_that_is_sent(kind: str) -> None:
         assert (await browser.post("/factor", {"code": code})).path == "/"
 
 
+async def test_what_cannot_be_a_code_costs_no_attempt() -> None:
+    """Nothing is sent, and neither the tenant nor a budget counts it: the right code still works after many of them."""
+    async with sites.opened(budgets=Budgets(wrong_codes_per_user=1)) as site:
+        browser = await second_factor(site, "otp")
+        sent = site.tenant.stats.token_requests
+        for typed in ("abc", "123", "12345a", ""):
+            seen = await browser.post("/factor", {"code": typed})
+            assert (seen.status, seen.alert) == (400, "This does not look right. Please check it.")
+        assert site.tenant.stats.token_requests == sent
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"
+
+
 async def test_a_push_message() -> None:
     """The page waits until the user has approved; without a script they press a button."""
     async with sites.opened() as site:

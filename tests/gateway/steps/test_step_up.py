@@ -94,17 +94,41 @@ async def test_what_a_session_fulfils(query: str, *, is_enough: bool) -> None:
         assert (seen.status, seen.headers.get("Location")) == ((303, "/pay") if is_enough else (200, None))
 
 
-async def test_a_class_that_the_login_does_not_reach() -> None:
-    """It is refused after the code, and the session before stays."""
+async def test_a_class_that_the_login_does_not_reach(caplog: pytest.LogCaptureFixture) -> None:
+    """It is refused after the code, the session before stays, and a line a minute in the log says why."""
     async with sites.opened() as site:
         browser = await site.browser()
         await browser.log_in()
         old = browser.cookie("session")
+        for revoked in (1, 2):
+            await browser.get("/step-up?acr_values=urn:strong")
+            await browser.post("/step-up")
+            refused = await browser.post("/code", {"code": site.code()})
+            assert (refused.status, browser.cookie("session")) == (403, old)
+            assert site.tenant.stats.revoke_requests == revoked
+        assert (await browser.get("/")).path == "/"
+    (record,) = (each for each in caplog.records if each.name == "passwordless_async")
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        "POST /code failed: InsufficientUserAuthentication: insufficient_user_authentication (403). The step-up "
+        "demands acr_values='urn:strong', but the tenant asked for no second factor. Check its MFA policy, or the "
+        "Action that demands one."
+    )
+
+
+async def test_a_second_factor_whose_tokens_name_another_class(caplog: pytest.LogCaptureFixture) -> None:
+    """Then the tenant's Action is what to look at."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        site.tenant.users.add(ADA, mfa=["otp"])
         await browser.get("/step-up?acr_values=urn:strong")
         await browser.post("/step-up")
-        refused = await browser.post("/code", {"code": site.code()})
-        assert (refused.status, browser.cookie("session"), site.tenant.stats.revoke_requests) == (403, old, 1)
-        assert (await browser.get("/")).path == "/"
+        await browser.post("/code", {"code": site.code()})
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).status == 403
+    (line,) = (each.getMessage() for each in caplog.records if each.name == "passwordless_async")
+    assert line.startswith("POST /factor failed: InsufficientUserAuthentication: ")
+    assert line.endswith("after the second factor, or none. Check the Action that sets acr.")
 
 
 async def test_without_a_session() -> None:
