@@ -21,7 +21,7 @@ from passwordless_async import (
 )
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Event, Operation, Orphaned
-from passwordless_async.client.orphans import orphan_of
+from passwordless_async.client.orphans import is_done_by, orphan_of
 from passwordless_async.testing import Fault
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
@@ -30,24 +30,28 @@ REVOKE = "/oauth/revoke"
 
 
 async def test_a_sent_exchange_without_caller_goes_to_on_orphan() -> None:
-    """Its caller is cancelled; the exchange ends, and ``on_orphan`` receives the tokens once."""
+    """Its caller is cancelled; the exchange ends, and ``on_orphan`` receives the tokens once. They stay valid."""
     orphans: list[Orphan] = []
-    async with opened(on_orphan=orphans.append) as (tenant, client):
+    events: list[Event] = []
+    async with opened(on_orphan=orphans.append, on_event=events.append) as (tenant, client):
         await client.start(ADA)
         code = tenant.outbox.code_for(ADA)
         exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, code, scope=SCOPE))
         await cancelled(exchanging)
         answer.set()
-        await until(lambda: orphans)
+        await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
         assert [(o.who, present(present(o.tokens).claims)["email"], o.error) for o in orphans] == [
             (ADA, "ada@example.com", None)
         ]
+        assert arrived(tenant, REVOKE) == 0
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
 async def test_without_on_orphan_the_tokens_are_revoked() -> None:
-    """Tokens without a caller and without ``on_orphan`` do not stay valid at the service."""
+    """Tokens without a caller and without ``on_orphan`` do not stay valid at the service; that is no failure."""
     events: list[Event] = []
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     async with opened(on_event=events.append) as (tenant, client):
         await client.start(ADA)
         exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE))
@@ -55,6 +59,7 @@ async def test_without_on_orphan_the_tokens_are_revoked() -> None:
         answer.set()
         await until(lambda: Orphaned(Operation.EXCHANGE, None) in events)
         assert [family.revoked for family in tenant.refresh_families] == [True]
+    assert reported == []
 
 
 @pytest.mark.parametrize("is_coroutine", [False, True])
@@ -198,6 +203,34 @@ async def test_an_error_whose_caller_has_gone_is_an_orphan() -> None:
         assert (orphan.who, orphan.tokens, type(orphan.error)) == (ADA, None, WrongCode)
         await until(lambda: Orphaned(Operation.EXCHANGE, "wrong_code") in events)
         assert arrived(tenant, REVOKE) == 0
+
+
+async def test_an_error_without_on_orphan_is_in_the_event() -> None:
+    """There is nothing to revoke, and the event says how the login ended."""
+    events: list[Event] = []
+    async with opened(on_event=events.append) as (tenant, client):
+        await client.start(ADA)
+        exchanging, answer = await kept_waiting(tenant, client.exchange(ADA, "000000"))
+        await cancelled(exchanging)
+        answer.set()
+        await until(lambda: any(isinstance(event, Orphaned) for event in events))
+        assert [event for event in events if isinstance(event, Orphaned)] == [
+            Orphaned(Operation.EXCHANGE, "wrong_code")
+        ]
+        assert arrived(tenant, REVOKE) == 0
+
+
+async def test_a_hook_that_is_cancelled_with_its_task_is_not_done() -> None:
+    """The task was cancelled, by closing for example: it ends, and nothing is concluded from the hook."""
+    began = asyncio.Event()
+
+    async def hook(_value: object) -> None:
+        began.set()
+        await asyncio.get_running_loop().create_future()
+
+    task = asyncio.create_task(is_done_by(hook, 1))
+    await began.wait()
+    await cancelled(task)
 
 
 async def test_tokens_of_a_refresh_are_not_revoked() -> None:

@@ -15,7 +15,7 @@ from helpers import plants
 from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
-from passwordless_async.errors import NotSent, OutcomeUnknown
+from passwordless_async.errors import NotSent, OutcomeUnknown, UsageError
 from simulation.loop import SimulatedLoop
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ GET = HttpRequest("GET", URL(f"{ORIGIN}/.well-known/jwks.json"), {}, shareable=T
 OTHER_GET = HttpRequest("GET", URL(f"{ORIGIN}/other"), {}, shareable=True)
 
 Flights: TypeAlias = SingleFlight[Any, HttpResponse]
+InVirtualTime: TypeAlias = "Callable[[Coroutine[Any, Any, Any]], Any]"
 
 
 @pytest.fixture
@@ -296,6 +297,375 @@ async def test_an_error_is_not_held(wire: Wire) -> None:
     with pytest.raises(NotSent):
         await holding
     assert flights._flights == {}
+
+
+# What ends, and when
+
+
+async def test_each_caller_of_a_call_that_breaks_has_its_exception(wire: Wire) -> None:
+    """An exception that is not ours, for example of an application's hook, reaches all; the next caller calls anew."""
+    taken = Taken()
+    flights: Flights = SingleFlight(keep=60, orphaned=taken)
+    asking = [asyncio.create_task(fetch(flights, wire)) for _ in range(2)]
+    await wire.reach(1)
+    wire.answer(0, LookupError("the hook is broken"))
+    errors = await asyncio.gather(*asking, return_exceptions=True)
+    assert [(type(error), str(error)) for error in errors] == [(LookupError, "the hook is broken")] * 2
+    assert (flights._flights, taken.results) == ({}, [])
+
+
+async def test_the_detail_is_that_of_a_flight_that_a_caller_would_join(wire: Wire) -> None:
+    """None where there is none, and where it has failed: a new caller starts a new flight, even before others left."""
+    flights: Flights = SingleFlight()
+    assert flights.detail("key") is None
+    asking = asyncio.create_task(flights.run("key", lambda _departure: wire.send(GET), detail="what"))
+    await wire.reach(1)
+    assert flights.detail("key") == "what"
+    failed = flights._flights["key"]
+    failed.task.add_done_callback(lambda _task: again.append(asyncio.create_task(fetch_again())))
+    again: list[asyncio.Task[HttpResponse]] = []
+    details = []
+
+    async def fetch_again() -> HttpResponse:
+        return await flights.run("key", lambda _departure: wire.send(GET), detail="newer")
+
+    failed.task.add_done_callback(lambda _task: details.append(flights.detail("key")))
+    wire.answer(0, NotSent("m"))
+    with pytest.raises(NotSent):
+        await asking
+    await wire.reach(2)
+    assert (details, flights.detail("key")) == ([None], "newer")
+    wire.answer(1, HttpResponse(200))
+    assert (await again[0]).status == 200
+
+
+def test_a_result_is_kept_for_its_time(in_virtual_time: InVirtualTime) -> None:
+    """Until then callers share it, whoever has left meanwhile; afterwards a caller calls anew."""
+
+    async def trial() -> list[int]:
+        flights: SingleFlight[str, int] = SingleFlight(keep=60)
+        made = 0
+
+        async def call(_departure: Departure) -> int:
+            nonlocal made
+            made += 1
+            return made
+
+        given = [await flights.run("key", call)]
+        for pause in (59, 0, 2, 59):
+            await asyncio.sleep(pause)
+            given.append(await flights.run("key", call))
+        return given
+
+    assert in_virtual_time(trial()) == [1, 1, 1, 2, 2]
+
+
+async def test_only_a_result_that_is_to_be_kept_is_kept() -> None:
+    """``keeps`` decides by key and result."""
+    asked = []
+
+    def keeps(key: str, result: int) -> bool:
+        asked.append((key, result))
+        return result > 1
+
+    flights: SingleFlight[str, int] = SingleFlight(keep=60, keeps=keeps)
+    results = iter((1, 2, 3))
+
+    async def call(_departure: Departure) -> int:
+        return next(results)
+
+    given = [await flights.run("key", call) for _ in range(3)]
+    await flights.aclose()
+    assert (given, asked) == ([1, 2, 2], [("key", 1), ("key", 2)])
+
+
+async def test_what_is_forgotten_is_what_is_unwanted() -> None:
+    """By key and result; a flight that runs, and an error that its waiters have yet to see, are left alone."""
+    wire = Wire()
+    flights: Flights = SingleFlight(keep=60)
+
+    async def answered(_departure: Departure) -> HttpResponse:
+        return HttpResponse(200)
+
+    kept = [await flights.run(key, answered) for key in "ab"]
+    running = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(1)
+    asked = []
+
+    def is_unwanted(key: object, result: HttpResponse) -> bool:
+        asked.append((key, result))
+        return key == "a"
+
+    flights.forget_kept(is_unwanted)
+    assert asked == [("a", kept[0]), ("b", kept[1])]
+    assert list(flights._flights) == ["b", GET.url]
+    flights._flights[GET.url].task.add_done_callback(lambda _task: flights.forget_kept(is_unwanted))
+    wire.answer(0, NotSent("m"))
+    with pytest.raises(NotSent):
+        await running
+    assert asked[2:] == [("b", kept[1])]
+    await flights.aclose()
+
+
+async def test_flights_of_a_queue_take_turns(wire: Wire) -> None:
+    """In their order; those of another queue, and of none, are not kept waiting. What has landed is forgotten."""
+    flights: Flights = SingleFlight()
+
+    def fly(key: str, queue: str | None) -> asyncio.Task[HttpResponse]:
+        request = HttpRequest("POST", URL(f"{ORIGIN}/{key}"), {})
+        return asyncio.create_task(flights.run(key, lambda _departure: wire.send(request), queue=queue))
+
+    asking = [fly("a1", "a"), fly("a2", "a"), fly("a3", "a"), fly("b1", "b"), fly("c1", None), fly("c2", None)]
+    await wire.reach(4)
+    for place in range(6):
+        wire.answer(place, HttpResponse(200))
+        await wire.reach(min(place + 5, 6) if place == 0 else 5 if place < 4 else 6)
+    await asyncio.wait(asking)
+    assert [request.url.path for request, _ in wire.requests] == ["/a1", "/b1", "/c1", "/c2", "/a2", "/a3"]
+    assert (flights._flights, flights._last_in_queue) == ({}, {})
+
+
+async def test_a_cancelled_flight_in_a_queue_lets_nothing_overtake(wire: Wire) -> None:
+    """The flight behind it waits for the one before it. Both are forgotten by a queue of which nothing is left."""
+    flights: Flights = SingleFlight()
+    asking = [
+        asyncio.create_task(flights.run(key, lambda _departure: wire.send(POST), queue="user")) for key in range(3)
+    ]
+    await wire.reach(1)
+    await cancelled(asking[1])
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    await wire.reach(2)
+    wire.answer(1, HttpResponse(200))
+    await asyncio.wait(asking)
+    assert flights._last_in_queue == {}
+
+
+async def test_the_last_of_a_queue_that_is_cancelled_leaves_the_queue_to_those_ahead(wire: Wire) -> None:
+    """A flight that comes later still waits for the one that runs."""
+    flights: Flights = SingleFlight()
+
+    def fly(key: str) -> asyncio.Task[HttpResponse]:
+        return asyncio.create_task(flights.run(key, lambda _departure: wire.send(POST), queue="user"))
+
+    first, second = fly("1"), fly("2")
+    await wire.reach(1)
+    await cancelled(second)
+    third = fly("3")
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    await wire.reach(2)
+    wire.answer(1, HttpResponse(200))
+    await asyncio.wait([first, third])
+
+
+async def test_a_flight_that_counts_as_sent_outlives_its_caller_from_the_start(wire: Wire) -> None:
+    """With ``on_wire``, a caller that is cancelled before the first step of the flight leaves it running."""
+    taken = Taken()
+    flights: Flights = SingleFlight(orphaned=taken)
+
+    async def call(departure: Departure) -> HttpResponse:
+        departure.was_sent = True
+        return await wire.send(POST)
+
+    asking = asyncio.create_task(flights.run("key", call, detail="what", on_wire=True))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    await flights.aclose(grace=5)
+    assert [detail for detail, _ in taken.results] == ["what"]
+
+
+async def test_a_call_hears_whether_a_caller_is_left(wire: Wire) -> None:
+    """It need not try again for none; one that joins later counts."""
+    departures: list[Departure] = []
+    flights: Flights = SingleFlight()
+
+    async def call(departure: Departure) -> HttpResponse:
+        departures.append(departure)
+        return await send_for_good(departure, wire)
+
+    def fly() -> asyncio.Task[HttpResponse]:
+        return asyncio.create_task(flights.run("key", call))
+
+    heard = []
+    first, second = fly(), fly()
+    await wire.reach(1)
+    for step in (lambda: cancelled(first), lambda: cancelled(second), lambda: asyncio.sleep(0)):
+        await step()
+        heard.append(departures[0].is_abandoned)
+    third = fly()
+    await asyncio.sleep(0)
+    heard.append(departures[0].is_abandoned)
+    wire.answer(0, HttpResponse(200))
+    await third
+    assert heard == [False, True, True, False]
+
+
+def test_a_caller_that_finishes_waits_for_what_its_flight_tidies_up(in_virtual_time: InVirtualTime) -> None:
+    """Of a flight that is cancelled, too; without ``finish`` it does not wait."""
+
+    async def trial(*, finish: bool) -> float:
+        flights: SingleFlight[str, int] = SingleFlight()
+        loop = asyncio.get_running_loop()
+
+        async def call(_departure: Departure) -> int:
+            try:
+                return await loop.create_future()
+            finally:
+                await asyncio.sleep(3)
+
+        asking = asyncio.create_task(flights.run("key", call, finish=finish))
+        await asyncio.sleep(1)
+        began = loop.time()
+        await cancelled(asking)
+        took = loop.time() - began
+        await flights.aclose()
+        return took
+
+    assert [in_virtual_time(trial(finish=finish)) for finish in (True, False)] == [3, 0]
+
+
+def test_a_flight_belongs_to_its_event_loop(in_virtual_time: InVirtualTime) -> None:
+    """A caller of another loop could not wait for it, or for the one before it in its queue."""
+    flights: SingleFlight[str, int] = SingleFlight(keep=60)
+    waits = asyncio.new_event_loop()
+
+    async def call(_departure: Departure) -> int:
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    async def elsewhere(key: str, queue: str | None) -> None:
+        await flights.run(key, call, queue=queue)
+
+    async def begin() -> asyncio.Task[int]:
+        asking = asyncio.create_task(flights.run("key", call, queue="user"))
+        await asyncio.sleep(0)
+        return asking
+
+    asking = waits.run_until_complete(begin())
+    for key, queue in (("key", None), ("other", "user")):
+        with pytest.raises(UsageError, match="client: is in use in another event loop"):
+            in_virtual_time(elsewhere(key, queue))
+    assert list(flights._flights) == ["key"]
+    waits.run_until_complete(cancelled(asking))
+    waits.close()
+
+
+async def test_a_cancelled_caller_leaves_no_callback_behind(wire: Wire) -> None:
+    """A flight that takes long would collect one from each."""
+    flights: Flights = SingleFlight()
+    patient = asyncio.create_task(fetch(flights, wire))
+    await wire.reach(1)
+    task: Any = flights._flights[GET.url].task
+    before = len(task._callbacks)
+    impatient = asyncio.create_task(fetch(flights, wire))
+    await asyncio.sleep(0)
+    await cancelled(impatient)
+    assert len(task._callbacks) == before
+    wire.answer(0, HttpResponse(200))
+    await patient
+
+
+@pytest.mark.parametrize(("grace", "needed", "ended"), [(0, 0.5, 0), (0, 1.5, 1), (10, 8, 0), (10, 12, 1)])
+def test_closing_gives_hand_overs_their_time(
+    in_virtual_time: InVirtualTime, grace: float, needed: float, ended: int
+) -> None:
+    """A second at least, and the grace; one that needs longer is cancelled, and its key returned."""
+    cancels = 0
+
+    async def orphaned(_detail: object, _result: object) -> None:
+        nonlocal cancels
+        try:
+            await asyncio.sleep(needed)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.25)
+            cancels += 1
+            raise
+
+    async def trial() -> tuple[tuple[str, ...], float, int, dict[Any, Any]]:
+        flights: SingleFlight[str, int] = SingleFlight(orphaned=orphaned)
+
+        async def call(departure: Departure) -> int:
+            departure.on_wire = departure.was_sent = True
+            await asyncio.sleep(1)
+            return 1
+
+        asking = asyncio.create_task(flights.run("key", call))
+        await asyncio.sleep(0.5)
+        await cancelled(asking)
+        await asyncio.sleep(0.5)
+        began = asyncio.get_running_loop().time()
+        abandoned = await flights.aclose(grace=grace)
+        return abandoned, asyncio.get_running_loop().time() - began, cancels, flights._handovers
+
+    took = max(grace, 1) + 0.25 if ended else needed
+    assert in_virtual_time(trial()) == (("key",) * ended, pytest.approx(took), ended, {})
+
+
+def test_the_grace_of_flights_and_hand_overs_is_one(in_virtual_time: InVirtualTime) -> None:
+    """What flights have used of it is not given again to hand-overs, except for their second."""
+
+    async def orphaned(_detail: object, _result: object) -> None:
+        await asyncio.sleep(60)
+
+    async def trial() -> tuple[tuple[str, ...], float]:
+        flights: SingleFlight[str, int] = SingleFlight(orphaned=orphaned)
+
+        async def call(departure: Departure) -> int:
+            departure.on_wire = departure.was_sent = True
+            await asyncio.sleep(8)
+            return 1
+
+        asking = asyncio.create_task(flights.run("key", call))
+        await asyncio.sleep(1)
+        await cancelled(asking)
+        began = asyncio.get_running_loop().time()
+        return await flights.aclose(grace=10), asyncio.get_running_loop().time() - began
+
+    assert in_virtual_time(trial()) == (("key",), pytest.approx(10))
+
+
+async def test_a_hand_over_that_fails_is_over(wire: Wire) -> None:
+    """Its exception was the application's to see; the loop does not report it again."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+
+    async def orphaned(_detail: object, _result: object) -> None:
+        raise LookupError
+
+    flights: Flights = SingleFlight(orphaned=orphaned)
+    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
+    await wire.reach(1)
+    await cancelled(asking)
+    wire.answer(0, HttpResponse(200))
+    await asyncio.sleep(0.001)
+    assert (flights._handovers, reported) == ({}, [])
+
+
+async def test_closing_ends_what_its_callers_have_left(wire: Wire) -> None:
+    """A flight that goes on after it was cancelled is ended, although a newer one has its key."""
+    flights: Flights = SingleFlight()
+    ended = []
+
+    async def slow_to_end(_departure: Departure) -> HttpResponse:
+        try:
+            return await wire.send(POST)
+        finally:
+            try:
+                await wire.send(GET)
+            finally:
+                ended.append(1)
+
+    old = asyncio.create_task(flights.run("key", slow_to_end))
+    await wire.reach(1)
+    await cancelled(old)
+    new = asyncio.create_task(flights.run("key", slow_to_end))
+    await wire.reach(3)
+    assert await flights.aclose() == ()
+    assert (ended, flights._cancelled, flights._flights) == ([1, 1], {}, {})
+    with pytest.raises(NotSent, match="closed"):
+        await new
 
 
 # In whatever order the loop runs callbacks
