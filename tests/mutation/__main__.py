@@ -20,7 +20,7 @@ _EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 def main() -> int:
     """Run the command; 1 if fewer mutants of a package are killed than asked for. Listed equivalents do not count."""
     arguments = _arguments()
-    also = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutation"]["also"]
+    tables = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutation"]
     listed = tomllib.loads(_EQUIVALENTS.read_text(encoding="utf-8"))
     found = [mutant for path in arguments.paths for module in _modules(path) for mutant in _mutants(module)]
     if arguments.sample:
@@ -33,7 +33,7 @@ def main() -> int:
             count["equivalent"] += sum(mutant.module == module for mutant in found) - len(unlisted)
             count["tried"] += len(unlisted)
             survivors = unlisted
-            for tests in stages(Path(module), also, own_only=arguments.own):
+            for tests in stages(Path(module), tables, own_only=arguments.own):
                 survivors = sandbox.survivors(module, survivors, tests) if survivors else []
             count["survived"] += len(survivors)
             for mutant in survivors:

@@ -66,15 +66,16 @@ def mirror(module: Path) -> Path:
     return Path("tests", *module.parts[1:-1], f"test_{module.stem.removeprefix('_')}.py")
 
 
-def stages(module: Path, also: dict[str, list[str]], *, own_only: bool = False) -> list[tuple[str, ...]]:
+def stages(module: Path, tables: dict[str, dict[str, list[str]]], *, own_only: bool = False) -> list[tuple[str, ...]]:
     """Return what is run for a module, until a test fails: its own tests, other near ones, and those beside them."""
-    own = mirror(module)
-    if own_only:
-        return [(str(own),)]
-    beside = tuple(sorted(str(path) for path in own.parent.glob("test_*.py") if path != own))
-    near = tuple(name for prefix, names in also.items() if module.as_posix().startswith(prefix) for name in names)
-    quick = ("-m", "not slow")
-    return [stage for stage in ((str(own),), (*near, *quick), (*beside, *quick)) if stage not in {(), quick}]
+    mirrored = mirror(module)
+    own, near = (
+        [(name,) for prefix, names in tables[table].items() if module.as_posix().startswith(prefix) for name in names]
+        for table in ("own", "also")
+    )
+    beside = tuple(sorted(str(path) for path in mirrored.parent.glob("test_*.py") if path != mirrored))
+    others = own if own_only else [*own, *near, beside]
+    return [(str(mirrored),), *((*names, "-m", "not slow") for names in others if names)]
 
 
 @attrs.define
@@ -178,8 +179,9 @@ class _Run:
         if (code := _ended(lambda: self._measure(session), _LONGEST)) != 0:
             raise RuntimeError(f"the tests end with {code}")
         measured = json.loads(self.results.read_text(encoding="utf-8"))
-        told = [self._result(session, mutant, imported, measured) for mutant in self.mutants]
-        self.results.write_text("\n".join(told), encoding="utf-8")
+        with self.results.open("w", encoding="utf-8") as told:
+            for mutant in self.mutants:
+                print(self._result(session, mutant, imported, measured), file=told, flush=True)
         return True
 
     def _measure(self, session: pytest.Session) -> int:

@@ -72,10 +72,18 @@ def test_a_mutant_is_a_whole_module_with_one_change() -> None:
 
 
 def test_the_tests_of_a_module_are_run_first() -> None:
-    """Then others that are named for it, and those beside them; a test that fails ends it."""
+    """Then those that count as its own, others near it, and those beside them; a test that fails ends it."""
     module = Path("passwordless_async/client/traffic/single_flight.py")
-    own, other, beside = stages(module, {"passwordless_async/client/traffic/": ["tests/client/test_closing.py"]})
+    tables = {
+        "own": {"passwordless_async/client/traffic/": ["tests/client/test_events.py"]},
+        "also": {
+            "passwordless_async/client/traffic/": ["tests/client/test_closing.py"],
+            "passwordless_async/stores/": ["tests/client/sessions"],
+        },
+    }
+    quick = ("-m", "not slow")
+    own, alike, near, beside = stages(module, tables)
     assert own == (str(mirror(module)),) == ("tests/client/traffic/test_single_flight.py",)
+    assert (alike, near) == (("tests/client/test_events.py", *quick), ("tests/client/test_closing.py", *quick))
     assert "tests/client/traffic/test_gate.py" in beside
-    assert other == ("tests/client/test_closing.py", "-m", "not slow")
-    assert stages(module, {}, own_only=True) == [own]
+    assert stages(module, tables, own_only=True) == [own, alike]
