@@ -1,17 +1,17 @@
-"""The one rule for codes: may a user be sent a code, and may a code be presented. Its records are in a store.
+"""Decides whether a user may be sent a code, and whether a code may be presented. The records are in a store.
 
 Invariants:
 
 - A code is presented once, by one process. An attempt is undone only if the service did not look at the code.
-- A code that was refused as wrong is refused as wrong again, without a request. It is no new attempt.
+- A code that was refused as wrong is refused as wrong again, without a request; this does not count as an attempt.
 - Attempts at a code are counted across all processes that share the store.
 - Presented codes and attempts are forgotten when a new code is confirmed as sent. A start that failed forgets nothing.
 - Within the cool-down of a code, and while a start is in progress, the user is sent no other code: a new code
-  invalidates the one before. A dead code ends the cool-down.
-- A start that failed before the service sent a code starts no cool-down. One that the service did not see does not
-  count for its address either.
-- A start holds its user: no other start begins meanwhile. In a shared store the hold expires after a minute and is
-  renewed while the start lasts, so that the hold of a process that died soon ends.
+  invalidates the previous one. A code that no longer works ends the cool-down.
+- A start that failed before the service sent a code begins no cool-down. If the service did not see the start, it does
+  not count for its address either.
+- A start locks its user: no other start begins meanwhile. In a shared store, this lock expires after a minute and is
+  renewed during the start, so it soon ends if the process dies.
 - If the store is unreachable, each process falls back to its own memory. When the store is back, both records count:
   a process never presents a code again that it has presented, and its attempts are added to the store's.
 """
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MAX_ATTEMPTS = 3  # failures that kill a code at Auth0
+_MAX_ATTEMPTS = 3  # failures after which a code no longer works at Auth0
 _MAX_DISTINCT_CODES = 10  # remembered for one user: a caller that tries more is guessing
 _REMEMBERED_SECONDS = 3600.0  # records are kept for longer than codes are valid
 _ADDRESS_WINDOW_SECONDS = 3600.0  # Auth0 counts the starts of an address by the hour
@@ -200,8 +200,8 @@ class Codes:
                 code may have been sent, so the cool-down begins and nothing is forgotten. False: no code was sent.
             counted: Whether the service saw the request, which it then counts for the address.
             refused: Whether the service refused the user, with ``sent`` None. The cool-down begins, and attempts are
-                limited as if a code had been sent. Otherwise a second start, or one attempt more, would tell by its
-                answer and its time whether a user has an account.
+                limited as if a code had been sent. Otherwise a second start, or a further attempt, would reveal by its
+                response and its duration whether a user has an account.
         """
         await self._finish(self._end_start(ticket, sent=sent, counted=counted, refused=refused))
 
@@ -235,7 +235,7 @@ class Codes:
         self._availability.in_background(self._end_start(ticket, sent=sent, counted=counted))
 
     async def block(self, address: IpAddress | None, seconds: float) -> None:
-        """Block starts for an address for so many seconds; None: this machine's own address, in this process alone."""
+        """Block starts for an address for ``seconds``; None: this machine's own address, only in this process."""
         name = self._address(address)
         if name is None:
             await self._own.end_address_start(_OWN_ADDRESS, token=None, blocked=seconds)
@@ -278,7 +278,7 @@ class Codes:
             self._alone.put(claim.user, value=True, seconds=_REMEMBERED_SECONDS)
             return own
         if not own and isinstance(attempts, int) and attempts > _MAX_ATTEMPTS:
-            # The code has no attempts left here, and the store knows no newer code: it has counted on from this one.
+            # The code has no attempts left here, and the store has no newer code: it counts attempts at this one.
             await self._undo(claim)
             return 0
         if not attempts or isinstance(attempts, RefusedCode):
@@ -286,7 +286,7 @@ class Codes:
         return attempts
 
     async def _presented_here(self, claim: Claim, own: RefusedCode | None) -> RefusedCode | None:
-        """Return what is known of a code that this process has presented.
+        """Return the result of a code that this process has presented.
 
         If it was wrong, the store is asked for the attempts of all processes.
         """
@@ -296,7 +296,7 @@ class Codes:
         if isinstance(attempts, RefusedCode):
             return attempts
         if isinstance(attempts, int) and attempts:
-            await self._undo(claim)  # the store has not heard of it, or has forgotten it
+            await self._undo(claim)  # the store never had it, or has forgotten it
         return own
 
     async def _count_in_store(self, claim: Claim) -> int | RefusedCode | _Unreachable | None:
@@ -339,12 +339,12 @@ class Codes:
         """Report how an attempt failed.
 
         If the service did not look at the code, the attempt is undone. Otherwise the code is never presented again. A
-        code that is dead, not merely wrong, ends the cool-down: the user needs a new one.
+        code that no longer works, and is not just wrong, ends the cool-down: the user needs a new one.
         """
         if not departure.was_sent or _is_before_the_code(error):
             await self._finish(self._undo(claim))
         elif isinstance(error, errors.WrongCode) or (isinstance(error, errors.TooManyAttempts) and not attempts_left):
-            # The service says which wrong code was the last one, but only of users that have an account.
+            # The service says which wrong code was the last one, but only for users that have an account.
             await self._report(
                 lambda store: store.refuse_code(claim.user, claim.code, token=claim.token, is_last=not attempts_left)
             )
@@ -410,12 +410,12 @@ class Codes:
 
 
 def _retirement(claim: Claim, *, correct: bool) -> Callable[[CodeStore], Awaitable[None]]:
-    """Return a report that a code is dead; ``correct``: because it was accepted."""
+    """Return a report that a code no longer works; ``correct``: because it was accepted."""
     return lambda store: store.retire_code(claim.user, claim.code, token=claim.token, correct=correct)
 
 
 def _refused_again(attempts_left: int) -> errors.WrongCode:
-    """Return what a code raises that the service has refused as wrong before, with the answer of then."""
+    """Return the error for a code that the service has refused as wrong before, with that response."""
     problem = "the code was refused before, and was not sent again"
     return errors.WrongCode(
         status=HTTPStatus.FORBIDDEN,

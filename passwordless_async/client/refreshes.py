@@ -1,16 +1,16 @@
-"""One rule for refresh tokens: may one be sent. ``client.refresh``, API calls and stored sessions all come here.
+"""Decides whether a refresh token may be sent, for ``client.refresh``, API calls and stored sessions.
 
 Invariants:
 
-- A refresh token is known by its hash: two sessions made from one login share its refresh.
+- A refresh token is identified by its hash: two sessions made from one login share its refresh.
 - Concurrent callers with the same refresh token share one request. So do callers that come up to half a minute later
-  with a token that was rotated: the service takes a second use for theft and ends the login.
+  with a rotated token: the service treats a second use as theft and ends the login.
 - A refresh token with an unknown outcome is sent again only within the overlap that the service allows, counted from
   its first use. Otherwise the next caller gets ``OutcomeUnknown`` at once.
 - A refresh token that the service has refused, or has replaced, is not sent again: the next caller gets
   ``InvalidRefreshToken`` at once.
-- Tokens that a stored session has are refreshed by the session, so that it has the new ones.
-- Tokens whose revocation was sent meanwhile are kept for no later caller.
+- Tokens of a stored session are refreshed by the session, so that it gets the new ones.
+- If the revocation of tokens was sent meanwhile, the new ones are not kept for later callers.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 RefreshKey: TypeAlias = tuple[bytes, str]  # the hash of a refresh token, and the thumbprint of its key; empty: none
 
-_KEEP_SECONDS = 30.0  # for which a spent refresh token still gives the tokens that replaced it
+_KEEP_SECONDS = 30.0  # for which callers with a spent refresh token still get the tokens that replaced it
 _REMEMBERED = 10_000  # refresh tokens of unknown outcome, as many that were revoked, and as many with a final answer
 # The refresh token was not sent, or the service refused it.
 _UNSPENT = (
@@ -61,22 +61,22 @@ _UNSPENT = (
 
 
 def token_hash(tokens: TokenSet) -> bytes:
-    """Return what a token set's refresh token is known by; empty where it has none."""
+    """Return the hash that identifies a token set's refresh token; empty if it has none."""
     return b"" if tokens.refresh_token is None else hashlib.sha256(tokens.refresh_token.encode()).digest()
 
 
 def is_unspent(error: PasswordlessError) -> bool:
     """Return whether a refresh that failed left the refresh token as it was, or known to be refused.
 
-    Every other error leaves that open. So does an answer that cannot be used: the service spent the token for it,
-    unless the answer names the same token again.
+    Every other error leaves that open. So does an unusable response: the service spent the token for it, unless the
+    response has the same token again.
     """
     return isinstance(error, _UNSPENT) or (isinstance(error, errors.ProtocolError) and error.keeps_refresh_token)
 
 
 @attrs.frozen
 class _Request:
-    """A refresh that is asked for."""
+    """A requested refresh."""
 
     tokens: TokenSet
     scope: str | None  # None: the granted one
@@ -99,7 +99,7 @@ class Refreshes:
         dispatcher: Sends the requests.
         orphans: Takes results without a caller.
         policy: How often a refresh is tried within one call.
-        overlap: Seconds after its first use in which the service takes a refresh token again; infinite if they do not
+        overlap: Seconds after its first use in which the service accepts a refresh token again; infinite if they do not
             rotate.
     """
 
@@ -144,7 +144,7 @@ class Refreshes:
             try:
                 return await renew(identifier, tokens)
             except errors.InvalidSession:
-                # It has ended, and cannot lose what replaces these tokens. Others of the same login may be alive.
+                # It has ended, so it cannot lose the new tokens. Other sessions of the same login may be open.
                 self._stored.forget(key, identifier)
         return await self.refresh_directly(tokens, scope=scope)
 
@@ -164,7 +164,7 @@ class Refreshes:
             renewed = await self._share(key, _Request(tokens, scope, sent_at))
             if shared is None or shared.scope == scope:
                 return renewed
-            # That one asked for another scope: its result is refreshed for this one. The other waiters go first.
+            # The running refresh has another scope: refresh its result for this one. The other waiters go first.
             tokens, sent_at = renewed, None
             await asyncio.sleep(0)
 
@@ -211,7 +211,7 @@ class Refreshes:
         try:
             renewed = await self._refresh(request, departure, self._policy_of(first))
         except BaseException as error:
-            # A cancellation, or any foreign exception, says nothing of what is on the wire.
+            # A cancellation, or any foreign exception, does not say whether the request was sent.
             is_lost = not is_unspent(error) if isinstance(error, PasswordlessError) else departure.on_wire
             if is_lost:
                 self._doubtful[spent] = began
@@ -246,22 +246,22 @@ class Refreshes:
         return token_hash(tokens) in self._doubtful
 
     def _keeps(self, key: RefreshKey, renewed: TokenSet) -> bool:
-        # Without rotation the same refresh token is good again, and a later caller wants newer tokens.
+        # Without rotation the same refresh token can be used again, and a later caller wants newer tokens.
         return token_hash(renewed) != key[0] and not self.is_revoked(key[0], renewed)
 
     async def revoke(self, tokens: TokenSet) -> None:
-        """Revoke tokens; what was refreshed from them is kept for no later caller. Raises as ``client.revoke``."""
+        """Revoke tokens; tokens refreshed from them are not kept for later callers. Raises as ``client.revoke``."""
         own_tokens(self._tenant, tokens)
         own_refresh_token(tokens)
         revoked, departure = token_hash(tokens), Departure()
         is_first = revoked not in self._revoked
-        # From now on, so that a refresh under way is kept for no later caller.
+        # From now on, so that the result of a refresh in progress is not kept for later callers.
         self._revoked[revoked] = None
         try:
             await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)), departure)
         except BaseException:
             if is_first and not departure.was_sent:
-                # The tokens are as good as before.
+                # The tokens are still valid.
                 self._revoked.pop(revoked, None)
             raise
         else:
@@ -277,12 +277,12 @@ class Refreshes:
         await self._orphans.take(Operation.REFRESH, orphan_of(result, spent=request.tokens))
 
     async def aclose(self, *, grace: float) -> int:
-        """Give refreshes on the wire ``grace`` seconds, end all others; return how many were ended on the wire."""
+        """Wait ``grace`` seconds for refreshes on the wire, cancel the rest; return the number of abandoned ones."""
         return len(await self._flights.aclose(grace=grace))
 
 
 def key_of(tokens: TokenSet) -> RefreshKey:
-    """Return what a refresh is known by: by the key too, because the refresh token alone gives no tokens."""
+    """Return the identity of a refresh: it includes the key, because the refresh token alone gets no tokens."""
     key = _key_of(tokens)
     return token_hash(tokens), "" if key is None else key.thumbprint
 

@@ -1,1 +1,1 @@
-"""How a request gets on the wire: turns, pace, tries, circuit, and the HTTP client under them."""
+"""Sends requests: first nonce, gate, pace, retries, circuit breakers, and the HTTP client below them."""

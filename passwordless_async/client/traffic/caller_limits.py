@@ -1,11 +1,11 @@
-"""Limits that the service has for one caller: a user from an address, or an address that codes are requested for.
+"""Limits of the service for one caller: a user from an address, or an address that codes are requested for.
 
 Invariants:
 
-- A 429 about one caller holds back the calls of that caller alone, until the time that it names.
-- If several callers in a row are refused, and none of that kind is served in between, the limit is taken for the
-  tenant's, whatever the service calls it.
-- Memory is bounded. The caller held back longest ago is forgotten first: the service then refuses that caller itself.
+- A 429 about one caller delays only the calls of that caller, until the time that it names.
+- If several callers in a row are refused, with no success of that kind in between, the limit counts as the tenant's,
+  whatever the service calls it.
+- Memory is bounded. The caller that was delayed longest ago is forgotten first: the service then refuses it again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from passwordless_async.client.events import Operation
 
-_MAX_CALLERS = 10_000  # that are held back
+_MAX_CALLERS = 10_000  # that are delayed
 _MANY_CALLERS = 3  # refused in a row: fewer may be one person with several accounts
 _WITHIN_SECONDS = 10.0  # in which they are refused
-_UNNAMED_SECONDS = 1.0  # for which a caller is held back if the service names no time
+_UNNAMED_SECONDS = 1.0  # for which a caller is delayed if the service names no time
 
 
 class CallerLimits:
@@ -34,7 +34,7 @@ class CallerLimits:
         self._in_a_row: dict[Operation, dict[Hashable, float]] = {}
 
     def may_limit(self, caller: Hashable) -> bool:
-        """Return whether a caller may be held back: mostly none is. A caller that is None is not known."""
+        """Return whether a caller may be delayed: usually none is. None is an unknown caller."""
         return bool(self._resume_at) and caller is not None
 
     def delay(self, caller: Hashable, now: float) -> float:
@@ -47,7 +47,7 @@ class CallerLimits:
         return max(left, 0.0)
 
     def refused(self, operation: Operation, caller: Hashable, seconds: float | None, now: float) -> bool:
-        """Hold a caller back for the seconds that a 429 names; return whether the limit may be the tenant's."""
+        """Delay a caller for the seconds that a 429 names; return whether the limit may be the tenant's."""
         if caller is not None:
             until = now + with_jitter(_UNNAMED_SECONDS if seconds is None else seconds)
             self._resume_at[caller] = max(self._resume_at.get(caller, 0.0), until)

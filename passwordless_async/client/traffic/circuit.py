@@ -4,11 +4,11 @@ Invariants:
 
 - Closed, open and half-open are the states, as the pattern names them. A circuit opens if ``outage_after`` calls have
   failed within ``outage_window`` seconds, and they are at least ``outage_ratio`` of the calls in it.
-- While it is open no call is sent. After a rest it is half-open: one call is let through, and no other until that one
-  has ended, however it ends, or has had ``outage_rest_at_most`` seconds.
+- While it is open, no call is sent. After a rest it is half-open: one call is sent, and no other until that one has
+  ended, or has taken ``outage_rest_at_most`` seconds.
 - The rest doubles each time that call fails, up to ``outage_rest_at_most``; any response closes the circuit.
-- A failure of a request from before the circuit opened does not lengthen the rest.
-- What fails for one endpoint, or for one channel of messages, refuses no other request.
+- The failure of a request that was sent before the circuit opened does not lengthen the rest.
+- A failure at one endpoint, or of one message channel, refuses no request to another.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten, and 
 
 
 class _Window:
-    """Counts calls and failures of the last so many seconds."""
+    """Counts the calls and failures of a sliding window."""
 
     def __init__(self, seconds: float) -> None:
         self._bucket_seconds = seconds / _BUCKETS
@@ -96,7 +96,7 @@ class Breaker:
         if left > 0:
             raise CircuitOpen(retry_after=left)
         self._probe = next(self._numbers)
-        # One that hangs must not refuse all others for as long as it hangs.
+        # A probe that hangs must not refuse all other calls.
         self._probes_until = _clock.monotonic() + self._profile.outage_rest_at_most
         return Passage(self, self._probe)
 
@@ -154,7 +154,7 @@ class Breaker:
 
 @attrs.frozen(eq=False)
 class Passage:
-    """Leave to send one call to an endpoint."""
+    """Permission to send one call to an endpoint."""
 
     _breaker: Breaker
     probe: int  # the number of the call if it probes the server; 0: it does not
@@ -218,7 +218,7 @@ class Circuits:
             breaker.give_up()
 
     def reopen(self) -> None:
-        """Let callers wait for news again, in this or another event loop; what is known of the service stays."""
+        """Let callers wait for news again, in this or another event loop; the state of the circuits stays."""
         self._given_up = False
         for breaker in self._breakers.values():
             breaker.reopen()

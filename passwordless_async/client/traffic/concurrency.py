@@ -1,4 +1,4 @@
-"""How many calls may be in flight: a fixed number, or one that follows what the server can take (AIMD)."""
+"""The limit of calls in flight: fixed, or adapted to what the server can handle (AIMD)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CPU_BUSY = 0.4  # of one CPU; above it responses wait for this process, not for
 
 
 class FixedLimit:
-    """A limit that stays."""
+    """A limit that does not change."""
 
     def __init__(self, limit: int) -> None:
         self.value = limit
@@ -32,12 +32,12 @@ class AdaptiveLimit(FixedLimit):
     """Additive increase, multiplicative decrease.
 
     - It begins at the top: a server that is not overloaded is not slowed down.
-    - Each round of responses allows one more call. Up to half of the last limit that went well, each response does,
-      as in TCP's slow start.
-    - A 429, a failure, or a mean latency far above the usual one takes three tenths. Signs that arrive within one
-      latency count once: the requests were sent at the old limit.
-    - Latency is no sign while this process is short of CPU: the delay is its own. Without this rule, 10,000 logins at
-      2,000 in flight took 20 to 30 % longer (answers after 1 s).
+    - Each round of responses allows one more call. Below half of the last good limit, each single response does, as in
+      TCP's slow start.
+    - A 429, a failure, or a mean latency far above the usual one reduces the limit by three tenths. Signs that arrive
+      within one latency count once: their requests were sent at the old limit.
+    - Latency is not a sign while this process is short of CPU: it causes the delay itself. Without this rule,
+      10,000 logins at 2,000 in flight took 20 to 30 % longer (answers after 1 s).
     """
 
     def __init__(self, limit: int) -> None:

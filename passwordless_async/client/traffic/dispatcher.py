@@ -1,11 +1,11 @@
-"""How a flow gets on the wire: its turn, its pace, its tries, and the events that report them.
+"""Runs flows: waits for their turn and pace, retries them, and emits the events.
 
 Invariants:
 
-- Nothing is signed before it may be sent: a call enters the gate first, and its flow makes the proof after that.
-- What may be sent again, and when, is decided by ``retries.py`` alone.
-- A call waits no longer than its policy's patience. One that will not be sent is refused before anything is sent.
-- ``Departure.on_wire`` is true exactly while something is on the wire whose answer would be lost with the call.
+- Nothing is signed before it may be sent: a call enters the gate first, and then its flow makes the proof.
+- Only ``retries.py`` decides what may be sent again, and when.
+- A call waits no longer than its policy's patience. A call that cannot be sent in time is refused at once.
+- ``Departure.on_wire`` is true exactly while a request is on the wire and ending the call would lose its response.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class Call(Generic[T]):
     """One call of the client."""
 
     operation: Operation
-    flow: Callable[[], Flow[T]]  # makes the flow, anew for each try
+    flow: Callable[[], Flow[T]]  # makes the flow, a new one for each try
     # Whether its requests carry DPoP proofs: then it waits for a first nonce that another call fetches.
     is_proven: bool = attrs.field(default=False, kw_only=True)
     policy: Policy | None = attrs.field(default=None, kw_only=True)  # None: the profile's for single calls
-    # Whose limit at the service counts, beside the tenant's: a user from an address, or an address. None: not known.
+    # The caller for the service's limits, besides the tenant's: a user from an address, or an address. None: unknown.
     caller: Hashable = attrs.field(default=None, kw_only=True)
     channel: str = attrs.field(default="", kw_only=True)  # by which a message is sent: it may fail alone
 
@@ -103,7 +103,7 @@ class _Journey:
         return max(self.policy.patience - self.waited, 0.0)
 
     def sends(self, request: HttpRequest) -> None:
-        """Note that bytes of a request may leave from now on. A shared fetch is not lost with one of its callers."""
+        """Note that bytes of a request may be sent from now on. A shared fetch is not lost with one of its callers."""
         if request.shareable:
             return
         self.was_sent_before = self.departure.was_sent
@@ -154,10 +154,10 @@ class Dispatcher:
         self._fetches: SingleFlight[tuple[URL, float], HttpResponse] = SingleFlight()
 
     async def run(self, call: Call[T], departure: Departure | None = None) -> T:
-        """Run a call's flow to its end, and a new one where another try is safe and of use.
+        """Run a call's flow to its end, and a new one if a retry is safe and may help.
 
-        ``departure`` is kept up to date with what would be lost if the call were ended. Raises what the flow raises;
-        ``QuotaExceeded`` and ``CircuitOpen`` where nothing was sent.
+        Updates ``departure``, which says what would be lost if the call were ended. Raises what the flow raises, and
+        ``QuotaExceeded`` or ``CircuitOpen`` if nothing was sent.
         """
         self._transport.require_own_loop()
         policy = call.policy or self._profile.single
@@ -193,7 +193,7 @@ class Dispatcher:
             try:
                 return await self._attempt(with_endpoints(self._tenant, call.flow), journey)
             except QuotaExceeded as error:
-                # Where the server refused before, that is what the caller should hear of.
+                # If the server refused an earlier try, the caller gets that error.
                 failure = failure or error.with_traceback(None)
                 break
             except PasswordlessError as error:
@@ -219,7 +219,7 @@ class Dispatcher:
         return not self._is_closing
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait so many seconds, or until the client is closed."""
+        """Wait for ``seconds``, or until the client is closed."""
         if seconds <= 0:
             return
         sleeper = asyncio.get_running_loop().create_future()
@@ -257,7 +257,7 @@ class Dispatcher:
         return await self._pass_in_turn(flow, journey)
 
     async def _pass_in_turn(self, flow: Flow[T], journey: _Journey) -> T:
-        """Do as :meth:`_pass`, when another call has fetched the first nonce, or as the one that fetches it."""
+        """Do as :meth:`_pass`, once another call has fetched the first nonce, or as the call that fetches it."""
         before = journey.transmissions
         # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
         async with self._first_nonce.turn(lambda: journey.transmissions > before) as answered:
@@ -276,7 +276,7 @@ class Dispatcher:
             raise CircuitOpen(retry_after=waits[journey.circuit])
 
     async def _wait_for_caller(self, journey: _Journey) -> None:
-        """Wait while the service's limit for the caller holds the caller back."""
+        """Wait while the service's limit for the caller lasts."""
         now = asyncio.get_running_loop().time
         while (delay := self._callers.delay(journey.call.caller, now())) > 0:
             if delay > journey.patience:
@@ -304,7 +304,7 @@ class Dispatcher:
             self.gate.leave(priority)
 
     async def _drive(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
-        """Send what the flow yields, and send it what came back, until it returns."""
+        """Send each request that the flow yields, and pass the response to the flow, until it returns."""
         try:
             request = next(flow)
             while True:
@@ -325,7 +325,7 @@ class Dispatcher:
     async def _before_answering_challenge(
         self, request: HttpRequest, response: HttpResponse, journey: _Journey
     ) -> None:
-        """Wait for leave to answer a nonce challenge before the answer is signed: the request was not processed."""
+        """Wait for permission to answer a nonce challenge, before the answer is signed. Nothing was processed yet."""
         if demands_nonce(response, fresh=False):
             journey.was_refused(request)
             self._events.emit(Challenged(journey.operation))
@@ -346,7 +346,7 @@ class Dispatcher:
         return await self._fetches.run(key, lambda _departure: self._fetch(request, journey))
 
     async def _fetch(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
-        """Fetch the key set. It is learned in the flight: who comes before its waiters resume knows it too."""
+        """Fetch the key set, and store it within the flight, for callers that come before its waiters resume."""
         outcome: HttpResponse | PasswordlessError | None = None
         try:
             if request.delay:
@@ -429,7 +429,7 @@ class Dispatcher:
         return await self.gate.drain(grace)
 
     def reopen(self) -> None:
-        """Take calls again after closing, in this or another event loop; what was learned of the service stays."""
+        """Accept calls again after closing, in this or another event loop; what was learned about the service stays."""
         self._is_closing = False
         self.gate.reopen()
         self._circuits.reopen()
@@ -443,7 +443,7 @@ class Dispatcher:
 def _resumed(
     flow: Flow[T], request: HttpRequest, response: HttpResponse, answered: Callable[[int], None] | None
 ) -> HttpRequest:
-    """Send a flow its answer. It takes the nonce first; only then may other calls learn that there is one."""
+    """Pass a flow its response. The flow takes the nonce first; only then may other calls learn that there is one."""
     try:
         return flow.send(response)
     finally:

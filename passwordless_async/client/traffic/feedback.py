@@ -1,11 +1,11 @@
-"""What an answer, or its absence, says about the server: is it up, how fast may requests go, who is limited.
+"""Learns from each response, or its absence: whether the server is up, how fast requests may go, and who is limited.
 
 Invariants:
 
-- A 429 holds back whom it is about: the tenant's limit all requests, a user's or an address's that caller alone.
-- A failure says something of its endpoint. How many requests may be in flight, and at what pace, follows the answers of
-  the token endpoint alone: a slow gateway for messages does not slow logins down.
-- Keys and metadata are fetched outside of all this: what their server says or does refuses no login.
+- A 429 about the tenant's limit delays all requests; one about a user or an address delays only that caller.
+- A failure counts only for its endpoint. The limit in flight and the pace follow only responses of the token endpoint:
+  a slow gateway for messages does not slow logins down.
+- Fetching keys and metadata has no effect here: failures of their server refuse no login.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TOO_MANY_REQUESTS, _SERVER_ERROR = int(HTTPStatus.TOO_MANY_REQUESTS), int(HTTPS
 
 @attrs.define(eq=False, repr=False)
 class Feedback:
-    """Passes on to circuits, gate and limits what each transmission showed; kept for the client's lifetime."""
+    """Reports the result of each transmission to circuits, gate and limits; kept for the client's lifetime."""
 
     _gate: Gate  # learns how fast requests may go
     _callers: CallerLimits  # learns who is limited
@@ -50,7 +50,7 @@ class Feedback:
     def failed(self, operation: Operation, passage: Passage | None) -> None:
         """Learn from a transmission without an answer, or that was not sent.
 
-        ``passage`` is the circuit's leave to send it; None for keys and metadata.
+        ``passage`` is the circuit's permission to send it; None for keys and metadata.
         """
         if passage is not None:
             self._server_failed(operation, passage)
@@ -58,10 +58,10 @@ class Feedback:
     def answered(
         self, operation: Operation, caller: Hashable, passage: Passage | None, response: HttpResponse, seconds: float
     ) -> bool:
-        """Learn from an answer that took so many seconds.
+        """Learn from a response, which took ``seconds``.
 
         Returns:
-            Whether the caller, or everyone, is held back from now on: a retry then waits without more ado.
+            Whether the caller, or all callers, are delayed from now on: a retry then waits for that.
         """
         if passage is None:
             return False
@@ -82,7 +82,7 @@ class Feedback:
             self._gate.failed()
 
     def _limited(self, operation: Operation, caller: Hashable, response: HttpResponse) -> bool:
-        """Hold back whom a 429 is about; return whether the caller is among them."""
+        """Delay the callers that a 429 is about; return whether the caller is among them."""
         whom = whom_it_limits(response)
         if operation in LIMITED_PER_USER or whom is Limited.BLOCKED:
             return False
@@ -95,13 +95,13 @@ class Feedback:
         return True
 
     def _caller_limited(self, operation: Operation, caller: Hashable, seconds: float | None) -> None:
-        """Hold a caller back, no longer than a caller's limit can last, and all if several were refused in a row."""
+        """Delay a caller, but no longer than its limit can last; delay all if several were refused in a row."""
         is_start, now = operation is Operation.START, asyncio.get_running_loop().time()
         longest = ADDRESS_LIMIT_SECONDS if is_start else CALLER_LIMIT_SECONDS
         seconds = None if seconds is None else min(seconds, longest)
         if not self._callers.refused(operation, caller, seconds, now):
             return
-        # Not for long, however often: that the limit is the tenant's is a conclusion, and the time is a caller's.
+        # Only briefly, however often: the tenant's limit is only inferred, and the time is that of a caller's limit.
         if is_start:
             self._gate.pause_starts(SUSPECTED_PAUSE_SECONDS)
         else:

@@ -3,12 +3,12 @@
 Invariants:
 
 - While an origin has not answered, one request at a time goes first: N requests cost N + 1 transmissions, not 2 N.
-- The others go as soon as the first is answered, be it by a challenge, and before its retry is.
-- A 5xx or a 429 is no answer: a gateway may have sent it, and it says nothing about nonces.
-- A request waits for one slow request at most. After a few failures in a row, or one slow failure, all go at once: in
-  single file they would turn an outage into a queue.
-- A request that was refused or cancelled before it was sent counts as no failure.
-- The state belongs to the nonce cache and the origin, so that all who share the cache share the wait.
+- The others go as soon as the first one has a response, even a challenge: they do not wait for its retry.
+- A 5xx or a 429 does not count as a response: a gateway may have sent it, and it says nothing about nonces.
+- A request waits for one slow request at most. After a few failures in a row, or one slow failure, all go at once: one
+  by one, they would turn an outage into a queue.
+- A request that was refused or cancelled before it was sent does not count as a failure.
+- The state belongs to the nonce cache and the origin, so all users of the cache share the wait.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MAX_FAILURES = 3  # first requests that failed in a row; after these no request
 
 
 class PeerNonces(Protocol):
-    """What other processes know of the nonces of the same origin."""
+    """The nonces of other processes for the same origin."""
 
     def poll(self) -> object:
         """Learn in the background what other processes have learned since the last poll."""
@@ -43,12 +43,12 @@ class PeerNonces(Protocol):
         """Share that the origin has answered this process, and with which nonce."""
 
     def failed(self) -> None:
-        """Hand the turn on: the origin has not answered this process."""
+        """Pass the turn on: the origin has not responded to this process."""
 
 
 @attrs.define(eq=False)
 class _ColdStart:
-    """What is known of an origin that may not have answered yet."""
+    """The state of an origin that may not have responded yet."""
 
     answered: bool = False
     failures: int = 0
@@ -68,7 +68,7 @@ class _ColdStart:
 class FirstNonce:
     """Lets one request go first while an origin's nonce is unknown; with ``peers``, one of all processes.
 
-    A request waits ``patience`` seconds for the one in front; then a challenge of its own costs less. A first request
+    A request waits ``patience`` seconds for the one in front; after that, its own challenge costs less. A first request
     that fails after more than ``slow_after`` seconds counts as an outage.
     """
 

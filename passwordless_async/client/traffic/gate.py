@@ -6,10 +6,10 @@ Invariants:
 - At most ``limit.value`` calls are between :meth:`Gate.enter` and :meth:`Gate.leave`.
 - Each transmission counts against the pace exactly once; :meth:`Gate.refund` undoes the count of one that was not sent.
 - The answer to a nonce challenge goes first. Then exchanges go (their codes expire), then refreshes, then starts, and
-  within each class by arrival. No class is starved: of every eight requests, five are exchanges, two refreshes and one
-  is a start if all of them wait, and each class keeps a sixteenth of the slots for itself, and one at least.
+  within each class by arrival. No class is starved: if all of them wait, five of eight requests are exchanges, two
+  refreshes and one a start. A sixteenth of the slots, and at least one, is reserved for each class.
 - A waiter ends in exactly one way: admitted, expired, or cancelled. A waiter that is cancelled after it was admitted
-  gives its slot and its count back.
+  releases its slot and its count.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Priority(enum.IntEnum):
     START = 3
 
 
-# How many of a round go if all classes wait. An exchange that comes too late costs a login, a refresh that does a new
-# login, a start another click: so most of the quota is the exchanges', and none of the classes is without.
+# How many of a round go if all classes wait. A late exchange costs a login, a late refresh a new login, a late start
+# another click: so most of the quota is for exchanges, and each class has a share.
 _SHARES = {Priority.EXCHANGE: 5, Priority.REFRESH: 2, Priority.START: 1}
 
 
@@ -107,7 +107,7 @@ class Gate:
         raise QuotaExceeded("there was no room in the quota in time: nothing was sent", retry_after=later)
 
     def _time_to_go(self, priority: Priority, now: float) -> float | None:
-        """Return the seconds after which a request that came now would go: all that wait go before it."""
+        """Return the seconds after which a new request would go: all that wait go before it."""
         later = max(self._delay(priority, now), 0.0) + self._unsettled * self._pace.interval(now)
         return later if 0 < later < math.inf else None
 
@@ -190,14 +190,14 @@ class Gate:
         return next(filter(self._left_of_round.__getitem__, ready), None)
 
     def _ready(self, now: float) -> list[Priority]:
-        """Return the classes that wait and have a slot; starts that pause hold no other back."""
+        """Return the classes that wait and have a slot; paused starts do not delay the other classes."""
         ready = [priority for priority in _SHARES if self._is_waiting(priority) and self._has_slot(priority)]
         if self._starts_resume_at > now and len(ready) > 1 and ready[-1] is Priority.START:
             ready.pop()
         return ready
 
     def _is_waiting(self, priority: Priority) -> bool:
-        """Return whether a request of a class waits, and drop those at the head that do not any more."""
+        """Return whether a request of a class waits; drop entries at the head of the queue that no longer wait."""
         queue = self._queues[priority]
         while queue and queue[0].done():
             self._pop(priority)
@@ -245,7 +245,7 @@ class Gate:
             self._admit()
 
     def answered(self, seconds: float, said: Allowance | None) -> None:
-        """Record a response: how long it took, and what it says of the limit."""
+        """Record a response: its duration, and what it says about the limit."""
         self.limit.answered(seconds)
         self._pace.answered(asyncio.get_running_loop().time(), said)
 
@@ -257,11 +257,11 @@ class Gate:
         self._pace.refused(asyncio.get_running_loop().time(), retry_after, said)
 
     def pause(self, seconds: float) -> None:
-        """Let no request of this process go for so many seconds."""
+        """Delay all requests of this process for ``seconds``."""
         self._pace.pause(asyncio.get_running_loop().time(), seconds)
 
     def pause_starts(self, seconds: float) -> None:
-        """Let no start go for so many seconds; exchanges and refreshes go on, as many as before."""
+        """Delay all starts for ``seconds``; exchanges and refreshes go on at the same rate."""
         self._starts_resume_at = max(self._starts_resume_at, asyncio.get_running_loop().time() + seconds)
 
     def failed(self) -> None:

@@ -1,13 +1,14 @@
 """When the next request may be sent: requests are spaced, so that the service does not refuse them.
 
-A pure value of time: the caller says what time it is, on a monotonic clock in seconds. Three rules delay a request, and
-the longest delay counts:
+It reads no clock: the caller passes the time of a monotonic clock, in seconds. Three rules delay a request, and the
+longest delay counts:
 
-- The tenant's quota, if it was set: evenly spaced, a little below the quota, so that any window of the server holds.
-- What the server says: a window that is running out is spread over the rest of its time, and a 429 stops all requests
-  until the time that it names.
-- What was learned from 429s that came without a warning: seven tenths of the rate that led to it, and slowly more. A
-  429 in a quiet moment teaches no rate, for it was not this client's rate that led to it: its pause is enough.
+- The tenant's quota, if it was set: requests are evenly spaced, a little below the quota, so that no window of the
+  server has too many.
+- The server's header fields: the rest of a window that is nearly used up is spread over its time, and a 429 stops all
+  requests until the time that it names.
+- The rate learned from a 429 without a warning: seven tenths of the rate before it, then slowly more. A 429 in a quiet
+  moment teaches no rate, because this client's rate did not cause it: its pause is enough.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _SHORT_WINDOW = 2.0  # seconds; the headers are in whole seconds, so for a short
 _FIRST_PAUSE = 1.0  # seconds after a 429 without Retry-After; doubled after each one that follows
 _MAX_DOUBLINGS = 6
 LONGEST_PAUSE = 60.0  # seconds that one 429 stops all requests; a longer one is about one caller
-_JITTER = 0.25  # of a pause, added at random: those who were refused together must not come back together
+_JITTER = 0.25  # of a pause, added at random: callers that were refused together must not retry together
 _MAX_JITTER = 1.0  # seconds
 _REPEATED_WITHIN = 10.0  # seconds between two 429s that show that the quota was set too high
-_QUIET = 10  # requests in a second; with fewer, and fewer than half of a known rate, a 429 says nothing of theirs
+_QUIET = 10  # requests in a second; with fewer, and fewer than half of a known rate, a 429 does not teach a rate
 _FORGET_RATE_AFTER = 60.0  # seconds after the pause of the last 429
 
 
@@ -87,7 +88,7 @@ class Pace:
         self._window_left += 1
 
     def answered(self, now: float, said: Allowance | None) -> None:
-        """Record a response other than a 429, and what it says of the limit."""
+        """Record a response other than a 429, and what it says about the limit."""
         if now >= self._resumes_at:
             # A response that arrives during a pause belongs to a request from before it.
             self._refusals = 0
@@ -115,7 +116,7 @@ class Pace:
         self._learn(now, said)
 
     def pause(self, now: float, seconds: float) -> None:
-        """Send nothing for so many seconds. It teaches no rate, and lengthens no pause of a 429."""
+        """Send nothing for ``seconds``. This teaches no rate, and does not lengthen the pause of a 429."""
         self._resumes_at = max(self._resumes_at, now + with_jitter(seconds))
 
     def _learn(self, now: float, said: Allowance | None) -> None:
@@ -126,7 +127,7 @@ class Pace:
         if said is not None and said.reset <= _SHORT_WINDOW:
             self._learned_rate = max(said.limit * SHARE / max(said.reset, 1.0), 1.0)
         else:
-            # Of a few requests a second one more may fall into a second than the rate says.
+            # At a few requests a second, one second may hold one request more than the rate says.
             self._learned_rate = max((most if known is None else min(most, known)) * _DECREASE, 1.0)
 
     def _most_in_a_second(self, now: float) -> int:

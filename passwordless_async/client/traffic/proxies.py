@@ -2,10 +2,10 @@
 
 Invariants:
 
-- The proxy that the client was given counts, then that of the session it was lent, then the environment's, which is
-  read only where the session says ``trust_env``.
-- Plain http goes through no proxy: it is for this machine alone, and a proxy would see the secrets in the clear.
-- A proxy's credentials are secrets: they are taken out of its URL at once.
+- The client's ``proxy`` has priority, then the proxy of the application's session, then that of the environment, which
+  is read only if the session has ``trust_env``.
+- Plain http uses no proxy: it is only for this machine, and a proxy would see the secrets in the clear.
+- A proxy's credentials are secrets: they are removed from its URL at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_HOSTS = 256  # that a proxy is remembered for
 
 @attrs.frozen
 class Proxy:
-    """A proxy: where it is, and the header field with its credentials, if it has any."""
+    """A proxy: its URL, and the header field with its credentials, if it has any."""
 
     url: URL
     credentials: Secret | None = attrs.field(default=None, repr=redacted)

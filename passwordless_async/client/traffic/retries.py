@@ -1,9 +1,9 @@
-"""Which calls are tried again, after which errors and when; and which limits an answer speaks of. Policy as tables.
+"""Tables: which calls are retried, after which errors and when; and which limits a response describes.
 
 Invariants:
 
-- A code or refresh token is sent again only where the request did not leave this machine, or where the server refused
-  it before it looked at it (429; a nonce challenge is answered inside the flow).
+- A code or refresh token is sent again only if the request did not leave this machine, or if the server refused the
+  request before it processed it (429; a nonce challenge is answered inside the flow).
 - A request that spends nothing is also sent again after a failure of the server.
 - No call is sent again before the time that the server names (``Retry-After`` of a 429 or 503).
 """
@@ -35,8 +35,8 @@ PRIORITIES = {
     Operation.KEYS: Priority.REFRESH,
     Operation.START: Priority.START,
 }
-# A start is tried again after a 503 alone, which says that nothing was done: a second message costs money, and kills
-# the code before it.
+# A start is retried only after a 503, which says that nothing was done: a second message costs money, and
+# invalidates the previous code.
 _RETRYABLE: dict[Operation, tuple[type[PasswordlessError], ...]] = {
     Operation.EXCHANGE: (NotSent, RateLimited),
     Operation.MFA: (NotSent,),
@@ -57,8 +57,8 @@ def retry_delay(
 ) -> float | None:
     """Return how many seconds to wait before the next try; None: the call is not tried again.
 
-    ``tries`` is how often it was tried, and ``error`` what the last try ended with. A call that ``is_held`` back waits
-    at the gate, or for the limit of its caller.
+    ``tries`` is the number of tries, and ``error`` the error of the last one. With ``is_held``, the call waits at the
+    gate, or for the limit of its caller.
     """
     if tries >= policy.tries or not _is_retryable(operation, error):
         return None

@@ -1,11 +1,11 @@
-"""A quota that several processes share: each reserves places in one queue, some of them ahead of its requests.
+"""A quota that several processes share: each reserves slots in one queue, some of them ahead of its requests.
 
 Invariants:
 
-- Places are reserved in batches, not one by one: a round trip for each request would double its latency.
-- A place is a moment. A place that was missed is lost: a late request would come on top of the next process's.
-- A request that was sent without a place is owed, and reserved afterwards.
-- If the queue cannot be reached, no request waits for it: the process goes on alone for a second, and asks again.
+- Slots are reserved in batches, not one by one: a round trip for each request would double its latency.
+- A slot is a point in time. A missed slot is lost: a late request would collide with another process's slot.
+- For a request that was sent without a slot, a slot is reserved afterwards.
+- If the queue cannot be reached, no request waits for it: the process paces itself for a second, and tries again.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class PeerQuota(Protocol):
     """The queue that the processes share the quota in."""
 
     async def reserve(self, requests: int, interval: float) -> float | None:
-        """Reserve places, ``interval`` seconds apart; returns the seconds until the first, None: unreachable."""
+        """Reserve slots, ``interval`` seconds apart; return the seconds until the first. None: unreachable."""
 
     def pause(self, seconds: float) -> None:
         """Give no process a place for so many seconds."""
 
 
 class Reservations:
-    """The places of one client; kept for the gate's lifetime.
+    """The slots of one client; kept for the gate's lifetime.
 
-    ``waiting`` is asked how many requests wait when the reservation is sent, not before: all that arrive in one turn of
-    the event loop are reserved together. ``on_ready`` is called when there are places, or certainly none.
+    ``waiting`` returns how many requests wait. It is called only when the reservation is sent, so that all requests of
+    one turn of the event loop are reserved together. ``on_ready`` is called when there are slots, or certainly none.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Reservations:
         self._on_ready = on_ready
         self._places: deque[float] = deque()
         self._owed = 0
-        self._taken: float | None = None  # the place of the last request; None: it had none
+        self._taken: float | None = None  # the slot of the last request; None: it had none
         self._alone_until = 0.0
         self._asking: asyncio.Task[None] | None = None
 
     def delay(self, now: float) -> float:
-        """Return the seconds until the next place; 0 or less: now; infinite: places are being reserved."""
+        """Return the seconds until the next slot; 0 or less: now; infinite: slots are being reserved."""
         while self._places and self._places[0] < now - CATCH_UP:
             self._places.popleft()
         if self._places:
@@ -69,13 +69,13 @@ class Reservations:
         return math.inf
 
     def sent(self) -> None:
-        """Count a request that is sent now, with or without a place."""
+        """Count a request that is sent now, with or without a slot."""
         self._taken = self._places.popleft() if self._places else None
         if self._taken is None and asyncio.get_running_loop().time() >= self._alone_until:
             self._owed = min(self._owed + 1, self._batch)
 
     def undo(self) -> None:
-        """Undo the count of the last request: its place is the next one's, while it is not missed."""
+        """Undo the count of the last request: the next one gets its slot, unless it is missed by then."""
         if self._taken is None:
             self._owed = max(self._owed - 1, 0)
         else:

@@ -1,13 +1,13 @@
-"""Single flight: concurrent callers that ask for the same thing share one call.
+"""Single flight: concurrent callers with the same key share one call.
 
 Invariants:
 
 - A key has at most one flight. A failed flight is not joined: a new caller starts a new one.
-- A caller that is cancelled disturbs neither the other waiters nor a request that is on the wire.
-- A flight without waiters is cancelled, unless something of it is on the wire: then it runs to its end.
-- Flights of one queue run one after the other, in the order in which they were started, whichever of them is cancelled.
-- A result that no waiter received is handed to ``orphaned`` exactly once. A waiter that holds it has not received it.
-- Nothing of a flight goes on after ``aclose``, in whatever order the loop runs callbacks that are ready at once.
+- A cancelled caller affects neither the other waiters nor a request on the wire.
+- A flight without waiters is cancelled, unless its request is on the wire: then it runs to its end.
+- Flights of one queue run one after the other, in the order of their starts, whichever of them is cancelled.
+- A result that no waiter received is passed to ``orphaned`` exactly once. A waiter that holds it has not received it.
+- Nothing of a flight runs after ``aclose``, in whatever order the loop runs callbacks that are ready at once.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 T = TypeVar("T")
 
-_HANDOVER_SECONDS = 1.0  # that handing over an orphaned result is given, even if the owner closes without grace
+_HANDOVER_SECONDS = 1.0  # to pass on an orphaned result, even if the owner closes without grace
 
 
 @attrs.define(eq=False)
@@ -43,8 +43,8 @@ class Departure:
 class _Flight(Generic[T]):
     """One call and its waiters."""
 
-    detail: Any  # what the starter said of it
-    queue: Hashable  # the flights that it takes turns with; None: it runs at once
+    detail: Any  # the starter's description
+    queue: Hashable  # flights of the same queue run one after the other; None: it runs at once
     departure: Departure = attrs.field(factory=Departure)
     waiters: int = 0
     keeps_result: bool = False  # for callers that come later
@@ -68,7 +68,7 @@ class _Flight(Generic[T]):
         return self.task.result()
 
     def note_progress(self) -> None:
-        """Tell closing when it is over: it has landed, and its callers have returned."""
+        """Tell ``aclose`` when the flight is over: it has landed, and its callers have returned."""
         if self.ending is not None and self.is_over and not self.ending.done():
             self.ending.set_result(None)
 
@@ -77,7 +77,7 @@ class _Flight(Generic[T]):
         self.task.cancel()
         if not self.is_over:
             self.ending = self.ending or asyncio.get_running_loop().create_future()
-            await asyncio.wait([self.ending])  # a closing that is cancelled leaves it to the others
+            await asyncio.wait([self.ending])  # if this closing is cancelled, the others go on
 
     @property
     def is_over(self) -> bool:
@@ -94,17 +94,17 @@ class _Flight(Generic[T]):
 
 @attrs.frozen(eq=False, repr=False)
 class Held(Generic[T]):
-    """A result that a waiter has not received yet. It says once whether it has: the flight is joined until then."""
+    """A result that its waiter has neither received nor given back yet: until then, the flight can be joined."""
 
     result: T
     _settle: Callable[..., asyncio.Task[None] | None]
 
     def receive(self) -> None:
-        """Say that the result was received."""
+        """Report that the result was received."""
         self._settle(is_received=True)
 
     def give_back(self) -> asyncio.Task[None] | None:
-        """Say that it was not; return what hands an orphan over."""
+        """Report that it was not received; return the call that passes on the orphan."""
         return self._settle(is_received=False)
 
 
@@ -112,9 +112,9 @@ class SingleFlight(Generic[K, T]):
     """Runs one call for all callers that ask for the same key at the same time.
 
     Args:
-        keep: Seconds for which a result is still given to callers that come later.
+        keep: Seconds for which later callers still get a result.
         keeps: Decides, by key and result, whether that result is kept.
-        orphaned: Receives a flight's detail and its result or error where no waiter is left to receive it.
+        orphaned: Receives a flight's detail and its result or error if no waiter is left to receive it.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class SingleFlight(Generic[K, T]):
         self._handovers: dict[asyncio.Task[None], K] = {}
 
     def detail(self, key: K) -> Any:  # noqa: ANN401 - the caller's own
-        """Return the detail of the flight that a call of ``run`` would join; None where it would start one."""
+        """Return the detail of the flight that a call of ``run`` would join; None if it would start one."""
         flight = self._flights.get(key)
         return None if flight is None or flight.has_failed else flight.detail
 
@@ -150,8 +150,8 @@ class SingleFlight(Generic[K, T]):
         """Start a call, or wait for the one under the same key. Raises what the call raises.
 
         Args:
-            key: What is asked for.
-            call: Makes the call, and keeps the :class:`Departure` that it is given up to date.
+            key: Identifies the call: callers with the same key share it.
+            call: Makes the call, and updates the :class:`Departure` that it gets.
             detail: The caller's own description, for :meth:`detail` and ``orphaned``.
             queue: Flights of one queue run one after the other; None: the call runs at once.
             finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
@@ -169,7 +169,7 @@ class SingleFlight(Generic[K, T]):
         queue: Hashable = None,
         finish: bool = False,
     ) -> Held[T]:
-        """Do as :meth:`run`, for a caller that will know later whether the result is received."""
+        """Do as :meth:`run`, for a caller that learns only later whether the result is received."""
         flight = self._join(key, _Flight(detail, queue), call)
         result = _raised(await self._wait(key, flight, finish=finish, holds=True))
         return Held(result, partial(self._settle, key, flight))
@@ -180,7 +180,7 @@ class SingleFlight(Generic[K, T]):
         return self._settle_orphan(key, flight)
 
     def _join(self, key: K, new: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
-        """Join the flight under a key; where there is none, start the new one."""
+        """Join the flight under a key; if there is none, start the new one."""
         flight = self._flights.get(key)
         _require_own_loop(flight or self._last_in_queue.get(new.queue))
         if flight is None or flight.has_failed:
@@ -206,7 +206,7 @@ class SingleFlight(Generic[K, T]):
             # A flight is cancelled by closing; its waiter was not cancelled.
             result = _ended(flight) if flight.task.cancelled() else flight.task.result()
         except Exception:
-            # Not an error of ours but, for example, of an application's hook: every waiter raises it.
+            # An error from outside the library, for example of an application's hook: every waiter raises it.
             self._leave(key, flight)
             raise
         if holds and not isinstance(result, PasswordlessError):
@@ -277,7 +277,7 @@ class SingleFlight(Generic[K, T]):
         if result is None or flight.is_delivered or self._orphaned is None:
             return None
         if isinstance(result, PasswordlessError) and not flight.departure.was_sent:
-            # Nothing came of it that the application could want: not even with a client that is closed by now.
+            # The application has no use for such a result, even if the client is already closed.
             return None
         flight.is_delivered = True
         handover: asyncio.Task[None] = asyncio.ensure_future(self._orphaned(flight.detail, result))
@@ -290,7 +290,7 @@ class SingleFlight(Generic[K, T]):
         self._release(key, flight)
 
     def _release(self, key: K, flight: _Flight[T]) -> None:
-        """Forget a landed flight once its last waiter has the result: until then other callers may share it."""
+        """Forget a landed flight once its last waiter has the result: until then, other callers may share it."""
         if not flight.waiters and not flight.keeps_result:
             self._drop(key, flight)
 
@@ -307,7 +307,7 @@ class SingleFlight(Generic[K, T]):
             del self._flights[key]
 
     def forget_kept(self, unwanted: Callable[[K, T], bool]) -> None:
-        """Drop the kept results that ``unwanted`` accepts, by key and result. Flights that run are left alone."""
+        """Drop the kept results that ``unwanted`` accepts, by key and result. Running flights are not affected."""
         for key, flight in list(self._flights.items()):
             result = flight.result
             if result is not None and not isinstance(result, PasswordlessError) and unwanted(key, result):
@@ -322,7 +322,7 @@ class SingleFlight(Generic[K, T]):
         loop = asyncio.get_running_loop()
         ends = loop.time() + grace
         abandoned = dict.fromkeys(await self._end_flights(grace))
-        # What landed is still handed over: that costs the application a moment, and spares the user's tokens.
+        # Landed results are still passed on: that takes a moment, and saves the user's tokens.
         await _wait_for(self._handovers, max(ends - loop.time(), _HANDOVER_SECONDS))
         late = {handover: key for handover, key in self._handovers.items() if not handover.done()}
         for handover, key in late.items():
@@ -353,7 +353,7 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
 
 
 async def _landing(task: asyncio.Task[Any]) -> None:
-    """Wait until a task is done. A waiter that is cancelled leaves it alone, at half the price of asyncio.shield."""
+    """Wait until a task is done; a cancelled waiter does not cancel it. Costs half as much as ``asyncio.shield``."""
     if task.done():
         return
     waiter: asyncio.Future[None] = task.get_loop().create_future()

@@ -1,14 +1,14 @@
-"""The one module that knows aiohttp's client: it sends a request once and reads the response, up to a bound.
+"""Sends a request once through aiohttp, and reads the response up to a bound.
 
 Invariants:
 
 - Each call sends at most one request: no redirect is followed, and no failure is retried on the wire.
-- No cookie is kept or sent. Proxies are those of :class:`Proxies`, never those of the environment unasked.
+- No cookie is kept or sent. Only :class:`Proxies` chooses proxies; the environment alone never does.
 - No body is read beyond :data:`MAX_BODY` bytes, nor decoded beyond them, and no header field beyond :data:`MAX_FIELD`.
-  A response with another body is a response all the same: its status and its header fields count.
-- A failure says whether bytes of the request may have left: ``NotSent`` or ``OutcomeUnknown``. No other exception
-  leaves, be it of a hook of the application, except a cancellation of the caller.
-- A response belongs to its request: a pooled connection that has unread bytes, or that the server closed, is not used.
+  A response with a larger body still counts: its status and its header fields are used.
+- A failure says whether bytes of the request may have been sent: ``NotSent`` or ``OutcomeUnknown``. No other exception
+  is raised, not even one of an application's hook, except a cancellation of the caller.
+- A response belongs to its request: a pooled connection with unread bytes, or one that the server closed, is not used.
 - Certificates are checked: a session that does not check them is refused.
 """
 
@@ -48,14 +48,14 @@ MAX_FIELD = 65_536  # bytes of a header field or a status line; aiohttp's 8,190 
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
 _MAX_SHOWN = 40  # characters of the server's words
-_MAX_STALE_CONNECTIONS = 8  # in a row that have bytes of no request, before the request fails
+_MAX_STALE_CONNECTIONS = 8  # in a row with unread bytes, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
-# Header fields that aiohttp adds unless it is told not to.
+# Header fields that aiohttp adds by default.
 _NOT_ADDED = CIMultiDict[None](dict.fromkeys(("Accept", "Accept-Encoding", "Content-Type", "User-Agent")))
-# A name that DNS knows not to exist. Other failures to resolve one are the name server's, and pass.
+# The name does not exist in DNS. Other failures to resolve a name are temporary failures of the name server.
 _UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # what versions of OpenSSL say of plain http
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # how versions of OpenSSL report plain http
 
 
 class Transport:
@@ -69,8 +69,8 @@ class Transport:
         session: The caller's session, or None.
         timeout: Seconds for one transmission.
         ssl: The TLS context of an application that authenticates by certificate.
-        proxy: The URL of a proxy; the session's own, or that of the environment if it trusts it, unless given.
-        checks: Whether the session must check certificates; not needed where the service is plain http on loopback.
+        proxy: The URL of a proxy; by default, the session's own, or that of the environment if the session trusts it.
+        checks: Whether the session must check certificates; not needed if the service is plain http on loopback.
     """
 
     def __init__(
@@ -146,7 +146,7 @@ class Transport:
         return min((bound for bound in bounds if bound), default=sys.maxsize)
 
     def require_api(self) -> aiohttp.ClientSession:
-        """Return the session for API calls, with the same connections; not open it raises :class:`UsageError`."""
+        """Return the session for API calls, with the same connections; raises :class:`UsageError` if it is not open."""
         if self._api is None or self._loop is None:
             raise UsageError(
                 "client", "is not open: use it inside async with, for example in the application's lifespan"
@@ -186,8 +186,8 @@ class Transport:
 
         Args:
             request: The request.
-            departs: Called when the request has its connection and is about to be written: from then on bytes of it
-                may have left, unless ``NotSent`` is raised.
+            departs: Called when the request has its connection and is about to be written: from then on, bytes of it
+                may have been sent, unless ``NotSent`` is raised.
 
         Raises:
             UsageError: The client is not open, or open in another event loop; nothing was sent.
@@ -267,7 +267,7 @@ class _Progress:
     def __init__(self, departs: Callable[[], None] | None) -> None:
         self._departs = departs
         self.reached: bool = False  # it has a connection
-        self.left: bool = False  # bytes of it may have left: before that the server cannot have acted on it
+        self.left: bool = False  # bytes of it may have been sent: before that, the server cannot have acted on it
 
     def reaches(self) -> None:
         self.reached = True
@@ -283,7 +283,7 @@ class _Progress:
 
 
 class _StaleConnection(aiohttp.ServerDisconnectedError):
-    """A pooled connection holds a response that belongs to no request: the next request would take it for its own."""
+    """A pooled connection holds a response without a request: the next request would take it for its own."""
 
 
 class _ClosedConnection(_StaleConnection):
@@ -293,9 +293,9 @@ class _ClosedConnection(_StaleConnection):
 class _Request(aiohttp.ClientRequest):
     """A request that chooses its proxy, and checks its connection before it is sent.
 
-    aiohttp keeps the bytes that arrive on an idle connection and serves them to the next request: a response that
-    arrived twice, or late, would be given to another user. What the event loop has not read yet it does not see: a
-    request would be written to a connection that the server has closed (RFC 9112 §9.5).
+    aiohttp keeps the bytes that arrive on an idle connection and gives them to the next request: another user would get
+    a response that arrived twice, or late. It also does not see what the event loop has not read yet: it would write
+    the request to a connection that the server has closed (RFC 9112 §9.5).
     """
 
     proxies: ClassVar[Proxies]  # of a subclass for each client
@@ -304,7 +304,7 @@ class _Request(aiohttp.ClientRequest):
     def update_proxy(
         self, proxy: URL | None, proxy_auth: aiohttp.BasicAuth | None, proxy_headers: LooseHeaders | None
     ) -> None:
-        """Choose the proxy, for each hop of a redirect anew; one that the caller of an API named stays."""
+        """Choose the proxy again for each hop of a redirect; a proxy that the caller of an API passed is kept."""
         chosen = self.proxies.of_url(self.url) if proxy is None else None
         if chosen is not None:
             proxy = chosen.url
@@ -316,7 +316,7 @@ class _Request(aiohttp.ClientRequest):
         protocol = conn.protocol
         if protocol is None or protocol.should_close:
             raise _StaleConnection
-        # Not of a new connection: after a handshake TLS 1.3 sends its session tickets unasked.
+        # Not for a new connection: TLS 1.3 sends session tickets after the handshake.
         if getattr(protocol, "_payload", None) is not None and _is_closed_unseen(conn.transport):
             raise _ClosedConnection
         body = self.body
@@ -338,18 +338,18 @@ class _DirectRequest(_Request):
 
 
 class PlainRequest(_DirectRequest):
-    """The same, with no header field but its caller's: aiohttp adds ``Accept``, ``User-Agent`` and others."""
+    """The same, with only the caller's header fields: aiohttp would add ``Accept``, ``User-Agent`` and others."""
 
     def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
         """Add none, and none of a body."""
-        del skip_auto_headers  # aiohttp would make the same of it, for each request anew
+        del skip_auto_headers  # aiohttp would compute the same value again for each request
         self._skip_auto_headers = _NOT_ADDED
 
 
 def guarded_session(connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
     """Return a session that uses no stale connection, keeps no cookies, and reads nothing from the environment.
 
-    It goes through no proxy, unless ``more``, arguments of aiohttp's, has another class of requests.
+    It uses no proxy, unless ``more``, further arguments for aiohttp, has another class of requests.
     """
     defaults: dict[str, Any] = {
         "request_class": _DirectRequest,
@@ -366,7 +366,7 @@ def guarded_session(connector: aiohttp.BaseConnector, more: dict[str, Any]) -> a
 
 
 def _is_closed_unseen(transport: asyncio.Transport | None) -> bool:
-    """Return whether something waits in the socket of a pooled connection: its end, or bytes of no request."""
+    """Return whether the socket of a pooled connection has something unread: its end, or bytes without a request."""
     sock = None if transport is None else transport.get_extra_info("socket")
     number = -1 if sock is None else sock.fileno()
     return number < 0 or _is_readable(number)
@@ -388,10 +388,10 @@ else:  # Windows
 async def on_fresh_connection(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Send a request of an application; where a pooled connection turns out to be stale, on another one.
+    """Send a request of an application; if a pooled connection is stale, use another one.
 
-    Raises ``aiohttp.ClientConnectionError`` if the session was closed meanwhile: aiohttp does not expect that between
-    its start of a call and this, and fails on an assertion.
+    Raises ``aiohttp.ClientConnectionError`` if the session was closed after the call began: aiohttp does not expect
+    that, and would fail on an assertion.
     """
     stale = 0
     while True:
@@ -442,7 +442,7 @@ class _Body(BytesPayload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         transport = getattr(writer, "transport", None)
-        # Head and body leave together. Where the connection has just ended, nothing is written.
+        # Head and body are written together. If the connection has just ended, nothing is written.
         self.progress.left = transport is not None and not transport.is_closing()
         await super().write_with_length(writer, content_length)
 
@@ -467,7 +467,7 @@ def _refused_by_proxy(status: int) -> NotSent:
 
 
 def _unconnected(error: aiohttp.ClientConnectorError) -> NotSent:
-    """Return why there was no connection; hosts and the words of TLS and DNS are no secrets."""
+    """Return why there was no connection; host names and messages of TLS and DNS are not secret."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         words = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
         return _final(
@@ -496,7 +496,7 @@ def _unnamed(error: aiohttp.ClientConnectorDNSError) -> NotSent:
 
 
 def _instead(host: str, port: int | None) -> str:
-    """Return what to write for a server that speaks no TLS."""
+    """Return advice for a server without TLS."""
     shown = f"[{host}]" if ":" in host else host
     return f"Write http://{shown}:{port}." if is_loopback(host) else "Correct the domain or its port."
 
