@@ -4,9 +4,9 @@ Invariants:
 
 - Memory depends on ``concurrency``, not on the number of items: an item is read when there is a slot for it, and its
   slot is free again when its outcome was taken.
-- A failed item is an outcome with an error; it does not raise and does not disturb the others.
+- A failed item is an outcome with an error; it does not raise and does not affect the others.
 - When the generator ends, by exhaustion, ``aclose``, an error or a cancellation, none of its tasks is left running.
-- An outcome that the caller takes is given to :attr:`Batch.take`, before it is yielded; every other one to
+- An outcome that the caller takes is passed to :attr:`Batch.take` before it is yielded; every other one is passed to
   :attr:`Batch.keep_untaken`.
 """
 
@@ -85,7 +85,7 @@ class _Pipeline(Generic[Item, Result]):
     results: asyncio.Queue[Result | None] = attrs.field(factory=asyncio.Queue)
 
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> Exception | None:
-        """Start an item for each free slot, wait for all of them, and return what reading the items raised."""
+        """Start an item for each free slot, wait for all of them, and return the error of reading the items, if any."""
         failure = None
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -106,7 +106,7 @@ class _Pipeline(Generic[Item, Result]):
         self.results.put_nowait(await self.batch.run(item))
 
     async def aclose(self, feeder: asyncio.Task[Any]) -> None:
-        """Cancel what is in flight, wait for it, and keep the results that were not taken.
+        """Cancel the items in flight, wait for them, and keep the results that were not taken.
 
         A cancellation that arrives meanwhile is raised at the end: it must not cost a result.
         """

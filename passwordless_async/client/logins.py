@@ -3,7 +3,7 @@
 Invariants:
 
 - The same code of the same user, exchanged twice at once, is presented once; both callers get the tokens.
-- Two codes of one user go one after the other, in the order of their calls.
+- Two codes of one user are sent one after the other, in the order of their calls.
 - An exchange that is on the wire runs to its end, even if its callers have gone: its tokens become an orphan.
 - Only ``codes.py`` decides whether a code may be presented.
 """
@@ -45,7 +45,7 @@ class _Code:
 
     who: Recipient
     code: Secret
-    parameters: Any  # what else is asked for with it: concurrent callers must agree on it
+    parameters: Any  # the other parameters of the request: concurrent callers must agree on them
     tag: Any = attrs.field(eq=False, default=None)  # the caller's own, for an orphan
 
 
@@ -60,7 +60,7 @@ class Logins:
     _profile: Profile
     _nonces: SharedNonces | None  # that other processes have learned
     _flights: SingleFlight[tuple[Recipient, Secret], TokenSet] = attrs.field(init=False)
-    # The tokens of outcomes that were not taken yet, by the outcome's id. Others may have taken the same tokens.
+    # The tokens of outcomes that were not taken yet, by the outcome's id. Other callers may have taken the same tokens.
     _held: dict[int, Held[TokenSet]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -69,7 +69,7 @@ class Logins:
     async def exchange(
         self, login: Login, *, forwarded_for: IpAddress | str | None = None, purpose: object = None
     ) -> TokenSet:
-        """Exchange a login's code, or share the exchange that is under way for it.
+        """Exchange a login's code, or join the exchange of it that is in progress.
 
         Args:
             login: The login.
@@ -144,7 +144,7 @@ class Logins:
             await asyncio.wait([handover])
 
     def _require_admissible(self, code: _Code) -> None:
-        """Refuse a call before it leaves a mark in a store: a closing client sends nothing more."""
+        """Refuse a call before it writes to a store: a closing client sends nothing more."""
         self._dispatcher.require_open()
         shared: _Code | None = self._flights.detail((code.who, code.code))
         if shared is not None and shared != code:
@@ -155,11 +155,11 @@ class Logins:
         return self._flights.run((code.who, code.code), partial(self._present, code, call), detail=code, queue=code.who)
 
     async def _present(self, code: _Code, call: Call[TokenSet], departure: Departure) -> TokenSet:
-        """Present a code with leave of the store, and report to the store how that ended."""
+        """Present a code if the store allows it, and report the outcome to the store."""
         claim = self._codes.name(code.who, code.code)
         attempts_left: int | None = None
         try:
-            # Both questions to the store leave before either is awaited: one round trip.
+            # Both calls to the store begin before either is awaited: one round trip.
             polled = None if self._nonces is None else self._nonces.poll()
             attempts_left = await self._codes.claim(claim)
             if polled is not None:
@@ -167,7 +167,7 @@ class Logins:
             tokens = await self._dispatcher.run(call, departure)
         except PasswordlessError as error:
             if attempts_left is None:
-                raise  # there was no leave, and nothing to report
+                raise  # the store did not allow it, so there is nothing to report
             failure = error.with_traceback(None)
         except BaseException:
             self._codes.cancelled(claim, departure)

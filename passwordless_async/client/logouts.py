@@ -1,10 +1,10 @@
-"""Logout tokens of the tenant, checked by its keys.
+"""Checks logout tokens of the tenant with its keys.
 
 Invariants:
 
-- A token of a known key costs no request and no place in the quota: anyone may post one.
-- One token at a time makes the client search for an unknown key, and a search has a pause after it. The others wait
-  for its end, and hold up no login.
+- A token with a known key costs no request and no slot of the quota, because anyone may post one.
+- Only one token at a time makes the client search for an unknown key, and each search is followed by a pause. The
+  others wait for its end, and delay no login.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False, repr=False)
 class Logouts:
-    """The logouts that the tenant tells a client of; kept for the client's lifetime."""
+    """The logout tokens of a client's tenant; kept for the client's lifetime."""
 
     _tenant: Tenant
     _dispatcher: Dispatcher
@@ -57,12 +57,12 @@ class Logouts:
             await self._dispatcher.run(Call(Operation.KEYS, lambda: fetch_keys_before(self._tenant)))
 
     async def _fetch(self, header: Header) -> None:
-        # Whether the tenant has the key, and why it is not known otherwise, the caller finds out.
+        # The caller checks whether the tenant has the key, and reports why it is missing.
         with suppress(InvalidIdToken, UncheckedIdToken):
             await self._dispatcher.run(Call(Operation.KEYS, lambda: _key(self._tenant, header)))
 
     def _must_fetch(self, header: Header) -> bool:
-        """Return whether the keys are old, or this one is unknown, and no search was over lately."""
+        """Return whether the keys are old, or this one is unknown and no search has just ended."""
         keys, application = self._tenant.keys, self._tenant.application
         if not application.needs_key_set:
             return False

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.tenant import Tenant
 
-_KEEP_SECONDS = 30.0  # for which a spent factor still gives what it brought
+_KEEP_SECONDS = 30.0  # for which later callers still get the result of a spent factor
 _MAX_RECOVERY_CODE = 256  # characters; the service's have 24
 _MAX_AUTHENTICATOR = 512  # characters
 
@@ -221,7 +221,7 @@ class MfaClient:
 
     async def _verify(self, state: MfaState, grant_type: str, **fields: Secret | None) -> MfaTokenSet:
         flow.own_state(self._tenant, state)
-        # By the key too: the mfa_token alone gives no tokens.
+        # The key is part of the identity: the mfa_token alone must not return tokens.
         factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
         call = Call(
             Operation.MFA, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=state.key is not None

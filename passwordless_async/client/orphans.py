@@ -59,7 +59,7 @@ class Orphans:
         return None
 
     async def _hand_over(self, orphan: Orphan) -> bool:
-        """Give an orphan to the hook; return whether it was taken."""
+        """Pass an orphan to the hook; return whether the hook took it."""
         if self._on_orphan is None:
             return False
         try:

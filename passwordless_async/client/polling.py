@@ -2,10 +2,9 @@
 
 Invariants:
 
-- All polls of one login by this client are at least five seconds apart, the first one included: a poll that is
-  cancelled and started again keeps the rate.
-- ``slow_down`` adds five seconds to the interval for good.
-- A poll without an answer doubles the interval, up to forty seconds.
+- All polls of one login by this client are at least five seconds apart, also if polling is cancelled and started again.
+- ``slow_down`` permanently adds five seconds to the interval.
+- A poll without a response doubles the interval, up to forty seconds.
 - Any other refusal ends the polling.
 """
 
@@ -33,7 +32,7 @@ _MAX_LOGINS = 10_000
 
 
 class PollTimes:
-    """When each login is polled last, until then; at most ``max_logins``, of which the first due is forgotten first."""
+    """When the next poll of each login is due, kept until then; at most ``max_logins``, the first due dropped first."""
 
     def __init__(self, max_logins: int = _MAX_LOGINS) -> None:
         self._due: Expiring[Secret, float] = Expiring(max_logins)
@@ -59,7 +58,7 @@ class Poll:
     sleep: Callable[[float], Awaitable[object]]
 
     async def run(self, send: Callable[[], Awaitable[T]], *, interval: float) -> T:
-        """Poll by ``send``, every ``interval`` seconds but five at least, until the user has answered.
+        """Poll by ``send``, every ``interval`` seconds and at least five apart, until the user has answered.
 
         Raises ``UsageError`` if the message has expired already, ``CodeExpired`` if the user has not answered in time,
         and otherwise as ``send``: a refusal that is final, or the last failure before the deadline.

@@ -1,4 +1,4 @@
-"""Sending a user a code: with leave of ``codes.py``, which learns afterwards how it ended."""
+"""Sends codes to users. ``codes.py`` decides whether a start may be sent, and gets its outcome."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Starts:
         policy = call.policy or self._profile.single
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()
-        # An address, or this machine's own where none is named: the service counts the starts of each.
+        # An address, or this machine's own if none is given: the service counts the starts of each.
         call = attrs.evolve(call, caller=("start", address and counted_as(address)), channel=who.realm)
         try:
             started = await self._dispatcher.run(call, departure)
@@ -69,7 +69,7 @@ class Starts:
             await self._block(address, failure.retry_after)
 
     async def _block(self, address: IpAddress | None, seconds: float | None) -> None:
-        """Hold back the address that a 429 is about, on all machines; this machine's own, if none was named, here.
+        """Block the address that a 429 is about, on all machines; without one, this machine's own, in this process.
 
         Starts for this machine's own address wait for a short time in the dispatcher instead of being refused.
         """
@@ -91,7 +91,7 @@ class Starts:
 
 
 def _may_have_sent(failure: PasswordlessError) -> bool:
-    """Return whether a code may be on its way: there was no answer, or a success that cannot be used."""
+    """Return whether a code may be on its way: there was no response, or an unusable one with a success status."""
     if isinstance(failure, MalformedAnswer):
         return failure.status < HTTPStatus.MULTIPLE_CHOICES
     return isinstance(failure, OutcomeUnknown)

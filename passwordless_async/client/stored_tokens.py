@@ -1,9 +1,9 @@
-"""Which stored sessions have which tokens, as far as this process took them from one or gave them to one.
+"""Records which stored sessions have which tokens: those that this process read from a session, or stored in one.
 
 Invariants:
 
-- It is known for as long as a token set lives that came from a session or went to one, and of the last ones beyond.
-- Tokens of one login may be in several sessions: all are known, not the last one alone.
+- An entry is kept as long as such a token set is in use; the latest entries are kept longer.
+- Tokens of one login may be in several sessions: all of these are recorded, not only the last one.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class _Sessions(dict["Secret", None]):
 
 
 def _held_until_now(_sessions: _Sessions) -> None:
-    """Do nothing: as an argument of a finalizer the sessions live as long as the tokens."""
+    """Do nothing: a finalizer with the sessions as its argument keeps them as long as the tokens."""
 
 
 class StoredTokens:
     """The sessions of tokens; kept for the client's lifetime.
 
     Args:
-        size: Of how many tokens the sessions are known after the token sets have gone: copies may be in use.
+        size: The number of entries kept after their token sets have gone, because copies may be in use.
     """
 
     def __init__(self, size: int) -> None:
@@ -45,7 +45,7 @@ class StoredTokens:
         return len(self._known)
 
     def note(self, key: Hashable, tokens: TokenSet, identifier: Secret) -> None:
-        """Note that a session has tokens, which are known by a key."""
+        """Record that a session has tokens, which a key identifies."""
         sessions = self._known.get(key)
         if sessions is None:
             sessions = self._known[key] = _Sessions()

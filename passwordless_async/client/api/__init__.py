@@ -1,1 +1,1 @@
-"""Calls of APIs with bound tokens: the middleware for any aiohttp session, and sessions that renew themselves."""
+"""API calls with bound tokens: a middleware for any aiohttp session, and sessions that refresh their tokens."""

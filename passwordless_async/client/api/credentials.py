@@ -145,7 +145,7 @@ class ApiCredentials:
             self._proofs = _proofs_of(tokens)
             return tokens
         if not tokens.bound:
-            # Another call had these renewed while this one waited, and the new ones are bound.
+            # Another call renewed these while this one waited, and the new ones are bound.
             tokens = self._source.tokens
         if tokens.key != self._proofs.key or tokens.token_type.lower() != "dpop":
             raise KeyMismatch("the renewed tokens are not bound to the key of the first ones: nothing was sent")
@@ -224,7 +224,7 @@ _parsed = lru_cache(maxsize=256)(_parse)  # an origin is named for each call
 
 
 def _proofs_of(tokens: TokenSet) -> ProofGenerator | None:
-    """Return what makes the proofs of tokens; None if they are not bound."""
+    """Return the proof generator of tokens; None if they are not bound."""
     key = require_key(tokens, consequence="nothing was sent")
     if key is None:
         require_bearer(tokens)

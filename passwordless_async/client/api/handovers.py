@@ -44,7 +44,7 @@ _LEAST_SECONDS = 1.0  # between two renewals, even if the tokens have expired wh
 
 @attrs.frozen
 class _Renewal:
-    """When tokens were renewed, by the monotonic clock, and for how many seconds they were good then."""
+    """When tokens were renewed, by the monotonic clock, and for how many seconds they were valid then."""
 
     at: float
     lifetime: float
@@ -74,7 +74,7 @@ class Handovers:
         self._renewals: Expiring[tuple[bytes, bytes], _Renewal] = Expiring(_REMEMBERED)
 
     def newest(self, tokens: TokenSet) -> TokenSet:
-        """Return what replaces these tokens while ``on_refresh`` is keeping it; otherwise these."""
+        """Return the new tokens while ``on_refresh`` is saving them; otherwise the given ones."""
         return self._in_hook.get(key_of(tokens), tokens) if self._in_hook else tokens
 
     def is_due(self, tokens: TokenSet, *, early: float) -> bool:
@@ -90,13 +90,13 @@ class Handovers:
         return renewal is not None and _clock.monotonic() - renewal.at < renewal.trusted
 
     async def renew_stored(self, stale: TokenSet, refresh: Refresh) -> TokenSet:
-        """Refresh the tokens of a stored session, which has the new ones then: nothing is handed over."""
+        """Refresh the tokens of a stored session, which then has the new ones: nothing is handed over."""
         renewed = await refresh(stale)
         self._note_renewal(renewed)
         return renewed
 
     async def renew(self, stale: TokenSet, on_refresh: OnRefresh, adopt: Adopt) -> TokenSet:
-        """Refresh and hand over, or share the handover that is under way.
+        """Refresh and hand over, or join the handover in progress.
 
         ``adopt`` takes the new tokens once ``on_refresh`` has kept them, even if this caller is cancelled. It raises
         nothing.
@@ -113,7 +113,7 @@ class Handovers:
         adopters.append(adopt)
         in_hook = self._in_hook.get(key)
         if in_hook is not None:
-            # To wait for on_refresh here could be to wait for this very call.
+            # Waiting for on_refresh here could wait for this very call.
             return in_hook
         return await self._flights.run(
             key,
@@ -129,7 +129,7 @@ class Handovers:
         adopters: list[Adopt],
         departure: Departure,
     ) -> TokenSet:
-        # Never cancelled with its callers: tokens that came must be kept.
+        # Never cancelled with its callers: new tokens must be saved.
         departure.on_wire = True
         renewed = self._not_kept.pop(key, None)
         if renewed is not None:
@@ -141,7 +141,7 @@ class Handovers:
         step = (key[0], token_hash(renewed))
         if step not in self._done:
             self._not_kept[key] = renewed
-            # Revoked meanwhile, they stay for one more call: if the revocation is not sent after all, they are good.
+            # If revoked meanwhile, they are kept for one more call: they are still valid if the revocation is not sent.
             self._require_unrevoked(key, renewed)
             if not await self._is_kept_by(on_refresh, key, renewed):
                 raise StoreError(
@@ -175,10 +175,10 @@ class Handovers:
             )
 
     async def aclose(self, *, grace: float) -> None:
-        """End the handovers that are under way after ``grace`` seconds."""
+        """Cancel pending handovers after ``grace`` seconds."""
         await self._flights.aclose(grace=grace)
 
 
 def _hashes(tokens: TokenSet) -> tuple[bytes, bytes]:
-    # By the access token too: a refresh token that does not rotate is that of older tokens as well.
+    # The access token is part of the identity: without rotation, older tokens have the same refresh token.
     return token_hash(tokens), hashlib.sha256(tokens.access_token.encode()).digest()

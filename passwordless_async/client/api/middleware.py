@@ -80,7 +80,7 @@ class DPoPMiddleware:
         response = await self._send_in_slot(request, handler, origin, tokens)
         refuses = response.status == _UNAUTHORIZED and self._credentials.calls_for_renewal(_head(response), tokens)
         if refuses and not _is_used_up(request):
-            # Its slot goes with it: on_refresh may call APIs itself, and other calls need not wait for the renewal.
+            # Release its slot as well: on_refresh may call APIs itself, and other calls need not wait for the renewal.
             await _release(response)
             tokens = await self._credentials.renew(tokens)
             response = await self._send_in_slot(request, handler, origin, tokens)

@@ -43,7 +43,7 @@ class UserSession:
         self._tokens = tokens
         self._http = http
         self._handovers = handovers
-        self._renew = renew  # None: new tokens would not be kept
+        self._renew = renew  # None: new tokens would not be saved
         self._middleware = DPoPMiddleware(self, origins=origins, nonces=nonces)
 
     @property
@@ -94,8 +94,8 @@ class UserSession:
         try:
             return await self.renew(tokens)
         except PasswordlessError as error:
-            # While the access token is good, the call need not fail for a refresh that can come later, or that must not
-            # come again.
+            # While the access token is valid, the call need not fail because of a refresh that can be done later, or
+            # that must not be repeated.
             if not (error.retryable or isinstance(error, TransportError)) or _has_ended(tokens):
                 raise
             return tokens

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- The identifier alone opens a session, and the store holds nothing that does.
-- A session is refreshed by one process at a time. A refresh token with an unknown outcome is not sent again.
-- What was acknowledged is in the store.
+- Only the identifier opens a session, and the store does not have it.
+- One process at a time refreshes a session. A refresh token with an unknown outcome is not sent again.
+- An acknowledged write is in the store.
 """

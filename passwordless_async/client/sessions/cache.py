@@ -1,12 +1,12 @@
-"""Sessions that this process has unsealed: their next use takes no unsealing, parsing and loading of their keys again.
+"""A cache of unsealed sessions: their next use needs no unsealing, no parsing and no loading of their keys.
 
 Invariants:
 
-- The store is asked at every use. What is cached counts only where the store has the very text that it was unsealed
-  from: what any process has closed, refreshed or changed counts at once.
+- Every use reads the store. An entry is used only if the store still has the text that it was unsealed from: what any
+  process has closed, refreshed or changed takes effect at once.
 - At most ``_MAX_SESSIONS`` are kept, of about 15 KB each: 30 MB. Those that were not used for
   ``_KEEP_SECONDS`` are dropped when another one is used, and all of them when the client is closed.
-- Nothing of it is printed.
+- No repr shows its contents.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _KEEP_SECONDS = 60.0
 
 @attrs.frozen(eq=False)
 class Unsealed:
-    """A session as it was unsealed. Each use of it shares this object, which is never changed.
+    """An unsealed session. All uses share this object, which never changes.
 
     Attributes:
         tokens: The tokens, with their key.
-        place: Where it is, with its user.
-        members: What is sealed beside the tokens.
+        place: Where it is stored, with its user.
+        members: The values that are sealed with the tokens.
         is_stale: Whether it was sealed with another key than the newest.
-        callers: What calls APIs with its tokens, by the origins that they are for.
+        callers: The objects that call APIs with its tokens, by the origins that they are for.
     """
 
     tokens: TokenSet
@@ -59,13 +59,13 @@ class SessionCache:
     """The sessions that one client has unsealed."""
 
     def __init__(self) -> None:
-        self._entries: Bounded[str, _Entry] = Bounded(_MAX_SESSIONS)  # the one that was not used longest comes first
+        self._entries: Bounded[str, _Entry] = Bounded(_MAX_SESSIONS)  # the least recently used one first
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def get(self, place: Place, sealed: str) -> Unsealed | None:
-        """Return what a text at a place was unsealed to; None if that is not known."""
+        """Return the unsealed session of a text at a place; None if it is not cached."""
         now = _clock.monotonic()
         self._drop_unused(now)
         entry = self._entries.get(place.session)
@@ -75,7 +75,7 @@ class SessionCache:
         return entry.unsealed
 
     def put(self, place: Place, sealed: str, unsealed: Unsealed) -> None:
-        """Keep what a text at a place was unsealed to, instead of an older text."""
+        """Cache the unsealed session of a text at a place, instead of that of an older text."""
         self._entries[place.session] = _Entry(sealed, unsealed, _clock.monotonic())
 
     def _drop_unused(self, now: float) -> None:

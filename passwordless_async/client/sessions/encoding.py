@@ -30,9 +30,9 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 def encode(tokens: TokenSet, known: Mapping[str, str], **members: object) -> SecretBytes:
     """Return tokens and some more members as bytes.
 
-    Claims are not kept where the ID token has them: it was validated when it came, and they are read from it again.
-    After a refresh that brought no ID token they are kept. What the reader knows is not: ``known`` has it, by its names
-    in a token set. Bound tokens without a key raise ``KeyMissing``.
+    Claims are omitted if the ID token has them: it was validated on receipt, and they are read from it again. After a
+    refresh without a new ID token, they are included. Members in ``known``, by their names in a token set, are omitted,
+    because the reader has them. Bound tokens without a key raise ``KeyMissing``.
     """
     require_key(tokens)
     plain = {name: getattr(tokens, name) for name in _PLAIN}
@@ -70,7 +70,7 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
         end = content.index(0)
         members = SecretDict(json.loads(content[:end]))
         sizes = members.pop("sizes")
-        # Slices of a view are no copies, and their repr shows nothing.
+        # Slices of a view copy nothing, and their repr shows no bytes.
         view = memoryview(content)[end + 1 :]
         at = 0
         keys: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def decode(content: SecretBytes, known: Mapping[str, str]) -> tuple[TokenSet, Se
 
 
 def _key(view: memoryview, at: int, size: int) -> tuple[DPoPKey | None, int]:
-    """Return the key that begins at a byte, and where what follows it begins."""
+    """Return the key that begins at a byte, and the position after it."""
     if size == 0:
         return None, at
     scalar, point = view[at : at + _SCALAR_BYTES], view[at + _SCALAR_BYTES : at + size]
@@ -101,7 +101,7 @@ def _key(view: memoryview, at: int, size: int) -> tuple[DPoPKey | None, int]:
 
 
 def _token(view: memoryview, at: int, sizes: int | list[int] | None) -> tuple[Secret | None, int]:
-    """Return the token that begins at a byte, and where the next one begins."""
+    """Return the token that begins at a byte, and the position after it."""
     if sizes is None:
         return None, at
     if isinstance(sizes, int):

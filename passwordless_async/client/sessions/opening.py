@@ -2,9 +2,9 @@
 
 Invariants:
 
-- After the exchange the tokens are in a session, with the caller, with ``on_orphan``, or revoked: never dropped.
-- A client that is closed gives up what the store did not take in time, before its connections are closed.
-- A caller that is cancelled once the tokens are here leaves no session that only it could have opened.
+- After the exchange, the tokens are in a session, with the caller, with ``on_orphan``, or revoked: never dropped.
+- A closing client gives up the tokens that the store did not take in time, before it closes its connections.
+- If the caller is cancelled after the exchange, no session stays that only this caller could have opened.
 - Concurrent calls with the same code get the same session, and must agree on its user and data.
 """
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from passwordless_async.client.logins import Logins
     from passwordless_async.client.sessions.values import StoredSession
 
-_PATIENCE_SECONDS = 5.0  # for which an unreachable store is asked again: the user waits, and the code is spent
-_KEEP_SECONDS = 30.0  # for which tokens that are kept a second time lead to the same session: a double click
+_PATIENCE_SECONDS = 5.0  # for which writes to an unreachable store are retried: the user waits, and the code is spent
+_KEEP_SECONDS = 30.0  # for which the same tokens, kept again, lead to the same session: a double click
 _CLOSING_SECONDS = 1.0  # for giving up the tokens of a session that is not open when the client is closed
 
 
 @attrs.frozen
 class Opening:
-    """Tokens that are being opened as a session."""
+    """Tokens for which a session is being opened."""
 
     who: object
     tokens: TokenSet
@@ -64,7 +64,7 @@ class Openings:
         self._keepings = SingleFlight(keep=_KEEP_SECONDS, orphaned=self._orphaned)
 
     async def keep(self, opening: Opening, user_of: Callable[[TokenSet], str], wanted: Wanted) -> StoredSession:
-        """Open a session with the tokens of a login that went another way; once, however often it is asked for."""
+        """Open a session with tokens from another kind of login; only one, even if it is called again."""
         return await self._open_in(self._keepings, opening, user_of, wanted)
 
     async def run(
@@ -110,7 +110,7 @@ class Openings:
             new = self._records.new(opening.tokens, user_of(opening.tokens), wanted)
             await self._keep(opening, new)
         except Exception:
-            # Of whatever kind: a store is the application's.
+            # Any exception: the store may be the application's own.
             await self._give_up(opening)
             raise
         return new.session
@@ -133,19 +133,19 @@ class Openings:
             await self._records.close(new.place, new.members)
 
     async def _give_up(self, opening: Opening) -> None:
-        """Hand the tokens to the application, or revoke them."""
+        """Pass the tokens to the application, or revoke them."""
         orphan = orphan_of(opening.tokens, who=opening.who, tag=opening.tag)
         await self._orphans.take(Operation.EXCHANGE, orphan)
 
     async def _orphaned(self, opening: Opening, result: StoredSession | PasswordlessError) -> None:
         if isinstance(result, PasswordlessError):
             return  # the tokens were given up when it failed
-        # Where the store is unreachable: only the identifier opens it, which no caller has.
+        # If the store is unreachable, the session may stay: no caller has the identifier that opens it.
         with suppress(StoreError):
             await self._records.close_at(place_of(result.id))
         await self._give_up(opening)
 
     async def aclose(self, *, grace: float) -> None:
-        """End what is being opened after ``grace`` seconds; its tokens are given up."""
+        """Cancel pending openings after ``grace`` seconds, and give up their tokens."""
         await asyncio.sleep(0)  # in which callers that have just received tokens begin
         await asyncio.gather(self._flights.aclose(grace=grace), self._keepings.aclose(grace=grace))

@@ -1,15 +1,15 @@
-"""Sessions as the store has them: sealed, each in its place, and gone when they expire.
+"""Stored sessions: sealed for their place, and deleted when they expire.
 
 Invariants:
 
-- The identifier is 256 random bits. The store has its hash alone, so a copy of the store opens no session.
-- A session is sealed with its place, tenant, application, user and key, if it has one, in the header: moved, it cannot
-  be unsealed.
-- The end is set at the opening and sealed with the session. A shorter ``absolute`` counts at once, a longer one never.
+- The identifier is 256 random bits. The store has only its hash, so a copy of the store opens no session.
+- Place, tenant, application, user and key, if there is one, are in the sealed header: a moved session cannot be
+  unsealed.
+- The end is set at the opening and sealed with the session. A shorter ``absolute`` applies at once, a longer one never.
 - No session outlasts the ``session_expiry`` of its ID tokens.
-- The ``sid`` of an ID token leads to the user: each session has a sealed entry for it, which no identifier opens, and
-  which goes when the session is ended. Of one that is not used any more it stays for the session's longest life.
-- Tokens that were unsealed are noted as those of their session: a refresh of them is the session's.
+- The ``sid`` of an ID token leads to the user: each session has a sealed entry for it, which no identifier opens. The
+  entry is deleted when the session is ended. If the session expires, it stays for the session's maximum lifetime.
+- Unsealed tokens are noted as those of their session, so that a refresh of them goes through the session.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Record:
     session: StoredSession
     place: Place
     sealed: str = attrs.field(repr=redacted)  # its text in the store
-    # What is sealed beside the tokens: user, opened_at, ends_at, sid if it leads here, and login after a refresh.
+    # The values sealed with the tokens: user, opened_at, ends_at, sid if it leads here, and login after a refresh.
     members: SecretDict
 
     @property
@@ -122,7 +122,7 @@ class SessionRecords:
         return Record(session, place, self.seal(place, tokens, **members), members)
 
     async def keep(self, new: Record) -> None:
-        """Keep a new session; keeping it twice is keeping it once."""
+        """Store a new session. Idempotent."""
         # The user's list outlasts each session in it, by as much as a machine's clock may be wrong.
         user_seconds = self._lifetimes.absolute + self._lifetimes.idle
         opening = self.store.open(
@@ -145,7 +145,7 @@ class SessionRecords:
         return Record(self._session(identifier, unsealed.tokens, members, seconds), unsealed.place, sealed, members)
 
     async def use(self, identifier: Secret) -> Unsealed:
-        """Return what a session was unsealed to, and restart its idle time. Raises as ``client.sessions.get``."""
+        """Return an unsealed session, and restart its idle time. Raises as ``client.sessions.get``."""
         return (await self._find(identifier, counts_as_use=True))[0]
 
     async def _find(self, identifier: Secret, *, counts_as_use: bool) -> tuple[Unsealed, str, float]:
@@ -174,12 +174,12 @@ class SessionRecords:
         return unsealed, sealed, seconds
 
     async def close(self, place: Place, members: SecretDict | None) -> bool:
-        """End a session, by what is sealed beside its tokens, if that is known; returns whether there was one."""
+        """End a session, by the values sealed with its tokens, if known; return whether there was one."""
         self.cache.forget(place)
         existed = await self.store.close(place)
         sid = None if members is None else members.get("sid")
         if sid is not None:
-            # Only now: until the session has ended its provider may end it. An entry that is left leads to no session.
+            # Only now: until the session has ended, its provider may end it. A leftover entry leads to no session.
             with suppress(StoreUnavailable):
                 await self.store.close(self._leading_place(sid, place))
         return existed
@@ -193,13 +193,13 @@ class SessionRecords:
         self, identifier: Secret, tokens: TokenSet, members: SecretDict, seconds: float | None = None
     ) -> StoredSession:
         """Return a session that is kept for ``seconds`` from now on; the idle time unless given."""
-        # A copy: the members may be another caller's too, and only the mapping itself is read-only.
+        # A copy: other callers may share the members, and only the mapping itself is read-only.
         ends_at, data = self._ends_at(members), MappingProxyType(copy.deepcopy(members.get("data") or {}))
         idle_ends_at = min(_clock.now() + (self._lifetimes.idle if seconds is None else seconds), ends_at)
         return StoredSession(identifier, tokens, members["user"], members["opened_at"], data, ends_at, idle_ends_at)
 
     def seal(self, place: Place, tokens: TokenSet, **members: object) -> str:
-        """Return the text that a session is kept as."""
+        """Return the sealed text of a session."""
         return self._seal(tokens, {"sid": place.session, "usr": place.user}, members)
 
     def with_data(self, record: Record, data: dict[str, object]) -> Record:
@@ -212,7 +212,7 @@ class SessionRecords:
         return Record(self._session(session.id, session.tokens, members), place, sealed, members)
 
     def seal_refreshed(self, record: Record, tokens: TokenSet) -> str:
-        """Return the text that a session is kept as with other tokens of the same login."""
+        """Return the sealed text of a session with other tokens of the same login."""
         ends_at = min(record.members["ends_at"], _expiry(tokens))
         return self.seal(record.place, tokens, **{**record.members, "login": record.login, "ends_at": ends_at})
 
@@ -232,11 +232,11 @@ class SessionRecords:
         return self.keys.seal(content, {**self._bound_to, **bound_to, **bound})
 
     def seconds(self, record: Record) -> float:
-        """Return how long a session is kept from now on unless it is used."""
+        """Return how long a session lasts from now on if it is not used."""
         return max(min(self._lifetimes.idle, self._ends_at(record.members) - _clock.now()), _MIN_SECONDS)
 
     def seconds_to_end(self, record: Record) -> float:
-        """Return how long what is known of a session may matter, whatever a machine's clock says."""
+        """Return how long the records about a session may be needed, whatever a machine's clock says."""
         return max(self._ends_at(record.members) - _clock.now(), 0.0) + self._lifetimes.idle
 
     async def places(self, user: str) -> tuple[Place, ...]:
@@ -276,7 +276,7 @@ class SessionRecords:
             return None
 
     def _leading_place(self, sid: str, session: Place) -> Place:
-        """Return where the entry is by which a ``sid`` leads to the user of a session."""
+        """Return the place of the entry that leads from a ``sid`` to the user of a session."""
         pseudonym = self._sid_pseudonym(sid)
         return Place(self.keys.shard(pseudonym), hashed(f"{pseudonym} {session.session}"), pseudonym)
 
@@ -284,7 +284,7 @@ class SessionRecords:
         return self.keys.pseudonym(f"sid {self._application} {sid}")
 
     async def peek(self, place: Place) -> SessionInfo | None:
-        """Return what is known of a session, without using it; None if it has ended."""
+        """Return the public information about a session, without using it; None if it has ended."""
         seen = await self.store.peek(place)
         if seen is None:
             return None
@@ -322,7 +322,7 @@ class SessionRecords:
         return decoded
 
     def _ends_at(self, members: SecretDict) -> float:
-        # Not a longer life than at the opening: the user's list of sessions was made to last as long as that.
+        # Not longer than at the opening: the user's list of sessions lasts only as long as that.
         return float(min(members["ends_at"], members["opened_at"] + self._lifetimes.absolute))
 
     def _pseudonym(self, user: str) -> str:
@@ -349,7 +349,7 @@ def is_same(tokens: TokenSet, other: TokenSet) -> bool:
 
 
 def place_of(identifier: Secret) -> Place:
-    """Return where a session is, by its identifier, which does not tell who its user is."""
+    """Return the place of a session by its identifier, which does not reveal the user."""
     if not _SECRET_CHARACTERS < len(identifier) <= 2 * _SECRET_CHARACTERS or not identifier.isascii():
         raise unknown_session()
     return Place(str.__getitem__(identifier, _SHARD), hashed(identifier), "")

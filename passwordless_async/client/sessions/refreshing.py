@@ -2,16 +2,16 @@
 
 Invariants:
 
-- Before a refresh token is sent, the store knows that it will be; afterwards, what became of it. A process that finds
-  only the first sends the token within the overlap that the service allows, and never after it: the service takes that
-  for theft and ends the login.
+- The store has a mark before a refresh token is sent, and the outcome afterwards. A process that finds only the mark
+  sends the token within the overlap that the service allows, and never after it: the service would treat that as theft
+  and end the login.
 - Sessions that were opened with the tokens of one login share lease and outcome: one refreshes, all get the tokens.
-- A lease is renewed while its refresh is under way, however long that takes; that of a process that died ends soon.
+- A lease is renewed during its refresh, however long that takes; the lease of a process that died ends soon.
 - A refresh token that the service has refused is not sent again.
 - New tokens are not lost while the store is unreachable: they are reported again for ``_PATIENCE_SECONDS``.
-- A caller that is cancelled does not end a refresh that the store may know of.
+- A cancelled caller does not end a refresh if the store may have its mark.
 - Tokens do not outlive their session: if it was closed meanwhile, the new ones are revoked.
-- Tokens of a login that has a living session are not revoked, however late a process reports its refresh.
+- Tokens of a login with an open session are not revoked, however late a process reports its refresh.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEASE_SECONDS = 20.0  # unless it is renewed; afterwards another process asks what became of the refresh
+_LEASE_SECONDS = 20.0  # unless it is renewed; then another process may find the outcome unknown
 _RENEWALS_PER_LEASE = 3  # two may fail
 _SOON_SECONDS = 30.0  # an access token that ends within this is refreshed once more
-_PATIENCE_SECONDS = 20.0  # for which an unreachable store is asked again to take the result of a refresh
+_PATIENCE_SECONDS = 20.0  # for which the report of a refresh to an unreachable store is retried
 _FIRST_POLL_SECONDS, _MAX_POLL_SECONDS = 0.05, 0.5  # between polls; each is twice the one before
 _CLOSING_SECONDS = 1.0  # for reports to the store when the client is closed
 
@@ -73,7 +73,7 @@ class SessionRefreshes:
         )
 
     async def renew(self, identifier: Secret, stale: TokenSet) -> TokenSet:
-        """Return newer tokens of a session than these: those that the store has, unless they end soon, or refreshed."""
+        """Return newer tokens of a session than these: those in the store, or new ones if these end soon."""
         return await self._renewals.run(
             (hashed(identifier), stale.access_token), lambda _departure: self._renew(identifier, stale), on_wire=True
         )
@@ -83,7 +83,7 @@ class SessionRefreshes:
         if is_same(tokens, stale) or ends_soon(tokens) or self._refreshes.is_replaced(tokens):
             tokens = (await self.refresh(identifier)).tokens
         if is_same(tokens, stale):
-            # Another session of the login had these already: so far this one has only caught up.
+            # Another session of the login had these already: this one has only caught up with it.
             tokens = (await self.refresh(identifier)).tokens
         return tokens
 
@@ -96,7 +96,7 @@ class SessionRefreshes:
         first = record = await self._records.find(identifier)
         token, wait = secrets.token_urlsafe(16), _FIRST_POLL_SECONDS
         while not record.is_refreshed(first):
-            # Not to be cancelled: once the store may have granted the lease, it must hear the end.
+            # Not to be cancelled: once the store may have granted the lease, the end must be reported.
             departure.on_wire = True
             turn = await self._begin(record, token)
             if turn.lease is RefreshLease.GRANTED:
@@ -124,7 +124,7 @@ class SessionRefreshes:
                 remember=self._records.seconds_to_end(record),
             )
         except StoreUnavailable:
-            # The store may have granted it all the same. Without a report the token would never be sent again.
+            # The store may have granted it nevertheless. Without a report, the token would never be sent again.
             self._release_in_background(record, token)
             raise
 
@@ -149,14 +149,14 @@ class SessionRefreshes:
         if is_unspent(failure) and not self._refreshes.is_doubtful(tokens):
             await self._release(record, token, refused=isinstance(failure, InvalidRefreshToken))
         else:
-            # A store that does not hear it finds out when the lease expires.
+            # If the report is lost, the lease expires.
             with suppress(StoreUnavailable):
                 await self._store.hold_refresh(record.place, login=record.login, token=token, seconds=0.0)
         raise failure
 
     @asynccontextmanager
     async def _held(self, record: Record, token: str) -> AsyncIterator[None]:
-        """Renew a lease for as long as its refresh is under way."""
+        """Renew a lease during its refresh."""
         holding = asyncio.create_task(self._hold(record, token))
         try:
             yield
@@ -175,9 +175,9 @@ class SessionRefreshes:
         shared = self._records.seal_shared(record.login, renewed)
         end = await patiently(lambda: self._end(record, renewed, token, sealed=sealed, shared=shared))
         if isinstance(end, RefreshEnd):
-            # What is revoked must not be what the session had before: whether that ends, its closing decides.
+            # Do not revoke the session's previous tokens: the call that closes the session decides about them.
             if end is RefreshEnd.VOID and renewed.refresh_token != record.session.tokens.refresh_token:
-                # Where the service is unreachable they stay valid, but no caller gets them.
+                # If the service is unreachable, they stay valid, but no caller gets them.
                 with suppress(PasswordlessError):
                     await self._refreshes.revoke(renewed)
             raise InvalidSession("the session was closed while it was refreshed")
@@ -186,7 +186,7 @@ class SessionRefreshes:
     async def _end(
         self, record: Record, renewed: TokenSet, token: str, *, sealed: str, shared: str
     ) -> StoredSession | RefreshEnd:
-        """Report new tokens, and return the session; if it was closed, what became of the tokens."""
+        """Report new tokens, and return the session; if it was closed, return what the store did with the tokens."""
         end = await self._store.end_refresh(
             record.place,
             login=record.login,
@@ -203,11 +203,11 @@ class SessionRefreshes:
         return await self._keep_late(record, renewed) if late else end
 
     async def _keep_late(self, record: Record, renewed: TokenSet) -> StoredSession | RefreshEnd:
-        """Return what others have refreshed since the lease passed to them; where they have not yet, keep the tokens.
+        """Return the tokens that others have refreshed since the lease passed to them; if there are none, store these.
 
-        What else of the session was changed meanwhile, such as its data, stays as it is by now.
+        Other changes to the session meanwhile, such as to its data, are kept.
 
-        Nothing is revoked: the service would end the login, whichever of its tokens that names.
+        Nothing is revoked: revoking any token of the login would end it at the service.
         """
         while True:
             try:
@@ -238,7 +238,7 @@ class SessionRefreshes:
             )
 
     async def aclose(self, *, grace: float) -> None:
-        """End refreshes after ``grace`` seconds. The store is told what became of each: it takes a moment more."""
+        """Cancel refreshes after ``grace`` seconds, and report their outcomes to the store, which takes a moment."""
         await asyncio.gather(*(each.aclose(grace=grace + _CLOSING_SECONDS) for each in (self._flights, self._renewals)))
         reports = set(self._reports)
         if reports:
@@ -263,7 +263,7 @@ def _require_no_refusal(lease: RefreshLease) -> None:
 
 
 def ends_soon(tokens: TokenSet) -> bool:
-    """Return whether an access token ends too soon to be handed out as a new one."""
+    """Return whether an access token ends too soon to be returned as a new one."""
     return tokens.expires_at is not None and tokens.expires_at - _clock.now() <= _SOON_SECONDS
 
 
@@ -272,7 +272,7 @@ def _name_of(tokens: TokenSet) -> str:
 
 
 async def patiently(ask: Callable[[], Awaitable[T]], *, seconds: float = _PATIENCE_SECONDS) -> T:
-    """Ask the store until it answers; raises ``StoreUnavailable`` after so many seconds."""
+    """Call the store until it answers; raises ``StoreUnavailable`` after ``seconds``."""
     wait, ends = _FIRST_POLL_SECONDS, _clock.monotonic() + seconds
     while True:
         try:

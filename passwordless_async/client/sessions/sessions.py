@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MAX_DATA = 4096  # characters of JSON
 _MAX_CALLERS = 8  # of a session, by their origins, that are kept for its next calls
 T = TypeVar("T")
-# Makes what calls APIs with tokens at origins, and renews them by a function.
+# Makes the object that calls APIs with tokens at origins, and renews the tokens by a function.
 Calls: TypeAlias = "Callable[[TokenSet, Iterable[str], Refresh], UserSession]"
 
 
@@ -227,10 +227,10 @@ class Sessions:
     async def _caller(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
         """Return what calls APIs for a session; the same for each use while the store has the same tokens."""
         unsealed = await self._records.use(identifier)
-        # First what it nearly always is: the abstract type takes a microsecond.
+        # The usual type first: checking against the abstract one takes a microsecond.
         is_list = isinstance(origins, tuple | list) or (isinstance(origins, Iterable) and not isinstance(origins, str))
         origins = tuple(origins) if is_list else origins
-        named = tuple(map(str, origins)) if is_list else None  # what is no list is refused below
+        named = tuple(map(str, origins)) if is_list else None  # anything but a list is refused below
         caller = unsealed.callers.get(named)
         if caller is None:
             caller = self._calls(
@@ -276,7 +276,7 @@ class Sessions:
         while True:
             record = await self._records.find(identifier)
             changed = self._records.with_data(record, _data(_merged(record.session.data, changes)))
-            # Another change, or a refresh, may come between: then this one is made on top of it.
+            # Another change, or a refresh, may come between: then this change is applied to its result.
             if await self._store.reseal(record.place, record.sealed, changed.sealed):
                 return changed.session
 
@@ -467,7 +467,7 @@ class Sessions:
 
 @attrs.frozen
 class _Calling:
-    """Gives what calls APIs for a session."""
+    """A context manager that returns the object that calls APIs for a session."""
 
     _caller: Callable[[], Awaitable[UserSession]]
 
@@ -492,7 +492,7 @@ def _age(info: SessionInfo) -> tuple[bool, float, str]:
 
 
 def _concealed(identifier: object) -> Secret:
-    """Return an identifier concealed; for anything but text, an empty one, which opens no session."""
+    """Return an identifier wrapped as a secret; for anything but text, an empty one, which opens no session."""
     concealed = conceal(identifier)
     return concealed if isinstance(concealed, Secret) else Secret("")
 

@@ -1,1 +1,1 @@
-"""What a client shares with the other machines of its application, as far as the store can be reached."""
+"""The state that a client shares with the other machines of its application, while the store is reachable."""

@@ -1,4 +1,4 @@
-"""Asking a store that may be unreachable.
+"""Calls to a store that may be unreachable.
 
 Invariants:
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 U = TypeVar("U")
 
-RETRY_SECONDS = 1.0  # for which a store that did not answer is not asked again
-_CLOSING_SECONDS = 1.0  # that reports are given even without grace: they free codes and users that others hold back
+RETRY_SECONDS = 1.0  # for which a store that did not answer is not called again
+_CLOSING_SECONDS = 1.0  # for reports even without grace: they release codes and locks of users
 
 
 class Availability:
-    """A store, as far as it can be reached; kept for the client's lifetime. A store in this process always can."""
+    """Access to a store; kept for the client's lifetime. A store in this process is always reachable."""
 
     def __init__(self, store: Store, events: Emitter, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self.store = store
@@ -46,7 +46,7 @@ class Availability:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def ask(self, use: Use, question: Callable[[], Awaitable[T]], fallback: U) -> T | U:
-        """Ask the store, and return ``fallback`` if it is unreachable, or was a moment ago."""
+        """Call the store; return ``fallback`` if it is unreachable, or was a moment ago."""
         if self._is_probing or _clock.monotonic() < self._retry_at:
             self._lose(use)
             return fallback
@@ -74,7 +74,7 @@ class Availability:
             self._events.emit(StoreLost(use))
 
     def report(self, use: Use, question: Callable[[], Awaitable[None]]) -> None:
-        """Tell the store what no caller waits for."""
+        """Send the store a report that no caller waits for."""
         self.in_background(self.ask(use, question, None))
 
     def in_background(self, report: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -85,7 +85,7 @@ class Availability:
         return task
 
     async def aclose(self, *, grace: float) -> None:
-        """Give reports that are under way ``grace`` seconds, or a moment, and end those that take longer."""
+        """Wait ``grace`` seconds, or a moment, for pending reports, and cancel the rest."""
         if self._background:
             _, late = await asyncio.wait(self._background, timeout=max(grace, _CLOSING_SECONDS))
             for task in late:

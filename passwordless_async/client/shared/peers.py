@@ -1,11 +1,11 @@
-"""What the processes of an application share: a server's nonces, and a tenant's quota.
+"""The state that the processes of an application share: a server's nonces, and a tenant's quota.
 
 Invariants:
 
-- What one process learns serves the others. While requests go, each process polls the store once a second.
+- Each process uses what the others learn. While it sends requests, it polls the store once a second.
 - One process fetches the first nonce. If it fails, its turn passes to another at once; if it dies, after 3 seconds.
-- A nonce that this process has had before is not taken back from the store: it is old.
-- The requests of all processes wait in one queue; where the store is unreachable each process has the quota alone.
+- A nonce that this process has had before is not taken from the store again: it is outdated.
+- The requests of all processes wait in one queue. If the store is unreachable, each process uses the whole quota.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0  # between two polls of what others have learned
 _KEPT_SECONDS = 600.0  # for which the store keeps a nonce; one that is too old costs a challenge
-_TURN_SECONDS = 3.0  # for which the process that fetches the first nonce is waited for
+_TURN_SECONDS = 3.0  # for which the others wait for the process that fetches the first nonce
 _TURN_POLL_SECONDS = 0.05  # between two polls meanwhile
 _MAX_RECENT = 8  # nonces that this process has had
 
@@ -131,28 +131,28 @@ class SharedQuota:
         self._name = availability.keys.pseudonym(f"quota {issuer}")
 
     async def reserve(self, requests: int, interval: float) -> float | None:
-        """Reserve places, ``interval`` seconds apart; return the seconds until the first, None: unreachable."""
+        """Reserve slots, ``interval`` seconds apart; return the seconds until the first. None: unreachable."""
         return await self._availability.ask(
             Use.QUOTA, lambda: self._store.reserve(self._name, requests=requests, interval=interval), None
         )
 
     def pause(self, seconds: float) -> None:
-        """Give no process a place for so many seconds."""
+        """Give no process a slot for this many seconds."""
         self._availability.report(Use.QUOTA, lambda: self._store.pause(self._name, seconds))
 
 
 @attrs.frozen(eq=False, repr=False)
 class Peers:
-    """What a client shares with other processes."""
+    """The state that a client shares with other processes."""
 
     availability: Availability
-    # None where no other process has any, where nonces are bound to keys, or where no proof is sent.
+    # None if no other process has any, if nonces are bound to keys, or if no proof is sent.
     nonces: SharedNonces | None = None
-    quota: SharedQuota | None = None  # None where this client has it alone
+    quota: SharedQuota | None = None  # None if only this client has it
 
     @classmethod
     def of(cls, store: Store, tenant: Tenant, events: Emitter, *, alone: bool) -> Self:
-        """Return what a client shares by a store; ``alone``: the store is the client's own."""
+        """Return the state that a client shares through a store; ``alone``: the store is the client's own."""
         availability, application = Availability(store, events), tenant.application
         if alone:
             return cls(availability)
@@ -166,7 +166,7 @@ class Peers:
             self.nonces.reopen()
 
     async def aclose(self, *, grace: float) -> None:
-        """Give reports to the store that are under way ``grace`` seconds."""
+        """Wait ``grace`` seconds for pending reports to the store."""
         if self.nonces is not None:
             self.nonces.aclose()
         await self.availability.aclose(grace=grace)

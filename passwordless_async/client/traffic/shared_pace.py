@@ -32,7 +32,7 @@ class PeerQuota(Protocol):
         """Reserve slots, ``interval`` seconds apart; return the seconds until the first. None: unreachable."""
 
     def pause(self, seconds: float) -> None:
-        """Give no process a place for so many seconds."""
+        """Give no process a slot for this many seconds."""
 
 
 class Reservations:
@@ -83,7 +83,7 @@ class Reservations:
             self._taken = None
 
     def pause(self, seconds: float) -> None:
-        """Give no process a place for so many seconds."""
+        """Give no process a slot for this many seconds."""
         self._peers.pause(min(seconds, LONGEST_PAUSE))
 
     async def _ask(self) -> None:
