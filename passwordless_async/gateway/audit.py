@@ -80,7 +80,7 @@ class JsonLines:
     stream: TextIO = attrs.field(repr=False)
 
     def __call__(self, event: AuditEvent) -> None:
-        """Write an event; what is not known is left out."""
+        """Write an event, without the members that are None."""
         members = {name: value for name, value in attrs.asdict(event).items() if value not in {None, ""}}
         self.stream.write(json.dumps(members) + "\n")
         self.stream.flush()

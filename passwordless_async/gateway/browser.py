@@ -1,14 +1,14 @@
-"""What a browser is told about a page, and which of its requests count: security headers and the rule against CSRF.
+"""Security headers of pages, and the CSRF check of requests.
 
 Invariants:
 
-- A GET changes nothing, but for the callback of a link, which has a rule of its own: its ``state`` is this browser's
-  alone. A POST counts only if it comes from a page of this site.
-- The browser says so, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. Only if it sends neither, the
-  form's token decides.
-- JSON comes with ``X-CSRF``: a page of another site cannot add that without a preflight, which is not answered.
-- No page runs inline code, is framed, is stored, or sends its URL elsewhere. Another site's code runs on one page
-  alone: the one with a captcha, of a provider that the application names.
+- A GET changes nothing, except the callback of a link, which has its own rule: only this browser has its ``state``. A
+  POST is accepted only from a page of this site.
+- The browser names the site, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. The form's token decides
+  only if it sends neither.
+- Requests with JSON need ``X-CSRF``: a page of another site cannot add it without a preflight, which is not answered.
+- No page runs inline code, can be framed, is stored, or sends its URL to another site. Code of another site runs on one
+  page only: the one with the captcha of the provider that the application configured.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 CSRF_HEADER = "X-CSRF"
-_HSTS = "max-age=63072000"  # two years (RFC 6797). Not includeSubDomains: other hosts are not the gateway's to bind.
+_HSTS = "max-age=63072000"  # two years (RFC 6797). No includeSubDomains: the gateway must not decide for other hosts.
 _POLICY = (
     "default-src 'none'; style-src 'self'{origins}; script-src 'self'{origins}; connect-src 'self'{origins}; "
     "img-src 'self' data:{origins}; {frames}form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -45,7 +45,7 @@ _PAGE_HEADERS = (
 
 @lru_cache(maxsize=4)  # of a site with a captcha there are two, and each response has one of them
 def page_headers(*, secure: bool, origins: tuple[str, ...] = ()) -> tuple[tuple[str, str], ...]:
-    """Return the header fields of each response of the gateway's own.
+    """Return the header fields of the gateway's own responses.
 
     Args:
         secure: Whether the site is https.
@@ -60,7 +60,7 @@ def page_headers(*, secure: bool, origins: tuple[str, ...] = ()) -> tuple[tuple[
 def csrf_token(secret: Secret) -> Secret:
     """Return the token for the forms of a login or a session, by its secret: the login's id, the session's identifier.
 
-    It reveals nothing of the secret, and other logins and sessions have others.
+    It does not reveal the secret, and differs for each login and session.
     """
     digest = hmac.digest(secret.encode("utf-8", "surrogatepass"), b"csrf", hashlib.sha256)
     return Secret(encode_text(digest))
@@ -75,7 +75,7 @@ def is_from_this_site(
         headers: Its header fields.
         origin: The site's origin.
         token: The token of its form; None if it has none.
-        secrets: What tokens were made from: those of the browser's login and its session, by its cookies.
+        secrets: The secrets that tokens were made from: of the browser's login and of its session, by its cookies.
     """
     site = headers.getall("Sec-Fetch-Site", [])
     if site:

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 _HOUR, _DAY = 3600.0, 86_400.0  # seconds
 _UNDO_SECONDS = 120.0  # longer than a start or an exchange takes, with its retries
 _CALLING_CODE = re.compile("[1-9][0-9]{0,6}")  # +1 with an area code and an exchange is the longest that is of use
-# What is counted, its name (None: unknown), how often it may come (None: any number), and in how many seconds.
+# What is counted, its name (None: unknown), the limit (None: any number), and the window in seconds.
 _Limit: TypeAlias = tuple[str, str | None, int | None, float]
 _Errors: TypeAlias = tuple[type[errors.PasswordlessError], ...]
 
-# No code was sent, and not because of who the user is.
+# No code was sent, for a reason that does not depend on the user.
 _NOTHING_SENT: _Errors = (
     errors.NotSent,
     errors.QuotaExceeded,
@@ -49,7 +49,7 @@ _NOTHING_SENT: _Errors = (
     errors.UsageError,
     errors.VerificationRequired,
 )
-# The code was wrong, or may have been. After any other end the attempt was no guess.
+# The code was wrong, or may have been wrong. After any other result, the attempt was not a guess.
 _GUESSES: _Errors = (errors.WrongCode, errors.TooManyAttempts, errors.CodeExpired, errors.OutcomeUnknown)
 
 
@@ -126,12 +126,12 @@ class Ledger:
     """Counts what the budgets allow; kept for the gateway's lifetime.
 
     Attributes:
-        store: Where is counted. All counters of a gateway are one group: they lie on one node of a cluster.
-        keys: What pseudonyms are made with.
-        scope: Names the application: its users and addresses are counted apart from another's.
-        budgets: What is allowed.
-        sms: What is allowed of messages to phones.
-        is_behind_proxies: Whether a request without an address came past them, and is counted with all such.
+        store: Keeps the counters. Those of a gateway are one group, so they are on one node of a cluster.
+        keys: The key ring that makes pseudonyms.
+        scope: Names the application: its users and addresses are counted separately from another's.
+        budgets: The limits.
+        sms: The limits on messages to phones.
+        is_behind_proxies: Whether there are proxies in front: then all requests without an address share one count.
     """
 
     store: CounterStore
@@ -154,7 +154,7 @@ class Ledger:
 
     @asynccontextmanager
     async def start(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
-        """Count a start, which is made within the context.
+        """Count a start; make it within the context.
 
         Raises:
             QuotaExceeded: A budget is used up.
@@ -176,7 +176,7 @@ class Ledger:
     async def factor_message(
         self, who: User, address: IpAddress | None, *, to_phone: bool, number: str | None = None
     ) -> AsyncIterator[None]:
-        """Count a message to a second factor, which is sent within the context; ``number`` is that of a new one.
+        """Count a message to a second factor; send it within the context. ``number`` is that of a new one.
 
         Raises:
             QuotaExceeded, RegionNotAllowed, StoreUnavailable: As for :meth:`start`.
@@ -192,7 +192,7 @@ class Ledger:
             yield
 
     async def poll(self, who: User, address: IpAddress | None) -> None:
-        """Count a question whether a user has approved a login on another device.
+        """Count a poll for a user's approval of a login on another device.
 
         Raises:
             QuotaExceeded: A budget is used up.
@@ -206,7 +206,7 @@ class Ledger:
         await self._count(self._counters(limits))
 
     def _to_phone(self, number: str | None, place: str | None) -> list[_Limit]:
-        """Return what is counted of a message that costs money; ``number``: where to, if that is known."""
+        """Return the counts for a message that costs money; ``number``: its destination, if known."""
         sms = self.sms
         if number is not None:
             sms.require_allowed(number)
@@ -229,9 +229,9 @@ class Ledger:
 
     @asynccontextmanager
     async def attempt(self, who: User, address: IpAddress | None) -> AsyncIterator[None]:
-        """Count an attempt at a code, of whichever factor, which is presented within the context.
+        """Count an attempt at a code, of any factor; present the code within the context.
 
-        Only a wrong one stays counted, and once: a repeated one was not presented.
+        Only a wrong code stays counted, and only once: a repeated one was not presented.
 
         Raises:
             QuotaExceeded: A budget is used up.
@@ -256,10 +256,10 @@ class Ledger:
 
     @asynccontextmanager
     async def once(self, what: str, name: str, seconds: float) -> AsyncIterator[bool]:
-        """Tell whether something comes for the first time within so many seconds. It did not, if the context raises.
+        """Return whether something occurs for the first time within ``seconds``; not counted if the context raises.
 
         Raises:
-            StoreUnavailable: The store is unreachable: a second time could not be told.
+            StoreUnavailable: The store is unreachable, so a repetition could not be detected.
         """
         counters = [Counter(what, self.keys.pseudonym(f"once {self.scope} {what} {name}"), 1, seconds)]
         token = _clock.unique_id()
@@ -281,13 +281,13 @@ class Ledger:
         return token
 
     async def _undo(self, counters: list[Counter], token: str) -> None:
-        # It would stay counted: that costs no one but its own user and address.
+        # It stays counted, which affects only its own user and address.
         with suppress(errors.StoreUnavailable):
             if counters:
                 await self.store.undo_count(self._group, counters, token=token)
 
     def _counters(self, limits: Iterable[_Limit]) -> list[Counter]:
-        """Return what is counted, under pseudonyms: limits that are set, of what is known of the request."""
+        """Return the counters of a request, with pseudonyms, for the limits that are set and the values that are known."""
         return [
             Counter(kind, self.keys.pseudonym(f"counter {self.scope} {kind} {name}"), limit, window)
             for kind, name, limit, window in limits

@@ -72,5 +72,5 @@ class Captcha:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a page, or a script that renders the widget itself, has to know."""
+        """The data that a page, or a script that renders the widget itself, needs."""
         return {"script": self.script, "site_key": self.site_key, "css_class": self.css_class, "field": self.field}

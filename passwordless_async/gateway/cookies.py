@@ -1,16 +1,17 @@
-"""The gateway's cookies: the session's identifier, the login under way, and the language that the user chose.
+"""The gateway's cookies: the session's identifier, the pending login, and the language that the user chose.
 
 Invariants:
 
 - Over https a cookie has the prefix ``__Host-``: no other host, and no page over http, can set or shadow it
   (RFC 6265bis §4.1.3.2). Plain http is for loopback, where browsers refuse that prefix.
-- All are ``HttpOnly`` and ``SameSite=Lax``. The login's is sealed with the store's keys and bound to this deployment.
-- What is set fits into the 4096 bytes that browsers keep (RFC 6265bis §5.6); a longer one would be lost in silence. A
-  login with a second factor may be longer: the service's tokens are in it. It is split, and counts only as a whole.
-- A browser's cookies come in one header field, of which common servers read 8 KB: a login that would need three cookies
-  loses its way back first.
-- A cookie that comes twice, is too long, was changed, belongs elsewhere or has ended counts as none.
-- A login's cookie that this process has sealed or unsealed is known by its whole text: it is not unsealed again.
+- All are ``HttpOnly`` and ``SameSite=Lax``. The login's cookie is sealed with the store's keys and bound to this
+  deployment.
+- Each cookie fits into the 4096 bytes that browsers keep (RFC 6265bis §5.6); they silently drop a longer one. A login
+  with a second factor may be longer, because it has tokens of the service: it is split, and valid only as a whole.
+- All cookies share one header field, of which common servers read 8 KB: if a login needs three cookies, its
+  ``return_to`` is dropped first.
+- A cookie that is duplicated, too long, changed, of another deployment or expired counts as none.
+- The process caches logins by the whole text of their cookie, so it does not unseal a cookie again.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
     from passwordless_async.gateway.replies import Reply
 
-_MAX_COOKIE_CHARACTERS = 16_384  # of all Cookie fields together that have a name in question
-_MAX_KNOWN = 1024  # cookies of logins under way, of some 2 KB each; the one longest unused makes room
+_MAX_COOKIE_CHARACTERS = 16_384  # of all Cookie fields with one of our names, together
+_MAX_KNOWN = 1024  # cookies of pending logins, about 2 KB each; the least recently used is evicted
 _LANGUAGE_SECONDS = 365 * 86_400
 _ATTRIBUTES: Final = "Path=/; HttpOnly; SameSite=Lax"
 _TYPE = "gateway-login+jwe"
@@ -43,7 +44,7 @@ _MAX_VALUE = 3900  # characters: with name and attributes below 4096
 _MAX_PARTS = 4  # that a login is read from
 _WANTED_PARTS = 2
 _NUMBERS = frozenset(map(str, range(2, _MAX_PARTS + 1)))
-_COUNT = "~"  # stands behind the number of parts in the first one; no sealed text has it
+_COUNT = "~"  # follows the number of parts in the first one; no sealed text has it
 
 
 @attrs.frozen
@@ -52,7 +53,7 @@ class Cookies:
 
     Args:
         keys: Seals the login's cookie.
-        deployment: What the login's cookie is bound to: the tenant, the application and the site.
+        deployment: The deployment that the login's cookie is bound to: the tenant, the application and the site.
         secure: Whether the site is https.
     """
 
@@ -87,7 +88,7 @@ class Cookies:
         return _value(headers, self.session_name)
 
     def language_of(self, headers: CIMultiDictProxy[str]) -> str | None:
-        """Return the language that the user chose; None if they chose none. It may be one that there is not."""
+        """Return the language that the user chose; None if they chose none. It may be one that does not exist."""
         return _value(headers, self.language_name)
 
     def language(self, tag: str) -> tuple[str, str]:
@@ -109,7 +110,7 @@ class Cookies:
         return Secret("".join(map(str, parts)))
 
     def login_of(self, headers: CIMultiDictProxy[str], now: float) -> LoginState | None:
-        """Return the browser's login under way; None if it has none, or it has ended."""
+        """Return the browser's pending login; None if it has none, or it has ended."""
         sealed = self._sealed_login(headers)
         if sealed is None:
             return None
@@ -143,7 +144,7 @@ class Cookies:
         now: float,
     ) -> Iterator[tuple[str, str]]:
         """Yield the ``Set-Cookie`` fields of a reply; ``login`` is the browser's, as it came with its header fields."""
-        # A login that is as it was is not sealed again: its cookie ends when it did.
+        # An unchanged login is not sealed again: its cookie expires as before.
         if isinstance(reply.login, LoginState) and reply.login != login:
             yield from self._login(reply.login, headers, now)
         elif reply.login is None:

@@ -4,8 +4,8 @@ Invariants:
 
 - Each has a line in the log, at ERROR: what was being done, the error's type, and where it was raised. A refusal that
   may be the user's own is at WARNING.
-- The line has the message of the library's own errors, which show no secret. That of any other error may quote what the
-  user typed, so it is left out, and so are the service's words: of a refusal there are its code, status and advice.
+- The line has the message of the library's own errors, which show no secret. The message of any other error may quote
+  the user's input, so it is omitted. For a refusal by the service, the line has only its code, status and advice.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
 
 
 class Refusals:
-    """Logs the refusals that only the operator can mend: of each route and type one a minute, and how many more."""
+    """Logs refusals that only the operator can correct: one a minute for each route and type, and how many more."""
 
     def __init__(self) -> None:
         # No more than there are routes and types of errors: what a user writes is in neither.
@@ -85,7 +85,7 @@ class Refusals:
 
 
 def _said(error: BaseException) -> str:
-    """Return what may be logged of an error's message: nothing that a user or the service has written."""
+    """Return the part of an error's message that may be logged: no text of a user or of the service."""
     if not isinstance(error, PasswordlessError) or not _is_library(type(error).__module__):
         return ""
     if isinstance(error, UsageError):

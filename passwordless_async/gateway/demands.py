@@ -1,8 +1,8 @@
 """The requirements for a login (RFC 9470), its age and strength, and whether a session's login meets them.
 
 A service judges by the access token, so its claims count here too: ``auth_time`` and ``acr``, or the same with a
-namespace (``https://api.example/acr``), because Auth0 lets no Action set the plain ones. The service decides; this only
-prevents that a user is sent to a login that changes nothing.
+namespace (``https://api.example/acr``), because Auth0 lets no Action set the plain ones. The service decides; this
+module only avoids logins that would change nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 _MAX_AGE_DIGITS = 9
 _MAX_ACR_CHARACTERS = 256
-_CLOCK_SECONDS = 10.0  # that the clock of a service, or the time that it counts from, may differ from ours
-_NEWEST_SECONDS = 3.0  # a login so long ago is as new as another would be when the browser is back
+_CLOCK_SECONDS = 10.0  # by which the clock of a service, or its start of counting, may differ from ours
+_NEWEST_SECONDS = 3.0  # another login would be this old when the browser is back
 
 
 def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a query or a challenge asks for; if it is unreadable, a login with age 0."""
+    """Return the demands of a query or a challenge; if they are unreadable, ``max_age`` 0."""
     max_age, acr_values = given.get("max_age", ""), given.get("acr_values", "")
     is_number = max_age.isascii() and max_age.isdecimal() and len(max_age) <= _MAX_AGE_DIGITS
     demands: dict[str, Any] = {"acr_values": acr_values[:_MAX_ACR_CHARACTERS]} if acr_values else {}
@@ -37,8 +37,8 @@ def demands_of(given: Mapping[str, str]) -> dict[str, Any]:
 def fulfils(session: StoredSession, demands: Mapping[str, Any], now: float) -> bool:
     """Return whether a session's login is new and strong enough, also by a clock that differs.
 
-    Without that, a login of about ``max_age`` would be enough here and too old for the service: the browser would be
-    sent back and forth.
+    Otherwise a login as old as ``max_age`` could be new enough here and too old for the service, and the two would
+    redirect the browser to each other.
     """
     max_age = demands.get("max_age")
     is_new = max_age is None or now - login_time(session) + _CLOCK_SECONDS <= max_age
@@ -78,7 +78,7 @@ def _claim(session: StoredSession, name: str) -> object:
 def _claims_of(access_token: Secret) -> Mapping[str, Any]:
     """Return the claims of a JWT, which came from the tenant itself; none if the token is opaque.
 
-    Here, where nothing is raised: the parts of a secret are bare.
+    It raises nothing: the parts of a secret are not wrapped, and a traceback would show them.
     """
     _, _, rest = access_token.partition(".")
     return read_segment(rest.partition(".")[0]) or {}

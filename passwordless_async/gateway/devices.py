@@ -1,4 +1,4 @@
-"""What a browser calls itself, for people: ``Firefox on Linux``. It is shown to the user; no decision depends on it."""
+"""The name of a browser, for people: ``Firefox on Linux``. It is shown to the user; no decision depends on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 _MAX_CHARACTERS = 512  # of a User-Agent; the longest of real browsers have about 250
-# The first that is found; most browsers name others too, for old servers' sake.
+# The first match counts; most browsers also name others, for the sake of old servers.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

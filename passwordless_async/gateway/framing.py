@@ -1,7 +1,7 @@
-"""How the body of a request is framed: one way, or the request is refused and its connection closed.
+"""The framing of a request's body. If it is ambiguous, the request is refused and its connection closed.
 
-Invariant: two lengths, a length beside a transfer coding, or another coding than ``chunked`` may be read in two ways by
-two servers (RFC 9112 §6.3, §11.2). What one of them takes for the next request must not be one for the other.
+Invariant: two servers could interpret two lengths, a length with a transfer coding, or another coding than ``chunked``
+differently (RFC 9112 §6.3, §11.2). They must not disagree about where the next request begins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 
 @attrs.frozen
 class Framing:
-    """Whether a request has a body, and its length if that was said."""
+    """Whether a request has a body, and its length, if it has a ``Content-Length``."""
 
     has_body: bool
     length: int | None

@@ -1,10 +1,10 @@
-"""One request from its arrival to its response: route, rule against CSRF, step, rendering.
+"""Handles one request: route, CSRF check, step, rendering.
 
 Invariants:
 
-- A request is answered as JSON if it asks for that, else as a page. Both come from one reply.
-- What changes something is let through only from a page of this site.
-- An error that a step does not foresee is a page in plain words, not a traceback.
+- The response is JSON if the request asks for it, otherwise a page. Both are made from one reply.
+- A request that changes something is accepted only from a page of this site.
+- An unexpected error in a step is shown as a page in plain words, not as a traceback.
 """
 
 from __future__ import annotations
@@ -74,17 +74,17 @@ class Handler:
         if reply.problem is not None and request.method not in READS and reply.status != HTTPStatus.ACCEPTED:
             # Of the user whom the request named.
             visit.audit(AuditKind.REFUSED, login=_named(reply), reason=reply.problem.key)
-        # A step answered, so method and path are of the table, and not what a user wrote.
+        # A step replied, so method and path are in the table: they are not text of the user.
         self._report(f"{request.method} {request.path}", reply)
         return self._response(visit, reply)
 
     def answer(self, request: Request, reply: Reply) -> Response:
-        """Return the response to a request that no step answers, such as a call to an upstream that is refused."""
+        """Return the response to a request that no step handles, such as a refused call to an upstream."""
         self._report("a call to an upstream", reply)
         return self._response(self._visit(request), reply)
 
     def _report(self, name: str, reply: Reply) -> None:
-        """Log what is behind a problem, if only the operator can mend it."""
+        """Log the cause of a problem, if only the operator can correct it."""
         if reply.problem is not None and reply.problem.cause is not None:
             self._refusals.report(name, reply.problem.cause)
 
@@ -149,7 +149,7 @@ class Handler:
         if reply.problem is not None and "seconds" in reply.problem.facts:
             headers = (*headers, ("Retry-After", str(reply.problem.facts["seconds"])))
         if reply.location is not None and not is_json:
-            # A path of the gateway's own is below the mount; where the login came from is a path of the site.
+            # The gateway's own paths are below the mount; ``return_to`` of a login is a path of the site.
             location = reply.location if reply.leaves else f"{visit.request.mount}{reply.location}"
             return Response(HTTPStatus.SEE_OTHER, (*headers, ("Location", location)))
         if is_json:
@@ -159,7 +159,7 @@ class Handler:
         return Response(reply.status, (*headers, ("Content-Type", kind)), body)
 
     def _origins(self, reply: Reply) -> tuple[str, ...]:
-        """Return the other sites that a page may use: those of a captcha, where it is shown."""
+        """Return the other sites that a page may use: those of a captcha, if it is shown."""
         captcha = self._services.settings.captcha
         return captcha.origins if captcha is not None and reply.facts.get("captcha") else ()
 
@@ -172,7 +172,7 @@ class Handler:
             had_session=visit.session is not None,
             now=self._services.clock(),
         )
-        # What the user chose by a link is remembered; a language that there is not was not chosen.
+        # Remember a language that the user chose by a link, if it exists.
         if visit.request.query.get("language") == visit.language != self._cookies.language_of(headers):
             yield self._cookies.language(visit.language)
 
@@ -189,7 +189,7 @@ def _named(reply: Reply) -> LoginState | None:
 
 
 def _lacking(visit: Visit) -> str:
-    """Return what a request must have that changes something: without any words of the request."""
+    """Return what a request that changes something lacks, without quoting the request."""
     if wants_json(visit.request):
         return "a request for JSON needs the header field X-CSRF: 1, and a body of JSON or none"
     return (

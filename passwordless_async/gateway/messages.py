@@ -2,8 +2,8 @@
 
 Invariants:
 
-- An adapter makes a :class:`Request` of what came, bounded, and writes a :class:`Response` as it is.
-- ``path`` is the path below the mount, decoded once. It is compared and never sent on.
+- A mount makes a bounded :class:`Request` from what arrived, and writes a :class:`Response` unchanged.
+- ``path`` is the path below the mount, decoded once. It is compared and never forwarded.
 - Bodies, cookies and header fields are secret until proven otherwise: no repr shows them.
 """
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
 READS = frozenset({"GET", "HEAD"})
-"""The methods that change nothing; what a form sends has another."""
+"""The methods that change nothing; a form sends another one."""
 
 MAX_BODY_BYTES = 65_536
-"""Of a request to the gateway's own pages; an upstream's bodies have a bound of their own."""
+"""For requests to the gateway's own pages; bodies to an upstream have their own bound."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,11 +32,11 @@ class Request:
     Attributes:
         method: The method, in upper case.
         mount: The path that the gateway is mounted at, encoded, without a slash at its end: ``/auth``; empty at the
-            root. It stands in links and in ``Location``.
+            root. Links and ``Location`` contain it.
         path: The path below the mount, decoded, with a slash in front: ``/login``.
-        query: The query, decoded; of a name that is given twice neither value is here.
+        query: The query, decoded; a name that is given twice is left out.
         headers: The header fields; names in any case.
-        body: The body. An adapter reads ``MAX_BODY_BYTES`` and one byte more at most: a longer one is refused.
+        body: The body. A mount reads at most one byte more than ``MAX_BODY_BYTES``: a longer body is refused.
         peer: The address that the connection came from; None on a socket without one.
     """
 
@@ -65,4 +65,4 @@ class Response:
 
 
 Handle: TypeAlias = "Callable[[Request], Awaitable[Response]]"
-"""What a mount calls: :meth:`Gateway.handle <passwordless_async.gateway.Gateway.handle>`."""
+"""The function that a mount calls: :meth:`Gateway.handle <passwordless_async.gateway.Gateway.handle>`."""

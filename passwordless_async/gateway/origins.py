@@ -1,6 +1,6 @@
-"""A ``base_url`` that is not what browsers see: one line in the log says so.
+"""Logs one warning if ``base_url`` is not the origin that browsers see.
 
-Nothing is decided by it: ``Host`` and the fields of proxies can be forged.
+No decision depends on it, because ``Host`` and the fields of proxies can be forged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHOWN = re.compile(r"(?:https?://)?[A-Za-z0-9.:\[\]-]{1,255}")
 
 @attrs.define(eq=False)
 class OriginWatch:
-    """Warns once, of the first request that came to another origin than ``base_url``."""
+    """Warns once, at the first request to another origin than ``base_url``."""
 
     _settings: Settings
     _own: frozenset[str] = attrs.field(init=False)

@@ -1,10 +1,10 @@
-"""Calls to upstreams as a mount sees them: each is passed on, or answered here as a page or as JSON.
+"""Calls to upstreams: each is forwarded, or answered here with a page or with JSON.
 
 Invariants:
 
-- A page that a browser shows leads to the login, or to a stronger one, and back. A script gets a status and JSON.
-- A form that leads there is not sent again: the way back is the page that it is on, and the user is told.
-- Of a failure the browser learns whether it may try again, and nothing else.
+- A page that a browser shows redirects to the login, or to a stronger one, and back. A script gets a status and JSON.
+- A form that needs a login first is not sent again: the user returns to the page with the form, and a text says so.
+- The response to a failure says only whether the browser may try again.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Passing:
-    """What a mount hands calls to upstreams to.
+    """Handles calls to upstreams, for a mount.
 
     Args:
-        forwarding: Passes them on.
-        handler: Makes the responses that are given here.
+        forwarding: Forwards them.
+        handler: Makes the responses of the gateway itself.
         reserved: The first segments of the gateway's own paths: they go to no upstream, not even one at ``/``.
         origin: The site's origin.
     """
@@ -68,7 +68,7 @@ class Passing:
         return self._answer(request, fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR))
 
     async def connect(self, request: ProxiedRequest, socket: BrowserSocket) -> ProxiedResponse | None:
-        """Pass a WebSocket on, until it ends; returns the response to a handshake that is refused."""
+        """Forward a WebSocket until it ends; return the response if the handshake is refused."""
         with Defects("a WebSocket to an upstream"):
             try:
                 await self._forwarding.connect(request, socket)
@@ -109,16 +109,16 @@ class Passing:
         reply = fault(problem, status)
         if status != HTTPStatus.UNAUTHORIZED:
             return reply
-        # A session that has ended: its cookie is of no use any more.
+        # The session has ended, so its cookie is useless.
         session = KEEP if isinstance(error, Refusal) else None
         return attrs.evolve(reply, session=session, location=self._with_return("/login", request, {}))
 
     def _with_return(self, path: str, request: ProxiedRequest, more: Mapping[str, str]) -> str:
-        """Return a path of the gateway's own that returns to the page that was asked for, or that a form is on."""
+        """Return one of the gateway's paths, with ``return_to`` for the requested page, or the page with the form."""
         asked = f"?{request.query}" if request.query else ""
         is_form = request.method not in READS
         page = self._form_page(request) if is_form else f"{request.mount}{request.path}{asked}"
-        # Nothing that the login would refuse: a Referer may be long, and may have any bytes.
+        # Only what the login accepts: a Referer may be long, and may contain any bytes.
         way_back = return_path(page, ("/",))
         parameters = {
             **more,
@@ -128,11 +128,11 @@ class Passing:
         return f"{path}?{urlencode(parameters, quote_via=quote)}"
 
     def _form_page(self, request: ProxiedRequest) -> str | None:
-        """Return the path of this site's page that a form is on; None if the browser does not say which."""
+        """Return the path of the page with the form on this site; None if the browser does not name it."""
         page = ",".join(request.headers.getall("Referer", []))
         return page.removeprefix(self._origin) if page.startswith(f"{self._origin}/") else None
 
 
 def _way_in(request: ProxiedRequest, reply: Reply) -> Mapping[str, str]:
-    """Return where a script sends its user who is not logged in."""
+    """Return the URL to which a script sends a user who is not logged in."""
     return {} if reply.location is None else {"login": f"{request.mount}/login"}

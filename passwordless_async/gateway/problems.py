@@ -1,10 +1,10 @@
-"""What a library error is to the person at the browser: a text's key, a status, and what the text names.
+"""Maps the library's errors to responses for users: a text's key, a status, and the values in the text.
 
 Invariants:
 
 - Every error of the library has a row, its own or that of a class above it. A test walks the whole tree.
 - A text never says whether an account exists, and never quotes a server.
-- What only the operator can mend is named to the log, as the problem's cause.
+- An error that only the operator can correct is the problem's cause, which is logged.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Refused(Exception):
-    """Raise it in a hook to refuse what the user is about to do.
+    """Raise it in a hook to refuse the user's request.
 
     Args:
-        key: The key of the text that the user sees; one of your own catalog, or ``refused``.
+        key: The key of the text for the user; one of your own catalog, or ``refused``.
         status: The HTTP status.
         retry_after: Seconds after which the same may be allowed; None if it will not be.
     """
@@ -67,7 +67,7 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
     errors.UnauthorizedClient: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.InvalidTarget: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.TemporarilyUnavailable: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
-    # The session is good, and the user is to confirm it: no 401, which takes the session's cookie away.
+    # The session is valid, and the user must confirm it: not 401, which removes the session's cookie.
     errors.InsufficientUserAuthentication: ("step_up_needed", HTTPStatus.FORBIDDEN),
     errors.InsufficientScope: ("scope_missing", HTTPStatus.FORBIDDEN),
     errors.DPoPRequired: ("misconfigured", HTTPStatus.INTERNAL_SERVER_ERROR),
@@ -90,7 +90,7 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
 }
 
 
-# The codes of a plain OAuthError that settings cause, and nothing that a user types: as UnauthorizedClient.
+# Codes of a plain OAuthError that only settings cause, never the user's input; treated as UnauthorizedClient.
 _OF_SETTINGS = frozenset(
     {
         "bad.authParams",
@@ -103,14 +103,14 @@ _OF_SETTINGS = frozenset(
         "unsupported_grant_type",
     }
 )
-# Of those the user can do nothing about: a setting here or at the tenant is wrong, or the library is.
+# Errors that the user cannot correct: a wrong setting here or at the tenant, or a defect of the library.
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
 # The user's own, or a mistake in the tenant's Actions.
 _FOR_BOTH = frozenset({"access_denied"})
 
 
 def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> tuple[Problem, HTTPStatus]:
-    """Return what an error is to the user, and the status of the response."""
+    """Return the problem to show for an error, and the status of the response."""
     if isinstance(error, Refused):
         key, status = error.key, HTTPStatus(error.status)
     else:

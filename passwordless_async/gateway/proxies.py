@@ -1,11 +1,11 @@
-"""The address of the user, behind proxies that are named.
+"""The address of the user, behind a known number of proxies.
 
 Invariants:
 
-- A browser may write any ``X-Forwarded-For``; each proxy adds, at the right, the address that it was called from. Only
-  what a named number of own proxies added is believed.
-- Too few entries, or one that is no address, means that the address is not known; it is never guessed.
-- The service is told public addresses alone: it would count all users of a private one, a proxy's, as one.
+- A browser may send any ``X-Forwarded-For``; each proxy appends the address that it was called from. Only the entries
+  of ``trusted_proxies`` are used.
+- Too few entries, or one that is not an address, means that the address is unknown; it is never guessed.
+- Only public addresses are sent to the service: a private one is a proxy's, for which it would count all users as one.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def user_address_of(request: Arrived, trusted_proxies: int) -> IpAddress | None:
     return _parsed(entries[-trusted_proxies].strip())
 
 
-@lru_cache(maxsize=1024)  # a login tells the service its address more than once
+@lru_cache(maxsize=1024)  # a login sends the service its address more than once
 def public(address: IpAddress | None) -> IpAddress | None:
-    """Return an address that the service may be told; None for a private one."""
+    """Return an address to send to the service; None for a private one."""
     return _address(address, allow_private=False)
 
 

@@ -15,7 +15,7 @@ _MAX_BYTES = 8192
 
 
 def read_query(query: bytes) -> Mapping[str, str]:
-    """Return the parameters of a query; of a name that is given twice none. One that cannot be read has none."""
+    """Return the parameters of a query, without names that are given twice; none if it is unreadable."""
     if not query or len(query) > _MAX_BYTES:
         return SecretDict()
     try:

@@ -1,7 +1,7 @@
-"""Which of repeated events have a line in the log: of each kind one a minute, and how many more there were.
+"""Limits log lines of repeated events: one a minute for each kind, and the number of others.
 
-Anyone can cause such events, as by a link with ``error=``. So not each writes a line, and a kind must have nothing
-that a user writes: kinds are not forgotten.
+Anyone can cause such events, for example with a link that has ``error=``. So not every event has a line. A kind must
+not contain text of a user, because kinds are never forgotten.
 """
 
 from __future__ import annotations
@@ -36,5 +36,5 @@ class Repeats(Generic[K]):
 
 
 def others(more: int) -> str:
-    """Return what a line says of the events that had none."""
+    """Return the part of a line about the events that had none."""
     return f" ({more} more like it were not logged)" if more else ""

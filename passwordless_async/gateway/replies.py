@@ -1,10 +1,10 @@
-"""What a step of the flow answers, before it is HTML or JSON.
+"""The reply of a step, before it becomes HTML or JSON.
 
 Invariants:
 
-- A step decides what happens; how it looks is decided by one renderer for pages and one for JSON, by ``Accept``.
+- A step decides what happens; one renderer for pages and one for JSON, chosen by ``Accept``, decide how it looks.
 - A reply names its page and the facts that the page shows; no fact is a token, a code or an identifier of a session.
-- After a POST that went well a page redirects (303) to the next step; JSON has the next step's facts at once.
+- After a successful POST, a page redirects (303) to the next step; JSON has the next step's facts at once.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Page(enum.StrEnum):
     LOGGED_OUT = "logged-out"
     """No facts."""
     FAULT = "fault"
-    """A problem that no form can mend: facts: ``status``, and ``retry_to`` (a path below the mount) if the way on is
-    none of the usual ones: the address that was asked for, the login, or the home of a user who has a session."""
+    """A problem that no form can correct. Facts: ``status``, and ``retry_to`` (a path below the mount) if the next page
+    is none of the usual ones: the requested address, the login, or the home of a user who has a session."""
 
 
 @attrs.frozen
@@ -67,9 +67,9 @@ class Problem:
 
     Attributes:
         key: The key in the catalogs: ``wrong_code``, ``cooling_down``, ``csrf``.
-        facts: What the text names: ``{"seconds": 30}``, ``{"count": 2}``.
+        facts: The values in the text: ``{"seconds": 30}``, ``{"count": 2}``.
         field: The form field that it belongs to; None for the page.
-        cause: The error that the log must have, because it is not the user's; None if there is none.
+        cause: The error to log, because the user did not cause it; None if there is none.
     """
 
     key: str
@@ -89,19 +89,19 @@ KEEP = Keep.KEEP
 
 @attrs.frozen(kw_only=True)
 class Reply:
-    """What a step answers.
+    """The reply of a step.
 
     Attributes:
         page: The page to show, and the step in JSON.
-        facts: What it shows; see :class:`Page`.
+        facts: The values that it shows; see :class:`Page`.
         status: The HTTP status.
         problem: What went wrong; None if nothing did.
-        login: The login under way from now on: its cookie is set. None: the cookie is removed.
+        login: The new state of the login: its cookie is set. None: the cookie is removed.
         session: The session's identifier: its cookie is set. None: the cookie is removed.
         session_seconds: How long a browser keeps the session's cookie; None: until it is closed.
-        is_json: Whether it is JSON whatever the browser accepts: for scripts alone.
-        location: Where a page redirects to, with 303: a path below the mount. None: the page itself is shown.
-        leaves: Whether ``location`` is a path of the site instead: the login is over, and returns where it came from.
+        is_json: Whether it is always JSON, whatever the browser accepts: for scripts only.
+        location: The path below the mount that a page redirects to, with 303. None: the page itself is shown.
+        leaves: Whether ``location`` is a path of the site instead, because the login has ended and returns there.
         headers: Further header fields.
     """
 

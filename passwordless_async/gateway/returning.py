@@ -1,10 +1,10 @@
-"""Where a login may return to: paths of this site alone.
+"""Checks where a login may return to: only paths of this site.
 
 Invariants:
 
 - What comes from a browser is never sent back as a ``Location`` unless it is a path of this site, below a prefix that
   the application allows. Anything else counts as none: an open redirect would lend the site's name to a phisher.
-- The text is judged as a browser reads it: it removes tabs and line ends, and reads a backslash as a slash
+- The text is checked as a browser interprets it: it removes tabs and line ends, and treats a backslash as a slash
   (WHATWG URL §4.4).
 """
 
@@ -37,7 +37,7 @@ def checked_prefixes(prefixes: Iterable[str]) -> tuple[str, ...]:
 
 
 def checked_home(path: str | None) -> str | None:
-    """Return the path of the application's home, by the rules of a way back; others raise :class:`UsageError`."""
+    """Return the path of the application's home, by the rules of ``return_to``; others raise :class:`UsageError`."""
     if path is None:
         return None
     if not isinstance(path, str) or return_path(path, ("/",)) is None:

@@ -1,4 +1,4 @@
-"""Which step a request is for: one table."""
+"""The table of routes: the step for each path and method."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
 
 
 def _shared(step: Step) -> Step:
-    """Return a step that requests which are sent twice at the same time take once."""
+    """Return a step that simultaneous duplicates of a request share."""
 
     async def taken(visit: Visit) -> Reply:
         login, request = visit.login, visit.request
         if login is None:
             return await step(visit)
         state = login.id, login.mfa, login.link, login.stepping_up, visit.session
-        # What only fetches in advance is refused, and says something else by that.
+        # A prefetch is refused, and has another field value.
         how = request.method, request.headers.get("Sec-Purpose")
         said = *how, request.path, *sorted(request.query.items()), *sorted(visit.form.items())
         return await visit.services.submissions.share((state, said), lambda: step(visit))
@@ -67,4 +67,4 @@ RESERVED = frozenset(path.split("/")[1] for path in (*ROUTES, "/static")) - {""}
 """The first segments of the gateway's own paths; the home is not among them: an upstream at ``/`` takes its place."""
 
 SIGNED = frozenset({"/backchannel-logout"})
-"""The paths that no browser asks: the request is signed, so the rule against CSRF is not for it."""
+"""The paths that no browser calls: their requests are signed, so they need no CSRF check."""

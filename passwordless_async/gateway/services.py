@@ -1,4 +1,4 @@
-"""What all steps share; kept for the gateway's lifetime."""
+"""The objects that all steps share; kept for the gateway's lifetime."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Services:
     Attributes:
         client: Logs users in, and keeps their sessions.
         settings: How the gateway behaves.
-        keys: Seals what a browser carries, and makes pseudonyms.
-        ledger: Counts what the budgets allow.
+        keys: Seals the login's cookie, and makes pseudonyms.
+        ledger: Counts against the budgets.
         hooks: The application's hooks.
         submissions: Finishes each login once.
-        on_audit: Are told what happened, in order.
+        on_audit: Get the events of the audit log, in order.
         clock: The wall clock: seconds since the UNIX epoch.
     """
 

@@ -47,25 +47,25 @@ class Settings:
 
     Args:
         base_url: The site's origin, as browsers see it.
-        scope: The scope of logins; it has ``openid``, for a session has a user.
+        scope: The scope of logins; it has ``openid``, because a session needs a user.
         audience: The API that the access tokens are for.
-        identifiers: What users name themselves by: ``email``, ``phone`` or both.
+        identifiers: What users log in with: ``email``, ``phone`` or both.
         magic_link: Whether users may choose to be sent a link by e-mail instead of a code.
-        captcha: The widget that is shown where the tenant demands a captcha; None: the page says that it has none.
+        captcha: The widget to show if the tenant demands a captcha; None: the page says that there is none.
         return_to: The prefixes of paths that a login may return to.
-        home: The path of the application's home: where a login ends that names no way back; None: the gateway's own.
-        trusted_proxies: How many proxies of yours a request passes: the user's address is what the outermost of them
-            saw. 0: the peer is the user.
+        home: The path of the application's home, for logins without ``return_to``; None: the gateway's own.
+        trusted_proxies: The number of your proxies that a request passes: the user's address is the one that the
+            outermost of them saw. 0: the peer is the user.
         login_seconds: How long a login may take, from its first page to its last. Ten minutes: a code lasts for three
             at Auth0, and a user may need a second one and a second factor.
-        resend_seconds: After how many seconds the page offers another code; the service's own patience counts too.
-        remember_for: How long the session, and its cookie in the browser, last of a user who asks to stay logged
-            in; None: that is not offered, and the cookie goes with the browser's windows.
-        session_for: How long a session lasts of a user who does not ask to stay logged in; None: as long as the
+        resend_seconds: Seconds until the page offers another code; the cool-down applies too.
+        remember_for: Seconds that the session and its cookie last if the user asks to stay logged in. None: the page
+            does not offer it, and the cookie ends with the browser.
+        session_for: Seconds that a session lasts if the user does not ask to stay logged in; None: as long as the
             client's sessions last.
-        max_sessions: How many sessions a user may have: a login more ends the oldest. None: any number.
-        budgets: How much one address and one user may start and guess in an hour.
-        sms: Which phones are sent codes, and how many.
+        max_sessions: The maximum number of sessions per user: a further login ends the oldest. None: any number.
+        budgets: How many codes one address and one user may request and guess per hour.
+        sms: Which phones may get codes, and how many.
     """
 
     base_url: URL = attrs.field(converter=_origin)

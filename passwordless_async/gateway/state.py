@@ -1,11 +1,11 @@
-"""The login under way: what the gateway knows between two pages, sealed in a cookie of its own.
+"""The pending login: its state between two pages, sealed in its own cookie.
 
 Invariants:
 
 - It is sealed with the store's key ring and bound to this gateway: another deployment cannot open it, and a changed one
   counts as none.
-- It has an end, and carries no code and no token. What may be done once only is decided by the client, the store and
-  ``submissions.py``, so an old copy of the cookie opens nothing.
+- It expires, and contains no code and no token. The client, the store and ``submissions.py`` decide what may happen
+  only once, so an old copy of the cookie opens nothing.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class LoginState:
-    """A login under way.
+    """A pending login.
 
     Attributes:
-        id: 128 random bits; the CSRF token of its forms is made from it. Another user has another one: a form that was
-            left open in another tab is found out by its token.
+        id: 128 random bits; the CSRF token of its forms is made from it. It changes with the user, so the token of a
+            form that was left open in another tab no longer matches.
         expires_at: When it ends: seconds since the UNIX epoch.
         return_to: The path to return to after the login; None: the gateway's own home.
-        who: The user, once they have named themselves.
+        who: The user, once they have typed an address or a number.
         sent_at: When their last code was sent: seconds since the UNIX epoch; None if none was.
         attempts_left: How many codes they may try; None if that is not known.
         mfa: The sealed :class:`~passwordless_async.MfaState`, once a second factor is demanded.
@@ -42,11 +42,11 @@ class LoginState:
             ``recovery``.
         factor_name: Where its code was sent, masked; None if it was not sent.
         enrolment: What a new factor needs, until the user has confirmed it: a JSON object.
-        recovery_codes: Codes that the user has not confirmed to have kept: a JSON array. The login is over by then.
+        recovery_codes: Codes that the user has not confirmed to have saved: a JSON array. The login has already ended.
         link: The sealed :class:`~passwordless_async.PendingLink`, if a link was sent.
         remember: Whether the user asked to stay logged in.
         stepping_up: The public name of the session that steps up; None for a login.
-        demands: What the session must fulfil after a step-up: ``max_age``, ``acr_values`` (RFC 9470);
+        demands: The demands on the session after a step-up: ``max_age``, ``acr_values`` (RFC 9470);
             None for a login.
     """
 
@@ -77,7 +77,7 @@ class LoginState:
 
     @classmethod
     def from_members(cls, members: SecretDict) -> Self | None:
-        """Return the state that :meth:`members` wrote; None if they are of another form, as of another version."""
+        """Return the state that :meth:`members` wrote; None if they are malformed, or of another version."""
         try:
             who = members.pop("who", None)
             if not all(isinstance(value, _TYPES[name]) for name, value in members.items()):

@@ -1,11 +1,11 @@
-"""A login is finished once: requests that are sent twice at the same time share one answer, and a later one gets none.
+"""Finishes each login once: simultaneous duplicates of a request share one reply, and a later one is refused.
 
 Invariants:
 
-- A double click is one login: it presents one code, opens one session, and asks the application's hooks once.
-- What a second factor brought leads to one session. The client keeps it for half a minute, for a caller that was
-  cancelled: an old copy of the login's cookie, with the code, would get the same session. Another process has nothing
-  to give, so this is known in one alone.
+- A double click is one login: it presents one code, opens one session, and calls the application's hooks once.
+- The result of a second factor leads to one session. The client keeps that result for half a minute, for a cancelled
+  caller; an old copy of the login's cookie, with the code, would get the same session. Other processes do not have the
+  result, so each process records only the logins that it has finished.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.gateway.replies import Reply
 
-_FINISHED_SECONDS = 120.0  # more than the client keeps what a second factor brought
+_FINISHED_SECONDS = 120.0  # longer than the client keeps the result of a second factor
 _MAX_FINISHED = 65_536  # logins
 
 
@@ -35,7 +35,7 @@ class Submissions:
     _finished: Expiring[str, bool] = attrs.field(factory=lambda: Expiring(_MAX_FINISHED), init=False)
 
     async def share(self, said: Hashable, step: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Take a step once for all requests that say the same at the same time."""
+        """Run a step once for simultaneous duplicates of a request."""
         return await self._flights.run(said, lambda _departure: step())
 
     def finish(self, login: Secret) -> None:

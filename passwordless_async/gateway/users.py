@@ -1,4 +1,4 @@
-"""Who is logged in, for the application's own handlers: in FastAPI, Starlette, aiohttp.web and others alike."""
+"""The current user, for the application's own handlers: in FastAPI, Starlette, aiohttp.web and other frameworks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class UserOf(Generic[U_co]):
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """The signature, by which FastAPI knows that it is to give the request."""
+        """The signature, which tells FastAPI to pass the request."""
         try:
             annotation: Any = import_module("starlette.requests").HTTPConnection
         except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""One request on its way through a step: what is known of the browser, and what the steps share."""
+"""One request in a step: the facts about the browser, and the objects that the steps share."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Visit:
         request: The request.
         form: The fields of its form or its JSON object; every value is a text.
         login: The browser's login under way.
-        session: The identifier of the browser's session; whether it still is one is known by the store.
+        session: The identifier of the browser's session; only the store knows whether it still exists.
         address: The address of the user; None if it is not known.
         device: The browser and its system, for people: ``Firefox on Linux``.
         language: The language of the response, a BCP 47 tag.
@@ -47,7 +47,7 @@ class Visit:
 
     @property
     def forwarded_for(self) -> IpAddress | None:
-        """The user's address as the service is told it; None: it is told none, as that of a public client."""
+        """The user's address for the service; None: none is sent, for example with a public client."""
         return public(self.address) if self.services.client.forwards_addresses else None
 
     def audit(
@@ -59,9 +59,9 @@ class Visit:
         session: str | None = None,
         reason: str | None = None,
     ) -> None:
-        """Tell the audit log what happened; ``user`` is the ``sub``, ``session`` a public name.
+        """Write an event to the audit log; ``user`` is the ``sub``, ``session`` a public name.
 
-        ``login`` is the login by now, unless it is as it came.
+        Pass ``login`` if the login has changed since the request arrived.
         """
         sinks, keys = self.services.on_audit, self.services.keys
         if not sinks:
@@ -92,6 +92,6 @@ class Visit:
 
     @property
     def session_data(self) -> dict[str, Any]:
-        """What a session that is opened now remembers of the browser, for the list of sessions."""
+        """Return the facts about the browser that a new session stores, for the list of sessions."""
         place = {} if self.address is None else {"place": str(self.address)}
         return {"device": self.device, **place}

@@ -1,4 +1,4 @@
-"""The gateway inside others' frameworks: each module makes a ``Request`` and writes a ``Response``.
+"""The gateway mounted in web frameworks: each module makes a ``Request`` and writes a ``Response``.
 
 Each name is imported when it is first used (PEP 562): an ASGI application does not need ``aiohttp.web``.
 """

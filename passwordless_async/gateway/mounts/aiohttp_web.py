@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.proxy.messages import ProxiedResponse
 
 _BELOW = "/{below}"
-_POLL_SECONDS = 0.5  # between two looks whether the browser is there
+_POLL_SECONDS = 0.5  # between two checks whether the browser is connected
 _HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket
 _MAX_MESSAGE = 64 << 20  # bytes; each upstream has a bound below it
 _ANYTHING = r"/{below:[\s\S]*}"
@@ -74,9 +74,9 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
 
 
 async def _meet(request: web.Request) -> None:
-    """Ask for the body that waits for that (RFC 9110 §10.1.1).
+    """Ask for the body if the browser waits for that (RFC 9110 §10.1.1).
 
-    aiohttp's own handler quotes any other expectation in its response, and fails where that has no encoding.
+    aiohttp's own handler quotes any other expectation in its response, and fails if it cannot be encoded.
     """
     if request.headers.get("Expect", "").lower() != "100-continue":
         raise web.HTTPExpectationFailed
@@ -89,7 +89,7 @@ def _refusal(request: web.Request) -> web.Response:
     """Return the response to a request that cannot be read."""
     hide_query(request)
     refusal = web.Response(status=HTTPStatus.BAD_REQUEST)
-    # Closed: what follows on the connection may be a part of this request.
+    # Closed: the next bytes on the connection may be a part of this request.
     refusal.force_close()
     return refusal
 
@@ -112,12 +112,12 @@ def _request(request: web.Request, mount: str, body: bytes) -> Request:
 
 
 async def _body(request: web.Request) -> bytes | None:
-    """Return the body, of one that is too large the beginning; None if it is not encoded as it says."""
+    """Return the body, or the beginning of one that is too large; None if its encoding is wrong."""
     parts, size = [], 0
     if not request.body_exists:
         return b""
     try:
-        # Not request.read(): its bound, and the response to what is above it, are the application's.
+        # Not request.read(): the application decides its bound, and the response to a larger body.
         async for part in request.content.iter_any():
             parts.append(part)
             size += len(part)
@@ -176,7 +176,7 @@ async def _written(request: web.Request, response: ProxiedResponse) -> web.Strea
     except ConnectionError:
         pass  # the browser has gone
     except UpstreamBroke:
-        # The browser must not take what it has for the whole.
+        # The browser must not treat the partial response as complete.
         if request.transport is not None:
             request.transport.abort()
     finally:
@@ -202,7 +202,7 @@ def _protocols(request: web.Request) -> tuple[str, ...]:
 
 
 async def _until_gone(request: web.Request) -> None:
-    # aiohttp tells no handler that its browser has gone, unless its runner is told to, and has no event for it.
+    # By default, aiohttp does not tell a handler that the browser has gone, and it has no event for it.
     while True:
         if request.transport is None or request.transport.is_closing():
             return

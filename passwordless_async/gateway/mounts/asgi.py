@@ -84,7 +84,7 @@ def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Reque
     return Request(
         method=scope["method"],
         mount=mount_of(scope),
-        # ASGI: the path has the mount in it; servers and frameworks before that did not agree.
+        # By the ASGI specification, the path includes the mount; older servers and frameworks differ.
         path=scope["path"].removeprefix(root_path(scope)) or "/",
         query=read_query(scope.get("query_string", b"")),
         headers=headers,
@@ -94,7 +94,7 @@ def _request(scope: Scope, headers: CIMultiDictProxy[str], body: bytes) -> Reque
 
 
 def _hide_query(scope: Scope) -> None:
-    """Take the query out, once it has been read: it may be a code, and servers log it once they have the response."""
+    """Remove the query after it has been read: it may contain a code, and servers log it after the response."""
     scope["query_string"] = b""
 
 
@@ -113,7 +113,7 @@ def _encoded(headers: Iterable[tuple[str, str]], encoding: str = "utf-8") -> lis
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Return the body, of one that is too large the beginning; None if the browser has gone."""
+    """Return the body, or the beginning of one that is too large; None if the browser has gone."""
     parts, size = [], 0
     while size <= MAX_BODY_BYTES:
         message = await receive()
@@ -127,7 +127,7 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 async def _confirm(receive: Receive, send: Send) -> None:
-    """Confirm a life that the application does not have: it is mounted, or its client has one."""
+    """Confirm the lifespan events, without doing anything: the parent application opens the client."""
     while (await receive())["type"] != "lifespan.shutdown":
         await send({"type": "lifespan.startup.complete"})
     await send({"type": "lifespan.shutdown.complete"})
@@ -182,7 +182,7 @@ async def _refuse_framing(scope: Scope, receive: Receive, send: Send) -> None:
         await _refuse_handshake(receive, send)
         return
     _hide_query(scope)
-    # Closed: what follows on the connection may be a part of this request.
+    # Closed: the next bytes on the connection may be a part of this request.
     headers = [(b"connection", b"close"), (b"content-length", b"0")]
     await send({"type": "http.response.start", "status": 400, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
@@ -195,14 +195,14 @@ async def _refuse_handshake(receive: Receive, send: Send) -> None:
 
 async def _refuse(response: ProxiedResponse, scope: Scope, send: Send) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or ()):
-        # Before the handshake is accepted a server makes it a 403.
+        # Before the handshake is accepted, a server turns this into a 403.
         await send({"type": "websocket.close", "code": POLICY})
         return
     await _send(response, "websocket.http.response", send)
 
 
 class _Body:
-    """A request's body as a server hands it over; a piece that comes while it is watched is kept."""
+    """A request's body as a server delivers it; a piece that arrives while the connection is watched is kept."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive

@@ -1,4 +1,4 @@
-"""A browser that goes away ends its call: the upstream's connection is closed, and its work need not be finished."""
+"""Cancels a call when its browser disconnects: the upstream's connection is closed."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import TracebackType
 
-_PATIENCE_SECONDS = 0.25  # before the first look: most calls are over by then, and cost nothing
+_PATIENCE_SECONDS = 0.25  # before the first check: most calls have ended by then, and cost nothing
 
 
 class Departures:
-    """The calls of a mount that are so new that nothing looks after their browsers yet: one timer is for all."""
+    """The new calls of a mount, for which nothing watches the browser yet; one timer serves all."""
 
     def __init__(self) -> None:
         self._new: dict[Departure, float] = {}  # when each began, by the event loop's clock; the oldest first
         self._loop: asyncio.AbstractEventLoop | None = None  # the one in which the timer runs
 
     def of(self, until_gone: Callable[[], Awaitable[None]]) -> Departure:
-        """Return what looks after one call; ``until_gone`` returns when its browser has gone."""
+        """Return the watch of one call; ``until_gone`` returns when its browser has gone."""
         return Departure(self, until_gone)
 
     def add(self, departure: Departure) -> None:
-        """Look after a call's browser in a while."""
+        """Watch a call's browser after a delay."""
         loop = asyncio.get_running_loop()
         self._new[departure] = loop.time()
         if self._loop is not loop:
             self._look_later(loop)
 
     def discard(self, departure: Departure) -> None:
-        """Forget a call: it is over."""
+        """Forget a call: it has ended."""
         self._new.pop(departure, None)
 
     def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -50,7 +50,7 @@ class Departures:
 
 
 class Departure:
-    """Cancels what the current task does in the ``with`` when the browser goes, and swallows the cancellation."""
+    """Cancels the body of the ``with`` when the browser disconnects, and swallows the cancellation."""
 
     def __init__(self, departures: Departures, until_gone: Callable[[], Awaitable[None]]) -> None:
         self._departures = departures
@@ -65,7 +65,7 @@ class Departure:
         return self
 
     def begin(self) -> None:
-        """Look after the browser from now on."""
+        """Watch the browser from now on."""
         self._watcher = asyncio.get_running_loop().create_task(self._watch())
 
     async def _watch(self) -> None:
@@ -81,5 +81,5 @@ class Departure:
         task, self._task = self._task, None
         if not self._is_gone or task is None or kind is None or not issubclass(kind, asyncio.CancelledError):
             return False
-        # Another cancellation, such as of a server that shuts down, goes on.
+        # Another cancellation, such as of a server that shuts down, is not swallowed.
         return task.uncancel() <= self._cancelling

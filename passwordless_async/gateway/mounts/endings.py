@@ -2,9 +2,9 @@
 
 Invariants:
 
-- A WebSocket is closed at both ends as one that goes away (RFC 6455 §7.4.1): the browser opens another, elsewhere.
-- The connection of a stream of events is closed: the browser calls again, as the standard has it (HTML §9.2.3).
-- Other responses go on, for as long as the server waits for them.
+- A WebSocket is closed at both ends with "going away" (RFC 6455 §7.4.1): the browser opens another one, elsewhere.
+- The connection of an event stream is closed: the browser reconnects, as the standard requires (HTML §9.2.3).
+- Other responses continue for as long as the server waits for them.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _EVENTS = "text/event-stream"
 
 @attrs.define(eq=False)
 class Ending:
-    """The end of one application, and the streams of events that it ends.
+    """The shutdown of one application, and the event streams that it ends.
 
     Attributes:
-        begun: Is set when the application ends.
+        begun: Is set when the shutdown begins.
     """
 
     begun: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _streams: set[asyncio.Transport] = attrs.field(factory=set, init=False)
 
     async def reset(self, _app: web.Application) -> None:
-        """Be the end of an application that starts, in its event loop (``on_startup``)."""
+        """Reset at the start of the application, in its event loop (``on_startup``)."""
         self.begun = asyncio.Event()
 
     async def begin(self, _app: web.Application) -> None:
@@ -48,7 +48,7 @@ class Ending:
 
     @contextmanager
     def of_stream(self, headers: Fields, transport: asyncio.Transport | None) -> Iterator[None]:
-        """Close a connection if the end comes within the context and its response is a stream of events."""
+        """Close a connection if the shutdown begins within the context and its response is an event stream."""
         if transport is None or not _is_of_events(headers):
             yield
             return

@@ -1,11 +1,11 @@
-"""What servers write of requests into their logs.
+"""Keeps secrets in requests out of the logs of servers.
 
-Of a request that it cannot read, the server of aiohttp.web logs a traceback that quotes it: up to a hundred bytes of a
-header field, a URL or a body, which may be a cookie or a code. It does so before any application is asked, so only a
-filter of its logger can hinder it.
+If the server of aiohttp.web cannot parse a request, it logs a traceback that quotes up to a hundred bytes of a header
+field, a URL or a body, which may be a cookie or a code. No application has seen the request by then, so only a filter
+of the server's logger can prevent it.
 
-Access logs of all servers have the query, which for the callback of a link is a code. Servers write them once a request
-is answered, from the request itself, so its query is taken out of it: that holds for each logger and each format.
+Access logs of all servers have the query, which for the callback of a link contains a code. Servers write them after
+the response, from the request itself. So the query is removed from the request, which works for every log.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Unquoted(logging.Filter):
     """Replaces the traceback of a malformed request by the name of its error."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let a record pass, without what it quotes."""
+        """Let a record pass, without the quoted text."""
         error = None if record.exc_info is None else record.exc_info[1]
         if any(isinstance(each, HttpProcessingError | web.RequestPayloadError) for each in _chain(error)):
             record.msg = f"{record.getMessage()}: {type(error).__name__}"
@@ -41,7 +41,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def hide_query(request: web.BaseRequest) -> None:
-    """Take the query out of a request of aiohttp.web, which has been read: its server logs the request afterwards."""
+    """Remove the query of a request of aiohttp.web after it has been read: the server logs the request afterwards."""
     of, url = vars(request), request.rel_url
     if not url.raw_query_string:
         return

@@ -1,1 +1,1 @@
-"""How replies look: HTML by Jinja2, with one style sheet and no inline code."""
+"""Renders replies: HTML by Jinja2, with one style sheet and no inline code."""

@@ -3,11 +3,11 @@
 Invariants:
 
 - Every value is escaped (``autoescape``); a template that uses an unknown name fails (``StrictUndefined``).
-- A page that many users see alike is rendered once. What is of one user is put in afterwards, in one pass and escaped:
-  what is kept has nothing of a user, and nothing that was put in is read again. A team's own templates may do anything
-  with a value, so none of their pages is kept.
-- Static files have the hash of their content in their names: a browser keeps them for good, and gets new ones at once.
-  A name of another version, as pages have while a new one is rolled out, is answered with this one's, not to be kept.
+- A page that is the same for many users is rendered once and cached, without any user's values. These are inserted
+  afterwards, escaped, in one pass that does not read inserted text again. A team's own templates may do anything with a
+  value, so their pages are not cached.
+- Static files have the hash of their content in their names: a browser keeps them forever, and gets new ones at once.
+  During an update, pages may name another version's files: the response is this version's file, not to be cached.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
 _FILES = {"style.css": "text/css; charset=utf-8", "script.js": "text/javascript; charset=utf-8"}
 _FOREVER = "public, max-age=31536000, immutable"
 _HASH_CHARACTERS = 12
-# What a page's query may have besides the language: nothing that counts once, such as the code of a link.
+# The parameters that the language links keep: none that is valid only once, such as the code of a link.
 _KEPT = frozenset({"acr_values", "kind", "language", "max_age", "return_to", "unsent"})
-# Where a GET shows a page that a POST was answered with; what is missing here is shown once.
+# The path at which a GET shows the page of a POST's reply; pages that are missing here are shown once.
 _SHOWN_AT: Mapping[Page, str] = {
     Page.IDENTIFIER: "/login",
     Page.CODE: "/code",
@@ -79,7 +79,7 @@ class Pages:
 
     Args:
         texts: The texts.
-        brand: The name that stands above each page.
+        brand: The name at the top of each page.
         templates: A folder with templates that replace those of the same name, or extend them.
         css: A style sheet that is added to the page's own.
         home: The path of the application's home, for links to it; None: it has none.
@@ -135,7 +135,7 @@ class Pages:
         return Response(HTTPStatus.OK, headers, self._static[name])
 
     def text_of(self, problem: Problem | None, language: str) -> str | None:
-        """Return what a problem says in a language."""
+        """Return the text of a problem in a language."""
         return None if problem is None else self.texts.get(language, "problem", problem.key, problem.facts)
 
     def render(self, visit: Visit, reply: Reply, *, csrf: Secret | None) -> bytes:
@@ -145,7 +145,7 @@ class Pages:
             return self._rendered(visit, reply, facts).encode()
         of_user = {name: facts[name] for name in _OF_ONE_USER if name in facts}
         others, asked = tuple(pair for pair in facts.items() if pair[0] not in of_user), visit.request
-        # All that the rendering below reads.
+        # All values that the rendering below reads.
         key = (reply.page, visit.language, asked.mount, tuple(asked.query.items()), others)
         page = self._alike.get(key)
         if page is None:
@@ -177,7 +177,7 @@ class Pages:
         return self._environment.get_template(f"{reply.page}.html").render(names)
 
     def _languages(self, visit: Visit, reply: Reply) -> list[Mapping[str, str]]:
-        """Return the links to the same page in each language; none of a page that another GET would not show again."""
+        """Return the links to the same page in each language; none if another GET would not show the page again."""
         path, tags = _shown_at(visit, reply), sorted(self.texts.catalogs)
         if path is None or len(tags) == 1:
             return []
@@ -199,10 +199,10 @@ def _require_folder(templates: str | None) -> None:
 
 
 def _shown_at(visit: Visit, reply: Reply) -> str | None:
-    """Return where a GET shows a reply's page again, empty where it was asked for; None: nowhere."""
+    """Return the path at which a GET shows a reply's page again; empty: the requested one; None: none does."""
     request, is_fault = visit.request, reply.page is Page.FAULT
     if request.method in READS:
-        # Of a fault only at a page of the gateway's own: an upstream is asked for nothing that its user did not ask.
+        # Faults only for the gateway's own pages: it must not send an upstream requests that the user did not make.
         return "" if request.query.keys() <= _KEPT and (not is_fault or request.path in _OWN) else None
     if is_fault and visit.session is None:
         return f"{request.mount}/login"
@@ -210,14 +210,14 @@ def _shown_at(visit: Visit, reply: Reply) -> str | None:
 
 
 def _query_of(reply: Reply) -> Mapping[str, str]:
-    """Return what a page is asked for with, besides its path."""
+    """Return the query of a page."""
     if reply.page is Page.ENROLMENT_CHOICE:
         return {"kind": "other"}
     return {"kind": reply.facts["kind"]} if reply.page is Page.ENROLMENT_PHONE else {}
 
 
 def _retry_to(visit: Visit, reply: Reply) -> str:
-    """Return where the page of a fault offers to go on, below the mount; empty: the page that was asked for."""
+    """Return the path below the mount that the page of a fault links to; empty: the requested page."""
     may_pass = reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status == HTTPStatus.TOO_MANY_REQUESTS
     if visit.request.method in READS and may_pass:
         return ""
@@ -226,7 +226,7 @@ def _retry_to(visit: Visit, reply: Reply) -> str:
 
 
 def _is_alike(visit: Visit, reply: Reply) -> bool:
-    """Return whether a reply's page is seen alike by many users."""
+    """Return whether a reply's page is the same for many users."""
     request = visit.request
     is_get = request.method == "GET" and request.query.keys() <= _KEPT
     return is_get and reply.page in _ALIKE and reply.problem is None

@@ -1,11 +1,11 @@
-"""Logouts that the tenant tells of, without the browser (OpenID Connect Back-Channel Logout 1.0).
+"""Logout requests of the tenant, without the browser (OpenID Connect Back-Channel Logout 1.0).
 
 Invariants:
 
-- The request is signed: it comes from no page and no browser, and needs no cookie and no token against CSRF.
-- A logout token counts once, on all machines; if its sessions could not be ended, it counts again.
+- The request is signed. It does not come from a browser, so it needs no cookie and no CSRF token.
+- A logout token is accepted once on all machines; if its sessions could not be ended, it is accepted again.
 - Every refusal is 400 (§2.8), also if the store or the tenant's keys are unreachable: the tenant sends it again.
-- The audit log is told of every refusal.
+- Every refusal is in the audit log.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def end_sessions(visit: Visit) -> Reply:
 
 
 def _refused(error: PasswordlessError) -> Reply:
-    # What the store or the network says is for the operator, not for the sender.
+    # Messages of the store or the network are for the operator, not for the sender.
     is_invalid = isinstance(error, InvalidLogoutToken)
     facts = {
         "error": "invalid_request" if is_invalid else "temporarily_unavailable",

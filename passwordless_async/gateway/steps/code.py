@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
-# The code is dead: another one may be sent at once.
+# The code no longer works: another one may be sent at once.
 _DEAD = (CodeExpired, CodeSpent, TooManyAttempts, OutcomeUnknown)
 
 
@@ -60,14 +60,14 @@ async def log_in(visit: Visit) -> Reply:
     except PasswordlessError as error:
         return _refused(visit, login, error)
     if session is None:
-        # The code is spent, and what it brought was given up: only another one helps.
+        # The code is spent, and its tokens were given up: the user needs another code.
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
         return code_page(visit, login, Problem("outcome_unknown"), HTTPStatus.SERVICE_UNAVAILABLE)
     return await logged_in(visit, login, session.identifier)
 
 
 async def _session(visit: Visit, login: LoginState, who: User, code: Secret) -> StoredSession | None:
-    """Exchange the code, and keep what it brings; None if the store did not take it."""
+    """Exchange the code, and store the tokens as a session; None if the store did not take it."""
     services = visit.services
     try:
         return await services.client.sessions.login(
@@ -86,7 +86,7 @@ def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply
     problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
     login = attrs.evolve(login, attempts_left=left)
-    # The service says which wrong code was the last one, but only of users that have an account.
+    # The service says which wrong code was the last one, but only for users that have an account.
     was_last = isinstance(error, WrongCode | CodeSpent) and error.attempts_left == 0
     if was_last:
         problem = Problem("too_many_attempts")

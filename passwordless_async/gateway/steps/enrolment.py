@@ -1,7 +1,7 @@
-"""Enrolling a second factor, where the service demands one and the user has none.
+"""Enrolling a second factor, if the service demands one and the user has none.
 
-First the kind is chosen, then a number is asked for where the kind needs one: one thing a page. A user who mistyped a
-number, or cannot scan a code, goes back and chooses again as long as the login lasts.
+The user first chooses the kind, then types a number if the kind needs one, each on its own page. Users who mistyped a
+number, or cannot scan a code, can go back and choose again as long as the login lasts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 _KINDS = ("otp", "push", "email", "sms", "voice")
-_NAMES = {"push-notification": "push", "phone": "sms"}  # the service's words for kinds that have another name here
+_NAMES = {"push-notification": "push", "phone": "sms"}  # the service's names for kinds that have another name here
 _GROUP = 4  # characters of a key, as people type it
 
 
@@ -59,7 +59,7 @@ async def show(visit: Visit) -> Reply:
 
 
 async def enrol(visit: Visit) -> Reply:
-    """Enrol a factor; it counts once the user has confirmed it."""
+    """Enrol a factor; it is active once the user has confirmed it."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
         return expired_page(visit)
@@ -89,7 +89,7 @@ def _phone_page(visit: Visit, kind: str, problem: Problem | None = None, status:
 def enrolment_page(login: LoginState, problem: Problem | None = None, status: int = 200) -> Reply:
     """Return the page that shows a new factor, and asks for the proof that it works."""
     facts = {} if login.enrolment is None else json.loads(login.enrolment)
-    # They count once the factor does: until then they are not shown.
+    # They are valid once the factor is active: until then they are not shown.
     facts.pop("recovery_codes", None)
     return Reply(page=Page.ENROLMENT, facts=facts, login=login, problem=problem, status=status)
 
@@ -107,7 +107,7 @@ async def _associated(visit: Visit, login: LoginState, state: MfaState, kind: st
 
 
 def _where(visit: Visit, login: LoginState, kind: str) -> tuple[dict[str, Any], Phone | None]:
-    """Return where the messages of a factor go: the arguments for it, and the phone if it is one."""
+    """Return the destination of a factor's messages: the arguments for it, and the phone, if it is one."""
     if kind == "push":
         return {"types": ["oob"], "channels": ["auth0"]}, None
     if kind == "email":
@@ -121,7 +121,7 @@ def _where(visit: Visit, login: LoginState, kind: str) -> tuple[dict[str, Any], 
 
 
 def _facts(kind: str, association: Association) -> dict[str, Any]:
-    """Return what the page shows of a new factor; it is sealed in the login's cookie meanwhile."""
+    """Return the facts about a new factor for the page; they are sealed in the login's cookie meanwhile."""
     key = association.secret
     return {
         "kind": kind,

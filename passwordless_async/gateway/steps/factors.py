@@ -1,14 +1,14 @@
-"""The second factor: choosing one, answering it, and what comes after.
+"""The second factor: choosing one, answering it, and ending the login.
 
 Invariants:
 
 - A message is sent only because the user did something: typed the first code, or chose a factor. Loading a page sends
   none.
 - The user may choose another factor as long as the login lasts.
-- Each message, each code and each question whether the user has approved counts in the budgets before it goes. If it
-  may not go, nothing is lost: the login goes on, with another factor or later.
-- A factor leads to one session: an old copy of the login's cookie opens none with it.
-- A recovery code is spent by its use, and the service sends the next one once: it is shown until the user confirms it.
+- Each message, code and poll counts in the budgets before it is sent. If a budget is used up, nothing is lost: the
+  login continues, with another factor or later.
+- A factor opens one session: an old copy of the login's cookie opens none with it.
+- Using a recovery code spends it, and the service sends the next one only once: it is shown until the user confirms it.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": "push"}
-_PREFERRED = ("otp", "push", "email", "sms", "voice", "recovery")  # what costs least, and is safest, comes first
+_PREFERRED = ("otp", "push", "email", "sms", "voice", "recovery")  # the cheapest and safest first
 _BY_CODE = frozenset({"otp", "recovery"})
-# The login that the service keeps is still there.
+# The service still has the login.
 _GOES_ON = (
     WrongCode,
     InvalidInput,
@@ -76,7 +76,7 @@ _POLL_SECONDS = 5  # the service allows twelve polls a minute
 
 
 async def second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> Reply:
-    """Go on with the factor that suits best, after the service has demanded one."""
+    """Continue with the preferred factor, after the service has demanded one."""
     if error.state is None:
         return _ended(visit, error)
     login = attrs.evolve(login, mfa=sealed(visit, error.state), factor=None, enrolment=None)
@@ -165,11 +165,11 @@ def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
 
 
 async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Reply:
-    """End the login; recovery codes are shown before it returns where it came from."""
+    """End the login; recovery codes are shown before it returns."""
     try:
         identifier = await keep(visit, login, tokens)
     except StoreError:
-        # What was typed is spent, and what it brought was given up.
+        # The input is spent, and its tokens were given up.
         return identifier_page(visit, new_start(visit), Problem("login_not_kept"), HTTPStatus.SERVICE_UNAVAILABLE)
     except PasswordlessError as error:
         return _ended(visit, error)
@@ -190,7 +190,7 @@ async def show_recovery_codes(visit: Visit) -> Reply:
 
 
 async def keep_recovery_codes(visit: Visit) -> Reply:
-    """The user has kept the codes: return to where the login came from."""
+    """The user has saved the codes: leave the login, by its ``return_to``."""
     return attrs.evolve(way_back(visit, None if visit.login is None else visit.login.return_to), login=None)
 
 
@@ -268,7 +268,7 @@ def _new_codes(login: LoginState, tokens: MfaTokenSet) -> list[str]:
 
 
 def _ended(visit: Visit, error: PasswordlessError) -> Reply:
-    """Return to the start: this login cannot go on. A factor's message that is too old is asked for anew."""
+    """Start again, because this login cannot continue. If just a factor's message is too old, request another."""
     problem, status = problem_of(error)
     if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
         return factor_page(visit.login, problem, status)

@@ -1,4 +1,4 @@
-"""Where a login without a way back ends, and where a logout does; and what a page's script may know of its session."""
+"""The gateway's own home page, the page after a logout, and the session's status for scripts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_in_first(visit: Visit, *, back_to: str | None = None) -> Reply:
 
 
 async def without_login(visit: Visit, problem: Problem | None = None) -> Reply:
-    """Answer a form of a login that has ended: it succeeded, as after a double submit, or took too long."""
+    """Answer a form of a login that has ended: it succeeded, for example before a double submit, or took too long."""
     if await session_of(visit) is not None:
         return way_back(visit)
     return expired_page(visit, problem)
@@ -72,7 +72,7 @@ async def session_of(visit: Visit, *, counts_as_use: bool = True) -> StoredSessi
 
 
 def user_facts(session: StoredSession) -> dict[str, Any]:
-    """Return what a page may show of a session."""
+    """Return the facts about a session that a page may show."""
     claims = session.tokens.claims or {}
     name = next((claims[claim] for claim in _SHOWN_CLAIMS if isinstance(claims.get(claim), str)), "")
     return {"user": name, "device": session.data.get("device", "")}

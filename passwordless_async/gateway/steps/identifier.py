@@ -1,10 +1,10 @@
-"""Who logs in: the page that asks for an address or a number, and the code or the link that is sent to it.
+"""The page that asks for an address or a number, and the code or the link that is sent to it.
 
 Invariants:
 
-- The answer is the same whether or not an account exists: a code page, or a link's. What the service refuses for a
-  reason that would tell is answered as if a code had been sent; the cookie is as long, too.
-- A code that was sent a moment ago is not sent again: the user types that one.
+- The response is the same whether or not an account exists: the page for a code or a link. If the service's refusal
+  would reveal it, the response is as if a code had been sent; even the cookie has the same length.
+- If a code was sent a moment ago, no other one is sent: the user types that one.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ async def send_code(visit: Visit) -> Reply:
 
 
 def _login_of(visit: Visit, who: Email | Phone, login: LoginState, fresh: LoginState) -> LoginState:
-    """Return the login of a user who names themselves: the one under way, if it is theirs."""
+    """Return the login of the user whom the form names: the pending one, if it is of the same user."""
     if login.who is not None and (login.who.realm, login.who.username) != (who.realm, who.username):
-        # Nothing of another user's login goes over but where it is to return to.
+        # Of another user's login, only ``return_to`` is kept.
         return attrs.evolve(fresh, return_to=newest_path(visit, login))
-    # Whatever they were about to confirm before: its session may have ended.
+    # A step-up is dropped: its session may have ended.
     return attrs.evolve(login, stepping_up=None, demands=None)
 
 
@@ -103,7 +103,7 @@ async def send_again(visit: Visit, *, by_link: bool = False) -> Reply:
 async def start(
     visit: Visit, login: LoginState, who: Email | Phone, page: PageOfLogin, *, by_link: bool = False
 ) -> Reply:
-    """Send a code or a link to the user of a login, and go on to the page of it; else show a page with the problem."""
+    """Send a code or a link to the user of a login, and show its page; or show a page with the problem."""
     services = visit.services
     try:
         await _ask_application(visit, who)
@@ -114,14 +114,14 @@ async def start(
         async with services.ledger.start(who, visit.address):
             link = await _send(visit, who, by_link=by_link)
     except AccessDenied as error:
-        # Blocked, or signing up is not allowed: to say so would tell who has an account.
+        # Blocked, or signing up is not allowed: saying so would reveal who has an account.
         visit.audit(AuditKind.REFUSED, login=sent, reason=error.code)
         decoy = _decoy(visit, who) if by_link else None
         return sent_page(visit, attrs.evolve(sent, link=decoy), moved=True)
     except OutcomeUnknown as error:
         status = problem_of(error)[1]
         if by_link:
-            # It may be on its way, but what it would be checked against is lost.
+            # The link may be on its way, but the values that check its callback are lost.
             return page(visit, login, Problem("link_unconfirmed"), status)
         return code_page(visit, sent, Problem("code_unconfirmed"), status)
     except PasswordlessError as error:
@@ -149,7 +149,7 @@ def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: P
 
 
 def _captcha_page(visit: Visit, login: LoginState, error: VerificationRequired) -> Reply:
-    """Return the page with a captcha; without a provider one that says that it has none."""
+    """Return the page with a captcha; without a provider, the page says that there is none."""
     problem, status = problem_of(error, "captcha")
     if visit.services.settings.captcha is None:
         problem = Problem("captcha_missing")
@@ -157,7 +157,7 @@ def _captcha_page(visit: Visit, login: LoginState, error: VerificationRequired) 
 
 
 async def _send(visit: Visit, who: Email | Phone, *, by_link: bool) -> Secret | None:
-    """Send a code, or a link; return what the link's callback is checked against, sealed."""
+    """Send a code, or a link; return the sealed values that check the link's callback."""
     services, widget = visit.services, visit.services.settings.captcha
     captcha = visit.form.get("captcha" if widget is None else widget.field) or visit.form.get("captcha") or None
     options: dict[str, Any] = {"language": visit.language, "forwarded_for": visit.forwarded_for, "captcha": captcha}
@@ -172,7 +172,7 @@ async def _send(visit: Visit, who: Email | Phone, *, by_link: bool) -> Secret | 
 
 
 def _decoy(visit: Visit, who: Email | Phone) -> Secret | None:
-    """Return what a link would be checked against that was not sent: the cookie must not tell by its length."""
+    """Return the sealed values of a link that was not sent: the cookie's length must not reveal that."""
     client, settings = visit.services.client, visit.services.settings
     if not isinstance(who, Email):
         return None

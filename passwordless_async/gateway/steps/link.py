@@ -1,12 +1,12 @@
-"""Login by a link in an e-mail: the page that says where it was sent, and the callback that it leads to.
+"""Login by a link in an e-mail: the page after it was sent, and its callback.
 
 Invariants:
 
-- A link logs in only the browser that asked for it: what its callback is checked against (``state``, the verifier of
-  PKCE and the key) is sealed in that browser's cookie. In another browser it opens nothing, and its code is not spent:
-  the page says how to go on.
-- The callback is a GET, because a mail's link is one. ``HEAD``, and browsers that only fetch in advance, spend nothing.
-- If the code was not presented, as while the store is unreachable, the same page can be loaded again.
+- A link logs in only the browser that asked for it. The values that check its callback (``state``, the PKCE verifier
+  and the key) are sealed in that browser's cookie. In another browser it opens nothing, and its code is not spent: the
+  page says how to continue.
+- The callback is a GET, because links in mails are. ``HEAD`` and prefetches spend nothing.
+- If the code was not presented, for example while the store is unreachable, the same page can be loaded again.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
     try:
         identifier = await keep(visit, login, tokens)
     except PasswordlessError as error:
-        # The code is spent, and the login over: another one begins, and only another link helps.
+        # The code is spent, and the login has ended: a new one begins, and needs another link.
         problem, status = problem_of(error)
         if isinstance(error, StoreError):
             problem = Problem("link_outcome_unknown")
@@ -113,7 +113,7 @@ async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
 
 
 def _pending(visit: Visit) -> PendingLink | None:
-    """Return what the callback is checked against; None if this browser asked for no link."""
+    """Return the values that check the callback; None if this browser asked for no link."""
     if visit.login is None or visit.login.link is None:
         return None
     try:
@@ -133,7 +133,7 @@ async def _elsewhere(visit: Visit) -> Reply:
 def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error)
     if isinstance(error, InvalidCallback):
-        # Of an older link, or forged: the newest one still counts.
+        # An older link, or a forged one: the newest one still works.
         return link_page(visit, login, *_told(visit, problem, status))
     if isinstance(error, _NOT_PRESENTED):
         return link_page(visit, login, *_told(visit, problem, status), can_reload=True)
@@ -145,6 +145,6 @@ def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply
 
 
 def _told(visit: Visit, problem: Problem, status: int) -> tuple[Problem, int]:
-    """Tell the audit log of a refusal: it is told of those of a POST without this."""
+    """Write a refusal to the audit log; refusals of a POST are written elsewhere."""
     visit.audit(AuditKind.REFUSED, reason=problem.key)
     return problem, status

@@ -1,11 +1,11 @@
-"""The end of a login, whichever way it went: tokens become a session, and the browser gets its identifier.
+"""The end of every kind of login: tokens become a session, and the browser gets its identifier.
 
 Invariants:
 
 - Each login has a new session identifier; a session that the browser had before ends.
-- Tokens that cannot be kept as a session are revoked: no login is left at the service that cannot be ended.
-- A session whose request is cancelled before its response is made ends: no browser has its identifier. If the request
-  was sent twice, the other one gets the session. One whose response is lost on its way ends when it is idle.
+- Tokens that cannot be stored as a session are revoked, so that no login stays at the service without a way to end it.
+- If a request is cancelled before its response is made, its session ends: no browser has the identifier. If the request
+  was sent twice, the other one gets the session. If the response is lost on its way, the session ends when it is idle.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OPENED = {False: AuditKind.LOGGED_IN, True: AuditKind.STEPPED_UP}
 async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
     """Keep the tokens of a login as a session, or revoke them; return its identifier.
 
-    The login is over either way: what brought the tokens is spent, and brings no others.
+    The login ends in both cases, because its code is spent.
     """
     visit.services.submissions.finish(login.id)
     sessions, options = visit.services.client.sessions, visit.session_options(remember=login.remember)
@@ -51,7 +51,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
         return refusal
     try:
         if visit.session is not None and visit.session != identifier:
-            # If that fails it ends by itself: the new session is there, and its cookie replaces the old one.
+            # If that fails, the old session expires by itself: the new cookie has replaced its cookie.
             with suppress(PasswordlessError):
                 await end(visit, visit.session, reason="replaced")
         await _end_oldest(visit, identifier)
@@ -68,7 +68,7 @@ async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Repl
 
 
 async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
-    """Judge a new session; return the reply if it is refused: it has ended."""
+    """Check a new session; if it is refused, end it and return the reply."""
     services, is_step_up = visit.services, visit.login is not None and visit.login.stepping_up is not None
     if not is_step_up and services.hooks.after_login is None and not services.on_audit:
         return None
@@ -86,7 +86,7 @@ async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
 
 
 async def _refused(visit: Visit, session: StoredSession) -> Reply | None:
-    """Let the application judge a new session; return the reply if it refuses."""
+    """Call the application's hook for a new session; return the reply if it refuses."""
     hook = visit.services.hooks.after_login
     if hook is not None:
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 async def may_end(visit: Visit) -> StoredSession | None:
-    """Ask the application whether the user may end sessions; return theirs, if anything is to be told of it.
+    """Ask the application whether the user may end sessions; return the user's session, if it is needed.
 
     Raises:
         Refused: They may not.
@@ -40,16 +40,16 @@ async def log_out(visit: Visit) -> Reply:
             session = await may_end(visit)
             await end(visit, visit.session, user=None if session is None else session.user, reason="logout")
         except StoreUnavailable as error:
-            # The session may be alive: the user is not told that they are logged out.
+            # The session may still exist, so the page must not say that the user is logged out.
             return fault(*problem_of(error), retry_to="/")
     return Reply(page=Page.LOGGED_OUT, session=None, login=None, location="/logged-out")
 
 
 async def end(visit: Visit, identifier: Secret, *, user: str | None = None, reason: str) -> None:
-    """End a session and revoke its refresh token; one that cannot be revoked lapses, and the audit log is told.
+    """End a session and revoke its refresh token; if that fails, the token expires, and the audit log says so.
 
     Raises:
-        StoreUnavailable: It may be alive.
+        StoreUnavailable: The session may still exist.
     """
     failure: PasswordlessError | None = None
     try:
@@ -63,7 +63,7 @@ async def end(visit: Visit, identifier: Secret, *, user: str | None = None, reas
 
 
 def tell_ended(visit: Visit, *, user: str | None, session: str, reason: str, failure: PasswordlessError | None) -> None:
-    """Tell the audit log that a session was ended, and if its tokens could not be revoked."""
+    """Write to the audit log that a session was ended, and whether its tokens could not be revoked."""
     visit.audit(AuditKind.ENDED, user=user, session=session, reason=reason)
     if failure is not None:
         visit.audit(AuditKind.NOT_REVOKED, user=user, session=session, reason=failure.code)

@@ -1,4 +1,4 @@
-"""The login that the service keeps while a second factor is asked for, in the browser's sealed cookie."""
+"""The login during the second factor, in the browser's sealed cookie."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 OF_PHONES = frozenset({"sms", "voice"})
-"""The kinds of factors that are sent messages which cost money."""
+"""The kinds of factors with messages that cost money."""
 
 
 def mfa_state(visit: Visit) -> MfaState | None:
@@ -34,7 +34,7 @@ def sealed(visit: Visit, state: MfaState) -> Secret:
 
 
 def user_of(login: LoginState) -> User:
-    """Return the user of a login: by them the budgets count.
+    """Return the user of a login, for the budgets.
 
     Raises:
         InvalidMfaState: The login has no user.

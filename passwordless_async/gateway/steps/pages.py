@@ -1,4 +1,4 @@
-"""The pages of a login, as replies: what a step shows, whichever step it is."""
+"""The pages of a login, as replies, for all steps."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.visit import Visit
 
 OTHER_LOGIN = Problem("other_login")
-_SHORT_NUMBER = 9  # characters; of a shorter one, five would be most of it
+_SHORT_NUMBER = 9  # characters; five would be most of a shorter one
 
 
 def new_login(visit: Visit) -> LoginState:
-    """Return the state of a login that begins."""
+    """Return the state of a new login."""
     return LoginState(
         id=new_id(),
         expires_at=int(visit.services.clock() + visit.services.settings.login_seconds),
@@ -34,13 +34,13 @@ def new_login(visit: Visit) -> LoginState:
 
 
 def new_start(visit: Visit) -> LoginState:
-    """Return the state of a login that begins in place of the browser's: it returns where that one would have."""
+    """Return the state of a new login that replaces the browser's, with the same ``return_to``."""
     fresh = new_login(visit)
     return fresh if visit.login is None else attrs.evolve(fresh, return_to=visit.login.return_to)
 
 
 def new_id() -> Secret:
-    """Return the name of a login that begins, or of one that goes on with another user."""
+    """Return the name of a new login, or of one that continues with another user."""
     return Secret(_clock.unique_id())
 
 
@@ -52,13 +52,13 @@ def wanted_path(visit: Visit) -> str | None:
 
 
 def newest_path(visit: Visit, login: LoginState) -> str | None:
-    """Return where a login returns to: what a request names counts, and one that is refused counts as none."""
+    """Return the ``return_to`` of a login: that of the request, if there is one; None if it is not allowed."""
     is_named = "return_to" in visit.request.query or "return_to" in visit.form
     return wanted_path(visit) if is_named else login.return_to
 
 
 def unsent(visit: Visit) -> Problem | None:
-    """Return what tells the user that a form led here instead of to the service that it was for; None if none did."""
+    """Return the problem that says that a form was not sent to its service but led here; None if none was."""
     return Problem("form_not_sent") if visit.request.query.get("unsent") == "1" else None
 
 
@@ -84,7 +84,7 @@ def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = N
 
 
 def _typed(login: LoginState) -> str:
-    """Return what the user of a login typed before, for the page that asks for a captcha."""
+    """Return the user's previous input, for the page that asks for a captcha."""
     return "" if login.who is None else login.who.username
 
 
@@ -96,7 +96,7 @@ def may_remember(visit: Visit) -> bool:
 def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
     """Return the page that starts again, for a form of a login that has ended: it took too long, unless said otherwise.
 
-    If the browser has another login by now, as from another tab, that one goes on.
+    If the browser has another login, for example from another tab, that one continues.
     """
     login = visit.login
     if login is not None and login.who is not None and is_of_other_login(visit, login):
@@ -105,7 +105,7 @@ def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
 
 
 def way_back(visit: Visit, return_to: str | None = None) -> Reply:
-    """Return the reply that leads where a login came from; None: to the application's home, or the gateway's own."""
+    """Return the reply that redirects to a login's ``return_to``; None: to the application's home, or the gateway's."""
     path = return_to or visit.services.settings.home
     return Reply(page=Page.HOME, facts={"return_to": path}, location=path or "/", leaves=path is not None)
 
@@ -143,7 +143,7 @@ def link_page(
 def sent_page(
     visit: Visit, login: LoginState, problem: Problem | None = None, status: int = 200, *, moved: bool = False
 ) -> Reply:
-    """Return the page of what the user was sent: a code, or a link."""
+    """Return the page for the message that the user was sent: a code, or a link."""
     page = code_page if login.link is None else link_page
     return page(visit, login, problem, status, moved=moved)
 
@@ -167,7 +167,7 @@ def masked(who: User | None) -> str:
 
 
 def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -> Reply:
-    """Return the page of a problem that no form can mend; ``retry_to`` is where it offers to go on."""
+    """Return the page of a problem that no form can correct; it links to ``retry_to``."""
     problem = Problem(problem) if isinstance(problem, str) else problem
     facts: dict[str, Any] = {"status": int(status)}
     if retry_to is not None:

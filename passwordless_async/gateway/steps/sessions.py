@@ -1,11 +1,11 @@
-"""The user's sessions: what they are, and ending them.
+"""The user's sessions: listing and ending them.
 
 Invariants:
 
 - A session is named by its public name, which opens nothing, and is found only among the user's own.
-- A session that is ended is closed, and its refresh token revoked. If the service cannot be reached the session is
-  ended all the same, and the audit log is told.
-- Who ended theirs meanwhile sees the list without it: no error.
+- Ending a session closes it and revokes its refresh token. If the service is unreachable, the session is still ended,
+  and the audit log says so.
+- If a session has ended meanwhile, the user sees the list without it, and no error.
 """
 
 from __future__ import annotations

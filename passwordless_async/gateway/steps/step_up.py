@@ -4,8 +4,8 @@ Invariants:
 
 - A GET sends no code: the user asks for it by a button.
 - The code is for the session's own user, and opens a session of the same user or none.
-- The session that stepped up has a new identifier and the data of the old one, which ends. If its user asked to stay
-  logged in, they stay so.
+- The new session has a new identifier and the data of the old one, which ends. If the user asked to stay logged in,
+  that still applies.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 async def show(visit: Visit) -> Reply:
-    """Ask whether to send a code; go back at once if the session is what is asked for."""
+    """Ask whether to send a code; go back at once if the session meets the demands."""
     session = await session_of(visit)
     if session is None:
         return _log_in_first(visit)
@@ -55,7 +55,7 @@ async def send_code(visit: Visit) -> Reply:
 
 
 async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
-    """Check what a step-up led to, and give it the data of the session before; return the reply if it is refused."""
+    """Check the session after a step-up, and copy the data of the old one; return the reply if it is refused."""
     login, before = visit.login, await session_of(visit)
     if login is None or login.stepping_up is None:
         return None

@@ -3,8 +3,8 @@
 Invariants:
 
 - Every language has every key of English; a test compares them. A key that a team's own catalog lacks is English.
-- A text is plain: what it names is put in by name, and the page escapes the whole.
-- How long to wait is said in words, never too short: in seconds, from a minute on in minutes, from an hour on in hours.
+- A text is plain: values are inserted by name, and the page escapes the whole text.
+- Waiting times are given in words and rounded up: in seconds, from a minute on in minutes, from an hour on in hours.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _checked(argument: str, given: object) -> Mapping[str, Catalog]:
 
 
 def _are_texts(given: object, levels: int) -> bool:
-    """Return whether texts are given in so many levels of mappings."""
+    """Return whether texts are nested in this many levels of mappings."""
     if levels == 0:
         return isinstance(given, str)
     return isinstance(given, Mapping) and all(_are_texts(each, levels - 1) for each in given.values())
@@ -83,10 +83,10 @@ class Texts:
         return {language.lower(): language for language in self.catalogs}
 
     def with_catalogs(self, added: Mapping[str, Mapping[str, Mapping[str, str]]]) -> Texts:
-        """Return the texts with other ones in their place, and with more languages.
+        """Return the texts with some replaced, and with further languages.
 
         Raises:
-            UsageError: They are something else than texts by language, section and key.
+            UsageError: They are not texts by language, section and key.
         """
         checked = _checked("added", added)
         merged = {
@@ -102,8 +102,8 @@ class Texts:
     def get(self, language: str, section: str, key: str, facts: Mapping[str, Any] | None = None) -> str:
         """Return a text in a language, else in English; the key itself if there is none.
 
-        A fact ``seconds`` is in it as ``{wait}`` too, in words. If there is none, the text of the key with ``_soon``
-        takes its place where there is one.
+        The fact ``seconds`` is also available as ``{wait}``, in words. Without it, the text of the key with ``_soon``
+        is used, if there is one.
         """
         named = dict(facts or {})
         keys = (key,) if "seconds" in named else (f"{key}_soon", key)
