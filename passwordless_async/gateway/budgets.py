@@ -287,7 +287,7 @@ class Ledger:
                 await self.store.undo_count(self._group, counters, token=token)
 
     def _counters(self, limits: Iterable[_Limit]) -> list[Counter]:
-        """Return the counters of a request, with pseudonyms, for the limits that are set and the values that are known."""
+        """Return the counters of a request, with pseudonyms, for limits that are set and values that are known."""
         return [
             Counter(kind, self.keys.pseudonym(f"counter {self.scope} {kind} {name}"), limit, window)
             for kind, name, limit, window in limits
